@@ -1,0 +1,113 @@
+//! Encoding of cores: pages given in ascending physical order become a file.
+//!
+//! Nothing here decides what is written, reads memory or starts threads. The pipeline (crate
+//! `capture`) cuts the kept pages into [`Batch`]es, lets one [`Encoder`] per worker turn each into
+//! bytes, and hands the results back in order to the [`Writer`], which alone touches the output.
+
+use crate::addr::{Pfn, PfnRange};
+use std::io;
+
+/// Pages in a full batch: 64 pages are one 256 KiB frame of the compressed ELF formats.
+pub const BATCH_PAGES: usize = 64;
+
+/// The kept pages, as often as they are asked for: runs ascending, maximal, disjoint.
+///
+/// The writer asks several times (to count, for the program headers, for a bitmap) instead of
+/// holding a list, because a large machine has millions of runs.
+pub trait Runs {
+    /// Calls `f` for each run in ascending order; stops at its first error.
+    ///
+    /// # Errors
+    /// What `f` or the source of the runs said.
+    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()>;
+}
+
+impl Runs for [PfnRange] {
+    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
+        self.iter().try_for_each(|run| f(*run))
+    }
+}
+
+/// Consecutive kept pages (consecutive among the kept, not in address), at most [`BATCH_PAGES`].
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The runs of the batch in ascending order; their lengths add up to `data.len() / 4096`.
+    pub runs: Vec<PfnRange>,
+    /// The pages' bytes, one after another.
+    pub data: Vec<u8>,
+    /// Pages of the batch that could not be read; `data` holds the missing-page pattern there.
+    pub missing: Vec<Pfn>,
+}
+
+/// A batch made ready for the file by an [`Encoder`].
+#[derive(Clone, Debug, Default)]
+pub struct Encoded {
+    /// The bytes for the file.
+    pub bytes: Vec<u8>,
+    /// Per page (kdump) or one for the whole batch (frames): encoded length, and the flags of the
+    /// format (kdump: page_desc.flags).
+    pub pieces: Vec<Piece>,
+    /// Plaintext bytes.
+    pub plain_len: usize,
+    /// Pages in the batch that hold only zeros.
+    pub zero_pages: u64,
+    /// Checksum the format keeps per batch (seekable zstd: low 32 bits of XXH64), if any.
+    pub checksum: Option<u32>,
+    /// Pages of the batch that could not be read.
+    pub missing: Vec<Pfn>,
+}
+
+/// One encoded unit inside [`Encoded::bytes`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// Bytes; 0 means the shared zero page (kdump).
+    pub len: u32,
+    /// Flags of the format.
+    pub flags: u32,
+}
+
+/// Turns batches into bytes. One per worker; holds that worker's compression context and nothing
+/// that depends on other batches, so the same input gives the same bytes with any thread count.
+pub trait Encoder: Send {
+    /// Encodes `batch` into `out` (cleared first; its buffers are reused).
+    ///
+    /// # Errors
+    /// When the codec refuses, which only a lack of memory can cause.
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> io::Result<()>;
+}
+
+/// Where bytes go. Mostly appends; kdump-compressed rewrites its descriptor table as it goes.
+pub trait Output {
+    /// Writes all of `buf` at `offset`.
+    ///
+    /// # Errors
+    /// What the target said (ENOSPC, EIO, a deadline).
+    fn write_at(&mut self, offset: u64, buf: &[u8]) -> io::Result<()>;
+}
+
+/// Puts encoded batches into a file, in order.
+pub trait Writer: Send {
+    /// A fresh encoder for one worker.
+    ///
+    /// # Errors
+    /// When the codec's context cannot be allocated.
+    fn encoder(&self) -> io::Result<Box<dyn Encoder>>;
+
+    /// Writes what stands before the pages.
+    ///
+    /// # Errors
+    /// Those of the output and of the runs.
+    fn begin(&mut self, runs: &dyn Runs, out: &mut dyn Output) -> io::Result<()>;
+
+    /// Writes the next batch.
+    ///
+    /// # Errors
+    /// Those of the output.
+    fn append(&mut self, batch: &Encoded, out: &mut dyn Output) -> io::Result<()>;
+
+    /// Writes what stands after the pages; answers the file's length in bytes.
+    ///
+    /// # Errors
+    /// Those of the output.
+    fn finish(&mut self, trailer: &[u8], out: &mut dyn Output) -> io::Result<u64>;
+}
