@@ -1,1 +1,3 @@
 //! What runs in the panic kernel.
+
+pub mod crashes;

@@ -1,0 +1,202 @@
+//! The store of crashes: directories named after the machine and the time it died.
+//!
+//! `<nodename>-<CRASHTIME in UTC, 20261121T231500Z>[-<n>][.partial|.incomplete]`. Names say all that
+//! is needed to list and order crashes; what stands inside is the manifest's business.
+
+use std::cmp::Ordering;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How far a crash directory got, as its name says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum State {
+    /// No suffix: complete or degraded.
+    Done,
+    /// `.incomplete`: finished without everything.
+    Incomplete,
+    /// `.partial`: being written, or cut off while it was.
+    Partial,
+}
+
+impl State {
+    /// The suffix of the directory's name.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Done => "",
+            Self::Incomplete => ".incomplete",
+            Self::Partial => ".partial",
+        }
+    }
+
+    /// The word for a table or JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Incomplete => "incomplete",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+/// One crash directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Crash {
+    /// The directory.
+    pub path: PathBuf,
+    /// The dead machine's node name, reduced to `[A-Za-z0-9._-]`.
+    pub node: String,
+    /// When it died, UTC, as in the name: `20261121T231500Z`.
+    pub stamp: String,
+    /// 1, or the number that tells crashes of the same second apart.
+    pub serial: u32,
+    /// How far it got.
+    pub state: State,
+}
+
+impl Crash {
+    /// Reads a directory's name; `None` when it is no crash directory.
+    #[must_use]
+    pub fn parse(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (name, state) = [State::Incomplete, State::Partial]
+            .into_iter()
+            .find_map(|state| name.strip_suffix(state.suffix()).map(|rest| (rest, state)))
+            .unwrap_or((name, State::Done));
+        let (head, tail) = name.rsplit_once('-')?;
+        let (node, stamp, serial) = match (is_stamp(tail), tail.parse::<u32>()) {
+            (true, _) => (head, tail, 1),
+            (false, Ok(serial)) => {
+                let (node, stamp) = head.rsplit_once('-')?;
+                (is_stamp(stamp) && serial > 1).then_some((node, stamp, serial))?
+            }
+            (false, Err(_)) => return None,
+        };
+        Some(Self {
+            path: path.to_path_buf(),
+            node: node.into(),
+            stamp: stamp.into(),
+            serial,
+            state,
+        })
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (&self.stamp, self.serial, &self.node, self.state).cmp(&(
+            &other.stamp,
+            other.serial,
+            &other.node,
+            other.state,
+        ))
+    }
+}
+
+/// Whether `text` has the shape `20261121T231500Z`.
+fn is_stamp(text: &str) -> bool {
+    text.len() == 16
+        && text.bytes().enumerate().all(|(i, byte)| match i {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+/// The crashes in `store`, oldest first. Anything else there is passed over.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn list(store: &Path) -> io::Result<Vec<Crash>> {
+    let mut crashes = Vec::new();
+    for entry in fs::read_dir(store)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            crashes.extend(Crash::parse(&entry.path()));
+        }
+    }
+    crashes.sort_by(Crash::order);
+    Ok(crashes)
+}
+
+/// The best core in a crash directory: the main core in any format, else the essential one.
+#[must_use]
+pub fn core_of(dir: &Path) -> Option<PathBuf> {
+    [
+        "vmcore.elf.zst",
+        "vmcore.elf.lz4",
+        "vmcore.kdump",
+        "vmcore.elf",
+        "essential.elf.zst",
+    ]
+    .iter()
+    .map(|name| dir.join(name))
+    .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str) -> Option<(String, String, u32, State)> {
+        Crash::parse(Path::new(name)).map(|c| (c.node, c.stamp, c.serial, c.state))
+    }
+
+    #[test]
+    fn names_are_read() {
+        let stamp = "20261121T231500Z".to_string();
+        let node = "web-03".to_string();
+        assert_eq!(
+            parse("/x/web-03-20261121T231500Z"),
+            Some((node.clone(), stamp.clone(), 1, State::Done))
+        );
+        assert_eq!(
+            parse("web-03-20261121T231500Z-2.partial"),
+            Some((node.clone(), stamp.clone(), 2, State::Partial))
+        );
+        assert_eq!(
+            parse("web-03-20261121T231500Z.incomplete"),
+            Some((node, stamp, 1, State::Incomplete))
+        );
+        for other in [
+            "lost+found",
+            "web-03",
+            "202611212315",
+            "a-20261121T231500Z-x",
+            "a-2026112AT231500Z",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn listing_is_ordered_by_time() {
+        let store = tempfile::tempdir().unwrap();
+        for name in [
+            "b-20261121T231500Z",
+            "a-20261122T000000Z",
+            "b-20261121T231500Z-2.incomplete",
+            "notes",
+        ] {
+            fs::create_dir(store.path().join(name)).unwrap();
+        }
+        fs::write(
+            store.path().join("c-20261123T000000Z"),
+            "a file, not a crash",
+        )
+        .unwrap();
+        let serials: Vec<_> = list(store.path())
+            .unwrap()
+            .into_iter()
+            .map(|c| (c.stamp, c.serial))
+            .collect();
+        assert_eq!(
+            serials,
+            [
+                ("20261121T231500Z".into(), 1),
+                ("20261121T231500Z".into(), 2),
+                ("20261122T000000Z".into(), 1)
+            ]
+        );
+    }
+}
