@@ -1,0 +1,210 @@
+//! Where the dump goes, and what proves that a device is the one that was armed.
+//!
+//! The stack of devices under a filesystem is recorded from the filesystem down: the first layer
+//! is what is mounted, the last ones are disks. In the panic kernel it is what tells two devices
+//! with one UUID apart, and what an assembled device is built from.
+
+use serde::{Deserialize, Serialize};
+
+/// One place to write to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// What kind of place.
+    pub kind: TargetKind,
+    /// For all of it: device, mount, dump, umount. Then the next target.
+    #[serde(default = "half_an_hour")]
+    pub deadline_s: u64,
+    /// How long to wait for the device to appear, within the deadline.
+    #[serde(default = "half_a_minute")]
+    pub device_wait_s: u64,
+}
+
+fn half_an_hour() -> u64 {
+    1800
+}
+
+fn half_a_minute() -> u64 {
+    30
+}
+
+/// The kinds of places.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// A local filesystem that is mounted by us.
+    Filesystem(Filesystem),
+    /// A directory that is there already: by hand on a file, and in tests.
+    Directory(Directory),
+}
+
+/// A directory that is there already.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Crash directories are made below it.
+    pub path: String,
+}
+
+/// A local filesystem.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filesystem {
+    /// Its type, proven by its superblock before the mount.
+    pub fstype: FsType,
+    /// What finds its device.
+    pub identity: Identity,
+    /// The filesystem's own UUID as recorded while arming, checked even when a label or a
+    /// partition UUID finds the device. In the form that blkid prints.
+    #[serde(default)]
+    pub uuid: Option<String>,
+    /// The directory for crashes, inside the filesystem: `/var/crash`.
+    pub path: String,
+    /// Mount options, without `rw`.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// The device stack, from the mounted device down to the disks.
+    #[serde(default)]
+    pub stack: Vec<Layer>,
+}
+
+/// Filesystems that can be probed and mounted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum FsType {
+    Ext2,
+    Ext3,
+    Ext4,
+    Xfs,
+    Btrfs,
+    Vfat,
+}
+
+impl FsType {
+    /// Every type.
+    pub const ALL: [Self; 6] = [
+        Self::Ext2,
+        Self::Ext3,
+        Self::Ext4,
+        Self::Xfs,
+        Self::Btrfs,
+        Self::Vfat,
+    ];
+
+    /// The kernel's name, for mount(2).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext2 => "ext2",
+            Self::Ext3 => "ext3",
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+            Self::Vfat => "vfat",
+        }
+    }
+
+    /// The type of a kernel name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fs| fs.name() == name)
+    }
+}
+
+/// What finds a filesystem's device. All comparisons ignore case.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// The filesystem's UUID as blkid prints it (vfat: `1234-ABCD`).
+    Uuid(String),
+    /// The filesystem's label.
+    Label(String),
+    /// The partition's UUID (GPT, or `1234abcd-01` for MBR).
+    Partuuid(String),
+}
+
+/// One device of the stack under a filesystem.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Layer {
+    /// A whole disk.
+    Disk {
+        /// Its name while arming (`vda`), for messages only.
+        name: String,
+        /// Its WWID (`/sys/block/*/device/wwid`, `/sys/block/*/wwid`), if it has one.
+        #[serde(default)]
+        wwid: Option<String>,
+        /// Its serial number, if it has one.
+        #[serde(default)]
+        serial: Option<String>,
+        /// Its size in 512-byte sectors.
+        sectors: u64,
+    },
+    /// A partition of the next disk in the stack.
+    Partition {
+        /// Its name while arming (`vda1`), for messages only.
+        name: String,
+        /// Its number.
+        number: u32,
+        /// Its UUID (PARTUUID), if the table has them.
+        #[serde(default)]
+        partuuid: Option<String>,
+        /// Its first 512-byte sector.
+        start: u64,
+        /// Its size in 512-byte sectors.
+        sectors: u64,
+    },
+    /// An md array.
+    Md {
+        /// Its name while arming (`md0`), for messages only.
+        name: String,
+        /// Its UUID, 32 hex digits.
+        uuid: String,
+        /// `raid1` and so on.
+        level: String,
+        /// The superblock's version: `1.2`, `1.0`, `0.90`.
+        metadata: String,
+        /// Number of member devices.
+        members: u32,
+    },
+    /// A device-mapper device: an LVM volume, a multipath map.
+    Dm(DeviceMapper),
+}
+
+/// A device-mapper device as it was while arming.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceMapper {
+    /// Its name while arming: `vg0-crash`.
+    pub name: String,
+    /// Its dm UUID: `LVM-…`.
+    pub uuid: String,
+    /// LVM's volume group UUID, as vgs prints it.
+    #[serde(default)]
+    pub vg_uuid: Option<String>,
+    /// LVM's logical volume UUID.
+    #[serde(default)]
+    pub lv_uuid: Option<String>,
+    /// The volume group's metadata sequence number; another one on disk makes the table stale.
+    #[serde(default)]
+    pub vg_seqno: Option<u64>,
+    /// The table, one entry a segment, in order.
+    pub table: Vec<Segment>,
+}
+
+/// One line of a device-mapper table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// First 512-byte sector.
+    pub start: u64,
+    /// Sectors.
+    pub sectors: u64,
+    /// `linear`, `striped`, `raid`.
+    pub target: String,
+    /// The parameters, with `{0}`, `{1}` … where a device number stands.
+    pub params: String,
+    /// What the numbers stand for: the UUIDs of LVM physical volumes.
+    pub devices: Vec<String>,
+}

@@ -1,0 +1,70 @@
+//! The plan's shape is a contract between the image builder and PID 1.
+
+use super::*;
+use crate::policy::Level;
+
+const EXAMPLE: &str = r#"{
+  "version": 1,
+  "made_by": "0.1.0",
+  "kernel": { "release": "6.12.107+deb13-cloud-amd64", "nodename": "web-03" },
+  "dump": { "level": "standard", "format": "elf-zst", "never": ["user"] },
+  "targets": [
+    { "kind": { "filesystem": { "fstype": "xfs", "identity": { "uuid": "0a0b0c0d-1111-2222-3333-444455556666" },
+        "uuid": "0a0b0c0d-1111-2222-3333-444455556666", "path": "/var/crash", "options": ["noatime"],
+        "stack": [ { "partition": { "name": "vda1", "number": 1, "start": 2048, "sectors": 4096 } },
+                   { "disk": { "name": "vda", "sectors": 8192 } } ] } },
+      "deadline_s": 60 }
+  ],
+  "modules": [ { "path": "/lib/modules/virtio.ko", "name": "virtio" } ]
+}"#;
+
+#[test]
+fn example_parses_with_defaults() {
+    let plan = Plan::parse(EXAMPLE.as_bytes()).unwrap();
+    assert_eq!(plan.source, "/proc/vmcore");
+    assert_eq!(plan.dump.level, Level::Bits(31));
+    assert_eq!(plan.keep.dumps, 5);
+    assert_eq!(plan.targets[0].deadline_s, 60);
+    assert_eq!(plan.targets[0].device_wait_s, 30);
+    assert!(plan.modules[0].required);
+    let again = Plan::parse(&plan.to_json().unwrap()).unwrap();
+    assert_eq!(plan, again);
+}
+
+fn refused(change: impl FnOnce(&mut Plan)) -> String {
+    let mut plan = Plan::parse(EXAMPLE.as_bytes()).unwrap();
+    change(&mut plan);
+    plan.validate().unwrap_err().to_string()
+}
+
+#[test]
+fn wrong_plans_name_the_key() {
+    assert!(refused(|p| p.version = 7).contains("version"));
+    assert!(refused(|p| p.targets.clear()).contains("targets"));
+    assert!(refused(|p| p.dump.never.push("usr".into())).contains("\"usr\""));
+    assert!(refused(|p| p.modules.push(p.modules[0].clone())).contains("modules[1].name"));
+    assert!(refused(|p| p.source = "vmcore".into()).contains("source"));
+    assert!(refused(|p| p.after.deadline_s = 0).contains("after.deadline_s"));
+    assert!(refused(|p| p.dump.threads = Some(0)).contains("threads"));
+    let climbs = |p: &mut Plan| {
+        p.targets[0].kind = TargetKind::Directory(Directory {
+            path: "/a/../b".into(),
+        });
+    };
+    assert!(refused(climbs).contains("climbs"));
+}
+
+#[test]
+fn unknown_keys_are_errors() {
+    for (from, to) in [
+        ("\"made_by\"", "\"surprise\": 1, \"made_by\""),
+        ("\"never\"", "\"nevr\": [], \"never\""),
+        ("\"fstype\"", "\"fs\": 1, \"fstype\""),
+        ("\"deadline_s\"", "\"deadline\""),
+        ("\"number\"", "\"num\": 1, \"number\""),
+    ] {
+        let text = EXAMPLE.replace(from, to);
+        assert_ne!(text, EXAMPLE);
+        assert!(Plan::parse(text.as_bytes()).is_err(), "{to}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Which kinds of pages are kept: levels, groups of kinds, and what the operator forbids.
+//!
+//! The bits are makedumpfile's `-d` numbers; what each covers per kernel stands in `vmcore::mm`.
+//! Bit 1 (zero pages) removes nothing here: zero pages stay inside their run, where they cost
+//! nothing once compressed, and are only counted.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use vmcore::mm::Kind;
+
+/// makedumpfile's level bits.
+pub mod bits {
+    /// Pages of zeros.
+    pub const ZERO: u8 = 1;
+    /// Page cache without private data.
+    pub const CACHE: u8 = 2;
+    /// Page cache, with private data too.
+    pub const CACHE_PRIVATE: u8 = 4;
+    /// Memory of processes.
+    pub const USER: u8 = 8;
+    /// Free pages.
+    pub const FREE: u8 = 16;
+    /// All of them.
+    pub const ALL: u8 = 31;
+}
+
+/// How much is dumped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Level {
+    /// makedumpfile's bits: what is left out.
+    Bits(u8),
+    /// Only what report, bt and ps need, found without a scan of the memory map.
+    Essential,
+}
+
+impl Level {
+    /// Everything that may be read.
+    pub const ALL: Self = Self::Bits(0);
+    /// No free, zero, cache or user pages.
+    pub const STANDARD: Self = Self::Bits(bits::ALL);
+
+    /// A name or a number from 0 to 31.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "all" => Some(Self::ALL),
+            "standard" => Some(Self::STANDARD),
+            "essential" => Some(Self::Essential),
+            number => number
+                .parse()
+                .ok()
+                .filter(|n| *n <= bits::ALL)
+                .map(Self::Bits),
+        }
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self::STANDARD
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ALL => f.write_str("all"),
+            Self::STANDARD => f.write_str("standard"),
+            Self::Essential => f.write_str("essential"),
+            Self::Bits(n) => write!(f, "{n}"),
+        }
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "\"{text}\" is no level: all, standard, essential, or 0 to 31"
+            ))
+        })
+    }
+}
+
+/// Groups of kinds that go by one name, beside the kinds' own names.
+const GROUPS: [(&str, &[Kind]); 2] = [
+    ("user", &[Kind::Anon, Kind::Hugetlb]),
+    ("page-cache", &[Kind::Cache, Kind::CachePrivate]),
+];
+
+/// The kinds that a name in the config stands for: a kind's own name or a group's.
+#[must_use]
+pub fn kinds_of_name(name: &str) -> Option<Vec<Kind>> {
+    if let Some((_, kinds)) = GROUPS.iter().find(|(group, _)| *group == name) {
+        return Some(kinds.to_vec());
+    }
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .map(|kind| vec![kind])
+}
+
+/// Every name that [`kinds_of_name`] knows, groups last.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    Kind::ALL
+        .into_iter()
+        .map(Kind::name)
+        .chain(GROUPS.iter().map(|(name, _)| *name))
+        .collect()
+}
+
+/// Which kinds are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// One bit a kind, by its number.
+    kept: u32,
+    forbidden: u32,
+}
+
+fn bit(kind: Kind) -> u32 {
+    1 << (kind as u8)
+}
+
+impl Policy {
+    /// The policy of a level, with what is kept and forbidden besides. Names that stand for
+    /// nothing are ignored: the plan's validation refuses them before.
+    #[must_use]
+    pub fn new(level: Level, keep_kinds: &[String], never: &[String]) -> Self {
+        let drops = match level {
+            Level::Bits(n) => n,
+            Level::Essential => bits::ALL,
+        };
+        let set = |names: &[String]| {
+            names
+                .iter()
+                .filter_map(|name| kinds_of_name(name))
+                .flatten()
+                .fold(0, |set, kind| set | bit(kind))
+        };
+        let wanted = Kind::ALL
+            .into_iter()
+            .filter(|kind| !dropped(*kind, drops))
+            .fold(0, |set, kind| set | bit(kind));
+        let unreadable = Kind::ALL
+            .into_iter()
+            .filter(|kind| kind.never_read())
+            .fold(0, |set, kind| set | bit(kind));
+        let forbidden = set(never) | unreadable;
+        Self {
+            kept: (wanted | set(keep_kinds)) & !forbidden,
+            forbidden,
+        }
+    }
+
+    /// Whether pages of this kind are written.
+    #[must_use]
+    pub fn keeps(self, kind: Kind) -> bool {
+        self.kept & bit(kind) != 0
+    }
+
+    /// Whether pages of this kind may never be written, whatever falls back.
+    #[must_use]
+    pub fn forbids(self, kind: Kind) -> bool {
+        self.forbidden & bit(kind) != 0
+    }
+
+    /// Whether the operator forbade anything beyond what is never read anyway. Then a dump without
+    /// classification is out of the question.
+    #[must_use]
+    pub fn forbids_by_choice(self) -> bool {
+        Kind::ALL
+            .into_iter()
+            .any(|kind| self.forbids(kind) && !kind.never_read())
+    }
+
+    /// The policy with more kinds kept: for a rule whose check failed. Never what is forbidden.
+    #[must_use]
+    pub fn with_kept(self, kinds: &[Kind]) -> Self {
+        let more = kinds.iter().fold(0, |set, kind| set | bit(*kind));
+        Self {
+            kept: (self.kept | more) & !self.forbidden,
+            forbidden: self.forbidden,
+        }
+    }
+}
+
+fn dropped(kind: Kind, level: u8) -> bool {
+    let by = match kind {
+        Kind::Free | Kind::Unaccepted => bits::FREE,
+        // makedumpfile's bit 4 implies bit 2's pages.
+        Kind::Cache => bits::CACHE | bits::CACHE_PRIVATE,
+        Kind::CachePrivate => bits::CACHE_PRIVATE,
+        Kind::Anon | Kind::Hugetlb => bits::USER,
+        _ => 0,
+    };
+    level & by != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_of(policy: Policy) -> Vec<&'static str> {
+        Kind::ALL
+            .into_iter()
+            .filter(|k| policy.keeps(*k))
+            .map(Kind::name)
+            .collect()
+    }
+
+    #[test]
+    fn standard_keeps_the_kernel_only() {
+        assert_eq!(
+            names_of(Policy::new(Level::STANDARD, &[], &[])),
+            [
+                "unknown",
+                "slab",
+                "page-table",
+                "typed",
+                "kernel",
+                "reserved",
+                "device"
+            ]
+        );
+    }
+
+    #[test]
+    fn bits_are_those_of_makedumpfile() {
+        let kept = |n| names_of(Policy::new(Level::Bits(n), &[], &[]));
+        assert!(kept(2).contains(&"cache-private") && !kept(2).contains(&"cache"));
+        assert!(!kept(4).contains(&"cache-private") && !kept(4).contains(&"cache"));
+        assert!(!kept(8).contains(&"hugetlb") && kept(8).contains(&"free"));
+        assert!(!kept(16).contains(&"free") && kept(16).contains(&"anon"));
+        assert_eq!(kept(1), kept(0));
+    }
+
+    #[test]
+    fn forbidden_wins_over_everything() {
+        let never = ["user".to_owned()];
+        let keep = ["anon".to_owned(), "cache".to_owned()];
+        let policy = Policy::new(Level::ALL, &keep, &never);
+        assert!(!policy.keeps(Kind::Anon) && !policy.keeps(Kind::Hugetlb));
+        assert!(policy.keeps(Kind::Cache));
+        assert!(!policy.with_kept(&[Kind::Anon]).keeps(Kind::Anon));
+        assert!(policy.forbids_by_choice());
+        let plain = Policy::new(Level::ALL, &["hwpoison".to_owned()], &[]);
+        assert!(!plain.keeps(Kind::HwPoison) && !plain.forbids_by_choice());
+    }
+
+    #[test]
+    fn levels_by_name_and_number() {
+        for text in ["all", "standard", "essential", "5"] {
+            assert_eq!(Level::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Level::parse("31"), Some(Level::STANDARD));
+        assert_eq!(Level::parse("32"), None);
+    }
+}
