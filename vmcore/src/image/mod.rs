@@ -5,7 +5,12 @@
 //! /proc/vmcore may change while it is read (DMA still in flight) and a poisoned page must be an
 //! error, not a signal.
 
-use crate::addr::{Pfn, PfnRange, PhysAddr};
+pub mod open;
+
+pub use open::{open, open_set};
+
+use crate::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
+use std::io::Read;
 use std::path::PathBuf;
 
 /// A dump, whatever its format.
@@ -34,6 +39,22 @@ pub trait MemoryImage: Send + Sync {
 
     /// What the file says of itself.
     fn info(&self) -> &ImageInfo;
+
+    /// A piece that travels inside the file beside the pages, from its first byte; `None` when the
+    /// file has none.
+    fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
+        let _ = what;
+        None
+    }
+}
+
+/// What our own formats carry beside the pages.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Attachment {
+    /// `pages.map`: every page's kind.
+    PagesMap,
+    /// What actually happened while the core was made, as JSON.
+    Trailer,
 }
 
 /// Why a page cannot be read.
@@ -174,6 +195,17 @@ pub struct Note {
     pub desc: Vec<u8>,
 }
 
+/// The kernel image mapping: `vaddr..vaddr + size` shows `paddr..paddr + size`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KernelImage {
+    /// Where the kernel's text begins, virtual.
+    pub vaddr: VirtAddr,
+    /// The same byte, physical.
+    pub paddr: PhysAddr,
+    /// Length in bytes.
+    pub size: u64,
+}
+
 /// One program header of an ELF core, as far as readers of memory need it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Segment {
@@ -215,6 +247,8 @@ pub struct ImageInfo {
     pub vmcoreinfo: Option<Vec<u8>>,
     /// page_offset_base as the segments imply it (p_vaddr − p_paddr of a direct-map segment).
     pub direct_map_base: Option<u64>,
+    /// The kernel image mapping, if a segment shows it.
+    pub kernel_image: Option<KernelImage>,
     /// Number of PT_LOADs, for ELF formats.
     pub segments: Option<u64>,
     /// The level the file says it was filtered at.

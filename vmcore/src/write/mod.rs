@@ -4,7 +4,15 @@
 //! `capture`) cuts the kept pages into [`Batch`]es, lets one [`Encoder`] per worker turn each into
 //! bytes, and hands the results back in order to the [`Writer`], which alone touches the output.
 
+pub mod meta;
+pub mod spool;
+
+pub use crate::image::{Attachment, KernelImage};
+pub use meta::{CoreMeta, OutputFormat, Utsname};
+pub use spool::Spool;
+
 use crate::addr::{Pfn, PfnRange};
+use crate::image::MemoryImage;
 use std::io;
 
 /// Pages in a full batch: 64 pages are one 256 KiB frame of the compressed ELF formats.
@@ -25,6 +33,42 @@ pub trait Runs {
 impl Runs for [PfnRange] {
     fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
         self.iter().try_for_each(|run| f(*run))
+    }
+}
+
+impl Runs for Vec<PfnRange> {
+    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
+        self.iter().try_for_each(|run| f(*run))
+    }
+}
+
+/// Every page that an image holds.
+#[derive(Clone, Copy)]
+pub struct PresentRuns<'a>(pub &'a dyn MemoryImage);
+
+impl Runs for PresentRuns<'_> {
+    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
+        let mut from = Pfn(0);
+        while let Some(run) = self.0.next_present(from) {
+            f(run)?;
+            from = run.end;
+        }
+        Ok(())
+    }
+}
+
+/// Every page that an image knows to have been RAM.
+#[derive(Clone, Copy)]
+pub struct RamRuns<'a>(pub &'a dyn MemoryImage);
+
+impl Runs for RamRuns<'_> {
+    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
+        let mut from = Pfn(0);
+        while let Some(run) = self.0.next_ram(from) {
+            f(run)?;
+            from = run.end;
+        }
+        Ok(())
     }
 }
 
@@ -83,6 +127,21 @@ pub trait Output {
     /// # Errors
     /// What the target said (ENOSPC, EIO, a deadline).
     fn write_at(&mut self, offset: u64, buf: &[u8]) -> io::Result<()>;
+
+    /// Called once, before the first byte of the seek table is written at `offset`, so that an
+    /// output that hashes the table (it holds every frame's checksum) need not read it back.
+    fn table_begins(&mut self, offset: u64) {
+        let _ = offset;
+    }
+}
+
+/// What a [`Writer`] made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Finished {
+    /// The file's length in bytes.
+    pub len: u64,
+    /// Where the seek table lies, from its frame's magic to the end of its footer.
+    pub table: Option<(u64, u64)>,
 }
 
 /// Puts encoded batches into a file, in order.
@@ -93,11 +152,14 @@ pub trait Writer: Send {
     /// When the codec's context cannot be allocated.
     fn encoder(&self) -> io::Result<Box<dyn Encoder>>;
 
-    /// Writes what stands before the pages.
+    /// Writes what stands before the pages: headers, notes, bitmaps. `kept` are the pages that
+    /// will be appended; `ram` are those that existed (a kdump file's first bitmap; the ELF
+    /// formats do not look at it) and must contain `kept`.
     ///
     /// # Errors
-    /// Those of the output and of the runs.
-    fn begin(&mut self, runs: &dyn Runs, out: &mut dyn Output) -> io::Result<()>;
+    /// Those of the output and of the runs; [`io::ErrorKind::Unsupported`] when an ELF format would
+    /// need more than [`meta::MAX_ELF_RUNS`] program headers (write kdump instead).
+    fn begin(&mut self, kept: &dyn Runs, ram: &dyn Runs, out: &mut dyn Output) -> io::Result<()>;
 
     /// Writes the next batch.
     ///
@@ -105,9 +167,43 @@ pub trait Writer: Send {
     /// Those of the output.
     fn append(&mut self, batch: &Encoded, out: &mut dyn Output) -> io::Result<()>;
 
-    /// Writes what stands after the pages; answers the file's length in bytes.
+    /// Puts `len` bytes of `body` into the file beside the pages, after the last batch: `pages.map`
+    /// first, the trailer after it. Answers false, and reads nothing, when the format has no place
+    /// for it.
     ///
     /// # Errors
-    /// Those of the output.
-    fn finish(&mut self, trailer: &[u8], out: &mut dyn Output) -> io::Result<u64>;
+    /// Those of `body` and of the output; a body shorter than `len`.
+    fn attach(
+        &mut self,
+        what: Attachment,
+        len: u64,
+        body: &mut dyn io::Read,
+        out: &mut dyn Output,
+    ) -> io::Result<bool>;
+
+    /// Writes what stands after the pages (the seek table).
+    ///
+    /// # Errors
+    /// Those of the output; pages announced to `begin` and not appended.
+    fn finish(&mut self, out: &mut dyn Output) -> io::Result<Finished>;
+}
+
+/// The writer of a format.
+///
+/// `level` is the codec's (zstd 1 to 19, zlib 1 to 9); `None` is the format's default. `spool`
+/// holds the seek table while it grows: 12 bytes for 256 KiB of pages.
+///
+/// # Errors
+/// When the codec's context cannot be allocated.
+pub fn writer(
+    format: OutputFormat,
+    meta: CoreMeta,
+    level: Option<i32>,
+    spool: Spool,
+) -> io::Result<Box<dyn Writer>> {
+    let _ = (meta, level, spool);
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("No writer for {}", format.name()),
+    ))
 }

@@ -1,0 +1,167 @@
+//! What a core says of itself besides its pages: the input of every writer.
+//!
+//! Facts: the kdump header's fields are those of makedumpfile's `write_kdump_header`; the note's
+//! owner and type are our own. Nothing is read from a kernel here but the text of VMCOREINFO.
+
+use crate::image::{ImageInfo, KernelImage, Note};
+
+/// Program headers an ELF core may have before it must become a kdump file: crash searches them
+/// one by one.
+pub const MAX_ELF_RUNS: u64 = 1 << 20;
+
+/// The owner of our own note.
+pub const OWN_NOTE_NAME: &[u8] = b"AFTERPANIC";
+/// The type of our own note.
+pub const OWN_NOTE_TYPE: u32 = 0x4150_4e31;
+
+/// The formats that can be written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OutputFormat {
+    /// An ELF core in the Zstandard seekable format.
+    ElfZst,
+    /// An ELF core in LZ4 frames with an index.
+    ElfLz4,
+    /// A plain ELF core.
+    Elf,
+    /// kdump-compressed, zstd pages.
+    KdumpZstd,
+    /// kdump-compressed, zlib pages.
+    KdumpZlib,
+}
+
+impl OutputFormat {
+    /// Every format, the default first.
+    pub const ALL: [Self; 5] = [
+        Self::ElfZst,
+        Self::ElfLz4,
+        Self::Elf,
+        Self::KdumpZstd,
+        Self::KdumpZlib,
+    ];
+
+    /// The name in the config and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ElfZst => "elf-zst",
+            Self::ElfLz4 => "elf-lz4",
+            Self::Elf => "elf",
+            Self::KdumpZstd => "kdump-zstd",
+            Self::KdumpZlib => "kdump-zlib",
+        }
+    }
+
+    /// The format of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// What a file of this format is called after its stem: `vmcore` + `.elf.zst`.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::ElfZst => ".elf.zst",
+            Self::ElfLz4 => ".elf.lz4",
+            Self::Elf => ".elf",
+            Self::KdumpZstd | Self::KdumpZlib => ".kdump",
+        }
+    }
+}
+
+/// struct new_utsname, as text.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Utsname {
+    /// "Linux".
+    pub sysname: String,
+    /// The host name.
+    pub nodename: String,
+    /// The release, as in `uname -r`.
+    pub release: String,
+    /// The build.
+    pub version: String,
+    /// "x86_64".
+    pub machine: String,
+    /// The NIS domain.
+    pub domainname: String,
+}
+
+/// What a writer puts around the pages.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CoreMeta {
+    /// e_machine.
+    pub machine: u16,
+    /// The notes of the source, in order; ours is not among them.
+    pub notes: Vec<Note>,
+    /// The text of our own note, lines of `KEY=VALUE`; no note when empty. `LEVEL=` is the filter
+    /// level and is read back as [`ImageInfo::dump_level`].
+    pub own: String,
+    /// page_offset_base. Unknown: every p_vaddr of the direct map is 0, as QEMU writes it.
+    pub direct_map_base: Option<u64>,
+    /// The kernel image mapping, which gdb needs.
+    pub kernel_image: Option<KernelImage>,
+    /// makedumpfile's level bits, for the kdump header.
+    pub dump_level: u32,
+    /// For the kdump header; readers take the architecture from `machine`.
+    pub utsname: Utsname,
+    /// CRASHTIME in seconds since 1970, for the kdump header.
+    pub crash_time: Option<u64>,
+    /// phys_base, modulo 2^64, for the kdump header.
+    pub phys_base: u64,
+    /// CPUs, for the kdump header; never 0 there.
+    pub nr_cpus: u32,
+}
+
+impl CoreMeta {
+    /// What a dump says of itself, to be written again; `own` and `utsname` stay empty.
+    #[must_use]
+    pub fn of(info: &ImageInfo) -> Self {
+        let number = |key: &str| -> Option<i64> {
+            let text = info.vmcoreinfo.as_deref()?;
+            let line = text
+                .split(|b| *b == b'\n')
+                .find_map(|line| line.strip_prefix(key.as_bytes()))?;
+            std::str::from_utf8(line).ok()?.trim().parse().ok()
+        };
+        let is_cpu = |note: &&Note| note.n_type == 1 && note.name == b"CORE";
+        let cpus = info.notes.iter().filter(is_cpu).count();
+        Self {
+            machine: info.machine,
+            notes: info
+                .notes
+                .iter()
+                .filter(|note| note.name != OWN_NOTE_NAME)
+                .cloned()
+                .collect(),
+            own: String::new(),
+            direct_map_base: info.direct_map_base,
+            kernel_image: info.kernel_image,
+            dump_level: info.dump_level.unwrap_or(0),
+            utsname: Utsname {
+                machine: if info.machine == 62 {
+                    "x86_64".into()
+                } else {
+                    String::new()
+                },
+                ..Utsname::default()
+            },
+            crash_time: number("CRASHTIME=").and_then(|t| u64::try_from(t).ok()),
+            phys_base: number("NUMBER(phys_base)=").unwrap_or(0).cast_unsigned(),
+            nr_cpus: u32::try_from(cpus).unwrap_or(1).max(1),
+        }
+    }
+
+    /// All notes to be written, ours last.
+    #[must_use]
+    pub fn all_notes(&self) -> Vec<Note> {
+        let mut notes = self.notes.clone();
+        if !self.own.is_empty() {
+            notes.push(Note {
+                name: OWN_NOTE_NAME.to_vec(),
+                n_type: OWN_NOTE_TYPE,
+                desc: self.own.clone().into_bytes(),
+            });
+        }
+        notes
+    }
+}

@@ -1,0 +1,120 @@
+//! A place for the seek table while the core grows: written once, read back at the end.
+//!
+//! A core of 1 TiB has 4 million frames, so the table does not stay in memory where a file can
+//! hold it. The caller opens that file (in the panic kernel: beside the core, already unlinked).
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Bytes collected before they go to the file.
+const CHUNK: usize = 64 << 10;
+
+/// Bytes appended now and replayed at the end.
+#[derive(Debug, Default)]
+pub struct Spool {
+    file: Option<File>,
+    flushed: u64,
+    tail: Vec<u8>,
+}
+
+impl Spool {
+    /// A spool in an open, empty file (read and write). The caller unlinks it.
+    #[must_use]
+    pub fn file(file: File) -> Self {
+        Self {
+            file: Some(file),
+            flushed: 0,
+            tail: Vec::new(),
+        }
+    }
+
+    /// A spool in memory: 48 KiB for each GiB of pages.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::default()
+    }
+
+    /// Bytes appended so far.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.flushed + self.tail.len() as u64
+    }
+
+    /// Whether nothing was appended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.tail.extend_from_slice(bytes);
+        if let Some(file) = &self.file
+            && self.tail.len() >= CHUNK
+        {
+            file.write_all_at(&self.tail, self.flushed)?;
+            self.flushed += self.tail.len() as u64;
+            self.tail.clear();
+        }
+        Ok(())
+    }
+
+    /// Hands everything to `f`, in order and in pieces whose lengths are multiples of `unit` as
+    /// long as all that was appended is. May be called again.
+    ///
+    /// # Errors
+    /// Those of the file and of `f`.
+    pub fn replay(
+        &self,
+        unit: usize,
+        f: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let unit = unit.max(1);
+        let step = (CHUNK / unit).max(1) * unit;
+        if let Some(file) = &self.file {
+            let mut buf = vec![0; step];
+            let mut at = 0;
+            while at < self.flushed {
+                let left = usize::try_from(self.flushed - at).unwrap_or(usize::MAX);
+                let part = buf.get_mut(..step.min(left)).unwrap_or_default();
+                file.read_exact_at(part, at)?;
+                f(part)?;
+                at += part.len() as u64;
+            }
+        }
+        self.tail.chunks(step).try_for_each(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_memory_replay_the_same() {
+        for mut spool in [Spool::memory(), Spool::file(tempfile::tempfile().unwrap())] {
+            let mut want = Vec::new();
+            for i in 0..20_000_u32 {
+                let entry = [i.to_le_bytes(), (!i).to_le_bytes(), [7; 4]].concat();
+                spool.append(&entry).unwrap();
+                want.extend_from_slice(&entry);
+            }
+            assert_eq!(spool.len(), want.len() as u64);
+            for _ in 0..2 {
+                let mut got = Vec::new();
+                spool
+                    .replay(12, &mut |part| {
+                        assert_eq!(part.len() % 12, 0);
+                        got.extend_from_slice(part);
+                        Ok(())
+                    })
+                    .unwrap();
+                assert!(got == want);
+            }
+        }
+    }
+}
