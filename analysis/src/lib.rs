@@ -1,1 +1,3 @@
-//! Not written yet.
+//! Why a kernel died, from its dump alone: facts from the dump, words in `report::text`.
+
+pub mod reason;

@@ -1,0 +1,194 @@
+//! Why it died, as far as the log tells: the class, the message, the place and a signature.
+
+pub mod class;
+pub mod oops;
+pub mod signature;
+
+pub use class::Class;
+pub use oops::{Code, Location, Oops};
+
+use serde::{Deserialize, Serialize};
+
+/// One line of the dead kernel's log. A printk record of several lines is several of these.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// Nanoseconds since boot.
+    pub ts_nsec: u64,
+    /// The text, without time and level.
+    pub text: String,
+}
+
+/// Lines before the panic message that are searched for its cause.
+const SEARCH: usize = 1000;
+
+/// Lines of a block that are read for registers and traces.
+const BLOCK: usize = 400;
+
+/// Why it died.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Reason {
+    /// The kind of death.
+    pub class: Class,
+    /// What panic() said; `None` when the oops itself started the panic kernel.
+    pub message: Option<String>,
+    /// The line that opened the trouble.
+    pub headline: Option<String>,
+    /// The bad address, in hex.
+    pub address: Option<String>,
+    /// What the block of the trouble says.
+    pub oops: Oops,
+    /// The first frame outside the panic machinery.
+    pub culprit: Option<Location>,
+    /// `class:function:hash`, the same for the same bug on every machine.
+    pub signature: String,
+    /// Index of the block's first line in the log.
+    pub first_line: usize,
+}
+
+impl Reason {
+    /// Reads the end of a log.
+    #[must_use]
+    pub fn from_log(log: &[Line]) -> Self {
+        let text = |i: usize| log.get(i).map_or("", |line| line.text.as_str());
+        let panic_at = (0..log.len())
+            .rev()
+            .find(|&i| class::panic_message(text(i)).is_some());
+        let message = panic_at.and_then(|i| class::panic_message(text(i)));
+        let told = message.and_then(class::of_message);
+        let end = panic_at.unwrap_or(log.len());
+        let head = find_headline(log, end, told);
+        let first_line = head.map(|(i, _)| i).or(panic_at).unwrap_or(log.len());
+        let class = told
+            .or(head.map(|(_, class)| class))
+            .unwrap_or(Class::Other);
+        let block = log.get(first_line..).unwrap_or_default();
+        let oops = Oops::read(block.iter().take(BLOCK).map(|line| line.text.as_str()));
+        let headline = head.map(|(i, _)| text(i).to_string());
+        let address = headline.as_deref().and_then(bad_address);
+        let culprit = signature::culprit(&oops).cloned();
+        let signature = signature::of(class, &oops, message);
+        Self {
+            class,
+            message: message.map(str::to_string),
+            headline,
+            address,
+            oops,
+            culprit,
+            signature,
+            first_line,
+        }
+    }
+}
+
+/// The line that opened the trouble which ended at `end`: of the told class if one is told, else the
+/// first headline of the last oops.
+fn find_headline(log: &[Line], end: usize, told: Option<Class>) -> Option<(usize, Class)> {
+    let start = end.saturating_sub(SEARCH);
+    let window = log.get(start..end)?;
+    let found = |(i, line): (usize, &Line)| {
+        class::of_headline(&line.text).map(|class| (start.saturating_add(i), class))
+    };
+    if let Some(class) = told {
+        return window
+            .iter()
+            .enumerate()
+            .rev()
+            .filter_map(found)
+            .find(|(_, have)| *have == class);
+    }
+    let oops = window
+        .iter()
+        .rposition(|line| class::is_oops_header(&line.text))?;
+    // The headline stands a few lines above the counted header, or is the header itself.
+    let near = oops.saturating_sub(12);
+    window
+        .iter()
+        .enumerate()
+        .take(oops.saturating_add(1))
+        .skip(near)
+        .filter_map(found)
+        .find(|(_, class)| !matches!(class, Class::Warn | Class::Oom))
+}
+
+/// The address in a headline, as `0x…`.
+fn bad_address(headline: &str) -> Option<String> {
+    let text = ["address: ", "address ", "was hit at "]
+        .iter()
+        .find_map(|mark| headline.split_once(mark).map(|(_, rest)| rest))?;
+    let word = text.split([' ', ':', ',']).next()?;
+    let number = u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()?;
+    Some(format!("{number:#x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(text: &str) -> Vec<Line> {
+        text.lines()
+            .map(|text| Line {
+                ts_nsec: 0,
+                text: text.to_string(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn sysrq_is_told_by_its_message() {
+        let reason = Reason::from_log(&log("\
+sysrq: Trigger a crash
+Kernel panic - not syncing: sysrq triggered crash
+CPU: 1 UID: 0 PID: 1 Comm: init Not tainted 6.12.1 #1
+Call Trace:
+ <TASK>
+ panic+0x367/0x38a
+ sysrq_handle_crash+0x1a/0x20
+ __handle_sysrq.cold+0xa0/0xdf
+ </TASK>
+"));
+        assert_eq!(reason.class, Class::Sysrq);
+        assert_eq!(reason.culprit.unwrap().function, "sysrq_handle_crash");
+        assert!(reason.signature.starts_with("sysrq:sysrq_handle_crash:"));
+        assert_eq!(reason.first_line, 0);
+    }
+
+    #[test]
+    fn an_oops_without_a_panic_line_is_found() {
+        let reason = Reason::from_log(&log("\
+WARNING: CPU: 0 PID: 9 at kernel/x.c:1 warned+0x1/0x2
+---[ end trace 0000000000000000 ]---
+BUG: kernel NULL pointer dereference, address: 0000000000000018
+#PF: supervisor write access in kernel mode
+Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI
+CPU: 0 UID: 0 PID: 77 Comm: a b Tainted: G        W          6.12.1 #1
+RIP: 0010:fall+0x4/0x10
+"));
+        assert_eq!(reason.class, Class::NullDeref);
+        assert_eq!(reason.address.as_deref(), Some("0x18"));
+        assert_eq!(reason.oops.comm.as_deref(), Some("a b"));
+        assert_eq!(reason.culprit.unwrap().function, "fall");
+        assert_eq!(reason.first_line, 2);
+    }
+
+    #[test]
+    fn a_log_without_trouble_is_other() {
+        let reason = Reason::from_log(&log("one\ntwo\n"));
+        assert_eq!(
+            (reason.class, reason.message, reason.headline),
+            (Class::Other, None, None)
+        );
+        assert_eq!(Reason::from_log(&[]).class, Class::Other);
+    }
+
+    #[test]
+    fn the_bug_headline_wins_over_its_trap() {
+        let reason = Reason::from_log(&log("\
+kernel BUG at fs/x.c:9!
+Oops: invalid opcode: 0000 [#1] PREEMPT SMP NOPTI
+RIP: 0010:boom+0x4/0x10
+Kernel panic - not syncing: Fatal exception
+"));
+        assert_eq!(reason.class, Class::Bug);
+        assert_eq!(reason.message.as_deref(), Some("Fatal exception"));
+    }
+}
