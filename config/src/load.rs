@@ -1,0 +1,56 @@
+//! From a file or a text to a [`Config`], and back to a text in which every key stands.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::ConfigError;
+use crate::model::Config;
+
+/// Where the config lies unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/afterpanic.toml";
+
+impl Config {
+    /// Reads the config of the machine whose files stand under `root`.
+    ///
+    /// Without `path` it is [`DEFAULT_PATH`] under `root`, and a missing file means the defaults. A
+    /// `path` that was named is taken as it is and must exist.
+    pub fn load(root: &Path, path: Option<&Path>) -> Result<Self, ConfigError> {
+        let (path, named) = match path {
+            Some(path) => (path.to_owned(), true),
+            None => (under(root, DEFAULT_PATH), false),
+        };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == ErrorKind::NotFound && !named => {
+                return Ok(Self::default());
+            }
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        Self::parse_named(&text, &path)
+    }
+
+    /// Reads a config from a text.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        Self::parse_named(text, Path::new("config"))
+    }
+
+    /// Reads a config from a text; errors name `path`.
+    pub fn parse_named(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))
+    }
+
+    /// Every key in force, as a file that says the same.
+    #[must_use]
+    pub fn show(&self) -> String {
+        // Serialising these types cannot fail: no map with odd keys, no value after a table.
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+/// `path`, which is absolute, below `root`.
+fn under(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests;

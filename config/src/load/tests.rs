@@ -1,0 +1,169 @@
+//! The shipped file against the types, and the messages that a wrong file gets.
+
+use super::*;
+use crate::model::{Auto, Device, Level, Target};
+use crate::units::{Size, Time};
+
+const SHIPPED: &str = include_str!("../../../dist/afterpanic.toml");
+
+/// Every key of the shipped file put in force.
+fn uncommented() -> String {
+    let strip = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    SHIPPED.lines().map(strip).collect::<Vec<_>>().join("\n")
+}
+
+fn message(text: &str) -> String {
+    Config::parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_shipped_file_as_it_is_equals_the_defaults() {
+    assert_eq!(Config::parse(SHIPPED).unwrap(), Config::default());
+    assert_eq!(Config::parse("").unwrap(), Config::default());
+}
+
+#[test]
+fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
+    let mut config = Config::parse(&uncommented()).unwrap();
+    let example = config.target.pop().unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(
+        example,
+        Target {
+            device: Some(Device::Uuid("0a0b0c0d-1111-2222-3333-444455556666".into())),
+            path: "/crash".into(),
+            options: Some("noatime".into()),
+            deadline: Time(1800),
+        }
+    );
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let shipped: toml::Table = toml::from_str(&uncommented()).unwrap();
+    let shown: toml::Table = toml::from_str(&Config::default().show()).unwrap();
+    for (section, table) in &shown {
+        let Some(table) = table.as_table() else {
+            continue;
+        };
+        let known = shipped[section].as_table().unwrap();
+        for key in table.keys() {
+            assert!(
+                known.contains_key(key),
+                "{section}.{key} is not in the file"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_shown_is_read_back() {
+    let text = "
+[dump]
+level = 17
+max_size = \"3GiB\"
+never = [\"user\", \"slab\"]
+threads = 4
+[[target]]
+device = \"LABEL=cores\"
+path = \"/\"
+deadline = \"90s\"
+[[target]]
+[panic_kernel]
+kernel = \"/boot/vmlinuz\"
+crashkernel = \"2G-:256M\"
+[after]
+failure = \"halt\"
+";
+    let config = Config::parse(text).unwrap();
+    assert_eq!(config.dump.level, Level::Bits(17));
+    assert_eq!(config.dump.max_size, Some(Size(3 << 30)));
+    assert_eq!(config.dump.threads, Auto::Set(4));
+    assert_eq!(config.target.len(), 2);
+    assert_eq!(Config::parse(&config.show()).unwrap(), config);
+    assert_eq!(
+        Config::parse(&Config::default().show()).unwrap(),
+        Config::default()
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
+    assert_eq!(
+        message("[dump]\nlevel = 31\nkeep_kind = []\n"),
+        "config:3:1: Unknown key \"keep_kind\"; \"keep_kinds\" is the nearest known one"
+    );
+    assert_eq!(
+        message("[panic-kernel]\n"),
+        "config:1:2: Unknown key \"panic-kernel\"; \"panic_kernel\" is the nearest known one"
+    );
+    assert_eq!(
+        message("[keep]\n  zzzzzz = 1\n"),
+        "config:2:3: Unknown key \"zzzzzz\"; known here: dumps, free"
+    );
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place() {
+    for (text, place, part) in [
+        ("[dump]\nlevel = 32\n", "config:2:9", "0 to 31"),
+        (
+            "[dump]\nformat = \"elfzst\"\n",
+            "config:2:10",
+            "\"elf-zst\" is the nearest",
+        ),
+        (
+            "[dump]\nnever = [\"users\"]\n",
+            "config:2:",
+            "\"user\" is the nearest",
+        ),
+        ("[keep]\nfree = 5\n", "config:2:8", "no unit"),
+        ("[keep]\ndumps = -1\n", "config:2:9", ""),
+        ("[[target]]\npath = \"crash\"\n", "config:2:8", "absolute"),
+        ("[[target]]\npath = \"/a/../b\"\n", "config:2:8", "\"..\""),
+        ("[[target]]\ndevice = \"sda1\"\n", "config:2:10", "UUID="),
+        (
+            "[[target]]\ndeadline = \"0s\"\n",
+            "config:2:12",
+            "give up at once",
+        ),
+        (
+            "[after]\nsuccess = \"rebot\"\n",
+            "config:2:11",
+            "\"reboot\" is the nearest",
+        ),
+        (
+            "[panic_kernel]\ncmdline_drop = [\"a=b\"]\n",
+            "config:2:",
+            "before \"=\"",
+        ),
+        ("[panic_kernel]\ncpus = 0\n", "config:2:8", "from 1"),
+        ("target = []\n", "config:1:", "/var/crash"),
+        ("[dump\n", "config:1:", ""),
+    ] {
+        let message = message(text);
+        assert!(message.starts_with(place), "{message}");
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_missing_default_file_is_the_defaults_and_a_missing_named_one_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(Config::load(root.path(), None).unwrap(), Config::default());
+    let named = root.path().join("x.toml");
+    assert!(matches!(
+        Config::load(root.path(), Some(&named)),
+        Err(ConfigError::Read { .. })
+    ));
+    std::fs::create_dir(root.path().join("etc")).unwrap();
+    std::fs::write(
+        root.path().join("etc/afterpanic.toml"),
+        "[keep]\ndumps = 9\n",
+    )
+    .unwrap();
+    assert_eq!(Config::load(root.path(), None).unwrap().keep.dumps, 9);
+}
