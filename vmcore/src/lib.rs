@@ -1,10 +1,14 @@
 //! The crashed kernel's memory as data.
 //!
 //! From low to high: [`addr`] (addresses as types), [`image`] (a dump as physical memory, one
-//! module a format), [`write`] (pages in order become a file), [`mm`] (what a page is).
+//! module a format), [`arch`] and [`kernel`] (the crashed kernel: translation, symbols, types),
+//! [`printk`] (its log), [`write`] (pages in order become a file), [`mm`] (what a page is).
 //! There is no policy here, and no words for the user beyond errors.
 
 pub mod addr;
+pub mod arch;
 pub mod image;
+pub mod kernel;
 pub mod mm;
+pub mod printk;
 pub mod write;

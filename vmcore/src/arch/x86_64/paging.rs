@@ -1,0 +1,190 @@
+//! The x86_64 page walk, 4 and 5 levels.
+//!
+//! Facts: Intel SDM volume 3 chapter 4; arch/x86/include/asm/pgtable_types.h. It reads page tables
+//! from the dump and believes none of them: a table outside the dump is an error of its own, so
+//! that "not mapped" and "the table was filtered out" are told apart. It does not look at access
+//! rights, and it knows nothing of Xen PV.
+
+use crate::addr::{PhysAddr, VirtAddr};
+use crate::image::{MemoryImage, ReadError};
+
+const PRESENT: u64 = 1;
+const LARGE: u64 = 1 << 7;
+/// Bits 51:12 of an entry.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// Entries in a table.
+pub const ENTRIES: u64 = 512;
+
+/// A set of page tables: where they begin and how deep they go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Paging {
+    /// Physical address of the top table.
+    pub root: PhysAddr,
+    /// 4, or 5 with LA57.
+    pub levels: u32,
+    /// The memory-encryption bits of an entry (`sme_mask`), which are no part of the address.
+    pub encryption_mask: u64,
+}
+
+/// Where one address leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mapping {
+    /// The physical address of that very byte.
+    pub phys: PhysAddr,
+    /// log2 of the page that maps it: 12, 21 or 30.
+    pub shift: u32,
+    /// The last entry, with its flags.
+    pub entry: u64,
+}
+
+/// Why an address leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WalkError {
+    /// Bits 63 down to the top of the address space differ.
+    #[error("Address {va} is not canonical")]
+    NonCanonical {
+        /// The address.
+        va: VirtAddr,
+    },
+    /// An entry is not present.
+    #[error("Address {va} is not mapped: its level-{level} entry is {entry:#x}")]
+    NotMapped {
+        /// The address.
+        va: VirtAddr,
+        /// 5 (PGD) down to 1 (PTE).
+        level: u32,
+        /// The entry as it stands.
+        entry: u64,
+    },
+    /// A table is not in the dump.
+    #[error("The level-{level} page table of address {va} cannot be read")]
+    Table {
+        /// The address.
+        va: VirtAddr,
+        /// 5 (PGD) down to 1 (PTE).
+        level: u32,
+        /// Why.
+        source: ReadError,
+    },
+}
+
+impl Paging {
+    /// Whether `va` may be used at all with this depth.
+    #[must_use]
+    pub fn is_canonical(&self, va: VirtAddr) -> bool {
+        let bits = if self.levels >= 5 { 57 } else { 48 };
+        let top = va.0 >> (bits - 1);
+        top == 0 || top == u64::MAX >> (bits - 1)
+    }
+
+    /// The physical address in an entry, the encryption bits taken out.
+    #[must_use]
+    pub fn address(&self, entry: u64) -> PhysAddr {
+        PhysAddr(entry & ADDRESS & !self.encryption_mask)
+    }
+
+    /// Walks from the top.
+    ///
+    /// # Errors
+    /// See [`WalkError`].
+    pub fn walk(&self, image: &dyn MemoryImage, va: VirtAddr) -> Result<Mapping, WalkError> {
+        if !self.is_canonical(va) {
+            return Err(WalkError::NonCanonical { va });
+        }
+        self.walk_from(image, va, self.root, self.levels)
+    }
+
+    /// Walks from a table of a known level down.
+    ///
+    /// # Errors
+    /// See [`WalkError`].
+    pub fn walk_from(
+        &self,
+        image: &dyn MemoryImage,
+        va: VirtAddr,
+        table: PhysAddr,
+        level: u32,
+    ) -> Result<Mapping, WalkError> {
+        let mut table = table;
+        for level in (1..=level).rev() {
+            let shift = 12 + 9 * (level - 1);
+            let index = (va.0 >> shift) & (ENTRIES - 1);
+            let entry = read_entry(image, table, index).map_err(|source| WalkError::Table {
+                va,
+                level,
+                source,
+            })?;
+            if entry & PRESENT == 0 {
+                return Err(WalkError::NotMapped { va, level, entry });
+            }
+            let next = self.address(entry);
+            let leaf = level == 1 || (entry & LARGE != 0 && (level == 2 || level == 3));
+            if leaf {
+                let low = (1u64 << shift) - 1;
+                return Ok(Mapping {
+                    phys: PhysAddr((next.0 & !low) | (va.0 & low)),
+                    shift,
+                    entry,
+                });
+            }
+            table = next;
+        }
+        Err(WalkError::NotMapped {
+            va,
+            level: 0,
+            entry: 0,
+        })
+    }
+
+    /// The table that maps 2 MiB around `va` by 4 KiB pages, or the 2 MiB or 1 GiB page itself:
+    /// what a translation cache wants to keep.
+    ///
+    /// # Errors
+    /// See [`WalkError`].
+    pub fn walk_to_pmd(&self, image: &dyn MemoryImage, va: VirtAddr) -> Result<Pmd, WalkError> {
+        if !self.is_canonical(va) {
+            return Err(WalkError::NonCanonical { va });
+        }
+        let mut table = self.root;
+        for level in (2..=self.levels).rev() {
+            let shift = 12 + 9 * (level - 1);
+            let index = (va.0 >> shift) & (ENTRIES - 1);
+            let entry = read_entry(image, table, index).map_err(|source| WalkError::Table {
+                va,
+                level,
+                source,
+            })?;
+            if entry & PRESENT == 0 {
+                return Err(WalkError::NotMapped { va, level, entry });
+            }
+            let next = self.address(entry);
+            if entry & LARGE != 0 && level <= 3 {
+                let low = (1u64 << shift) - 1;
+                let within = va.0 & low & !((1u64 << 21) - 1);
+                return Ok(Pmd::Page(PhysAddr((next.0 & !low) | within)));
+            }
+            table = next;
+        }
+        Ok(Pmd::Table(table))
+    }
+}
+
+/// What stands one level above the 4 KiB pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pmd {
+    /// The 2 MiB that hold the address are contiguous from here.
+    Page(PhysAddr),
+    /// A table of 512 entries.
+    Table(PhysAddr),
+}
+
+fn read_entry(image: &dyn MemoryImage, table: PhysAddr, index: u64) -> Result<u64, ReadError> {
+    let addr = table.checked_add(index * 8).ok_or(ReadError::Overflow {
+        addr: table,
+        len: index * 8,
+    })?;
+    let mut bytes = [0u8; 8];
+    image.read_phys(addr, &mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,188 @@
+//! The crashed kernel as something that can be asked: memory by address, symbols and structure
+//! members by name.
+//!
+//! Everything is taken from the dump itself: VMCOREINFO says where the page tables and kallsyms
+//! are, kallsyms says where BTF is, BTF knows the structures. The tables are read when first asked
+//! for. Names are the only way to a structure here; there are no built-in offsets.
+
+mod btf;
+mod error;
+mod kallsyms;
+mod memory;
+mod percpu;
+mod prstatus;
+mod vmcoreinfo;
+
+pub use btf::{Member, Types};
+pub use error::{KernelError, MemError, chain};
+pub use kallsyms::{Resolved, Symbols};
+pub use memory::{Direct, Layout, Memory};
+pub use percpu::CpuMask;
+pub use vmcoreinfo::Vmcoreinfo;
+
+use crate::addr::{PAGE_SIZE, PhysAddr, VirtAddr};
+use crate::arch::x86_64::paging::Paging;
+use crate::arch::x86_64::{EM_X86_64, KERNEL_MAP};
+use crate::image::MemoryImage;
+use std::sync::{Arc, OnceLock};
+
+/// KERNEL_IMAGE_SIZE where VMCOREINFO does not tell it: the smaller value, without KASLR.
+const IMAGE_SIZE: u64 = 0x2000_0000;
+
+/// A crashed kernel.
+pub struct Kernel {
+    memory: Arc<Memory>,
+    vmcoreinfo: Arc<Vmcoreinfo>,
+    symbols: OnceLock<Result<Symbols, String>>,
+    types: OnceLock<Result<Types, String>>,
+    percpu: OnceLock<Result<percpu::PerCpu, String>>,
+}
+
+impl std::ops::Deref for Kernel {
+    type Target = Memory;
+
+    fn deref(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+impl Kernel {
+    /// Finds the kernel in a dump by its VMCOREINFO.
+    ///
+    /// # Errors
+    /// When there is none, when it lacks the keys that address translation needs, or when the
+    /// machine or page size is not one that is known.
+    pub fn new(image: Arc<dyn MemoryImage>) -> Result<Self, KernelError> {
+        let info = image.info();
+        if info.machine != EM_X86_64 {
+            return Err(KernelError::Machine {
+                machine: info.machine,
+            });
+        }
+        let text = info
+            .vmcoreinfo
+            .as_deref()
+            .ok_or(KernelError::NoVmcoreinfo)?;
+        let vmcoreinfo = Vmcoreinfo::parse(text);
+        if let Some(size) = vmcoreinfo.page_size().filter(|&size| size != PAGE_SIZE) {
+            return Err(KernelError::PageSize { size });
+        }
+        let missing = |key: &str| KernelError::MissingKey {
+            key: key.to_owned(),
+        };
+        let phys_base = vmcoreinfo
+            .number("phys_base")
+            .ok_or_else(|| missing("NUMBER(phys_base)"))?
+            .cast_unsigned();
+        let root = vmcoreinfo
+            .symbol("swapper_pg_dir")
+            .or_else(|| vmcoreinfo.symbol("init_top_pgt"))
+            .or_else(|| vmcoreinfo.symbol("init_level4_pgt"))
+            .ok_or_else(|| missing("SYMBOL(swapper_pg_dir)"))?;
+        let five = vmcoreinfo.number("pgtable_l5_enabled") == Some(1);
+        let layout = Layout {
+            paging: Paging {
+                root: PhysAddr(root.0.wrapping_sub(KERNEL_MAP).wrapping_add(phys_base)),
+                levels: if five { 5 } else { 4 },
+                encryption_mask: vmcoreinfo.number("sme_mask").unwrap_or(0).cast_unsigned(),
+            },
+            image_base: KERNEL_MAP,
+            image_len: vmcoreinfo
+                .number("KERNEL_IMAGE_SIZE")
+                .map_or(IMAGE_SIZE, i64::cast_unsigned),
+            phys_base,
+            direct_base: info.direct_map_base,
+        };
+        Ok(Self {
+            memory: Arc::new(Memory::new(image, layout)),
+            vmcoreinfo: Arc::new(vmcoreinfo),
+            symbols: OnceLock::new(),
+            types: OnceLock::new(),
+            percpu: OnceLock::new(),
+        })
+    }
+
+    /// The dump.
+    #[must_use]
+    pub fn image(&self) -> &Arc<dyn MemoryImage> {
+        self.memory.image()
+    }
+
+    /// What the kernel says of itself.
+    #[must_use]
+    pub fn vmcoreinfo(&self) -> &Vmcoreinfo {
+        &self.vmcoreinfo
+    }
+
+    /// Its memory, to be shared with threads of their own.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// `page_offset_base`, best source first: the dump's segments, the kernel's variable.
+    #[must_use]
+    pub fn direct_map_base(&self) -> Option<u64> {
+        if let Some(direct) = self.memory.direct() {
+            return Some(direct.base);
+        }
+        let variable = self.symbols().ok()?.lookup("page_offset_base")?;
+        self.memory.read_u64(variable).ok()
+    }
+
+    /// The symbol table, found on first use.
+    ///
+    /// # Errors
+    /// When VMCOREINFO does not say where it is, or it cannot be read.
+    pub fn symbols(&self) -> Result<&Symbols, KernelError> {
+        self.symbols
+            .get_or_init(|| {
+                Symbols::find(&self.memory, &self.vmcoreinfo).map_err(|error| chain(&error))
+            })
+            .as_ref()
+            .map_err(|why| KernelError::Unavailable {
+                what: "The symbol table",
+                why: why.clone(),
+            })
+    }
+
+    /// The address of a name: from VMCOREINFO, then from kallsyms.
+    ///
+    /// # Errors
+    /// When neither knows it.
+    pub fn symbol(&self, name: &str) -> Result<VirtAddr, KernelError> {
+        if let Some(addr) = self.vmcoreinfo.symbol(name) {
+            return Ok(addr);
+        }
+        self.symbols()?
+            .lookup(name)
+            .ok_or_else(|| KernelError::NoSymbol {
+                name: name.to_owned(),
+            })
+    }
+
+    /// The type information of the kernel proper, read on first use.
+    ///
+    /// # Errors
+    /// When there is none (CONFIG_DEBUG_INFO_BTF off) or it cannot be read.
+    pub fn types(&self) -> Result<&Types, KernelError> {
+        self.types
+            .get_or_init(|| Types::find(self).map_err(|error| chain(&error)))
+            .as_ref()
+            .map_err(|why| KernelError::Unavailable {
+                what: "The type information (BTF)",
+                why: why.clone(),
+            })
+    }
+
+    /// The offset of a member in bytes: from VMCOREINFO, then from BTF. `member` may be a dotted path.
+    ///
+    /// # Errors
+    /// When neither knows it.
+    pub fn offset_of(&self, ty: &str, member: &str) -> Result<u64, KernelError> {
+        if let Some(offset) = self.vmcoreinfo.offset(&format!("{ty}.{member}")) {
+            return Ok(offset);
+        }
+        self.types()?.member(ty, member).map(|m| m.offset)
+    }
+}

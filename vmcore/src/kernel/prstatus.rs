@@ -1,0 +1,60 @@
+//! The registers of each CPU at the time of the crash.
+//!
+//! Facts: kernel/crash_core.c (`crash_save_cpu`), fs/proc/vmcore.c. The n-th PRSTATUS note of a dump
+//! is not necessarily CPU n (CPUs that saved nothing are left out), so the kernel's own per-CPU
+//! `crash_notes` decide; the dump's notes in order are used only when those cannot be read.
+
+use super::{Kernel, KernelError};
+use crate::addr::VirtAddr;
+use crate::arch::x86_64::regs::{PRSTATUS_BYTES, Registers};
+
+/// n_type of NT_PRSTATUS.
+const NT_PRSTATUS: u32 = 1;
+/// Elf64_Nhdr and the name `CORE\0` padded to 8.
+const NOTE_HEADER: usize = 20;
+
+impl Kernel {
+    /// The registers that CPU `cpu` saved when it was stopped. `None` when it saved none.
+    #[must_use]
+    pub fn prstatus(&self, cpu: u32) -> Option<Registers> {
+        match self.crash_note(cpu) {
+            Ok(found) => found.map(|(_, regs)| regs),
+            Err(_) => self.nth_prstatus(cpu).map(|(_, regs)| regs),
+        }
+    }
+
+    /// The pid that CPU `cpu` saved with its registers.
+    #[must_use]
+    pub fn prstatus_pid(&self, cpu: u32) -> Option<i32> {
+        match self.crash_note(cpu) {
+            Ok(found) => found.map(|(pid, _)| pid),
+            Err(_) => self.nth_prstatus(cpu).map(|(pid, _)| pid),
+        }
+    }
+
+    fn crash_note(&self, cpu: u32) -> Result<Option<(i32, Registers)>, KernelError> {
+        let pointer = self.symbol("crash_notes")?;
+        let area = self
+            .read_ptr(pointer)
+            .map_err(KernelError::reading("crash_notes"))?;
+        let note = self.per_cpu(VirtAddr(area.0), cpu)?;
+        let bytes: [u8; NOTE_HEADER + PRSTATUS_BYTES] = self
+            .read_bytes(note)
+            .map_err(KernelError::reading("crash_notes"))?;
+        let (header, desc) = bytes.split_at(NOTE_HEADER);
+        if header != b"\x05\0\0\0\x50\x01\0\0\x01\0\0\0CORE\0\0\0\0" {
+            return Ok(None);
+        }
+        Ok(Registers::from_prstatus(desc))
+    }
+
+    fn nth_prstatus(&self, n: u32) -> Option<(i32, Registers)> {
+        self.image()
+            .info()
+            .notes
+            .iter()
+            .filter(|note| note.name == b"CORE" && note.n_type == NT_PRSTATUS)
+            .nth(n as usize)
+            .and_then(|note| Registers::from_prstatus(&note.desc))
+    }
+}
