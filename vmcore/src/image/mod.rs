@@ -5,6 +5,7 @@
 //! /proc/vmcore may change while it is read (DMA still in flight) and a poisoned page must be an
 //! error, not a signal.
 
+pub mod map;
 pub mod open;
 
 pub use open::{open, open_set};

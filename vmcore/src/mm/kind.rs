@@ -1,4 +1,9 @@
-//! The kinds of pages and makedumpfile's level bits.
+//! The kinds of pages, and how they are counted.
+//!
+//! What makes a page of a kind stands in [`super::rules`]; which kinds are kept is policy and stands
+//! in `capture::policy`.
+
+use crate::addr::PfnRange;
 
 /// What a page of RAM was used for when the kernel died.
 ///
@@ -94,5 +99,44 @@ impl Kind {
     #[must_use]
     pub fn never_read(self) -> bool {
         matches!(self, Self::HwPoison | Self::Offline | Self::Unaccepted)
+    }
+}
+
+/// Consecutive pages of one kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KindRun {
+    /// The pages.
+    pub pages: PfnRange,
+    /// What they are.
+    pub kind: Kind,
+}
+
+/// Pages by kind.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct KindCounts([u64; Kind::ALL.len()]);
+
+impl KindCounts {
+    /// Counts `pages` more pages of `kind`.
+    pub fn add(&mut self, kind: Kind, pages: u64) {
+        if let Some(count) = self.0.get_mut(usize::from(kind as u8)) {
+            *count = count.saturating_add(pages);
+        }
+    }
+
+    /// Pages of `kind`.
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> u64 {
+        self.0.get(usize::from(kind as u8)).copied().unwrap_or(0)
+    }
+
+    /// Pages of all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Every kind with its pages, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        Kind::ALL.into_iter().zip(self.0.iter().copied())
     }
 }

@@ -2,4 +2,4 @@
 
 pub mod kind;
 
-pub use kind::Kind;
+pub use kind::{Kind, KindCounts, KindRun};
