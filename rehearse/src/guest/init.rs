@@ -1,0 +1,207 @@
+//! PID 1 of the first kernel: follows the script, one console line a step.
+//!
+//! Source of the facts: Documentation/admin-guide/initrd and init(8): PID 1 may not end, nothing is
+//! mounted, /dev/console is standard output when the initramfs has that node.
+
+use super::{End, HANDED_OUT, Mount, SAYS, SCRIPT, Script, panic, tar, work};
+use nix::mount::{MsFlags, mount};
+use nix::sys::reboot::{RebootMode, reboot};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a disk may take to appear.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A step of the script that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("Cannot {what}")]
+pub struct GuestError {
+    what: String,
+    #[source]
+    source: io::Error,
+}
+
+pub(super) fn cannot<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> GuestError {
+    let what = what.into();
+    move |source| GuestError {
+        what,
+        source: source.into(),
+    }
+}
+
+/// Says a line on the console.
+pub(super) fn say(text: impl std::fmt::Display) {
+    // PID 1 must not die of a closed console, so not `println!`.
+    let _ = writeln!(io::stdout(), "{SAYS}{text}");
+}
+
+/// What `afterpanic guest-init [ROLE]` does: without a role, everything; with one, a part of the
+/// work that needs a process of its own. Returns only from a role that failed.
+pub fn main(role: Option<&str>) -> std::process::ExitCode {
+    match role {
+        Some(role) => work::role(role),
+        None => {
+            if std::process::id() != 1 {
+                let _ = writeln!(
+                    io::stderr(),
+                    "guest-init is PID 1 of a rehearsal's guest, nothing else"
+                );
+                return std::process::ExitCode::from(2);
+            }
+            if let Err(error) = follow() {
+                say(format_args!("failed: {error}: {}", error.source));
+            }
+            off();
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn off() {
+    nix::unistd::sync();
+    let _ = reboot(RebootMode::RB_POWER_OFF);
+    // Without ACPI power-off: the host's deadline ends the run.
+    loop {
+        sleep(PATIENCE);
+    }
+}
+
+fn follow() -> Result<(), GuestError> {
+    for (fs, at) in [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("tmpfs", "/tmp"),
+        ("tmpfs", "/run"),
+    ] {
+        mount_fs(fs, fs, Path::new(at), false)?;
+    }
+    let text = fs::read_to_string(SCRIPT).map_err(cannot(format!("read {SCRIPT}")))?;
+    let script: Script = serde_json::from_str(&text).map_err(cannot(format!("parse {SCRIPT}")))?;
+    nix::unistd::sethostname(&script.hostname).map_err(cannot("set the host name"))?;
+    let uname = nix::sys::utsname::uname().map_err(cannot("read uname"))?;
+    say(format_args!("is up: {}", uname.release().display()));
+    for path in &script.modules {
+        load_module(path, "")?;
+    }
+    for what in &script.mounts {
+        let device = disk(&what.serial)?;
+        mount_disk(&device, what)?;
+    }
+    for setting in &script.settings {
+        let shown = setting.path.display();
+        fs::write(&setting.path, &setting.value).map_err(cannot(format!("write {shown}")))?;
+    }
+    work::begin(&script.work)?;
+    for step in &script.run {
+        run(&step.command, &step.ok)?;
+    }
+    match &script.end {
+        End::Panic(how) => panic::panic(how),
+        End::HandOut { dir, serial } => hand_out(dir, serial),
+        End::PowerOff => Ok(()),
+    }
+}
+
+fn mount_fs(source: &str, fs: &str, at: &Path, read_only: bool) -> Result<(), GuestError> {
+    let what = format!("mount {source} ({fs}) on {}", at.display());
+    fs::create_dir_all(at).map_err(cannot(what.clone()))?;
+    let flags = if read_only {
+        MsFlags::MS_RDONLY
+    } else {
+        MsFlags::empty()
+    };
+    match mount(Some(source), at, Some(fs), flags, None::<&str>) {
+        // CONFIG_DEVTMPFS_MOUNT has done it already.
+        Ok(()) | Err(nix::Error::EBUSY) => Ok(()),
+        Err(error) => Err(cannot(what)(error)),
+    }
+}
+
+fn mount_disk(device: &Path, what: &Mount) -> Result<(), GuestError> {
+    mount_fs(
+        &device.display().to_string(),
+        &what.fs,
+        &what.at,
+        what.read_only,
+    )?;
+    say(format_args!(
+        "mounted {} ({}) on {}",
+        what.serial,
+        what.fs,
+        what.at.display()
+    ));
+    Ok(())
+}
+
+pub(super) fn load_module(path: &Path, parameters: &str) -> Result<(), GuestError> {
+    let what = format!("load module {}", path.display());
+    let file = File::open(path).map_err(cannot(what.clone()))?;
+    let parameters = std::ffi::CString::new(parameters)
+        .map_err(|_| cannot(what.clone())(io::Error::from(io::ErrorKind::InvalidInput)))?;
+    let flags = nix::kmod::ModuleInitFlags::empty();
+    match nix::kmod::finit_module(file.as_fd(), &parameters, flags) {
+        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+        Err(error) => Err(cannot(what)(error)),
+    }
+}
+
+/// The device node of the virtio disk with this serial number.
+fn disk(serial: &str) -> Result<PathBuf, GuestError> {
+    let start = Instant::now();
+    loop {
+        for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+            let found = fs::read_to_string(entry.path().join("serial")).unwrap_or_default();
+            let node = Path::new("/dev").join(entry.file_name());
+            if found.trim_end() == serial && node.exists() {
+                return Ok(node);
+            }
+        }
+        if start.elapsed() > PATIENCE {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(cannot(format!("find the disk with serial {serial}"))(
+                source,
+            ));
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn run(command: &[String], ok: &[i32]) -> Result<(), GuestError> {
+    let shown = command.join(" ");
+    let Some((program, arguments)) = command.split_first() else {
+        return Ok(());
+    };
+    let start = Instant::now();
+    // Outside every target: a shell would have set these.
+    let status = Command::new(program)
+        .args(arguments)
+        .env("PATH", "/usr/bin:/usr/sbin:/bin:/sbin")
+        .env("HOME", "/")
+        .stdin(Stdio::null())
+        .status()
+        .map_err(cannot(format!("run {shown}")))?;
+    say(format_args!(
+        "{shown}: {status}, {} ms",
+        start.elapsed().as_millis()
+    ));
+    if status.code().is_some_and(|code| ok.contains(&code)) {
+        return Ok(());
+    }
+    Err(cannot(format!("go on after {shown}"))(io::Error::other(
+        status.to_string(),
+    )))
+}
+
+fn hand_out(dir: &Path, serial: &str) -> Result<(), GuestError> {
+    let device = disk(serial)?;
+    let what = format!("hand out {}", dir.display());
+    let files = tar::export(dir, &device).map_err(cannot(what))?;
+    say(format_args!("{HANDED_OUT} {files} files"));
+    Ok(())
+}

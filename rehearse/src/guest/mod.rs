@@ -1,0 +1,147 @@
+//! The first kernel's userspace in a rehearsal, both sides of it.
+//!
+//! The host writes a [`Script`] into an initramfs ([`image`]); in the guest, `afterpanic
+//! guest-init` is PID 1 and follows it ([`init`]). Nothing else runs there: no shell, no busybox.
+//! What it does is told on the console in lines that begin with [`SAYS`].
+
+pub mod image;
+pub mod init;
+pub mod panic;
+mod scratch;
+pub mod tar;
+pub mod work;
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How every console line of the guest's init begins.
+pub const SAYS: &str = "guest: ";
+/// Where the script lies in the initramfs.
+pub const SCRIPT: &str = "/guest.json";
+/// The last line before the panic is asked for.
+pub const PANICS_NOW: &str = "panics now";
+/// The line with which the guest asks the host for a non-maskable interrupt.
+pub const WANTS_NMI: &str = "waits for a non-maskable interrupt";
+/// The line after everything was handed out.
+pub const HANDED_OUT: &str = "handed out";
+
+/// What the guest does, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// The node name; it becomes part of the crash directory's.
+    pub hostname: String,
+    /// Kernel modules to load, by path, in order.
+    pub modules: Vec<PathBuf>,
+    /// Filesystems to mount.
+    pub mounts: Vec<Mount>,
+    /// Files under /proc/sys and /sys to write before the work begins.
+    pub settings: Vec<Setting>,
+    /// What goes on in the machine.
+    pub work: Work,
+    /// Commands to run, each a program and its arguments: this is where `afterpanic load` stands.
+    pub run: Vec<Step>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// A disk by its serial number, mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// The virtio disk's serial number.
+    pub serial: String,
+    /// The filesystem type.
+    pub fs: String,
+    /// The mount point.
+    pub at: PathBuf,
+    /// Whether nothing may be written.
+    pub read_only: bool,
+}
+
+/// A file and what to write into it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// Its path.
+    pub path: PathBuf,
+    /// The value.
+    pub value: String,
+}
+
+/// A command to run and what is expected of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Exit statuses that let the script go on.
+    pub ok: Vec<i32>,
+}
+
+/// The load on the machine when it dies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// MiB of files in a tmpfs.
+    pub files_mib: u32,
+    /// A string that one process holds in its memory, many times over.
+    pub secret: String,
+    /// Processes that only sleep.
+    pub sleepers: u32,
+    /// Processes that spin.
+    pub spinners: u32,
+    /// Fill this directory until only so many KiB are free.
+    pub fill: Option<Fill>,
+}
+
+/// A filesystem to fill up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fill {
+    /// A directory on it.
+    pub dir: PathBuf,
+    /// What to leave.
+    pub leave_kib: u64,
+}
+
+/// How the script ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum End {
+    /// The kernel panics.
+    Panic(How),
+    /// A directory is written to the disk with this serial as a tar stream; then power off.
+    HandOut {
+        /// The directory.
+        dir: PathBuf,
+        /// The raw disk.
+        serial: String,
+    },
+    /// Power off.
+    PowerOff,
+}
+
+/// What makes the kernel panic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum How {
+    /// `echo c > /proc/sysrq-trigger`, on that CPU if given.
+    Sysrq {
+        /// The CPU that panics.
+        cpu: Option<u32>,
+    },
+    /// PID 1 exits.
+    InitExits,
+    /// A process eats all memory with `vm.panic_on_oom=2`.
+    OutOfMemory,
+    /// The host sends a non-maskable interrupt, with `kernel.unknown_nmi_panic=1`.
+    Nmi,
+    /// A module is loaded that does it.
+    Module {
+        /// Its path.
+        path: PathBuf,
+        /// Its parameters.
+        parameters: String,
+    },
+}

@@ -1,0 +1,118 @@
+//! What goes on in the guest when it dies: files, processes, a full disk.
+
+use super::init::{GuestError, cannot, say};
+use super::{Fill, SCRIPT, Script, Work};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// The page-cache files hold this text; it is nobody's secret.
+const LINE: &[u8] = b"a line in a file in memory, page cache, not wanted in a core\n";
+
+/// Starts the work; processes live on until the panic.
+pub(super) fn begin(work: &Work) -> Result<(), GuestError> {
+    if work.files_mib > 0 {
+        fs::create_dir_all("/tmp/files").map_err(cannot("make files"))?;
+        let block = LINE.repeat((1 << 20) / LINE.len());
+        for n in 0..work.files_mib {
+            fs::write(format!("/tmp/files/{n}"), &block).map_err(cannot("make files"))?;
+        }
+    }
+    let roles = [
+        ("hold", u32::from(!work.secret.is_empty())),
+        ("sleep", work.sleepers),
+        ("spin", work.spinners),
+    ];
+    let mut count = 0u32;
+    for (role, how_many) in roles {
+        for _ in 0..how_many {
+            start(role)?;
+            count = count.saturating_add(1);
+        }
+    }
+    if let Some(fill) = &work.fill {
+        fill_up(fill)?;
+    }
+    say(format_args!(
+        "works: {} MiB of files, {count} processes",
+        work.files_mib
+    ));
+    Ok(())
+}
+
+/// Starts a role and waits until it says that it is ready.
+fn start(role: &str) -> Result<(), GuestError> {
+    let what = format!("start the process that {role}s");
+    let mut child = Command::new("/proc/self/exe")
+        .args(["guest-init", role])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(cannot(what.clone()))?;
+    if let Some(mut ready) = child.stdout.take() {
+        let mut byte = [0u8; 1];
+        std::io::Read::read_exact(&mut ready, &mut byte).map_err(cannot(what))?;
+    }
+    Ok(())
+}
+
+fn fill_up(fill: &Fill) -> Result<(), GuestError> {
+    let what = format!("fill {}", fill.dir.display());
+    let mut file = File::create(fill.dir.join("filler")).map_err(cannot(what.clone()))?;
+    let block = vec![0xa5u8; 64 << 10];
+    while free_kib(&fill.dir).map_err(cannot(what.clone()))? > fill.leave_kib {
+        if file.write_all(&block).is_err() {
+            break;
+        }
+        // Delayed allocation hides what is taken.
+        file.sync_all().map_err(cannot(what.clone()))?;
+    }
+    say(format_args!("filled {}", fill.dir.display()));
+    Ok(())
+}
+
+fn free_kib(dir: &Path) -> std::io::Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(dir)?;
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()) / 1024)
+}
+
+/// One process of the work; never returns when all is well.
+pub(super) fn role(role: &str) -> ExitCode {
+    let secret = match role {
+        "hold" => match fs::read_to_string(SCRIPT).map(|t| serde_json::from_str::<Script>(&t)) {
+            Ok(Ok(script)) => script.work.secret.repeat(4096),
+            _ => return ExitCode::FAILURE,
+        },
+        _ => String::new(),
+    };
+    // Ready: the parent waits for one byte.
+    let mut out = std::io::stdout();
+    if out.write_all(b"\n").and_then(|()| out.flush()).is_err() {
+        return ExitCode::FAILURE;
+    }
+    match role {
+        "spin" => loop {
+            std::hint::spin_loop();
+        },
+        "eat" => eat(),
+        "hold" | "sleep" => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+            std::hint::black_box(&secret);
+        },
+        _ => ExitCode::from(2),
+    }
+}
+
+/// Takes memory until the kernel ends it one way or the other.
+fn eat() -> ExitCode {
+    let mut taken: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut block = vec![0u8; 1 << 20];
+        for byte in block.iter_mut().step_by(4096) {
+            *byte = 1;
+        }
+        taken.push(std::hint::black_box(block));
+    }
+}

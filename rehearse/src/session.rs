@@ -1,0 +1,342 @@
+//! One rehearsal: a kernel is booted, armed, made to panic, and what it saved is fetched.
+//!
+//! Two machines, one after the other, on the same scratch disk: the first ends when the panic
+//! kernel reboots; the second boots the same kernel with the task of handing the files out. What
+//! the files are worth is for the caller to judge.
+
+use crate::disk::{self, DiskError, Export, Fs};
+use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
+use crate::guest::{
+    End as ScriptEnd, HANDED_OUT, How, Mount, PANICS_NOW, SAYS, Script, Setting, Step, WANTS_NMI,
+    Work,
+};
+use crate::vm::{Accel, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where crashes are saved in the guest.
+pub const CRASH_DIR: &str = "/var/crash";
+/// The mounted target's serial number.
+const TARGET: &str = "target";
+/// The raw disk's that files are handed out on.
+const OUT: &str = "out";
+const DISK_BYTES: u64 = 2 << 30;
+const FETCH_DEADLINE: Duration = Duration::from_secs(240);
+
+/// Why a rehearsal could not be made at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The virtual machine.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// The disks.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The guest's image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The machine that hands the files out did not.
+    #[error("The crash directory could not be fetched from the scratch disk: {said}")]
+    Fetch {
+        /// What went wrong.
+        said: String,
+    },
+    /// A file failed.
+    #[error("Cannot {what} {path}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What is to be rehearsed.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The kernel.
+    pub kernel: KernelFiles,
+    /// Our binaries.
+    pub binaries: Binaries,
+    /// KVM or TCG.
+    pub accel: Accel,
+    /// RAM.
+    pub memory_mib: u64,
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// BIOS or UEFI.
+    pub firmware: Firmware,
+    /// `crashkernel=`; none: no memory is reserved.
+    pub crashkernel: Option<String>,
+    /// Added to the first kernel's command line.
+    pub cmdline: String,
+    /// Further arguments for QEMU.
+    pub qemu: Vec<String>,
+    /// The target's filesystem.
+    pub fs: Fs,
+    /// Its UUID.
+    pub uuid: String,
+    /// Its size; none: 2 GiB, sparse.
+    pub disk_bytes: Option<u64>,
+    /// The guest's node name.
+    pub hostname: String,
+    /// The text of /etc/afterpanic.toml.
+    pub config: String,
+    /// Modules there but not loaded.
+    pub present: Vec<String>,
+    /// Modules kept out of the guest's tree.
+    pub absent: Vec<String>,
+    /// Further files: path in the guest, file here.
+    pub files: Vec<(String, PathBuf)>,
+    /// Written before the work.
+    pub settings: Vec<Setting>,
+    /// The work.
+    pub work: Work,
+    /// What arms it; `afterpanic load` ordinarily.
+    pub arm: Vec<Step>,
+    /// The panic; none: the guest powers off after arming.
+    pub how: Option<How>,
+    /// For the whole first machine.
+    pub deadline: Duration,
+    /// Keep an image with what an earlier run left on the target.
+    pub reuse_disk: bool,
+}
+
+/// What a rehearsal gave.
+#[derive(Debug, Clone)]
+pub struct Crash {
+    /// How the machine ended.
+    pub outcome: Outcome,
+    /// The times of what happened, since the machine's start.
+    pub times: Times,
+    /// The console's lines with their times.
+    pub lines: Vec<(Duration, String)>,
+    /// The file with the whole console.
+    pub console: PathBuf,
+    /// The target's image.
+    pub disk: PathBuf,
+}
+
+/// Moments seen on the console.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The guest's init spoke.
+    pub up: Option<Duration>,
+    /// The panic was asked for.
+    pub panic: Option<Duration>,
+    /// The machine reset itself or powered off afterwards.
+    pub end: Option<Duration>,
+}
+
+impl Crash {
+    /// Lines of the console before the panic (`false`) or after it (`true`).
+    pub fn lines(&self, after: bool) -> impl Iterator<Item = &str> {
+        let at = self.times.panic.unwrap_or(Duration::MAX);
+        self.lines
+            .iter()
+            .filter(move |(t, _)| (*t > at) == after)
+            .map(|(_, l)| l.as_str())
+    }
+
+    /// What the guest's init said failed, if it did.
+    #[must_use]
+    pub fn guest_failure(&self) -> Option<&str> {
+        self.lines
+            .iter()
+            .find_map(|(_, l)| l.strip_prefix(SAYS)?.strip_prefix("failed: "))
+    }
+}
+
+impl Session {
+    /// The module names that the first kernel needs for its disks.
+    fn modules(&self) -> Vec<String> {
+        let mut names = vec!["virtio_pci".to_owned(), "virtio_blk".to_owned()];
+        if self.fs == Fs::Vfat {
+            names.extend([
+                "nls_cp437".to_owned(),
+                "nls_ascii".to_owned(),
+                "nls_iso8859-1".to_owned(),
+            ]);
+        }
+        names.push(self.fs.name().to_owned());
+        names
+    }
+
+    fn script(&self, read_only: bool, end: ScriptEnd) -> Script {
+        let mount = Mount {
+            serial: TARGET.into(),
+            fs: self.fs.name().into(),
+            at: CRASH_DIR.into(),
+            read_only,
+        };
+        let first = !matches!(end, ScriptEnd::HandOut { .. });
+        let idle = Work {
+            files_mib: 0,
+            secret: String::new(),
+            sleepers: 0,
+            spinners: 0,
+            fill: None,
+        };
+        Script {
+            hostname: self.hostname.clone(),
+            modules: Vec::new(),
+            mounts: vec![mount],
+            settings: if first {
+                self.settings.clone()
+            } else {
+                Vec::new()
+            },
+            work: if first { self.work.clone() } else { idle },
+            run: if first { self.arm.clone() } else { Vec::new() },
+            end,
+        }
+    }
+
+    fn image(&self, script: Script, to: &Path) -> Result<(), SessionError> {
+        let contents = Contents {
+            kernel: &self.kernel,
+            binaries: &self.binaries,
+            config: &self.config,
+            load: &self.modules(),
+            present: &self.present,
+            absent: &self.absent,
+            files: &self.files,
+        };
+        Ok(image::build(&contents, script, to)?)
+    }
+
+    fn machine(&self, initrd: PathBuf, console: PathBuf, disk: &Path) -> Vm {
+        let mut vm = Vm::new(&self.kernel.image, console);
+        vm.initrd = Some(initrd);
+        vm.memory_mib = self.memory_mib;
+        vm.disks.push(DiskImage {
+            path: disk.to_owned(),
+            serial: TARGET.into(),
+        });
+        // A kernel whose panic kernel does not start reboots, instead of waiting for the deadline.
+        vm.cmdline = "console=ttyS0 loglevel=6 panic=20".into();
+        vm
+    }
+
+    /// Boots, arms and panics, in the directory `dir`. `on` sees every console line as it comes.
+    ///
+    /// # Errors
+    /// The machine could not be built or started. A guest that fails is no error but a result.
+    pub fn crash(
+        &self,
+        dir: &Path,
+        on: &mut dyn FnMut(Duration, &str),
+    ) -> Result<Crash, SessionError> {
+        fs::create_dir_all(dir).map_err(|source| SessionError::Io {
+            what: "create",
+            path: dir.into(),
+            source,
+        })?;
+        let disk = dir.join("target.img");
+        if !(self.reuse_disk && disk.exists()) {
+            disk::make(
+                &disk,
+                self.disk_bytes.unwrap_or(DISK_BYTES),
+                self.fs,
+                &self.uuid,
+            )?;
+        }
+        let initrd = dir.join("guest.cpio");
+        let end = self
+            .how
+            .clone()
+            .map_or(ScriptEnd::PowerOff, ScriptEnd::Panic);
+        self.image(self.script(false, end), &initrd)?;
+        let mut vm = self.machine(initrd.clone(), dir.join("console.txt"), &disk);
+        vm.vcpus = self.vcpus;
+        vm.firmware = self.firmware;
+        vm.extra.clone_from(&self.qemu);
+        vm.deadline = self.deadline;
+        if let Some(size) = &self.crashkernel {
+            vm.cmdline += &format!(" crashkernel={size}");
+        }
+        vm.cmdline += &format!(" {} -- guest-init", self.cmdline);
+        let mut lines = Vec::new();
+        let mut times = Times::default();
+        let outcome = vm.start(self.accel)?.wait(&mut |at, event, control| {
+            if let Event::Line(line) = event {
+                on(at, line);
+                match line.strip_prefix(SAYS) {
+                    Some(PANICS_NOW) => times.panic = Some(at),
+                    Some(WANTS_NMI) => control.execute("inject-nmi", &Value::Null),
+                    Some(_) if times.up.is_none() => times.up = Some(at),
+                    _ => {}
+                }
+                lines.push((at, line.clone()));
+            }
+            Flow::Continue
+        });
+        if matches!(outcome.end, End::Reset | End::PowerOff) {
+            times.end = Some(outcome.took);
+        }
+        let _ = fs::remove_file(&initrd);
+        Ok(Crash {
+            outcome,
+            times,
+            lines,
+            console: vm.console,
+            disk,
+        })
+    }
+
+    /// Fetches [`CRASH_DIR`] from the scratch disk into `to`.
+    ///
+    /// # Errors
+    /// The filesystem cannot be read or the second machine fails.
+    pub fn fetch(&self, crash: &Crash, to: &Path) -> Result<(), SessionError> {
+        let dir = crash.disk.parent().unwrap_or(Path::new("."));
+        if self.fs == Fs::Ext4 && disk::has_tool("debugfs") {
+            return Ok(disk::read_ext4(&crash.disk, "/", to)?);
+        }
+        let (initrd, out) = (dir.join("fetch.cpio"), dir.join("out.img"));
+        disk::blank(
+            &out,
+            self.disk_bytes.unwrap_or(DISK_BYTES).saturating_mul(2),
+        )?;
+        let end = ScriptEnd::HandOut {
+            dir: CRASH_DIR.into(),
+            serial: OUT.into(),
+        };
+        self.image(self.script(true, end), &initrd)?;
+        let mut vm = self.machine(initrd.clone(), dir.join("fetch-console.txt"), &crash.disk);
+        vm.disks.push(DiskImage {
+            path: out.clone(),
+            serial: OUT.into(),
+        });
+        vm.memory_mib = 1024;
+        vm.deadline = FETCH_DEADLINE;
+        vm.cmdline += " -- guest-init";
+        let mut said = String::new();
+        let mut done = false;
+        let outcome = vm.start(self.accel)?.wait(&mut |_, event, _| {
+            if let Event::Line(line) = event
+                && let Some(text) = line.strip_prefix(SAYS)
+            {
+                done |= text.starts_with(HANDED_OUT);
+                said = text.to_owned();
+            }
+            Flow::Continue
+        });
+        if !done {
+            return Err(SessionError::Fetch {
+                said: format!("{:?}, last line: {said}", outcome.end),
+            });
+        }
+        Export::unpack(&out, to)?;
+        for file in [initrd, out] {
+            let _ = fs::remove_file(file);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,371 @@
+//! One QEMU process: its command line, its life, its end.
+
+use super::accel::Accel;
+use super::qmp::{self, Qmp};
+use super::{End, Event, Flow, Outcome, VmError, console, spawn};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::marker::PhantomData;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The program; found through PATH.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+const QMP_PATIENCE: Duration = Duration::from_secs(60);
+/// Lines that are still on their way when QEMU has ended.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Where Debian, Fedora, openSUSE and Arch keep the code of their UEFI firmware.
+const OVMF: [&str; 6] = [
+    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/share/OVMF/OVMF_CODE.fd",
+    "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+    "/usr/share/qemu/ovmf-x86_64-code.bin",
+    "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+    "/usr/share/edk2/x64/OVMF_CODE.fd",
+];
+
+/// What starts the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Firmware {
+    /// SeaBIOS, QEMU's default.
+    #[default]
+    Bios,
+    /// OVMF.
+    Uefi,
+}
+
+/// A raw image as a virtio disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskImage {
+    /// The file.
+    pub path: PathBuf,
+    /// The serial number the guest sees in /sys/block/*/serial: its name.
+    pub serial: String,
+}
+
+/// A machine to be started.
+#[derive(Debug, Clone)]
+pub struct Vm {
+    /// The kernel (vmlinuz).
+    pub kernel: PathBuf,
+    /// Its initramfs, if any.
+    pub initrd: Option<PathBuf>,
+    /// Its command line; `console=ttyS0` is the caller's.
+    pub cmdline: String,
+    /// RAM.
+    pub memory_mib: u64,
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// Disks, in order.
+    pub disks: Vec<DiskImage>,
+    /// BIOS or UEFI.
+    pub firmware: Firmware,
+    /// Further arguments for QEMU.
+    pub extra: Vec<String>,
+    /// Whether a reboot of the guest reboots it instead of ending the run.
+    pub reboots: bool,
+    /// When it is killed.
+    pub deadline: Duration,
+    /// The file that gets everything the serial console says.
+    pub console: PathBuf,
+}
+
+impl Vm {
+    /// A machine with 1 GiB and one CPU that ends when its guest reboots.
+    #[must_use]
+    pub fn new(kernel: impl Into<PathBuf>, console: impl Into<PathBuf>) -> Self {
+        Vm {
+            kernel: kernel.into(),
+            initrd: None,
+            cmdline: String::new(),
+            memory_mib: 1024,
+            vcpus: 1,
+            disks: Vec::new(),
+            firmware: Firmware::Bios,
+            extra: Vec::new(),
+            reboots: false,
+            deadline: Duration::from_secs(600),
+            console: console.into(),
+        }
+    }
+
+    /// The arguments given to QEMU, for messages and for repeating a run by hand.
+    ///
+    /// # Errors
+    /// UEFI was asked for and there is no firmware image.
+    pub fn arguments(&self, accel: Accel) -> Result<Vec<String>, VmError> {
+        let mut a: Vec<String> = Vec::new();
+        let mut push = |args: &[&str]| a.extend(args.iter().map(|s| (*s).to_owned()));
+        push(&["-nodefaults", "-no-user-config", "-display", "none"]);
+        push(accel.arguments());
+        push(&[
+            "-m",
+            &format!("{}M", self.memory_mib),
+            "-smp",
+            &self.vcpus.to_string(),
+        ]);
+        push(&[
+            "-chardev",
+            "stdio,id=console,signal=off",
+            "-serial",
+            "chardev:console",
+        ]);
+        push(&["-kernel", &self.kernel.display().to_string()]);
+        if let Some(initrd) = &self.initrd {
+            push(&["-initrd", &initrd.display().to_string()]);
+        }
+        push(&["-append", &self.cmdline]);
+        if !self.reboots {
+            push(&["-no-reboot"]);
+        }
+        if self.firmware == Firmware::Uefi {
+            let code = OVMF
+                .iter()
+                .find(|p| Path::new(p).exists())
+                .ok_or(VmError::NoFirmware)?;
+            push(&[
+                "-drive",
+                &format!("if=pflash,format=raw,unit=0,readonly=on,file={code}"),
+            ]);
+        }
+        for (n, disk) in self.disks.iter().enumerate() {
+            // A comma in a QEMU option value is written twice.
+            let path = disk.path.display().to_string().replace(',', ",,");
+            push(&[
+                "-drive",
+                &format!(
+                    "if=none,id=d{n},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap,file={path}"
+                ),
+            ]);
+            push(&[
+                "-device",
+                &format!("virtio-blk-pci,drive=d{n},serial={}", disk.serial),
+            ]);
+        }
+        a.extend(self.extra.iter().cloned());
+        Ok(a)
+    }
+
+    /// Starts it. It is killed when the calling thread ends or the result is dropped.
+    ///
+    /// # Errors
+    /// QEMU is missing or ends at once; a file cannot be made.
+    pub fn start(&self, accel: Accel) -> Result<Running, VmError> {
+        let log = File::create(&self.console).map_err(VmError::io("create", &self.console))?;
+        // Socket addresses hold 108 bytes: a deep TMPDIR would not fit.
+        let dir = tempfile::Builder::new()
+            .prefix("ap-vm-")
+            .tempdir_in("/tmp")
+            .map_err(VmError::io("create a directory in", "/tmp"))?;
+        let socket = dir.path().join("qmp");
+        let listener = UnixListener::bind(&socket).map_err(VmError::io("bind", &socket))?;
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(self.arguments(accel)?)
+            .args([
+                "-chardev",
+                &format!("socket,id=qmp,path={}", socket.display()),
+            ])
+            .args(["-mon", "chardev=qmp,mode=control"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = spawn::spawn(&mut command).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => VmError::NoQemu {
+                program: PROGRAM.into(),
+            },
+            _ => VmError::io("start", PROGRAM)(source),
+        })?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (sender, events) = channel();
+        if let Some(stdout) = stdout {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                console::pump(stdout, log, &mut |l| drop(sender.send(Event::Line(l))))
+            });
+        }
+        let errors = thread::spawn(move || last_words(stderr));
+        let mut running = Running {
+            child,
+            qmp: None,
+            events,
+            errors: Some(errors),
+            started,
+            deadline: started + self.deadline,
+            on_this_thread: PhantomData,
+        };
+        let mut child_status = || match running.child.try_wait() {
+            Ok(Some(status)) => Err(VmError::Died {
+                status: status.to_string(),
+                said: running
+                    .errors
+                    .take()
+                    .and_then(|t| t.join().ok())
+                    .unwrap_or_default(),
+            }),
+            _ => Ok(()),
+        };
+        let qmp = Qmp::accept(&listener, &socket, QMP_PATIENCE, &mut child_status)?;
+        let reader = qmp.reader().map_err(VmError::io("read from", &socket))?;
+        thread::spawn(move || qmp::pump(reader, &mut |e| drop(sender.send(e))));
+        running.qmp = Some(qmp);
+        Ok(running)
+    }
+}
+
+/// The last line of standard error that says something.
+fn last_words(stderr: Option<impl Read>) -> String {
+    let mut text = Vec::new();
+    if let Some(stderr) = stderr {
+        let _ = stderr.take(1 << 20).read_to_end(&mut text);
+    }
+    let text = String::from_utf8_lossy(&text);
+    text.lines()
+        .rev()
+        .find(|l| !l.trim().is_empty())
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// A machine that runs. Dropping it kills it.
+///
+/// It stays on the thread that started it, because the kernel kills QEMU when that thread ends.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    qmp: Option<Qmp>,
+    events: Receiver<Event>,
+    errors: Option<thread::JoinHandle<String>>,
+    started: Instant,
+    deadline: Instant,
+    on_this_thread: PhantomData<*const ()>,
+}
+
+impl Running {
+    /// QEMU's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Follows the run to its end. `on` sees every event with the time since the start and may
+    /// send QMP commands.
+    pub fn wait(
+        mut self,
+        on: &mut dyn FnMut(Duration, &Event, &mut Control<'_>) -> Flow,
+    ) -> Outcome {
+        let mut resets = 0u32;
+        let mut reason = String::new();
+        let mut stopped = None;
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(event) => {
+                    if let Event::Qmp { name, data } = &event {
+                        match name.as_str() {
+                            "RESET" if data.get("guest").and_then(Value::as_bool) == Some(true) => {
+                                resets = resets.saturating_add(1);
+                            }
+                            "SHUTDOWN" => {
+                                reason = data
+                                    .get("reason")
+                                    .and_then(Value::as_str)
+                                    .unwrap_or_default()
+                                    .to_owned();
+                            }
+                            _ => {}
+                        }
+                    }
+                    let mut control = Control {
+                        qmp: self.qmp.as_mut(),
+                    };
+                    if on(self.started.elapsed(), &event, &mut control) == Flow::Stop {
+                        stopped = Some(End::Stopped);
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    stopped = Some(End::Deadline);
+                    break;
+                }
+                // Both pumps are through: QEMU has closed everything.
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let took = self.started.elapsed();
+        let end = match stopped {
+            Some(end) => {
+                spawn::kill(&mut self.child);
+                self.drain(on);
+                end
+            }
+            None => self.natural_end(&reason),
+        };
+        if end == End::Reset {
+            resets = resets.saturating_add(1);
+        }
+        Outcome { end, resets, took }
+    }
+
+    fn natural_end(&mut self, reason: &str) -> End {
+        let status = self.child.wait();
+        match (status, reason) {
+            (Ok(status), "guest-reset") if status.success() => End::Reset,
+            (Ok(status), "guest-shutdown") if status.success() => End::PowerOff,
+            (status, reason) => {
+                let said = self
+                    .errors
+                    .take()
+                    .and_then(|t| t.join().ok())
+                    .unwrap_or_default();
+                let status = status.map_or_else(|e| e.to_string(), |s| s.to_string());
+                End::Failed(format!(
+                    "{status}, shutdown reason \"{reason}\", said \"{said}\""
+                ))
+            }
+        }
+    }
+
+    /// Shows what was said before the kill and is still on its way.
+    fn drain(&mut self, on: &mut dyn FnMut(Duration, &Event, &mut Control<'_>) -> Flow) {
+        let until = Instant::now() + DRAIN;
+        while let Ok(event) = self
+            .events
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            on(self.started.elapsed(), &event, &mut Control { qmp: None });
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        spawn::kill(&mut self.child);
+    }
+}
+
+/// What may be done to a machine from within an event.
+#[derive(Debug)]
+pub struct Control<'a> {
+    qmp: Option<&'a mut Qmp>,
+}
+
+impl Control<'_> {
+    /// Sends a QMP command, for example `inject-nmi`; a machine that is gone ignores it.
+    pub fn execute(&mut self, command: &str, arguments: &Value) {
+        if let Some(qmp) = self.qmp.as_mut() {
+            let _ = qmp.execute(command, arguments);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! The command line, without starting anything; running machines are tested in the laboratory.
+
+use super::*;
+
+fn after<'a>(arguments: &'a [String], flag: &str) -> Vec<&'a str> {
+    arguments
+        .windows(2)
+        .filter(|w| w[0] == flag)
+        .map(|w| w[1].as_str())
+        .collect()
+}
+
+#[test]
+fn disks_keep_their_order_and_names() {
+    let mut vm = Vm::new("k", "c");
+    for (path, serial) in [("/a,b", "target"), ("/c", "out")] {
+        vm.disks.push(DiskImage {
+            path: path.into(),
+            serial: serial.into(),
+        });
+    }
+    let arguments = vm.arguments(Accel::Tcg).unwrap();
+    let drives = after(&arguments, "-drive");
+    assert!(drives[0].ends_with("file=/a,,b"), "{drives:?}");
+    assert!(drives[1].ends_with("file=/c"), "{drives:?}");
+    let devices = after(&arguments, "-device");
+    assert!(devices[0].contains("serial=target") && devices[1].contains("serial=out"));
+}
+
+#[test]
+fn a_reboot_ends_the_run_unless_wanted() {
+    let mut vm = Vm::new("k", "c");
+    assert!(
+        vm.arguments(Accel::Tcg)
+            .unwrap()
+            .contains(&"-no-reboot".to_owned())
+    );
+    vm.reboots = true;
+    assert!(
+        !vm.arguments(Accel::Tcg)
+            .unwrap()
+            .contains(&"-no-reboot".to_owned())
+    );
+}
+
+#[test]
+fn the_last_line_with_content_is_the_reason() {
+    assert_eq!(
+        last_words(Some(&b"warning: a\nqemu: no kvm\n\n"[..])),
+        "qemu: no kvm"
+    );
+    assert_eq!(last_words(None::<&[u8]>), "");
+}
