@@ -1,5 +1,14 @@
 //! What a page is. Facts only: which kinds are kept is policy and stands in `capture::policy`.
+//!
+//! [`rules`] says how each kind is recognised on each kernel, [`walk`] applies the rules to the
+//! memory map in one pass, [`check`] proves the outcome against the kernel's own counters and
+//! page tables. A rule that the dump does not support is off and its pages are kept.
 
+pub mod check;
 pub mod kind;
+pub mod rules;
+pub mod walk;
 
 pub use kind::{Kind, KindCounts, KindRun};
+pub use rules::{Rule, Rules};
+pub use walk::{Summary, WalkError, walk, walk_threads};
