@@ -1,1 +1,22 @@
-//! Not written yet.
+//! From a running machine to an armed one: everything that puts a panic kernel into the reserved
+//! memory, takes it out again, and says whether it is there.
+//!
+//! From low to high: [`kernel`] (the system calls as a trait, with a recording fake) and its Linux
+//! implementation [`sys`]; [`iomem`], [`crashkernel`], [`cmdline`] and [`kimage`] (parsers);
+//! [`state`] (what was loaded, kept in a file); [`arm`] (load and unload) and [`status`].
+//!
+//! Whatever reads the machine takes a root prefix, so that it is tested on fixture trees.
+
+pub mod access;
+pub mod arm;
+pub mod cmdline;
+pub mod crashkernel;
+pub mod iomem;
+pub mod kernel;
+pub mod kimage;
+pub mod refusal;
+mod root;
+mod segments;
+pub mod state;
+pub mod status;
+pub mod sys;

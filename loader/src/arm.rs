@@ -1,0 +1,432 @@
+//! Loading the panic kernel into the reserved memory, and taking it out.
+//!
+//! Both system calls free the image that was loaded before they look at the new one (kernel/kexec.c,
+//! kernel/kexec_file.c, Linux 5.10 to 7.2), so everything that can be checked is checked first, and
+//! when the kernel still refuses, the image that was kept from the last load is loaded again.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+
+use crate::access;
+use crate::iomem::{Iomem, Range};
+use crate::kernel::{FileLoad, Kernel, Slot, Syscall};
+use crate::kimage::BzImage;
+use crate::refusal::{LoadError, Previous, Refusal};
+use crate::root;
+use crate::state::{self, Input, LoadedState, State};
+
+/// What the kernel may put before our command line: `elfcorehdr=0x… ` and, with
+/// CONFIG_CRASH_DM_CRYPT, `dmcryptkeys=0x… `.
+const CMDLINE_OVERHEAD: usize = 30 + 31;
+
+/// Which system call to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// kexec_file_load, and kexec_load where the kernel lacks the first or cannot read the image.
+    #[default]
+    Auto,
+    /// kexec_file_load only.
+    File,
+    /// kexec_load only.
+    Load,
+}
+
+/// Where the capture image comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    Path(PathBuf),
+    /// Just built.
+    Bytes(Vec<u8>),
+}
+
+/// What to load.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// The prefix of /proc, /sys and the state directory; `/` on a real machine.
+    pub root: PathBuf,
+    /// The kernel image, as a path that is not prefixed.
+    pub kernel: PathBuf,
+    /// The capture image.
+    pub image: Source,
+    /// The complete command line of the panic kernel.
+    pub cmdline: String,
+    /// Which system call.
+    pub syscall: Choice,
+    /// Files that the image was made from, for `status` to tell when it is stale. The kernel and the
+    /// image are kept in the state directory when this is given.
+    pub keep: Option<Vec<PathBuf>>,
+}
+
+/// A panic kernel that is now loaded.
+#[derive(Clone, Debug, Serialize)]
+pub struct Loaded {
+    /// Its release, out of its own header.
+    pub release: String,
+    /// Its file.
+    pub kernel: PathBuf,
+    /// Bytes of the kernel file.
+    pub kernel_bytes: u64,
+    /// Bytes of the capture image.
+    pub image_bytes: u64,
+    /// Its command line (the kernel puts `elfcorehdr=` before it).
+    pub cmdline: String,
+    /// The call that loaded it.
+    pub syscall: Syscall,
+    /// The region it is in; `None` when /proc/iomem does not tell.
+    pub region: Option<Range>,
+    /// What went differently from what was asked, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// The files of one load, read and checked.
+pub(crate) struct Files {
+    pub(crate) kernel_path: PathBuf,
+    pub(crate) kernel: Vec<u8>,
+    pub(crate) header: BzImage,
+    pub(crate) image: Vec<u8>,
+    pub(crate) cmdline: CString,
+}
+
+/// Loads the panic kernel.
+///
+/// # Errors
+/// With the reason, the next step, and what became of the image that was loaded before.
+pub fn load(kernel: &dyn Kernel, request: &LoadRequest) -> Result<Loaded, LoadError> {
+    let files = check(request)?;
+    let region = reservation(&request.root)?;
+    if let Some(region) = region {
+        fits(&files, region)?;
+    }
+    access::check(&request.root)?;
+    let armed_before = crate::status::is_loaded(&request.root, Slot::Crash) == Some(true);
+
+    let mut warnings = Vec::new();
+    let syscall = match by_choice(kernel, request, &files, region, &mut warnings) {
+        Ok(syscall) => syscall,
+        Err(refusal) => {
+            let previous = if armed_before {
+                restore(kernel, &request.root)
+            } else {
+                Previous::None
+            };
+            return Err(LoadError::new(refusal, previous));
+        }
+    };
+    let loaded = Loaded {
+        release: files.header.release.clone(),
+        kernel: request.kernel.clone(),
+        kernel_bytes: files.kernel.len() as u64,
+        image_bytes: files.image.len() as u64,
+        cmdline: request.cmdline.clone(),
+        syscall,
+        region,
+        warnings,
+    };
+    keep(request, &files, loaded)
+}
+
+/// Takes the panic kernel out. One that is not there is not an error.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn unload(kernel: &dyn Kernel, root: &Path) -> Result<(), LoadError> {
+    access::check(root)?;
+    empty(kernel, root, Slot::Crash).map_err(LoadError::from)
+}
+
+/// Empties a slot: by kexec_file_load, which lockdown allows, else by kexec_load.
+pub(crate) fn empty(kernel: &dyn Kernel, root: &Path, slot: Slot) -> Result<(), Refusal> {
+    match patiently(|| kernel.unload(slot, Syscall::File)) {
+        Ok(()) => Ok(()),
+        Err(Errno::ENOSYS) => patiently(|| kernel.unload(slot, Syscall::Load))
+            .map_err(|errno| Refusal::of_unload(root, Syscall::Load, errno)),
+        Err(errno) => Err(Refusal::of_unload(root, Syscall::File, errno)),
+    }
+}
+
+/// Repeats a call while another kexec operation is in flight (EBUSY; the kernel does not wait).
+fn patiently(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 0..10 {
+        match call() {
+            Err(Errno::EBUSY) => std::thread::sleep(Duration::from_millis(200)),
+            other => return other,
+        }
+    }
+    call()
+}
+
+fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, Refusal> {
+    fs::read(path).map_err(|source| Refusal::Read {
+        what,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn check(request: &LoadRequest) -> Result<Files, Refusal> {
+    let image = match &request.image {
+        Source::Path(path) => read(path, "capture image")?,
+        Source::Bytes(bytes) => bytes.clone(),
+    };
+    check_files(&request.kernel, image, &request.cmdline)
+}
+
+pub(crate) fn check_files(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
+    let kernel = read(path, "kernel")?;
+    let header = BzImage::parse(&kernel).map_err(|source| Refusal::NotAKernel {
+        path: path.to_owned(),
+        source,
+    })?;
+    if image.is_empty() {
+        return Err(Refusal::EmptyImage);
+    }
+    let limit = (header.cmdline_size as usize).saturating_sub(CMDLINE_OVERHEAD);
+    if cmdline.len() > limit {
+        return Err(Refusal::CmdlineTooLong {
+            len: cmdline.len(),
+            limit,
+        });
+    }
+    let cmdline = CString::new(cmdline).map_err(|_| Refusal::CmdlineNul)?;
+    Ok(Files {
+        kernel_path: path.to_owned(),
+        kernel,
+        header,
+        image,
+        cmdline,
+    })
+}
+
+/// The region images go to. `None`: there is one, but /proc/iomem does not show where.
+pub(crate) fn reservation(root: &Path) -> Result<Option<Range>, Refusal> {
+    let (main, _) = Iomem::read(root).unwrap_or_default().crash_kernel();
+    if main.is_some() {
+        return Ok(main);
+    }
+    match crate::status::crash_size(root) {
+        Some(0) => Err(Refusal::no_reservation(root)),
+        Some(_) => Ok(None),
+        None if access::lacks_kexec(root) => Err(Refusal::NoKexec),
+        None => Ok(None),
+    }
+}
+
+/// The least memory in which the kernel's own loader, or ours, finds places for everything.
+pub(crate) fn least(header: &BzImage, image: u64, ram: u64) -> u64 {
+    let page = |n: u64| n.next_multiple_of(4096);
+    // Identity page tables: a page per GiB and a few; the elfcorehdr (sized for hotplug), boot
+    // parameters, purgatory, command line; what alignment loses before the kernel.
+    let tables = (ram >> 30).saturating_add(16).saturating_mul(4096);
+    page(header.init_size)
+        .saturating_add(page(image))
+        .saturating_add(tables)
+        .saturating_add(1 << 20)
+        .saturating_add(256 << 10)
+}
+
+fn fits(files: &Files, region: Range) -> Result<(), Refusal> {
+    let aligned = region.start.max(files.header.pref_address);
+    let aligned = aligned
+        .checked_next_multiple_of(files.header.alignment)
+        .unwrap_or(u64::MAX);
+    let usable = region.end.saturating_sub(aligned);
+    let needed = least(&files.header, files.image.len() as u64, 0);
+    if usable < needed {
+        return Err(Refusal::TooSmall {
+            region,
+            needed,
+            missing: needed - usable,
+        });
+    }
+    if region.end > 1 << 32 && !files.header.above_4g {
+        return Err(Refusal::Above4G {
+            path: files.kernel_path.clone(),
+            region,
+        });
+    }
+    Ok(())
+}
+
+fn by_choice(
+    kernel: &dyn Kernel,
+    request: &LoadRequest,
+    files: &Files,
+    region: Option<Range>,
+    warnings: &mut Vec<String>,
+) -> Result<Syscall, Refusal> {
+    if request.syscall != Choice::Load {
+        let errno = match by_file(kernel, files, Slot::Crash)? {
+            Ok(()) => return Ok(Syscall::File),
+            Err(errno) => errno,
+        };
+        let refusal = Refusal::of_load(&request.root, Syscall::File, errno, files, region);
+        if request.syscall == Choice::File || !falls_back(errno) {
+            return Err(refusal);
+        }
+        warnings.push(format!(
+            "kexec_file_load answered {errno:?}, so kexec_load was used"
+        ));
+    }
+    crate::segments::load(kernel, &request.root, files, region)?;
+    Ok(Syscall::Load)
+}
+
+/// Whether the other system call may succeed where kexec_file_load failed: when the kernel lacks it,
+/// or cannot read this image. Never after a refusal that is about trust or space.
+#[must_use]
+pub fn falls_back(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENOSYS | Errno::ENOEXEC | Errno::ENOTSUP | Errno::EINVAL
+    )
+}
+
+/// One kexec_file_load; the outer error is ours, the inner the kernel's.
+pub(crate) fn by_file(
+    kernel: &dyn Kernel,
+    files: &Files,
+    slot: Slot,
+) -> Result<Result<(), Errno>, Refusal> {
+    let path = &files.kernel_path;
+    // The bytes that were checked are the bytes that are loaded, whatever happens to the file now.
+    let image = sealed(&files.kernel, "kernel").map_err(|source| Refusal::Read {
+        what: "kernel",
+        path: path.clone(),
+        source,
+    })?;
+    let initrd = if files.image.is_empty() {
+        None
+    } else {
+        let name = PathBuf::from("(memory)");
+        let file = sealed(&files.image, "image");
+        Some(file.map_err(|source| Refusal::Read {
+            what: "capture image",
+            path: name,
+            source,
+        })?)
+    };
+    let load = FileLoad {
+        kernel: image.as_fd(),
+        initrd: initrd.as_ref().map(AsFd::as_fd),
+        cmdline: &files.cmdline,
+        slot,
+    };
+    Ok(patiently(|| kernel.kexec_file_load(&load)))
+}
+
+/// Bytes as a file in memory, open for reading only: the kernel refuses with ETXTBSY a file that is
+/// still open for writing.
+fn sealed(bytes: &[u8], name: &str) -> io::Result<File> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC)?;
+    let mut writer = File::from(fd);
+    writer.write_all(bytes)?;
+    File::open(format!("/proc/self/fd/{}", writer.as_raw_fd()))
+}
+
+/// Loads what was kept from the last successful load.
+fn restore(kernel: &dyn Kernel, root: &Path) -> Previous {
+    match reload_kept(kernel, root) {
+        Ok(_) => Previous::Restored,
+        Err(why) => Previous::Lost(why.to_string()),
+    }
+}
+
+/// Loads the kernel, image and command line that were kept from the last successful load.
+///
+/// # Errors
+/// When nothing is kept, or the kernel refuses.
+pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError> {
+    let state = State::read(root).map_err(Refusal::from)?;
+    let kept = state.loaded.ok_or(Refusal::NothingKept)?;
+    let path = root::under(root, kept.kept_kernel.as_ref().unwrap_or(&kept.kernel));
+    let image = read(&root::under(root, &kept.image), "capture image")?;
+    let files = check_files(&path, image, &kept.cmdline)?;
+    let region = reservation(root)?;
+    access::check(root)?;
+    match kept.syscall {
+        Syscall::File => by_file(kernel, &files, Slot::Crash)?
+            .map_err(|errno| Refusal::of_load(root, Syscall::File, errno, &files, region))?,
+        Syscall::Load => crate::segments::load(kernel, root, &files, region)?,
+    }
+    Ok(Loaded {
+        release: kept.release,
+        kernel: kept.kernel,
+        kernel_bytes: files.kernel.len() as u64,
+        image_bytes: files.image.len() as u64,
+        cmdline: kept.cmdline,
+        syscall: kept.syscall,
+        region,
+        warnings: Vec::new(),
+    })
+}
+
+/// Keeps what was loaded. Failing here is no failure of the load, only a warning.
+fn keep(request: &LoadRequest, files: &Files, mut loaded: Loaded) -> Result<Loaded, LoadError> {
+    let Some(inputs) = &request.keep else {
+        return Ok(loaded);
+    };
+    if let Err(why) = write_state(request, files, inputs, &loaded) {
+        loaded
+            .warnings
+            .push(format!("Loaded, but it is not on record: {why}"));
+    }
+    Ok(loaded)
+}
+
+fn write_state(
+    request: &LoadRequest,
+    files: &Files,
+    inputs: &[PathBuf],
+    loaded: &Loaded,
+) -> Result<(), state::StateError> {
+    let name: String = (loaded.release.chars())
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._+-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let name = if name.is_empty() || name.starts_with('.') {
+        "kernel".to_owned()
+    } else {
+        name
+    };
+    let directory = Path::new(state::DIRECTORY).join("images");
+    let image = directory.join(format!("{name}.img"));
+    let kept_kernel = directory.join(format!("{name}.vmlinuz"));
+    state::replace(&root::under(&request.root, &image), &files.image)?;
+    state::replace(&root::under(&request.root, &kept_kernel), &files.kernel)?;
+    let mut state = State::read(&request.root).unwrap_or_default();
+    state.loaded = Some(LoadedState {
+        release: loaded.release.clone(),
+        kernel: loaded.kernel.clone(),
+        kept_kernel: Some(kept_kernel),
+        image,
+        image_bytes: loaded.image_bytes,
+        cmdline: loaded.cmdline.clone(),
+        syscall: loaded.syscall,
+        at: jiff::Timestamp::now().as_second(),
+        boot_id: crate::status::boot_id(&request.root),
+        inputs: inputs
+            .iter()
+            .map(|path| Input::of(&request.root, path))
+            .collect(),
+    });
+    state.write(&request.root)
+}
+
+#[cfg(test)]
+#[path = "arm/tests.rs"]
+mod tests;

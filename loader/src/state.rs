@@ -1,0 +1,219 @@
+//! What was loaded last, kept in `/var/lib/afterpanic`: `state.json`, and under `images/` the kernel
+//! and the image themselves, so that they can be loaded again after the kernel's package is gone.
+//!
+//! The file is written by `load` and by whoever proves a dump (`rehearse`, `crash-test`); it is
+//! replaced as a whole (write, fsync, rename). Everything here is 0600 in a 0700 directory.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::Syscall;
+use crate::root;
+
+/// Where it all lies.
+pub const DIRECTORY: &str = "/var/lib/afterpanic";
+const FILE: &str = "/var/lib/afterpanic/state.json";
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// What `load` loaded last.
+    pub loaded: Option<LoadedState>,
+    /// What was proved last.
+    pub proof: Option<Proof>,
+    /// Keys that a later version wrote: kept when the file is written again.
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One successful load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedState {
+    /// The panic kernel's release, from its image.
+    pub release: String,
+    /// The kernel file that was named.
+    pub kernel: PathBuf,
+    /// The kept copy of the kernel.
+    pub kept_kernel: Option<PathBuf>,
+    /// The kept copy of the image.
+    pub image: PathBuf,
+    /// Bytes of the image.
+    pub image_bytes: u64,
+    /// The panic kernel's command line.
+    pub cmdline: String,
+    /// Which call loaded it.
+    pub syscall: Syscall,
+    /// Seconds since 1970 when it was loaded.
+    pub at: i64,
+    /// `/proc/sys/kernel/random/boot_id` of the boot it was loaded in.
+    pub boot_id: String,
+    /// The files that the image was made from: when one changes, the image is stale.
+    pub inputs: Vec<Input>,
+}
+
+/// A file that the image depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its size then, `None` if it did not exist.
+    pub size: Option<u64>,
+    /// Its modification time then, in seconds since 1970.
+    pub mtime: Option<i64>,
+}
+
+impl Input {
+    /// How the file looks now.
+    #[must_use]
+    pub fn of(root: &Path, path: &Path) -> Self {
+        let meta = fs::metadata(root::under(root, path)).ok();
+        Self {
+            path: path.to_owned(),
+            size: meta.as_ref().map(fs::Metadata::len),
+            mtime: meta.as_ref().map(MetadataExt::mtime),
+        }
+    }
+}
+
+/// What proved that a dump arrives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// `rehearse` or `crash-test`.
+    pub by: String,
+    /// Seconds since 1970.
+    pub at: i64,
+    /// The kernel release it was proved for.
+    pub release: String,
+    /// Whether a complete core arrived.
+    pub passed: bool,
+    /// One line for the reader.
+    pub summary: String,
+    /// The most memory the panic kernel used, in bytes, where it was measured.
+    pub peak: Option<u64>,
+}
+
+/// Why the state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The file system said no.
+    #[error(
+        "Cannot {what} {path}; run as root, and check that the disk is neither full nor read-only"
+    )]
+    Io {
+        /// "read" or "write".
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not what this program writes.
+    #[error("{path} is damaged; remove it and run `afterpanic load`")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+}
+
+impl State {
+    /// Reads the state under `root`; none at all is an empty one.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn read(root: &Path) -> Result<Self, StateError> {
+        let path = root::under(root, FILE);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|source| StateError::Damaged { path, source }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(StateError::Io {
+                what: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Replaces the state under `root`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, root: &Path) -> Result<(), StateError> {
+        let path = root::under(root, FILE);
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|source| StateError::Damaged {
+            path: path.clone(),
+            source,
+        })?;
+        bytes.push(b'\n');
+        replace(&path, &bytes)
+    }
+}
+
+/// Writes a file of ours as a whole, or leaves the old one.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let failed = |source| StateError::Io {
+        what: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(failed)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = directory.join(name);
+    let write = || -> io::Result<()> {
+        let _ = fs::remove_file(&temporary);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        fs::File::open(directory)?.sync_all()
+    };
+    write().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_is_empty_and_what_is_written_is_read_with_unknown_keys_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(State::read(dir.path()).unwrap(), State::default());
+        let text = r#"{"proof":{"by":"rehearse","at":5,"release":"6.12","passed":true,"summary":"s","peak":null},"later":7}"#;
+        let mut state: State = serde_json::from_str(text).unwrap();
+        state.write(dir.path()).unwrap();
+        state = State::read(dir.path()).unwrap();
+        assert_eq!(state.other["later"], 7);
+        assert!(state.proof.unwrap().passed);
+        let meta = fs::metadata(root::under(dir.path(), FILE)).unwrap();
+        assert_eq!(meta.mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_file_is_said_with_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        replace(&root::under(dir.path(), FILE), b"{").unwrap();
+        let said = State::read(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("state.json is damaged"), "{said}");
+    }
+}
