@@ -1,0 +1,244 @@
+//! The words of a report. All wording of the analysis stands here.
+
+use super::Report;
+use crate::reason::{Class, Reason};
+use std::fmt::{self, Write};
+
+/// Frames of the stack shown.
+const FRAMES: usize = 8;
+
+/// Writes the report as `afterpanic report` prints it.
+///
+/// # Errors
+/// Only those of `out`.
+pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
+    let system = &report.system;
+    let name = if system.uts.nodename.is_empty() {
+        "The machine"
+    } else {
+        &system.uts.nodename
+    };
+    write!(out, "{name} panicked")?;
+    if let Some(time) = &report.crash_time_utc {
+        write!(out, " {} UTC", time.replace('T', " ").trim_end_matches('Z'))?;
+    }
+    if let Some(seconds) = report.uptime_seconds {
+        write!(out, " after {} up", duration(seconds))?;
+    }
+    writeln!(out, "  (Linux {})", system.uts.release)?;
+    writeln!(out, "  {}", headline(&report.reason))?;
+    write_task(&report.reason, out)?;
+    write_stack(&report.reason, out)?;
+    if let Some(message) = &report.reason.message {
+        writeln!(out, "  panic message: {message}")?;
+    }
+    write_machine(report, out)?;
+    writeln!(out, "  signature {}", report.reason.signature)?;
+    if !report.log_tail.is_empty() {
+        writeln!(
+            out,
+            "  the log's last {} of {} lines:",
+            report.log_tail.len(),
+            report.log_lines
+        )?;
+        for line in &report.log_tail {
+            writeln!(out, "    {line}")?;
+        }
+    }
+    for warning in &report.warnings {
+        writeln!(out, "  not known: {warning}")?;
+    }
+    Ok(())
+}
+
+/// One line: what happened, and where.
+#[must_use]
+pub fn headline(reason: &Reason) -> String {
+    let mut text = class_words(reason.class).to_string();
+    if let Some(address) = &reason.address {
+        let access = match reason.oops.access.as_deref() {
+            Some("read") => "reading",
+            Some("write") => "writing",
+            Some("execute") => "executing",
+            _ => "at",
+        };
+        // Writing into a String cannot fail.
+        let _ = write!(text, ", {access} {address}");
+    }
+    if let Some(place) = &reason.culprit {
+        let _ = write!(text, ", in {place}");
+    }
+    text
+}
+
+fn class_words(class: Class) -> &'static str {
+    match class {
+        Class::Sysrq => "crash asked for through sysrq-c",
+        Class::NullDeref => "NULL pointer dereference",
+        Class::BadAddress => "page fault at a bad address",
+        Class::GeneralProtection => "general protection fault",
+        Class::Bug => "BUG: an assertion of the kernel failed",
+        Class::Warn => "a warning, and panic_on_warn is set",
+        Class::HungTask => "a task hung, and hung_task_panic is set",
+        Class::SoftLockup => "soft lockup: a CPU did not schedule",
+        Class::HardLockup => "hard lockup: a CPU did not take interrupts",
+        Class::RcuStall => "RCU stall",
+        Class::Oom => "out of memory",
+        Class::DoubleFault => "double fault",
+        Class::StackOverflow => "kernel stack overflow",
+        Class::MachineCheck => "machine check: the hardware reported an error",
+        Class::Nmi => "non-maskable interrupt",
+        Class::InitKilled => "init died",
+        Class::NoRoot => "no root filesystem or init to run",
+        Class::Trap => "processor trap in kernel code",
+        Class::Other => "panic",
+    }
+}
+
+fn write_task(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
+    let oops = &reason.oops;
+    let Some(comm) = &oops.comm else {
+        return Ok(());
+    };
+    write!(out, "  task {comm}")?;
+    if let Some(pid) = oops.pid {
+        write!(out, " ({pid})")?;
+    }
+    if let Some(cpu) = oops.cpu {
+        write!(out, ", CPU {cpu}")?;
+    }
+    if let Some(tainted) = oops
+        .tainted
+        .as_deref()
+        .filter(|text| *text != "Not tainted")
+    {
+        write!(out, ", tainted {tainted}")?;
+    }
+    writeln!(out)
+}
+
+fn write_stack(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
+    let oops = &reason.oops;
+    let frames = oops
+        .location
+        .iter()
+        .chain(oops.trace.iter().filter(|frame| frame.reliable))
+        .take(FRAMES)
+        .map(ToString::to_string);
+    let instruction = oops
+        .code
+        .as_ref()
+        .and_then(|code| code.instruction.as_deref());
+    for (i, frame) in frames.enumerate() {
+        match instruction.filter(|_| i == 0 && oops.location.is_some()) {
+            Some(instruction) => writeln!(out, "    {frame:<24} {instruction}")?,
+            None => writeln!(out, "    {frame}")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_machine(report: &Report, out: &mut dyn Write) -> fmt::Result {
+    let system = &report.system;
+    let mut parts = Vec::new();
+    if let Some(online) = system.cpus_online {
+        let others = system.cpus_possible.filter(|possible| *possible != online);
+        parts.push(match others {
+            Some(possible) => format!("{online} of {possible} CPUs"),
+            None => format!("{online} CPU{}", if online == 1 { "" } else { "s" }),
+        });
+    }
+    if let Some(bytes) = system.memory_bytes {
+        parts.push(format!("{} MiB of memory", bytes >> 20));
+    }
+    if let Some(hardware) = &report.reason.oops.hardware {
+        parts.push(hardware.clone());
+    }
+    if parts.is_empty() {
+        Ok(())
+    } else {
+        writeln!(out, "  machine: {}", parts.join(", "))
+    }
+}
+
+/// `41 days`, `3 hours`, `12 minutes`, `9 seconds`: the largest unit with at least two of it.
+#[must_use]
+pub fn duration(seconds: u64) -> String {
+    for (unit, name) in [(86_400, "days"), (3_600, "hours"), (60, "minutes")] {
+        if seconds / unit >= 2 {
+            return format!("{} {name}", seconds / unit);
+        }
+    }
+    format!("{seconds} seconds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Line;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration(9), "9 seconds");
+        assert_eq!(duration(100), "100 seconds");
+        assert_eq!(duration(7_300), "2 hours");
+        assert_eq!(duration(41 * 86_400 + 5), "41 days");
+    }
+
+    #[test]
+    fn a_report_says_who_when_where() {
+        let log: Vec<Line> = "\
+BUG: kernel NULL pointer dereference, address: 0000000000000018
+#PF: supervisor read access in kernel mode
+Oops: Oops: 0000 [#1] PREEMPT SMP NOPTI
+CPU: 2 UID: 0 PID: 212 Comm: kworker/2:1 Kdump: loaded Tainted: G           OE      6.12.1 #1
+RIP: 0010:acme_poll+0x41/0x50 [acme]
+Code: 90 <48> 8b 40 18 c3
+Call Trace:
+ <TASK>
+ process_one_work+0x174/0x330
+"
+        .lines()
+        .map(|text| Line {
+            ts_nsec: 41 * 86_400 * 1_000_000_000,
+            text: text.into(),
+        })
+        .collect();
+        let report = Report {
+            system: crate::system::System {
+                uts: crate::system::Uts {
+                    nodename: "web-03".into(),
+                    release: "6.12.1".into(),
+                    ..Default::default()
+                },
+                cpus_online: Some(4),
+                memory_bytes: Some(8 << 30),
+                ..Default::default()
+            },
+            crash_time: Some(0),
+            crash_time_utc: Some("2026-11-21T23:15:00Z".into()),
+            uptime_seconds: Some(41 * 86_400),
+            reason: Reason::from_log(&log),
+            log_tail: vec!["[    1.000000] last words".into()],
+            log_lines: 9,
+            warnings: vec!["the moon".into()],
+        };
+        let mut text = String::new();
+        write(&report, &mut text).unwrap();
+        for expected in [
+            "web-03 panicked 2026-11-21 23:15:00 UTC after 41 days up  (Linux 6.12.1)\n",
+            "NULL pointer dereference, reading 0x18, in acme_poll+0x41 [acme]",
+            "  task kworker/2:1 (212), CPU 2, tainted G OE\n",
+            "    acme_poll+0x41 [acme]    mov 0x18(%rax),%rax\n",
+            "    process_one_work+0x174\n",
+            "  machine: 4 CPUs, 8192 MiB of memory\n",
+            "    [    1.000000] last words\n",
+            "  not known: the moon\n",
+        ] {
+            assert!(
+                text.contains(expected),
+                "{expected:?} is missing in\n{text}"
+            );
+        }
+    }
+}
