@@ -1,3 +1,50 @@
-//! The CLI.
+//! `afterpanic`: the command line. One file a verb in `commands/`; everything it does is in the
+//! libraries.
 
-fn main() {}
+mod commands;
+mod core_arg;
+mod exit;
+mod frontpage;
+mod logger;
+mod output;
+
+use clap::Parser;
+use commands::Cli;
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logger::init(cli.global.verbose, cli.global.quiet);
+    let context = cli.global.context();
+    let outcome = match cli.verb {
+        Some(verb) => verb.run(&context),
+        None => frontpage::print(&context),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => exit::Exit::Done.into(),
+        Err(error) => {
+            eprintln!("afterpanic: {error:#}");
+            let wrong_config = error.downcast_ref::<config::ConfigError>().is_some();
+            if wrong_config {
+                exit::Exit::Usage.into()
+            } else {
+                exit::Exit::Failed.into()
+            }
+        }
+    }
+}
+
+/// Whether the reader of stdout went away, which is no failure of ours.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        let json = cause
+            .downcast_ref::<serde_json::Error>()
+            .and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,100 @@
+//! `afterpanic dmesg`: the dead kernel's log.
+
+use super::CoreArg;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use serde::Serialize;
+use std::io::{self, Write};
+use vmcore::printk::{self, Record};
+
+/// Arguments of `dmesg`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    core: CoreArg,
+    /// Only messages at least this urgent: 0 (emergency) to 7 (debug)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=7))]
+    level: Option<u8>,
+    /// Only messages from this many seconds after boot on
+    #[arg(long, value_name = "SECONDS")]
+    since: Option<u64>,
+    /// Only from the panic message on
+    #[arg(long)]
+    follow_panic: bool,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Log {
+    records: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    seq: u64,
+    seconds: f64,
+    level: u8,
+    facility: u8,
+    caller: Option<String>,
+    text: String,
+}
+
+/// Prints the log.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let log = printk::records(&kernel)?;
+    let panic_at = log.records.iter().rposition(is_panic);
+    let from = if args.follow_panic {
+        panic_at.unwrap_or(log.records.len())
+    } else {
+        0
+    };
+    let wanted = log.records.iter().skip(from).filter(|record| {
+        args.level.is_none_or(|level| record.level <= level)
+            && args
+                .since
+                .is_none_or(|since| record.ts_nsec / 1_000_000_000 >= since)
+    });
+    if args.json {
+        let records = wanted.map(entry).collect();
+        output::json("afterpanic.dmesg/1", &log.warnings, &Log { records })?;
+    } else {
+        for record in wanted {
+            printk::write_record(record, &mut out)?;
+        }
+        out.flush()?;
+    }
+    Ok(if log.warnings.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    })
+}
+
+fn is_panic(record: &Record) -> bool {
+    let text = String::from_utf8_lossy(&record.text);
+    analysis::reason::class::panic_message(&text).is_some()
+}
+
+/// Who printed a record: bit 31 of the caller id tells CPUs from tasks (kernel/printk/printk.c).
+fn entry(record: &Record) -> Entry {
+    let caller = record.caller.map(|id| match id & (1 << 31) {
+        0 => format!("T{id}"),
+        bit => format!("C{}", id ^ bit),
+    });
+    let micros = record.ts_nsec / 1000;
+    Entry {
+        seq: record.seq,
+        // Below 2^53 microseconds (285 years) this is exact.
+        #[allow(clippy::cast_precision_loss)]
+        seconds: micros as f64 / 1e6,
+        level: record.level,
+        facility: record.facility,
+        caller,
+        text: String::from_utf8_lossy(&record.text).into_owned(),
+    }
+}

@@ -1,0 +1,177 @@
+//! `afterpanic info`: what a core is and how much of it is there.
+
+use super::CoreArg;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use serde::Serialize;
+use std::io::Write;
+use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange};
+use vmcore::image::{Completeness, MemoryImage};
+use vmcore::kernel::Vmcoreinfo;
+
+/// Arguments of `info`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    core: CoreArg,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Info {
+    path: String,
+    format: &'static str,
+    compression: String,
+    machine: u16,
+    release: Option<String>,
+    build_id: Option<String>,
+    crash_time: Option<u64>,
+    pages: u64,
+    runs: u64,
+    ram_pages: u64,
+    segments: Option<u64>,
+    dump_level: Option<u32>,
+    complete: Option<bool>,
+    incomplete_because: Option<String>,
+    checksums: bool,
+    file_bytes: u64,
+    notes: Vec<NoteInfo>,
+}
+
+#[derive(Serialize)]
+struct NoteInfo {
+    owner: String,
+    n_type: u32,
+    bytes: usize,
+}
+
+/// Prints what the file says of itself.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (found, image) = core_arg::open(context, args.core.core.as_deref())?;
+    let info = gather(&found.path.display().to_string(), &*image);
+    if args.json {
+        output::json("afterpanic.info/1", &image.info().warnings, &info)?;
+    } else {
+        print(&info)?;
+    }
+    Ok(match info.complete {
+        Some(false) => Exit::Incomplete,
+        _ if image.info().warnings.is_empty() => Exit::Done,
+        _ => Exit::Degraded,
+    })
+}
+
+fn gather(path: &str, image: &dyn MemoryImage) -> Info {
+    let said = image.info();
+    let vmcoreinfo = said.vmcoreinfo.as_deref().map(Vmcoreinfo::parse);
+    let vmcoreinfo = vmcoreinfo.as_ref();
+    let (pages, runs) = count(|from| image.next_present(from));
+    let (ram_pages, _) = count(|from| image.next_ram(from));
+    let (complete, incomplete_because) = match &said.completeness {
+        Completeness::Complete => (Some(true), None),
+        Completeness::Incomplete(why) => (Some(false), Some(why.clone())),
+        Completeness::Unknown => (None, None),
+    };
+    Info {
+        path: path.to_string(),
+        format: said.format.name(),
+        compression: said.compression.clone(),
+        machine: said.machine,
+        release: vmcoreinfo.and_then(|info| info.osrelease().map(str::to_string)),
+        build_id: vmcoreinfo.and_then(|info| info.build_id().map(str::to_string)),
+        crash_time: vmcoreinfo.and_then(Vmcoreinfo::crashtime),
+        pages,
+        runs,
+        ram_pages,
+        segments: said.segments,
+        dump_level: said.dump_level,
+        complete,
+        incomplete_because,
+        checksums: said.checksums,
+        file_bytes: said.file_size,
+        notes: said
+            .notes
+            .iter()
+            .map(|note| NoteInfo {
+                owner: String::from_utf8_lossy(&note.name).into_owned(),
+                n_type: note.n_type,
+                bytes: note.desc.len(),
+            })
+            .collect(),
+    }
+}
+
+/// Pages and runs of what `next` lists.
+fn count(next: impl Fn(Pfn) -> Option<PfnRange>) -> (u64, u64) {
+    let (mut pages, mut runs, mut from) = (0_u64, 0_u64, Pfn(0));
+    while let Some(run) = next(from).filter(|run| run.end > from) {
+        pages = pages.saturating_add(run.len());
+        runs = runs.saturating_add(1);
+        from = run.end;
+    }
+    (pages, runs)
+}
+
+fn print(info: &Info) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let bytes = |pages: u64| output::size(pages.saturating_mul(PAGE_SIZE));
+    writeln!(out, "{}", info.path)?;
+    writeln!(
+        out,
+        "  format      {}, pages compressed with: {}",
+        info.format, info.compression
+    )?;
+    writeln!(out, "  size        {}", output::size(info.file_bytes))?;
+    writeln!(
+        out,
+        "  kernel      {}",
+        info.release.as_deref().unwrap_or("not named")
+    )?;
+    if let Some(id) = &info.build_id {
+        writeln!(out, "  build id    {id}")?;
+    }
+    if let Some(time) = info.crash_time {
+        let stamp = i64::try_from(time)
+            .ok()
+            .and_then(|s| jiff::Timestamp::from_second(s).ok());
+        let text = stamp.map_or_else(|| time.to_string(), |stamp| stamp.to_string());
+        writeln!(out, "  died        {text}")?;
+    }
+    writeln!(
+        out,
+        "  pages       {} ({}) in {} runs, of {} ({}) of RAM",
+        info.pages,
+        bytes(info.pages),
+        info.runs,
+        info.ram_pages,
+        bytes(info.ram_pages)
+    )?;
+    if let Some(segments) = info.segments {
+        writeln!(out, "  segments    {segments}")?;
+    }
+    if let Some(level) = info.dump_level {
+        writeln!(out, "  level       {level}")?;
+    }
+    let complete = match (info.complete, &info.incomplete_because) {
+        (Some(true), _) => "yes".to_string(),
+        (Some(false), Some(why)) => format!("no: {why}"),
+        (Some(false), None) => "no".to_string(),
+        (None, _) => "the format does not say".to_string(),
+    };
+    writeln!(out, "  complete    {complete}")?;
+    writeln!(
+        out,
+        "  checksums   {}",
+        if info.checksums { "yes" } else { "none" }
+    )?;
+    let notes: Vec<String> = info
+        .notes
+        .iter()
+        .map(|note| format!("{} ({} B)", note.owner, note.bytes))
+        .collect();
+    writeln!(out, "  notes       {}", notes.join(", "))?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The verbs: one file each, with `Args` (parsed by clap) and `run`.
+
+mod dmesg;
+mod info;
+mod list;
+mod report;
+
+use crate::exit::Exit;
+use crate::frontpage;
+use crate::output::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Saves what a Linux kernel panic leaves, and says why it died.
+#[derive(Debug, Parser)]
+#[command(name = "afterpanic", version, disable_help_subcommand = true)]
+#[command(
+    help_template = "{about}\n\n{usage-heading} {usage}\n\n{after-help}\nOptions:\n{options}"
+)]
+#[command(after_help = frontpage::verbs())]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb; without one the front page is printed.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// Options of every verb.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// The config file [default: /etc/afterpanic.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Prefix for /proc, /sys, /etc, /boot and /var
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Colour the output
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub color: When,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum When {
+    /// When stdout is a terminal and NO_COLOR is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Global {
+    /// What the verbs are given.
+    pub fn context(&self) -> Context {
+        Context {
+            root: self.root.clone(),
+            config: self.config.clone(),
+            quiet: self.quiet,
+        }
+    }
+}
+
+/// Every verb.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the crashes saved here
+    List(list::Args),
+    /// Say why it died
+    Report(report::Args),
+    /// Print the dead kernel's log
+    Dmesg(dmesg::Args),
+    /// Say what a core is and how much of it is there
+    Info(info::Args),
+}
+
+impl Verb {
+    /// Runs it.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::List(args) => list::run(&args, context),
+            Self::Report(args) => report::run(&args, context),
+            Self::Dmesg(args) => dmesg::run(&args, context),
+            Self::Info(args) => info::run(&args, context),
+        }
+    }
+}
+
+/// The CORE argument of the verbs whose only positional it is.
+#[derive(Args, Debug)]
+pub struct CoreArg {
+    /// A core file, a crash directory, `last` (the default) or `live`
+    pub core: Option<PathBuf>,
+}

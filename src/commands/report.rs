@@ -1,0 +1,68 @@
+//! `afterpanic report`: why it died.
+
+use super::CoreArg;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use analysis::report::{self, Report, model::SCHEMA};
+use anyhow::Context as _;
+use std::io::Write;
+
+/// Arguments of `report`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    core: CoreArg,
+    /// Show what the panic kernel wrote instead of computing it afresh
+    #[arg(long)]
+    stored: bool,
+    /// Lines of the log's end
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    log_lines: usize,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the report.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let report = if args.stored {
+        stored(args, context)?
+    } else {
+        fresh(args, context)?
+    };
+    if args.json {
+        output::json(SCHEMA, &report.warnings, &report)?;
+    } else {
+        let mut text = String::new();
+        report::text::write(&report, &mut text)?;
+        std::io::stdout().lock().write_all(text.as_bytes())?;
+    }
+    Ok(if report.warnings.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    })
+}
+
+fn fresh(args: &Args, context: &Context) -> anyhow::Result<Report> {
+    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    Ok(report::build(
+        &kernel,
+        report::Options {
+            log_tail: args.log_lines,
+        },
+    ))
+}
+
+fn stored(args: &Args, context: &Context) -> anyhow::Result<Report> {
+    let dir = core_arg::crash_dir(context, args.core.core.as_deref())?;
+    let path = dir.join("report.json");
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "Cannot read {}; without --stored the core is asked",
+            path.display()
+        )
+    })?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no report", path.display()))
+}

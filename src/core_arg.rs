@@ -1,0 +1,97 @@
+//! The CORE argument: a file, a crash directory, `last`, or `live`.
+
+use crate::output::Context;
+use anyhow::{Context as _, bail};
+use capture::crashes;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vmcore::image::MemoryImage;
+use vmcore::kernel::Kernel;
+
+/// Where a core was found.
+pub struct Found {
+    /// The file to open.
+    pub path: PathBuf,
+    /// The crash directory it belongs to, if it stands in one.
+    pub dir: Option<PathBuf>,
+}
+
+/// Resolves CORE; `None` means `last`.
+pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
+    let given = core.unwrap_or(Path::new("last"));
+    if given == Path::new("live") {
+        return Ok(Found {
+            path: context.path("/proc/kcore"),
+            dir: None,
+        });
+    }
+    let path = resolve(context, given)?;
+    if path.is_dir() {
+        let core = crashes::core_of(&path);
+        let Some(core) = core else {
+            bail!(
+                "{} holds no core; its log and report may still be there",
+                path.display()
+            );
+        };
+        return Ok(Found {
+            path: core,
+            dir: Some(path),
+        });
+    }
+    let dir = path
+        .parent()
+        .filter(|dir| dir.join("manifest.json").exists())
+        .map(Path::to_path_buf);
+    Ok(Found { path, dir })
+}
+
+/// Opens the image behind CORE.
+pub fn open(
+    context: &Context,
+    core: Option<&Path>,
+) -> anyhow::Result<(Found, Arc<dyn MemoryImage>)> {
+    let found = find(context, core)?;
+    let image = vmcore::image::open(&found.path)?;
+    for warning in &image.info().warnings {
+        context.warn(&format!("{}: {warning}", found.path.display()));
+    }
+    Ok((found, image))
+}
+
+/// Opens the kernel behind CORE.
+pub fn kernel(context: &Context, core: Option<&Path>) -> anyhow::Result<(Found, Kernel)> {
+    let (found, image) = open(context, core)?;
+    let kernel = Kernel::new(image)
+        .with_context(|| format!("Cannot find the kernel inside {}", found.path.display()))?;
+    Ok((found, kernel))
+}
+
+/// The crash directory that CORE is or stands in.
+pub fn crash_dir(context: &Context, core: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = resolve(context, core.unwrap_or(Path::new("last")))?;
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    Ok(parent)
+}
+
+/// `last` as the newest crash directory; anything else is a path.
+fn resolve(context: &Context, given: &Path) -> anyhow::Result<PathBuf> {
+    if given != Path::new("last") || given.exists() {
+        return Ok(given.to_path_buf());
+    }
+    let store = context.path("/var/crash");
+    let crashes = crashes::list(&store).or_else(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        _ => Err(error).with_context(|| format!("Cannot list {}", store.display())),
+    })?;
+    let last = crashes.into_iter().next_back().with_context(|| {
+        format!(
+            "No crash is saved in {}; give a core file or a crash directory",
+            store.display()
+        )
+    })?;
+    Ok(last.path)
+}

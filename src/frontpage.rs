@@ -1,0 +1,96 @@
+//! What `afterpanic` prints with no arguments, and the grouped list of verbs that `--help` shares.
+
+use crate::exit::Exit;
+use crate::output::Context;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// The groups of verbs in the order in which a user meets them.
+const GROUPS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Crashes",
+        &[
+            ("list", "crashes saved here"),
+            ("report", "why it died"),
+            ("dmesg", "the dead kernel's log"),
+        ],
+    ),
+    (
+        "Core files",
+        &[("info", "what a core is and how much of it is there")],
+    ),
+];
+
+/// The groups as text, one verb a line.
+#[must_use]
+pub fn verbs() -> String {
+    let mut text = String::new();
+    for (group, verbs) in GROUPS {
+        for (i, (verb, about)) in verbs.iter().enumerate() {
+            let head = if i == 0 { group } else { "" };
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "{head:<15}{verb:<12}{about}");
+        }
+    }
+    text
+}
+
+/// Prints the front page: this machine's state and the verbs.
+///
+/// # Errors
+/// Only when stdout does not take it: what cannot be found out is said on the page.
+pub fn print(context: &Context) -> anyhow::Result<Exit> {
+    let store = context.path("/var/crash");
+    let crashes = match capture::crashes::list(&store) {
+        Ok(list) if list.is_empty() => "none in /var/crash".to_string(),
+        Ok(list) => format!("{} in /var/crash", list.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "none in /var/crash".into(),
+        Err(_) => "not readable: ask as root".to_string(),
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "afterpanic {}: saves what a Linux kernel panic leaves, and says why it died\n",
+        env!("CARGO_PKG_VERSION")
+    )?;
+    writeln!(out, "This machine   {}", this_machine(context))?;
+    writeln!(out, "  crashes      {crashes}")?;
+    writeln!(out)?;
+    write!(out, "{}", verbs())?;
+    writeln!(out, "\nafterpanic VERB --help explains each.")?;
+    Ok(Exit::Done)
+}
+
+fn this_machine(context: &Context) -> String {
+    let read = |path: &str| {
+        std::fs::read_to_string(context.path(path))
+            .map(|text| text.trim().to_string())
+            .ok()
+    };
+    let name = read("/proc/sys/kernel/hostname").unwrap_or_else(|| "this host".into());
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "of unknown release".into());
+    format!("{name}, Linux {release}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GROUPS;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_stands_on_the_page_exactly_once() {
+        let mut listed: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|(_, verbs)| verbs.iter().map(|(verb, _)| *verb))
+            .collect();
+        listed.sort_unstable();
+        let command = crate::commands::Cli::command();
+        let mut known: Vec<&str> = command
+            .get_subcommands()
+            .filter(|verb| !verb.is_hide_set())
+            .map(clap::Command::get_name)
+            .collect();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+}

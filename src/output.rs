@@ -1,0 +1,98 @@
+//! What a command writes: answers to stdout, progress and warnings to stderr.
+
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// What every command is given besides its own arguments.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Prefix for /proc, /sys, /etc, /boot and /var.
+    pub root: PathBuf,
+    /// The config file given, instead of `/etc/afterpanic.toml` below `root`.
+    pub config: Option<PathBuf>,
+    /// No progress, no hints.
+    pub quiet: bool,
+}
+
+impl Context {
+    /// A path of the running system, below the root prefix.
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        self.root.join(absolute.trim_start_matches('/'))
+    }
+
+    /// The config, with the error that says where it is wrong.
+    pub fn load_config(&self) -> Result<config::Config, config::ConfigError> {
+        config::Config::load(&self.root, self.config.as_deref())
+    }
+
+    /// A warning, on stderr.
+    pub fn warn(&self, text: &str) {
+        eprintln!("afterpanic: warning: {text}");
+    }
+
+    /// A hint about what to do next, on stderr, unless quiet.
+    pub fn hint(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// One object on stdout, with the members that every schema has.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn json<T: Serialize>(schema: &str, warnings: &[String], data: &T) -> anyhow::Result<()> {
+    let mut object = serde_json::Map::new();
+    object.insert("schema".into(), schema.into());
+    object.insert("warnings".into(), warnings.into());
+    match serde_json::to_value(data)? {
+        serde_json::Value::Object(members) => {
+            for (key, value) in members {
+                object.entry(key).or_insert(value);
+            }
+        }
+        other => {
+            object.insert("data".into(), other);
+        }
+    }
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &object)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Bytes in the unit that leaves at most four digits: `312 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut scale = 1_u64;
+    while unit + 1 < UNITS.len() && bytes / scale >= 1024 {
+        unit += 1;
+        scale *= 1024;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or("B");
+    let (whole, tenths) = (bytes / scale, bytes % scale * 10 / scale);
+    if unit == 0 || whole >= 100 {
+        format!("{whole} {name}")
+    } else {
+        format!("{whole}.{tenths} {name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(312 << 20), "312 MiB");
+        assert_eq!(size(5 << 40), "5.0 TiB");
+        assert_eq!(size(u64::MAX), "16777215 TiB");
+    }
+}
