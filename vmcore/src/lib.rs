@@ -9,6 +9,7 @@ pub mod addr;
 pub mod arch;
 pub mod image;
 pub mod kernel;
+pub mod layout;
 pub mod mm;
 pub mod printk;
 pub mod write;

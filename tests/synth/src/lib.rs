@@ -1,1 +1,2 @@
 //! Synthetic dumps.
+pub mod elf;

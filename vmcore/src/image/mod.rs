@@ -5,13 +5,18 @@
 //! /proc/vmcore may change while it is read (DMA still in flight) and a poisoned page must be an
 //! error, not a signal.
 
+pub mod elf;
+mod extents;
 pub mod map;
+mod mapping;
 pub mod open;
+pub mod source;
+pub mod verify;
 
 pub use open::{open, open_set};
 
 use crate::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 /// A dump, whatever its format.
@@ -40,6 +45,26 @@ pub trait MemoryImage: Send + Sync {
 
     /// What the file says of itself.
     fn info(&self) -> &ImageInfo;
+
+    /// The same as [`MemoryImage::next_present`] for the pages that the file says it holds, whether
+    /// it can still give them (a file cut off cannot) or not.
+    fn next_claimed(&self, from: Pfn) -> Option<PfnRange> {
+        self.next_present(from)
+    }
+
+    /// Checks the container itself: its structure and every checksum in it, not the pages' presence.
+    /// [`verify::verify`] calls it and then reads every page.
+    ///
+    /// # Errors
+    /// Only when the file cannot be read at all; damages go to `found`.
+    fn check(
+        &self,
+        progress: &mut dyn FnMut(u64),
+        found: &mut dyn FnMut(verify::Damage),
+    ) -> io::Result<()> {
+        let _ = (progress, found);
+        Ok(())
+    }
 
     /// A piece that travels inside the file beside the pages, from its first byte; `None` when the
     /// file has none.

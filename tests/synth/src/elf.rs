@@ -1,0 +1,203 @@
+//! ELF64 cores from a description: segments, notes, and deliberate oddities.
+//!
+//! Every number is written out here from elf(5), so that a wrong constant in a reader is seen.
+
+/// One program header to be.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// p_vaddr.
+    pub vaddr: u64,
+    /// p_paddr.
+    pub paddr: u64,
+    /// The bytes in the file.
+    pub data: Vec<u8>,
+    /// p_memsz, when it is more than the data.
+    pub memsz: u64,
+}
+
+/// A core under construction.
+#[derive(Clone, Debug, Default)]
+pub struct Elf {
+    loads: Vec<Load>,
+    aliases: Vec<(usize, u64, u64, u64, u64)>,
+    notes: Vec<u8>,
+    xnum: bool,
+    sections_first: bool,
+}
+
+impl Elf {
+    /// An empty core.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A segment whose p_vaddr is `base` + `paddr`.
+    #[must_use]
+    pub fn load(mut self, base: u64, paddr: u64, data: &[u8]) -> Self {
+        self.loads.push(Load {
+            vaddr: base.wrapping_add(paddr),
+            paddr,
+            data: data.to_vec(),
+            memsz: data.len() as u64,
+        });
+        self
+    }
+
+    /// A segment of which only the first `data.len()` of `memsz` bytes are stored.
+    #[must_use]
+    pub fn short_load(mut self, paddr: u64, data: &[u8], memsz: u64) -> Self {
+        self.loads.push(Load {
+            vaddr: 0,
+            paddr,
+            data: data.to_vec(),
+            memsz,
+        });
+        self
+    }
+
+    /// Another program header for bytes of load number `of`, `skip` bytes into it.
+    #[must_use]
+    pub fn alias(mut self, of: usize, skip: u64, vaddr: u64, paddr: u64, len: u64) -> Self {
+        self.aliases.push((of, skip, vaddr, paddr, len));
+        self
+    }
+
+    /// A note.
+    #[must_use]
+    pub fn note(mut self, name: &str, n_type: u32, desc: &[u8]) -> Self {
+        let owner_len = name.len() as u32 + 1;
+        for word in [owner_len, desc.len() as u32, n_type] {
+            self.notes.extend_from_slice(&word.to_le_bytes());
+        }
+        self.notes.extend_from_slice(name.as_bytes());
+        self.notes.push(0);
+        while self.notes.len() % 4 != 0 {
+            self.notes.push(0);
+        }
+        self.notes.extend_from_slice(desc);
+        while self.notes.len() % 4 != 0 {
+            self.notes.push(0);
+        }
+        self
+    }
+
+    /// Bytes as they are where the next note would stand.
+    #[must_use]
+    pub fn raw_note(mut self, bytes: &[u8]) -> Self {
+        self.notes.extend_from_slice(bytes);
+        self
+    }
+
+    /// Puts the number of program headers into section header 0 whatever it is.
+    #[must_use]
+    pub fn extended_count(mut self) -> Self {
+        self.xnum = true;
+        self
+    }
+
+    /// Puts the section header before the program headers, as QEMU does.
+    #[must_use]
+    pub fn sections_first(mut self) -> Self {
+        self.sections_first = true;
+        self
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn build(&self) -> Vec<u8> {
+        let count = 1 + self.loads.len() + self.aliases.len();
+        let xnum = self.xnum || count >= 65_535;
+        let sections = if xnum { 64 } else { 0 };
+        let (shoff, phoff) = if self.sections_first {
+            (64, 64 + sections)
+        } else {
+            (64 + 56 * count, 64)
+        };
+        let notes_at = 64 + sections + 56 * count;
+        let mut at = (notes_at + self.notes.len()).next_multiple_of(4096);
+        let mut offsets = Vec::new();
+        for load in &self.loads {
+            offsets.push(at as u64);
+            at += load.data.len();
+        }
+        let mut file = Vec::with_capacity(at);
+        file.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+        file.extend_from_slice(&4_u16.to_le_bytes());
+        file.extend_from_slice(&62_u16.to_le_bytes());
+        file.extend_from_slice(&1_u32.to_le_bytes());
+        file.extend_from_slice(&0_u64.to_le_bytes());
+        file.extend_from_slice(&(phoff as u64).to_le_bytes());
+        file.extend_from_slice(&(if xnum { shoff as u64 } else { 0 }).to_le_bytes());
+        file.extend_from_slice(&0_u32.to_le_bytes());
+        let phnum = if xnum { 65_535 } else { count as u16 };
+        for half in [64, 56, phnum, if xnum { 64 } else { 0 }, u16::from(xnum), 0] {
+            file.extend_from_slice(&half.to_le_bytes());
+        }
+        let section = |file: &mut Vec<u8>| {
+            if xnum {
+                file.extend_from_slice(&[0; 32]);
+                file.extend_from_slice(&1_u64.to_le_bytes());
+                file.extend_from_slice(&0_u32.to_le_bytes());
+                file.extend_from_slice(&(count as u32).to_le_bytes());
+                file.extend_from_slice(&[0; 16]);
+            }
+        };
+        if self.sections_first {
+            section(&mut file);
+        }
+        let notes_len = self.notes.len() as u64;
+        phdr(&mut file, 4, [notes_at as u64, 0, 0, notes_len, notes_len]);
+        for (load, offset) in self.loads.iter().zip(&offsets) {
+            let filesz = load.data.len() as u64;
+            phdr(
+                &mut file,
+                1,
+                [*offset, load.vaddr, load.paddr, filesz, load.memsz],
+            );
+        }
+        for (of, skip, vaddr, paddr, len) in &self.aliases {
+            let offset = offsets.get(*of).copied().unwrap_or(0) + skip;
+            phdr(&mut file, 1, [offset, *vaddr, *paddr, *len, *len]);
+        }
+        if !self.sections_first {
+            section(&mut file);
+        }
+        file.extend_from_slice(&self.notes);
+        file.resize((notes_at + self.notes.len()).next_multiple_of(4096), 0);
+        for load in &self.loads {
+            file.extend_from_slice(&load.data);
+        }
+        file
+    }
+}
+
+fn phdr(file: &mut Vec<u8>, p_type: u32, fields: [u64; 5]) {
+    file.extend_from_slice(&p_type.to_le_bytes());
+    file.extend_from_slice(&7_u32.to_le_bytes());
+    for field in fields {
+        file.extend_from_slice(&field.to_le_bytes());
+    }
+    file.extend_from_slice(&0_u64.to_le_bytes());
+}
+
+/// `pages` pages of bytes that differ from page to page and are not all zero.
+#[must_use]
+pub fn pages(seed: u8, pages: usize) -> Vec<u8> {
+    let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..pages * 4096)
+        .map(|i| {
+            if i % 512 == 0 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+            }
+            // Half noise, half runs, so that codecs find something.
+            if i % 512 < 64 {
+                (state >> (i % 57)) as u8
+            } else {
+                (state >> 40) as u8
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,154 @@
+//! Where physical memory lies in a file: disjoint extents, searched in logarithmic time.
+//!
+//! Program headers come in any order and overlap (the kernel image's entries alias the direct
+//! map's bytes by design), so they are sorted and cut once, while opening.
+
+use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PfnRange};
+
+/// Bytes of physical memory that lie in the file one after another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Extent {
+    /// The first byte's physical address.
+    pub paddr: u64,
+    /// How many bytes; never 0, and `paddr + len` does not overflow.
+    pub len: u64,
+    /// Where the first byte lies in the file.
+    pub offset: u64,
+}
+
+impl Extent {
+    fn end(&self) -> u64 {
+        self.paddr.saturating_add(self.len)
+    }
+}
+
+/// Extents in ascending order, disjoint.
+#[derive(Debug, Default)]
+pub(crate) struct Extents(Vec<Extent>);
+
+impl Extents {
+    /// Sorts `list`, and cuts what overlaps: the extent that begins first keeps its bytes.
+    pub fn new(mut list: Vec<Extent>) -> Self {
+        list.retain(|extent| extent.len > 0);
+        list.sort_unstable_by_key(|extent| (extent.paddr, extent.offset));
+        let mut out: Vec<Extent> = Vec::with_capacity(list.len());
+        for mut extent in list {
+            if let Some(last) = out.last_mut() {
+                let overlap = last.end().saturating_sub(extent.paddr);
+                if overlap >= extent.len {
+                    continue;
+                }
+                extent.paddr += overlap;
+                extent.len -= overlap;
+                extent.offset = extent.offset.saturating_add(overlap);
+                let glued = last.end() == extent.paddr
+                    && last.offset.checked_add(last.len) == Some(extent.offset);
+                if glued {
+                    last.len += extent.len;
+                    continue;
+                }
+            }
+            out.push(extent);
+        }
+        out.shrink_to_fit();
+        Self(out)
+    }
+
+    /// Where `paddr` lies: the file offset of its byte, and how many bytes follow it there.
+    pub fn find(&self, paddr: u64) -> Option<(u64, u64)> {
+        let after = self.0.partition_point(|extent| extent.paddr <= paddr);
+        let extent = self.0.get(after.checked_sub(1)?)?;
+        let inside = paddr - extent.paddr;
+        (inside < extent.len).then(|| (extent.offset.saturating_add(inside), extent.len - inside))
+    }
+
+    /// The pages that are wholly covered, as maximal runs.
+    pub fn page_runs(&self) -> PageRuns {
+        let mut runs = Vec::new();
+        let mut rest = self.0.iter().peekable();
+        while let Some(first) = rest.next() {
+            let mut end = first.end();
+            while let Some(next) = rest.next_if(|next| next.paddr == end) {
+                end = next.end();
+            }
+            let start = first.paddr.div_ceil(PAGE_SIZE);
+            let end = end >> PAGE_SHIFT;
+            if start < end {
+                runs.push(PfnRange::new(Pfn(start), Pfn(end)));
+            }
+        }
+        runs.shrink_to_fit();
+        PageRuns(runs)
+    }
+}
+
+/// Runs of pages: ascending, disjoint, maximal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct PageRuns(Vec<PfnRange>);
+
+impl PageRuns {
+    /// The first run that ends after `from`, cut to begin no earlier.
+    pub fn next(&self, from: Pfn) -> Option<PfnRange> {
+        let at = self.0.partition_point(|run| run.end <= from);
+        let run = self.0.get(at)?;
+        Some(PfnRange::new(run.start.max(from), run.end))
+    }
+
+    /// Whether `pfn` is in one of them.
+    pub fn contains(&self, pfn: Pfn) -> bool {
+        self.next(pfn).is_some_and(|run| run.contains(pfn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn extent(paddr: u64, len: u64, offset: u64) -> Extent {
+        Extent { paddr, len, offset }
+    }
+
+    #[test]
+    fn pages_shared_by_two_extents_count() {
+        let extents = Extents::new(vec![
+            extent(0x1800, 0x1800, 50),
+            extent(0x1000, 0x800, 9000),
+        ]);
+        assert_eq!(
+            extents.page_runs().next(Pfn(0)),
+            Some(PfnRange::new(Pfn(1), Pfn(3)))
+        );
+        assert_eq!(
+            extents.page_runs().next(Pfn(2)),
+            Some(PfnRange::new(Pfn(2), Pfn(3)))
+        );
+        assert_eq!(extents.page_runs().next(Pfn(3)), None);
+        let lonely = Extents::new(vec![extent(0x1001, 0x1ffe, 0)]);
+        assert!(!lonely.page_runs().contains(Pfn(1)), "not wholly covered");
+        assert!(!lonely.page_runs().contains(Pfn(2)), "not wholly covered");
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_overlaps_loses_no_byte(
+            list in prop::collection::vec((0..200_u64, 0..60_u64, 0..1000_u64), 0..12)
+        ) {
+            let list: Vec<_> = list.into_iter().map(|(p, l, o)| extent(p, l, o)).collect();
+            let extents = Extents::new(list.clone());
+            for paddr in 0..300 {
+                let holders: Vec<_> = list.iter()
+                    .filter(|e| e.paddr <= paddr && paddr < e.paddr + e.len)
+                    .map(|e| e.offset + paddr - e.paddr)
+                    .collect();
+                match extents.find(paddr) {
+                    None => prop_assert!(holders.is_empty()),
+                    Some((offset, left)) => {
+                        prop_assert!(holders.contains(&offset));
+                        prop_assert!(left > 0);
+                    }
+                }
+            }
+        }
+    }
+}
