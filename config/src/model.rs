@@ -8,8 +8,8 @@ use crate::scalar::Scalar;
 use crate::units::{Size, Time};
 
 /// The names of page kinds that `keep_kinds` and `never` accept: those of `afterpanic pages --kinds`,
-/// and `user` for anonymous and hugetlb pages together.
-pub const KINDS: [&str; 16] = [
+/// and the groups `user` (anonymous, hugetlb) and `page-cache`.
+pub const KINDS: [&str; 17] = [
     "unknown",
     "free",
     "unaccepted",
@@ -26,6 +26,7 @@ pub const KINDS: [&str; 16] = [
     "reserved",
     "device",
     "user",
+    "page-cache",
 ];
 
 /// The whole file.

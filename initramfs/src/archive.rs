@@ -1,0 +1,306 @@
+//! An initramfs as a tree of files, each with the reason why it is in, written out sorted.
+//!
+//! ```
+//! use initramfs::archive::Archive;
+//! use initramfs::compress::Compression;
+//!
+//! let mut archive = Archive::new();
+//! archive.nodes().unwrap();
+//! archive.file("init", 0o755, b"\x7fELF".to_vec(), "what the kernel starts").unwrap();
+//! let bytes = archive.pack(Compression::Zstd(3)).unwrap();
+//! assert!(bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::closure::Closure;
+use crate::compress::Compression;
+use crate::cpio::{self, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
+use crate::modules::{self, Index, ModuleError};
+
+/// Why an archive cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// A path that cannot stand in an archive.
+    #[error("\"{path}\" cannot stand in an image: {what}")]
+    Path {
+        /// The path.
+        path: String,
+        /// Why not.
+        what: &'static str,
+    },
+    /// A file the format cannot hold.
+    #[error("\"{path}\" is larger than 4 GiB, which an image cannot hold")]
+    TooLarge {
+        /// Its path.
+        path: String,
+    },
+    /// A module cannot be read.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    /// Packing failed.
+    #[error("Cannot pack the image as {with}")]
+    Pack {
+        /// The compression.
+        with: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// One file, folder, link or node of the archive.
+#[derive(Clone, Debug)]
+struct Node {
+    mode: u32,
+    rdev: (u32, u32),
+    data: Vec<u8>,
+    why: String,
+}
+
+/// What an archive holds at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The path, without a leading slash.
+    pub path: String,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Bytes of content.
+    pub size: u64,
+    /// Why it is in.
+    pub why: String,
+}
+
+/// A module that was put in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its name as the kernel says it.
+    pub name: String,
+    /// Its path in the image, with a leading slash.
+    pub path: String,
+    /// Whether nothing works without it.
+    pub required: bool,
+}
+
+/// An archive being filled.
+#[derive(Clone, Debug, Default)]
+pub struct Archive {
+    nodes: BTreeMap<String, Node>,
+}
+
+impl Archive {
+    /// An archive without files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The folders and nodes that any init wants: /dev with console, null and kmsg, /proc, /sys, /tmp.
+    pub fn nodes(&mut self) -> Result<(), ArchiveError> {
+        for dir in ["dev", "proc", "sys", "run", "mnt"] {
+            self.directory(dir, 0o755, "a place to mount on")?;
+        }
+        self.directory("tmp", 0o1777, "a place to mount on")?;
+        for (name, mode, rdev) in [
+            ("dev/console", 0o600, (5, 1)),
+            ("dev/null", 0o666, (1, 3)),
+            ("dev/kmsg", 0o600, (1, 11)),
+        ] {
+            self.put(
+                name,
+                S_IFCHR | mode,
+                rdev,
+                Vec::new(),
+                "there before /dev is mounted",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A folder; its parents are made as needed, here and below.
+    pub fn directory(&mut self, path: &str, mode: u32, why: &str) -> Result<(), ArchiveError> {
+        self.put(path, S_IFDIR | mode, (0, 0), Vec::new(), why)
+    }
+
+    /// A regular file.
+    pub fn file(
+        &mut self,
+        path: &str,
+        mode: u32,
+        data: Vec<u8>,
+        why: &str,
+    ) -> Result<(), ArchiveError> {
+        self.put(path, S_IFREG | (mode & 0o7777), (0, 0), data, why)
+    }
+
+    /// A symbolic link.
+    pub fn symlink(&mut self, path: &str, target: &str, why: &str) -> Result<(), ArchiveError> {
+        self.put(
+            path,
+            S_IFLNK | 0o777,
+            (0, 0),
+            target.as_bytes().to_vec(),
+            why,
+        )
+    }
+
+    /// The modules of a closure, decompressed, as `/lib/modules/NAME.ko`; returned in load order.
+    pub fn modules(
+        &mut self,
+        index: &Index,
+        closure: &Closure,
+    ) -> Result<Vec<Placed>, ArchiveError> {
+        let mut placed = Vec::new();
+        for picked in &closure.modules {
+            let Some(module) = index.module(&picked.name) else {
+                continue;
+            };
+            let data = modules::read(index, module)?;
+            let path = format!("lib/modules/{}.ko", picked.name);
+            self.file(&path, 0o644, data, &picked.why.join("; "))?;
+            placed.push(Placed {
+                name: picked.name.clone(),
+                path: format!("/{path}"),
+                required: picked.required,
+            });
+        }
+        Ok(placed)
+    }
+
+    /// Whether something stands at this path.
+    #[must_use]
+    pub fn contains(&self, path: &str) -> bool {
+        self.nodes.contains_key(path)
+    }
+
+    /// What is in, sorted by path.
+    pub fn items(&self) -> impl Iterator<Item = Item> {
+        self.nodes.iter().map(|(path, node)| Item {
+            path: path.clone(),
+            mode: node.mode,
+            size: node.data.len() as u64,
+            why: node.why.clone(),
+        })
+    }
+
+    /// Memory that the unpacked files take: whole pages, in the kernel's root filesystem.
+    #[must_use]
+    pub fn unpacked(&self) -> u64 {
+        self.nodes
+            .values()
+            .map(|node| (node.data.len() as u64).next_multiple_of(4096))
+            .sum()
+    }
+
+    /// The plain archive.
+    pub fn to_cpio(&self) -> Result<Vec<u8>, ArchiveError> {
+        let mut writer = cpio::Writer::new();
+        for (path, node) in &self.nodes {
+            if !writer.entry(path, node.mode, node.rdev, &node.data) {
+                return Err(ArchiveError::TooLarge { path: path.clone() });
+            }
+        }
+        Ok(writer.finish())
+    }
+
+    /// The packed archive.
+    pub fn pack(&self, compression: Compression) -> Result<Vec<u8>, ArchiveError> {
+        compression
+            .pack(&self.to_cpio()?)
+            .map_err(|source| ArchiveError::Pack {
+                with: compression.name(),
+                source,
+            })
+    }
+
+    fn put(
+        &mut self,
+        path: &str,
+        mode: u32,
+        rdev: (u32, u32),
+        data: Vec<u8>,
+        why: &str,
+    ) -> Result<(), ArchiveError> {
+        let path = path.trim_start_matches('/');
+        let wrong = |what| ArchiveError::Path {
+            path: path.escape_debug().to_string(),
+            what,
+        };
+        if path.is_empty() || path.len() > 4000 {
+            return Err(wrong("it is empty or too long"));
+        }
+        if path.contains('\0') {
+            return Err(wrong("it holds a zero byte"));
+        }
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(wrong("it is not a plain path"));
+        }
+        for (at, _) in path.match_indices('/') {
+            let parent = path.get(..at).unwrap_or_default();
+            let node = self.nodes.entry(parent.to_owned()).or_insert_with(|| Node {
+                mode: S_IFDIR | 0o755,
+                rdev: (0, 0),
+                data: Vec::new(),
+                why: "a folder".to_owned(),
+            });
+            if node.mode & cpio::S_IFMT != S_IFDIR {
+                return Err(wrong("one of its parents is no folder"));
+            }
+        }
+        let node = Node {
+            mode,
+            rdev,
+            data,
+            why: why.to_owned(),
+        };
+        self.nodes.insert(path.to_owned(), node);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpio::{Kind, Reader};
+
+    #[test]
+    fn parents_stand_before_what_lies_in_them_and_order_of_filling_does_not_matter() {
+        let fill = |names: &[&str]| {
+            let mut archive = Archive::new();
+            for name in names {
+                archive
+                    .file(name, 0o644, name.as_bytes().to_vec(), "test")
+                    .unwrap();
+            }
+            archive.to_cpio().unwrap()
+        };
+        let bytes = fill(&["z", "a/b/c", "a-b"]);
+        assert_eq!(bytes, fill(&["a-b", "z", "a/b/c"]));
+        let entries: Vec<_> = Reader::new(&bytes).collect::<Result<_, _>>().unwrap();
+        let seen: Vec<_> = entries
+            .iter()
+            .map(|e| (e.path.as_str(), e.kind()))
+            .collect();
+        let at = |path: &str| seen.iter().position(|(p, _)| *p == path).unwrap();
+        assert!(at("a") < at("a/b") && at("a/b") < at("a/b/c"));
+        assert_eq!(seen[at("a/b")].1, Kind::Directory);
+        assert!(entries.iter().all(|e| e.mtime == 0));
+    }
+
+    #[test]
+    fn odd_paths_are_refused() {
+        let mut archive = Archive::new();
+        archive.file("a", 0o644, Vec::new(), "").unwrap();
+        for path in ["", "/", "a//b", "x/../y", "./x", "x\0", "a/b"] {
+            assert!(archive.file(path, 0o644, Vec::new(), "").is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn unpacked_counts_whole_pages() {
+        let mut archive = Archive::new();
+        archive.file("one", 0o644, vec![1; 4097], "").unwrap();
+        archive.file("two", 0o644, vec![1; 1], "").unwrap();
+        assert_eq!(archive.unpacked(), 3 * 4096);
+    }
+}
