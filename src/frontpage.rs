@@ -1,5 +1,6 @@
 //! What `afterpanic` prints with no arguments, and the grouped list of verbs that `--help` shares.
 
+use crate::commands::status::summary;
 use crate::exit::Exit;
 use crate::output::Context;
 use std::fmt::Write as _;
@@ -7,6 +8,13 @@ use std::io::Write as _;
 
 /// The groups of verbs in the order in which a user meets them.
 const GROUPS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Arm",
+        &[
+            ("unload", "take the panic kernel out again"),
+            ("status", "armed or not, and what proves it"),
+        ],
+    ),
     (
         "Crashes",
         &[
@@ -40,6 +48,7 @@ pub fn verbs() -> String {
 /// # Errors
 /// Only when stdout does not take it: what cannot be found out is said on the page.
 pub fn print(context: &Context) -> anyhow::Result<Exit> {
+    let status = loader::status::status(&context.root);
     let store = context.path("/var/crash");
     let crashes = match capture::crashes::list(&store) {
         Ok(list) if list.is_empty() => "none in /var/crash".to_string(),
@@ -54,7 +63,11 @@ pub fn print(context: &Context) -> anyhow::Result<Exit> {
         env!("CARGO_PKG_VERSION")
     )?;
     writeln!(out, "This machine   {}", this_machine(context))?;
+    writeln!(out, "  armed        {}", summary(&status))?;
     writeln!(out, "  crashes      {crashes}")?;
+    if let Some(next) = &status.next {
+        writeln!(out, "Next           {next}")?;
+    }
     writeln!(out)?;
     write!(out, "{}", verbs())?;
     writeln!(out, "\nafterpanic VERB --help explains each.")?;

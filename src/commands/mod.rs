@@ -4,6 +4,8 @@ mod dmesg;
 mod info;
 mod list;
 mod report;
+pub mod status;
+mod unload;
 
 use crate::exit::Exit;
 use crate::frontpage;
@@ -14,9 +16,7 @@ use std::path::PathBuf;
 /// Saves what a Linux kernel panic leaves, and says why it died.
 #[derive(Debug, Parser)]
 #[command(name = "afterpanic", version, disable_help_subcommand = true)]
-#[command(
-    help_template = "{about}\n\n{usage-heading} {usage}\n\n{after-help}\nOptions:\n{options}"
-)]
+#[command(help_template = "{about}\n\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}")]
 #[command(after_help = frontpage::verbs())]
 pub struct Cli {
     /// Options of every verb.
@@ -78,6 +78,10 @@ impl Global {
 /// Every verb.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Take the panic kernel out again
+    Unload(unload::Args),
+    /// Say whether this machine is armed, and what proves it
+    Status(status::Args),
     /// List the crashes saved here
     List(list::Args),
     /// Say why it died
@@ -92,6 +96,8 @@ impl Verb {
     /// Runs it.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Self::Unload(args) => unload::run(&args, context),
+            Self::Status(args) => status::run(&args, context),
             Self::List(args) => list::run(&args, context),
             Self::Report(args) => report::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),

@@ -1,0 +1,83 @@
+//! `afterpanic status`: armed or not, and what proves it.
+
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use loader::status::{Armed, Status, status};
+use std::io::Write;
+
+/// Arguments of `status`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the state; exit code 0 means armed and current, 3 not.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let status = status(&context.root);
+    if args.json {
+        output::json("afterpanic.status/1", &status.warnings, &status)?;
+    } else {
+        print(&status, context)?;
+    }
+    Ok(match status.armed {
+        Armed::Yes => Exit::Done,
+        Armed::Stale | Armed::No => Exit::No,
+        Armed::Unknown => Exit::Failed,
+    })
+}
+
+/// `yes: Linux 6.12.107 in 96 MiB at 0x2a000000, image built 2 s ago (1.4 MiB)`.
+pub fn summary(status: &Status) -> String {
+    let word = match status.armed {
+        Armed::Yes => "yes",
+        Armed::Stale => "stale",
+        Armed::No => "no",
+        Armed::Unknown => "unknown",
+    };
+    let mut text = format!("{word}: {}", status.why);
+    if status.armed != Armed::Yes && status.armed != Armed::Stale {
+        return text;
+    }
+    if let Some(bytes) = status.reservation.bytes {
+        text.push_str(&format!(" in {}", output::size(bytes)));
+    }
+    if let Some(main) = status.reservation.main {
+        text.push_str(&format!(" at {:#x}", main.start));
+    }
+    if let Some(image) = &status.image {
+        let size = output::size(image.bytes);
+        match image.age_seconds.and_then(|age| u64::try_from(age).ok()) {
+            Some(age) => {
+                let age = analysis::report::text::duration(age);
+                text.push_str(&format!(", image of {size} loaded {age} ago"));
+            }
+            None => text.push_str(&format!(", image of {size}")),
+        }
+    }
+    text
+}
+
+fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "armed   {}", summary(status))?;
+    let proof = match &status.proof {
+        Some(proof) => {
+            let word = if proof.passed { "passed" } else { "failed" };
+            format!(
+                "{} {word} for Linux {}: {}",
+                proof.by, proof.release, proof.summary
+            )
+        }
+        None => "none".to_string(),
+    };
+    writeln!(out, "proof   {proof}")?;
+    if let Some(next) = &status.next {
+        writeln!(out, "Next    {next}")?;
+    }
+    for warning in &status.warnings {
+        context.warn(warning);
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! `afterpanic unload`: takes the panic kernel out again.
+
+use crate::exit::Exit;
+use crate::output::Context;
+use loader::arm;
+use loader::sys::Linux;
+use std::io::Write;
+
+/// Arguments of `unload`.
+#[derive(clap::Args, Debug)]
+pub struct Args {}
+
+/// Unloads.
+pub fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
+    arm::unload(&Linux, &context.root)?;
+    writeln!(
+        std::io::stdout(),
+        "unloaded: a panic now would save nothing"
+    )?;
+    Ok(Exit::Done)
+}
