@@ -7,15 +7,17 @@
 
 mod btf;
 mod error;
+pub mod hints;
 mod kallsyms;
 mod memory;
+mod modules;
 mod percpu;
 mod prstatus;
 mod vmcoreinfo;
 
 pub use btf::{Member, Types};
 pub use error::{KernelError, MemError, chain};
-pub use kallsyms::{Resolved, Symbols};
+pub use kallsyms::{Resolved, Symbol, Symbols};
 pub use memory::{Direct, Layout, Memory};
 pub use percpu::CpuMask;
 pub use vmcoreinfo::Vmcoreinfo;
@@ -63,7 +65,9 @@ impl Kernel {
             .vmcoreinfo
             .as_deref()
             .ok_or(KernelError::NoVmcoreinfo)?;
-        let vmcoreinfo = Vmcoreinfo::parse(text);
+        let mut vmcoreinfo = Vmcoreinfo::parse(text);
+        let hints = hints::from_notes(&info.notes, &vmcoreinfo);
+        vmcoreinfo.add_symbols(hints);
         if let Some(size) = vmcoreinfo.page_size().filter(|&size| size != PAGE_SIZE) {
             return Err(KernelError::PageSize { size });
         }

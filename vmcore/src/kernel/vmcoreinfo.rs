@@ -54,6 +54,15 @@ impl Vmcoreinfo {
             .map(VirtAddr)
     }
 
+    /// Adds symbols that the note itself lacks; what it says stands. [`Self::text`] stays as it is.
+    pub fn add_symbols(&mut self, symbols: impl IntoIterator<Item = (String, VirtAddr)>) {
+        for (name, address) in symbols {
+            self.values
+                .entry(format!("SYMBOL({name})"))
+                .or_insert_with(|| format!("{:x}", address.0));
+        }
+    }
+
     /// `OFFSET(struct.member)`, in bytes.
     #[must_use]
     pub fn offset(&self, member: &str) -> Option<u64> {
