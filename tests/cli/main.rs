@@ -1,1 +1,9 @@
-//! The command line, hermetic.
+//! The command line as a user meets it: no VM, no root, no network, nothing of this machine.
+//!
+//! `harness` runs the binary on a root prefix of its own; the other modules hold one verb or one
+//! promise each. Miscellaneous tests have no home here on purpose.
+
+mod frontpage;
+mod harness;
+mod list;
+mod usage;

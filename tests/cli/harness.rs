@@ -1,0 +1,88 @@
+//! Runs the binary with a root prefix that holds only what a test puts there.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A machine that exists only as files.
+pub struct Machine {
+    dir: TempDir,
+}
+
+impl Machine {
+    /// A machine with nothing on it.
+    pub fn empty() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The path of one of its files.
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        self.dir.path().join(absolute.trim_start_matches('/'))
+    }
+
+    /// Writes one of its files.
+    pub fn file(&self, absolute: &str, content: &str) -> &Self {
+        let path = self.path(absolute);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Runs `afterpanic --root <this machine> args…`.
+    pub fn run(&self, args: &[&str]) -> Run {
+        let output = Command::new(env!("CARGO_BIN_EXE_afterpanic"))
+            .arg("--root")
+            .arg(self.dir.path())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Run { output }
+    }
+
+    /// The root prefix.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// A finished run.
+pub struct Run {
+    output: Output,
+}
+
+impl Run {
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(
+            self.output.status.code(),
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout(),
+            self.stderr()
+        );
+        self
+    }
+
+    /// What it answered.
+    pub fn stdout(&self) -> String {
+        String::from_utf8(self.output.stdout.clone()).unwrap()
+    }
+
+    /// What it complained of.
+    pub fn stderr(&self) -> String {
+        String::from_utf8(self.output.stderr.clone()).unwrap()
+    }
+
+    /// Its answer as the one JSON object it must be.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        let value: serde_json::Value = serde_json::from_str(&self.stdout()).unwrap();
+        assert!(value["schema"].is_string(), "{value}");
+        assert!(value["warnings"].is_array(), "{value}");
+        value
+    }
+}

@@ -1,0 +1,66 @@
+//! `list`, and `last` as a CORE.
+
+use crate::harness::Machine;
+
+#[test]
+fn an_empty_store_is_no_failure() {
+    let run = Machine::empty().run(&["list"]).exits(0);
+    assert!(
+        run.stdout().starts_with("No crash is saved in "),
+        "{}",
+        run.stdout()
+    );
+    let json = Machine::empty().run(&["list", "--json"]).exits(0).json();
+    assert_eq!(json["crashes"], serde_json::json!([]));
+}
+
+#[test]
+fn crashes_are_listed_oldest_first_with_their_state() {
+    let machine = Machine::empty();
+    machine
+        .file(
+            "/var/crash/web-03-20261122T000000Z.incomplete/dmesg.txt",
+            "x",
+        )
+        .file("/var/crash/web-03-20261121T231500Z/dmesg.txt", "12345")
+        .file("/var/crash/notes/todo", "not a crash");
+    let json = machine.run(&["list", "--json"]).exits(0).json();
+    let rows = json["crashes"].as_array().unwrap();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["time"].as_str().unwrap(),
+                row["state"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("20261121T231500Z", "done"),
+            ("20261122T000000Z", "incomplete")
+        ]
+    );
+    assert_eq!(rows[0]["bytes"], 5);
+    assert_eq!(rows[0]["signature"], serde_json::Value::Null);
+}
+
+#[test]
+fn last_without_a_crash_says_what_to_give() {
+    let run = Machine::empty().run(&["report"]).exits(1);
+    assert!(
+        run.stderr()
+            .contains("give a core file or a crash directory"),
+        "{}",
+        run.stderr()
+    );
+}
+
+#[test]
+fn a_crash_without_a_core_is_told() {
+    let machine = Machine::empty();
+    machine.file("/var/crash/web-03-20261121T231500Z/dmesg.txt", "x");
+    let run = machine.run(&["report"]).exits(1);
+    assert!(run.stderr().contains("holds no core"), "{}", run.stderr());
+}
