@@ -21,6 +21,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("list", "crashes saved here"),
             ("report", "why it died"),
             ("dmesg", "the dead kernel's log"),
+            ("read", "memory by address or symbol"),
         ],
     ),
     (

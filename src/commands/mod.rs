@@ -1,8 +1,10 @@
 //! The verbs: one file each, with `Args` (parsed by clap) and `run`.
 
 mod dmesg;
+mod generate;
 mod info;
 mod list;
+mod read;
 mod report;
 pub mod status;
 mod unload;
@@ -88,8 +90,16 @@ pub enum Verb {
     Report(report::Args),
     /// Print the dead kernel's log
     Dmesg(dmesg::Args),
+    /// Read the dead machine's memory
+    Read(read::Args),
     /// Say what a core is and how much of it is there
     Info(info::Args),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man(generate::ManArgs),
+    /// Print a shell's completions
+    #[command(hide = true)]
+    Completions(generate::CompletionArgs),
 }
 
 impl Verb {
@@ -101,7 +111,10 @@ impl Verb {
             Self::List(args) => list::run(&args, context),
             Self::Report(args) => report::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),
+            Self::Read(args) => read::run(&args, context),
             Self::Info(args) => info::run(&args, context),
+            Self::Man(args) => generate::man(&args, context),
+            Self::Completions(args) => generate::completions(&args, context),
         }
     }
 }

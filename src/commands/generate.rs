@@ -1,0 +1,41 @@
+//! The hidden verbs that packages call: man pages and shell completions, out of the same texts as
+//! `--help`.
+
+use super::Cli;
+use crate::exit::Exit;
+use crate::output::Context;
+use anyhow::Context as _;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Arguments of `man`.
+#[derive(clap::Args, Debug)]
+pub struct ManArgs {
+    /// Where the pages go
+    dir: PathBuf,
+}
+
+/// Arguments of `completions`.
+#[derive(clap::Args, Debug)]
+pub struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Writes afterpanic.1 and one page a verb.
+pub fn man(args: &ManArgs, _: &Context) -> anyhow::Result<Exit> {
+    clap_mangen::generate_to(Cli::command(), &args.dir)
+        .with_context(|| format!("Cannot write man pages into {}", args.dir.display()))?;
+    Ok(Exit::Done)
+}
+
+/// Prints the completions of one shell.
+pub fn completions(args: &CompletionArgs, _: &Context) -> anyhow::Result<Exit> {
+    // Into memory first: clap_complete panics on a closed pipe.
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "afterpanic", &mut text);
+    std::io::Write::write_all(&mut std::io::stdout(), &text)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,186 @@
+//! `afterpanic read`: memory of the dead machine, by address.
+
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::Context;
+use anyhow::{Context as _, bail};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use vmcore::addr::{PhysAddr, VirtAddr};
+
+/// Bytes read at a time.
+const CHUNK: u64 = 64 << 10;
+/// Bytes on a line of a hex dump.
+const LINE: usize = 16;
+
+/// Arguments of `read`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A core file, a crash directory, `last` or `live`
+    core: PathBuf,
+    /// A virtual address in hex, or a symbol, with an optional +offset
+    addr: String,
+    /// Bytes; with 0x in hex
+    #[arg(value_parser = number)]
+    len: u64,
+    /// The address is physical
+    #[arg(long)]
+    phys: bool,
+    /// The bytes themselves instead of a hex dump
+    #[arg(long, conflicts_with = "hex")]
+    raw: bool,
+    /// A hex dump (the default)
+    #[arg(long)]
+    hex: bool,
+}
+
+/// Prints the bytes. What cannot be read ends it with the page and the reason.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let emit = |at: u64, bytes: &[u8], out: &mut dyn Write| {
+        if args.raw {
+            out.write_all(bytes)
+        } else {
+            dump(at, bytes, out)
+        }
+    };
+    if args.phys {
+        let (_, image) = core_arg::open(context, Some(&args.core))?;
+        let start = parse_hex(&args.addr)?;
+        each_chunk(start, args.len, |at, buf| {
+            image.read_phys(PhysAddr(at), buf)?;
+            Ok(emit(at, buf, &mut out)?)
+        })?;
+    } else {
+        let (_, kernel) = core_arg::kernel(context, Some(&args.core))?;
+        let start = address(&args.addr, |name| Ok(kernel.symbol(name)?))?;
+        each_chunk(start, args.len, |at, buf| {
+            kernel.read(VirtAddr(at), buf)?;
+            Ok(emit(at, buf, &mut out)?)
+        })?;
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+/// Calls `f` with each piece of `start + len`, cut at multiples of [`CHUNK`].
+fn each_chunk(
+    start: u64,
+    len: u64,
+    mut f: impl FnMut(u64, &mut [u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let end = start
+        .checked_add(len)
+        .context("The range passes the end of the address space")?;
+    let mut buffer = vec![0_u8; usize::try_from(len.min(CHUNK))?];
+    let mut at = start;
+    while at < end {
+        let piece = (CHUNK - at % CHUNK).min(end - at);
+        let bytes = buffer
+            .get_mut(..usize::try_from(piece)?)
+            .context("No buffer")?;
+        f(at, bytes)?;
+        at += piece;
+    }
+    Ok(())
+}
+
+/// `0xffff…`, `ffff…`, `symbol` or `symbol+0x10`.
+pub fn address(
+    text: &str,
+    symbol: impl Fn(&str) -> anyhow::Result<VirtAddr>,
+) -> anyhow::Result<u64> {
+    if let Ok(address) = parse_hex(text) {
+        return Ok(address);
+    }
+    let (name, offset) = match text.split_once('+') {
+        Some((name, offset)) => (name, parse_hex(offset)?),
+        None => (text, 0),
+    };
+    Ok(symbol(name)?.wrapping_add(offset).0)
+}
+
+/// A number in hex, with or without `0x`.
+fn parse_hex(text: &str) -> anyhow::Result<u64> {
+    let digits = text.trim_start_matches("0x");
+    match u64::from_str_radix(digits, 16) {
+        Ok(number) => Ok(number),
+        Err(_) => bail!("{text:?} is no address: give hex digits or a symbol"),
+    }
+}
+
+/// A count: decimal, or hex with `0x`.
+fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+}
+
+/// `ffff888000000000  48 65 6c 6c …  |Hell…|`.
+fn dump(at: u64, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    for (i, line) in bytes.chunks(LINE).enumerate() {
+        let offset = u64::try_from(i * LINE).unwrap_or(u64::MAX);
+        write!(out, "{:016x} ", at.wrapping_add(offset))?;
+        for byte in line {
+            write!(out, " {byte:02x}")?;
+        }
+        let pad = (LINE - line.len()) * 3;
+        let text: String = line
+            .iter()
+            .map(|byte| {
+                if (0x20..0x7f).contains(byte) {
+                    char::from(*byte)
+                } else {
+                    '.'
+                }
+            })
+            .collect();
+        writeln!(out, "{:pad$}  |{text}|", "")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_hex_or_symbols() {
+        let symbol = |name: &str| match name {
+            "jiffies" => Ok(VirtAddr(0x1000)),
+            _ => bail!("no symbol {name}"),
+        };
+        assert_eq!(address("0xff", symbol).unwrap(), 0xff);
+        assert_eq!(address("ff", symbol).unwrap(), 0xff);
+        assert_eq!(address("jiffies+0x10", symbol).unwrap(), 0x1010);
+        assert!(address("jiffies+x", symbol).is_err());
+        assert!(address("nothing", symbol).is_err());
+    }
+
+    #[test]
+    fn pieces_cover_the_range_once() {
+        let mut seen = Vec::new();
+        each_chunk(CHUNK - 1, CHUNK + 2, |at, buf| {
+            seen.push((at, buf.len() as u64));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(CHUNK - 1, 1), (CHUNK, CHUNK), (2 * CHUNK, 1)]);
+        assert!(each_chunk(u64::MAX, 2, |_, _| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_hex_dump_is_aligned() {
+        let mut out = Vec::new();
+        dump(0x10, b"0123456789abcdef\n", &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "0000000000000010  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  |0123456789abcdef|"
+        );
+        assert_eq!(lines[1].find('|'), lines[0].find('|'));
+        assert!(lines[1].ends_with("|.|"));
+    }
+}
