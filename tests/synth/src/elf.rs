@@ -72,11 +72,11 @@ impl Elf {
         }
         self.notes.extend_from_slice(name.as_bytes());
         self.notes.push(0);
-        while self.notes.len() % 4 != 0 {
+        while !self.notes.len().is_multiple_of(4) {
             self.notes.push(0);
         }
         self.notes.extend_from_slice(desc);
-        while self.notes.len() % 4 != 0 {
+        while !self.notes.len().is_multiple_of(4) {
             self.notes.push(0);
         }
         self

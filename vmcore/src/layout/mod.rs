@@ -5,6 +5,7 @@
 //! in each file.
 
 pub mod elf;
+pub mod frames;
 
 /// The bytes `at..at + N`, if they are all there.
 fn array<const N: usize>(buf: &[u8], at: usize) -> Option<[u8; N]> {

@@ -4,15 +4,21 @@
 //! `capture`) cuts the kept pages into [`Batch`]es, lets one [`Encoder`] per worker turn each into
 //! bytes, and hands the results back in order to the [`Writer`], which alone touches the output.
 
+mod codec;
+mod elf;
+mod frames;
+mod header;
 pub mod meta;
 pub mod spool;
 
 pub use crate::image::{Attachment, KernelImage};
+pub use codec::{is_zero, zero_pages};
 pub use meta::{CoreMeta, OutputFormat, Utsname};
 pub use spool::Spool;
 
 use crate::addr::{Pfn, PfnRange};
 use crate::image::MemoryImage;
+use crate::layout::frames::Codec;
 use std::io;
 
 /// Pages in a full batch: 64 pages are one 256 KiB frame of the compressed ELF formats.
@@ -201,9 +207,16 @@ pub fn writer(
     level: Option<i32>,
     spool: Spool,
 ) -> io::Result<Box<dyn Writer>> {
-    let _ = (meta, level, spool);
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        format!("No writer for {}", format.name()),
-    ))
+    let elf = |meta, codec, spool| -> io::Result<Box<dyn Writer>> {
+        Ok(Box::new(elf::ElfWriter::new(meta, codec, level, spool)?))
+    };
+    match format {
+        OutputFormat::ElfZst => elf(meta, Some(Codec::Zstd), spool),
+        OutputFormat::ElfLz4 => elf(meta, Some(Codec::Lz4), spool),
+        OutputFormat::Elf => elf(meta, None, spool),
+        OutputFormat::KdumpZstd | OutputFormat::KdumpZlib => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("No writer for {}", format.name()),
+        )),
+    }
 }

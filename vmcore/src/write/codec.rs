@@ -1,0 +1,187 @@
+//! Batches into compressed frames: one frame a batch, its content checksum at its end.
+//!
+//! Facts: RFC 8878 and lz4_Frame_format.md put a frame's content checksum into its last four bytes
+//! (zstd: the low half of XXH64; LZ4: XXH32), which is what the seek table holds too.
+
+use super::{Batch, Encoded, Encoder, Piece};
+use crate::addr::PAGE_BYTES;
+use crate::layout::frames::Codec;
+use crate::layout::le32;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+use std::io::{self, Write};
+
+/// The zstd level when none is asked for.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Zeros to compare with: slices compare by memcmp.
+static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
+/// Whether all of `bytes` is 0.
+#[must_use]
+pub fn is_zero(bytes: &[u8]) -> bool {
+    bytes
+        .chunks(PAGE_BYTES)
+        .all(|part| ZEROS.get(..part.len()) == Some(part))
+}
+
+/// Pages of `data` that hold only zeros.
+#[must_use]
+pub fn zero_pages(data: &[u8]) -> u64 {
+    data.chunks(PAGE_BYTES).filter(|page| is_zero(page)).count() as u64
+}
+
+/// Makes one frame out of each piece of content.
+pub struct Framer {
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    /// The frame made of the last all-zero content, and that content's length: free memory makes
+    /// runs of them.
+    zero: Option<(usize, Vec<u8>)>,
+}
+
+impl Framer {
+    /// A framer with its own compression context.
+    ///
+    /// # Errors
+    /// When the context cannot be allocated or the level does not exist.
+    pub fn new(codec: Codec, level: Option<i32>) -> io::Result<Self> {
+        let zstd = match codec {
+            Codec::Lz4 => None,
+            Codec::Zstd => {
+                let mut zstd = zstd::bulk::Compressor::new(level.unwrap_or(ZSTD_LEVEL))?;
+                zstd.include_checksum(true)?;
+                zstd.include_contentsize(true)?;
+                Some(zstd)
+            }
+        };
+        Ok(Self { zstd, zero: None })
+    }
+
+    /// Appends the frame of `content` to `out`, and answers its checksum.
+    ///
+    /// # Errors
+    /// When the codec refuses, which only a lack of memory can cause.
+    pub fn frame(&mut self, content: &[u8], out: &mut Vec<u8>) -> io::Result<u32> {
+        let start = out.len();
+        let zero = is_zero(content);
+        match &self.zero {
+            Some((len, frame)) if zero && *len == content.len() => out.extend_from_slice(frame),
+            _ => self.compress(content, out)?,
+        }
+        let frame = out.get(start..).unwrap_or_default();
+        if zero
+            && self
+                .zero
+                .as_ref()
+                .is_none_or(|(len, _)| *len != content.len())
+        {
+            self.zero = Some((content.len(), frame.to_vec()));
+        }
+        let tail = frame.len().checked_sub(4).and_then(|at| le32(frame, at));
+        tail.ok_or_else(|| io::Error::other("The codec made a frame without a checksum"))
+    }
+
+    fn compress(&mut self, content: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        if let Some(zstd) = &mut self.zstd {
+            let start = out.len();
+            let bound = zstd::zstd_safe::compress_bound(content.len());
+            out.resize(start.saturating_add(bound), 0);
+            let room = out.get_mut(start..).unwrap_or_default();
+            let len = zstd.compress_to_buffer(content, room)?;
+            out.truncate(start.saturating_add(len));
+            return Ok(());
+        }
+        let info = FrameInfo::new()
+            .block_mode(BlockMode::Independent)
+            .block_size(BlockSize::Max256KB)
+            .block_checksums(true)
+            .content_checksum(true)
+            .content_size(Some(content.len() as u64));
+        let mut lz4 = FrameEncoder::with_frame_info(info, out);
+        lz4.write_all(content)?;
+        lz4.finish()?;
+        Ok(())
+    }
+}
+
+impl Encoder for Framer {
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> io::Result<()> {
+        out.clear();
+        let checksum = self.frame(&batch.data, &mut out.bytes)?;
+        out.pieces.push(Piece {
+            len: u32::try_from(out.bytes.len()).unwrap_or(u32::MAX),
+            flags: 0,
+        });
+        out.checksum = Some(checksum);
+        out.describe(batch);
+        Ok(())
+    }
+}
+
+/// The encoder of uncompressed cores: the batch as it is.
+pub struct Raw;
+
+impl Encoder for Raw {
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> io::Result<()> {
+        out.clear();
+        out.bytes.extend_from_slice(&batch.data);
+        out.describe(batch);
+        Ok(())
+    }
+}
+
+impl Encoded {
+    /// Empties it; its buffers stay.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.pieces.clear();
+        self.missing.clear();
+        self.checksum = None;
+        self.plain_len = 0;
+        self.zero_pages = 0;
+    }
+
+    /// Notes what does not depend on the encoding.
+    pub(super) fn describe(&mut self, batch: &Batch) {
+        self.plain_len = batch.data.len();
+        self.zero_pages = zero_pages(&batch.data);
+        self.missing.extend_from_slice(&batch.missing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_content_gives_the_same_frame_whatever_came_before() {
+        for codec in [Codec::Zstd, Codec::Lz4] {
+            let noise = synth::elf::pages(3, 64);
+            let zeros = vec![0; noise.len()];
+            let short = vec![0; 4096];
+            let mut fresh = Vec::new();
+            for content in [&zeros, &noise, &short] {
+                let mut framer = Framer::new(codec, None).unwrap();
+                let mut out = Vec::new();
+                framer.frame(content, &mut out).unwrap();
+                fresh.push(out);
+            }
+            let mut used = Framer::new(codec, None).unwrap();
+            for at in [1, 0, 0, 2, 0, 1, 2] {
+                let content = [&zeros, &noise, &short][at];
+                let mut out = vec![1, 2, 3];
+                let sum = used.frame(content, &mut out).unwrap();
+                assert!(out[3..] == fresh[at], "{codec:?} {at}");
+                assert_eq!(sum.to_le_bytes(), out[out.len() - 4..]);
+            }
+        }
+    }
+
+    #[test]
+    fn zero_pages_are_counted() {
+        let mut data = vec![0; 5 * 4096];
+        data[3 * 4096 - 1] = 1;
+        assert_eq!(zero_pages(&data), 4);
+        assert!(is_zero(&data[..2 * 4096]));
+        assert!(is_zero(&[]));
+    }
+}
