@@ -168,7 +168,7 @@ fn resource(line: &str) -> Option<Resource> {
     let start = u64::from_str_radix(start, 16).ok()?;
     let last = u64::from_str_radix(last, 16).ok()?;
     // A resource may reach the last byte of the address space; its end is then not a u64.
-    let end = last.checked_add(1).unwrap_or(u64::MAX);
+    let end = last.saturating_add(1);
     (end > start).then(|| Resource {
         depth,
         range: Range { start, end },
