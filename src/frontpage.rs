@@ -21,6 +21,8 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("list", "crashes saved here"),
             ("report", "why it died"),
             ("dmesg", "the dead kernel's log"),
+            ("sym", "names to addresses and back; - annotates text"),
+            ("dis", "a function's code"),
             ("read", "memory by address or symbol"),
         ],
     ),

@@ -11,6 +11,10 @@ use vmcore::kernel::{CpuMask, Kernel, KernelError, MemError, chain};
 /// Bytes of each of the six strings of `struct new_utsname` (include/uapi/linux/utsname.h).
 const UTS_LEN: usize = 65;
 
+/// Offset of `uts_namespace.name` where neither vmcoreinfo (since 5.11) nor BTF tells it: the name
+/// stood behind a `struct kref`.
+const UTS_NAME_BEFORE_5_11: u64 = 4;
+
 /// Longest command line read: twice COMMAND_LINE_SIZE of x86.
 const CMDLINE_MAX: usize = 4096;
 
@@ -92,9 +96,14 @@ fn total_pages(kernel: &Kernel) -> Result<u64, KernelError> {
     kernel.read_u64(at).map_err(reading("_totalram_pages"))
 }
 
-fn uts(kernel: &Kernel) -> Result<Uts, KernelError> {
-    let info = kernel.vmcoreinfo();
-    let name = info.offset("uts_namespace.name").unwrap_or(0);
+/// The names of the machine and its kernel.
+///
+/// # Errors
+/// When `init_uts_ns` cannot be found or read.
+pub fn uts(kernel: &Kernel) -> Result<Uts, KernelError> {
+    let name = kernel
+        .offset_of("uts_namespace", "name")
+        .unwrap_or(UTS_NAME_BEFORE_5_11);
     let at = kernel.symbol("init_uts_ns")?.wrapping_add(name);
     let mut bytes = [0_u8; UTS_LEN * 5];
     kernel

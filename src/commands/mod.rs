@@ -1,5 +1,6 @@
 //! The verbs: one file each, with `Args` (parsed by clap) and `run`.
 
+mod dis;
 mod dmesg;
 mod generate;
 mod info;
@@ -7,6 +8,7 @@ mod list;
 mod read;
 mod report;
 pub mod status;
+mod sym;
 mod unload;
 
 use crate::exit::Exit;
@@ -90,6 +92,10 @@ pub enum Verb {
     Report(report::Args),
     /// Print the dead kernel's log
     Dmesg(dmesg::Args),
+    /// Turn names into addresses and addresses into names
+    Sym(sym::Args),
+    /// Disassemble a function as it stood in memory
+    Dis(dis::Args),
     /// Read the dead machine's memory
     Read(read::Args),
     /// Say what a core is and how much of it is there
@@ -111,6 +117,8 @@ impl Verb {
             Self::List(args) => list::run(&args, context),
             Self::Report(args) => report::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),
+            Self::Sym(args) => sym::run(&args, context),
+            Self::Dis(args) => dis::run(&args, context),
             Self::Read(args) => read::run(&args, context),
             Self::Info(args) => info::run(&args, context),
             Self::Man(args) => generate::man(&args, context),

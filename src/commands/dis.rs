@@ -1,0 +1,156 @@
+//! `afterpanic dis`: a function's code as it stood in the dead machine's memory.
+
+use super::read::address;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use anyhow::Context as _;
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use vmcore::addr::VirtAddr;
+
+/// Bytes shown when the symbol table does not tell where a function ends.
+const UNSIZED: u64 = 64;
+/// Longest function shown.
+const LONGEST: u64 = 1 << 20;
+
+/// Arguments of `dis`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A core file, a crash directory, `last` or `live`
+    core: PathBuf,
+    /// A function, or any address inside one
+    #[arg(value_name = "SYM|ADDR")]
+    at: String,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    function: Option<String>,
+    module: Option<String>,
+    instructions: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    address: String,
+    offset: u64,
+    text: String,
+    target: Option<String>,
+    /// The instruction that holds the address asked for.
+    here: bool,
+}
+
+/// Prints the whole function.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (_, kernel) = core_arg::kernel(context, Some(&args.core))?;
+    let symbols = kernel.symbols()?;
+    let asked = address(&args.at, |name| Ok(kernel.symbol(name)?))?;
+    let found = symbols.resolve(VirtAddr(asked));
+    let (start, len) = match &found {
+        Some(found) => (asked.wrapping_sub(found.offset), found.size.min(LONGEST)),
+        None => (asked, UNSIZED),
+    };
+    let mut code = vec![0_u8; usize::try_from(len)?];
+    kernel
+        .read(VirtAddr(start), &mut code)
+        .with_context(|| format!("Cannot read {}", args.at))?;
+    let name_of = |va: u64| {
+        symbols.resolve(VirtAddr(va)).map(|at| match at.offset {
+            0 => at.name,
+            offset => format!("{}+{offset:#x}", at.name),
+        })
+    };
+    let instructions = disassemble(start, &code, asked, name_of);
+    let answer = Answer {
+        function: found.as_ref().map(|found| found.name.clone()),
+        module: found.and_then(|found| found.module),
+        instructions,
+    };
+    if args.json {
+        output::json("afterpanic.dis/1", &[], &answer)?;
+        return Ok(Exit::Done);
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let name = answer.function.as_deref().unwrap_or("no symbol");
+    let module = answer
+        .module
+        .as_deref()
+        .map(|module| format!(" [{module}]"))
+        .unwrap_or_default();
+    writeln!(out, "{name}{module}:")?;
+    for row in &answer.instructions {
+        let mark = if row.here { "=>" } else { "  " };
+        let target = row
+            .target
+            .as_deref()
+            .map(|name| format!("  # {name}"))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "{mark} {}  +{:<#6x} {}{target}",
+            row.address, row.offset, row.text
+        )?;
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+fn disassemble(
+    start: u64,
+    code: &[u8],
+    asked: u64,
+    name_of: impl Fn(u64) -> Option<String>,
+) -> Vec<Row> {
+    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
+    let mut formatter = GasFormatter::new();
+    let mut rows = Vec::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        let mut text = String::new();
+        formatter.format(&instruction, &mut text);
+        // 0 for everything that is no near branch.
+        let near = instruction.near_branch_target();
+        let target = if near != 0 {
+            name_of(near)
+        } else if instruction.is_ip_rel_memory_operand() {
+            name_of(instruction.ip_rel_memory_address())
+        } else {
+            None
+        };
+        rows.push(Row {
+            address: format!("{:#018x}", instruction.ip()),
+            offset: instruction.ip().wrapping_sub(start),
+            text,
+            target,
+            here: asked >= instruction.ip() && asked < instruction.next_ip() && asked != start,
+        });
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_named_and_the_place_is_marked() {
+        // call +0; mov 0x18(%rax),%rax; ret
+        let code = [0xe8, 0, 0, 0, 0, 0x48, 0x8b, 0x40, 0x18, 0xc3];
+        let rows = disassemble(0x1000, &code, 0x1005, |va| {
+            (va == 0x1005).then(|| "next".into())
+        });
+        assert_eq!(rows.len(), 3);
+        assert_eq!(rows[0].target.as_deref(), Some("next"));
+        assert_eq!(rows[1].text, "mov 0x18(%rax),%rax");
+        assert_eq!(
+            rows.iter().map(|row| row.here).collect::<Vec<_>>(),
+            [false, true, false]
+        );
+    }
+}

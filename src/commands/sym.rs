@@ -1,0 +1,161 @@
+//! `afterpanic sym`: names to addresses and addresses to names, out of the core's own kallsyms.
+
+use super::read::address;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use serde::Serialize;
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use vmcore::addr::VirtAddr;
+use vmcore::kernel::{Resolved, Symbols};
+
+/// Arguments of `sym`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A core file, a crash directory, `last` or `live`
+    core: PathBuf,
+    /// Names, addresses in hex, or `-`: annotate the addresses in the text on stdin
+    #[arg(required = true, value_name = "NAME|ADDR|-")]
+    what: Vec<String>,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    symbols: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    asked: String,
+    address: Option<String>,
+    name: Option<String>,
+    offset: Option<String>,
+    size: Option<u64>,
+    module: Option<String>,
+}
+
+/// Looks up each; exit code 3 when one is not known.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (_, kernel) = core_arg::kernel(context, Some(&args.core))?;
+    let symbols = kernel.symbols()?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    if args.what.iter().any(|what| what == "-") {
+        for line in io::stdin().lock().lines() {
+            writeln!(out, "{}", annotate(&line?, |va| symbols.resolve(va)))?;
+        }
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Row> = args
+        .what
+        .iter()
+        .map(|what| look_up(symbols, what))
+        .collect();
+    let unknown = rows.iter().any(|row| row.name.is_none());
+    if args.json {
+        output::json("afterpanic.sym/1", &[], &Answer { symbols: rows })?;
+        return Ok(if unknown { Exit::No } else { Exit::Done });
+    }
+    for row in rows {
+        match (&row.name, &row.address) {
+            (Some(name), Some(address)) => {
+                let offset = row.offset.as_deref().filter(|offset| *offset != "0x0");
+                let offset = offset
+                    .map(|offset| format!("+{offset}"))
+                    .unwrap_or_default();
+                let module = row
+                    .module
+                    .map(|module| format!(" [{module}]"))
+                    .unwrap_or_default();
+                writeln!(out, "{address}  {name}{offset}{module}")?;
+            }
+            _ => context.warn(&format!("{} is not known to this kernel", row.asked)),
+        }
+    }
+    out.flush()?;
+    Ok(if unknown { Exit::No } else { Exit::Done })
+}
+
+/// A name is looked up first: `add` and `bad` are names as well as numbers.
+fn look_up(symbols: &Symbols, what: &str) -> Row {
+    let known = |name: &str| {
+        symbols
+            .lookup(name)
+            .ok_or_else(|| anyhow::anyhow!("{name} is no symbol of this kernel"))
+    };
+    let at = known(what)
+        .map(|va| va.0)
+        .or_else(|_| address(what, known))
+        .ok()
+        .map(VirtAddr);
+    let found = at.and_then(|va| symbols.resolve(va));
+    Row {
+        asked: what.to_string(),
+        address: at.map(|va| format!("{:#018x}", va.0)),
+        // An exact name keeps the name that was asked for: aliases share an address.
+        name: symbols
+            .lookup(what)
+            .map(|_| what.to_string())
+            .or_else(|| found.as_ref().map(|found| found.name.clone())),
+        offset: found.as_ref().map(|found| format!("{:#x}", found.offset)),
+        size: found.as_ref().map(|found| found.size),
+        module: found.and_then(|found| found.module),
+    }
+}
+
+/// Puts `(name+0x10)` behind each kernel address in a line of text.
+fn annotate(line: &str, resolve: impl Fn(VirtAddr) -> Option<Resolved>) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut word = String::new();
+    for c in line.chars().chain(['\n']) {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        text.push_str(&word);
+        let digits = word.strip_prefix("0x").unwrap_or(&word);
+        let number = u64::from_str_radix(digits, 16)
+            .ok()
+            .filter(|_| digits.len() == 16);
+        if let Some(found) = number.and_then(|number| resolve(VirtAddr(number))) {
+            let module = found
+                .module
+                .map(|module| format!(" [{module}]"))
+                .unwrap_or_default();
+            text.push_str(&format!(" ({}+{:#x}{module})", found.name, found.offset));
+        }
+        word.clear();
+        text.push(c);
+    }
+    text.pop();
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_kernel_addresses_are_annotated() {
+        let resolve = |va: VirtAddr| {
+            (va.0 == 0xffff_ffff_8100_0010).then(|| Resolved {
+                name: "_stext".into(),
+                offset: 0x10,
+                size: 0x40,
+                module: Some("m".into()),
+            })
+        };
+        assert_eq!(
+            annotate(
+                "ip 0xffffffff81000010, 12 deadbeef ffffffff81000010",
+                resolve
+            ),
+            "ip 0xffffffff81000010 (_stext+0x10 [m]), 12 deadbeef ffffffff81000010 (_stext+0x10 [m])"
+        );
+        assert_eq!(annotate("", resolve), "");
+    }
+}
