@@ -3,6 +3,7 @@
 mod dis;
 mod dmesg;
 mod generate;
+mod guest_init;
 mod info;
 mod list;
 mod read;
@@ -106,6 +107,9 @@ pub enum Verb {
     /// Print a shell's completions
     #[command(hide = true)]
     Completions(generate::CompletionArgs),
+    /// PID 1 of a rehearsal's guest
+    #[command(hide = true)]
+    GuestInit(guest_init::Args),
 }
 
 impl Verb {
@@ -123,6 +127,7 @@ impl Verb {
             Self::Info(args) => info::run(&args, context),
             Self::Man(args) => generate::man(&args, context),
             Self::Completions(args) => generate::completions(&args, context),
+            Self::GuestInit(args) => Ok(guest_init::run(&args)),
         }
     }
 }

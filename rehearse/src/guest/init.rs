@@ -41,8 +41,9 @@ pub(super) fn say(text: impl std::fmt::Display) {
 }
 
 /// What `afterpanic guest-init [ROLE]` does: without a role, everything; with one, a part of the
-/// work that needs a process of its own. Returns only from a role that failed.
-pub fn main(role: Option<&str>) -> std::process::ExitCode {
+/// work that needs a process of its own. Whether all went well, if it returns at all.
+#[must_use]
+pub fn main(role: Option<&str>) -> bool {
     match role {
         Some(role) => work::role(role),
         None => {
@@ -51,18 +52,17 @@ pub fn main(role: Option<&str>) -> std::process::ExitCode {
                     io::stderr(),
                     "guest-init is PID 1 of a rehearsal's guest, nothing else"
                 );
-                return std::process::ExitCode::from(2);
+                return false;
             }
             if let Err(error) = follow() {
                 say(format_args!("failed: {error}: {}", error.source));
             }
-            off();
-            std::process::ExitCode::FAILURE
+            off()
         }
     }
 }
 
-fn off() {
+fn off() -> ! {
     nix::unistd::sync();
     let _ = reboot(RebootMode::RB_POWER_OFF);
     // Without ACPI power-off: the host's deadline ends the run.

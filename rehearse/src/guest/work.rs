@@ -5,7 +5,7 @@ use super::{Fill, SCRIPT, Script, Work};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// The page-cache files hold this text; it is nobody's secret.
@@ -79,18 +79,18 @@ fn free_kib(dir: &Path) -> std::io::Result<u64> {
 }
 
 /// One process of the work; never returns when all is well.
-pub(super) fn role(role: &str) -> ExitCode {
+pub(super) fn role(role: &str) -> bool {
     let secret = match role {
         "hold" => match fs::read_to_string(SCRIPT).map(|t| serde_json::from_str::<Script>(&t)) {
             Ok(Ok(script)) => script.work.secret.repeat(4096),
-            _ => return ExitCode::FAILURE,
+            _ => return false,
         },
         _ => String::new(),
     };
     // Ready: the parent waits for one byte.
     let mut out = std::io::stdout();
     if out.write_all(b"\n").and_then(|()| out.flush()).is_err() {
-        return ExitCode::FAILURE;
+        return false;
     }
     match role {
         "spin" => loop {
@@ -101,12 +101,12 @@ pub(super) fn role(role: &str) -> ExitCode {
             std::thread::sleep(Duration::from_secs(3600));
             std::hint::black_box(&secret);
         },
-        _ => ExitCode::from(2),
+        _ => false,
     }
 }
 
 /// Takes memory until the kernel ends it one way or the other.
-fn eat() -> ExitCode {
+fn eat() -> bool {
     let mut taken: Vec<Vec<u8>> = Vec::new();
     loop {
         let mut block = vec![0u8; 1 << 20];

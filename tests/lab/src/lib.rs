@@ -1,1 +1,30 @@
-//! Real panics.
+//! The crash laboratory: real kernels, real panics, and whether what they left is right.
+//!
+//! Kernels come from Debian's packages ([`kernels`]), our binaries from this workspace
+//! ([`artefacts`]), the panics from files under `scenarios/` ([`scenario`]); [`runner`] makes them
+//! happen through `rehearse` and [`checks`] judges. Whatever the expected truth is, it comes from
+//! somebody else: the guest itself, makedumpfile, gdb, drgn.
+
+pub mod artefacts;
+pub mod checks;
+pub mod demo;
+pub mod kernels;
+pub mod mirror;
+pub mod runner;
+pub mod scenario;
+pub mod table;
+
+use std::path::{Path, PathBuf};
+
+/// The workspace's root.
+#[must_use]
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Where everything fetched and made is kept: `target/lab`.
+#[must_use]
+pub fn cache() -> PathBuf {
+    root().join("target/lab")
+}

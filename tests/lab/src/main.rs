@@ -1,3 +1,192 @@
-//! Entry point.
+//! The laboratory's command line; `cargo xtask` calls it.
 
-fn main() {}
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use lab::runner::{Lab, Options};
+use lab::scenario::{self, Scenario};
+use lab::table;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Real panics in virtual machines
+#[derive(Debug, Parser)]
+#[command(name = "lab")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run scenarios and print what came of them
+    Crash(Crash),
+    /// Fetch the kernels of scenarios and do nothing else
+    Kernels {
+        /// Series
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Crash {
+    /// Scenarios; the file names under tests/lab/scenarios without .toml
+    names: Vec<String>,
+    /// Every scenario
+    #[arg(long)]
+    all: bool,
+    /// The scenarios that `cargo xtask test` runs
+    #[arg(long)]
+    ci: bool,
+    /// Say which there are
+    #[arg(long)]
+    list: bool,
+    /// A series (5.10, 6.1, 6.12, 7; with -generic the large kernel) or a vmlinuz
+    #[arg(long, alias = "kernel-image", value_name = "NAME|FILE")]
+    kernel: Option<String>,
+    /// The modules of a kernel given as a file
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+    /// How the panic kernel is loaded
+    #[arg(long, value_name = "file|load", value_parser = ["file", "load"])]
+    syscall: Option<String>,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N")]
+    vcpus: Option<u32>,
+    /// RAM, for example 512M or 2G
+    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
+    mem: Option<u64>,
+    /// What starts the kernel
+    #[arg(long, value_name = "bios|uefi", value_parser = ["bios", "uefi"])]
+    firmware: Option<String>,
+    /// Write the results there
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Keep the files of runs that passed, too
+    #[arg(long)]
+    keep: bool,
+    /// Show the console as it comes
+    #[arg(long)]
+    console: bool,
+    /// So many panics one after the other, the scenarios in turn
+    #[arg(long, value_name = "N")]
+    soak: Option<usize>,
+    /// The cargo profile of the binaries
+    #[arg(long, default_value = "release", hide = true)]
+    profile: String,
+}
+
+fn mebibytes(text: &str) -> Result<u64, String> {
+    let text = text.trim_end_matches("iB").trim_end_matches('B');
+    let (number, shift) = match text.strip_suffix(['G', 'g']) {
+        Some(number) => (number, 10),
+        None => (text.trim_end_matches(['M', 'm']), 0),
+    };
+    match number.parse::<u64>() {
+        Ok(n) if (64..=1 << 20).contains(&(n << shift)) => Ok(n << shift),
+        _ => Err("a size like 512M or 2G".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Crash(args) => crash(args),
+        Verb::Kernels { names } => fetch(&names),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn fetch(names: &[String]) -> Result<bool> {
+    for name in names {
+        let kernel = lab::kernels::get(name, None, &mut |line| eprintln!("lab: {line}"))?;
+        println!("{name}: {} {}", kernel.release, kernel.image.display());
+    }
+    Ok(true)
+}
+
+fn chosen(args: &Crash) -> Result<Vec<Scenario>> {
+    let all = scenario::all()?;
+    if args.all {
+        return Ok(all);
+    }
+    let names = if args.ci {
+        scenario::ci_list()?
+    } else {
+        args.names.clone()
+    };
+    if names.is_empty() {
+        bail!("Which scenario? Name some, or --all, or see --list");
+    }
+    let find = |name: &String| {
+        let found = all.iter().find(|s| s.name == *name).cloned();
+        found.with_context(|| format!("No scenario is called {name}; see --list"))
+    };
+    names.iter().map(find).collect()
+}
+
+fn crash(args: Crash) -> Result<bool> {
+    if args.list {
+        let ci = scenario::ci_list()?;
+        for s in scenario::all()? {
+            let mark = if ci.contains(&s.name) { "*" } else { " " };
+            println!("{mark} {:<22} {:<6} {}", s.name, s.kernel, s.about);
+        }
+        println!("* run by cargo xtask test");
+        return Ok(true);
+    }
+    let scenarios = chosen(&args)?;
+    let runs = args.soak.unwrap_or(scenarios.len());
+    let lab = Lab::new(Options {
+        kernel: args.kernel,
+        modules: args.modules,
+        vcpus: args.vcpus,
+        memory: args.mem,
+        firmware: args.firmware,
+        syscall: args.syscall,
+        keep: args.keep,
+        console: args.console,
+        profile: args.profile,
+    })?;
+    let mut rows = Vec::new();
+    for (n, scenario) in scenarios.iter().cycle().take(runs).enumerate() {
+        eprintln!(
+            "lab: {}/{runs} {}: {}",
+            n + 1,
+            scenario.name,
+            scenario.about
+        );
+        let dir = lab::cache()
+            .join("runs")
+            .join(format!("{:02}-{}", n + 1, scenario.name));
+        let row = lab.run(scenario, &dir).unwrap_or_else(|error| table::Row {
+            name: scenario.name.clone(),
+            checks: vec![table::Check::new(
+                "the laboratory",
+                Err(format!("{error:#}")),
+            )],
+            ..table::Row::default()
+        });
+        eprintln!(
+            "lab: {} {} after {:.0} s",
+            row.name,
+            if row.passed { "ok" } else { "FAILED" },
+            row.seconds
+        );
+        rows.push(row);
+        if let Some(path) = &args.json {
+            let text = serde_json::to_string_pretty(&table::json(&rows))?;
+            std::fs::write(path, text + "\n")
+                .with_context(|| format!("Cannot write {}", path.display()))?;
+        }
+    }
+    table::print(&rows);
+    let failed = rows.iter().filter(|r| !r.passed).count();
+    println!("{} passed, {failed} failed", rows.len() - failed);
+    Ok(failed == 0)
+}

@@ -1,0 +1,104 @@
+//! Our own binaries, built from this workspace and checked to be static.
+
+use anyhow::{Context, Result, bail};
+use rehearse::guest::image::Binaries;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Builds `afterpanic` and `afterpanic-capture` as they ship, or with another cargo profile.
+///
+/// # Errors
+/// The build fails, or a result is not static.
+pub fn build(profile: &str) -> Result<Binaries> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(crate::root())
+        .args([
+            "build",
+            "--profile",
+            profile,
+            "--message-format=json-render-diagnostics",
+        ])
+        .args(["-p", "afterpanic", "-p", "capture"])
+        // The variable would replace the flags that make the binaries static.
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("Cannot run cargo")?;
+    if !output.status.success() {
+        bail!("The binaries could not be built (cargo: {})", output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let made: Vec<PathBuf> = text
+        .lines()
+        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+        .filter_map(|m| Some(PathBuf::from(m.get("executable")?.as_str()?)))
+        .collect();
+    let find = |name: &str| {
+        let path = made
+            .iter()
+            .find(|p| p.file_name().is_some_and(|n| n == name));
+        let path = path
+            .with_context(|| format!("cargo built no {name}"))?
+            .clone();
+        refuse_dynamic(&path)?;
+        anyhow::Ok(path)
+    };
+    Ok(Binaries {
+        afterpanic: find("afterpanic")?,
+        capture: find("afterpanic-capture")?,
+    })
+}
+
+/// A binary that needs an interpreter cannot be PID 1 where there is none.
+fn refuse_dynamic(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| format!("Cannot read {}", path.display()))?;
+    match has_interpreter(&bytes) {
+        Some(false) => Ok(()),
+        Some(true) => bail!(
+            "{} is not static: is RUSTFLAGS set, or .cargo/config.toml changed? Build it with: cargo build --release",
+            path.display()
+        ),
+        None => bail!("{} is no ELF64 file", path.display()),
+    }
+}
+
+/// Whether an ELF64 file has a PT_INTERP program header.
+fn has_interpreter(elf: &[u8]) -> Option<bool> {
+    const PT_INTERP: u32 = 3;
+    let field = |at: usize, n: usize| {
+        let bytes = elf.get(at..at.checked_add(n)?)?;
+        Some(bytes.iter().rev().fold(0u64, |v, b| v << 8 | u64::from(*b)))
+    };
+    if elf.get(..5)? != b"\x7fELF\x02" {
+        return None;
+    }
+    let table = usize::try_from(field(32, 8)?).ok()?;
+    let (size, count) = (
+        usize::try_from(field(54, 2)?).ok()?,
+        usize::try_from(field(56, 2)?).ok()?,
+    );
+    for n in 0..count {
+        if field(table.checked_add(size.checked_mul(n)?)?, 4)? == u64::from(PT_INTERP) {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_static_test_and_a_dynamic_program_are_told_apart() {
+        let own = fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!(has_interpreter(&own), Some(false));
+        let shell = fs::read("/bin/sh").unwrap();
+        assert_eq!(has_interpreter(&shell), Some(true));
+        assert_eq!(has_interpreter(b"#!/bin/sh"), None);
+        assert_eq!(has_interpreter(&own[..40]), None);
+    }
+}

@@ -1,0 +1,234 @@
+//! What is judged of a run: the console, the crash directory, and its agreement with other tools.
+
+use crate::scenario::Scenario;
+use crate::table::Check;
+use rehearse::guest::SAYS;
+use rehearse::guest::image::{Binaries, KernelFiles};
+use rehearse::session::Crash;
+use rehearse::vm::End;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod truth;
+
+/// What a run left.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The run.
+    pub crash: &'a Crash,
+    /// The crash directory, copied to this machine.
+    pub dir: Option<PathBuf>,
+    /// More than one: all of them.
+    pub dirs: Vec<PathBuf>,
+    /// The core in it.
+    pub core: Option<PathBuf>,
+    /// The verdict.
+    pub saved: String,
+    /// Our binaries, for questions to the core.
+    pub binaries: &'a Binaries,
+}
+
+impl<'a> Found<'a> {
+    /// Looks into what was fetched.
+    #[must_use]
+    pub fn new(
+        s: &Scenario,
+        crash: &'a Crash,
+        fetched: Option<&Path>,
+        binaries: &'a Binaries,
+    ) -> Self {
+        let _ = s;
+        let entries = fetched
+            .and_then(|f| fs::read_dir(f).ok())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut dirs: Vec<PathBuf> = entries
+            .map(|e| e.path())
+            .filter(|p| p.is_dir() && name_of(p).starts_with("lab-"))
+            .collect();
+        dirs.sort();
+        let dir = dirs.last().cloned();
+        let core = dir.as_ref().and_then(|d| {
+            [
+                "vmcore.elf.zst",
+                "vmcore.elf.lz4",
+                "vmcore.kdump",
+                "vmcore.elf",
+            ]
+            .iter()
+            .map(|name| d.join(name))
+            .find(|p| p.exists())
+        });
+        let saved = dir.as_deref().map_or("nothing".into(), verdict);
+        Found {
+            crash,
+            dir,
+            dirs,
+            core,
+            saved,
+            binaries,
+        }
+    }
+
+    /// A file of the crash directory as text; empty when it is not there.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        let Some(dir) = &self.dir else {
+            return String::new();
+        };
+        String::from_utf8_lossy(&fs::read(dir.join(name)).unwrap_or_default()).into_owned()
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The manifest's verdict, or what the directory's name says without one.
+fn verdict(dir: &Path) -> String {
+    let manifest = fs::read(dir.join("manifest.json")).unwrap_or_default();
+    let said = serde_json::from_slice::<serde_json::Value>(&manifest)
+        .ok()
+        .and_then(|m| Some(m.get("verdict")?.as_str()?.to_owned()));
+    match said {
+        Some(verdict) => verdict,
+        None if name_of(dir).ends_with(".partial") => "partial".into(),
+        None => "no manifest".into(),
+    }
+}
+
+fn has(what: &str, text: &str, needle: &str) -> Check {
+    let wrong = || format!("does not say \"{needle}\"");
+    Check::new(
+        format!("{what} says \"{needle}\""),
+        if text.contains(needle) {
+            Ok(())
+        } else {
+            Err(wrong())
+        },
+    )
+}
+
+fn equal(what: &str, got: &str, expected: &str) -> Check {
+    let wrong = || format!("{got}, expected {expected}");
+    Check::new(
+        what,
+        if got == expected {
+            Ok(())
+        } else {
+            Err(wrong())
+        },
+    )
+}
+
+/// Judges everything the scenario expects.
+#[must_use]
+pub fn all(s: &Scenario, found: &Found<'_>, kernel: &KernelFiles) -> Vec<Check> {
+    let crash = found.crash;
+    let expect = &s.expect;
+    let mut checks = vec![
+        Check::new("the guest followed its script", guest(crash)),
+        equal("the machine ended", &end(&crash.outcome.end), &expect.end),
+        equal("what was saved", &found.saved, &expect.saved),
+    ];
+    let before: Vec<&str> = crash.lines(false).collect();
+    let loaded = before
+        .iter()
+        .find(|l| l.starts_with(SAYS) && l.contains("afterpanic load"));
+    let status = loaded
+        .and_then(|l| l.rsplit_once("exit status: ")?.1.split(',').next())
+        .unwrap_or("no answer");
+    checks.push(equal(
+        "exit status of load",
+        status,
+        &expect.load_exit.to_string(),
+    ));
+    let (before, after) = (
+        before.join("\n"),
+        crash.lines(true).collect::<Vec<_>>().join("\n"),
+    );
+    let (dmesg, report) = (found.text("dmesg.txt"), found.text("report.txt"));
+    for (what, text, needles) in [
+        ("console before the panic", &before, &expect.console_before),
+        ("console after the panic", &after, &expect.console_after),
+        ("dmesg.txt", &dmesg, &expect.dmesg),
+        ("report.txt", &report, &expect.report),
+    ] {
+        checks.extend(needles.iter().map(|needle| has(what, text, needle)));
+    }
+    if expect.saved != "nothing" {
+        for file in &expect.files {
+            let there = found.dir.as_ref().is_some_and(|d| d.join(file).exists());
+            checks.push(Check::new(
+                format!("{file} is there"),
+                there.then_some(()).ok_or("missing".into()),
+            ));
+        }
+    }
+    if !expect.modules.is_empty() {
+        checks.push(Check::new(
+            "modules and their order",
+            modules(&found.text("capture.log"), &expect.modules),
+        ));
+    }
+    checks.extend(expect.truth.iter().map(|word| {
+        Check::new(
+            word.clone(),
+            truth::check(word, found, kernel).map_err(|e| format!("{e:#}")),
+        )
+    }));
+    checks
+}
+
+fn guest(crash: &Crash) -> Result<(), String> {
+    match crash.guest_failure() {
+        Some(said) => Err(said.to_owned()),
+        None if crash.times.up.is_none() => Err("it never spoke".into()),
+        None => Ok(()),
+    }
+}
+
+fn end(end: &End) -> String {
+    match end {
+        End::Reset => "reset".into(),
+        End::PowerOff => "poweroff".into(),
+        End::Deadline => "at its deadline".into(),
+        End::Stopped => "stopped".into(),
+        End::Failed(said) => format!("QEMU failed: {said}"),
+    }
+}
+
+/// Each expected module's line stands in the log, after the one before it.
+fn modules(log: &str, expected: &[String]) -> Result<(), String> {
+    let mut lines = log.lines();
+    for name in expected {
+        let spoken = |line: &str| {
+            line.contains("module")
+                && line
+                    .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .any(|w| w == name)
+        };
+        if !lines.any(spoken) {
+            return Err(format!("{name} is missing or out of order"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_modules_counts() {
+        let log =
+            "0.10 module virtio loaded\n0.20 module virtio_blk loaded\n0.30 module xfs loaded\n";
+        let names = |n: &[&str]| n.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert!(modules(log, &names(&["virtio", "virtio_blk", "xfs"])).is_ok());
+        assert!(modules(log, &names(&["virtio_blk", "virtio"])).is_err());
+        assert!(modules(log, &names(&["virtio", "btrfs"])).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! `cargo xtask demo`: the whole way once, narrated.

@@ -1,0 +1,240 @@
+//! Runs scenarios: boots, arms, panics, fetches, judges.
+
+use crate::checks::{self, Found};
+use crate::scenario::Scenario;
+use crate::table::{Check, Row};
+use crate::{artefacts, kernels};
+use anyhow::{Context, Result};
+use rehearse::disk::Fs;
+use rehearse::guest::image::{Binaries, KernelFiles};
+use rehearse::guest::{Fill, Setting, Step, Work};
+use rehearse::session::{CRASH_DIR, Crash, Session};
+use rehearse::vm::Accel;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A string that one process of the guest holds in its memory, and nothing else has.
+pub const SECRET: &str = "kept-in-a-process-of-the-guest";
+const UUID: &str = "0a0b0c0d-1111-2222-3333-444455556666";
+const FAT_UUID: &str = "0A0B-6666";
+
+/// What the command line changes about every scenario.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Another kernel: a series or a file.
+    pub kernel: Option<String>,
+    /// Its modules, when it is a file.
+    pub modules: Option<PathBuf>,
+    /// Another number of CPUs.
+    pub vcpus: Option<u32>,
+    /// Another size of RAM in MiB.
+    pub memory: Option<u64>,
+    /// Another firmware.
+    pub firmware: Option<String>,
+    /// The syscall that loads the panic kernel.
+    pub syscall: Option<String>,
+    /// Keep the files of runs that passed.
+    pub keep: bool,
+    /// Show the console as it comes.
+    pub console: bool,
+    /// The cargo profile of the binaries.
+    pub profile: String,
+}
+
+/// What is the same for every run.
+#[derive(Debug)]
+pub struct Lab {
+    /// Our binaries.
+    pub binaries: Binaries,
+    /// From the command line.
+    pub options: Options,
+}
+
+impl Lab {
+    /// Builds the binaries.
+    ///
+    /// # Errors
+    /// The build fails.
+    pub fn new(options: Options) -> Result<Lab> {
+        Ok(Lab {
+            binaries: artefacts::build(&options.profile)?,
+            options,
+        })
+    }
+
+    /// The scenario as the command line wants it.
+    fn adapt(&self, scenario: &Scenario) -> Scenario {
+        let mut adapted = scenario.clone();
+        let options = &self.options;
+        if let Some(kernel) = &options.kernel {
+            adapted.kernel.clone_from(kernel);
+        }
+        adapted.vcpus = options.vcpus.unwrap_or(adapted.vcpus);
+        adapted.memory = options.memory.unwrap_or(adapted.memory);
+        if let Some(firmware) = &options.firmware {
+            adapted.firmware.clone_from(firmware);
+        }
+        if let Some(syscall) = &options.syscall {
+            adapted.config = with_key(
+                &adapted.config,
+                "panic_kernel",
+                &format!("syscall = \"{syscall}\""),
+            );
+        }
+        adapted
+    }
+
+    /// The kernel of a scenario.
+    ///
+    /// # Errors
+    /// It cannot be fetched.
+    pub fn kernel(&self, scenario: &Scenario) -> Result<KernelFiles> {
+        let modules = self.options.modules.as_deref();
+        kernels::get(&scenario.kernel, modules, &mut |line| {
+            eprintln!("lab: {line}");
+        })
+    }
+
+    /// Runs a scenario. What the guest does wrong stands in the row; an error is one of the lab.
+    ///
+    /// # Errors
+    /// The machine could not be built or started.
+    pub fn run(&self, scenario: &Scenario, dir: &Path) -> Result<Row> {
+        let scenario = self.adapt(scenario);
+        let start = Instant::now();
+        let kernel = self.kernel(&scenario)?;
+        let accel = Accel::choose(&kernel.image, &crate::cache())?;
+        let _ = fs::remove_dir_all(dir);
+        let session = self.session(&scenario, kernel.clone(), accel)?;
+        let show = self.options.console;
+        let crash = session.crash(dir, &mut |at, line| {
+            if show {
+                eprintln!("[{:6.1}] {line}", at.as_secs_f64());
+            }
+        })?;
+        let fetched = fetch(&session, &crash, dir);
+        let found = Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries);
+        let mut checks = checks::all(&scenario, &found, &kernel);
+        if let Err(error) = &fetched {
+            checks.push(Check::new(
+                "the target is read back",
+                Err(format!("{error:#}")),
+            ));
+        }
+        let passed = checks.iter().all(Check::holds);
+        let times = crash.times;
+        let row = Row {
+            name: scenario.name.clone(),
+            kernel: kernel.release,
+            accel: accel.name().into(),
+            passed,
+            saved: found.saved.clone(),
+            seconds: start.elapsed().as_secs_f64(),
+            panic_to_end: times
+                .end
+                .zip(times.panic)
+                .map(|(e, p)| e.saturating_sub(p).as_secs_f64()),
+            core_bytes: found
+                .core
+                .as_ref()
+                .and_then(|c| fs::metadata(c).ok())
+                .map(|m| m.len()),
+            kept: (!passed || self.options.keep).then(|| dir.display().to_string()),
+            checks,
+        };
+        if row.kept.is_none() {
+            let _ = fs::remove_dir_all(dir);
+        } else {
+            // Sparse, but larger than all the rest; its files stand beside it.
+            let _ = fs::remove_file(&crash.disk);
+        }
+        Ok(row)
+    }
+
+    /// The session of a scenario.
+    ///
+    /// # Errors
+    /// A word of the scenario is not known.
+    pub fn session(&self, s: &Scenario, kernel: KernelFiles, accel: Accel) -> Result<Session> {
+        let mut load = vec!["/usr/bin/afterpanic".to_owned(), "load".to_owned()];
+        load.extend(s.load.iter().cloned());
+        let settings = s.set.iter().map(|(path, value)| Setting {
+            path: path.into(),
+            value: value.clone(),
+        });
+        Ok(Session {
+            kernel,
+            binaries: self.binaries.clone(),
+            accel,
+            memory_mib: s.memory,
+            vcpus: s.vcpus,
+            firmware: s.firmware()?,
+            crashkernel: (!s.crashkernel.is_empty()).then(|| s.crashkernel.clone()),
+            cmdline: s.cmdline.clone(),
+            qemu: s.qemu.clone(),
+            fs: s.fs,
+            uuid: if s.fs == Fs::Vfat { FAT_UUID } else { UUID }.into(),
+            disk_bytes: Some(s.disk << 20),
+            hostname: "lab".into(),
+            config: s.config.clone(),
+            present: Vec::new(),
+            absent: s.absent.clone(),
+            files: Vec::new(),
+            settings: settings.collect(),
+            work: Work {
+                files_mib: 24,
+                secret: SECRET.into(),
+                sleepers: 5,
+                spinners: 0,
+                fill: s.fill_leave_kib.map(|leave_kib| Fill {
+                    dir: CRASH_DIR.into(),
+                    leave_kib,
+                }),
+            },
+            // Degraded is armed; whether that was expected is judged from the console.
+            arm: vec![Step {
+                command: load,
+                ok: vec![0, 4, s.expect.load_exit],
+            }],
+            how: s.how()?,
+            deadline: Duration::from_secs(s.deadline),
+            reuse_disk: false,
+        })
+    }
+}
+
+fn fetch(session: &Session, crash: &Crash, dir: &Path) -> Result<PathBuf> {
+    let to = dir.join("saved");
+    session
+        .fetch(crash, &to)
+        .context("Cannot fetch what was saved")?;
+    Ok(to)
+}
+
+/// The config with a key added to a table, which may or may not be there already.
+fn with_key(config: &str, table: &str, line: &str) -> String {
+    let header = format!("[{table}]");
+    if config.lines().any(|l| l.trim() == header) {
+        config.replacen(&header, &format!("{header}\n{line}"), 1)
+    } else {
+        format!("{config}\n{header}\n{line}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_goes_into_its_table_once() {
+        assert_eq!(
+            with_key("[keep]\ndumps = 1", "panic_kernel", "a = 1"),
+            "[keep]\ndumps = 1\n[panic_kernel]\na = 1\n"
+        );
+        assert_eq!(
+            with_key("[panic_kernel]\nb = 2\n", "panic_kernel", "a = 1"),
+            "[panic_kernel]\na = 1\nb = 2\n"
+        );
+    }
+}

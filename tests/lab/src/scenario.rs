@@ -1,0 +1,236 @@
+//! Scenarios: a real panic each, in a short TOML file under `scenarios/`.
+
+use anyhow::{Context, Result, bail};
+use rehearse::disk::Fs;
+use rehearse::guest::How;
+use rehearse::vm::Firmware;
+use serde::Deserialize;
+use std::fs;
+use std::path::Path;
+
+/// A scenario file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scenario {
+    /// The file's name without `.toml`.
+    #[serde(skip)]
+    pub name: String,
+    /// One line on what it shows.
+    pub about: String,
+    /// The kernel series.
+    pub kernel: String,
+    /// The target's filesystem.
+    pub fs: Fs,
+    /// Size of the target in MiB.
+    pub disk: u64,
+    /// RAM in MiB.
+    pub memory: u64,
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// `bios` or `uefi`.
+    pub firmware: String,
+    /// `crashkernel=`; empty: none.
+    pub crashkernel: String,
+    /// More for the first kernel's command line.
+    pub cmdline: String,
+    /// What makes it panic: `sysrq`, `sysrq:CPU`, `init-exits`, `out-of-memory`, `nmi`, `nothing`.
+    pub panic: String,
+    /// Lines of /etc/afterpanic.toml.
+    pub config: String,
+    /// Arguments of `afterpanic load`.
+    pub load: Vec<String>,
+    /// Module names that `afterpanic load` does not find.
+    pub absent: Vec<String>,
+    /// More arguments for QEMU.
+    pub qemu: Vec<String>,
+    /// Files under /proc/sys and /sys, and what is written into them.
+    pub set: Vec<(String, String)>,
+    /// The target is filled until only so many KiB are free.
+    pub fill_leave_kib: Option<u64>,
+    /// The target's disk is not there any more after the panic.
+    pub disk_disappears: bool,
+    /// Seconds until the machine is killed.
+    pub deadline: u64,
+    /// What has to come of it.
+    pub expect: Expect,
+}
+
+/// What has to come of a scenario.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// The verdict: `complete`, `degraded`, `incomplete`, or `nothing` for no crash directory.
+    pub saved: String,
+    /// `reset` or `poweroff`.
+    pub end: String,
+    /// Exit status of `afterpanic load`.
+    pub load_exit: i32,
+    /// Each stands on the console before the panic.
+    pub console_before: Vec<String>,
+    /// Each stands on the console after the panic.
+    pub console_after: Vec<String>,
+    /// Each stands in `dmesg.txt`.
+    pub dmesg: Vec<String>,
+    /// Each stands in `report.txt`.
+    pub report: Vec<String>,
+    /// Files of the crash directory.
+    pub files: Vec<String>,
+    /// Modules that the panic kernel loaded, in this order.
+    pub modules: Vec<String>,
+    /// Comparisons with other tools: see `checks`.
+    pub truth: Vec<String>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Scenario {
+            name: String::new(),
+            about: String::new(),
+            kernel: "6.12".into(),
+            fs: Fs::Ext4,
+            disk: 2048,
+            memory: 1024,
+            vcpus: 2,
+            firmware: "bios".into(),
+            crashkernel: "192M".into(),
+            cmdline: String::new(),
+            panic: "sysrq".into(),
+            config: String::new(),
+            load: Vec::new(),
+            absent: Vec::new(),
+            qemu: Vec::new(),
+            set: Vec::new(),
+            fill_leave_kib: None,
+            disk_disappears: false,
+            deadline: 420,
+            expect: Expect::default(),
+        }
+    }
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Expect {
+            saved: "complete".into(),
+            end: "reset".into(),
+            load_exit: 0,
+            console_before: Vec::new(),
+            console_after: Vec::new(),
+            dmesg: Vec::new(),
+            report: Vec::new(),
+            files: ["dmesg.txt", "manifest.json"].map(String::from).to_vec(),
+            modules: Vec::new(),
+            truth: Vec::new(),
+        }
+    }
+}
+
+impl Scenario {
+    /// How the panic comes about; none for `nothing`.
+    ///
+    /// # Errors
+    /// The word is not known.
+    pub fn how(&self) -> Result<Option<How>> {
+        Ok(Some(match self.panic.as_str() {
+            "nothing" => return Ok(None),
+            "sysrq" => How::Sysrq { cpu: None },
+            "init-exits" => How::InitExits,
+            "out-of-memory" => How::OutOfMemory,
+            "nmi" => How::Nmi,
+            word => match word.strip_prefix("sysrq:").map(str::parse) {
+                Some(Ok(cpu)) => How::Sysrq { cpu: Some(cpu) },
+                _ => bail!("{}: no panic is called {word}", self.name),
+            },
+        }))
+    }
+
+    /// What starts the kernel.
+    ///
+    /// # Errors
+    /// The word is not known.
+    pub fn firmware(&self) -> Result<Firmware> {
+        match self.firmware.as_str() {
+            "bios" => Ok(Firmware::Bios),
+            "uefi" => Ok(Firmware::Uefi),
+            word => bail!("{}: no firmware is called {word}; bios or uefi", self.name),
+        }
+    }
+}
+
+/// All scenarios, by name.
+///
+/// # Errors
+/// A file is not right.
+pub fn all() -> Result<Vec<Scenario>> {
+    let dir = crate::root().join("tests/lab/scenarios");
+    let mut scenarios = Vec::new();
+    for entry in fs::read_dir(&dir).with_context(|| format!("Cannot list {}", dir.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            scenarios.push(read(&path)?);
+        }
+    }
+    scenarios.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(scenarios)
+}
+
+fn read(path: &Path) -> Result<Scenario> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("Cannot read {}", path.display()))?;
+    let mut scenario: Scenario =
+        toml::from_str(&text).with_context(|| format!("{} is not a scenario", path.display()))?;
+    scenario.name = path
+        .file_stem()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    if scenario.about.is_empty() {
+        bail!("{} says not what it shows: about = \"…\"", path.display());
+    }
+    scenario.how()?;
+    scenario.firmware()?;
+    Ok(scenario)
+}
+
+/// The names that `cargo xtask test` runs.
+///
+/// # Errors
+/// The list is not right.
+pub fn ci_list() -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct List {
+        scenarios: Vec<String>,
+    }
+    let path = crate::root().join("tests/lab/ci.toml");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("Cannot read {}", path.display()))?;
+    let list: List = toml::from_str(&text)?;
+    Ok(list.scenarios)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_scenario_and_the_list_names_only_those() {
+        let all = all().unwrap();
+        let list = ci_list().unwrap();
+        assert!(
+            list.len() <= 16,
+            "{} panics do not fit the time",
+            list.len()
+        );
+        for name in &list {
+            assert!(
+                all.iter().any(|s| s.name == *name),
+                "{name} is listed and does not exist"
+            );
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        assert!(toml::from_str::<Scenario>("about = \"x\"\nkernl = \"6.1\"\n").is_err());
+        assert!(toml::from_str::<Scenario>("[expect]\nsave = \"complete\"\n").is_err());
+    }
+}
