@@ -1,11 +1,14 @@
 //! The initramfs of the first kernel, built on the host.
 //!
 //! It is the smallest machine that `afterpanic load` can arm: the two binaries, a config, the
-//! kernel image under /boot, the kernel's modules (those that the guest loads, with the indexes)
-//! and the script. Modules are decompressed here, because the guest has nothing to do it with.
+//! kernel image under /boot, the kernel's modules as they are (those that the guest loads, with the
+//! indexes) and the script.
 
-use super::scratch::{Writer, closure, plain};
 use super::{SCRIPT, Script};
+use initramfs::closure::{self, Wanted};
+use initramfs::cpio::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Writer};
+use initramfs::modules::{Index, ModuleError};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,13 +29,8 @@ pub enum ImageError {
         source: io::Error,
     },
     /// The kernel's modules are not complete.
-    #[error("Cannot resolve the guest's modules under {path}: {said}")]
-    Modules {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong.
-        said: String,
-    },
+    #[error("The guest's modules cannot be resolved")]
+    Modules(#[from] ModuleError),
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImageError {
@@ -84,31 +82,22 @@ pub struct Contents<'a> {
 /// # Errors
 /// A file is missing or unreadable, a module cannot be resolved.
 pub fn build(contents: &Contents<'_>, mut script: Script, to: &Path) -> Result<(), ImageError> {
-    let mut cpio = Writer::new();
+    let mut tree = Tree::default();
     for dir in [
-        "boot",
         "dev",
-        "etc",
-        "lib",
-        "lib/modules",
         "proc",
         "run",
         "sys",
         "tmp",
-        "usr",
-        "usr/bin",
-        "usr/lib",
-        "usr/lib/afterpanic",
-        "var",
         "var/crash",
-        "var/lib",
         "var/lib/afterpanic",
     ] {
-        cpio.dir(dir, 0o755);
+        tree.dir(dir)?;
     }
-    cpio.char_device("dev/console", 0o600, 5, 1);
-    cpio.char_device("dev/null", 0o666, 1, 3);
+    tree.put("dev/console", S_IFCHR | 0o600, (5, 1), &[])?;
+    tree.put("dev/null", S_IFCHR | 0o666, (1, 3), &[])?;
     let kernel = contents.kernel;
+    let vmlinuz = format!("boot/vmlinuz-{}", kernel.release);
     for (name, mode, path) in [
         ("usr/bin/afterpanic", 0o755, &contents.binaries.afterpanic),
         (
@@ -116,35 +105,74 @@ pub fn build(contents: &Contents<'_>, mut script: Script, to: &Path) -> Result<(
             0o755,
             &contents.binaries.capture,
         ),
-        (
-            &*format!("boot/vmlinuz-{}", kernel.release),
-            0o644,
-            &kernel.image,
-        ),
+        (vmlinuz.as_str(), 0o644, &kernel.image),
     ] {
-        cpio.file(name, mode, &read(path)?);
+        tree.file(name, mode, &read(path)?)?;
     }
-    cpio.symlink("init", "usr/bin/afterpanic");
-    cpio.file("etc/afterpanic.toml", 0o644, contents.config.as_bytes());
+    tree.put("init", S_IFLNK | 0o777, (0, 0), b"usr/bin/afterpanic")?;
+    tree.file("etc/afterpanic.toml", 0o644, contents.config.as_bytes())?;
     for (name, path) in contents.files {
-        cpio.file(name.trim_start_matches('/'), 0o644, &read(path)?);
+        tree.file(name.trim_start_matches('/'), 0o644, &read(path)?)?;
     }
-    script.modules = modules(contents, &mut cpio)?;
+    script.modules = modules(contents, &mut tree)?;
     let json =
         serde_json::to_vec_pretty(&script).map_err(|e| io_error("describe", to)(e.into()))?;
-    cpio.file(SCRIPT.trim_start_matches('/'), 0o644, &json);
-    fs::write(to, cpio.finish()).map_err(io_error("write", to))
+    tree.file(SCRIPT.trim_start_matches('/'), 0o644, &json)?;
+    fs::write(to, tree.cpio.finish()).map_err(io_error("write", to))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     fs::read(path).map_err(io_error("read", path))
 }
 
+/// An archive that writes missing parents by itself.
+#[derive(Default)]
+struct Tree {
+    cpio: Writer,
+    dirs: BTreeSet<String>,
+}
+
+impl Tree {
+    fn dir(&mut self, path: &str) -> Result<(), ImageError> {
+        if path.is_empty() || !self.dirs.insert(path.to_owned()) {
+            return Ok(());
+        }
+        self.put(path, S_IFDIR | 0o755, (0, 0), &[])
+    }
+
+    fn file(&mut self, path: &str, mode: u32, data: &[u8]) -> Result<(), ImageError> {
+        self.put(path, S_IFREG | mode, (0, 0), data)
+    }
+
+    fn put(
+        &mut self,
+        path: &str,
+        mode: u32,
+        rdev: (u32, u32),
+        data: &[u8],
+    ) -> Result<(), ImageError> {
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            self.dir(parent)?;
+        }
+        if self.cpio.entry(path, mode, rdev, data) {
+            Ok(())
+        } else {
+            Err(io_error("hold 4 GiB and more of", Path::new(path))(
+                io::ErrorKind::FileTooLarge.into(),
+            ))
+        }
+    }
+}
+
 /// Puts the module tree into the image; the paths to load, in order.
-fn modules(contents: &Contents<'_>, cpio: &mut Writer) -> Result<Vec<PathBuf>, ImageError> {
-    let root = &contents.kernel.modules;
-    let base = format!("lib/modules/{}", contents.kernel.release);
-    cpio.dir(&base, 0o755);
+fn modules(contents: &Contents<'_>, tree: &mut Tree) -> Result<Vec<PathBuf>, ImageError> {
+    let KernelFiles {
+        release,
+        modules: root,
+        ..
+    } = contents.kernel;
+    let base = format!("lib/modules/{release}");
+    tree.dir(&base)?;
     for index in [
         "dep",
         "softdep",
@@ -156,41 +184,39 @@ fn modules(contents: &Contents<'_>, cpio: &mut Writer) -> Result<Vec<PathBuf>, I
     ] {
         let name = format!("modules.{index}");
         match fs::read(root.join(&name)) {
-            Ok(bytes) => cpio.file(&format!("{base}/{name}"), 0o644, &bytes),
+            Ok(bytes) => tree.file(&format!("{base}/{name}"), 0o644, &bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_error("read", &root.join(&name))(error)),
         }
     }
+    let index = Index::open_dir(root, release)?;
     let wanted = |names: &[String]| {
-        closure(root, names).map_err(|said| ImageError::Modules {
-            path: root.clone(),
-            said,
-        })
+        let wanted: Vec<_> = names
+            .iter()
+            .map(|n| Wanted::required(n, "the guest"))
+            .collect();
+        closure::resolve(&index, &wanted, &[]).map(|c| c.modules)
     };
     let load = wanted(contents.load)?;
-    let mut all = load.clone();
-    for path in wanted(contents.present)? {
-        if !all.contains(&path) {
-            all.push(path);
-        }
-    }
+    let present = wanted(contents.present)?;
     let mut loaded = Vec::new();
-    for path in all {
-        let name = path
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let stem = name.split('.').next().unwrap_or_default().replace('-', "_");
-        let bytes = plain(&root.join(&path)).map_err(io_error("read", &root.join(&path)))?;
-        if load.contains(&path) {
-            let at = format!("modules/{stem}.ko");
-            cpio.dir("modules", 0o755);
-            cpio.file(&at, 0o644, &bytes);
+    let mut written = BTreeSet::new();
+    for picked in load.iter().chain(&present) {
+        let Some(module) = index
+            .module(&picked.name)
+            .filter(|_| written.insert(&picked.name))
+        else {
+            continue;
+        };
+        let bytes = read(&index.path(module))?;
+        // What `afterpanic load` shall not find is loaded from elsewhere.
+        let at = match contents.absent.contains(&picked.name) {
+            false => format!("{base}/{}", module.path),
+            true => format!("absent/{}", module.path),
+        };
+        tree.file(&at, 0o644, &bytes)?;
+        if load.iter().any(|l| l.name == picked.name) {
             loaded.push(PathBuf::from(format!("/{at}")));
-        }
-        if !contents.absent.contains(&stem) {
-            let at = format!("{base}/{}", path.display());
-            cpio.file(&at, 0o644, &read(&root.join(&path))?);
         }
     }
     Ok(loaded)

@@ -6,9 +6,8 @@
 use super::{End, HANDED_OUT, Mount, SAYS, SCRIPT, Script, panic, tar, work};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -141,11 +140,12 @@ fn mount_disk(device: &Path, what: &Mount) -> Result<(), GuestError> {
 
 pub(super) fn load_module(path: &Path, parameters: &str) -> Result<(), GuestError> {
     let what = format!("load module {}", path.display());
-    let file = File::open(path).map_err(cannot(what.clone()))?;
+    let bytes = fs::read(path).map_err(cannot(what.clone()))?;
+    let bytes = initramfs::modules::decompress(path, bytes)
+        .map_err(|e| cannot(what.clone())(io::Error::other(e.to_string())))?;
     let parameters = std::ffi::CString::new(parameters)
         .map_err(|_| cannot(what.clone())(io::Error::from(io::ErrorKind::InvalidInput)))?;
-    let flags = nix::kmod::ModuleInitFlags::empty();
-    match nix::kmod::finit_module(file.as_fd(), &parameters, flags) {
+    match nix::kmod::init_module(&bytes, &parameters) {
         Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
         Err(error) => Err(cannot(what)(error)),
     }

@@ -7,7 +7,6 @@
 pub mod image;
 pub mod init;
 pub mod panic;
-mod scratch;
 pub mod tar;
 pub mod work;
 

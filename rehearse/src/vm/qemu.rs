@@ -188,7 +188,7 @@ impl Vm {
         if let Some(stdout) = stdout {
             let sender = sender.clone();
             thread::spawn(move || {
-                console::pump(stdout, log, &mut |l| drop(sender.send(Event::Line(l))))
+                console::pump(stdout, log, &mut |l| drop(sender.send(Event::Line(l))));
             });
         }
         let errors = thread::spawn(move || last_words(stderr));
