@@ -5,10 +5,13 @@
 //! page tables. A rule that the dump does not support is off and its pages are kept.
 
 pub mod check;
+mod classify;
 pub mod kind;
+mod memmap;
 pub mod rules;
 pub mod walk;
 
+pub use classify::{Evidence, Findings};
 pub use kind::{Kind, KindCounts, KindRun};
 pub use rules::{Rule, Rules};
-pub use walk::{Summary, WalkError, walk, walk_threads};
+pub use walk::{Summary, WalkError, walk, walk_threads, walk_within};
