@@ -9,16 +9,19 @@ mod btf;
 mod error;
 pub mod hints;
 mod kallsyms;
+mod list;
 mod memory;
 mod modules;
 mod percpu;
 mod prstatus;
 mod vmcoreinfo;
 
-pub use btf::{Member, Types};
+pub use btf::{Field, Member, TypeKind, Types};
 pub use error::{KernelError, MemError, chain};
 pub use kallsyms::{Resolved, Symbol, Symbols};
+pub use list::{List, Tree};
 pub use memory::{Direct, Layout, Memory};
+pub use modules::{Area, AreaKind, Module};
 pub use percpu::CpuMask;
 pub use vmcoreinfo::Vmcoreinfo;
 
@@ -26,7 +29,8 @@ use crate::addr::{PAGE_SIZE, PhysAddr, VirtAddr};
 use crate::arch::x86_64::paging::Paging;
 use crate::arch::x86_64::{EM_X86_64, KERNEL_MAP};
 use crate::image::MemoryImage;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// KERNEL_IMAGE_SIZE where VMCOREINFO does not tell it: the smaller value, without KASLR.
 const IMAGE_SIZE: u64 = 0x2000_0000;
@@ -36,7 +40,9 @@ pub struct Kernel {
     memory: Arc<Memory>,
     vmcoreinfo: Arc<Vmcoreinfo>,
     symbols: OnceLock<Result<Symbols, String>>,
-    types: OnceLock<Result<Types, String>>,
+    types: OnceLock<Result<Arc<Types>, String>>,
+    modules: OnceLock<Result<Arc<Vec<Module>>, String>>,
+    module_types: Mutex<BTreeMap<String, Arc<Types>>>,
     percpu: OnceLock<Result<percpu::PerCpu, String>>,
 }
 
@@ -102,6 +108,8 @@ impl Kernel {
             vmcoreinfo: Arc::new(vmcoreinfo),
             symbols: OnceLock::new(),
             types: OnceLock::new(),
+            modules: OnceLock::new(),
+            module_types: Mutex::default(),
             percpu: OnceLock::new(),
         })
     }
@@ -169,14 +177,75 @@ impl Kernel {
     ///
     /// # Errors
     /// When there is none (CONFIG_DEBUG_INFO_BTF off) or it cannot be read.
-    pub fn types(&self) -> Result<&Types, KernelError> {
+    pub fn types(&self) -> Result<&Arc<Types>, KernelError> {
         self.types
-            .get_or_init(|| Types::find(self).map_err(|error| chain(&error)))
+            .get_or_init(|| {
+                Types::find(self)
+                    .map(Arc::new)
+                    .map_err(|error| chain(&error))
+            })
             .as_ref()
             .map_err(|why| KernelError::Unavailable {
                 what: "The type information (BTF)",
                 why: why.clone(),
             })
+    }
+
+    /// The symbol that an address belongs to, in the kernel or in a module.
+    #[must_use]
+    pub fn resolve(&self, va: VirtAddr) -> Option<Resolved> {
+        let symbols = self.symbols().ok()?;
+        if let Some(resolved) = symbols.resolve(va) {
+            return Some(resolved);
+        }
+        self.modules().ok()?;
+        symbols.resolve(va)
+    }
+
+    /// A member by type and dotted path, from BTF alone.
+    ///
+    /// # Errors
+    /// When there is no BTF, no such type or no such member.
+    pub fn member(&self, ty: &str, path: &str) -> Result<Member, KernelError> {
+        self.types()?.member(ty, path)
+    }
+
+    /// Reads an integer, pointer, enum or bitfield member of the object at `base`. A signed one is
+    /// not sign-extended.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is larger than 8 bytes.
+    pub fn read_member(&self, base: VirtAddr, member: &Member) -> Result<u64, KernelError> {
+        let at = base.wrapping_add(member.offset);
+        let size = match member.bits {
+            Some(bits) => u64::from((member.bit + bits).div_ceil(8)),
+            None => member.size,
+        };
+        let mut bytes = [0u8; 8];
+        let slice = usize::try_from(size)
+            .ok()
+            .and_then(|size| bytes.get_mut(..size))
+            .ok_or_else(|| KernelError::Corrupt {
+                what: "A member to be read as a number",
+                why: format!("it has {size} bytes"),
+            })?;
+        self.memory
+            .read(at, slice)
+            .map_err(KernelError::reading("a member of a structure"))?;
+        let value = u64::from_le_bytes(bytes);
+        Ok(match member.bits {
+            Some(bits) if bits < 64 => value >> member.bit & ((1 << bits) - 1),
+            _ => value,
+        })
+    }
+
+    /// Reads a member by name; see [`Self::read_member`].
+    ///
+    /// # Errors
+    /// When it is not known or cannot be read.
+    pub fn read_field(&self, base: VirtAddr, ty: &str, path: &str) -> Result<u64, KernelError> {
+        let member = self.member(ty, path)?;
+        self.read_member(base, &member)
     }
 
     /// The offset of a member in bytes: from VMCOREINFO, then from BTF. `member` may be a dotted path.

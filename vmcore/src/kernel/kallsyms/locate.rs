@@ -99,8 +99,24 @@ pub(super) fn scan(memory: &Memory, info: &Vmcoreinfo) -> Result<Tables, KernelE
     Err(not_found("no token table is in the kernel image"))
 }
 
+/// Horspool's search: text and tables hold few digits with NULs between, so most steps are long.
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|w| w == needle)
+    let last = needle.len().checked_sub(1)?;
+    let mut skip = [needle.len(); 256];
+    for (i, &byte) in needle.iter().enumerate().take(last) {
+        if let Some(slot) = skip.get_mut(usize::from(byte)) {
+            *slot = last - i;
+        }
+    }
+    let mut at = 0;
+    while let Some(window) = haystack.get(at..at + needle.len()) {
+        if window == needle {
+            return Some(at);
+        }
+        let end = window.last().copied().unwrap_or(0);
+        at += skip.get(usize::from(end)).copied().unwrap_or(1);
+    }
+    None
 }
 
 /// The tables around the digits' tokens, if that is what they are.

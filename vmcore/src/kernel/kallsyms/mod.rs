@@ -12,6 +12,7 @@ mod names;
 use super::modules::ModuleSymbols;
 use super::{KernelError, Memory, Vmcoreinfo};
 use crate::addr::VirtAddr;
+use crate::arch::x86_64::KERNEL_MAP;
 use addresses::Addresses;
 pub(super) use locate::Tables;
 use names::Names;
@@ -209,6 +210,10 @@ impl Symbols {
     fn resolve_afresh(&self, va: VirtAddr) -> Option<Resolved> {
         if va.0 >= self.end {
             return self.modules.get()?.resolve(va);
+        }
+        // Below the image only per-CPU offsets stand in the table, and they are no addresses.
+        if va.0 < KERNEL_MAP {
+            return None;
         }
         let (index, start, next) = self.addresses.find(va.0)?;
         let (name, _) = self.names.get(index)?;
