@@ -28,7 +28,13 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "Core files",
-        &[("info", "what a core is and how much of it is there")],
+        &[
+            ("info", "what a core is and how much of it is there"),
+            (
+                "verify",
+                "every checksum, and whether the kernel inside hangs together",
+            ),
+        ],
     ),
 ];
 

@@ -7,6 +7,7 @@ mod exit;
 mod frontpage;
 mod logger;
 mod output;
+mod progress;
 
 use clap::Parser;
 use commands::Cli;

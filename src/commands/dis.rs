@@ -109,6 +109,7 @@ fn disassemble(
 ) -> Vec<Row> {
     let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
     let mut formatter = GasFormatter::new();
+    formatter.options_mut().set_uppercase_hex(false);
     let mut rows = Vec::new();
     while decoder.can_decode() {
         let instruction = decoder.decode();

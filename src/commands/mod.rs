@@ -11,6 +11,7 @@ mod report;
 pub mod status;
 mod sym;
 mod unload;
+mod verify;
 
 use crate::exit::Exit;
 use crate::frontpage;
@@ -101,6 +102,8 @@ pub enum Verb {
     Read(read::Args),
     /// Say what a core is and how much of it is there
     Info(info::Args),
+    /// Check every checksum and whether the kernel inside hangs together
+    Verify(verify::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man(generate::ManArgs),
@@ -125,6 +128,7 @@ impl Verb {
             Self::Dis(args) => dis::run(&args, context),
             Self::Read(args) => read::run(&args, context),
             Self::Info(args) => info::run(&args, context),
+            Self::Verify(args) => verify::run(&args, context),
             Self::Man(args) => generate::man(&args, context),
             Self::Completions(args) => generate::completions(&args, context),
             Self::GuestInit(args) => Ok(guest_init::run(&args)),

@@ -103,6 +103,7 @@ pub fn disassemble(bytes: &[u8]) -> Option<String> {
     }
     let mut text = String::new();
     let mut formatter = GasFormatter::new();
+    formatter.options_mut().set_uppercase_hex(false);
     formatter.format(&instruction, &mut text);
     Some(text)
 }

@@ -14,6 +14,7 @@ mod memory;
 mod modules;
 mod percpu;
 mod prstatus;
+pub mod sanity;
 mod vmcoreinfo;
 
 pub use btf::{Field, Member, TypeKind, Types};

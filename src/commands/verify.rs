@@ -1,0 +1,145 @@
+//! `afterpanic verify`: every checksum, the structure, and whether the kernel inside hangs together.
+
+use super::CoreArg;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use crate::progress;
+use serde::Serialize;
+use std::io::Write;
+use vmcore::image::verify::{Damage, verify};
+use vmcore::image::{Completeness, MemoryImage};
+use vmcore::kernel::{Kernel, chain, sanity};
+
+/// Damages printed or kept for JSON; all are counted.
+const SHOWN: usize = 1000;
+
+/// Arguments of `verify`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    core: CoreArg,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    path: String,
+    verdict: &'static str,
+    checksums: bool,
+    pages_good: u64,
+    pages_lost: u64,
+    damages: u64,
+    damage: Vec<String>,
+    incomplete_because: Option<String>,
+    kernel: Vec<Check>,
+}
+
+#[derive(Serialize)]
+struct Check {
+    what: String,
+    ok: bool,
+    detail: String,
+}
+
+/// Reads all of it; exit code 0 is sound, 5 damaged or incomplete, 1 unreadable.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (found, image) = core_arg::open(context, args.core.core.as_deref())?;
+    let bar = progress::bytes(image.info().file_size, "reading", context.quiet);
+    let mut damage = Vec::new();
+    let sum = verify(
+        &*image,
+        &mut |bytes| bar.inc(bytes),
+        &mut |found: Damage| {
+            if damage.len() < SHOWN {
+                damage.push(found.to_string());
+            }
+        },
+    )?;
+    bar.finish_and_clear();
+    let incomplete_because = match &image.info().completeness {
+        Completeness::Incomplete(why) => Some(why.clone()),
+        _ => None,
+    };
+    let checksums = image.info().checksums;
+    let kernel = kernel_checks(image);
+    let sound =
+        sum.damages == 0 && incomplete_because.is_none() && kernel.iter().all(|check| check.ok);
+    let answer = Answer {
+        path: found.path.display().to_string(),
+        verdict: if sound { "sound" } else { "damaged" },
+        checksums,
+        pages_good: sum.pages_good,
+        pages_lost: sum.pages_lost,
+        damages: sum.damages,
+        damage,
+        incomplete_because,
+        kernel,
+    };
+    if args.json {
+        output::json("afterpanic.verify/1", &[], &answer)?;
+    } else {
+        print(&answer)?;
+    }
+    Ok(if sound { Exit::Done } else { Exit::Incomplete })
+}
+
+fn kernel_checks(image: std::sync::Arc<dyn MemoryImage>) -> Vec<Check> {
+    match Kernel::new(image) {
+        Err(why) => {
+            vec![Check {
+                what: "a kernel is inside".into(),
+                ok: false,
+                detail: chain(&why),
+            }]
+        }
+        Ok(kernel) => sanity::check(&kernel)
+            .into_iter()
+            .map(|sanity| {
+                let ok = sanity.answer.is_ok();
+                let (Ok(detail) | Err(detail)) = sanity.answer;
+                Check {
+                    what: sanity.what.into(),
+                    ok,
+                    detail,
+                }
+            })
+            .collect(),
+    }
+}
+
+fn print(answer: &Answer) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}: {}", answer.path, answer.verdict)?;
+    let how = if answer.checksums {
+        "every checksum right"
+    } else {
+        "no checksums to check"
+    };
+    writeln!(
+        out,
+        "  pages   {} read, {how}; {} lost",
+        answer.pages_good, answer.pages_lost
+    )?;
+    if let Some(why) = &answer.incomplete_because {
+        writeln!(out, "  incomplete: {why}")?;
+    }
+    for damage in &answer.damage {
+        writeln!(out, "  damage  {damage}")?;
+    }
+    if answer.damages > SHOWN as u64 {
+        writeln!(out, "  damage  and {} more", answer.damages - SHOWN as u64)?;
+    }
+    for check in &answer.kernel {
+        let word = if check.ok { "ok" } else { "WRONG" };
+        let detail = if check.detail.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", check.detail)
+        };
+        writeln!(out, "  {word:<7} {}{detail}", check.what)?;
+    }
+    Ok(())
+}
