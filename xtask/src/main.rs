@@ -1,3 +1,62 @@
-//! Entry point.
+//! `cargo xtask`: build, demo and test commands. It depends on no crate of the workspace, so that
+//! it runs when they do not build; what boots machines is `cargo run -p lab`.
 
-fn main() {}
+mod install;
+mod run;
+mod test;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask demo [--kernel-image FILE --modules DIR]
+    a real kernel panics in a VM, its core is captured and read; narrated
+cargo xtask test [--full]
+    format, lints, documents, tests, and real panics; --full: every scenario there is
+cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules DIR]
+        [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
+        [--keep] [--console] [--soak N]
+    real panics and a table of what came of them
+cargo xtask bench [ARGUMENTS]
+    what docs/measurements.md holds, measured again
+Each installs the Debian packages it needs when it runs as root, else it says which.";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    match dispatch(&verb, &rest) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
+    match verb {
+        "demo" | "bench" => {
+            install::ensure(install::MACHINES)?;
+            run::lab(verb, rest)
+        }
+        "crash" => {
+            // Saying which there are needs nothing.
+            if !rest.iter().any(|a| a == "--list" || a == "--help") {
+                install::ensure(install::MACHINES)?;
+            }
+            run::lab(verb, rest)
+        }
+        "test" => match rest {
+            [] => test::run(false),
+            [full] if full == "--full" => test::run(true),
+            _ => bail!("cargo xtask test takes --full and nothing else"),
+        },
+        "" | "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(true)
+        }
+        other => bail!("Nothing is called {other}; see cargo xtask --help"),
+    }
+}

@@ -157,6 +157,10 @@ impl Vm {
     /// # Errors
     /// QEMU is missing or ends at once; a file cannot be made.
     pub fn start(&self, accel: Accel) -> Result<Running, VmError> {
+        for file in std::iter::once(&self.kernel).chain(&self.initrd) {
+            // QEMU would say it, too, but after it has connected the control socket.
+            File::open(file).map_err(VmError::io("read", file))?;
+        }
         let log = File::create(&self.console).map_err(VmError::io("create", &self.console))?;
         // Socket addresses hold 108 bytes: a deep TMPDIR would not fit.
         let dir = tempfile::Builder::new()

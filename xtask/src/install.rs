@@ -1,0 +1,131 @@
+//! The Debian packages that building and booting need: installed when that is possible, else named.
+
+use crate::run::root;
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What has to be there, and the package that brings it. A path with a slash is a file.
+pub const MACHINES: &[(&str, &str)] = &[
+    ("cc", "gcc"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    (
+        "/usr/share/seabios/bios-256k.bin|/usr/share/qemu/bios-256k.bin",
+        "seabios",
+    ),
+    ("/usr/share/qemu/linuxboot_dma.bin", "qemu-system-data"),
+    ("depmod", "kmod"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("mkfs.vfat", "dosfstools"),
+    (
+        "/usr/share/OVMF/OVMF_CODE_4M.fd|/usr/share/OVMF/OVMF_CODE.fd|/usr/share/edk2/ovmf/OVMF_CODE.fd",
+        "ovmf",
+    ),
+];
+
+/// What the comparisons with other tools need besides.
+pub const TRUTH: &[(&str, &str)] = &[
+    ("gdb", "gdb"),
+    ("readelf", "binutils"),
+    ("zstd", "zstd"),
+    ("tar", "tar"),
+    ("xz", "xz-utils"),
+];
+
+fn there(what: &str) -> bool {
+    if what.contains('/') {
+        return what.split('|').any(|path| Path::new(path).exists());
+    }
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    path.split(':')
+        .any(|dir| Path::new(dir).join(what).is_file())
+}
+
+/// Installs what is missing, or says how.
+///
+/// # Errors
+/// Something is missing and cannot be installed from here.
+pub fn ensure(needs: &[(&str, &str)]) -> Result<()> {
+    let mut packages: Vec<&str> = needs
+        .iter()
+        .filter(|(what, _)| !there(what))
+        .map(|(_, p)| *p)
+        .collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let command = format!(
+        "apt-get install -y --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if !there("apt-get") {
+        bail!(
+            "These are missing, in Debian's names: {}",
+            packages.join(", ")
+        );
+    }
+    if !is_root() {
+        bail!("Something is missing; run this once, then again what you ran: sudo {command}");
+    }
+    eprintln!("xtask: {command}");
+    // Package lists may be absent on a fresh machine, or too old to install from.
+    if !apt(&command) {
+        apt("apt-get update");
+        if !apt(&command) {
+            bail!("That failed: is a package mirror reachable from here? By hand: {command}");
+        }
+    }
+    let missing: Vec<&str> = needs
+        .iter()
+        .filter(|(what, _)| !there(what))
+        .map(|(w, _)| *w)
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        bail!("Still missing after that: {}", missing.join(", "))
+    }
+}
+
+fn apt(command: &str) -> bool {
+    let mut words = command.split(' ');
+    let status = Command::new(words.next().unwrap_or_default())
+        .args([
+            "-q",
+            "-o",
+            "Acquire::Check-Valid-Until=false",
+            "-o",
+            "Acquire::Retries=3",
+        ])
+        .args(words)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .current_dir(root())
+        .stdin(Stdio::null())
+        // What apt says is progress, not an answer.
+        .stdout(Stdio::null())
+        .status();
+    status.is_ok_and(|s| s.success())
+}
+
+fn is_root() -> bool {
+    // The owner of /proc/self is who we are.
+    std::os::unix::fs::MetadataExt::uid(&match std::fs::metadata("/proc/self") {
+        Ok(meta) => meta,
+        Err(_) => return false,
+    }) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_and_files_are_found() {
+        assert!(there("sh") && there("/no/such/file|/bin/sh"));
+        assert!(!there("no-such-program") && !there("/no/such/file"));
+    }
+}
