@@ -174,7 +174,7 @@ impl MemoryImage for ElfImage {
         &self,
         progress: &mut dyn FnMut(u64),
         found: &mut dyn FnMut(Damage),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         self.source.check(progress, found)
     }
 

@@ -7,6 +7,7 @@
 
 pub mod elf;
 mod extents;
+pub mod frames;
 pub mod map;
 mod mapping;
 pub mod open;
@@ -53,7 +54,8 @@ pub trait MemoryImage: Send + Sync {
     }
 
     /// Checks the container itself: its structure and every checksum in it, not the pages' presence.
-    /// [`verify::verify`] calls it and then reads every page.
+    /// True when that read all the content, so that without damages every page is good. For
+    /// [`verify::verify`].
     ///
     /// # Errors
     /// Only when the file cannot be read at all; damages go to `found`.
@@ -61,9 +63,9 @@ pub trait MemoryImage: Send + Sync {
         &self,
         progress: &mut dyn FnMut(u64),
         found: &mut dyn FnMut(verify::Damage),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let _ = (progress, found);
-        Ok(())
+        Ok(false)
     }
 
     /// A piece that travels inside the file beside the pages, from its first byte; `None` when the

@@ -1,10 +1,12 @@
 //! Opens a dump by what it contains, never by its name.
 
 use super::elf::{ElfImage, ElfOptions};
+use super::frames::FramedSource;
 use super::mapping::on_procfs;
 use super::source::{ByteSource, FileSource};
 use super::{Format, MemoryImage, OpenError};
 use crate::layout::elf::is_elf;
+use crate::layout::frames::Codec;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -62,11 +64,22 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn open(&self, source: Arc<dyn ByteSource>) -> Result<Arc<dyn MemoryImage>, OpenError> {
-        let head = self.head(&*source)?;
+    fn open(&self, file: Arc<dyn ByteSource>) -> Result<Arc<dyn MemoryImage>, OpenError> {
+        let mut head = self.head(&*file)?;
+        let mut source = file;
+        let mut format = Format::Elf;
+        if let Some(codec) = Codec::probe(&head) {
+            let framed = FramedSource::open(source, codec).map_err(|why| self.malformed(why))?;
+            source = Arc::new(framed);
+            head = self.head(&*source)?;
+            format = match codec {
+                Codec::Zstd => Format::ElfZst,
+                Codec::Lz4 => Format::ElfLz4,
+            };
+        }
         if is_elf(&head) {
             let options = ElfOptions {
-                format: Format::Elf,
+                format,
                 file_size: self.file_size,
                 widened: self.procfs,
             };

@@ -39,7 +39,7 @@ pub trait ByteSource: Send + Sync {
     }
 
     /// Checks the container's own structure and every checksum in it, reporting bytes done, and
-    /// hands each damage to `found`.
+    /// hands each damage to `found`. True when that read all the content.
     ///
     /// # Errors
     /// Only when the file cannot be read at all.
@@ -47,9 +47,9 @@ pub trait ByteSource: Send + Sync {
         &self,
         progress: &mut dyn FnMut(u64),
         found: &mut dyn FnMut(Damage),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let _ = (progress, found);
-        Ok(())
+        Ok(false)
     }
 }
 

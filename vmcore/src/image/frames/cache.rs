@@ -1,0 +1,66 @@
+//! The frames unpacked last, within a fixed number of bytes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes kept: 48 frames of ours.
+const BUDGET: usize = 12 << 20;
+
+/// Unpacked frames by their place in the file; the least recently used go first.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    /// The most recently used last.
+    kept: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
+}
+
+impl Cache {
+    /// The content of the frame at `at`, if it is here.
+    pub fn get(&self, at: u64) -> Option<Arc<Vec<u8>>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kept.iter().rposition(|(key, _)| *key == at)?;
+        let found = kept.remove(place);
+        let content = Arc::clone(&found.1);
+        kept.push(found);
+        Some(content)
+    }
+
+    /// Keeps `content`, and lets others go for it.
+    pub fn put(&self, at: u64, content: &Arc<Vec<u8>>) {
+        if content.len() > BUDGET {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(key, _)| *key != at);
+        let mut bytes: usize = kept.iter().map(|(_, content)| content.len()).sum();
+        let mut drop = 0;
+        for (_, old) in kept.iter() {
+            if bytes + content.len() <= BUDGET {
+                break;
+            }
+            bytes -= old.len();
+            drop += 1;
+        }
+        kept.drain(..drop);
+        kept.push((at, Arc::clone(content)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_goes_first_and_the_budget_holds() {
+        let cache = Cache::default();
+        let quarter = Arc::new(vec![1; BUDGET / 4]);
+        for at in 0..4 {
+            cache.put(at, &quarter);
+        }
+        assert!(cache.get(0).is_some());
+        cache.put(9, &quarter);
+        assert!(cache.get(0).is_some());
+        assert!(cache.get(1).is_none());
+        cache.put(10, &Arc::new(vec![1; BUDGET + 1]));
+        assert!(cache.get(10).is_none());
+        assert!(cache.get(9).is_some());
+    }
+}

@@ -1,0 +1,233 @@
+//! The content of compressed frames (`elf-zst`, `elf-lz4`, any seekable zstd file), byte by byte.
+//!
+//! Facts: see [`crate::layout::frames`]. A read finds its frame through the [`index`], unpacks it
+//! (the codec compares the content checksum) and keeps it in a small cache that all threads share.
+//! A frame that does not unpack is an error for its own bytes and no others.
+
+mod cache;
+mod codec;
+mod index;
+
+use self::cache::Cache;
+use self::codec::Unpackers;
+use self::index::{Frame, Index};
+use super::Attachment;
+use super::source::{ByteSource, Facts, SourceError};
+use super::verify::Damage;
+use crate::layout::frames::{Codec, SKIPPABLE, TAG_MAP, TAG_TRAILER};
+use crate::layout::le32;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// Content of one frame that is taken into memory. Ours hold 256 KiB.
+const MAX_PLAIN: u64 = 16 << 20;
+
+/// The unpacked content of a file of frames.
+pub struct FramedSource {
+    file: Arc<dyn ByteSource>,
+    codec: Codec,
+    index: Index,
+    cache: Cache,
+    unpackers: Unpackers,
+}
+
+impl FramedSource {
+    /// Reads the seek table, or walks the frames where there is none.
+    ///
+    /// # Errors
+    /// A sentence that says why no content can be had.
+    pub fn open(file: Arc<dyn ByteSource>, codec: Codec) -> Result<Self, String> {
+        let index = Index::open(&*file, codec)?;
+        Ok(Self {
+            file,
+            codec,
+            index,
+            cache: Cache::default(),
+            unpackers: Unpackers::new(codec),
+        })
+    }
+
+    fn content(&self, frame: Frame) -> Result<Arc<Vec<u8>>, SourceError> {
+        if let Some(content) = self.cache.get(frame.at) {
+            return Ok(content);
+        }
+        let content = Arc::new(self.unpack(frame)?.0);
+        self.cache.put(frame.at, &content);
+        Ok(content)
+    }
+
+    /// The content of a frame, and the checksum at its end.
+    fn unpack(&self, frame: Frame) -> Result<(Vec<u8>, Option<u32>), SourceError> {
+        let corrupt = |why: String| SourceError::Corrupt {
+            offset: frame.at,
+            why,
+        };
+        let (packed, plain) = (u64::from(frame.packed), u64::from(frame.plain));
+        if plain > MAX_PLAIN || packed > plain + plain / 128 + 1024 {
+            return Err(corrupt(format!(
+                "a frame of {packed:#x} bytes with {plain:#x} of content is larger than this \
+                 reader takes; unpack the file with {} -d first",
+                self.codec.name()
+            )));
+        }
+        let size = |n: u64| usize::try_from(n).unwrap_or(0);
+        let mut buf = vec![0; size(packed)];
+        self.file.read_at(frame.at, &mut buf)?;
+        let tail = buf.len().checked_sub(4).and_then(|at| le32(&buf, at));
+        let content = self.unpackers.unpack(&buf, size(plain)).map_err(corrupt)?;
+        Ok((content, tail))
+    }
+}
+
+impl ByteSource for FramedSource {
+    fn len(&self) -> u64 {
+        self.index.plain_len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+        let mut at = offset;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let frame = self.index.find(&*self.file, at)?;
+            let content = self.content(frame)?;
+            let inside = usize::try_from(at.saturating_sub(frame.plain_at)).unwrap_or(usize::MAX);
+            let here = content.get(inside..).unwrap_or_default();
+            let n = here.len().min(rest.len());
+            let past = SourceError::PastEnd {
+                offset: at,
+                len: self.len(),
+            };
+            let (to, later) = rest.split_at_mut_checked(n).ok_or(past)?;
+            match here.get(..n) {
+                Some(from) if n > 0 => to.copy_from_slice(from),
+                _ => {
+                    return Err(SourceError::Corrupt {
+                        offset: frame.at,
+                        why: "the frame is shorter than the seek table says".into(),
+                    });
+                }
+            }
+            rest = later;
+            at = at.saturating_add(n as u64);
+        }
+        Ok(())
+    }
+
+    fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
+        let tag = match what {
+            Attachment::PagesMap => TAG_MAP,
+            Attachment::Trailer => TAG_TRAILER,
+        };
+        let piece = self
+            .index
+            .attachments
+            .iter()
+            .find(|piece| piece.tag == tag)?;
+        Some(Box::new(Piece {
+            file: &*self.file,
+            at: piece.at,
+            end: piece.at.checked_add(piece.len)?,
+        }))
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            compression: Some(self.codec.name()),
+            checksums: self.index.checksums,
+            cut_off: self.index.cut_off.clone(),
+            warnings: self.index.warnings.clone(),
+        }
+    }
+
+    fn check(
+        &self,
+        progress: &mut dyn FnMut(u64),
+        found: &mut dyn FnMut(Damage),
+    ) -> io::Result<bool> {
+        for why in self.index.warnings.iter().chain(&self.index.cut_off) {
+            found(Damage::Structure {
+                offset: None,
+                why: why.clone(),
+            });
+        }
+        for block in 0..self.index.blocks() {
+            let frames = match self.index.block(&*self.file, block) {
+                Ok(frames) => frames,
+                Err(SourceError::Io { source, .. }) => return Err(source),
+                Err(other) => {
+                    found(Damage::Structure {
+                        offset: None,
+                        why: other.to_string(),
+                    });
+                    continue;
+                }
+            };
+            for frame in frames.iter() {
+                if let Some(why) = self.check_frame(*frame)? {
+                    found(Damage::Unit {
+                        offset: frame.at,
+                        why,
+                    });
+                }
+                progress(u64::from(frame.packed));
+            }
+        }
+        for piece in &self.index.attachments {
+            if let Err(error) = piece.check(&*self.file) {
+                found(Damage::Unit {
+                    offset: piece.at,
+                    why: error,
+                });
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl FramedSource {
+    /// What is wrong with a frame, if anything is.
+    fn check_frame(&self, frame: Frame) -> io::Result<Option<String>> {
+        if frame.plain == 0 {
+            let mut head = [0; 4];
+            let skippable = self.file.read_at(frame.at, &mut head).is_ok()
+                && le32(&head, 0)
+                    .is_some_and(|magic| magic & !0xf == SKIPPABLE || magic == self.codec.magic());
+            return Ok((!skippable).then(|| "there is no frame here".to_owned()));
+        }
+        match self.unpack(frame) {
+            Ok((_, tail)) => {
+                let differs = frame.checksum.is_some() && frame.checksum != tail;
+                Ok(differs.then(|| "the seek table has another checksum".to_owned()))
+            }
+            Err(SourceError::Io { source, .. }) => Err(source),
+            Err(SourceError::Corrupt { why, .. }) => Ok(Some(why)),
+            Err(other) => Ok(Some(other.to_string())),
+        }
+    }
+}
+
+/// Reads a stretch of a file from its beginning.
+struct Piece<'a> {
+    file: &'a dyn ByteSource,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Piece<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let n = left.min(buf.len());
+        let part = buf.get_mut(..n).unwrap_or_default();
+        self.file
+            .read_at(self.at, part)
+            .map_err(|error| match error {
+                SourceError::Io { source, .. } => source,
+                other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+            })?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! Writer to reader, and files that were cut off or damaged.
+
+use super::super::verify::{Damage, verify};
+use super::super::{Absence, Completeness, MemoryImage, Note, open};
+use super::*;
+use crate::addr::{PAGE_BYTES, Pfn, PfnRange, PhysAddr, VirtAddr};
+use crate::write::{Batch, CoreMeta, Encoded, KernelImage, Output, OutputFormat, Spool, writer};
+use std::path::PathBuf;
+
+/// A file in memory.
+#[derive(Default)]
+pub(crate) struct Sink(pub Vec<u8>);
+
+impl Output for Sink {
+    fn write_at(&mut self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        let at = usize::try_from(offset).unwrap();
+        self.0.resize(self.0.len().max(at + buf.len()), 0);
+        self.0[at..at + buf.len()].copy_from_slice(buf);
+        Ok(())
+    }
+}
+
+fn page(pfn: u64) -> Vec<u8> {
+    match pfn % 3 {
+        0 => vec![0; PAGE_BYTES],
+        _ => synth::elf::pages(pfn as u8, 1),
+    }
+}
+
+fn meta() -> CoreMeta {
+    CoreMeta {
+        machine: 62,
+        notes: vec![Note {
+            name: b"VMCOREINFO".to_vec(),
+            n_type: 0,
+            desc: b"OSRELEASE=6.9\n".to_vec(),
+        }],
+        own: "LEVEL=31\n".into(),
+        direct_map_base: Some(0xffff_8880_0000_0000),
+        kernel_image: Some(KernelImage {
+            vaddr: VirtAddr(0xffff_ffff_8100_0000),
+            paddr: PhysAddr(0x14000),
+            size: 0x8000,
+        }),
+        dump_level: 31,
+        nr_cpus: 2,
+        ..CoreMeta::default()
+    }
+}
+
+/// A core of `runs`, each page holding what [`page`] says.
+pub(crate) fn core(format: OutputFormat, runs: &[(u64, u64)], map: &[u8]) -> Vec<u8> {
+    let runs: Vec<PfnRange> = runs
+        .iter()
+        .map(|(a, b)| PfnRange::new(Pfn(*a), Pfn(*b)))
+        .collect();
+    let mut out = Sink::default();
+    let mut writer = writer(format, meta(), None, Spool::memory()).unwrap();
+    let mut encoder = writer.encoder().unwrap();
+    writer.begin(&runs, &runs, &mut out).unwrap();
+    let mut batch = Batch::default();
+    let mut encoded = Encoded::default();
+    let mut send = |batch: &mut Batch, out: &mut Sink| {
+        encoder.encode(batch, &mut encoded).unwrap();
+        writer.append(&encoded, out).unwrap();
+        *batch = Batch::default();
+    };
+    for pfn in runs.iter().flat_map(|run| run.start.0..run.end.0) {
+        batch.runs.push(PfnRange::new(Pfn(pfn), Pfn(pfn + 1)));
+        batch.data.extend_from_slice(&page(pfn));
+        if batch.runs.len() == 4 {
+            send(&mut batch, &mut out);
+        }
+    }
+    if !batch.runs.is_empty() {
+        send(&mut batch, &mut out);
+    }
+    for (what, body) in [
+        (Attachment::PagesMap, map),
+        (Attachment::Trailer, b"{}".as_slice()),
+    ] {
+        writer
+            .attach(what, body.len() as u64, &mut &*body, &mut out)
+            .unwrap();
+    }
+    let finished = writer.finish(&mut out).unwrap();
+    assert_eq!(finished.len, out.0.len() as u64);
+    out.0
+}
+
+fn opened(bytes: &[u8]) -> Arc<dyn MemoryImage> {
+    let dir = tempfile::tempdir().unwrap();
+    let path: PathBuf = dir.path().join("core");
+    std::fs::write(&path, bytes).unwrap();
+    open(&path).unwrap()
+}
+
+fn read(image: &dyn MemoryImage, pfn: u64) -> Result<Vec<u8>, Absence> {
+    let mut buf = vec![0; PAGE_BYTES];
+    match image.read_phys(Pfn(pfn).phys().unwrap(), &mut buf) {
+        Ok(()) => Ok(buf),
+        Err(super::super::ReadError::Absent { why, .. }) => Err(why),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+const RUNS: [(u64, u64); 4] = [(1, 3), (16, 30), (40, 41), (100, 140)];
+
+#[test]
+fn every_page_comes_back_and_what_was_attached() {
+    for format in [OutputFormat::ElfZst, OutputFormat::ElfLz4] {
+        let bytes = core(format, &RUNS, &[7; 100_000]);
+        let image = opened(&bytes);
+        let mut from = Pfn(0);
+        for (start, end) in RUNS {
+            let run = image.next_present(from).unwrap();
+            assert_eq!(run, PfnRange::new(Pfn(start), Pfn(end)));
+            from = run.end;
+            for pfn in start..end {
+                assert!(read(&*image, pfn) == Ok(page(pfn)), "{pfn}");
+            }
+        }
+        assert_eq!(image.next_present(from), None);
+        assert_eq!(read(&*image, 3), Err(Absence::NotInDump));
+        let info = image.info();
+        assert_eq!(info.format.name(), format.name());
+        assert_eq!(info.dump_level, Some(31));
+        assert_eq!(info.notes.len(), 2);
+        assert_eq!(info.kernel_image.unwrap().paddr, PhysAddr(0x14000));
+        assert_eq!(info.warnings, Vec::<String>::new());
+        assert_eq!(info.completeness, Completeness::Complete);
+        let mut map = Vec::new();
+        image
+            .attachment(Attachment::PagesMap)
+            .unwrap()
+            .read_to_end(&mut map)
+            .unwrap();
+        assert_eq!(map, [7; 100_000]);
+        let sum = verify(&*image, &mut |_| (), &mut |d| panic!("{d}")).unwrap();
+        assert_eq!((sum.pages_good, sum.pages_lost), (57, 0));
+    }
+}
+
+#[test]
+fn cut_off_anywhere_it_opens_and_never_lies() {
+    for format in [OutputFormat::ElfZst, OutputFormat::ElfLz4] {
+        let bytes = core(format, &RUNS, &[7; 1000]);
+        let whole = opened(&bytes);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("core");
+        let mut most = 0;
+        let mut opens = 0;
+        for len in (0..bytes.len()).rev().step_by(613) {
+            std::fs::write(&path, &bytes[..len]).unwrap();
+            let Ok(image) = open(&path) else { continue };
+            opens += 1;
+            let mut good = 0;
+            for pfn in 0..160 {
+                match read(&*image, pfn) {
+                    Ok(got) => {
+                        assert!(read(&*whole, pfn) == Ok(got), "{pfn} at {len}");
+                        good += 1;
+                    }
+                    Err(why)
+                        if whole
+                            .next_present(Pfn(pfn))
+                            .unwrap_or(PfnRange::new(Pfn(999), Pfn(999)))
+                            .contains(Pfn(pfn)) =>
+                    {
+                        assert_eq!(why, Absence::Truncated, "{pfn} at {len}");
+                    }
+                    Err(why) => assert_eq!(why, Absence::NotInDump),
+                }
+            }
+            assert!(most == 0 || good <= most);
+            most = good;
+            let info = image.info();
+            assert!(!info.warnings.is_empty() || info.completeness != Completeness::Complete);
+        }
+        assert!(opens > 20, "{opens}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_its_own_frame_and_is_found() {
+    for format in [OutputFormat::ElfZst, OutputFormat::ElfLz4] {
+        let mut bytes = core(format, &RUNS, b"map");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        let image = opened(&bytes);
+        let lost: Vec<u64> = RUNS
+            .iter()
+            .flat_map(|(a, b)| *a..*b)
+            .filter(|pfn| match read(&*image, *pfn) {
+                Ok(got) => {
+                    assert!(got == page(*pfn));
+                    false
+                }
+                Err(why) => {
+                    assert_eq!(why, Absence::Corrupt);
+                    true
+                }
+            })
+            .collect();
+        assert!((1..=4).contains(&lost.len()), "{lost:?}");
+        let mut found = Vec::new();
+        let sum = verify(&*image, &mut |_| (), &mut |d| found.push(d)).unwrap();
+        assert_eq!(sum.pages_lost, lost.len() as u64);
+        assert!(found.iter().any(|d| matches!(d, Damage::Unit { .. })));
+        assert!(found.iter().any(|d| matches!(d, Damage::Pages { .. })));
+    }
+}
+
+#[test]
+fn a_table_without_our_index_is_summed_up() {
+    // What another seekable writer makes: frames, then a table of 8-byte entries.
+    let mut packer = zstd::bulk::Compressor::new(1).unwrap();
+    let core = synth::elf::Elf::new()
+        .load(0, 0x5000, &synth::elf::pages(1, 30))
+        .build();
+    let mut file = Vec::new();
+    let mut entries = Vec::new();
+    for part in core.chunks(10_000) {
+        let frame = packer.compress(part).unwrap();
+        entries.extend_from_slice(&(frame.len() as u32).to_le_bytes());
+        entries.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        file.extend_from_slice(&frame);
+    }
+    let frames = (entries.len() / 8) as u32;
+    file.extend_from_slice(&0x184d_2a5e_u32.to_le_bytes());
+    file.extend_from_slice(&(entries.len() as u32 + 9).to_le_bytes());
+    file.extend_from_slice(&entries);
+    file.extend_from_slice(&frames.to_le_bytes());
+    file.push(0);
+    file.extend_from_slice(&0x8f92_eab1_u32.to_le_bytes());
+    let image = opened(&file);
+    assert_eq!(image.info().warnings, Vec::<String>::new());
+    assert!(!image.info().checksums);
+    for pfn in 5..35 {
+        let at = (pfn as usize - 5) * PAGE_BYTES;
+        assert!(read(&*image, pfn).unwrap() == synth::elf::pages(1, 30)[at..at + PAGE_BYTES]);
+    }
+}
+
+#[test]
+fn a_table_that_lies_is_not_believed() {
+    let good = core(OutputFormat::ElfZst, &RUNS, b"map");
+    let table = good.len() - 9;
+    for (at, value) in [
+        (table - 12, 0xff),
+        (table - 40, 0xff),
+        (good.len() - 9, 1),
+        (good.len() - 9, 0xff),
+    ] {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        let image = opened(&bytes);
+        let mut good = 0;
+        for (start, end) in RUNS {
+            for pfn in start..end {
+                if let Ok(got) = read(&*image, pfn) {
+                    assert!(got == page(pfn));
+                    good += 1;
+                }
+            }
+        }
+        assert_eq!(good, 57, "at {at}");
+    }
+}
