@@ -4,15 +4,22 @@
 //! involved, through `modules.dep` and its companions to files, then into one archive together with
 //! our static binary as `/init` and the plan. The same inputs give the same bytes.
 //!
-//! - [`build::build`] makes the whole image from a config, [`cache::ensure`] only when an input changed.
+//! - [`build::build`] makes the whole image from a config.
 //! - [`archive::Archive`] is the bare writer with nodes, files and modules, for whoever needs another
 //!   kind of initramfs.
-//! - [`read`] opens images, ours and those of other suites; [`check`] says whether one still fits.
 //!
 //! It decides nothing about the dump: that is the config's, carried into [`capture::plan`].
 
 pub mod archive;
+pub mod binary;
+pub mod build;
 pub mod closure;
 pub mod compress;
 pub mod cpio;
+mod explicit;
+mod fill;
+pub mod kernel;
 pub mod modules;
+pub mod resolve;
+pub mod root;
+pub mod why;

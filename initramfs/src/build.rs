@@ -1,0 +1,269 @@
+//! The whole image: resolved once, its inputs digested, then written and packed.
+
+use std::path::{Path, PathBuf};
+
+use capture::plan::{self, Plan};
+use config::Config;
+use sha2::{Digest, Sha256};
+
+use crate::archive::{Archive, ArchiveError};
+use crate::binary::{self, BinaryError};
+use crate::closure::{self, Closure, Wanted};
+use crate::compress::Compression;
+use crate::explicit;
+use crate::fill;
+use crate::kernel::{self, KernelError};
+use crate::modules::{Index, ModuleError};
+use crate::resolve::{self, ResolveError};
+use crate::root::Root;
+use crate::why::{self, Inputs, Why};
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The prefix of the machine's files: `/`.
+    pub root: PathBuf,
+    /// The config.
+    pub config: Config,
+    /// The release of the kernel that the image is for; by default the config's choice.
+    pub kernel: Option<String>,
+    /// The folder that holds `lib/modules`; by default the root.
+    pub modules_root: Option<PathBuf>,
+    /// Drivers and filesystems by name, for another machine; by default what this one needs.
+    pub drivers: Option<Vec<String>>,
+    /// Our static binary (see [`binary::find`]).
+    pub capture: PathBuf,
+    /// How to pack; by default what the kernel can unpack.
+    pub compression: Option<Compression>,
+}
+
+impl Request {
+    /// The usual image of the machine at `root`.
+    #[must_use]
+    pub fn new(root: &Path, config: Config, capture: PathBuf) -> Self {
+        Self {
+            root: root.to_owned(),
+            config,
+            kernel: None,
+            modules_root: None,
+            drivers: None,
+            capture,
+            compression: None,
+        }
+    }
+}
+
+/// Why an image cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Our binary does not fit.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+    /// The kernel cannot be told.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// A module cannot be had.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    /// A target cannot be reached.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The archive cannot be made.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The plan makes no sense.
+    #[error(transparent)]
+    Plan(#[from] plan::PlanError),
+    /// The record of reasons cannot be written.
+    #[error("Cannot write the record of reasons")]
+    Why(#[from] serde_json::Error),
+    /// An image for another machine lacks the name of its target.
+    #[error(
+        "With --for nothing is looked up on this machine, so a [[target]] must say device = \"UUID=…\", \"LABEL=…\" or \"PARTUUID=…\""
+    )]
+    NoDevice,
+    /// An image for another machine lacks its filesystem.
+    #[error("--for names no filesystem; add the target's: {}", known.join(", "))]
+    NoFilesystem {
+        /// The filesystems there are.
+        known: Vec<&'static str>,
+    },
+}
+
+/// A built image.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The bytes that the kernel is given.
+    pub bytes: Vec<u8>,
+    /// Its plan.
+    pub plan: Plan,
+    /// What is in it and why.
+    pub why: Why,
+    /// How it is packed.
+    pub compression: Compression,
+    /// Memory that its files take when unpacked.
+    pub unpacked: u64,
+}
+
+/// Everything decided, nothing packed yet: cheap, and enough to tell whether an image is stale.
+#[derive(Debug)]
+pub struct Prepared {
+    plan: Plan,
+    index: Index,
+    closure: Closure,
+    binary: Vec<u8>,
+    compression: Compression,
+    inputs: Inputs,
+    notes: Vec<String>,
+}
+
+/// Builds an image.
+pub fn build(request: &Request) -> Result<Image, BuildError> {
+    prepare(request)?.finish()
+}
+
+/// Resolves everything that an image is made from.
+pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
+    let root = Root::new(&request.root);
+    let config = &request.config;
+    let release = match &request.kernel {
+        Some(release) => release.clone(),
+        None => kernel::chosen(&root, &config.panic_kernel.kernel)?,
+    };
+    let modules_root = request.modules_root.as_ref().unwrap_or(&request.root);
+    let index = Index::open(modules_root, &release)?;
+    let binary = binary::read(&request.capture)?;
+    let mut resolved = match &request.drivers {
+        Some(names) => explicit::resolve(names, config, &index)?,
+        None => resolve::resolve(&root, config, &index)?,
+    };
+    for name in &config.image.extra_modules {
+        resolved
+            .wanted
+            .push(Wanted::required(name, "extra_modules"));
+    }
+    let closure = closure::resolve(&index, &resolved.wanted, &config.image.omit_modules)?;
+    let first = match (&request.drivers, kernel::running(&root)) {
+        (None, Some(running)) => running,
+        _ => plan::FirstKernel {
+            release: release.clone(),
+            ..plan::FirstKernel::default()
+        },
+    };
+    let plan = fill::plan(first, config, &resolved, &closure);
+    plan.validate()?;
+    let compression = request.compression.unwrap_or_else(|| {
+        let text = kernel::configuration(&root, modules_root, &release);
+        Compression::for_kernel(text.as_deref(), &release)
+    });
+    let inputs = inputs(&plan, &index, &closure, &binary, compression)?;
+    let notes = [resolved.notes, closure.notes.clone()].concat();
+    Ok(Prepared {
+        plan,
+        index,
+        closure,
+        binary,
+        compression,
+        inputs,
+        notes,
+    })
+}
+
+impl Prepared {
+    /// Digests of everything that goes in.
+    #[must_use]
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// The plan that goes in.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Writes and packs the image.
+    pub fn finish(self) -> Result<Image, BuildError> {
+        let mut archive = Archive::new();
+        archive.nodes()?;
+        let plan_json = self.plan.to_json()?;
+        archive.file("init", 0o755, self.binary, "afterpanic-capture, PID 1")?;
+        archive.file(plan::PATH, 0o600, plan_json, "what afterpanic-capture does")?;
+        archive.modules(&self.index, &self.closure)?;
+        let why = Why {
+            schema: why::SCHEMA,
+            made_by: env!("CARGO_PKG_VERSION").to_owned(),
+            release: self.index.release().to_owned(),
+            inputs: self.inputs,
+            files: archive
+                .items()
+                .map(|item| why::File {
+                    path: item.path,
+                    size: item.size,
+                    why: item.why,
+                })
+                .collect(),
+            builtin: self.closure.builtin,
+            notes: self.notes,
+        };
+        let record = serde_json::to_vec(&why)?;
+        archive.file(why::PATH, 0o600, record, "this list")?;
+        Ok(Image {
+            bytes: archive.pack(self.compression)?,
+            unpacked: archive.unpacked(),
+            plan: self.plan,
+            why,
+            compression: self.compression,
+        })
+    }
+}
+
+fn inputs(
+    plan: &Plan,
+    index: &Index,
+    closure: &Closure,
+    binary: &[u8],
+    compression: Compression,
+) -> Result<Inputs, BuildError> {
+    let mut modules = Sha256::new();
+    for picked in &closure.modules {
+        if let Some(module) = index.module(&picked.name) {
+            let path = index.path(module);
+            let bytes = std::fs::read(&path).map_err(|source| ModuleError::File {
+                path: path.clone(),
+                source,
+            })?;
+            modules.update(format!("{} {} {}\n", picked.name, module.path, bytes.len()));
+            modules.update(Sha256::digest(&bytes));
+        }
+    }
+    let options: Vec<_> = plan
+        .modules
+        .iter()
+        .map(|m| (&m.name, &m.options, m.required))
+        .collect();
+    modules.update(serde_json::to_vec(&options)?);
+    Ok(Inputs {
+        afterpanic: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: format!(
+            "{} for {}",
+            index.release(),
+            serde_json::to_string(&plan.kernel)?
+        ),
+        capture: digest(binary),
+        config: digest(&serde_json::to_vec(&(&plan.dump, &plan.keep, &plan.after))?),
+        target: digest(&serde_json::to_vec(&(&plan.targets, &plan.watchdogs))?),
+        modules: hex(&modules.finalize()),
+        files: digest(b""),
+        compression: format!("{compression:?}"),
+    })
+}
+
+fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

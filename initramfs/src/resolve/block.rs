@@ -1,0 +1,172 @@
+//! The stack of devices under a filesystem, and the modules for each of them.
+
+use std::path::{Path, PathBuf};
+
+use capture::plan::Layer;
+
+use super::sysfs::{Machine, name_of};
+use super::{ResolveError, lvm, md};
+use crate::closure::Wanted;
+
+/// Devices stacked deeper than this are a circle.
+const MAX_DEPTH: usize = 16;
+
+/// Everything under one mounted device.
+#[derive(Debug, Default)]
+pub(super) struct Stack {
+    /// From what is mounted down to the disks.
+    pub layers: Vec<Layer>,
+    /// Modules, from the bus up to the topmost layer.
+    pub wanted: Vec<Wanted>,
+    /// Programs that put layers together.
+    pub programs: Vec<(String, String)>,
+    /// Whether a disk hangs on a bus that is slow to appear.
+    pub slow: bool,
+}
+
+/// The stack under the device at `sys`, for a target called `what`.
+pub(super) fn stack(machine: &Machine, sys: &Path, what: &str) -> Result<Stack, ResolveError> {
+    let mut stack = Stack::default();
+    descend(machine, sys, what, &mut stack, 0)?;
+    Ok(stack)
+}
+
+fn descend(
+    machine: &Machine,
+    sys: &Path,
+    what: &str,
+    stack: &mut Stack,
+    depth: usize,
+) -> Result<(), ResolveError> {
+    let root = machine.root;
+    let name = name_of(sys);
+    let refuse = |kind: &str| ResolveError::Layer {
+        device: name.clone(),
+        what: kind.to_owned(),
+    };
+    if depth > MAX_DEPTH {
+        return Err(refuse("a device that stands on itself"));
+    }
+    let sectors = root.number(sys.join("size")).unwrap_or_default();
+    if let Some(number) = root.number(sys.join("partition")) {
+        let partuuid = machine
+            .uevent(sys, "PARTUUID")
+            .or_else(|| machine.udev(sys, "ID_PART_ENTRY_UUID"))
+            .or_else(|| by_link(machine, &name, "/dev/disk/by-partuuid"));
+        stack.layers.push(Layer::Partition {
+            name,
+            number: u32::try_from(number).unwrap_or_default(),
+            partuuid,
+            start: root.number(sys.join("start")).unwrap_or_default(),
+            sectors,
+        });
+        let disk = sys.parent().unwrap_or(sys);
+        return descend(machine, disk, what, stack, depth + 1);
+    }
+    if root.exists(sys.join("dm")) {
+        let uuid = root.text(sys.join("dm/uuid")).unwrap_or_default();
+        if !uuid.starts_with("LVM-") {
+            return Err(refuse(kind_of_dm(&uuid)));
+        }
+        let below = slaves(machine, sys);
+        stack
+            .layers
+            .push(Layer::Dm(lvm::volume(machine, sys, &uuid, &below)?));
+        return below_first(machine, &below, what, stack, depth, |wanted| {
+            wanted.push(Wanted::required(
+                "dm_mod",
+                format!("{what}: {name} is a logical volume"),
+            ));
+        });
+    }
+    if root.exists(sys.join("md")) {
+        let below = slaves(machine, sys);
+        let array = md::array(machine, sys, &below)?;
+        let why = format!("{what}: {name} is an array");
+        let personality = md::personality(&array.level);
+        stack.layers.push(Layer::Md {
+            name,
+            uuid: array.uuid,
+            level: array.level,
+            metadata: array.metadata,
+            members: array.members,
+        });
+        stack.programs.push((md::MDADM.to_owned(), why.clone()));
+        return below_first(machine, &below, what, stack, depth, |wanted| {
+            wanted.push(Wanted::required(personality, why));
+        });
+    }
+    if root.exists(sys.join("loop")) {
+        return Err(refuse("a loop device, that is a file"));
+    }
+    if ["zram", "ram", "nbd", "rbd", "drbd", "pmem", "bcache"]
+        .iter()
+        .any(|kind| {
+            name.strip_prefix(kind)
+                .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    {
+        return Err(refuse("no disk but memory, the network or a cache"));
+    }
+    stack.wanted.extend(machine.modules(sys, what));
+    stack.slow |= sys.to_string_lossy().contains("/usb");
+    let serial = ["serial", "device/serial"]
+        .iter()
+        .find_map(|file| root.text(sys.join(file)));
+    let wwid = ["wwid", "device/wwid"]
+        .iter()
+        .find_map(|file| root.text(sys.join(file)));
+    stack.layers.push(Layer::Disk {
+        serial: serial.or_else(|| machine.udev(sys, "ID_SERIAL_SHORT")),
+        wwid,
+        sectors,
+        name,
+    });
+    Ok(())
+}
+
+/// Visits the devices below, and after them what the device above needs itself.
+fn below_first(
+    machine: &Machine,
+    below: &[PathBuf],
+    what: &str,
+    stack: &mut Stack,
+    depth: usize,
+    then: impl FnOnce(&mut Vec<Wanted>),
+) -> Result<(), ResolveError> {
+    for sys in below {
+        descend(machine, sys, what, stack, depth + 1)?;
+    }
+    then(&mut stack.wanted);
+    Ok(())
+}
+
+/// The devices that this one is made of.
+fn slaves(machine: &Machine, sys: &Path) -> Vec<PathBuf> {
+    let dir = sys.join("slaves");
+    machine
+        .root
+        .names(&dir)
+        .iter()
+        .filter_map(|name| machine.root.resolve(dir.join(name)).ok())
+        .collect()
+}
+
+/// The name of the link in `dir` that leads to this device.
+pub(super) fn by_link(machine: &Machine, device: &str, dir: &str) -> Option<String> {
+    machine
+        .root
+        .names(dir)
+        .into_iter()
+        .find(|link| machine.root.link_name(Path::new(dir).join(link)).as_deref() == Some(device))
+}
+
+fn kind_of_dm(uuid: &str) -> &'static str {
+    match uuid.split('-').next().unwrap_or_default() {
+        "CRYPT" => "encrypted",
+        "mpath" => "a multipath map",
+        kind if kind.starts_with("part") => "a partition of a device-mapper device",
+        "DMRAID" => "a firmware RAID",
+        _ => "a device-mapper device of an unknown kind",
+    }
+}

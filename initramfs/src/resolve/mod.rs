@@ -1,0 +1,66 @@
+//! From the config's targets to devices, drivers and proofs: all that is known about this machine.
+//!
+//! Facts: Documentation/filesystems/proc.rst (mountinfo), Documentation/ABI/{stable,testing}/sysfs-*,
+//! Linux 5.10 to 7.2. Everything is read below a root prefix. Nothing is written, and no ioctl is
+//! made.
+
+mod block;
+mod error;
+mod lvm;
+mod md;
+mod mountinfo;
+mod superblock;
+mod sysfs;
+mod target;
+mod watchdog;
+
+pub use error::ResolveError;
+pub use superblock::{Superblock, probe};
+pub use sysfs::Driver;
+pub(crate) use target::{elsewhere, filesystem_wanted};
+
+use capture::plan;
+
+use crate::closure::Wanted;
+use crate::modules::Index;
+use crate::root::Root;
+
+/// What this machine's targets and watchdogs came to.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// The targets of the plan, in the config's order.
+    pub targets: Vec<plan::Target>,
+    /// The watchdogs of the plan.
+    pub watchdogs: Vec<plan::Watchdog>,
+    /// The modules to load, watchdogs first, then from the bus to the filesystem.
+    pub wanted: Vec<Wanted>,
+    /// Options of modules, by name.
+    pub options: Vec<(String, String)>,
+    /// Programs that the image needs, with the reason.
+    pub programs: Vec<(String, String)>,
+    /// What is worth saying.
+    pub notes: Vec<String>,
+}
+
+/// Resolves the targets and watchdogs of the machine at `root` for the kernel of `index`.
+pub fn resolve(
+    root: &Root,
+    config: &config::Config,
+    index: &Index,
+) -> Result<Resolved, ResolveError> {
+    let running = root.text("/proc/sys/kernel/osrelease");
+    let machine = sysfs::Machine {
+        root,
+        index,
+        same_kernel: running.as_deref() == Some(index.release()),
+    };
+    let mut out = Resolved::default();
+    if config.after.watchdog {
+        watchdog::resolve(&machine, &mut out);
+    }
+    for target in &config.target {
+        let resolved = target::resolve(&machine, target, &mut out)?;
+        out.targets.push(resolved);
+    }
+    Ok(out)
+}

@@ -1,0 +1,161 @@
+//! The machine's files under a prefix: `/` on a real one, a fixture tree in tests.
+//!
+//! Symbolic links are followed inside the prefix, so that `/sys` of a fixture never leads to the
+//! real one.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
+
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// The prefix before every absolute path.
+#[derive(Clone, Debug)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// A machine whose files stand below `prefix`.
+    #[must_use]
+    pub fn new(prefix: &Path) -> Self {
+        Self(prefix.to_owned())
+    }
+
+    /// Where `inside` stands here, as it is written.
+    #[must_use]
+    pub fn host(&self, inside: impl AsRef<Path>) -> PathBuf {
+        let inside = inside.as_ref();
+        self.0.join(inside.strip_prefix("/").unwrap_or(inside))
+    }
+
+    /// Whether something is there.
+    #[must_use]
+    pub fn exists(&self, inside: impl AsRef<Path>) -> bool {
+        self.resolve(inside.as_ref()).is_ok()
+    }
+
+    /// The same place without links, `.` and `..`, still as seen from inside.
+    pub fn resolve(&self, inside: impl AsRef<Path>) -> io::Result<PathBuf> {
+        let mut todo: VecDeque<OsString> = parts(inside.as_ref());
+        let mut done = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(part) = todo.pop_front() {
+            if part == ".." {
+                done.pop();
+                continue;
+            }
+            let next = done.join(&part);
+            let here = self.host(&next);
+            let meta = std::fs::symlink_metadata(&here)?;
+            if !meta.is_symlink() {
+                done = next;
+                continue;
+            }
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(io::Error::new(ErrorKind::InvalidInput, "too many links"));
+            }
+            let target = std::fs::read_link(&here)?;
+            if target.is_absolute() {
+                done = PathBuf::from("/");
+            }
+            for part in parts(&target).into_iter().rev() {
+                todo.push_front(part);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Where a file really stands here, links followed.
+    pub fn open_path(&self, inside: impl AsRef<Path>) -> io::Result<PathBuf> {
+        self.resolve(inside).map(|inside| self.host(inside))
+    }
+
+    /// The bytes of a file.
+    pub fn bytes(&self, inside: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        std::fs::read(self.open_path(inside)?)
+    }
+
+    /// The text of a small file without the white space around it, if it can be read and says
+    /// something.
+    #[must_use]
+    pub fn text(&self, inside: impl AsRef<Path>) -> Option<String> {
+        let bytes = self.bytes(inside).ok()?;
+        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The number in a small file.
+    #[must_use]
+    pub fn number(&self, inside: impl AsRef<Path>) -> Option<u64> {
+        self.text(inside)?.parse().ok()
+    }
+
+    /// The names in a folder, sorted; none if it is not there.
+    #[must_use]
+    pub fn names(&self, inside: impl AsRef<Path>) -> Vec<String> {
+        let Ok(entries) = self.open_path(inside).and_then(std::fs::read_dir) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The last part of where a link leads.
+    #[must_use]
+    pub fn link_name(&self, inside: impl AsRef<Path>) -> Option<String> {
+        let target = self.resolve(inside).ok()?;
+        Some(target.file_name()?.to_str()?.to_owned())
+    }
+}
+
+fn parts(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_stay_inside_the_prefix() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        std::fs::create_dir_all(dir.path().join("sys/devices/a/b")).unwrap();
+        std::fs::create_dir_all(dir.path().join("sys/class")).unwrap();
+        std::fs::write(dir.path().join("sys/devices/a/name"), " vda \n").unwrap();
+        symlink("../devices/a/b", dir.path().join("sys/class/rel")).unwrap();
+        symlink("/sys/devices/a", dir.path().join("sys/class/abs")).unwrap();
+        symlink("loop", dir.path().join("sys/class/loop")).unwrap();
+        symlink("../../../../../../etc", dir.path().join("sys/class/out")).unwrap();
+        assert_eq!(
+            root.resolve("/sys/class/rel").unwrap(),
+            Path::new("/sys/devices/a/b")
+        );
+        assert_eq!(
+            root.resolve("/sys/class/rel/..").unwrap(),
+            Path::new("/sys/devices/a")
+        );
+        assert_eq!(root.text("/sys/class/abs/name").as_deref(), Some("vda"));
+        assert_eq!(root.link_name("/sys/class/rel").as_deref(), Some("b"));
+        assert!(root.resolve("/sys/class/loop").is_err());
+        assert_eq!(
+            root.resolve("/sys/class/out").unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        assert_eq!(root.names("/sys/class"), ["abs", "loop", "out", "rel"]);
+    }
+}
