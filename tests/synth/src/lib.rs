@@ -1,2 +1,3 @@
 //! Synthetic dumps.
 pub mod elf;
+pub mod memmap;

@@ -234,7 +234,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
         let mut pair = [0u8; 1024];
         let kind = pair
             .get_mut(..2 * d.size)
-            .filter(|_| head < page.va && (page.va - head) % d.size as u64 == 0)
+            .filter(|_| head < page.va && (page.va - head).is_multiple_of(d.size as u64))
             .filter(|_| (page.va - head) / (d.size as u64) <= page.pfn)
             .and_then(|pair| self.heads.read(head, pair).then_some(&*pair))
             .and_then(|pair| {
@@ -408,7 +408,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
             .ok()
             .filter(|_| order < self.d.orders)
             .and_then(|order| 1u64.checked_shl(order))
-            .filter(|pages| page.pfn % pages == 0);
+            .filter(|pages| page.pfn.is_multiple_of(*pages));
         let Some(pages) = pages else {
             self.findings.free.add(page.pfn);
             return Kind::Unknown;

@@ -9,6 +9,7 @@ use super::classify::Heads;
 use super::walk::WalkError;
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, VirtAddr};
 use crate::kernel::{Memory, Vmcoreinfo};
+use std::num::NonZeroU64;
 
 const HAS_MEM_MAP: u64 = 1 << 1;
 const IS_ONLINE: u64 = 1 << 2;
@@ -20,8 +21,8 @@ const FLAGS: u64 = 0x3f;
 pub(super) struct Memmap<'k> {
     memory: &'k Memory,
     root: VirtAddr,
-    /// Sections behind one root entry; 0 when the root array holds the sections themselves.
-    per_root: u64,
+    /// Sections behind one root entry; `None` when the root array holds the sections themselves.
+    per_root: Option<NonZeroU64>,
     sections: u64,
     entry_size: u64,
     entry_map: u64,
@@ -81,11 +82,7 @@ impl<'k> Memmap<'k> {
         Ok(Self {
             memory,
             root,
-            per_root: if length >= sections {
-                0
-            } else {
-                PAGE_SIZE / entry_size
-            },
+            per_root: NonZeroU64::new(PAGE_SIZE / entry_size).filter(|_| length < sections),
             sections,
             entry_size,
             entry_map,
@@ -108,12 +105,13 @@ impl<'k> Memmap<'k> {
         if number >= self.sections {
             return None;
         }
-        let entry = if self.per_root == 0 {
-            self.root.checked_add(number * self.entry_size)?
-        } else {
-            let slot = self.root.checked_add(number / self.per_root * 8)?;
-            let roots = self.memory.read_ptr(slot).ok().filter(|p| p.0 != 0)?;
-            roots.checked_add(number % self.per_root * self.entry_size)?
+        let entry = match self.per_root {
+            None => self.root.checked_add(number * self.entry_size)?,
+            Some(per_root) => {
+                let slot = self.root.checked_add(number / per_root * 8)?;
+                let roots = self.memory.read_ptr(slot).ok().filter(|p| p.0 != 0)?;
+                roots.checked_add(number % per_root * self.entry_size)?
+            }
         };
         let word = self
             .memory

@@ -11,6 +11,9 @@ mod memmap;
 pub mod rules;
 pub mod walk;
 
+#[cfg(test)]
+mod toy;
+
 pub use classify::{Evidence, Findings};
 pub use kind::{Kind, KindCounts, KindRun};
 pub use rules::{Rule, Rules};

@@ -360,8 +360,9 @@ fn spread(
                 .map_err(WalkError::Thread)?;
         }
         drop(done);
-        // Moved in: when this returns early, the workers find the channels closed and end.
-        collect(filled, give_back, runs)
+        // When this ends, early or not, the workers find the channels closed and end too.
+        let (filled, give_back) = (filled, give_back);
+        collect(&filled, &give_back, runs)
     })
 }
 
@@ -390,8 +391,8 @@ fn serve(
 }
 
 fn collect(
-    filled: Receiver<Unit>,
-    give_back: Sender<Unit>,
+    filled: &Receiver<Unit>,
+    give_back: &Sender<Unit>,
     runs: &mut Joiner<'_>,
 ) -> Result<(), WalkError> {
     let mut early: Vec<Unit> = Vec::new();

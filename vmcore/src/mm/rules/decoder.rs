@@ -128,7 +128,7 @@ impl Decoder {
     pub(crate) fn usable(&self) -> bool {
         let words = [self.flags, self.mapping, self.private];
         (32..=512).contains(&self.size)
-            && self.size % 8 == 0
+            && self.size.is_multiple_of(8)
             && words.iter().all(|at| at.saturating_add(8) <= self.size)
             && self.mapcount.saturating_add(4) <= self.size
             && self

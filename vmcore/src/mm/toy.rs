@@ -1,0 +1,116 @@
+//! `synth`'s toy memory map as a dump, for the tests of this module.
+
+use crate::addr::{Pfn, PfnRange, PhysAddr};
+use crate::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use crate::kernel::Kernel;
+use crate::mm::{Kind, KindRun, Rules, Summary, walk_threads};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use synth::memmap::Toy;
+
+struct ToyImage {
+    memory: BTreeMap<u64, Box<[u8; 4096]>>,
+    ram: Vec<(u64, u64)>,
+    info: ImageInfo,
+}
+
+impl MemoryImage for ToyImage {
+    fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let mut at = addr;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let pfn = at.pfn();
+            if !self.ram.iter().any(|r| (r.0..r.1).contains(&pfn.0)) {
+                return Err(ReadError::Absent {
+                    pfn,
+                    why: Absence::NotInDump,
+                });
+            }
+            let start = at.page_offset() as usize;
+            let n = rest.len().min(4096 - start);
+            let (now, later) = rest.split_at_mut(n);
+            match self.memory.get(&pfn.0) {
+                Some(page) => now.copy_from_slice(&page[start..start + n]),
+                None => now.fill(0),
+            }
+            at = PhysAddr(at.0 + n as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn next_present(&self, from: Pfn) -> Option<PfnRange> {
+        self.ram
+            .iter()
+            .find(|r| r.1 > from.0)
+            .map(|r| PfnRange::new(Pfn(r.0.max(from.0)), Pfn(r.1)))
+    }
+
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+}
+
+/// The kernel of a toy.
+pub(super) fn kernel(toy: &Toy) -> Kernel {
+    let image = ToyImage {
+        memory: toy.memory.clone(),
+        ram: toy.ram.clone(),
+        info: ImageInfo {
+            format: Format::Elf,
+            compression: "none".into(),
+            machine: 62,
+            notes: Vec::new(),
+            vmcoreinfo: Some(toy.vmcoreinfo().into_bytes()),
+            direct_map_base: None,
+            segments: None,
+            dump_level: None,
+            completeness: Completeness::Unknown,
+            checksums: false,
+            file_size: 0,
+            warnings: Vec::new(),
+            kernel_image: None,
+        },
+    };
+    Kernel::new(Arc::new(image)).unwrap()
+}
+
+/// One walk: the kind of every page of RAM, and what else the walk said.
+pub(super) fn walked(kernel: &Kernel, rules: &Rules, threads: usize) -> (Vec<KindRun>, Summary) {
+    let mut runs = Vec::new();
+    let summary = walk_threads(kernel, rules, threads, &mut |run| {
+        runs.push(run);
+        Ok(())
+    })
+    .unwrap();
+    (runs, summary)
+}
+
+/// Pages whose kind is not the true one: page frame, found, true.
+pub(super) fn wrong(toy: &Toy, runs: &[KindRun]) -> Vec<(u64, &'static str, &'static str)> {
+    let mut wrong = Vec::new();
+    for run in runs {
+        for pfn in run.pages.start.0..run.pages.end.0 {
+            let truth = toy.truth.get(&pfn).copied().unwrap_or("kernel");
+            if run.kind.name() != truth {
+                wrong.push((pfn, run.kind.name(), truth));
+            }
+        }
+    }
+    wrong
+}
+
+/// Kinds that level 31 drops.
+pub(super) fn dropped(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Free
+            | Kind::Unaccepted
+            | Kind::Cache
+            | Kind::CachePrivate
+            | Kind::Anon
+            | Kind::Hugetlb
+            | Kind::HwPoison
+            | Kind::Offline
+    )
+}
