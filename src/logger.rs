@@ -10,7 +10,9 @@ struct Stderr {
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        // fuser warns of every optional call that a read-only filesystem need not answer.
+        let theirs = metadata.target().starts_with("fuser");
+        metadata.level() <= log::max_level() && !(theirs && metadata.level() > Level::Error)
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -6,6 +6,7 @@ mod generate;
 mod guest_init;
 mod info;
 mod list;
+mod mount;
 mod read;
 mod report;
 pub mod status;
@@ -104,6 +105,8 @@ pub enum Verb {
     Info(info::Args),
     /// Check every checksum and whether the kernel inside hangs together
     Verify(verify::Args),
+    /// Show a core as files that gdb, drgn and crash open
+    Mount(mount::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man(generate::ManArgs),
@@ -129,6 +132,7 @@ impl Verb {
             Self::Read(args) => read::run(&args, context),
             Self::Info(args) => info::run(&args, context),
             Self::Verify(args) => verify::run(&args, context),
+            Self::Mount(args) => mount::run(&args, context),
             Self::Man(args) => generate::man(&args, context),
             Self::Completions(args) => generate::completions(&args, context),
             Self::GuestInit(args) => Ok(guest_init::run(&args)),

@@ -12,4 +12,5 @@ pub mod kernel;
 pub mod layout;
 pub mod mm;
 pub mod printk;
+pub mod view;
 pub mod write;
