@@ -1,9 +1,21 @@
 //! What runs in the panic kernel, as a library.
 //!
 //! [`plan`] is all that is known before the panic; [`policy`] says which kinds of pages are kept;
-//! [`crashes`] is where dumps lie. The one pipeline, the targets and PID 1 follow them. The CLI's
-//! `convert` and `capture` and the benchmark call the very same code on files.
+//! [`crashes`] is where dumps lie. [`init`] is PID 1: it runs the steps of the [`ladder`] in children
+//! (module [`steps`]) and trusts none of them. [`pipeline`] is the one way from pages to a file: the
+//! CLI's `convert` and `capture` and the benchmark call the very same code on files.
 
+pub mod budget;
 pub mod crashes;
+pub mod directory;
+pub mod init;
+pub mod ladder;
+pub mod manifest;
+pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod protocol;
+pub mod save;
+pub mod steps;
+mod sys;
+pub mod target;

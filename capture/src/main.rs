@@ -1,3 +1,41 @@
-//! Entry point.
+//! `afterpanic-capture [PLAN]`: PID 1 of the panic kernel, or the same steps by hand on a plan.
+//!
+//! There are no options: the plan says everything. Started by its own supervisor it is a child that
+//! does one job.
 
-fn main() {}
+use capture::plan::Plan;
+use capture::protocol::CHILD;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::var_os(CHILD).is_some() {
+        return ExitCode::from(capture::steps::child());
+    }
+    if std::process::id() == 1 {
+        capture::init::pid1();
+    }
+    let path = match std::env::args_os().nth(1) {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(capture::plan::PATH),
+    };
+    if path.as_os_str() == "--version" {
+        println!("afterpanic-capture {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    let plan = match std::fs::read(&path) {
+        Ok(text) => Plan::parse(&text),
+        Err(error) => {
+            eprintln!("Cannot read the plan {}: {error}", path.display());
+            return ExitCode::from(2);
+        }
+    };
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    match plan {
+        Ok(plan) => ExitCode::from(capture::init::by_hand(plan, program)),
+        Err(error) => {
+            eprintln!("{}: {}", path.display(), vmcore::kernel::chain(&error));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Children with deadlines: PID 1 waits for nothing else.
+//!
+//! A child is this binary again, with its order on standard input. The supervisor polls the child's
+//! pipe and a signalfd, so it never blocks: not on a device, not on a child that is stuck in the
+//! kernel (it is killed, and abandoned if it does not die), not on one that floods its pipe.
+
+use super::console::Console;
+use super::watchdog::Watchdogs;
+use crate::ladder::Runner;
+use crate::plan::Plan;
+use crate::protocol::{CHILD, Event, Facts, Job, Order, Step};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io::{self, PipeReader, Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a killed or finished child may take to go away before it is abandoned.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The longest line a child may say.
+const MAX_LINE: usize = 1 << 20;
+
+/// Soft errors and steps kept for the manifest.
+const MAX_FACTS: usize = 200;
+
+/// How a child ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It said that it is done.
+    Done,
+    /// It said why it could not.
+    Failed(String),
+    /// It exited without a word, with this code.
+    Exited(i32),
+    /// A signal ended it: a crash, the OOM killer.
+    Killed(i32),
+    /// It went over its deadline.
+    Deadline(Duration),
+    /// It made no progress for this long.
+    Stalled(Duration),
+    /// It could not be started.
+    NotStarted(String),
+    /// Somebody asked PID 1 to end, or the time for everything is up.
+    Aborted(&'static str),
+}
+
+impl End {
+    /// Whether the step is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        *self == Self::Done
+    }
+
+    /// In words that complete "core: …".
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Done => "done".into(),
+            Self::Failed(why) => format!("failed: {why}"),
+            Self::Exited(code) => format!("ended without a word (exit code {code})"),
+            Self::Killed(9) => "was killed (out of memory?)".into(),
+            Self::Killed(signal) => format!("was ended by signal {signal}"),
+            Self::Deadline(limit) => format!("not done within {} s", limit.as_secs()),
+            Self::Stalled(limit) => format!("made no progress for {} s", limit.as_secs()),
+            Self::NotStarted(why) => format!("could not be started: {why}"),
+            Self::Aborted(why) => format!("given up: {why}"),
+        }
+    }
+}
+
+/// What a child said besides log lines, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub end: End,
+    /// Its events, without log lines, soft errors and progress.
+    pub events: Vec<Event>,
+}
+
+/// PID 1's state.
+#[derive(Debug)]
+pub struct Supervisor {
+    plan: Plan,
+    program: PathBuf,
+    console: Console,
+    watchdogs: Watchdogs,
+    signals: SignalFd,
+    init: bool,
+    /// When everything must be over.
+    until: Instant,
+    /// Why no further step may start.
+    aborted: Option<&'static str>,
+    facts: Facts,
+}
+
+struct Child {
+    pid: Pid,
+    pipe: PipeReader,
+    line: Vec<u8>,
+    open: bool,
+}
+
+impl Supervisor {
+    /// Takes over signals and the console.
+    ///
+    /// # Errors
+    /// When signals cannot be taken over; the console is given back.
+    pub fn new(
+        plan: Plan,
+        program: PathBuf,
+        console: Console,
+        init: bool,
+    ) -> Result<Self, (io::Error, Console)> {
+        let mut set = SigSet::empty();
+        for signal in [
+            Signal::SIGCHLD,
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGHUP,
+            Signal::SIGPWR,
+        ] {
+            set.add(signal);
+        }
+        let signals = match set.thread_block().and_then(|()| {
+            SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        }) {
+            Ok(signals) => signals,
+            Err(errno) => return Err((errno.into(), console)),
+        };
+        let watchdogs = if init && plan.after.feed_watchdog {
+            Watchdogs::new(&plan.watchdogs)
+        } else {
+            Watchdogs::default()
+        };
+        let until = Instant::now() + Duration::from_secs(plan.after.deadline_s);
+        Ok(Self {
+            plan,
+            program,
+            console,
+            watchdogs,
+            signals,
+            init,
+            until,
+            aborted: None,
+            facts: Facts::default(),
+        })
+    }
+
+    /// The console.
+    pub fn console(&mut self) -> &mut Console {
+        &mut self.console
+    }
+
+    /// Stops feeding and stops the watchdogs themselves, where that is possible.
+    pub fn release_watchdogs(&mut self) {
+        self.watchdogs.release();
+    }
+
+    /// Runs a job in a child until it ends, or its deadline, or `stall` without progress.
+    pub fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer {
+        let name = job.name();
+        let begun = Instant::now();
+        self.watchdogs.open(&mut self.console);
+        let answer = match self.aborted {
+            Some(why) => Answer {
+                end: End::Aborted(why),
+                events: Vec::new(),
+            },
+            None => self.supervise(job, deadline, stall, true),
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        let end = answer.end.words();
+        self.console.say(&format!("{name}: {end} ({seconds:.1} s)"));
+        if self.facts.steps.len() < MAX_FACTS {
+            self.facts.steps.push(Step {
+                name: name.into(),
+                end,
+                seconds: (seconds * 1000.0).round() / 1000.0,
+            });
+        }
+        answer
+    }
+
+    /// The last job: whatever was aborted, and no watchdog is fed any more.
+    pub fn run_last(&mut self, job: Job, deadline: Duration) {
+        self.aborted = None;
+        self.until = Instant::now() + deadline;
+        self.supervise(job, deadline, None, false);
+    }
+
+    fn start(&self, job: Job, deadline: Duration) -> io::Result<Child> {
+        let order = Order {
+            plan: self.plan.clone(),
+            job,
+            deadline_s: deadline.as_secs(),
+        };
+        let mut input = File::from(memfd_create(c"order", MFdFlags::MFD_CLOEXEC)?);
+        serde_json::to_writer(&mut input, &order)?;
+        input.flush()?;
+        input.rewind()?;
+        let (reader, writer) = io::pipe()?;
+        let flags = fcntl(reader.as_fd(), FcntlArg::F_GETFL)?;
+        let flags = OFlag::from_bits_truncate(flags) | OFlag::O_NONBLOCK;
+        fcntl(reader.as_fd(), FcntlArg::F_SETFL(flags))?;
+        let child = Command::new(&self.program)
+            .env_clear()
+            .env(CHILD, "1")
+            .env("MALLOC_ARENA_MAX", "1")
+            // Free heap goes back at once, large buffers are mappings of their own.
+            .env("MALLOC_TRIM_THRESHOLD_", "65536")
+            .env("MALLOC_MMAP_THRESHOLD_", "65536")
+            .current_dir("/")
+            .stdin(Stdio::from(input))
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .spawn()?;
+        let pid =
+            i32::try_from(child.id()).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+        Ok(Child {
+            pid: Pid::from_raw(pid),
+            pipe: reader,
+            line: Vec::new(),
+            open: true,
+        })
+    }
+
+    fn supervise(
+        &mut self,
+        job: Job,
+        deadline: Duration,
+        stall: Option<Duration>,
+        feed: bool,
+    ) -> Answer {
+        let mut events = Vec::new();
+        let mut child = match self.start(job, deadline) {
+            Ok(child) => child,
+            Err(error) => {
+                return Answer {
+                    end: End::NotStarted(error.to_string()),
+                    events,
+                };
+            }
+        };
+        let begun = Instant::now();
+        let mut moved = begun;
+        let mut said = None;
+        let mut over: Option<(End, Instant)> = None;
+        loop {
+            let tick = if over.is_some() { 50 } else { 500 };
+            self.wait(&child, tick);
+            let (heard, end) = self.listen(&mut child, &mut events, &mut said);
+            if heard {
+                moved = Instant::now();
+            }
+            if let Some(status) = self.reap(child.pid) {
+                // What is still in the pipe was said before the end.
+                let (_, last) = self.listen(&mut child, &mut events, &mut said);
+                let told = end.or(last).or(over.map(|(end, _)| end));
+                let end = told.unwrap_or(match status {
+                    WaitStatus::Signaled(_, signal, _) => End::Killed(signal as i32),
+                    WaitStatus::Exited(_, code) => End::Exited(code),
+                    _ => End::Exited(-1),
+                });
+                return Answer { end, events };
+            }
+            if let Some((end, since)) = over.take() {
+                if since.elapsed() > GRACE {
+                    self.console
+                        .say(&format!("child {} does not go away; abandoned", child.pid));
+                    return Answer { end, events };
+                }
+                over = Some((end, since));
+                continue;
+            }
+            let end = end.or_else(|| self.ending(begun, deadline, moved, stall));
+            if let Some(end) = end {
+                if !matches!(end, End::Done | End::Failed(_)) {
+                    let _ = kill(child.pid, Signal::SIGKILL);
+                }
+                over = Some((end, Instant::now()));
+            } else if feed {
+                self.watchdogs.feed();
+            }
+        }
+    }
+
+    /// Whether a child's time is over, and why.
+    fn ending(
+        &mut self,
+        begun: Instant,
+        deadline: Duration,
+        moved: Instant,
+        stall: Option<Duration>,
+    ) -> Option<End> {
+        if Instant::now() > self.until && self.aborted.is_none() {
+            self.aborted = Some("the time for everything is up");
+        }
+        if let Some(why) = self.aborted {
+            return Some(End::Aborted(why));
+        }
+        if begun.elapsed() > deadline {
+            return Some(End::Deadline(deadline));
+        }
+        stall
+            .filter(|limit| moved.elapsed() > *limit)
+            .map(End::Stalled)
+    }
+
+    /// Sleeps until the child says something, a signal comes, or `tick` milliseconds are over.
+    fn wait(&mut self, child: &Child, tick: u16) {
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if child.open {
+            fds.push(PollFd::new(child.pipe.as_fd(), PollFlags::POLLIN));
+        }
+        if poll(&mut fds, PollTimeout::from(tick)).is_err() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            if number != Signal::SIGCHLD as i32 {
+                self.aborted = Some(if number == Signal::SIGINT as i32 {
+                    "Ctrl-Alt-Del was pressed"
+                } else {
+                    "PID 1 was asked to end"
+                });
+            }
+        }
+    }
+
+    /// Collects every child that ended, orphans too; answers how `pid` did.
+    fn reap(&self, pid: Pid) -> Option<WaitStatus> {
+        let any = self.init.then(|| Pid::from_raw(-1));
+        let mut found = None;
+        loop {
+            match waitpid(any.unwrap_or(pid), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => return found,
+                Ok(status) => {
+                    if status.pid() == Some(pid) {
+                        found = Some(status);
+                        if !self.init {
+                            return found;
+                        }
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECHILD) => return found.or(Some(WaitStatus::Exited(pid, -1))),
+                Err(_) => return found,
+            }
+        }
+    }
+
+    /// Reads what the child said by now. Answers whether it was anything, and its end if it said so.
+    fn listen(
+        &mut self,
+        child: &mut Child,
+        events: &mut Vec<Event>,
+        said: &mut Option<Instant>,
+    ) -> (bool, Option<End>) {
+        let mut buf = [0u8; 4096];
+        let mut heard = false;
+        let mut end = None;
+        // Bounded, so that a child that floods its pipe does not keep PID 1 from its deadlines.
+        for _ in 0..256 {
+            if !child.open {
+                break;
+            }
+            let bytes = match child.pipe.read(&mut buf) {
+                Ok(0) => {
+                    child.open = false;
+                    break;
+                }
+                Ok(n) => buf.get(..n).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
+            for byte in bytes {
+                if *byte != b'\n' {
+                    if child.line.len() < MAX_LINE {
+                        child.line.push(*byte);
+                    }
+                    continue;
+                }
+                heard = true;
+                let line = std::mem::take(&mut child.line);
+                end = self.hear(&line, events, said).or(end);
+            }
+        }
+        (heard, end)
+    }
+
+    fn hear(
+        &mut self,
+        line: &[u8],
+        events: &mut Vec<Event>,
+        said: &mut Option<Instant>,
+    ) -> Option<End> {
+        match serde_json::from_slice(line) {
+            Ok(Event::Log(text)) => self.console.say(&text),
+            Ok(Event::Soft(text)) => self.soft(text),
+            Ok(Event::Progress(progress)) => {
+                // A line a second is enough for every console.
+                if said.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                    *said = Some(Instant::now());
+                    self.console.say(&progress.line());
+                }
+            }
+            Ok(Event::Done) => return Some(End::Done),
+            Ok(Event::Failed(why)) => return Some(End::Failed(why)),
+            Ok(event) => {
+                if events.len() < MAX_FACTS {
+                    events.push(event);
+                }
+            }
+            Err(_) => self.console.say(&String::from_utf8_lossy(line)),
+        }
+        None
+    }
+}
+
+impl Runner for Supervisor {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn is_init(&self) -> bool {
+        self.init
+    }
+
+    fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer {
+        Self::run(self, job, deadline, stall)
+    }
+
+    fn say(&mut self, line: &str) {
+        self.console.say(line);
+    }
+
+    fn soft(&mut self, line: String) {
+        self.console.say(&line);
+        if self.facts.soft_errors.len() < MAX_FACTS {
+            self.facts.soft_errors.push(line);
+        }
+    }
+
+    fn facts(&mut self) -> &mut Facts {
+        self.facts.log = self.console.lines();
+        &mut self.facts
+    }
+
+    fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}

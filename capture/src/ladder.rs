@@ -1,0 +1,206 @@
+//! The order of steps and what follows when one fails: something always arrives.
+//!
+//! Per target: mount, log, essential, report, core, finish, umount. A core that fails goes down a
+//! level at a time; a target that fails midway is left, and the next one starts over. When no
+//! target works the log goes to the console. Written against [`Runner`], so that every fall is
+//! tested without a single child.
+
+use crate::init::supervisor::Answer;
+use crate::manifest::Verdict;
+use crate::plan::{Format, Plan};
+use crate::policy::Level;
+use crate::protocol::{Event, Facts, Job};
+use std::time::{Duration, Instant};
+
+/// What runs jobs: PID 1's supervisor, or a test's script.
+pub trait Runner {
+    /// The plan.
+    fn plan(&self) -> &Plan;
+    /// Whether this is PID 1 of a panic kernel, which has modules to load.
+    fn is_init(&self) -> bool;
+    /// Runs a job within its deadline, killed after `stall` without progress.
+    fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer;
+    /// A line for the log.
+    fn say(&mut self, line: &str);
+    /// A soft error for the log and the manifest.
+    fn soft(&mut self, line: String);
+    /// What was collected so far.
+    fn facts(&mut self) -> &mut Facts;
+    /// Time left for everything.
+    fn time_left(&self) -> Duration;
+}
+
+/// What arrived in the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// All that was asked for.
+    Complete,
+    /// All of it, with soft errors or more than asked.
+    Degraded,
+    /// A crash directory without everything.
+    Incomplete,
+    /// No target took anything.
+    Nothing,
+}
+
+impl Outcome {
+    /// Whether this counts as success for the final action.
+    #[must_use]
+    pub fn arrived(self) -> bool {
+        matches!(self, Self::Complete | Self::Degraded)
+    }
+}
+
+/// For small steps: module loading, the log, the manifest.
+const SHORT: Duration = Duration::from_secs(60);
+
+/// Follows the plan to its end.
+pub fn run(runner: &mut dyn Runner) -> Outcome {
+    if runner.is_init() && !runner.plan().modules.is_empty() {
+        runner.run(Job::Modules, SHORT, None);
+    }
+    let mut best = Outcome::Nothing;
+    for target in 0..runner.plan().targets.len() {
+        match on_target(runner, target) {
+            Outcome::Nothing => {}
+            Outcome::Incomplete if target + 1 < runner.plan().targets.len() => {
+                best = Outcome::Incomplete;
+                runner.say("this target took less than asked; the next one starts over");
+            }
+            outcome => return outcome,
+        }
+        // What the next target is told must be about itself.
+        let facts = runner.facts();
+        facts.core = None;
+        facts.report = false;
+    }
+    if best == Outcome::Nothing {
+        runner.say("no target works: the log of the dead kernel follows on the console");
+        runner.run(Job::Console, SHORT, None);
+    }
+    best
+}
+
+/// One target's clock: no step gets more than what is left of it.
+struct Clock {
+    until: Instant,
+}
+
+impl Clock {
+    fn at_most(&self, wanted: Duration, runner: &dyn Runner) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        wanted.min(left).min(runner.time_left())
+    }
+}
+
+fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
+    let Some(settings) = runner.plan().targets.get(target) else {
+        return Outcome::Nothing;
+    };
+    let whole = Duration::from_secs(settings.deadline_s);
+    let mounting = Duration::from_secs(settings.device_wait_s) + SHORT * 2;
+    let clock = Clock {
+        until: Instant::now() + whole,
+    };
+    let answer = runner.run(Job::Mount { target }, clock.at_most(mounting, runner), None);
+    let place = answer.events.into_iter().find_map(|event| match event {
+        Event::Mounted { mount_point, base } => Some((mount_point, base)),
+        _ => None,
+    });
+    let Some((mount_point, base)) = place else {
+        runner.soft(format!(
+            "Target {} of {}: {}",
+            target + 1,
+            runner.plan().targets.len(),
+            answer.end.words()
+        ));
+        return Outcome::Nothing;
+    };
+    let outcome = in_place(runner, &base, &clock);
+    if let Some(mount_point) = mount_point {
+        runner.run(Job::Umount { mount_point }, SHORT, None);
+    }
+    outcome
+}
+
+fn in_place(runner: &mut dyn Runner, base: &str, clock: &Clock) -> Outcome {
+    let job = Job::Begin { base: base.into() };
+    let answer = runner.run(job, clock.at_most(SHORT, runner), None);
+    let begun = answer.end.is_done();
+    let Some(dir) = directory_of(&answer) else {
+        runner.soft(format!("Cannot begin in {base}: {}", answer.end.words()));
+        return Outcome::Nothing;
+    };
+    if !begun {
+        runner.soft(format!("The log was not saved: {}", answer.end.words()));
+    }
+    let report_limit = Duration::from_secs(runner.plan().dump.report_deadline_s);
+    let stall = Duration::from_secs(runner.plan().dump.stall_s);
+
+    let job = Job::Report { dir: dir.clone() };
+    let report = runner.run(job, clock.at_most(report_limit, runner), None);
+    runner.facts().report = report.end.is_done();
+    if !report.end.is_done() {
+        runner.soft(format!("No report was made: {}", report.end.words()));
+    }
+    core(runner, &dir, base, clock, stall);
+
+    let facts = Box::new(runner.facts().clone());
+    let has_core = facts.core.is_some();
+    let job = Job::Finish {
+        dir: dir.clone(),
+        facts,
+    };
+    // The target's own deadline does not count for the last few writes.
+    let answer = runner.run(job, SHORT * 2, None);
+    let verdict = answer.events.iter().find_map(|event| match event {
+        Event::Verdict(verdict) => Some(*verdict),
+        _ => None,
+    });
+    match (answer.end.is_done(), verdict) {
+        (true, Some(Verdict::Complete)) => Outcome::Complete,
+        (true, Some(Verdict::Degraded)) => Outcome::Degraded,
+        _ if has_core || begun => Outcome::Incomplete,
+        _ => Outcome::Nothing,
+    }
+}
+
+/// The core, a step of the ladder at a time.
+fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Duration) {
+    let dump = &runner.plan().dump;
+    if dump.format == Format::None || dump.level == Level::Essential {
+        return;
+    }
+    let mut steps = vec![(dump.level, false)];
+    if dump.allow_unfiltered {
+        steps.push((Level::ALL, true));
+    }
+    for (level, unfiltered) in steps {
+        let job = Job::Core {
+            dir: dir.into(),
+            base: base.into(),
+            level,
+            unfiltered,
+        };
+        let limit = clock.at_most(Duration::from_secs(u64::from(u32::MAX)), runner);
+        let answer = runner.run(job, limit, Some(stall));
+        let written = answer.events.into_iter().find_map(|event| match event {
+            Event::Core(core) => Some(core),
+            _ => None,
+        });
+        if let Some(core) = written {
+            runner.facts().core = Some(*core);
+            if answer.end.is_done() {
+                return;
+            }
+        }
+        runner.soft(format!("The core at level {level}: {}", answer.end.words()));
+    }
+}
+
+fn directory_of(answer: &Answer) -> Option<String> {
+    answer.events.iter().rev().find_map(|event| match event {
+        Event::Directory(path) => Some(path.clone()),
+        _ => None,
+    })
+}

@@ -1,0 +1,246 @@
+//! Bytes to a file in large aligned writes, dropped from the cache once they are on the device.
+//!
+//! A core is mostly appended to; kdump-compressed also fills its descriptor table as it goes. So a
+//! few streams are kept, each with a buffer of its own. The panic kernel has little memory: pages
+//! written are sent off at once and dropped one window later, so dirty pages never pile up.
+
+use crate::sys;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use vmcore::write::Output;
+
+/// Streams that are written at once: the pages, and a table that grows beside them.
+const STREAMS: usize = 2;
+
+/// Bytes after which a stretch is sent to the device, and the one before it is waited for.
+const WINDOW: u64 = 8 << 20;
+
+/// A file being written.
+pub struct FileOutput {
+    file: File,
+    /// Size of each buffer; writes begin and end at multiples of it where the stream lets them.
+    unit: usize,
+    streams: Vec<Stream>,
+    /// Turns of use, to find the stream that waited longest.
+    clock: u64,
+    /// The highest byte written.
+    len: u64,
+    /// Where the window that was not yet sent to the device begins.
+    window: u64,
+    table: Option<(u64, Sha256)>,
+    drop_behind: bool,
+}
+
+struct Stream {
+    at: u64,
+    buf: Vec<u8>,
+    used: u64,
+}
+
+impl FileOutput {
+    /// Writes to an empty file with buffers of `unit` bytes (a multiple of 4096).
+    #[must_use]
+    pub fn new(file: File, unit: usize) -> Self {
+        Self {
+            file,
+            unit: unit.max(4096),
+            streams: Vec::new(),
+            clock: 0,
+            len: 0,
+            window: 0,
+            table: None,
+            drop_behind: true,
+        }
+    }
+
+    /// Leaves written pages in the cache: on a running system somebody may read them soon.
+    #[must_use]
+    pub fn keep_cached(mut self) -> Self {
+        self.drop_behind = false;
+        self
+    }
+
+    /// Reserves space, beyond the end too. Filesystems that cannot are none the worse.
+    ///
+    /// # Errors
+    /// ENOSPC only: it is better to know now.
+    pub fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let Ok(len) = i64::try_from(bytes) else {
+            return Ok(());
+        };
+        match fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, len) {
+            Err(Errno::ENOSPC) => Err(Errno::ENOSPC.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what is buffered, gives back what was reserved beyond `len`, and waits until all of
+    /// it is on the device. Answers the SHA-256 of the seek table, if one was announced.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn finish(mut self, len: u64) -> io::Result<Option<[u8; 32]>> {
+        self.flush()?;
+        self.file.set_len(len)?;
+        self.file.sync_all()?;
+        if self.drop_behind {
+            self.forget(0, 0);
+        }
+        Ok(self.table.map(|(_, hash)| hash.finalize().into()))
+    }
+
+    /// Writes what is buffered: what was cut off by an error is as long as it can be.
+    ///
+    /// # Errors
+    /// What the system said of the first buffer that could not be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let mut result = Ok(());
+        let streams = std::mem::take(&mut self.streams);
+        for stream in &streams {
+            result = result.and(self.put(stream.at, &stream.buf));
+        }
+        result
+    }
+
+    fn put(&mut self, at: u64, buf: &[u8]) -> io::Result<()> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all_at(buf, at)?;
+        self.len = self.len.max(at + buf.len() as u64);
+        if self.drop_behind && self.len >= self.window + WINDOW {
+            let (begin, behind) = (self.window, self.window.saturating_sub(WINDOW));
+            let _ = sys::sync_file_range(&self.file, begin, WINDOW, false);
+            if begin > behind && sys::sync_file_range(&self.file, behind, WINDOW, true).is_ok() {
+                self.forget(behind, WINDOW);
+            }
+            self.window += WINDOW;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, offset: u64, len: u64) {
+        if let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) {
+            let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+            let _ = posix_fadvise(&self.file, offset, len, advice);
+        }
+    }
+
+    /// The stream that ends where this write begins; makes one, writing another out, if need be.
+    fn stream(&mut self, offset: u64, len: u64) -> io::Result<usize> {
+        let found = self
+            .streams
+            .iter()
+            .position(|s| s.at + s.buf.len() as u64 == offset);
+        let overlaps = |s: &Stream| offset < s.at + s.buf.len() as u64 && s.at < offset + len;
+        let clash = self
+            .streams
+            .iter()
+            .enumerate()
+            .any(|(at, s)| Some(at) != found && overlaps(s));
+        if let Some(at) = found
+            && !clash
+        {
+            return Ok(at);
+        }
+        if clash {
+            self.flush()?;
+        } else if self.streams.len() >= STREAMS {
+            let oldest = (0..self.streams.len())
+                .min_by_key(|at| self.streams.get(*at).map_or(0, |s| s.used))
+                .unwrap_or(0);
+            let stream = self.streams.swap_remove(oldest);
+            self.put(stream.at, &stream.buf)?;
+        }
+        self.streams.push(Stream {
+            at: offset,
+            buf: Vec::with_capacity(self.unit),
+            used: self.clock,
+        });
+        Ok(self.streams.len() - 1)
+    }
+}
+
+impl Output for FileOutput {
+    fn write_at(&mut self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        if let Some((from, hash)) = &mut self.table
+            && offset >= *from
+        {
+            hash.update(buf);
+        }
+        self.clock += 1;
+        let at = self.stream(offset, buf.len() as u64)?;
+        let mut stream = self.streams.swap_remove(at);
+        stream.used = self.clock;
+        let result = self.fill(&mut stream, buf);
+        self.streams.push(stream);
+        result
+    }
+
+    fn table_begins(&mut self, offset: u64) {
+        self.table = Some((offset, Sha256::new()));
+    }
+}
+
+impl FileOutput {
+    /// Appends to a stream, writing whole units as they fill.
+    fn fill(&mut self, stream: &mut Stream, mut rest: &[u8]) -> io::Result<()> {
+        let unit = self.unit as u64;
+        while !rest.is_empty() {
+            let position = stream.at + stream.buf.len() as u64;
+            let room = usize::try_from(unit - position % unit).unwrap_or(self.unit);
+            let Some((now, later)) = rest.split_at_checked(room) else {
+                stream.buf.extend_from_slice(rest);
+                return Ok(());
+            };
+            stream.buf.extend_from_slice(now);
+            rest = later;
+            self.put(stream.at, &stream.buf)?;
+            stream.at += stream.buf.len() as u64;
+            stream.buf.clear();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_end_up_where_they_belong() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = File::create_new(&path).unwrap();
+        let mut out = FileOutput::new(file, 4096);
+        let mut want = vec![0_u8; 100_000];
+        let mut put = |out: &mut FileOutput, at: usize, bytes: &[u8]| {
+            want[at..at + bytes.len()].copy_from_slice(bytes);
+            out.write_at(at as u64, bytes).unwrap();
+        };
+        put(&mut out, 0, &[1; 1000]);
+        let (mut table, mut data) = (1000, 20_000);
+        for step in 0..200_u8 {
+            put(&mut out, table, &[step; 24]);
+            table += 24;
+            let piece = vec![step ^ 0x55; usize::from(step) + 7];
+            put(&mut out, data, &piece);
+            data += piece.len();
+        }
+        // Over what is still buffered, and over what was written long ago.
+        put(&mut out, data - 10, &[9; 30]);
+        put(&mut out, 1000, &[8; 24]);
+        let len = data + 20;
+        out.table_begins(len as u64);
+        put(&mut out, len, b"abc");
+        let hash = out.finish(len as u64 + 3).unwrap().unwrap();
+        // FIPS 180-2, B.1.
+        assert_eq!(hash[..4], [0xba, 0x78, 0x16, 0xbf]);
+        want.truncate(len + 3);
+        assert!(std::fs::read(&path).unwrap() == want);
+    }
+}

@@ -1,0 +1,250 @@
+//! The words between PID 1 and its children.
+//!
+//! A child is the same binary, started again with [`CHILD`] in its environment and an [`Order`] as
+//! JSON on standard input (a memory file, so that nobody waits for anybody). It answers with one
+//! [`Event`] a line on standard output; whatever else it prints is taken as a log line. PID 1
+//! believes a child only what it said before its deadline.
+
+use crate::manifest::{CoreFacts, Verdict};
+use crate::plan::{FinalAction, Plan};
+use crate::policy::Level;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+
+/// Set in a child's environment.
+pub const CHILD: &str = "AFTERPANIC_CHILD";
+
+/// What a child is asked to do, with all that it needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// The plan.
+    pub plan: Plan,
+    /// The job.
+    pub job: Job,
+    /// Seconds until it is killed, for its own planning.
+    pub deadline_s: u64,
+}
+
+/// The jobs of children. Each is small enough that losing it costs one step only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Job {
+    /// Load the plan's modules in order.
+    Modules,
+    /// Find, prove and mount a target of the plan.
+    Mount {
+        /// Its index.
+        target: usize,
+    },
+    /// Make the crash directory below `base` and write the dead kernel's log into it.
+    Begin {
+        /// Where crash directories lie.
+        base: String,
+    },
+    /// Write `essential.elf.zst`.
+    Essential {
+        /// The crash directory.
+        dir: String,
+    },
+    /// Write `report.json`, `report.txt` and `panic.log`.
+    Report {
+        /// The crash directory.
+        dir: String,
+    },
+    /// Estimate, make room, classify and write the core.
+    Core {
+        /// The crash directory.
+        dir: String,
+        /// Where crash directories lie, for rotation.
+        base: String,
+        /// The level to try.
+        level: Level,
+        /// Copy all RAM without classification: the last resort.
+        unfiltered: bool,
+    },
+    /// Write `capture.log` and `manifest.json`, sync and rename.
+    Finish {
+        /// The crash directory.
+        dir: String,
+        /// What happened so far.
+        facts: Box<Facts>,
+    },
+    /// Leave the target clean.
+    Umount {
+        /// Where it is mounted.
+        mount_point: String,
+    },
+    /// Print the dead kernel's log on the console: nothing else worked.
+    Console,
+    /// End it all.
+    Last(FinalAction),
+}
+
+impl Job {
+    /// The word for the log.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Modules => "modules",
+            Self::Mount { .. } => "target",
+            Self::Begin { .. } => "log",
+            Self::Essential { .. } => "essential",
+            Self::Report { .. } => "report",
+            Self::Core { .. } => "core",
+            Self::Finish { .. } => "finish",
+            Self::Umount { .. } => "umount",
+            Self::Console => "console",
+            Self::Last(_) => "last",
+        }
+    }
+}
+
+/// What PID 1 collected over the steps, for the manifest.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Soft errors, in order, bounded.
+    pub soft_errors: Vec<String>,
+    /// Steps and how they ended, with the seconds they took.
+    pub steps: Vec<Step>,
+    /// The core, if one was written.
+    pub core: Option<CoreFacts>,
+    /// Whether the report is there.
+    pub report: bool,
+    /// Our own log lines, for where there is no /dev/kmsg.
+    pub log: Vec<String>,
+}
+
+/// One step and how it ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// The job's name.
+    pub name: String,
+    /// `done`, `failed`, `killed by signal 9`, `no answer within 30 s` …
+    pub end: String,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// What a child says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A line for the log.
+    Log(String),
+    /// Something that went wrong but is not the end.
+    Soft(String),
+    /// It is alive and got this far.
+    Progress(Progress),
+    /// The target is mounted; crash directories go below `base`.
+    Mounted {
+        /// Where the filesystem is mounted, or nothing to umount.
+        mount_point: Option<String>,
+        /// The directory for crashes.
+        base: String,
+    },
+    /// The crash directory's path, from the moment it exists or has a new name.
+    Directory(String),
+    /// The core as written.
+    Core(Box<CoreFacts>),
+    /// How far the whole crash directory can be trusted.
+    Verdict(Verdict),
+    /// The step could not be done, and why.
+    Failed(String),
+    /// The step is done.
+    Done,
+}
+
+/// How far a long step is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is going on: `classify`, `core`.
+    pub phase: String,
+    /// Done, in `unit`s.
+    pub done: u64,
+    /// Of how many; 0 where that is not known.
+    pub total: u64,
+    /// Plain bytes taken in since the phase began.
+    pub bytes: u64,
+    /// Seconds since the phase began.
+    pub seconds: f64,
+}
+
+impl Progress {
+    /// The line for the console: step, percent, MB/s, time left.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let percent = self
+            .done
+            .saturating_mul(100)
+            .checked_div(self.total)
+            .map_or_else(String::new, |p| format!(" {p}%"));
+        #[allow(clippy::cast_precision_loss)]
+        let (bytes, done, total) = (self.bytes as f64, self.done as f64, self.total as f64);
+        let rate = if self.seconds > 0.0 && self.bytes > 0 {
+            format!(" {:.0} MB/s", bytes / 1e6 / self.seconds)
+        } else {
+            String::new()
+        };
+        let left = if done > 0.0 && total > done {
+            format!(", {:.0} s left", self.seconds * (total - done) / done)
+        } else {
+            String::new()
+        };
+        format!("{}{percent}{rate}{left}", self.phase)
+    }
+}
+
+/// The child's side: reads the order from standard input.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub fn read_order() -> io::Result<Order> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+/// The child's side: says something to PID 1. A PID 1 that does not listen is no reason to stop.
+pub fn say(event: &Event) {
+    if let Ok(mut line) = serde_json::to_vec(event) {
+        line.push(b'\n');
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(&line);
+        let _ = out.flush();
+    }
+}
+
+/// [`say`] a log line.
+pub fn log(line: impl Into<String>) {
+    say(&Event::Log(line.into()));
+}
+
+/// [`say`] a soft error.
+pub fn soft(line: impl Into<String>) {
+    say(&Event::Soft(line.into()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_reads_well() {
+        let progress = Progress {
+            phase: "core".into(),
+            done: 25,
+            total: 100,
+            bytes: 50_000_000,
+            seconds: 2.0,
+        };
+        assert_eq!(progress.line(), "core 25% 25 MB/s, 6 s left");
+        let unknown = Progress {
+            phase: "classify".into(),
+            done: 3,
+            total: 0,
+            bytes: 0,
+            seconds: 0.0,
+        };
+        assert_eq!(unknown.line(), "classify");
+    }
+}

@@ -1,0 +1,72 @@
+//! The first step on a target: the crash directory, and the dead kernel's log in it before anything
+//! else can go wrong.
+
+use super::source;
+use crate::directory;
+use crate::manifest::DMESG;
+use crate::plan::Plan;
+use crate::protocol::{self, Event, say};
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use vmcore::kernel::chain;
+use vmcore::printk;
+
+/// Most bytes saved of one pstore record, and most records.
+const PSTORE_MAX: (u64, usize) = (4 << 20, 64);
+
+pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
+    let kernel = source::kernel(plan);
+    let (node, stamp) = source::name_of(plan, kernel.as_ref().ok());
+    let dir = directory::create(base, &node, &stamp)
+        .map_err(|error| format!("Cannot make a directory in {}: {error}", base.display()))?;
+    let _ = directory::sync(base);
+    say(&Event::Directory(dir.to_string_lossy().into_owned()));
+    save_pstore(&dir);
+    let kernel = kernel?;
+    if let Some(release) = kernel.vmcoreinfo().osrelease()
+        && !plan.kernel.release.is_empty()
+        && release != plan.kernel.release
+    {
+        protocol::soft(format!(
+            "The dead kernel is {release}, the plan was made for {}",
+            plan.kernel.release
+        ));
+    }
+    let file = directory::create_file(&dir, DMESG)
+        .map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
+    let mut out = BufWriter::new(file);
+    let records = printk::write_dmesg(&kernel, &mut out).map_err(|error| chain(&error))?;
+    let synced = out.flush().and_then(|()| out.get_ref().sync_all());
+    synced.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
+    directory::sync(&dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
+    protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
+    Ok(())
+}
+
+/// What firmware and ramoops kept of this or an earlier death.
+fn save_pstore(dir: &Path) {
+    let Ok(entries) = fs::read_dir("/sys/fs/pstore") else {
+        return;
+    };
+    let to = dir.join("pstore");
+    for entry in entries.flatten().take(PSTORE_MAX.1) {
+        let copy = || -> std::io::Result<()> {
+            use std::io::Read;
+            use std::os::unix::fs::DirBuilderExt;
+            if !to.is_dir() {
+                fs::DirBuilder::new().mode(0o700).create(&to)?;
+            }
+            let mut from = fs::File::open(entry.path())?.take(PSTORE_MAX.0);
+            let mut file = directory::create_file(&to, &entry.file_name().to_string_lossy())?;
+            std::io::copy(&mut from, &mut file)?;
+            file.sync_all()
+        };
+        if let Err(error) = copy() {
+            protocol::soft(format!(
+                "Cannot save the pstore record {}: {error}",
+                entry.file_name().display()
+            ));
+        }
+    }
+}

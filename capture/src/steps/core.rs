@@ -1,0 +1,332 @@
+//! The core: classify every page in one streaming pass, then read, compress and write what the
+//! policy keeps.
+
+use super::source;
+use crate::budget::Budget;
+use crate::directory;
+use crate::manifest::{CoreFacts, KindFacts, PAGES_MAP, PageCounts, RuleOff, Verdict};
+use crate::pipeline::Stats;
+use crate::plan::{Format, Plan};
+use crate::policy::{Level, Policy, bits};
+use crate::protocol::{self, Event, Progress, say};
+use crate::save::{Pages, Save, SaveError, Saved};
+use std::fs;
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::Instant;
+use vmcore::addr::PAGE_SIZE;
+use vmcore::image::MemoryImage;
+use vmcore::image::map::{MapReader, MapWriter};
+use vmcore::kernel::{Kernel, chain};
+use vmcore::mm::{self, Kind, Rules};
+use vmcore::write::{CoreMeta, OutputFormat, RamRuns, Runs};
+
+/// Output buffers.
+const BUFFER: usize = 1 << 20;
+
+pub fn run(
+    plan: &Plan,
+    dir: &Path,
+    base: &Path,
+    level: Level,
+    unfiltered: bool,
+    budget: Budget,
+) -> Result<(), String> {
+    let _ = base;
+    let dump = &plan.dump;
+    let policy = Policy::new(level, &dump.keep_kinds, &dump.never);
+    if unfiltered && policy.forbids_by_choice() {
+        return Err("Without classification what is forbidden cannot be left out".into());
+    }
+    let format = output_format(dump.format).ok_or("The plan wants no core")?;
+    let kernel = source::kernel(plan)?;
+    let image = kernel.image().as_ref();
+    let ram = ram_pages(image);
+    clear(dir);
+    protocol::log(format!(
+        "core: level {level}, {}, {} threads, {} MiB of memory",
+        format.name(),
+        budget.threads,
+        budget.limit >> 20
+    ));
+
+    let begun = Instant::now();
+    let map = if unfiltered {
+        None
+    } else {
+        Some(classify(&kernel, dir, ram, budget)?)
+    };
+    let classify_s = begun.elapsed().as_secs_f64();
+    let pages = match &map {
+        Some(map) => Pages::Kept {
+            map: &map.reader,
+            policy,
+        },
+        None => Pages::All,
+    };
+
+    let begun = Instant::now();
+    let mut soft_errors = Vec::new();
+    let mut format = format;
+    let mut meta = CoreMeta::of(image.info());
+    describe(&mut meta, &kernel, level);
+    let saved = loop {
+        let save = Save {
+            image,
+            pages,
+            meta: meta.clone(),
+            format,
+            codec_level: None,
+            dir,
+            name: file_name(format),
+            map: map.as_ref().map(|_| dir.join(PAGES_MAP)).as_deref(),
+            threads: budget.threads,
+            buffer: BUFFER,
+            drop_behind: true,
+            reserve: 0,
+        }
+        .run(&mut trailer, &mut |stats, total| {
+            tell("core", stats.pages, total, begun);
+        });
+        match save {
+            Err(SaveError::Unsupported(why)) if format != OutputFormat::KdumpZstd => {
+                soft_errors.push(format!("Written as kdump-zstd: {why}"));
+                format = OutputFormat::KdumpZstd;
+            }
+            other => break other,
+        }
+    };
+    let (saved, error) = match saved {
+        Ok(saved) => (saved, None),
+        Err(SaveError::Stopped(stopped)) => (
+            Saved {
+                finished: Default::default(),
+                table: None,
+                stats: stopped.stats.clone(),
+            },
+            Some(chain(&stopped)),
+        ),
+        Err(error) => return Err(chain(&error)),
+    };
+    let mut facts = CoreFacts {
+        file: file_name(format).into(),
+        format: format.name().into(),
+        level: level.to_string(),
+        asked: dump.level.to_string(),
+        verdict: Verdict::Complete,
+        size: fs::metadata(dir.join(file_name(format))).map_or(0, |meta| meta.len()),
+        table: saved.table,
+        pages: PageCounts {
+            ram,
+            kept: saved.stats.pages,
+            zero: saved.stats.zero,
+            missing: saved.stats.missing,
+        },
+        kinds: map
+            .as_ref()
+            .map_or_else(Default::default, |map| kinds(&map.reader, policy)),
+        rules_off: map.map_or_else(Vec::new, |map| map.rules_off),
+        checks: Vec::new(),
+        missing_first: saved
+            .stats
+            .missing_first
+            .iter()
+            .map(|pfn| pfn.to_string())
+            .collect(),
+        soft_errors,
+        threads: budget.threads,
+        classify_s: rounded(classify_s),
+        write_s: rounded(begun.elapsed().as_secs_f64()),
+        peak_rss_kib: peak_rss_kib(),
+    };
+    judge(&mut facts, unfiltered, error.is_some());
+    say(&Event::Core(Box::new(facts)));
+    match error {
+        Some(why) => Err(why),
+        None => Ok(()),
+    }
+}
+
+/// How far the core can be trusted, with a sentence for each reason.
+fn judge(facts: &mut CoreFacts, unfiltered: bool, stopped: bool) {
+    if unfiltered {
+        facts
+            .soft_errors
+            .push("Nothing was classified: all RAM is in the core".into());
+    }
+    if facts.level != facts.asked && !unfiltered {
+        facts.soft_errors.push(format!(
+            "The core holds level {}, asked was {}",
+            facts.level, facts.asked
+        ));
+    }
+    for off in facts.rules_off.iter().filter(|off| off.degrades) {
+        facts
+            .soft_errors
+            .push(format!("Rule {} is off: {}", off.rule, off.reason));
+    }
+    if facts.pages.missing > 0 {
+        facts.soft_errors.insert(
+            0,
+            format!("{} pages could not be read", facts.pages.missing),
+        );
+    }
+    facts.verdict = if stopped || facts.pages.missing > 0 {
+        Verdict::Incomplete
+    } else if facts.soft_errors.is_empty() {
+        Verdict::Complete
+    } else {
+        Verdict::Degraded
+    };
+}
+
+struct Map {
+    reader: MapReader,
+    rules_off: Vec<RuleOff>,
+}
+
+fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Map, String> {
+    let begun = Instant::now();
+    let rules = Rules::of(kernel);
+    let file = directory::create_file(dir, PAGES_MAP)
+        .map_err(|error| format!("Cannot make {PAGES_MAP}: {error}"))?;
+    let reading = file
+        .try_clone()
+        .map_err(|error| format!("Cannot make {PAGES_MAP}: {error}"))?;
+    let mut writer = MapWriter::new(BufWriter::new(file))
+        .map_err(|error| format!("Cannot begin {PAGES_MAP}: {error}"))?;
+    let (mut seen, mut told) = (0_u64, Instant::now());
+    let walked = mm::walk_threads(kernel, &rules, budget.threads.min(4), &mut |run| {
+        seen = seen.saturating_add(run.pages.len());
+        if told.elapsed().as_millis() >= 500 {
+            told = Instant::now();
+            tell("classify", seen, ram, begun);
+        }
+        writer.push(run)
+    });
+    let summary = walked.map_err(|error| chain(&error))?;
+    let finished = writer.finish().map(|_| ());
+    finished.map_err(|error| format!("Cannot write {PAGES_MAP}: {error}"))?;
+    reading
+        .sync_all()
+        .map_err(|error| format!("Cannot write {PAGES_MAP}: {error}"))?;
+    protocol::log(format!(
+        "classified {} pages in {} runs, {:.1} s",
+        summary.counts.total(),
+        summary.runs,
+        begun.elapsed().as_secs_f64()
+    ));
+    let reader = MapReader::open(Box::new(reading)).map_err(|error| chain(&error))?;
+    let rules_off = rules
+        .off()
+        .iter()
+        .map(|off| RuleOff {
+            rule: off.rule.name().into(),
+            reason: off.reason.clone(),
+            degrades: off.degrades,
+        })
+        .collect();
+    Ok(Map { reader, rules_off })
+}
+
+fn kinds(reader: &MapReader, policy: Policy) -> std::collections::BTreeMap<String, KindFacts> {
+    reader
+        .counts()
+        .iter()
+        .filter(|(_, pages)| *pages > 0)
+        .map(|(kind, pages): (Kind, u64)| {
+            let kept = policy.keeps(kind);
+            (kind.name().to_owned(), KindFacts { pages, kept })
+        })
+        .collect()
+}
+
+/// Our own note and the header fields that come from the dead kernel.
+fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
+    let number = match level {
+        Level::Bits(n) => n,
+        Level::Essential => bits::ALL,
+    };
+    meta.dump_level = u32::from(number);
+    meta.own = format!("LEVEL={number}\nAFTERPANIC={}\n", env!("CARGO_PKG_VERSION"));
+    if let Some(uts) = source::utsname(kernel) {
+        meta.utsname = uts;
+    }
+    if meta.direct_map_base.is_none() {
+        meta.direct_map_base = kernel.direct_map_base();
+    }
+}
+
+fn trailer(stats: &Stats) -> Vec<u8> {
+    let missing: Vec<String> = stats
+        .missing_first
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    serde_json::to_vec(&serde_json::json!({
+        "pages": stats.pages,
+        "zero": stats.zero,
+        "missing": stats.missing,
+        "missing_first": missing,
+    }))
+    .unwrap_or_default()
+}
+
+fn ram_pages(image: &dyn MemoryImage) -> u64 {
+    let mut pages = 0_u64;
+    let _ = RamRuns(image).for_each(&mut |run| {
+        pages = pages.saturating_add(run.len());
+        Ok(())
+    });
+    pages
+}
+
+/// What an earlier step of the ladder left; the directory is ours alone.
+fn clear(dir: &Path) {
+    for format in OutputFormat::ALL {
+        let _ = fs::remove_file(dir.join(file_name(format)));
+    }
+    let _ = fs::remove_file(dir.join(PAGES_MAP));
+}
+
+/// The format to write, or `None` for no core.
+#[must_use]
+pub fn output_format(format: Format) -> Option<OutputFormat> {
+    OutputFormat::from_name(format.name())
+}
+
+fn file_name(format: OutputFormat) -> &'static str {
+    match format {
+        OutputFormat::ElfZst => "vmcore.elf.zst",
+        OutputFormat::ElfLz4 => "vmcore.elf.lz4",
+        OutputFormat::Elf => "vmcore.elf",
+        OutputFormat::KdumpZstd | OutputFormat::KdumpZlib => "vmcore.kdump",
+    }
+}
+
+fn tell(phase: &str, done: u64, total: u64, begun: Instant) {
+    say(&Event::Progress(Progress {
+        phase: phase.into(),
+        done,
+        total,
+        bytes: done.saturating_mul(PAGE_SIZE),
+        seconds: begun.elapsed().as_secs_f64(),
+    }));
+}
+
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+/// The most memory this process had at once (VmHWM counts file pages it mapped, too).
+fn peak_rss_kib() -> u64 {
+    let Ok(status) = fs::read_to_string("/proc/self/status") else {
+        return 0;
+    };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|kib| kib.trim().parse().ok())
+        .unwrap_or(0)
+}

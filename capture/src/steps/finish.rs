@@ -1,0 +1,182 @@
+//! The last step on a target: what happened, then the name that says how it ended.
+
+use crate::crashes::State;
+use crate::directory;
+use crate::manifest::{
+    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_JSON, SCHEMA, Verdict, files_of,
+};
+use crate::plan::{Format, Plan};
+use crate::policy::Level;
+use crate::protocol::{self, Event, Facts, say};
+use nix::fcntl::OFlag;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Most bytes of the panic kernel's log.
+const LOG_MAX: usize = 4 << 20;
+
+pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
+    let verdict = judge(plan, dir, facts);
+    if verdict == Verdict::Complete && !plan.dump.keep_essential && facts.core.is_some() {
+        let _ = fs::remove_file(dir.join(ESSENTIAL));
+    }
+    if let Err(error) = write_log(dir, facts) {
+        protocol::soft(format!("Cannot write {CAPTURE_LOG}: {error}"));
+    }
+    let manifest = manifest(plan, dir, facts, verdict)
+        .map_err(|error| format!("Cannot list {}: {error}", dir.display()))?;
+    let text = serde_json::to_vec_pretty(&manifest).map_err(|error| error.to_string())?;
+    let temporary = ".manifest.json";
+    let _ = fs::remove_file(dir.join(temporary));
+    directory::create_file(dir, temporary)
+        .and_then(|mut file| {
+            file.write_all(&text)?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(dir.join(temporary), dir.join(FILE)))
+        .map_err(|error| format!("Cannot write {FILE}: {error}"))?;
+    let state = match verdict {
+        Verdict::Complete | Verdict::Degraded => State::Done,
+        Verdict::Incomplete => State::Incomplete,
+    };
+    let settled = directory::settle(dir, state)
+        .map_err(|error| format!("Cannot rename {}: {error}", dir.display()))?;
+    say(&Event::Directory(settled.to_string_lossy().into_owned()));
+    say(&Event::Verdict(verdict));
+    protocol::log(format!("{}: {}", settled.display(), verdict.name()));
+    Ok(())
+}
+
+fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
+    let wants_core = plan.dump.format != Format::None && plan.dump.level != Level::Essential;
+    let core = match &facts.core {
+        Some(core) => core.verdict,
+        None if wants_core => Verdict::Incomplete,
+        None => Verdict::Complete,
+    };
+    let log = if dir.join(crate::manifest::DMESG).is_file() {
+        Verdict::Complete
+    } else {
+        Verdict::Incomplete
+    };
+    let soft = if facts.soft_errors.is_empty() {
+        Verdict::Complete
+    } else {
+        Verdict::Degraded
+    };
+    core.max(log).max(soft)
+}
+
+fn manifest(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> std::io::Result<Manifest> {
+    let report: serde_json::Value = fs::read(dir.join(REPORT_JSON))
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let text = |pointer: &str| {
+        report
+            .pointer(pointer)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
+    let number = |pointer: &str| report.pointer(pointer).and_then(serde_json::Value::as_u64);
+    let release = text("/system/uts/release").unwrap_or_else(|| plan.kernel.release.clone());
+    Ok(Manifest {
+        schema: SCHEMA,
+        afterpanic: env!("CARGO_PKG_VERSION").into(),
+        verdict,
+        release,
+        crash_time: number("/crash_time"),
+        signature: text("/reason/signature"),
+        uptime_s: number("/uptime_seconds"),
+        files: files_of(dir)?,
+        core: facts.core.clone(),
+        soft_errors: facts.soft_errors.clone(),
+        steps: facts.steps.clone(),
+    })
+}
+
+/// The panic kernel's own log, our lines among it; without /dev/kmsg our lines alone.
+fn write_log(dir: &Path, facts: &Facts) -> std::io::Result<()> {
+    let _ = fs::remove_file(dir.join(CAPTURE_LOG));
+    let mut out = BufWriter::new(directory::create_file(dir, CAPTURE_LOG)?);
+    let panic_kernel = std::os::unix::process::parent_id() == 1;
+    let kernel_lines = if panic_kernel {
+        copy_kmsg(&mut out)?
+    } else {
+        0
+    };
+    if kernel_lines == 0 {
+        for line in &facts.log {
+            writeln!(out, "{line}")?;
+        }
+    }
+    out.flush()?;
+    out.get_ref().sync_all()
+}
+
+fn copy_kmsg(out: &mut dyn Write) -> std::io::Result<usize> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open("/dev/kmsg");
+    let Ok(mut kmsg) = opened else {
+        return Ok(0);
+    };
+    let (mut lines, mut written) = (0, 0);
+    let mut record = vec![0_u8; 8192];
+    while written < LOG_MAX {
+        match next_record(&mut kmsg, &mut record) {
+            None => break,
+            Some(text) => {
+                out.write_all(text.as_bytes())?;
+                written += text.len();
+                lines += 1;
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// One record of /dev/kmsg as dmesg prints it: `prio,seq,usec,flags;text` (Documentation/ABI/testing/
+/// dev-kmsg).
+fn next_record(kmsg: &mut File, buf: &mut [u8]) -> Option<String> {
+    for _ in 0..16 {
+        match kmsg.read(buf) {
+            Ok(0) => return None,
+            Ok(n) => {
+                let record = String::from_utf8_lossy(buf.get(..n)?).into_owned();
+                return Some(formatted(&record));
+            }
+            // Overwritten while we read: the next read goes on with what is there.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+fn formatted(record: &str) -> String {
+    let (head, text) = record.split_once(';').unwrap_or(("", record));
+    let usec: u64 = head
+        .split(',')
+        .nth(2)
+        .and_then(|field| field.parse().ok())
+        .unwrap_or(0);
+    // Lines after the first that begin with a blank are the record's dictionary.
+    let text = text.lines().next().unwrap_or_default();
+    format!("[{:5}.{:06}] {text}\n", usec / 1_000_000, usec % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_records_read_like_dmesg() {
+        let record = "6,339,5140900,-;NET: Registered\n SUBSYSTEM=net\n";
+        assert_eq!(formatted(record), "[    5.140900] NET: Registered\n");
+    }
+}

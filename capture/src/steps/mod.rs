@@ -1,0 +1,97 @@
+//! The steps that run in children, one file each. A step may block, crash or eat its memory: that
+//! costs the step.
+
+mod begin;
+mod console;
+mod core;
+mod finish;
+mod report;
+mod source;
+
+use crate::budget::Budget;
+use crate::init;
+use crate::plan::Plan;
+use crate::protocol::{self, Event, Job, Order, say};
+use crate::target;
+use nix::sys::resource::{Resource, setrlimit};
+use std::fs;
+use std::path::Path;
+
+/// A child's whole life. Answers its exit code.
+#[must_use]
+pub fn child() -> u8 {
+    let order = match protocol::read_order() {
+        Ok(order) => order,
+        Err(error) => {
+            say(&Event::Failed(format!("Cannot read the order: {error}")));
+            return 1;
+        }
+    };
+    // The OOM killer shall take a child, never PID 1. Raising one's own score is always allowed.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    match work(&order) {
+        Ok(()) => {
+            say(&Event::Done);
+            0
+        }
+        Err(why) => {
+            say(&Event::Failed(why));
+            1
+        }
+    }
+}
+
+fn work(order: &Order) -> Result<(), String> {
+    let plan = &order.plan;
+    match &order.job {
+        Job::Modules => {
+            init::modules::load(&plan.modules);
+            Ok(())
+        }
+        Job::Mount { target } => {
+            let target = plan.targets.get(*target).ok_or("There is no such target")?;
+            let event = target::prepare(target, Path::new(init::MOUNT_POINT))?;
+            say(&event);
+            Ok(())
+        }
+        Job::Begin { base } => begin::run(plan, Path::new(base)),
+        Job::Essential { dir } => {
+            limit(plan);
+            let _ = dir;
+            Err("Not there yet".into())
+        }
+        Job::Report { dir } => report::run(plan, Path::new(dir)),
+        Job::Core {
+            dir,
+            base,
+            level,
+            unfiltered,
+        } => {
+            let budget = limit(plan);
+            core::run(
+                plan,
+                Path::new(dir),
+                Path::new(base),
+                *level,
+                *unfiltered,
+                budget,
+            )
+        }
+        Job::Finish { dir, facts } => finish::run(plan, Path::new(dir), facts),
+        Job::Umount { mount_point } => target::mount::umount(Path::new(mount_point)),
+        Job::Console => console::run(plan),
+        Job::Last(action) => {
+            init::last::child(*action);
+            Ok(())
+        }
+    }
+}
+
+/// Holds this process to its share of the memory.
+fn limit(plan: &Plan) -> Budget {
+    let budget = Budget::here(&plan.dump);
+    if let Err(errno) = setrlimit(Resource::RLIMIT_DATA, budget.limit, budget.limit) {
+        protocol::soft(format!("Cannot limit the worker's memory: {errno}"));
+    }
+    budget
+}

@@ -1,0 +1,66 @@
+//! The dead kernel, opened.
+
+use crate::directory;
+use crate::plan::Plan;
+use std::path::Path;
+use std::sync::Arc;
+use vmcore::image::{self, MemoryImage};
+use vmcore::kernel::{Kernel, chain};
+use vmcore::write::Utsname;
+
+/// Opens the plan's source as memory.
+pub fn image(plan: &Plan) -> Result<Arc<dyn MemoryImage>, String> {
+    image::open(Path::new(&plan.source)).map_err(|error| {
+        let hint = if plan.source == "/proc/vmcore" && !Path::new(&plan.source).exists() {
+            " (this kernel was not started by a panic)"
+        } else {
+            ""
+        };
+        format!("{}{hint}", chain(&error))
+    })
+}
+
+/// Opens the plan's source as a kernel.
+pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
+    Kernel::new(image(plan)?).map_err(|error| chain(&error))
+}
+
+/// The dead kernel's own name, from init_uts_ns.
+pub fn utsname(kernel: &Kernel) -> Option<Utsname> {
+    // struct new_utsname: six fields of 65 bytes since Linux 1.3 (include/uapi/linux/utsname.h).
+    const FIELD: usize = 65;
+    let offset = kernel.offset_of("uts_namespace", "name").unwrap_or(0);
+    let at = kernel.symbol("init_uts_ns").ok()?.checked_add(offset)?;
+    let bytes: [u8; FIELD * 6] = kernel.read_bytes(at).ok()?;
+    let mut fields = bytes.chunks_exact(FIELD).map(|field| {
+        let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    });
+    Some(Utsname {
+        sysname: fields.next()?,
+        nodename: fields.next()?,
+        release: fields.next()?,
+        version: fields.next()?,
+        machine: fields.next()?,
+        domainname: fields.next()?,
+    })
+}
+
+/// Node name and time for the crash directory's name, from the dead kernel where it can tell them.
+pub fn name_of(plan: &Plan, kernel: Option<&Kernel>) -> (String, String) {
+    let node = kernel
+        .and_then(utsname)
+        .map(|uts| uts.nodename)
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| plan.kernel.nodename.clone());
+    let time = kernel
+        .and_then(|kernel| kernel.vmcoreinfo().crashtime())
+        .unwrap_or_else(now);
+    (directory::reduce(node.as_bytes()), directory::stamp(time))
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
+}

@@ -1,0 +1,49 @@
+//! The system calls that nix has no safe form of. All `unsafe` of this crate stands here.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// WDIOC_SETTIMEOUT of include/uapi/linux/watchdog.h: _IOWR('W', 6, int).
+const WDIOC_SETTIMEOUT: libc::c_ulong = 0xc004_5706;
+
+/// Sets a watchdog's timeout in seconds.
+///
+/// # Errors
+/// What the driver said.
+pub fn watchdog_timeout(file: &File, seconds: u32) -> io::Result<()> {
+    let mut value = libc::c_int::try_from(seconds)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "timeout too large"))?;
+    // SAFETY: the request reads and writes one int, and `value` is one that outlives the call; the
+    // descriptor is open as long as `file` is borrowed.
+    let answer = unsafe { libc::ioctl(file.as_raw_fd(), WDIOC_SETTIMEOUT, &raw mut value) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Starts writing a range of a file to its device and does not wait for it; with `wait`, waits until
+/// the range is on the device, so that its pages can be dropped from the cache.
+///
+/// # Errors
+/// What the kernel said; file systems without support answer ESPIPE or EINVAL.
+pub fn sync_file_range(file: &File, offset: u64, len: u64, wait: bool) -> io::Result<()> {
+    let whole = |n: u64| {
+        i64::try_from(n)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "range beyond 2^63"))
+    };
+    let mut flags = libc::SYNC_FILE_RANGE_WRITE;
+    if wait {
+        flags |= libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    }
+    // SAFETY: takes no pointers; the descriptor is open as long as `file` is borrowed.
+    let answer =
+        unsafe { libc::sync_file_range(file.as_raw_fd(), whole(offset)?, whole(len)?, flags) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

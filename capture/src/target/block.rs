@@ -1,0 +1,332 @@
+//! The block devices of this system, and waiting for the right one.
+//!
+//! Every device is probed in a thread of its own, because a disk may hang without answering; the
+//! others must not wait for it. Names mean nothing here: they may differ from those of the first
+//! kernel.
+
+use super::partition;
+use super::probe::{Found, probe};
+use super::prove::{self, Choice};
+use crate::plan::Filesystem;
+use crate::protocol;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the set of devices must stay as it is before a device counts as the only one.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// How long a device may take to answer before it is left out.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// One block device, as sysfs shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Device {
+    /// `vda1`.
+    pub name: String,
+    /// `/dev/vda1`.
+    pub path: PathBuf,
+    /// Size in 512-byte sectors.
+    pub sectors: u64,
+    /// Partition number, first sector and disk, for a partition.
+    pub partition: Option<(u32, u64, String)>,
+    /// WWID of the disk under it.
+    pub wwid: Option<String>,
+    /// Serial number of the disk under it.
+    pub serial: Option<String>,
+    /// device-mapper's UUID.
+    pub dm_uuid: Option<String>,
+    /// md's UUID as 32 hex digits.
+    pub md_uuid: Option<String>,
+    /// Whether another device is made of this one.
+    pub held: bool,
+}
+
+/// A device and what is on it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Candidate {
+    /// The device.
+    pub device: Device,
+    /// What its superblocks say.
+    pub found: Found,
+    /// Its PARTUUID, for a partition.
+    pub partuuid: Option<String>,
+}
+
+fn line(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn number(path: &Path) -> Option<u64> {
+    line(path)?.parse().ok()
+}
+
+fn disk_ids(disk: &Path) -> (Option<String>, Option<String>) {
+    let first = |names: [&str; 2]| names.iter().find_map(|name| line(&disk.join(name)));
+    (
+        first(["wwid", "device/wwid"]),
+        first(["serial", "device/serial"]),
+    )
+}
+
+/// Every device that can hold a filesystem.
+#[must_use]
+pub fn list(sys: &Path, dev: &Path) -> Vec<Device> {
+    let class = sys.join("class/block");
+    let Ok(entries) = fs::read_dir(&class) else {
+        return Vec::new();
+    };
+    let mut devices = Vec::new();
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let skipped = ["ram", "zram", "sr", "fd"];
+        if skipped.iter().any(|prefix| {
+            name.strip_prefix(prefix)
+                .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+        }) {
+            continue;
+        }
+        let path = class.join(&name);
+        let Some(sectors) = number(&path.join("size")).filter(|n| *n > 0) else {
+            continue;
+        };
+        // A partition's directory lies inside its disk's.
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        let partition = number(&path.join("partition")).and_then(|n| {
+            let disk = real.parent()?.file_name()?.to_str()?.to_owned();
+            Some((u32::try_from(n).ok()?, number(&path.join("start"))?, disk))
+        });
+        let disk = match (&partition, real.parent()) {
+            (Some(_), Some(parent)) => parent.to_path_buf(),
+            _ => real.clone(),
+        };
+        let (wwid, serial) = disk_ids(&disk);
+        let held = fs::read_dir(path.join("holders")).is_ok_and(|mut dir| dir.next().is_some());
+        devices.push(Device {
+            path: dev.join(name.replace('!', "/")),
+            sectors,
+            partition,
+            wwid,
+            serial,
+            dm_uuid: line(&path.join("dm/uuid")),
+            md_uuid: line(&path.join("md/uuid")).map(|uuid| uuid.replace([':', '-'], "")),
+            held,
+            name,
+        });
+    }
+    devices.sort_by(|a, b| a.name.cmp(&b.name));
+    devices
+}
+
+fn look(device: Device, sys: &Path) -> Result<Candidate, String> {
+    let found = probe(&device.path, device.sectors)
+        .map_err(|error| format!("{}: {error}", device.path.display()))?;
+    let partuuid = match &device.partition {
+        None => None,
+        Some((part, _, disk)) => {
+            let sector = number(
+                &sys.join("class/block")
+                    .join(disk)
+                    .join("queue/logical_block_size"),
+            );
+            let dev = device.path.parent().unwrap_or(Path::new("/dev"));
+            partition::partuuid(&dev.join(disk), *part, sector.unwrap_or(512)).unwrap_or(None)
+        }
+    };
+    Ok(Candidate {
+        device,
+        found,
+        partuuid,
+    })
+}
+
+/// Devices that are being looked at.
+struct Looking {
+    seen: HashSet<String>,
+    pending: Vec<(String, Instant)>,
+    answers: Receiver<(String, Result<Candidate, String>)>,
+    sender: Sender<(String, Result<Candidate, String>)>,
+    candidates: Vec<Candidate>,
+    changed: Instant,
+}
+
+impl Looking {
+    fn begin() -> Self {
+        let (sender, answers) = mpsc::channel();
+        Self {
+            seen: HashSet::new(),
+            pending: Vec::new(),
+            answers,
+            sender,
+            candidates: Vec::new(),
+            changed: Instant::now(),
+        }
+    }
+
+    fn round(&mut self, sys: &Path, dev: &Path) {
+        for device in list(sys, dev) {
+            if !self.seen.insert(device.name.clone()) {
+                continue;
+            }
+            self.changed = Instant::now();
+            self.pending.push((device.name.clone(), Instant::now()));
+            let (sender, sys) = (self.sender.clone(), sys.to_path_buf());
+            let body = move || {
+                let name = device.name.clone();
+                let _ = sender.send((name, look(device, &sys)));
+            };
+            let _ = thread::Builder::new().stack_size(128 << 10).spawn(body);
+        }
+        while let Ok((name, answer)) = self.answers.try_recv() {
+            self.changed = Instant::now();
+            self.pending.retain(|(pending, _)| *pending != name);
+            match answer {
+                Ok(candidate) => self.candidates.push(candidate),
+                Err(why) => protocol::log(format!("cannot look at {why}")),
+            }
+        }
+        self.pending.retain(|(name, since)| {
+            let late = since.elapsed() > ANSWER;
+            if late {
+                protocol::soft(format!("Device {name} does not answer; it is left out"));
+            }
+            !late
+        });
+    }
+
+    /// Whether what is known will not change within the next moment.
+    fn settled(&self) -> bool {
+        self.pending.is_empty() && self.changed.elapsed() >= SETTLE
+    }
+}
+
+/// Waits until the filesystem's device is there and proven.
+///
+/// # Errors
+/// What was found instead, in one sentence.
+pub fn wait_for(fs: &Filesystem, wait: Duration) -> Result<PathBuf, String> {
+    wait_below(fs, wait, Path::new("/sys"), Path::new("/dev"))
+}
+
+fn wait_below(fs: &Filesystem, wait: Duration, sys: &Path, dev: &Path) -> Result<PathBuf, String> {
+    let begun = Instant::now();
+    let mut looking = Looking::begin();
+    loop {
+        looking.round(sys, dev);
+        let choice = prove::choose(fs, &looking.candidates);
+        let over = begun.elapsed() >= wait;
+        match choice {
+            Choice::Device { path, proof, sure } if sure || looking.settled() || over => {
+                protocol::log(format!("target {}: {proof}", path.display()));
+                return Ok(path);
+            }
+            // The right one may still come.
+            Choice::Refused(why) if over => return Err(why),
+            Choice::Ambiguous(why) if looking.settled() || over => return Err(why),
+            Choice::Absent if over => {
+                let names: Vec<_> = looking
+                    .candidates
+                    .iter()
+                    .map(|c| c.device.name.as_str())
+                    .collect();
+                return Err(format!(
+                    "No device with {} within {} s; there are: {}",
+                    prove::wanted(fs),
+                    wait.as_secs(),
+                    if names.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        names.join(" ")
+                    }
+                ));
+            }
+            _ => {}
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{FsType, Identity};
+    use std::os::unix::fs::symlink;
+
+    /// A sysfs and a /dev with one disk, and one partition on it with an ext superblock.
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let disk = root.path().join("sys/devices/pci/block/vda");
+        fs::create_dir_all(disk.join("vda1/holders")).unwrap();
+        fs::create_dir_all(disk.join("queue")).unwrap();
+        fs::create_dir_all(root.path().join("sys/class/block")).unwrap();
+        fs::create_dir_all(root.path().join("dev")).unwrap();
+        for (name, text) in [
+            ("size", "4096\n"),
+            ("serial", "S1\n"),
+            ("vda1/size", "2048\n"),
+            ("vda1/start", "2048\n"),
+            ("vda1/partition", "1\n"),
+        ] {
+            fs::write(disk.join(name), text).unwrap();
+        }
+        for (name, to) in [("vda", disk.clone()), ("vda1", disk.join("vda1"))] {
+            symlink(to, root.path().join("sys/class/block").join(name)).unwrap();
+        }
+        let mut bytes = vec![0_u8; 2048 * 512];
+        fs::write(root.path().join("dev/vda"), &bytes).unwrap();
+        bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        bytes[1128..1144].copy_from_slice(&[0x11; 16]);
+        fs::write(root.path().join("dev/vda1"), &bytes).unwrap();
+        root
+    }
+
+    fn filesystem(uuid: &str) -> Filesystem {
+        Filesystem {
+            fstype: FsType::Ext4,
+            identity: Identity::Uuid(uuid.into()),
+            uuid: None,
+            path: "/".into(),
+            options: Vec::new(),
+            stack: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn devices_are_listed_and_found() {
+        let root = tree();
+        let (sys, dev) = (root.path().join("sys"), root.path().join("dev"));
+        let devices = list(&sys, &dev);
+        assert_eq!(devices.len(), 2);
+        assert_eq!(devices[1].partition, Some((1, 2048, "vda".into())));
+        assert_eq!(devices[1].serial.as_deref(), Some("S1"));
+        let wait = Duration::from_secs(5);
+        let uuid = "11111111-1111-1111-1111-111111111111";
+        let found = wait_below(&filesystem(uuid), wait, &sys, &dev).unwrap();
+        assert_eq!(found, dev.join("vda1"));
+    }
+
+    #[test]
+    fn a_device_that_never_appears_is_said() {
+        let root = tree();
+        let (sys, dev) = (root.path().join("sys"), root.path().join("dev"));
+        let wait = Duration::from_millis(1500);
+        let why = wait_below(
+            &filesystem("22222222-0000-0000-0000-000000000000"),
+            wait,
+            &sys,
+            &dev,
+        );
+        let why = why.unwrap_err();
+        assert!(
+            why.contains("UUID 22222222") && why.contains("vda vda1"),
+            "{why}"
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! Places to write to: found, proven, mounted, and left clean.
+//!
+//! Everything here runs in a child of PID 1 and may block; PID 1 waits only as long as the plan
+//! allows. Other kinds of places (raw devices, the network) will stand behind the same two calls.
+
+pub mod block;
+pub mod mount;
+pub mod partition;
+pub mod probe;
+pub mod prove;
+
+use crate::directory;
+use crate::plan::{Target, TargetKind};
+use crate::protocol::Event;
+use std::path::Path;
+use std::time::Duration;
+
+/// Makes a target ready to be written to.
+///
+/// # Errors
+/// Why it cannot be used, in one sentence.
+pub fn prepare(target: &Target, mount_point: &Path) -> Result<Event, String> {
+    match &target.kind {
+        TargetKind::Directory(dir) => {
+            let base = directory::ensure(Path::new("/"), &dir.path)
+                .or_else(|error| {
+                    // By hand the path may lead over links; then it must be there already.
+                    std::fs::canonicalize(&dir.path)
+                        .ok()
+                        .filter(|path| path.is_dir())
+                        .ok_or(error)
+                })
+                .map_err(|error| format!("Cannot use {}: {error}", dir.path))?;
+            Ok(Event::Mounted {
+                mount_point: None,
+                base: base.to_string_lossy().into_owned(),
+            })
+        }
+        TargetKind::Filesystem(fs) => {
+            let wait = Duration::from_secs(target.device_wait_s);
+            let device = block::wait_for(fs, wait)?;
+            mount::mount(&device, fs, mount_point)?;
+            let base = directory::ensure(mount_point, &fs.path)
+                .map_err(|error| format!("Cannot make the directory {}: {error}", fs.path))?;
+            Ok(Event::Mounted {
+                mount_point: Some(mount_point.to_string_lossy().into_owned()),
+                base: base.to_string_lossy().into_owned(),
+            })
+        }
+    }
+}

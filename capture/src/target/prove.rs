@@ -1,0 +1,339 @@
+//! Which device is the one that was armed. When in doubt, none.
+//!
+//! A filesystem that shows on a part of something larger (an md member with its superblock at the
+//! end, an LVM physical volume, a device that another one is made of) is never mounted directly. A
+//! UUID seen twice is resolved by the recorded stack, or it is an error.
+
+use super::block::Candidate;
+use super::probe::Member;
+use crate::plan::{Filesystem, FsType, Identity, Layer};
+use std::path::PathBuf;
+
+/// The outcome.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// This one.
+    Device {
+        /// Its node.
+        path: PathBuf,
+        /// What proves it, for the log.
+        proof: String,
+        /// Whether an identity of its hardware proves it, so that no other need be waited for.
+        sure: bool,
+    },
+    /// There is one, but it is not the one that was armed, or it is part of something.
+    Refused(String),
+    /// There are several.
+    Ambiguous(String),
+    /// There is none.
+    Absent,
+}
+
+/// The identity looked for, in words.
+#[must_use]
+pub fn wanted(fs: &Filesystem) -> String {
+    match &fs.identity {
+        Identity::Uuid(uuid) => format!("filesystem UUID {uuid}"),
+        Identity::Label(label) => format!("filesystem label {label}"),
+        Identity::Partuuid(uuid) => format!("partition UUID {uuid}"),
+    }
+}
+
+/// Chooses among all devices that were looked at.
+#[must_use]
+pub fn choose(fs: &Filesystem, candidates: &[Candidate]) -> Choice {
+    let mut refused = None;
+    let mut good: Vec<(&Candidate, bool)> = Vec::new();
+    for candidate in candidates.iter().filter(|c| is_wanted(fs, c)) {
+        let name = candidate.device.path.display();
+        let why = part_of(candidate)
+            .or_else(|| inner_volume(fs, candidate))
+            .map_or_else(|| against(fs, candidate), Err);
+        match why {
+            Ok(sure) => good.push((candidate, sure)),
+            Err(why) => refused = Some(format!("{name} has {}, but {why}", wanted(fs))),
+        }
+    }
+    // Devices that hardware identities prove go before those that nothing speaks against.
+    if good.iter().any(|(_, sure)| *sure) {
+        good.retain(|(_, sure)| *sure);
+    }
+    match good.as_slice() {
+        [] => refused.map_or(Choice::Absent, Choice::Refused),
+        [(only, sure)] => device(fs, only, *sure),
+        [(first, _), rest @ ..] => {
+            // Several paths to one disk: the first that answered.
+            let wwid = &first.device.wwid;
+            if wwid.is_some() && rest.iter().all(|(other, _)| other.device.wwid == *wwid) {
+                return device(fs, first, true);
+            }
+            let names: Vec<_> = good
+                .iter()
+                .map(|(c, _)| c.device.path.to_string_lossy())
+                .collect();
+            Choice::Ambiguous(format!(
+                "{} is on several devices ({}), and nothing recorded tells them apart",
+                wanted(fs),
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+fn device(fs: &Filesystem, candidate: &Candidate, sure: bool) -> Choice {
+    let how = if sure {
+        ", and its hardware is the one recorded"
+    } else {
+        ""
+    };
+    Choice::Device {
+        path: candidate.device.path.clone(),
+        proof: format!("it has {}{how}", wanted(fs)),
+        sure,
+    }
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
+}
+
+fn is_wanted(fs: &Filesystem, candidate: &Candidate) -> bool {
+    let found = &candidate.found;
+    let family = match fs.fstype {
+        FsType::Ext2 | FsType::Ext3 => FsType::Ext4,
+        other => other,
+    };
+    let identity = match &fs.identity {
+        Identity::Uuid(uuid) => same(uuid, &found.uuid),
+        Identity::Label(label) => *label == found.label,
+        Identity::Partuuid(uuid) => candidate
+            .partuuid
+            .as_ref()
+            .is_some_and(|own| same(uuid, own)),
+    };
+    let recorded = fs.uuid.as_ref().is_none_or(|uuid| same(uuid, &found.uuid));
+    found.fs == Some(family) && identity && recorded
+}
+
+fn part_of(candidate: &Candidate) -> Option<String> {
+    let what = match &candidate.found.member {
+        Some(Member::Md(uuid)) => format!("it is a member of the md array {uuid}"),
+        Some(Member::Lvm(uuid)) => format!("it is the LVM physical volume {uuid}"),
+        Some(Member::Luks) => "it is encrypted".to_owned(),
+        Some(Member::Bcache) => "it belongs to bcache".to_owned(),
+        None if candidate.device.held => "another device is made of it".to_owned(),
+        None => return None,
+    };
+    Some(what)
+}
+
+/// LVM's own inner volumes (a snapshot's origin) end in a suffix after the UUID.
+fn inner_volume(fs: &Filesystem, candidate: &Candidate) -> Option<String> {
+    let uuid = candidate.device.dm_uuid.as_ref()?;
+    let recorded = fs
+        .stack
+        .iter()
+        .any(|layer| matches!(layer, Layer::Dm(dm) if dm.uuid == *uuid));
+    let inner = ["-real", "-cow", "-pool", "_tdata", "_tmeta"];
+    (!recorded && uuid.starts_with("LVM-") && inner.iter().any(|end| uuid.ends_with(end)))
+        .then(|| "it is an inner volume of LVM".to_owned())
+}
+
+/// Whether anything recorded speaks against a device; if not, whether its hardware speaks for it.
+fn against(fs: &Filesystem, candidate: &Candidate) -> Result<bool, String> {
+    let device = &candidate.device;
+    let mut sure = false;
+    let Some(first) = fs.stack.first() else {
+        return Ok(false);
+    };
+    match first {
+        Layer::Dm(dm) => match &device.dm_uuid {
+            Some(uuid) if *uuid == dm.uuid => return Ok(true),
+            _ => return Err(format!("it is not the volume {} of then", dm.name)),
+        },
+        Layer::Md { uuid, name, .. } => {
+            let digits = uuid.replace([':', '-'], "");
+            return match &device.md_uuid {
+                Some(own) if same(own, &digits) => Ok(true),
+                // Before sysfs told the UUID: the name's kind is all that can be checked.
+                None if device.name.starts_with("md") => Ok(false),
+                _ => Err(format!("it is not the array {name} of then")),
+            };
+        }
+        Layer::Partition {
+            number,
+            partuuid,
+            start,
+            ..
+        } => {
+            let Some((own, from, _)) = &device.partition else {
+                return Err("it is no partition, as it was then".into());
+            };
+            if own != number || from != start {
+                return Err(format!(
+                    "it is partition {own} at sector {from}, not {number} at {start} as then"
+                ));
+            }
+            if let (Some(then), Some(now)) = (partuuid, &candidate.partuuid) {
+                if !same(then, now) {
+                    return Err(format!("its partition UUID is {now}, not {then} as then"));
+                }
+                sure = true;
+            }
+        }
+        Layer::Disk { .. } if device.partition.is_some() => {
+            return Err("it is a partition, and was a whole disk then".into());
+        }
+        Layer::Disk { .. } => {}
+    }
+    for layer in &fs.stack {
+        let Layer::Disk { wwid, serial, .. } = layer else {
+            continue;
+        };
+        for (what, then, now) in [
+            ("WWID", wwid, &device.wwid),
+            ("serial number", serial, &device.serial),
+        ] {
+            if let (Some(then), Some(now)) = (then, now) {
+                if then.trim() != now.trim() {
+                    return Err(format!("its disk's {what} is {now}, not {then} as then"));
+                }
+                sure = true;
+            }
+        }
+        break;
+    }
+    Ok(sure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::Device;
+    use super::super::probe::Found;
+    use super::*;
+
+    const UUID: &str = "0a0b0c0d-1111-2222-3333-444455556666";
+
+    fn fs(stack: Vec<Layer>) -> Filesystem {
+        Filesystem {
+            fstype: FsType::Ext3,
+            identity: Identity::Uuid(UUID.to_uppercase()),
+            uuid: None,
+            path: "/".into(),
+            options: Vec::new(),
+            stack,
+        }
+    }
+
+    fn candidate(name: &str, serial: &str) -> Candidate {
+        Candidate {
+            device: Device {
+                name: name.into(),
+                path: format!("/dev/{name}").into(),
+                sectors: 100,
+                serial: (!serial.is_empty()).then(|| serial.into()),
+                ..Device::default()
+            },
+            found: Found {
+                fs: Some(FsType::Ext4),
+                uuid: UUID.into(),
+                ..Found::default()
+            },
+            partuuid: None,
+        }
+    }
+
+    fn disk(serial: &str) -> Layer {
+        Layer::Disk {
+            name: "vda".into(),
+            wwid: None,
+            serial: Some(serial.into()),
+            sectors: 100,
+        }
+    }
+
+    fn chosen(choice: &Choice) -> &str {
+        match choice {
+            Choice::Device { path, .. } => path.to_str().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_device_is_taken() {
+        let all = [candidate("vda", "")];
+        assert_eq!(chosen(&choose(&fs(vec![]), &all)), "/dev/vda");
+        assert_eq!(choose(&fs(vec![]), &[]), Choice::Absent);
+    }
+
+    #[test]
+    fn two_with_one_uuid_need_the_stack() {
+        let all = [candidate("vda", "A"), candidate("vdb", "B")];
+        assert!(matches!(choose(&fs(vec![]), &all), Choice::Ambiguous(_)));
+        assert_eq!(chosen(&choose(&fs(vec![disk("B")]), &all)), "/dev/vdb");
+    }
+
+    #[test]
+    fn a_replaced_disk_is_refused() {
+        let all = [candidate("vda", "NEW")];
+        let Choice::Refused(why) = choose(&fs(vec![disk("OLD")]), &all) else {
+            panic!("taken");
+        };
+        assert!(why.contains("NEW") && why.contains("OLD"), "{why}");
+    }
+
+    #[test]
+    fn paths_to_one_disk_are_one() {
+        let mut all = [candidate("sda", ""), candidate("sdb", "")];
+        for path in &mut all {
+            path.device.wwid = Some("naa.5000".into());
+        }
+        assert_eq!(chosen(&choose(&fs(vec![]), &all)), "/dev/sda");
+    }
+
+    #[test]
+    fn members_are_never_mounted() {
+        for member in [
+            Member::Md("0".into()),
+            Member::Lvm("x".into()),
+            Member::Luks,
+        ] {
+            let mut one = candidate("vda", "A");
+            one.found.member = Some(member);
+            assert!(matches!(
+                choose(&fs(vec![disk("A")]), &[one]),
+                Choice::Refused(_)
+            ));
+        }
+        let mut held = candidate("vda", "A");
+        held.device.held = true;
+        assert!(matches!(choose(&fs(vec![]), &[held]), Choice::Refused(_)));
+        let mut origin = candidate("dm-1", "");
+        origin.device.dm_uuid = Some("LVM-abc-real".into());
+        assert!(matches!(choose(&fs(vec![]), &[origin]), Choice::Refused(_)));
+    }
+
+    #[test]
+    fn partitions_must_be_where_they_were() {
+        let layer = |start| Layer::Partition {
+            name: "vda1".into(),
+            number: 1,
+            partuuid: Some("AA".into()),
+            start,
+            sectors: 10,
+        };
+        let mut one = candidate("vdb1", "");
+        one.device.partition = Some((1, 2048, "vdb".into()));
+        one.partuuid = Some("aa".into());
+        let all = [one];
+        assert_eq!(chosen(&choose(&fs(vec![layer(2048)]), &all)), "/dev/vdb1");
+        assert!(matches!(
+            choose(&fs(vec![layer(4096)]), &all),
+            Choice::Refused(_)
+        ));
+        assert!(matches!(
+            choose(&fs(vec![disk("A")]), &all),
+            Choice::Refused(_)
+        ));
+    }
+}
