@@ -66,11 +66,23 @@ pub fn lacks_kexec(root: &Path) -> bool {
         && !has("/sys/kernel/kexec/crash_loaded")
 }
 
-/// Checks all of it.
+/// Checks all of it for the panic kernel.
 ///
 /// # Errors
 /// With the one reason that the system call would hide behind EPERM or ENOSYS.
 pub fn check(root: &Path) -> Result<(), Refusal> {
+    check_boot(root)?;
+    if loads_left(root) == Some(0) {
+        return Err(Refusal::LoadLimit);
+    }
+    Ok(())
+}
+
+/// Checks what loading any kernel needs.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_boot(root: &Path) -> Result<(), Refusal> {
     if lacks_kexec(root) {
         return Err(Refusal::NoKexec);
     }
@@ -79,9 +91,6 @@ pub fn check(root: &Path) -> Result<(), Refusal> {
     }
     if root::number(root, "/proc/sys/kernel/kexec_load_disabled") == Some(1) {
         return Err(Refusal::Disabled);
-    }
-    if loads_left(root) == Some(0) {
-        return Err(Refusal::LoadLimit);
     }
     Ok(())
 }

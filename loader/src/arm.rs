@@ -21,6 +21,8 @@ use crate::kernel::{FileLoad, Kernel, Slot, Syscall};
 use crate::kimage::BzImage;
 use crate::refusal::{LoadError, Previous, Refusal};
 use crate::root;
+use crate::segments;
+pub use crate::segments::Purgatory;
 use crate::state::{self, Input, LoadedState, State};
 
 /// What the kernel may put before our command line: `elfcorehdr=0x… ` and, with
@@ -65,6 +67,22 @@ pub struct LoadRequest {
     /// Files that the image was made from, for `status` to tell when it is stale. The kernel and the
     /// image are kept in the state directory when this is given.
     pub keep: Option<Vec<PathBuf>>,
+    /// How kexec_load's purgatory behaves.
+    pub purgatory: Purgatory,
+}
+
+impl Default for LoadRequest {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+            kernel: PathBuf::new(),
+            image: Source::Bytes(Vec::new()),
+            cmdline: String::new(),
+            syscall: Choice::Auto,
+            keep: None,
+            purgatory: Purgatory::default(),
+        }
+    }
 }
 
 /// A panic kernel that is now loaded.
@@ -155,7 +173,7 @@ pub(crate) fn empty(kernel: &dyn Kernel, root: &Path, slot: Slot) -> Result<(), 
 }
 
 /// Repeats a call while another kexec operation is in flight (EBUSY; the kernel does not wait).
-fn patiently(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+pub(crate) fn patiently(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     for _ in 0..10 {
         match call() {
             Err(Errno::EBUSY) => std::thread::sleep(Duration::from_millis(200)),
@@ -182,15 +200,28 @@ fn check(request: &LoadRequest) -> Result<Files, Refusal> {
 }
 
 pub(crate) fn check_files(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
+    if image.is_empty() {
+        return Err(Refusal::EmptyImage);
+    }
+    let files = read_kernel(path, image, cmdline)?;
+    let limit = (files.header.cmdline_size as usize).saturating_sub(CMDLINE_OVERHEAD);
+    if cmdline.len() > limit {
+        return Err(Refusal::CmdlineTooLong {
+            len: cmdline.len(),
+            limit,
+        });
+    }
+    Ok(files)
+}
+
+/// Reads and checks a kernel, for either slot.
+pub(crate) fn read_kernel(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
     let kernel = read(path, "kernel")?;
     let header = BzImage::parse(&kernel).map_err(|source| Refusal::NotAKernel {
         path: path.to_owned(),
         source,
     })?;
-    if image.is_empty() {
-        return Err(Refusal::EmptyImage);
-    }
-    let limit = (header.cmdline_size as usize).saturating_sub(CMDLINE_OVERHEAD);
+    let limit = header.cmdline_size as usize;
     if cmdline.len() > limit {
         return Err(Refusal::CmdlineTooLong {
             len: cmdline.len(),
@@ -277,7 +308,7 @@ fn by_choice(
             "kexec_file_load answered {errno:?}, so kexec_load was used"
         ));
     }
-    crate::segments::load(kernel, &request.root, files, region)?;
+    segments::load(kernel, &request.root, files, region, &request.purgatory)?;
     Ok(Syscall::Load)
 }
 
@@ -356,7 +387,7 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
     match kept.syscall {
         Syscall::File => by_file(kernel, &files, Slot::Crash)?
             .map_err(|errno| Refusal::of_load(root, Syscall::File, errno, &files, region))?,
-        Syscall::Load => crate::segments::load(kernel, root, &files, region)?,
+        Syscall::Load => segments::load(kernel, root, &files, region, &Purgatory::default())?,
     }
     Ok(Loaded {
         release: kept.release,

@@ -9,11 +9,16 @@
 
 pub mod access;
 pub mod arm;
+mod bootparams;
 pub mod cmdline;
 pub mod crashkernel;
+mod elfcorehdr;
 pub mod iomem;
 pub mod kernel;
 pub mod kimage;
+mod machine;
+mod purgatory;
+pub mod reboot;
 pub mod refusal;
 mod root;
 mod segments;

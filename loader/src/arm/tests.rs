@@ -45,6 +45,7 @@ impl Machine {
             cmdline: "console=ttyS0".to_owned(),
             syscall: Choice::File,
             keep: None,
+            purgatory: Purgatory::default(),
         }
     }
 

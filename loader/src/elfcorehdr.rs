@@ -1,0 +1,210 @@
+//! The ELF header that tells the panic kernel where the crashed kernel's memory is; it becomes
+//! /proc/vmcore.
+//!
+//! Facts: kernel/kexec_file.c (crash_prepare_elf64_headers), fs/proc/vmcore.c, arch/x86/kernel/
+//! crash.c, Linux 5.10 to 7.2. In this header p_offset is a physical address. With hotplug support
+//! the running kernel rewrites the header in place, so room is left for it.
+
+use crate::iomem::Range;
+
+/// A place in physical memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+}
+
+/// The kernel image's mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KernelImage {
+    pub(crate) virt: u64,
+    pub(crate) phys: u64,
+    pub(crate) size: u64,
+}
+
+/// What the header lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// Each CPU's note buffer.
+    pub(crate) cpu_notes: Vec<Place>,
+    /// The VMCOREINFO note.
+    pub(crate) vmcoreinfo: Option<Place>,
+    /// The kernel image, left out when /proc/kallsyms does not tell.
+    pub(crate) kernel: Option<KernelImage>,
+    /// RAM of the crashed kernel.
+    pub(crate) ram: Vec<Range>,
+    /// The virtual address of physical address 0 in the direct map; 0 when it is not known.
+    pub(crate) page_offset: u64,
+}
+
+const HEADER: usize = 64;
+const PHDR: usize = 56;
+const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+
+/// What the panic kernel saves: RAM, without the first MiB (the kernel keeps no data there since
+/// 5.13) and without what belongs to the panic kernel.
+pub(crate) fn ram(system_ram: &[Range], holes: &[Range]) -> Vec<Range> {
+    let mut out = system_ram.to_vec();
+    let low = Range {
+        start: 0,
+        end: 1 << 20,
+    };
+    for hole in std::iter::once(&low).chain(holes) {
+        out = out.into_iter().flat_map(|r| r.without(*hole)).collect();
+    }
+    out
+}
+
+fn phdr(kind: u32, flags: u32, virt: u64, phys: u64, size: u64) -> [u8; PHDR] {
+    let mut out = [0; PHDR];
+    let fields: [&[u8]; 7] = [
+        &kind.to_le_bytes(),
+        &flags.to_le_bytes(),
+        &phys.to_le_bytes(),
+        &virt.to_le_bytes(),
+        &phys.to_le_bytes(),
+        &size.to_le_bytes(),
+        &size.to_le_bytes(),
+    ];
+    for (to, from) in out.iter_mut().zip(fields.into_iter().flatten()) {
+        *to = *from;
+    }
+    out
+}
+
+/// The header's bytes; `None` when there is more than 65,534 entries.
+pub(crate) fn build(contents: &Contents) -> Option<Vec<u8>> {
+    let mut table: Vec<[u8; PHDR]> = Vec::new();
+    for place in contents.cpu_notes.iter().chain(&contents.vmcoreinfo) {
+        table.push(phdr(PT_NOTE, 0, 0, place.address, place.size));
+    }
+    if let Some(k) = contents.kernel {
+        table.push(phdr(PT_LOAD, 7, k.virt, k.phys, k.size));
+    }
+    for range in &contents.ram {
+        let virt = match contents.page_offset {
+            0 => 0,
+            base => base.wrapping_add(range.start),
+        };
+        table.push(phdr(PT_LOAD, 7, virt, range.start, range.len()));
+    }
+    let count = u16::try_from(table.len()).ok().filter(|n| *n < u16::MAX)?;
+    let mut out = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
+    out.resize(16, 0);
+    for half in [4_u16, 62] {
+        out.extend_from_slice(&half.to_le_bytes());
+    }
+    out.extend_from_slice(&1_u32.to_le_bytes());
+    for long in [0_u64, HEADER as u64, 0] {
+        out.extend_from_slice(&long.to_le_bytes());
+    }
+    out.extend_from_slice(&0_u32.to_le_bytes());
+    for half in [64_u16, 56, count, 0, 0, 0] {
+        out.extend_from_slice(&half.to_le_bytes());
+    }
+    for entry in table {
+        out.extend_from_slice(&entry);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use goblin::elf::Elf;
+
+    #[test]
+    fn a_reader_sees_what_was_meant() {
+        let contents = Contents {
+            cpu_notes: vec![
+                Place {
+                    address: 0x1000,
+                    size: 368,
+                },
+                Place {
+                    address: 0x2000,
+                    size: 368,
+                },
+            ],
+            vmcoreinfo: Some(Place {
+                address: 0x3000,
+                size: 0x1024,
+            }),
+            kernel: Some(KernelImage {
+                virt: 0xffff_ffff_8100_0000,
+                phys: 0x100_0000,
+                size: 0x200_0000,
+            }),
+            ram: vec![Range {
+                start: 0x10_0000,
+                end: 0x4000_0000,
+            }],
+            page_offset: 0xffff_8880_0000_0000,
+        };
+        let bytes = build(&contents).unwrap();
+        let elf = Elf::parse(&bytes).unwrap();
+        assert_eq!(
+            (
+                elf.header.e_type,
+                elf.header.e_machine,
+                elf.header.e_version
+            ),
+            (4, 62, 1)
+        );
+        assert_eq!((elf.header.e_ehsize, elf.header.e_phentsize), (64, 56));
+        let kinds: Vec<u32> = elf.program_headers.iter().map(|p| p.p_type).collect();
+        assert_eq!(kinds, [4, 4, 4, 1, 1]);
+        let last = &elf.program_headers[4];
+        assert_eq!((last.p_offset, last.p_paddr), (0x10_0000, 0x10_0000));
+        assert_eq!(last.p_vaddr, 0xffff_8880_0010_0000);
+        assert_eq!(
+            (last.p_filesz, last.p_memsz, last.p_align),
+            (0x3ff0_0000, 0x3ff0_0000, 0)
+        );
+        assert_eq!(elf.program_headers[3].p_flags, 7);
+    }
+
+    #[test]
+    fn ram_is_without_the_first_mib_and_the_panic_kernel() {
+        let ram = ram(
+            &[
+                Range {
+                    start: 0x1000,
+                    end: 0x9_f000,
+                },
+                Range {
+                    start: 0xf_0000,
+                    end: 0x1000_0000,
+                },
+            ],
+            &[Range {
+                start: 0x400_0000,
+                end: 0x800_0000,
+            }],
+        );
+        assert_eq!(
+            ram,
+            [
+                Range {
+                    start: 0x10_0000,
+                    end: 0x400_0000
+                },
+                Range {
+                    start: 0x800_0000,
+                    end: 0x1000_0000
+                }
+            ]
+        );
+    }
+
+    #[test]
+    fn too_many_ranges_do_not_wrap() {
+        let range = Range { start: 0, end: 1 };
+        let contents = Contents {
+            ram: vec![range; 65_535],
+            ..Contents::default()
+        };
+        assert!(build(&contents).is_none());
+    }
+}
