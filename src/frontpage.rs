@@ -11,7 +11,11 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
     (
         "Arm",
         &[
-            ("unload", "take the panic kernel out again"),
+            (
+                "load",
+                "load the panic kernel (the systemd unit does this at boot)",
+            ),
+            ("unload", "take it out again"),
             ("status", "armed or not, and what proves it"),
         ],
     ),

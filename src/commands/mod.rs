@@ -6,6 +6,7 @@ mod generate;
 mod guest_init;
 mod info;
 mod list;
+mod load;
 mod mount;
 mod read;
 mod report;
@@ -85,6 +86,8 @@ impl Global {
 /// Every verb.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Build the capture image and load the panic kernel
+    Load(load::Args),
     /// Take the panic kernel out again
     Unload(unload::Args),
     /// Say whether this machine is armed, and what proves it
@@ -122,6 +125,7 @@ impl Verb {
     /// Runs it.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Self::Load(args) => load::run(&args, context),
             Self::Unload(args) => unload::run(&args, context),
             Self::Status(args) => status::run(&args, context),
             Self::List(args) => list::run(&args, context),

@@ -4,8 +4,10 @@
 //! refused by name. Nothing in the file is trusted.
 
 pub mod bzimage;
+mod find;
 
 pub use bzimage::BzImage;
+pub use find::find;
 
 /// Why a file is not a kernel that can be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

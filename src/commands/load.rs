@@ -1,0 +1,205 @@
+//! `afterpanic load`: builds the capture image and loads the panic kernel.
+
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use config::{Auto, Config, KernelChoice, Syscall};
+use initramfs::{binary, build};
+use loader::arm::{self, Choice, LoadRequest, Loaded, Source};
+use loader::cmdline::{self, Derived, Facts, Wishes};
+use loader::sys::Linux;
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Arguments of `load`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Show what would be loaded, and why its command line is what it is; load nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The system call [default: the config's]
+    #[arg(long, value_enum)]
+    syscall: Option<Call>,
+    /// Load this image instead of building one
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+/// The system calls.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Call {
+    /// kexec_file_load, then kexec_load where that makes sense.
+    Auto,
+    /// kexec_file_load only.
+    File,
+    /// kexec_load only.
+    Load,
+}
+
+impl From<Call> for Choice {
+    fn from(call: Call) -> Self {
+        match call {
+            Call::Auto => Self::Auto,
+            Call::File => Self::File,
+            Call::Load => Self::Load,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Answer {
+    loaded: Option<Loaded>,
+    kernel: PathBuf,
+    image_bytes: usize,
+    image_unpacked_bytes: Option<u64>,
+    command_line: Derived,
+}
+
+/// Loads, or says what it would load.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let config = context.load_config()?;
+    let kernel = kernel_path(&config, context)?;
+    let release = initramfs::kernel::release_of(&context.path(&kernel.to_string_lossy()))?;
+    let (bytes, unpacked) = match &args.image {
+        Some(path) => {
+            let read = std::fs::read(path);
+            (
+                read.with_context(|| format!("Cannot read the image {}", path.display()))?,
+                None,
+            )
+        }
+        None => {
+            let mut request = build::Request::new(&context.root, config.clone(), binary::find()?);
+            request.kernel = Some(release.clone());
+            let image = build::build(&request)?;
+            (image.bytes, Some(image.unpacked))
+        }
+    };
+    let derived = cmdline::derive(&Facts::read(&context.root, &release), &wishes(&config));
+    let mut answer = Answer {
+        loaded: None,
+        kernel: kernel.clone(),
+        image_bytes: bytes.len(),
+        image_unpacked_bytes: unpacked,
+        command_line: derived,
+    };
+    if !args.dry_run {
+        let configured = match config.panic_kernel.syscall {
+            Syscall::Auto => Choice::Auto,
+            Syscall::File => Choice::File,
+            Syscall::Load => Choice::Load,
+        };
+        let request = LoadRequest {
+            root: context.root.clone(),
+            kernel,
+            image: Source::Bytes(bytes),
+            cmdline: answer.command_line.cmdline.clone(),
+            syscall: args.syscall.map_or(configured, Choice::from),
+            keep: Some(inputs(context, &release)),
+        };
+        answer.loaded = Some(arm::load(&Linux, &request)?);
+    }
+    let warnings = answer
+        .loaded
+        .as_ref()
+        .map(|loaded| loaded.warnings.clone())
+        .unwrap_or_default();
+    if args.json {
+        output::json("afterpanic.load/1", &warnings, &answer)?;
+    } else {
+        warnings.iter().for_each(|warning| context.warn(warning));
+        print(&answer)?;
+    }
+    Ok(if warnings.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    })
+}
+
+/// The kernel file, as a path that is not prefixed.
+fn kernel_path(config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
+    if let KernelChoice::Path(path) = &config.panic_kernel.kernel {
+        return Ok(path.clone());
+    }
+    let release = loader::status::running_release(&context.root)
+        .context("Cannot tell the running kernel's release; is /proc mounted?")?;
+    match loader::kimage::find(&context.root, &release) {
+        Ok(path) => Ok(path),
+        Err(places) => bail!(
+            "The image of the running kernel {release} is not in {}; name it as panic_kernel.kernel in the config",
+            places.join(", ")
+        ),
+    }
+}
+
+fn wishes(config: &Config) -> Wishes {
+    Wishes {
+        cpus: match config.panic_kernel.cpus {
+            Auto::Auto => None,
+            Auto::Set(cpus) => Some(cpus),
+        },
+        add: config.panic_kernel.cmdline_add.clone(),
+        drop: config.panic_kernel.cmdline_drop.clone(),
+    }
+}
+
+/// The files whose change makes the loaded image stale.
+fn inputs(context: &Context, release: &str) -> Vec<PathBuf> {
+    let mut inputs = vec![PathBuf::from(format!("/lib/modules/{release}/modules.dep"))];
+    let config = context.config.clone();
+    inputs.push(config.unwrap_or_else(|| PathBuf::from("/etc/afterpanic.toml")));
+    inputs.extend(
+        binary::find()
+            .ok()
+            .filter(|_| context.root == std::path::Path::new("/")),
+    );
+    inputs
+}
+
+fn print(answer: &Answer) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let image = output::size(answer.image_bytes as u64);
+    let unpacked = answer.image_unpacked_bytes.map(output::size);
+    let unpacked = unpacked
+        .map(|size| format!(", {size} unpacked"))
+        .unwrap_or_default();
+    match &answer.loaded {
+        Some(loaded) => {
+            let region = loaded.region.map(|region| {
+                format!(
+                    " into {} at {:#x}",
+                    output::size(region.len()),
+                    region.start
+                )
+            });
+            writeln!(
+                out,
+                "loaded Linux {}{} with {}; image {image}{unpacked}",
+                loaded.release,
+                region.unwrap_or_default(),
+                loaded.syscall.name()
+            )?;
+        }
+        None => {
+            writeln!(
+                out,
+                "would load {}; image {image}{unpacked}",
+                answer.kernel.display()
+            )?;
+            writeln!(out, "command line: {}", answer.command_line.cmdline)?;
+            for decision in &answer.command_line.dropped {
+                writeln!(out, "  - {:<28} {}", decision.parameter, decision.why)?;
+            }
+            for decision in &answer.command_line.added {
+                writeln!(out, "  + {:<28} {}", decision.parameter, decision.why)?;
+            }
+        }
+    }
+    Ok(())
+}
