@@ -1,0 +1,104 @@
+//! The image kept on this machine: built again only when an input changed, and replaced whole.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::build::{self, BuildError, Request};
+use crate::read::{Contents, ImageError};
+use crate::root::Root;
+use crate::why::Inputs;
+
+/// Where images are kept, below the root.
+pub const DIR: &str = "/var/lib/afterpanic/images";
+
+/// Why the kept image cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// It cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// It cannot be written.
+    #[error("Cannot write the image {}; the old one, if any, stays", path.display())]
+    Write {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What became of the kept image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was right as it is.
+    Kept,
+    /// It was built, because of this.
+    Built(String),
+}
+
+/// The image that is kept for a release.
+#[must_use]
+pub fn path(root: &Path, release: &str) -> PathBuf {
+    Root::new(root).host(DIR).join(format!("{release}.img"))
+}
+
+/// Makes sure that the image kept at `path` is the one that `request` asks for.
+pub fn ensure(request: &Request, path: &Path) -> Result<Outcome, CacheError> {
+    let prepared = build::prepare(request)?;
+    let reason = match stale(path, prepared.inputs()) {
+        None => return Ok(Outcome::Kept),
+        Some(reason) => reason,
+    };
+    let image = prepared.finish()?;
+    replace(path, &image.bytes)?;
+    Ok(Outcome::Built(reason))
+}
+
+/// Why the image at `path` is not the one made from these inputs; nothing if it is.
+#[must_use]
+pub fn stale(path: &Path, now: &Inputs) -> Option<String> {
+    let why = match Contents::open(path).and_then(|contents| contents.why()) {
+        Ok(Some(why)) => why,
+        Ok(None) => return Some("the image is not afterpanic's".to_owned()),
+        Err(ImageError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Some("there was none".to_owned());
+        }
+        Err(error) => return Some(format!("the old one cannot be read ({error})")),
+    };
+    let changed = why.inputs.changed(now);
+    (!changed.is_empty()).then(|| format!("changed: {}", changed.join(", ")))
+}
+
+/// Writes a file beside its place and renames it there, so that the old one is whole until then.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+    let failed = |source| CacheError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(dir).map_err(failed)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = dir.join(format!(".{name}.{}", std::process::id()));
+    let write = || {
+        // The image holds the plan, and extra files that may be secret.
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        fs::File::open(dir)?.sync_all()
+    };
+    write().map_err(|source| {
+        let _ = fs::remove_file(&beside);
+        failed(source)
+    })
+}
