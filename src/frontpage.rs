@@ -40,6 +40,13 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    (
+        "Set-up",
+        &[
+            ("config", "check, show, import"),
+            ("image", "build, list, show, check, extract"),
+        ],
+    ),
 ];
 
 /// The groups as text, one verb a line.

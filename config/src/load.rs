@@ -47,6 +47,35 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Only the keys whose value is not the default, as a file that says the same.
+    #[must_use]
+    pub fn show_changed(&self) -> String {
+        let table = |config: &Self| toml::Table::try_from(config).unwrap_or_default();
+        let defaults = table(&Self::default());
+        let mut changed = toml::Table::new();
+        for (section, value) in table(self) {
+            let default = defaults.get(&section);
+            match (value, default) {
+                (toml::Value::Table(keys), Some(toml::Value::Table(default))) => {
+                    let keys: toml::Table = keys
+                        .into_iter()
+                        .filter(|(key, value)| default.get(key) != Some(value))
+                        .collect();
+                    if !keys.is_empty() {
+                        changed.insert(section, toml::Value::Table(keys));
+                    }
+                }
+                (value, default) if default != Some(&value) => {
+                    changed.insert(section, value);
+                }
+                _ => {}
+            }
+        }
+        toml::to_string(&changed).unwrap_or_default()
+    }
+}
+
 /// `path`, which is absolute, below `root`.
 fn under(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))

@@ -177,6 +177,12 @@ impl Prepared {
         &self.inputs
     }
 
+    /// The release of the kernel that the image is for.
+    #[must_use]
+    pub fn release(&self) -> &str {
+        self.index.release()
+    }
+
     /// The plan that goes in.
     #[must_use]
     pub fn plan(&self) -> &Plan {

@@ -1,9 +1,11 @@
 //! The verbs: one file each, with `Args` (parsed by clap) and `run`.
 
+mod config;
 mod dis;
 mod dmesg;
 mod generate;
 mod guest_init;
+mod image;
 mod info;
 mod list;
 mod load;
@@ -110,6 +112,10 @@ pub enum Verb {
     Verify(verify::Args),
     /// Show a core as files that gdb, drgn and crash open
     Mount(mount::Args),
+    /// Check, show or import the config
+    Config(config::Args),
+    /// Build the panic kernel's image, or look into one
+    Image(image::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man(generate::ManArgs),
@@ -137,6 +143,8 @@ impl Verb {
             Self::Info(args) => info::run(&args, context),
             Self::Verify(args) => verify::run(&args, context),
             Self::Mount(args) => mount::run(&args, context),
+            Self::Config(args) => config::run(&args, context),
+            Self::Image(args) => image::run(&args, context),
             Self::Man(args) => generate::man(&args, context),
             Self::Completions(args) => generate::completions(&args, context),
             Self::GuestInit(args) => Ok(guest_init::run(&args)),

@@ -167,3 +167,16 @@ fn a_missing_default_file_is_the_defaults_and_a_missing_named_one_is_an_error() 
     .unwrap();
     assert_eq!(Config::load(root.path(), None).unwrap().keep.dumps, 9);
 }
+
+#[test]
+fn only_changed_keys_are_shown_when_asked() {
+    assert_eq!(Config::default().show_changed(), "");
+    let text = "[keep]\ndumps = 9\n[[target]]\npath = \"/x\"\n";
+    let config = Config::parse(text).unwrap();
+    let shown = config.show_changed();
+    assert!(
+        !shown.contains("[dump]") && !shown.contains("free"),
+        "{shown}"
+    );
+    assert_eq!(Config::parse(&shown).unwrap(), config);
+}

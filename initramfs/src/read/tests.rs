@@ -10,7 +10,6 @@ fn archive(name: &str, content: &[u8]) -> Archive {
     archive
 }
 
-/// Made by: printf 'x' >/tmp/x && cd /tmp && echo x | cpio -o -H newc | xz --check=crc32
 fn image() -> Vec<u8> {
     let mut bytes = archive("kernel/x86/microcode/GenuineIntel.bin", b"early")
         .to_cpio()
