@@ -31,6 +31,7 @@ pub const TRUTH: &[(&str, &str)] = &[
     ("gdb", "gdb"),
     ("readelf", "binutils"),
     ("zstd", "zstd"),
+    ("/usr/lib/python3/dist-packages/drgn", "python3-drgn"),
     ("tar", "tar"),
     ("xz", "xz-utils"),
 ];

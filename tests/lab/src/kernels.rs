@@ -123,7 +123,10 @@ fn sbin_path() -> String {
 }
 
 /// Unpacks through tar, because dpkg -x replaces the `lib` symlink by a directory.
-fn unpack(deb: &Path, root: &Path) -> Result<()> {
+///
+/// # Errors
+/// The package is damaged.
+pub(crate) fn unpack(deb: &Path, root: &Path) -> Result<()> {
     let mut dpkg = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(deb)

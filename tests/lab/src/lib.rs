@@ -8,11 +8,14 @@
 pub mod artefacts;
 pub mod checks;
 pub mod demo;
+pub mod elf;
+pub mod expected;
 pub mod kernels;
 pub mod mirror;
 pub mod runner;
 pub mod scenario;
 pub mod table;
+pub mod tools;
 
 use std::path::{Path, PathBuf};
 

@@ -1,15 +1,324 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
 use super::Found;
-use anyhow::{Context, Result, bail};
+use crate::elf::Core;
+use crate::runner::SECRET;
+use crate::{expected, tools};
+use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The comparisons by name.
+pub const WORDS: [&str; 8] = [
+    "plain",
+    "readelf",
+    "gdb",
+    "drgn",
+    "makedumpfile-dmesg",
+    "makedumpfile-pages",
+    "no-secret",
+    "cut",
+];
 
 /// Makes the named comparison.
 ///
 /// # Errors
 /// It does not agree, a tool is missing, or nothing is called that.
 pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> {
-    let _ = kernel;
     let core = found.core.as_ref().context("There is no core")?;
-    bail!("{}: no comparison is called {word}", core.display())
+    let dir = found.dir.as_ref().context("There is no crash directory")?;
+    let plain = dir.join("plain.elf");
+    if !plain.exists() {
+        unpack(core, &plain)?;
+    }
+    match word {
+        "plain" => Core::open(&plain).and_then(|c| {
+            ensure!(c.pages.len() > 1000, "only {} pages", c.pages.len());
+            Ok(())
+        }),
+        "readelf" => readelf(&plain),
+        "gdb" => gdb(&plain, kernel),
+        "drgn" => drgn(&plain, kernel),
+        "makedumpfile-dmesg" => dmesg(&plain, dir),
+        "makedumpfile-pages" => pages(found, core, &plain, kernel),
+        "no-secret" => no_secret(&plain),
+        "cut" => cut(found, core, dir),
+        other => bail!(
+            "No comparison is called {other}; there are {}",
+            WORDS.join(" ")
+        ),
+    }
+}
+
+/// Runs a command; its output, or what it said.
+fn output(command: &mut Command, package: &str) -> Result<String> {
+    let name = command.get_program().display().to_string();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{name} cannot be run; it is in Debian's package {package}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.success(),
+        "{name}: {}; {}",
+        output.status,
+        last(&said)
+    );
+    Ok(text + &said)
+}
+
+fn last(text: &str) -> &str {
+    text.lines()
+        .rfind(|l| !l.trim().is_empty())
+        .unwrap_or("it said nothing")
+}
+
+/// By the format's own tool, as anybody would.
+fn unpack(core: &Path, plain: &Path) -> Result<()> {
+    ensure!(
+        core.extension().is_some_and(|e| e == "zst"),
+        "{} is not compressed by zstd",
+        core.display()
+    );
+    output(
+        Command::new("zstd")
+            .args(["-q", "-d", "--sparse", "-f", "-o"])
+            .arg(plain)
+            .arg(core),
+        "zstd",
+    )
+    .map(drop)
+}
+
+fn readelf(plain: &Path) -> Result<()> {
+    let text = output(
+        Command::new("readelf")
+            .args(["--wide", "--headers", "--notes"])
+            .arg(plain),
+        "binutils",
+    )?;
+    ensure!(
+        text.contains("CORE (Core file)"),
+        "readelf does not call it a core"
+    );
+    let complaint = text
+        .lines()
+        .find(|l| l.starts_with("readelf:") && !l.contains("AFTERPANIC"));
+    ensure!(complaint.is_none(), "{}", complaint.unwrap_or_default());
+    Ok(())
+}
+
+/// Where the kernel's init_uts_ns is, and what its first 390 bytes must be.
+fn uts(plain: &Path, kernel: &KernelFiles) -> Result<(String, Vec<(usize, String)>)> {
+    let core = Core::open(plain)?;
+    let address = core
+        .vmcoreinfo("SYMBOL(init_uts_ns)")
+        .context("VMCOREINFO has no init_uts_ns")?;
+    let fields = ["Linux", "lab", &kernel.release, "", "x86_64"];
+    let fields = fields
+        .iter()
+        .enumerate()
+        .map(|(n, text)| (n * 65, (*text).to_owned()));
+    Ok((address, fields.filter(|(_, t)| !t.is_empty()).collect()))
+}
+
+fn gdb(plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let (address, fields) = uts(plain, kernel)?;
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-nx", "-batch", "-core"]).arg(plain);
+    for (offset, _) in &fields {
+        gdb.arg("-ex").arg(format!("x/s 0x{address}+{offset}"));
+    }
+    let text = output(&mut gdb, "gdb")?;
+    for (_, field) in &fields {
+        ensure!(
+            text.contains(&format!("\"{field}\"")),
+            "gdb does not read \"{field}\" in init_uts_ns: {}",
+            last(&text)
+        );
+    }
+    Ok(())
+}
+
+fn drgn(plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let (address, fields) = uts(plain, kernel)?;
+    let core = Core::open(plain)?;
+    // A frame that is RAM (there are kept ones on both sides) and was left out.
+    let frames: Vec<u64> = core.pages.keys().copied().collect();
+    let gap = frames
+        .iter()
+        .zip(frames.iter().skip(1))
+        .find(|(a, b)| **b > **a + 1 && **a > 0x1000);
+    let absent = gap.context("No page was left out")?.0 + 1;
+    let mut script = format!(
+        "import drgn,sys\np=drgn.Program()\np.set_core_dump(sys.argv[1])\nu=p.read(0x{address},390)\n\
+         try:\n p.read({absent}*4096,8,True)\n print('absent page was read')\n\
+         except drgn.FaultError: print('absent page faults')\n"
+    );
+    for (offset, field) in &fields {
+        script +=
+            &format!("print('field', u[{offset}:{offset}+65].split(b'\\0')[0]==b'{field}')\n");
+    }
+    let text = output(
+        Command::new("/usr/bin/python3").args(["-c", &script]).arg(plain),
+        "python3-drgn",
+    )?;
+    ensure!(
+        text.contains("absent page faults"),
+        "drgn reads a page that was left out: {}",
+        last(&text)
+    );
+    ensure!(
+        !text.contains("field False"),
+        "drgn reads another init_uts_ns: {text}"
+    );
+    Ok(())
+}
+
+fn dmesg(plain: &Path, dir: &Path) -> Result<()> {
+    let theirs = dir.join("makedumpfile-dmesg.txt");
+    let _ = fs::remove_file(&theirs);
+    output(
+        tools::makedumpfile()?
+            .arg("--dump-dmesg")
+            .arg(plain)
+            .arg(&theirs),
+        "makedumpfile",
+    )?;
+    let (ours, theirs) = (fs::read(dir.join("dmesg.txt"))?, fs::read(&theirs)?);
+    if ours != theirs {
+        let at = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+        bail!(
+            "dmesg.txt differs at byte {at}: {} bytes, makedumpfile {}",
+            ours.len(),
+            theirs.len()
+        );
+    }
+    Ok(())
+}
+
+/// The unfiltered core, filtered once by makedumpfile and once by ours.
+fn pages(found: &Found<'_>, core: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let dir = plain.parent().unwrap_or(plain);
+    let (ours, theirs) = (dir.join("ours.elf"), dir.join("makedumpfile.elf"));
+    for file in [&ours, &theirs] {
+        let _ = fs::remove_file(file);
+    }
+    output(
+        tools::makedumpfile()?
+            .args(["-E", "-d", "31"])
+            .args([plain, &theirs]),
+        "makedumpfile",
+    )?;
+    let mut convert = Command::new(&found.binaries.afterpanic);
+    convert
+        .args(["convert", "--level", "standard", "--format", "elf"])
+        .args([core, ours.as_path()]);
+    output(&mut convert, "afterpanic")?;
+    let verdict = compare(&Core::open(&ours)?, &Core::open(&theirs)?, &kernel.release);
+    for file in [ours, theirs] {
+        let _ = fs::remove_file(file);
+    }
+    verdict
+}
+
+fn compare(ours: &Core, theirs: &Core, release: &str) -> Result<()> {
+    let known = expected::pages(release)?;
+    let (mut missing, mut more, mut different) = (Vec::new(), 0u64, Vec::new());
+    for pfn in theirs.pages.keys() {
+        if !ours.pages.contains_key(pfn) {
+            // makedumpfile counts a page of zeroes as kept in an ELF file when it bridges gaps.
+            if theirs.page(*pfn)?.iter().any(|b| *b != 0) {
+                missing.push(*pfn);
+            }
+        } else if ours.page(*pfn)? != theirs.page(*pfn)? {
+            different.push(*pfn);
+        }
+    }
+    for pfn in ours.pages.keys() {
+        // Zero pages stay inside their run by design.
+        if !theirs.pages.contains_key(pfn) && ours.page(*pfn)?.iter().any(|b| *b != 0) {
+            more += 1;
+        }
+    }
+    ensure!(
+        different.is_empty(),
+        "{} pages differ, the first {:x?}",
+        different.len(),
+        different.first()
+    );
+    ensure!(
+        missing.len() as u64 <= known.missing,
+        "{} pages that makedumpfile keeps are missing, the first {:x?}",
+        missing.len(),
+        missing.first()
+    );
+    ensure!(
+        more <= known.more,
+        "{more} pages are kept that makedumpfile drops; known are {}",
+        known.more
+    );
+    Ok(())
+}
+
+/// What a process held in its memory is user data: excluded means not a trace of it.
+fn no_secret(plain: &Path) -> Result<()> {
+    // Twice in a row: once alone may be the script in a kernel buffer.
+    let needle = SECRET.repeat(2);
+    let found = count(plain, needle.as_bytes())?;
+    ensure!(
+        found == 0,
+        "the secret of a process stands {found} times in the core"
+    );
+    Ok(())
+}
+
+fn count(path: &Path, needle: &[u8]) -> Result<usize> {
+    let mut file = File::open(path)?;
+    let (mut buffer, mut kept, mut found) = (vec![0u8; 4 << 20], Vec::new(), 0);
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(found);
+        }
+        kept.extend_from_slice(buffer.get(..n).unwrap_or_default());
+        // memmem by the first byte is enough: cores are mostly zero or noise.
+        let starts = kept
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| Some(*b) == needle.first());
+        found += starts
+            .filter(|(at, _)| kept.get(*at..at + needle.len()) == Some(needle))
+            .count();
+        let keep_from = kept.len().saturating_sub(needle.len() - 1);
+        kept.drain(..keep_from);
+    }
+}
+
+/// A core cut off in the middle still answers, and says that it is cut.
+fn cut(found: &Found<'_>, core: &Path, dir: &Path) -> Result<()> {
+    let half: PathBuf = dir.join("cut.elf.zst");
+    let bytes = fs::read(core)?;
+    fs::write(&half, bytes.get(..bytes.len() / 2).unwrap_or_default())?;
+    let output = Command::new(&found.binaries.afterpanic)
+        .arg("info")
+        .arg(&half)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    let _ = fs::remove_file(&half);
+    ensure!(
+        text.contains("cut"),
+        "info does not say that half a core is cut off: {}",
+        last(&text)
+    );
+    ensure!(
+        output.status.code().is_some_and(|c| c != 0),
+        "info on half a core ends with 0"
+    );
+    Ok(())
 }
