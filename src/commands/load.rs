@@ -101,6 +101,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             cmdline: answer.command_line.cmdline.clone(),
             syscall: args.syscall.map_or(configured, Choice::from),
             keep: Some(inputs(context, &release)),
+            ..LoadRequest::default()
         };
         answer.loaded = Some(arm::load(&Linux, &request)?);
     }
