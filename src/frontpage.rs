@@ -25,6 +25,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("list", "crashes saved here"),
             ("report", "why it died"),
             ("dmesg", "the dead kernel's log"),
+            ("bt", "kernel stacks: --all, --cpu N, --pid N, --state D"),
             ("sym", "names to addresses and back; - annotates text"),
             ("dis", "a function's code"),
             ("read", "memory by address or symbol"),

@@ -1,6 +1,7 @@
 //! The verbs: one file each, with `Args` (parsed by clap) and `run`.
 
 mod config;
+mod bt;
 mod dis;
 mod dmesg;
 mod generate;
@@ -100,6 +101,8 @@ pub enum Verb {
     Report(report::Args),
     /// Print the dead kernel's log
     Dmesg(dmesg::Args),
+    /// Show kernel stacks
+    Bt(bt::Args),
     /// Turn names into addresses and addresses into names
     Sym(sym::Args),
     /// Disassemble a function as it stood in memory
@@ -137,6 +140,7 @@ impl Verb {
             Self::List(args) => list::run(&args, context),
             Self::Report(args) => report::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),
+            Self::Bt(args) => bt::run(&args, context),
             Self::Sym(args) => sym::run(&args, context),
             Self::Dis(args) => dis::run(&args, context),
             Self::Read(args) => read::run(&args, context),

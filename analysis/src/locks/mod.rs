@@ -4,6 +4,10 @@
 //! A lock is found by its waiter on the sleeping task's stack and believed only when the lock itself
 //! leads back to that waiter.
 
+mod who;
+
+pub use who::Names;
+
 use crate::unwind::Unwinder;
 use serde::{Deserialize, Serialize};
 use vmcore::addr::VirtAddr;

@@ -7,9 +7,25 @@
 //! Inlined functions leave no trace in the dump and are not shown; stacks of user mode are not
 //! walked, their first address ends the trace.
 
+mod code;
+mod memory;
+mod orc;
+mod scan;
+mod stacks;
+mod start;
+mod step;
+mod tables;
+mod trampolines;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use start::{Unwinder, panic_cpu};
+
 use vmcore::addr::VirtAddr;
 use vmcore::arch::x86_64::regs::Registers;
-use vmcore::kernel::{Kernel, KernelError, Resolved};
+use vmcore::kernel::Resolved;
 
 /// Most frames of one trace. A 16 KiB stack holds at most 2048 return addresses.
 pub const MAX_FRAMES: usize = 512;
@@ -80,6 +96,8 @@ pub enum FrameKind {
 pub enum Trust {
     /// From registers, or by the ORC table of its callee.
     Orc,
+    /// By following the instructions of the callee, where the kernel left it out of its tables.
+    Code,
     /// By the frame pointer, where there is no ORC: BPF programs and other generated code.
     FramePointer,
     /// An address of code that was found on the stack, marked `?`: it may be left over from an
@@ -90,8 +108,9 @@ pub enum Trust {
 /// Registers as an interrupt, exception or system call saved them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Saved {
-    /// Where they lie.
-    pub at: VirtAddr,
+    /// Where their `pt_regs` lies (its part before rip is something else when not `full`); `None`
+    /// for those of PRSTATUS.
+    pub at: Option<VirtAddr>,
     /// The values; when not `full` only rip, cs, rflags, rsp and ss mean anything.
     pub registers: Registers,
     /// Whether all of them had been saved.
@@ -127,58 +146,4 @@ pub enum End {
     Broken(String),
     /// It is longer than [`MAX_FRAMES`].
     TooLong,
-}
-
-/// Unwinds the stacks of one kernel.
-pub struct Unwinder<'k> {
-    kernel: &'k Kernel,
-    warnings: Vec<String>,
-}
-
-impl<'k> Unwinder<'k> {
-    /// Finds the tables and the stacks. What cannot be found is in [`Self::warnings`]; traces are
-    /// then scans.
-    #[must_use]
-    pub fn new(kernel: &'k Kernel) -> Self {
-        Self {
-            kernel,
-            warnings: Vec::new(),
-        }
-    }
-
-    /// What could not be found, and what that means.
-    #[must_use]
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// The stack of a CPU at the crash, across all its stacks. `task` is what ran on it.
-    ///
-    /// # Errors
-    /// When the CPU saved no registers and it is not known what ran on it.
-    pub fn cpu(&self, cpu: u32) -> Result<Trace, KernelError> {
-        let registers = self.kernel.prstatus(cpu).unwrap_or_default();
-        Ok(self.registers(&registers, None))
-    }
-
-    /// The stack of a task: from the saved context when it sleeps, from its CPU's registers when it
-    /// runs. `task` is the address of its `task_struct`.
-    ///
-    /// # Errors
-    /// When the `task_struct` cannot be read or its layout is not known.
-    pub fn task(&self, task: VirtAddr) -> Result<Trace, KernelError> {
-        let registers = Registers::default();
-        Ok(self.registers(&registers, Some(task)))
-    }
-
-    /// The stack that these registers stand on. `task` lets its own stack be told from unknown ones.
-    #[must_use]
-    pub fn registers(&self, _registers: &Registers, task: Option<VirtAddr>) -> Trace {
-        Trace {
-            task,
-            start: Start::Given,
-            frames: Vec::new(),
-            end: End::Broken("Nothing is unwound yet".into()),
-        }
-    }
 }

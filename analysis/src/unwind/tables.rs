@@ -1,0 +1,307 @@
+//! Where code is, and the ORC table of each piece of it: the kernel's own and every module's.
+//!
+//! Facts: kernel/module/main.c, include/linux/module.h, arch/x86/kernel/unwind_orc.c
+//! (`orc_find`), 5.10 to 7.x. A module's pieces are `core_layout` and `init_layout` up to 6.3 and
+//! the array `mem` from 6.4 on, of which two elements hold code.
+
+use super::memory::Pages;
+use super::orc::{Entry, Format, Table};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use vmcore::addr::VirtAddr;
+use vmcore::arch::x86_64::KERNEL_MAP;
+use vmcore::kernel::{Kernel, KernelError, Member, chain};
+
+/// KERNEL_IMAGE_SIZE with KASLR, for kernels whose VMCOREINFO does not say it.
+const IMAGE_SIZE: u64 = 1 << 30;
+/// MODULES_END, 4.x to 7.x (0xffffffffff000000 with fixmap below it; the highest it can be).
+const MODULES_END: u64 = 0xffff_ffff_ff00_0000;
+/// Answers remembered; when full, all are forgotten.
+const REMEMBERED: usize = 2048;
+
+/// A half-open range of addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Range {
+    /// The first address.
+    pub start: u64,
+    /// The one after the last.
+    pub end: u64,
+}
+
+impl Range {
+    /// `start..start + len`; `None` when that is empty or passes the end.
+    #[must_use]
+    pub fn sized(start: u64, len: u64) -> Option<Self> {
+        let end = start.checked_add(len)?;
+        (len > 0).then_some(Self { start, end })
+    }
+
+    /// Whether `addr` is in it.
+    #[must_use]
+    pub fn contains(self, addr: u64) -> bool {
+        self.start <= addr && addr < self.end
+    }
+}
+
+/// Code with one table.
+#[derive(Clone, Debug)]
+pub struct Code {
+    /// Its text.
+    pub text: Vec<Range>,
+    /// Its table.
+    pub table: Option<Table>,
+}
+
+/// All code of a kernel.
+pub struct Tables {
+    format: Format,
+    kernel: Code,
+    /// Where code is put that is made while the kernel runs.
+    generated: Range,
+    /// The modules' text, sorted by start, with the index of the module.
+    ranges: Vec<(Range, usize)>,
+    modules: Vec<Option<Table>>,
+    memo: RefCell<HashMap<u64, Option<Entry>>>,
+}
+
+impl Tables {
+    /// Puts tables together.
+    #[must_use]
+    pub fn new(format: Format, kernel: Code, modules: Vec<Code>, generated: Range) -> Self {
+        let mut ranges: Vec<_> = modules
+            .iter()
+            .enumerate()
+            .flat_map(|(index, code)| code.text.iter().map(move |&range| (range, index)))
+            .collect();
+        ranges.sort_by_key(|(range, _)| range.start);
+        Self {
+            format,
+            kernel,
+            generated,
+            ranges,
+            modules: modules.into_iter().map(|code| code.table).collect(),
+            memo: RefCell::default(),
+        }
+    }
+
+    /// Finds them in a dump. What is missing goes to `warnings`.
+    #[must_use]
+    pub fn find(kernel: &Kernel, warnings: &mut Vec<String>) -> Self {
+        let (code, start) = kernel_code(kernel).unwrap_or_else(|error| {
+            warnings.push(format!(
+                "the kernel's ORC table: {}; its stacks are scanned instead of unwound",
+                chain(&error)
+            ));
+            let code = Code {
+                text: kernel_text(kernel).unwrap_or_default(),
+                table: None,
+            };
+            (code, None)
+        });
+        let format = format(kernel, start, warnings);
+        let modules = modules(kernel, warnings).unwrap_or_else(|error| {
+            warnings.push(format!("the modules' ORC tables: {}", chain(&error)));
+            Vec::new()
+        });
+        let image = kernel.vmcoreinfo().number("KERNEL_IMAGE_SIZE");
+        let image = image.map_or(IMAGE_SIZE, i64::cast_unsigned);
+        let generated = Range {
+            start: KERNEL_MAP.saturating_add(image),
+            end: MODULES_END,
+        };
+        Self::new(format, code, modules, generated)
+    }
+
+    /// Whether `addr` is in the text of the kernel or of a module.
+    #[must_use]
+    pub fn is_text(&self, addr: u64) -> bool {
+        self.kernel.text.iter().any(|range| range.contains(addr)) || self.module(addr).is_some()
+    }
+
+    /// Whether `addr` may be code that the kernel made while it ran (BPF programs, ftrace and kprobe
+    /// trampolines): it is where modules are, and in none of them.
+    #[must_use]
+    pub fn may_be_generated(&self, addr: u64) -> bool {
+        self.generated.contains(addr) && self.module(addr).is_none()
+    }
+
+    fn module(&self, addr: u64) -> Option<usize> {
+        let after = self
+            .ranges
+            .partition_point(|(range, _)| range.start <= addr);
+        let (range, index) = self.ranges.get(after.checked_sub(1)?)?;
+        range.contains(addr).then_some(*index)
+    }
+
+    /// The entry for an address, `None` when no table has one.
+    #[must_use]
+    pub fn entry(&self, pages: &Pages<'_>, addr: u64) -> Option<Entry> {
+        if let Some(&known) = self.memo.borrow().get(&addr) {
+            return known;
+        }
+        let found = self
+            .table(addr)
+            .and_then(|table| table.find(pages, addr))
+            .and_then(|bytes| self.format.decode(bytes));
+        let mut memo = self.memo.borrow_mut();
+        if memo.len() >= REMEMBERED {
+            memo.clear();
+        }
+        memo.insert(addr, found);
+        found
+    }
+
+    fn table(&self, addr: u64) -> Option<Table> {
+        if self.kernel.text.iter().any(|range| range.contains(addr)) {
+            return self.kernel.table;
+        }
+        self.modules.get(self.module(addr)?).copied().flatten()
+    }
+}
+
+/// The text of the kernel image: built-in code, and the code of its start-up, which may be gone.
+fn kernel_text(kernel: &Kernel) -> Result<Vec<Range>, KernelError> {
+    let start = kernel.symbol("_stext")?;
+    let names = ["_etext", "_sinittext", "_einittext"];
+    let found = kernel.symbols()?.lookup_many(&names);
+    let at = |i: usize| found.get(i).copied().flatten().map(|va| va.0);
+    let end = at(0).ok_or_else(|| KernelError::NoSymbol {
+        name: "_etext".into(),
+    })?;
+    let mut text = vec![Range {
+        start: start.0,
+        end,
+    }];
+    if let (Some(start), Some(end)) = (at(1), at(2)) {
+        text.push(Range { start, end });
+    }
+    Ok(text)
+}
+
+/// The kernel's code and where its table of addresses begins.
+fn kernel_code(kernel: &Kernel) -> Result<(Code, Option<VirtAddr>), KernelError> {
+    let names = [
+        "__start_orc_unwind_ip",
+        "__stop_orc_unwind_ip",
+        "__start_orc_unwind",
+        "__stop_orc_unwind",
+    ];
+    let mut found = Vec::new();
+    for (name, value) in names.iter().zip(kernel.symbols()?.lookup_many(&names)) {
+        found.push(value.ok_or_else(|| KernelError::NoSymbol {
+            name: (*name).into(),
+        })?);
+    }
+    let corrupt = || KernelError::Corrupt {
+        what: "The kernel's ORC table",
+        why: "its borders do not fit each other".into(),
+    };
+    let [ips, ips_end, entries, entries_end] =
+        <[VirtAddr; 4]>::try_from(found).map_err(|_| corrupt())?;
+    let count = ips_end.offset_from(ips).map(|bytes| bytes / 4);
+    let same = entries_end.offset_from(entries).map(|bytes| bytes / 6);
+    let table = count
+        .filter(|_| count == same)
+        .and_then(|count| Table::new(ips, entries, count))
+        .ok_or_else(corrupt)?;
+    let code = Code {
+        text: kernel_text(kernel)?,
+        table: Some(table),
+    };
+    Ok((code, Some(ips)))
+}
+
+/// The format: by the hash that stands before the table of addresses, else by the release.
+fn format(kernel: &Kernel, ips: Option<VirtAddr>, warnings: &mut Vec<String>) -> Format {
+    let header = ips.and_then(|ips| ips.checked_sub(20));
+    let hash = header.and_then(|at| kernel.read_bytes::<20>(at).ok());
+    if let Some(format) = hash.and_then(|hash| Format::of_hash(&hash)) {
+        return format;
+    }
+    let release = kernel.vmcoreinfo().osrelease().unwrap_or_default();
+    match kernel.vmcoreinfo().release_numbers() {
+        Some(numbers) => {
+            let format = Format::of_release(numbers, release);
+            let unknown = numbers >= (6, 4) && ips.is_some();
+            if unknown {
+                warnings.push(format!(
+                    "the ORC table of {release} has no known header; it is read as {format:?}"
+                ));
+            }
+            format
+        }
+        None => {
+            warnings.push("the kernel does not say its release; its ORC is read as V3".into());
+            Format::V3
+        }
+    }
+}
+
+/// Where a module tells its ORC table and its text.
+struct Members {
+    count: Member,
+    ips: Member,
+    entries: Member,
+    /// Base and size of each piece.
+    pieces: Vec<(Member, Member)>,
+}
+
+impl Members {
+    fn of(kernel: &Kernel) -> Result<Self, KernelError> {
+        let types = kernel.types()?;
+        let at = |path: &str| types.member("module", path);
+        let mut pieces = Vec::new();
+        if at("mem").is_ok() {
+            for kind in ["MOD_TEXT", "MOD_INIT_TEXT"] {
+                if let Some(slot) = types.enumerator("mod_mem_type", kind) {
+                    pieces.push((
+                        at(&format!("mem[{slot}].base"))?,
+                        at(&format!("mem[{slot}].size"))?,
+                    ));
+                }
+            }
+        } else {
+            for layout in ["core_layout", "init_layout"] {
+                pieces.push((
+                    at(&format!("{layout}.base"))?,
+                    at(&format!("{layout}.text_size"))?,
+                ));
+            }
+        }
+        Ok(Self {
+            count: at("arch.num_orcs")?,
+            ips: at("arch.orc_unwind_ip")?,
+            entries: at("arch.orc_unwind")?,
+            pieces,
+        })
+    }
+
+    fn read(&self, kernel: &Kernel, module: VirtAddr) -> Result<Code, KernelError> {
+        let value = |member: &Member| kernel.read_member(module, member);
+        let mut text = Vec::new();
+        for (base, size) in &self.pieces {
+            text.extend(Range::sized(value(base)?, value(size)?));
+        }
+        let table = Table::new(
+            VirtAddr(value(&self.ips)?),
+            VirtAddr(value(&self.entries)?),
+            value(&self.count)?,
+        );
+        Ok(Code { text, table })
+    }
+}
+
+fn modules(kernel: &Kernel, warnings: &mut Vec<String>) -> Result<Vec<Code>, KernelError> {
+    let members = Members::of(kernel)?;
+    let mut out = Vec::new();
+    for module in kernel.modules()? {
+        match members.read(kernel, module.address) {
+            Ok(code) => out.push(code),
+            Err(error) => {
+                let why = chain(&error);
+                warnings.push(format!("the code of module {}: {why}", module.name));
+            }
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,372 @@
+//! `afterpanic bt`: kernel stacks, unwound by the dead kernel's own tables.
+
+use super::CoreArg;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use analysis::unwind::{End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder};
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use vmcore::addr::VirtAddr;
+use vmcore::kernel::Kernel;
+
+/// Arguments of `bt`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    core: CoreArg,
+    /// Every task
+    #[arg(long, conflicts_with_all = ["cpu", "pid", "state"])]
+    all: bool,
+    /// What this CPU ran, across its stacks
+    #[arg(long, value_name = "N", conflicts_with_all = ["pid", "state"])]
+    cpu: Option<u32>,
+    /// The task or thread with this id
+    #[arg(long, value_name = "PID", conflicts_with = "state")]
+    pid: Option<i32>,
+    /// Tasks in this state: R, S, D, T, t, X, Z, P, I
+    #[arg(long, value_name = "LETTER")]
+    state: Option<char>,
+    /// The registers of every frame that has some, not of the first alone
+    #[arg(long)]
+    registers: bool,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+/// One stack and whose it is.
+struct Stack {
+    who: Option<Who>,
+    cpu: Option<u32>,
+    trace: Trace,
+}
+
+struct Who {
+    pid: i32,
+    comm: String,
+    state: char,
+}
+
+#[derive(Serialize)]
+struct Stacks {
+    stacks: Vec<StackRow>,
+}
+
+#[derive(Serialize)]
+struct StackRow {
+    pid: Option<i32>,
+    comm: Option<String>,
+    state: Option<char>,
+    task: Option<String>,
+    cpu: Option<u32>,
+    start: &'static str,
+    frames: Vec<FrameRow>,
+    end: &'static str,
+    broken_because: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FrameRow {
+    pc: String,
+    sp: String,
+    function: Option<String>,
+    offset: Option<u64>,
+    size: Option<u64>,
+    module: Option<String>,
+    kind: &'static str,
+    trust: &'static str,
+    stack: String,
+    registers_at: Option<String>,
+    registers: Option<BTreeMap<&'static str, String>>,
+}
+
+/// Prints the stacks asked for; without a choice, that of the CPU that panicked.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let unwinder = Unwinder::new(&kernel);
+    let warnings = unwinder.warnings().to_vec();
+    let mut printer = Printer {
+        rows: args.json.then(Vec::new),
+        out: io::BufWriter::new(io::stdout().lock()),
+        all_registers: args.registers,
+        first: true,
+    };
+    let mut found = false;
+    let mut show = |stack: Stack| -> anyhow::Result<()> {
+        found = true;
+        printer.stack(&stack)
+    };
+    if let Some(cpu) = chosen_cpu(args, &kernel)? {
+        let task = unwinder.current(cpu);
+        show(Stack {
+            who: task.and_then(|task| who(&kernel, task)),
+            cpu: Some(cpu),
+            trace: unwinder.cpu(cpu),
+        })?;
+    } else {
+        for task in tasks(&kernel)? {
+            let who = who(&kernel, task);
+            let wanted = args.all
+                || who
+                    .as_ref()
+                    .is_some_and(|who| args.pid == Some(who.pid) || args.state == Some(who.state));
+            if wanted {
+                let trace = unwinder.task(task);
+                let cpu = match trace.start {
+                    Start::Cpu(cpu) => Some(cpu),
+                    _ => None,
+                };
+                show(Stack { who, cpu, trace })?;
+            }
+        }
+    }
+    if !found {
+        bail!("No such task in this core");
+    }
+    printer.finish(&warnings)?;
+    for warning in &warnings {
+        context.warn(warning);
+    }
+    Ok(if warnings.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    })
+}
+
+/// The CPU to show, if a CPU is to be shown.
+fn chosen_cpu(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<u32>> {
+    if args.all || args.pid.is_some() || args.state.is_some() {
+        return Ok(None);
+    }
+    let cpu = match args.cpu {
+        Some(cpu) => cpu,
+        None => analysis::unwind::panic_cpu(kernel)
+            .context("It is not known which CPU panicked; choose with --cpu, --pid or --all")?,
+    };
+    if !kernel.possible_cpus()?.contains(cpu) {
+        bail!("CPU {cpu} is no CPU of this machine");
+    }
+    Ok(Some(cpu))
+}
+
+/// All tasks: leaders and their threads.
+fn tasks(kernel: &Kernel) -> anyhow::Result<Vec<VirtAddr>> {
+    let init = kernel.symbol("init_task")?;
+    let link = kernel.offset_of("task_struct", "tasks")?;
+    let thread = kernel.offset_of("task_struct", "thread_node")?;
+    let mut out = Vec::new();
+    for leader in kernel.list(init.wrapping_add(link), link, 1 << 22, "the list of tasks") {
+        let signal = VirtAddr(kernel.read_field(leader?, "task_struct", "signal")?);
+        let head = signal.wrapping_add(kernel.offset_of("signal_struct", "thread_head")?);
+        for task in kernel.list(head, thread, 1 << 22, "the list of threads") {
+            out.push(task?);
+        }
+    }
+    Ok(out)
+}
+
+fn who(kernel: &Kernel, task: VirtAddr) -> Option<Who> {
+    let names = analysis::locks::Names::of(kernel).ok()?;
+    let who = names.who(kernel, task)?;
+    Some(Who {
+        pid: who.pid,
+        comm: who.comm,
+        state: who.state,
+    })
+}
+
+struct Printer<'o> {
+    rows: Option<Vec<StackRow>>,
+    out: io::BufWriter<io::StdoutLock<'o>>,
+    all_registers: bool,
+    first: bool,
+}
+
+impl Printer<'_> {
+    fn stack(&mut self, stack: &Stack) -> anyhow::Result<()> {
+        if let Some(rows) = &mut self.rows {
+            rows.push(row(stack));
+            return Ok(());
+        }
+        if !std::mem::take(&mut self.first) {
+            writeln!(self.out)?;
+        }
+        writeln!(self.out, "{}", heading(stack))?;
+        let mut on = None;
+        for (i, frame) in stack.trace.frames.iter().enumerate() {
+            if on.is_some_and(|on| on != frame.stack) || (i == 0 && !own(frame.stack)) {
+                writeln!(self.out, "     --- {} ---", stack_words(frame.stack))?;
+            }
+            on = Some(frame.stack);
+            writeln!(self.out, "{}", line(i, frame))?;
+            // Registers of user mode came with a system call or interrupt; they are shown where the
+            // machine entered the kernel, as the kernel's own traces do.
+            if let Some(saved) = frame.registers.as_deref()
+                && (self.all_registers || i == 0 || frame.kind != FrameKind::Call)
+            {
+                registers(&mut self.out, saved)?;
+            }
+        }
+        match &stack.trace.end {
+            End::Broken(why) => writeln!(self.out, "     (not unwound further: {why})")?,
+            End::TooLong => writeln!(self.out, "     (longer than any stack; cut off)")?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, warnings: &[String]) -> anyhow::Result<()> {
+        self.out.flush()?;
+        drop(self.out);
+        if let Some(stacks) = self.rows {
+            output::json("afterpanic.bt/1", warnings, &Stacks { stacks })?;
+        }
+        Ok(())
+    }
+}
+
+fn own(stack: StackKind) -> bool {
+    matches!(stack, StackKind::Task | StackKind::User)
+}
+
+fn heading(stack: &Stack) -> String {
+    let mut text = match &stack.who {
+        Some(who) => format!("pid {} {} ({})", who.pid, who.comm, who.state),
+        None => "no known task".to_string(),
+    };
+    if let Some(cpu) = stack.cpu {
+        text.push_str(&format!(" on CPU {cpu}"));
+    }
+    if let Some(task) = stack.trace.task {
+        text.push_str(&format!(", task {task}"));
+    }
+    if stack.trace.start == Start::Scan {
+        text.push_str(", scanned");
+    }
+    text
+}
+
+fn line(index: usize, frame: &Frame) -> String {
+    let mark = if frame.trust == Trust::Guess {
+        "? "
+    } else {
+        ""
+    };
+    let place = match (&frame.symbol, frame.kind) {
+        (_, FrameKind::User) => format!("user mode at {}", frame.pc),
+        (Some(symbol), FrameKind::Trampoline) => {
+            format!("{} (a tracer's trampoline)", symbol.name)
+        }
+        (Some(symbol), _) => format!("{symbol}"),
+        (None, _) if frame.trust == Trust::FramePointer => {
+            format!("{} (generated code)", frame.pc)
+        }
+        (None, _) => format!("{}", frame.pc),
+    };
+    format!("{:>4} {mark}{place}", format!("#{index}"))
+}
+
+/// Registers, four to a line.
+fn registers(out: &mut impl Write, saved: &Saved) -> io::Result<()> {
+    let named = saved.registers.named();
+    let shown: Vec<_> = named
+        .iter()
+        .filter(|(name, _)| saved.full || PARTIAL.contains(name))
+        .collect();
+    for four in shown.chunks(4) {
+        let mut text = String::from("      ");
+        for (name, value) in four {
+            text.push_str(&format!("{name:>8}: {value:016x}"));
+        }
+        writeln!(out, "{text}")?;
+    }
+    Ok(())
+}
+
+/// What the CPU itself saves.
+const PARTIAL: [&str; 5] = ["rip", "cs", "rflags", "rsp", "ss"];
+
+fn stack_words(stack: StackKind) -> String {
+    match stack {
+        StackKind::Task => "the task's stack".into(),
+        StackKind::Irq(cpu) => format!("interrupt stack of CPU {cpu}"),
+        StackKind::Exception(cpu, name) => format!("{name} stack of CPU {cpu}"),
+        StackKind::Entry(cpu) => format!("entry stack of CPU {cpu}"),
+        StackKind::User => "user mode".into(),
+        StackKind::Unknown => "an unknown stack".into(),
+    }
+}
+
+fn row(stack: &Stack) -> StackRow {
+    let trace = &stack.trace;
+    StackRow {
+        pid: stack.who.as_ref().map(|who| who.pid),
+        comm: stack.who.as_ref().map(|who| who.comm.clone()),
+        state: stack.who.as_ref().map(|who| who.state),
+        task: trace.task.map(|task| task.to_string()),
+        cpu: stack.cpu,
+        start: match trace.start {
+            Start::Cpu(_) => "cpu",
+            Start::Sleeping => "sleeping",
+            Start::Given => "registers",
+            Start::Scan => "scan",
+        },
+        frames: trace.frames.iter().map(frame_row).collect(),
+        end: match trace.end {
+            End::User => "user",
+            End::Kernel => "kernel",
+            End::Broken(_) => "broken",
+            End::TooLong => "too-long",
+        },
+        broken_because: match &trace.end {
+            End::Broken(why) => Some(why.clone()),
+            _ => None,
+        },
+    }
+}
+
+fn frame_row(frame: &Frame) -> FrameRow {
+    let symbol = frame.symbol.as_ref();
+    let saved = frame.registers.as_deref();
+    FrameRow {
+        pc: frame.pc.to_string(),
+        sp: frame.sp.to_string(),
+        function: symbol.map(|symbol| symbol.name.clone()),
+        offset: symbol.map(|symbol| symbol.offset),
+        size: symbol.map(|symbol| symbol.size),
+        module: symbol.and_then(|symbol| symbol.module.clone()),
+        kind: match frame.kind {
+            FrameKind::Call => "call",
+            FrameKind::Interrupted => "interrupted",
+            FrameKind::User => "user",
+            FrameKind::Trampoline => "trampoline",
+        },
+        trust: match frame.trust {
+            Trust::Orc => "orc",
+            Trust::Code => "code",
+            Trust::FramePointer => "frame-pointer",
+            Trust::Guess => "guess",
+        },
+        stack: match frame.stack {
+            StackKind::Task => "task".into(),
+            StackKind::Irq(cpu) => format!("irq:{cpu}"),
+            StackKind::Exception(cpu, name) => format!("{}:{cpu}", name.to_lowercase()),
+            StackKind::Entry(cpu) => format!("entry:{cpu}"),
+            StackKind::User => "user".into(),
+            StackKind::Unknown => "unknown".into(),
+        },
+        registers_at: saved.and_then(|saved| saved.at).map(|at| at.to_string()),
+        registers: saved.map(|saved| {
+            let named = saved.registers.named();
+            named
+                .into_iter()
+                .filter(|(name, _)| saved.full || PARTIAL.contains(name))
+                .map(|(name, value)| (name, format!("{value:#x}")))
+                .collect()
+        }),
+    }
+}
