@@ -338,6 +338,8 @@ struct Memory {
 
 impl Memory {
     fn of(mut loads: Vec<Segment>, file_len: u64, widened: bool) -> Self {
+        // /proc/kcore's virtual areas have no physical address.
+        loads.retain(|load| load.paddr != u64::MAX);
         for load in &mut loads {
             let room = u64::MAX - load.paddr;
             load.memsz = load.memsz.max(load.filesz).min(room);

@@ -7,7 +7,9 @@
 
 pub mod elf;
 mod extents;
+pub mod flattened;
 pub mod frames;
+pub mod kdump;
 pub mod map;
 mod mapping;
 pub mod open;

@@ -1,12 +1,15 @@
 //! Opens a dump by what it contains, never by its name.
 
 use super::elf::{ElfImage, ElfOptions};
+use super::flattened::FlattenedSource;
 use super::frames::FramedSource;
+use super::kdump::KdumpImage;
 use super::mapping::on_procfs;
 use super::source::{ByteSource, FileSource};
 use super::{Format, MemoryImage, OpenError};
 use crate::layout::elf::is_elf;
 use crate::layout::frames::Codec;
+use crate::layout::kdump;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -15,34 +18,17 @@ use std::sync::Arc;
 /// Bytes looked at to tell formats apart.
 const PROBE: usize = 4096;
 
+/// Sizes of /proc/kcore are the virtual address space's; no /proc/vmcore comes near.
+const KCORE_MIN: u64 = 1 << 45;
+
 /// Opens a dump of any known format.
 ///
 /// # Errors
 /// [`OpenError`] says whether the file cannot be read, is no dump, or is a damaged one.
 pub fn open(path: &Path) -> Result<Arc<dyn MemoryImage>, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(io)?;
-    let len = file.metadata().map_err(io)?.len();
-    let place = Place {
-        path,
-        file_size: len,
-        procfs: on_procfs(&file),
-    };
-    let source: Arc<dyn ByteSource> = if place.procfs {
-        Arc::new(FileSource::mapped(file, len))
-    } else {
-        // A block device says 0.
-        let len = if len == 0 {
-            end_of(&file).map_err(io)?
-        } else {
-            len
-        };
-        Arc::new(FileSource::new(file, len))
-    };
-    place.open(source)
+    let place = Place::of(path)?;
+    let content = place.content()?;
+    place.image(content)
 }
 
 /// Opens several files as one dump: the parts of a split kdump set, in any order.
@@ -50,24 +36,86 @@ pub fn open(path: &Path) -> Result<Arc<dyn MemoryImage>, OpenError> {
 /// # Errors
 /// Those of [`open`]; files that do not belong together.
 pub fn open_set(paths: &[PathBuf]) -> Result<Arc<dyn MemoryImage>, OpenError> {
-    let first = paths.first().ok_or_else(|| OpenError::Unknown {
-        path: PathBuf::new(),
-        why: "no file was given".into(),
-    })?;
-    open(first)
+    if let [path] = paths {
+        return open(path);
+    }
+    let mut files = Vec::new();
+    let mut size = 0;
+    let mut format = Format::Kdump;
+    for path in paths {
+        let place = Place::of(path)?;
+        let content = place.content()?;
+        if !content.head.starts_with(kdump::SIGNATURE) {
+            return Err(place.malformed(
+                "only kdump files can be parts of one dump; give each other file alone".into(),
+            ));
+        }
+        size += place.len;
+        if content.format != Format::Elf {
+            format = content.format;
+        }
+        files.push(content.source);
+    }
+    let path = paths.first().cloned().unwrap_or_default();
+    match KdumpImage::open(files, format, size) {
+        Ok(image) => Ok(Arc::new(image)),
+        Err(why) => Err(OpenError::Malformed { path, why }),
+    }
 }
 
+/// A file that was opened.
 struct Place<'a> {
     path: &'a Path,
-    file_size: u64,
+    file: File,
+    len: u64,
     procfs: bool,
 }
 
-impl Place<'_> {
-    fn open(&self, file: Arc<dyn ByteSource>) -> Result<Arc<dyn MemoryImage>, OpenError> {
-        let mut head = self.head(&*file)?;
-        let mut source = file;
+/// A file's bytes, out of all their containers.
+struct Content {
+    source: Arc<dyn ByteSource>,
+    head: Vec<u8>,
+    format: Format,
+}
+
+impl<'a> Place<'a> {
+    fn of(path: &'a Path) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(io)?;
+        let meta = file.metadata().map_err(io)?;
+        if meta.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let len = match meta.len() {
+            // A block device says 0.
+            0 => end_of(&file).map_err(io)?,
+            len => len,
+        };
+        Ok(Self {
+            path,
+            procfs: on_procfs(&file),
+            file,
+            len,
+        })
+    }
+
+    /// Takes the file out of its containers: frames, a flattened stream, or one in the other.
+    fn content(&self) -> Result<Content, OpenError> {
+        let io = |source| OpenError::Io {
+            path: self.path.to_owned(),
+            source,
+        };
+        let file = self.file.try_clone().map_err(io)?;
         let mut format = Format::Elf;
+        let mut source: Arc<dyn ByteSource> = if self.procfs && self.len < KCORE_MIN {
+            Arc::new(FileSource::mapped(file, self.len))
+        } else {
+            Arc::new(FileSource::new(file, self.len))
+        };
+        let mut head = self.head(&*source)?;
         if let Some(codec) = Codec::probe(&head) {
             let framed = FramedSource::open(source, codec).map_err(|why| self.malformed(why))?;
             source = Arc::new(framed);
@@ -77,16 +125,49 @@ impl Place<'_> {
                 Codec::Lz4 => Format::ElfLz4,
             };
         }
-        if is_elf(&head) {
-            let options = ElfOptions {
-                format,
-                file_size: self.file_size,
-                widened: self.procfs,
-            };
-            let image = ElfImage::open(source, options).map_err(|why| self.malformed(why))?;
-            return Ok(Arc::new(image));
+        if kdump::is_flattened(&head).map_err(|why| self.malformed(why))? {
+            let flat = FlattenedSource::open(source).map_err(|why| self.malformed(why))?;
+            source = Arc::new(flat);
+            head = self.head(&*source)?;
+            format = Format::Flattened;
         }
-        Err(self.unknown(&head))
+        Ok(Content {
+            source,
+            head,
+            format,
+        })
+    }
+
+    fn image(&self, content: Content) -> Result<Arc<dyn MemoryImage>, OpenError> {
+        let Content {
+            source,
+            head,
+            mut format,
+        } = content;
+        if head.starts_with(kdump::SIGNATURE) {
+            if format == Format::Elf {
+                format = Format::Kdump;
+            }
+            let image = KdumpImage::open(vec![source], format, self.len);
+            return Ok(Arc::new(image.map_err(|why| self.malformed(why))?));
+        }
+        if kdump::is_old_diskdump(&head) {
+            return Err(self.malformed("it is a DISKDUMP file of before 2006, not kdump".into()));
+        }
+        if !is_elf(&head) {
+            return Err(self.unknown(&head));
+        }
+        let live = self.procfs && self.len >= KCORE_MIN;
+        if live {
+            format = Format::Kcore;
+        }
+        let options = ElfOptions {
+            format,
+            file_size: if live { 0 } else { self.len },
+            widened: self.procfs && !live,
+        };
+        let image = ElfImage::open(source, options).map_err(|why| self.malformed(why))?;
+        Ok(Arc::new(image))
     }
 
     fn head(&self, source: &dyn ByteSource) -> Result<Vec<u8>, OpenError> {

@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn frames_are_measured_as_their_codecs_made_them() {
         for len in [0_usize, 1, 255, 256, 70_000, 300_000] {
-            let content: Vec<u8> = (0..len).map(|i| (i * i >> 7) as u8).collect();
+            let content: Vec<u8> = (0..len).map(|i| ((i * i) >> 7) as u8).collect();
             for checksum in [false, true] {
                 let mut packer = zstd::bulk::Compressor::new(3).unwrap();
                 packer.include_checksum(checksum).unwrap();

@@ -6,6 +6,7 @@
 
 pub mod elf;
 pub mod frames;
+pub mod kdump;
 
 /// The bytes `at..at + N`, if they are all there.
 fn array<const N: usize>(buf: &[u8], at: usize) -> Option<[u8; N]> {

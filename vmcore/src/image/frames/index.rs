@@ -322,7 +322,7 @@ impl Index {
             if plain == 0 {
                 index.attachments.extend(Attached::read(file, at.packed));
             }
-            if found.len() as u64 % index.stride == 0 {
+            if (found.len() as u64).is_multiple_of(index.stride) {
                 index.points.push(at);
             }
             found.push((packed, plain));

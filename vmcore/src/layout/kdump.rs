@@ -1,0 +1,352 @@
+//! The kdump-compressed format: header, sub header, page descriptors.
+//!
+//! Facts: makedumpfile's diskdump_mod.h and `write_kdump_header` (format versions 1 to 6), crash's
+//! diskdump.c, QEMU's dump/dump.c. Layout of the file, in blocks of one page: header, sub header
+//! with the notes, first bitmap (pages that exist), second bitmap (pages in the file), then
+//! descriptors of 24 bytes, one for each bit set in the second bitmap, then data.
+//! Only the 64-bit structures are known here; the 32-bit ones are refused by name.
+
+use super::elf::Fields;
+use super::{le16, le32, le64};
+
+/// The signature of the file.
+pub const SIGNATURE: &[u8; 8] = b"KDUMP   ";
+/// The format version that is written.
+pub const VERSION: u32 = 6;
+/// Bytes of the sub header in front of the notes.
+pub const SUB_LEN: usize = 104;
+/// Bytes of a page descriptor.
+pub const DESC_LEN: usize = 24;
+/// Bytes of the header that are used.
+pub const HEADER_LEN: usize = 464;
+
+/// Page flags and, in the header, the method of the file: zlib.
+pub const ZLIB: u32 = 1;
+/// LZO1X.
+pub const LZO: u32 = 2;
+/// Raw snappy.
+pub const SNAPPY: u32 = 4;
+/// Header only: the file was cut short by a full disk.
+pub const INCOMPLETE: u32 = 8;
+/// Header only: the vmemmap was left out.
+pub const VMEMMAP_EXCLUDED: u32 = 0x10;
+/// One zstd frame.
+pub const ZSTD: u32 = 0x20;
+/// All flags of a compressed page.
+pub const METHODS: u32 = ZLIB | LZO | SNAPPY | ZSTD;
+
+/// Where the fields of the 64-bit header stand.
+const UTSNAME: usize = 12;
+const UTS_FIELD: usize = 65;
+const MACHINE_FIELD: usize = 4;
+
+/// The header's fields.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// header_version.
+    pub version: u32,
+    /// utsname.machine.
+    pub machine: String,
+    /// timestamp.tv_sec.
+    pub time: u64,
+    /// status.
+    pub status: u32,
+    /// Blocks of the sub header.
+    pub sub_blocks: u32,
+    /// Blocks of both bitmaps.
+    pub bitmap_blocks: u32,
+    /// max_mapnr: one past the last page.
+    pub max_mapnr: u64,
+    /// nr_cpus.
+    pub nr_cpus: u32,
+}
+
+impl Header {
+    /// Reads the header of a machine with pages of `page` bytes.
+    ///
+    /// # Errors
+    /// A sentence that says what rules the file out.
+    pub fn parse(buf: &[u8], page: u32) -> Result<Self, String> {
+        if buf.get(..8) != Some(SIGNATURE.as_slice()) {
+            return Err("it does not begin with KDUMP".into());
+        }
+        let short = || "the kdump header is cut off".to_owned();
+        let word = |at: usize| le32(buf, at).ok_or_else(short);
+        let block = word(428)?;
+        if block != page {
+            // The 32-bit header has block_size here.
+            return Err(if word(416)? == page {
+                "it is the dump of a 32-bit machine, which is not supported".into()
+            } else {
+                format!("its blocks are {block} bytes; only pages of {page} are supported")
+            });
+        }
+        let version = word(8)?;
+        if version > VERSION {
+            return Err(format!(
+                "its header has version {version} and only 0 to {VERSION} are known"
+            ));
+        }
+        let name = buf
+            .get(UTSNAME + MACHINE_FIELD * UTS_FIELD..)
+            .and_then(|rest| rest.get(..UTS_FIELD))
+            .ok_or_else(short)?;
+        let name = name.split(|b| *b == 0).next().unwrap_or_default();
+        Ok(Self {
+            version,
+            machine: String::from_utf8_lossy(name).into_owned(),
+            time: le64(buf, 408).ok_or_else(short)?,
+            status: word(424)?,
+            sub_blocks: word(432)?,
+            bitmap_blocks: word(436)?,
+            max_mapnr: u64::from(word(440)?),
+            nr_cpus: word(460)?,
+        })
+    }
+
+    /// The bytes of the header; `uts` are the six strings of new_utsname.
+    #[must_use]
+    pub fn encode(&self, uts: [&str; 6], page: u32) -> [u8; HEADER_LEN] {
+        let mut out = Fields::<HEADER_LEN>::default();
+        out.bytes(SIGNATURE);
+        out.u32(self.version);
+        for name in uts {
+            let mut field = [0; UTS_FIELD];
+            for (to, from) in field.iter_mut().take(UTS_FIELD - 1).zip(name.bytes()) {
+                *to = from;
+            }
+            out.bytes(&field);
+        }
+        out.bytes(&[0; 6]); // to a multiple of 8
+        out.u64(self.time);
+        // Never anything else: with a page size's value here libkdumpfile takes it for a 32-bit file.
+        out.u64(0); // tv_usec
+        out.u32(self.status);
+        out.u32(page);
+        out.u32(self.sub_blocks);
+        out.u32(self.bitmap_blocks);
+        out.u32(u32::try_from(self.max_mapnr).unwrap_or(u32::MAX));
+        out.bytes(&[0; 16]); // RAM, device and written blocks, current CPU
+        out.u32(self.nr_cpus.max(1));
+        out.done()
+    }
+}
+
+/// The sub header's fields; those that the file's version does not have yet are 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SubHeader {
+    /// phys_base. QEMU writes nonsense here: use VMCOREINFO's.
+    pub phys_base: u64,
+    /// dump_level (version 1).
+    pub dump_level: Option<u32>,
+    /// One file of several (version 2).
+    pub split: bool,
+    /// The pages of this file, when it is one of several.
+    pub start_pfn: u64,
+    /// The page after the last of this file.
+    pub end_pfn: u64,
+    /// Where the text of VMCOREINFO stands, and its length (version 3).
+    pub vmcoreinfo: (u64, u64),
+    /// Where the notes stand, and their length (version 4).
+    pub notes: (u64, u64),
+    /// max_mapnr in 64 bits (version 6).
+    pub max_mapnr: u64,
+}
+
+impl SubHeader {
+    /// Reads the sub header of a file of that version.
+    #[must_use]
+    pub fn parse(buf: &[u8], version: u32) -> Option<Self> {
+        let since = |first: u32, at: usize| {
+            if version >= first {
+                le64(buf, at)
+            } else {
+                Some(0)
+            }
+        };
+        let pair = |first: u32, at: usize| Some((since(first, at)?, since(first, at + 8)?));
+        let wide = if version >= 6 { 80 } else { 16 };
+        Some(Self {
+            phys_base: le64(buf, 0)?,
+            dump_level: if version >= 1 {
+                Some(le32(buf, 8)?)
+            } else {
+                None
+            },
+            split: version >= 2 && le32(buf, 12)? != 0,
+            start_pfn: since(2, wide)?,
+            end_pfn: since(2, wide + 8)?,
+            vmcoreinfo: pair(3, 32)?,
+            notes: pair(4, 48)?,
+            max_mapnr: since(6, 96)?,
+        })
+    }
+
+    /// The bytes, as version 6.
+    #[must_use]
+    pub fn encode(&self) -> [u8; SUB_LEN] {
+        let mut out = Fields::<SUB_LEN>::default();
+        out.u64(self.phys_base);
+        out.u32(self.dump_level.unwrap_or(0));
+        out.u32(u32::from(self.split));
+        out.u64(self.start_pfn);
+        out.u64(self.end_pfn);
+        out.u64(self.vmcoreinfo.0);
+        out.u64(self.vmcoreinfo.1);
+        out.u64(self.notes.0);
+        out.u64(self.notes.1);
+        out.u64(0); // offset_eraseinfo
+        out.u64(0); // size_eraseinfo
+        out.u64(self.start_pfn);
+        out.u64(self.end_pfn);
+        out.u64(self.max_mapnr);
+        out.done()
+    }
+}
+
+/// A page descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageDesc {
+    /// Where the data stands; 0: the page was never written.
+    pub offset: u64,
+    /// Bytes of data.
+    pub size: u32,
+    /// How it is compressed; 0: not at all.
+    pub flags: u32,
+}
+
+impl PageDesc {
+    /// Reads the 24 bytes.
+    #[must_use]
+    pub fn parse(buf: &[u8]) -> Option<Self> {
+        Some(Self {
+            offset: le64(buf, 0)?,
+            size: le32(buf, 8)?,
+            flags: le32(buf, 12)?,
+        })
+    }
+
+    /// The 24 bytes.
+    #[must_use]
+    pub fn encode(&self) -> [u8; DESC_LEN] {
+        let mut out = Fields::<DESC_LEN>::default();
+        out.u64(self.offset);
+        out.u32(self.size);
+        out.u32(self.flags);
+        out.u64(0); // page_flags
+        out.done()
+    }
+}
+
+/// e_machine of a utsname.machine.
+#[must_use]
+pub fn machine(name: &str) -> u16 {
+    match name {
+        "x86_64" => goblin::elf::header::EM_X86_64,
+        "aarch64" | "arm64" => goblin::elf::header::EM_AARCH64,
+        _ => goblin::elf::header::EM_NONE,
+    }
+}
+
+/// What compresses pages with these flags, in words.
+#[must_use]
+pub fn methods(flags: u32) -> String {
+    let names = [
+        (ZLIB, "zlib"),
+        (LZO, "lzo"),
+        (SNAPPY, "snappy"),
+        (ZSTD, "zstd"),
+    ];
+    let known: Vec<&str> = names
+        .iter()
+        .filter(|(bit, _)| flags & bit != 0)
+        .map(|(_, name)| *name)
+        .collect();
+    if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    }
+}
+
+/// The header of makedumpfile's flattened stream.
+pub const FLAT_SIGNATURE: &[u8; 12] = b"makedumpfile";
+/// Bytes of that header.
+pub const FLAT_HEADER_LEN: u64 = 4096;
+/// Bytes in front of each record: offset and length, big-endian; both −1 in the last.
+pub const FLAT_RECORD_LEN: usize = 16;
+
+/// Whether `head` begins a flattened stream of a version that is known.
+///
+/// # Errors
+/// A sentence about another version.
+pub fn is_flattened(head: &[u8]) -> Result<bool, String> {
+    if head.get(..12) != Some(FLAT_SIGNATURE.as_slice()) {
+        return Ok(false);
+    }
+    match (super::be64(head, 16), super::be64(head, 24)) {
+        (Some(1), Some(1)) => Ok(true),
+        (kind, version) => Err(format!(
+            "it is a flattened stream of type {} version {}; only type 1 version 1 is known",
+            kind.unwrap_or(0),
+            version.unwrap_or(0)
+        )),
+    }
+}
+
+/// Whether `head` is the older disk dump format.
+#[must_use]
+pub fn is_old_diskdump(head: &[u8]) -> bool {
+    head.get(..8) == Some(b"DISKDUMP".as_slice()) && le16(head, 8).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_read_back() {
+        let header = Header {
+            version: 6,
+            machine: "x86_64".into(),
+            time: 1_700_000_000,
+            status: ZSTD,
+            sub_blocks: 2,
+            bitmap_blocks: 4,
+            max_mapnr: 77,
+            nr_cpus: 3,
+        };
+        let uts = ["Linux", "node", "6.9", "#1", "x86_64", "(none)"];
+        let bytes = header.encode(uts, 4096);
+        assert_eq!(Header::parse(&bytes, 4096), Ok(header));
+        assert!(Header::parse(&bytes, 65536).unwrap_err().contains("4096"));
+        assert!(
+            Header::parse(&bytes[..450], 4096)
+                .unwrap_err()
+                .contains("cut off")
+        );
+        let sub = SubHeader {
+            phys_base: 0u64.wrapping_sub(4096),
+            dump_level: Some(31),
+            split: true,
+            start_pfn: 5,
+            end_pfn: 9,
+            vmcoreinfo: (1, 2),
+            notes: (3, 4),
+            max_mapnr: 1 << 33,
+        };
+        assert_eq!(SubHeader::parse(&sub.encode(), 6), Some(sub));
+        let first = SubHeader::parse(&sub.encode(), 0).unwrap();
+        assert_eq!(
+            (first.dump_level, first.split, first.notes),
+            (None, false, (0, 0))
+        );
+        let desc = PageDesc {
+            offset: 1 << 40,
+            size: 12,
+            flags: LZO,
+        };
+        assert_eq!(PageDesc::parse(&desc.encode()), Some(desc));
+        assert_eq!(methods(ZLIB | ZSTD | INCOMPLETE), "zlib, zstd");
+    }
+}
