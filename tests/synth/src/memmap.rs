@@ -19,6 +19,7 @@ pub const FIRST_USABLE: u64 = 16384;
 
 const VMEMMAP: u64 = 0xffff_ea00_0000_0000;
 const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
+const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
 const PGD: u64 = 0x20_0000;
 const ROOTS: u64 = 0x21_0000;
 const ENTRIES: u64 = 0x22_0000;
@@ -169,7 +170,8 @@ impl Toy {
             let pmd = toy.entry_of(VMEMMAP + at, 21);
             toy.put64(pmd, (MEMMAP + at) | 0x80 | 0x3);
         }
-        toy.put64(ROOTS, 0);
+        let direct = toy.entry_of(DIRECT_MAP, 30);
+        toy.put64(direct, 0x8000_0000_0000_00e3);
         toy.put64(ROOTS, KERNEL_MAP + ENTRIES);
         for section in 0..sections {
             // The memmap of section n, encoded: minus the pages before it. Flags: present, has a
@@ -236,6 +238,11 @@ impl Toy {
     pub fn map_kernel_page(&mut self, va: u64, pfn: u64) {
         let entry = self.entry_of(va, 12);
         self.put64(entry, (pfn * 4096) | 0x8000_0000_0000_0063);
+    }
+
+    /// Where the direct map begins.
+    pub fn direct_map(&self) -> u64 {
+        DIRECT_MAP
     }
 
     /// Virtual address of a page's struct page.

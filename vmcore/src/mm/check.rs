@@ -1,6 +1,23 @@
-//! Proofs of a classification: sums against the kernel's counters, and page by page.
+//! Proofs of a classification: page by page, and against the kernel's own counters.
+//!
+//! Four kinds of evidence, each independent of the rules it judges:
+//! - what single pages said against a rule during the walk ([`super::Findings`]);
+//! - sums: pages by kind against vmstat's counters ([`counters`] reads them, [`sums`] compares);
+//! - the kernel image and what the kernel's page tables map outside the direct map ([`proofs`]).
+//!
+//! A failed check names the rules it judges; [`Report::distrusted`] answers the kinds that are then
+//! to be kept. Differences that are honest are named one by one with their size, in pages; there
+//! are no percentages. What is done about a failure is policy and stands in `capture`.
 
-use super::Rule;
+pub mod counters;
+pub mod proofs;
+pub mod sums;
+
+use super::{Kind, KindRun, Rule, Summary};
+use crate::image::map::MapReader;
+use crate::kernel::Kernel;
+use std::io;
+use std::time::Instant;
 
 /// How a check ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,14 +35,16 @@ pub enum Verdict {
 pub struct Slack {
     /// Where it comes from.
     pub source: &'static str,
-    /// At most this many pages.
-    pub pages: u64,
+    /// By so much the pages found may pass the kernel's account …
+    pub more: u64,
+    /// … and by so much fall short of it.
+    pub fewer: u64,
 }
 
 /// One check with both numbers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Check {
-    /// Its name in reports and JSON: `free/0/Normal`, `slab`, `mapped-by-kernel` ….
+    /// Its name in reports and JSON: `free/0/Normal`, `slab`, `mapped/free` ….
     pub name: String,
     /// The rules it judges: these and only these are not to be trusted when it failed.
     pub judges: Vec<Rule>,
@@ -33,8 +52,157 @@ pub struct Check {
     pub found: u64,
     /// Pages by the kernel's own account (0 for a proof page by page).
     pub expected: u64,
-    /// The honest difference, by source.
+    /// The honest differences.
     pub slack: Vec<Slack>,
+    /// Pages looked at, for a proof page by page: none looked at proves nothing.
+    pub seen: u64,
+    /// The first offending page, for a proof page by page.
+    pub first: Option<u64>,
     /// The outcome.
     pub verdict: Verdict,
 }
+
+impl Check {
+    /// A comparison of two numbers.
+    #[must_use]
+    pub fn compare(
+        name: impl Into<String>,
+        judges: &[Rule],
+        found: u64,
+        expected: u64,
+        slack: Vec<Slack>,
+    ) -> Self {
+        let more: u64 = slack.iter().map(|s| s.more).sum();
+        let fewer: u64 = slack.iter().map(|s| s.fewer).sum();
+        let fits =
+            found <= expected.saturating_add(more) && found.saturating_add(fewer) >= expected;
+        Self {
+            name: name.into(),
+            judges: judges.to_vec(),
+            found,
+            expected,
+            slack,
+            seen: 0,
+            first: None,
+            verdict: if fits {
+                Verdict::Passed
+            } else {
+                Verdict::Failed
+            },
+        }
+    }
+
+    /// A check that could not be made.
+    #[must_use]
+    pub fn not_made(name: impl Into<String>, judges: &[Rule], why: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            judges: judges.to_vec(),
+            found: 0,
+            expected: 0,
+            slack: Vec::new(),
+            seen: 0,
+            first: None,
+            verdict: Verdict::NotChecked(why.into()),
+        }
+    }
+
+    /// Whether it speaks against the rules it judges.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.verdict == Verdict::Failed
+    }
+}
+
+/// All checks of one classification.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The checks, in the order they were made.
+    pub checks: Vec<Check>,
+    /// Pages of caches and processes that the kernel's page tables map as well (a driver's `vmap`,
+    /// a framebuffer in shmem): to be kept beside the kinds that are kept, unless the operator
+    /// forbade their kind. Ascending, disjoint.
+    pub also_kept: Vec<KindRun>,
+}
+
+impl Report {
+    /// The rules that a failed check judges, each once.
+    #[must_use]
+    pub fn failed_rules(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = self
+            .checks
+            .iter()
+            .filter(|check| check.failed())
+            .flat_map(|check| check.judges.iter().copied())
+            .collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
+    /// The kinds that are to be kept because of the failed checks.
+    #[must_use]
+    pub fn distrusted(&self) -> Vec<Kind> {
+        let mut kinds: Vec<Kind> = self
+            .failed_rules()
+            .iter()
+            .flat_map(|rule| rule.kinds().iter().copied())
+            .collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+}
+
+/// Bounds of the checks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// When to stop: checks not made by then say so.
+    pub deadline: Option<Instant>,
+}
+
+/// Makes every check that this dump allows.
+///
+/// # Errors
+/// Only when the map cannot be read; whatever the dump lacks is a check that was not made.
+pub fn run(
+    kernel: &Kernel,
+    summary: &Summary,
+    map: &MapReader,
+    options: Options,
+) -> io::Result<Report> {
+    let mut report = Report::default();
+    let cpus = counters::cpus(kernel);
+    report.checks.extend(findings(summary, cpus));
+    report
+        .checks
+        .extend(sums::compare(kernel, summary, map, cpus)?);
+    report.checks.extend(proofs::image(kernel, map)?);
+    proofs::mapped(kernel, map, options, &mut report)?;
+    Ok(report)
+}
+
+/// What single pages said during the walk. Each CPU may have been stopped while it made or freed
+/// one block.
+fn findings(summary: &Summary, cpus: u64) -> Vec<Check> {
+    let caught = Slack {
+        source: "a CPU stopped while it built or freed a block",
+        more: cpus,
+        fewer: 0,
+    };
+    let of = |(rule, evidence): (Rule, super::Evidence)| Check {
+        first: evidence.first,
+        seen: summary.counts.total(),
+        ..Check::compare(
+            format!("pages/{}", rule.name()),
+            &[rule],
+            evidence.count,
+            0,
+            vec![caught.clone()],
+        )
+    };
+    summary.findings.by_rule().into_iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests;

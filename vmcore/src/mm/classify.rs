@@ -60,6 +60,9 @@ pub struct Findings {
     pub anon: Evidence,
     /// Compound pages with fewer or more pages than hugetlb can have.
     pub hugetlb: Evidence,
+    /// Pages of compound pages without a type, by their orders: no evidence, but kmalloc's large
+    /// blocks are among them, which the kernel counts as slab.
+    pub untyped_compound: u64,
 }
 
 impl Findings {
@@ -69,6 +72,7 @@ impl Findings {
         self.free.merge(other.free);
         self.anon.merge(other.anon);
         self.hugetlb.merge(other.hugetlb);
+        self.untyped_compound += other.untyped_compound;
     }
 
     /// Each rule with what speaks against it.
@@ -218,7 +222,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
         if word & 1 != 0 {
             return Some(resolve(word, page.va));
         }
-        if page.flags & self.d.head == 0 {
+        if !self.d.fake_heads || page.flags & self.d.head == 0 {
             return None;
         }
         let second = page.next.get(..self.d.size)?;
@@ -272,11 +276,15 @@ impl<'a, H: Heads> Classifier<'a, H> {
         if !has_tail {
             self.findings.tail.add(page.pfn);
         }
+        let pages = self.order(page).and_then(|order| 1u64.checked_shl(order));
+        if kind == Kind::Kernel {
+            self.findings.untyped_compound += pages.unwrap_or(1);
+        }
         self.block = Block::Compound {
             head: page.va,
             kind,
             start: Some(page.pfn),
-            pages: self.order(page).and_then(|order| 1u64.checked_shl(order)),
+            pages,
         };
         kind
     }

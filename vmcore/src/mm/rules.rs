@@ -7,6 +7,8 @@
 mod decoder;
 pub mod table;
 
+#[cfg(test)]
+pub(crate) use decoder::TypeTest;
 pub(crate) use decoder::{Decoder, Hugetlb, Order};
 
 use super::Kind;

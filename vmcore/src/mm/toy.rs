@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::mm::{Kind, KindRun, Rules, Summary, walk_threads};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use synth::memmap::Toy;
+use synth::memmap::{FIRST_USABLE, SECTION, Series, Toy};
 
 struct ToyImage {
     memory: BTreeMap<u64, Box<[u8; 4096]>>,
@@ -51,6 +51,41 @@ impl MemoryImage for ToyImage {
     }
 }
 
+/// Memory of every kind that the series has.
+pub(super) fn populated(series: Series) -> Toy {
+    let mut toy = Toy::new(series, 2);
+    let base = FIRST_USABLE;
+    toy.free(base, 10);
+    toy.free(base + 1024, 0);
+    toy.anon(base + 1025, 0);
+    toy.free(base + 1026, 1);
+    toy.anon(base + 1536, 9);
+    toy.cache(base + 2048, 0, false);
+    toy.cache(base + 2049, 0, true);
+    toy.cache(base + 2052, 2, false);
+    toy.swap_cache(base + 2056);
+    toy.slab(base + 2064, 3);
+    toy.treacherous_slab(base + 2072, 1);
+    toy.table(base + 2080);
+    toy.kernel(base + 2084, 2);
+    toy.offline(base + 2090);
+    toy.poison(base + 2091);
+    toy.reserved(base + 2092);
+    toy.hugetlb(base + 2560, 9, false);
+    toy.hugetlb(base + 3072, 9, true);
+    toy.cache(base + 3584, 0, false);
+    if series >= Series::V6_11 {
+        toy.zsmalloc(base + 2100);
+    }
+    if series >= Series::V7_1 {
+        toy.unaccepted(base + 4096);
+    }
+    // The last pages of a section, and the first of the next.
+    toy.free(SECTION - 1024, 10);
+    toy.free(SECTION, 4);
+    toy
+}
+
 /// The kernel of a toy.
 pub(super) fn kernel(toy: &Toy) -> Kernel {
     let image = ToyImage {
@@ -62,7 +97,7 @@ pub(super) fn kernel(toy: &Toy) -> Kernel {
             machine: 62,
             notes: Vec::new(),
             vmcoreinfo: Some(toy.vmcoreinfo().into_bytes()),
-            direct_map_base: None,
+            direct_map_base: Some(toy.direct_map()),
             segments: None,
             dump_level: None,
             completeness: Completeness::Unknown,

@@ -145,6 +145,15 @@ pub(super) fn push_token(out: &mut Vec<u8>, kind: Option<Kind>, pages: u64) {
     }
 }
 
+/// A place in a block's tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
+    /// The page that the next token begins at.
+    pub at: Pfn,
+    /// Bytes of tokens left.
+    left: usize,
+}
+
 /// The runs of one block's tokens. Ends early at a token that makes no sense.
 pub(super) struct Tokens<'a> {
     rest: &'a [u8],
@@ -157,6 +166,24 @@ impl<'a> Tokens<'a> {
         Self {
             rest: plain,
             at: pages.start,
+            end: pages.end,
+        }
+    }
+
+    /// Where it stands, to go on from there later.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            at: self.at,
+            left: self.rest.len(),
+        }
+    }
+
+    /// Goes on from a mark made in the same tokens.
+    pub(super) fn resume(plain: &'a [u8], pages: PfnRange, mark: Mark) -> Self {
+        let from = plain.len().saturating_sub(mark.left);
+        Self {
+            rest: plain.get(from..).unwrap_or_default(),
+            at: mark.at,
             end: pages.end,
         }
     }

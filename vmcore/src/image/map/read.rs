@@ -1,7 +1,7 @@
 //! Reading `pages.map`, whole or cut off, as often as wanted. Format: [`super`].
 
 use super::block::{
-    BLOCK_LEN, Block, BlockHeader, HEADER_LEN, TAIL_LEN, Tokens, VERSION, parse_file_header,
+    BLOCK_LEN, Block, BlockHeader, HEADER_LEN, Mark, TAIL_LEN, Tokens, VERSION, parse_file_header,
     parse_file_tail, u64_at,
 };
 use super::index::Index;
@@ -114,6 +114,39 @@ struct Unpacked {
     offset: u64,
     pages: PfnRange,
     plain: Vec<u8>,
+    /// Every so many runs, where to go on from: ascending.
+    marks: Vec<Mark>,
+}
+
+/// Runs between two marks.
+const MARK_RUNS: usize = 256;
+
+impl Unpacked {
+    fn new(offset: u64, pages: PfnRange, plain: Vec<u8>) -> Self {
+        let mut marks = Vec::new();
+        let mut tokens = Tokens::new(&plain, pages);
+        loop {
+            marks.push(tokens.mark());
+            if tokens.nth(MARK_RUNS - 1).is_none() {
+                break;
+            }
+        }
+        Self {
+            offset,
+            pages,
+            plain,
+            marks,
+        }
+    }
+
+    fn run_at(&self, pfn: Pfn) -> Option<KindRun> {
+        let after = self.marks.partition_point(|mark| mark.at <= pfn);
+        let mark = self.marks.get(after.checked_sub(1)?)?;
+        Tokens::resume(&self.plain, self.pages, *mark)
+            .take(MARK_RUNS + 1)
+            .take_while(|run| run.pages.start <= pfn)
+            .find(|run| run.pages.contains(pfn))
+    }
 }
 
 impl MapReader {
@@ -277,7 +310,21 @@ impl MapReader {
 
     /// The pages whose kind `keeps` answers for, as [`Runs`]: ascending, maximal, disjoint.
     pub fn kept<F: Fn(Kind) -> bool>(&self, keeps: F) -> Kept<'_, F> {
-        Kept { map: self, keeps }
+        self.kept_with(keeps, &[])
+    }
+
+    /// [`MapReader::kept`], and the pages in `also` whatever their kind; those are ascending and
+    /// disjoint.
+    pub fn kept_with<'a, F: Fn(Kind) -> bool>(
+        &'a self,
+        keeps: F,
+        also: &'a [KindRun],
+    ) -> Kept<'a, F> {
+        Kept {
+            map: self,
+            keeps,
+            also,
+        }
     }
 
     /// What the map says of one page. Neighbouring pages are cheap: a few blocks are kept unpacked.
@@ -309,9 +356,7 @@ impl MapReader {
         if let Some(recent) = cache.get_mut(..=position) {
             recent.rotate_right(1);
         }
-        let run = cache.first().and_then(|block| {
-            Tokens::new(&block.plain, block.pages).find(|run| run.pages.contains(pfn))
-        });
+        let run = cache.first().and_then(|block| block.run_at(pfn));
         Ok(run.ok_or(Lookup::NotRam))
     }
 
@@ -331,11 +376,7 @@ impl MapReader {
             }
             if header.pages.contains(pfn) {
                 return Ok(match self.unpack(offset, &header)? {
-                    Some(plain) => Ok(Unpacked {
-                        offset,
-                        pages: header.pages,
-                        plain,
-                    }),
+                    Some(plain) => Ok(Unpacked::new(offset, header.pages, plain)),
                     None => Err(Lookup::Lost),
                 });
             }
@@ -363,22 +404,35 @@ impl std::fmt::Debug for MapReader {
 pub struct Kept<'a, F> {
     map: &'a MapReader,
     keeps: F,
+    also: &'a [KindRun],
 }
 
 impl<F: Fn(Kind) -> bool> Runs for Kept<'_, F> {
     fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
         let mut open: Option<PfnRange> = None;
+        let mut also = self.also;
         self.map.for_each(&mut |run| {
-            if !(self.keeps)(run.kind) {
-                return Ok(());
-            }
-            match &mut open {
-                Some(last) if last.end == run.pages.start => last.end = run.pages.end,
-                other => {
-                    if let Some(done) = other.replace(run.pages) {
-                        f(done)?;
-                    }
+            let mut keep = |pages: PfnRange| match &mut open {
+                Some(last) if last.end == pages.start => {
+                    last.end = pages.end;
+                    Ok(())
                 }
+                other => other.replace(pages).map_or(Ok(()), &mut *f),
+            };
+            if (self.keeps)(run.kind) {
+                return keep(run.pages);
+            }
+            while let Some((next, later)) = also.split_first() {
+                if next.pages.start >= run.pages.end {
+                    break;
+                }
+                if let Some(part) = next.pages.intersect(run.pages) {
+                    keep(part)?;
+                }
+                if next.pages.end > run.pages.end {
+                    break;
+                }
+                also = later;
             }
             Ok(())
         })?;

@@ -199,6 +199,31 @@ fn kept_runs_are_maximal() {
     assert_eq!(runs, [(0, 6), (8, 9), (20, 30)]);
 }
 
+#[test]
+fn pages_kept_besides_join_their_neighbours() {
+    let (bytes, _) = written(&[
+        run(0, 4, Kind::Kernel),
+        run(4, 20, Kind::Cache),
+        run(20, 22, Kind::Kernel),
+        run(22, 40, Kind::Cache),
+    ]);
+    let map = opened(&bytes);
+    let also = [
+        run(2, 5, Kind::Cache),
+        run(10, 12, Kind::Cache),
+        run(18, 25, Kind::Cache),
+        run(39, 50, Kind::Cache),
+    ];
+    let mut runs = Vec::new();
+    map.kept_with(|kind| kind == Kind::Kernel, &also)
+        .for_each(&mut |pages| {
+            runs.push((pages.start.0, pages.end.0));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(runs, [(0, 5), (10, 12), (18, 25), (39, 40)]);
+}
+
 proptest! {
     #[test]
     fn what_goes_in_comes_out(

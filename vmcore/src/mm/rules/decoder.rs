@@ -59,6 +59,8 @@ pub(crate) struct Decoder {
     pub refcount: Option<usize>,
     /// The word whose bit 0 marks a tail.
     pub tail: Option<usize>,
+    /// Whether hugetlb's shared struct pages may show a head where there is none.
+    pub fake_heads: bool,
     pub order: Order,
     pub hugetlb: Hugetlb,
     /// Bits of `flags`; 0 matches nothing.
@@ -95,6 +97,7 @@ impl Decoder {
         mapcount: 0,
         refcount: None,
         tail: None,
+        fake_heads: false,
         order: Order::Unknown,
         hugetlb: Hugetlb::Never,
         head: 0,

@@ -50,7 +50,11 @@ pub static ROWS: &[Row] = &[
         kernels: "4.3 to 7.0",
         keys: &["OFFSET(page.compound_head)", "NUMBER(PG_head_mask)"],
         source: "include/linux/page-flags.h, PageTail: bit 0 of compound_head",
-        apply: |info, d| tail(info, d, "page.compound_head"),
+        // 5.18 to 7.0 may map a hugetlb page's struct pages to one page, its head's.
+        apply: |info, d| {
+            d.fake_heads = true;
+            tail(info, d, "page.compound_head")
+        },
     },
     Row {
         rule: Rule::Tail,
