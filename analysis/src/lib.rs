@@ -2,6 +2,7 @@
 //! [`notifiers::text`] only.
 
 pub mod cpus;
+pub mod essential;
 pub mod hex;
 pub mod locks;
 pub mod memory;

@@ -1,0 +1,191 @@
+//! The parts that are known by name: the image, per-CPU areas, the log, modules.
+
+use super::Collector;
+use vmcore::addr::VirtAddr;
+use vmcore::kernel::{AreaKind, Kernel, KernelError};
+
+fn reading(what: &'static str) -> impl FnOnce(vmcore::kernel::MemError) -> KernelError {
+    move |source| KernelError::Memory {
+        what: what.to_owned(),
+        source,
+    }
+}
+
+/// The kernel image, without what was given back after booting.
+pub(super) mod image {
+    use super::*;
+
+    /// Pieces that stay: text, read-only data, data with the unwind tables behind it up to the init
+    /// sections, BSS and early page tables (arch/x86/kernel/vmlinux.lds.S, 5.10 to 7.2). The gaps
+    /// between them are freed by `mark_rodata_ro`, the init sections by `free_initmem`.
+    const PIECES: [(&str, &str); 4] = [
+        ("_text", "_etext"),
+        ("__start_rodata", "__end_rodata"),
+        ("_sdata", "__init_begin"),
+        ("__bss_start", "_end"),
+    ];
+
+    fn pieces(kernel: &Kernel) -> Result<Vec<(VirtAddr, VirtAddr)>, KernelError> {
+        let names: Vec<&str> = PIECES
+            .iter()
+            .flat_map(|(start, end)| [*start, *end])
+            .collect();
+        let found = kernel.symbols()?.lookup_many(&names);
+        Ok(found
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .filter_map(|[start, end]| Some(((*start)?, (*end)?)))
+            .filter(|(start, end)| start < end)
+            .collect())
+    }
+
+    /// Physical addresses of the pieces. What lies between them is the allocator's by now.
+    pub(in super::super) fn physical(kernel: &Kernel) -> Result<Vec<(u64, u64)>, KernelError> {
+        pieces(kernel)?
+            .into_iter()
+            .map(|(start, end)| {
+                let pa = kernel
+                    .translate(start)
+                    .map_err(reading("the kernel image"))?;
+                let len = end.offset_from(start).unwrap_or(0);
+                Ok((pa.0, pa.0.saturating_add(len)))
+            })
+            .collect()
+    }
+
+    pub(in super::super) fn collect(collector: &mut Collector<'_>) -> Result<(), KernelError> {
+        let pieces = pieces(collector.kernel)?;
+        if pieces.len() < PIECES.len() {
+            collector.warn("parts of the kernel image are not known by name".to_owned());
+        }
+        for (start, end) in pieces {
+            collector.take(start, end.offset_from(start).unwrap_or(0));
+        }
+        Ok(())
+    }
+}
+
+/// What belongs to CPUs: their areas, their stacks, the registers they saved.
+pub(super) mod cpus {
+    use super::*;
+
+    /// More than the static per-CPU area of any kernel.
+    const MAX_AREA: u64 = 8 << 20;
+    /// IRQ_STACK_SIZE, and the room of `struct cea_exception_stacks` at most.
+    const IRQ_STACK: u64 = 16 << 10;
+
+    pub(in super::super) fn collect(collector: &mut Collector<'_>) -> Result<(), KernelError> {
+        let kernel = collector.kernel;
+        let found = kernel
+            .symbols()?
+            .lookup_many(&["__per_cpu_start", "__per_cpu_end"]);
+        let [Some(start), Some(end)] = found.as_slice() else {
+            return Err(KernelError::NoSymbol {
+                name: "__per_cpu_start".to_owned(),
+            });
+        };
+        let len = end.offset_from(*start).unwrap_or(0);
+        let len = first_chunk(kernel, len).unwrap_or(len).min(MAX_AREA);
+        let cpus: Vec<u32> = kernel.possible_cpus()?.iter().collect();
+        for &cpu in &cpus {
+            collector.take(kernel.per_cpu(*start, cpu)?, len);
+            // Reading the registers records where they lie.
+            let _ = kernel.prstatus(cpu);
+        }
+        for &cpu in &cpus {
+            if let Some(top) = irq_stack(kernel, cpu) {
+                // The pointer is 8 below the top.
+                let top = top.wrapping_add(8);
+                if let Some(base) = top.checked_sub(IRQ_STACK) {
+                    collector.take(base, IRQ_STACK);
+                }
+            }
+            if let Some((base, len)) = exception_stacks(kernel, cpu) {
+                collector.take(base, len);
+            }
+        }
+        Ok(())
+    }
+
+    /// The length of the first chunk's part for one CPU: static, reserved and dynamic variables.
+    /// What the unit has beyond that was given back (mm/percpu.c, `pcpu_embed_first_chunk`).
+    fn first_chunk(kernel: &Kernel, static_len: u64) -> Option<u64> {
+        let chunk = kernel
+            .read_ptr(kernel.symbol("pcpu_first_chunk").ok()?)
+            .ok()?;
+        let base = kernel
+            .read_u64(kernel.symbol("pcpu_base_addr").ok()?)
+            .ok()?;
+        let start = kernel.read_field(chunk, "pcpu_chunk", "base_addr").ok()?;
+        let pages = kernel.read_field(chunk, "pcpu_chunk", "nr_pages").ok()?;
+        let end = start.checked_add((pages & 0xffff_ffff).checked_mul(4096)?)?;
+        end.checked_sub(base).filter(|&len| len >= static_len)
+    }
+
+    fn irq_stack(kernel: &Kernel, cpu: u32) -> Option<VirtAddr> {
+        let variable = match kernel.symbol("hardirq_stack_ptr") {
+            Ok(variable) => variable,
+            Err(_) => {
+                let hot = kernel.symbol("pcpu_hot").ok()?;
+                hot.wrapping_add(kernel.member("pcpu_hot", "hardirq_stack_ptr").ok()?.offset)
+            }
+        };
+        let at = kernel.per_cpu(variable, cpu).ok()?;
+        kernel.read_ptr(at).ok().filter(|stack| stack.0 != 0)
+    }
+
+    fn exception_stacks(kernel: &Kernel, cpu: u32) -> Option<(VirtAddr, u64)> {
+        let variable = kernel.symbol("cea_exception_stacks").ok()?;
+        let stacks = kernel.read_ptr(kernel.per_cpu(variable, cpu).ok()?).ok()?;
+        let len = kernel.types().ok()?.size_of("cea_exception_stacks").ok()?;
+        (stacks.0 != 0).then_some((stacks, len.min(1 << 20)))
+    }
+}
+
+/// The log.
+pub(super) mod log {
+    use super::*;
+
+    pub(in super::super) fn collect(collector: &mut Collector<'_>) -> Result<(), KernelError> {
+        // Reading it records it, descriptors and all; nothing of it is kept here.
+        let mut sink = std::io::sink();
+        vmcore::printk::write_dmesg(collector.kernel, &mut sink)
+            .map(drop)
+            .map_err(|error| KernelError::Unavailable {
+                what: "The log",
+                why: vmcore::kernel::chain(&error),
+            })
+    }
+}
+
+/// Modules: what they hold, their types.
+pub(super) mod modules {
+    use super::*;
+
+    /// More than the BTF of any module.
+    const MAX_BTF: u64 = 16 << 20;
+
+    pub(in super::super) fn collect(collector: &mut Collector<'_>) -> Result<(), KernelError> {
+        let kernel = collector.kernel;
+        for module in kernel.modules()? {
+            for area in &module.areas {
+                if area.kind != AreaKind::Init {
+                    collector.take(area.base, area.size);
+                }
+            }
+        }
+        // Before 5.11 modules have no BTF.
+        let Ok(head) = kernel.symbol("btf_modules") else {
+            return Ok(());
+        };
+        let link = kernel.member("btf_module", "list")?.offset;
+        for entry in kernel.list(head, link, 4096, "the list of modules' BTF") {
+            let btf = VirtAddr(kernel.read_field(entry?, "btf_module", "btf")?);
+            let data = VirtAddr(kernel.read_field(btf, "btf", "data")?);
+            let size = kernel.read_field(btf, "btf", "data_size")?;
+            collector.take(data, size.min(MAX_BTF));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! An image that remembers which pages were read.
+//!
+//! The surest way to know what a report needs is to make one: whatever it reads, page tables
+//! included, is essential. The pieces of the kernel image are not remembered page by page, they are taken as
+//! wholes.
+
+use super::runs::Runs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
+use vmcore::image::{Absence, ImageInfo, MemoryImage, ReadError};
+
+/// The recorder.
+pub struct Recorder {
+    image: Arc<dyn MemoryImage>,
+    /// Physical addresses that need no remembering.
+    known: Vec<(u64, u64)>,
+    runs: Mutex<Runs>,
+}
+
+impl Recorder {
+    /// Puts a recorder before `image`; reads inside `known` are passed through only.
+    #[must_use]
+    pub fn new(image: Arc<dyn MemoryImage>, known: Vec<(u64, u64)>, runs: Runs) -> Self {
+        Self {
+            image,
+            known,
+            runs: Mutex::new(runs),
+        }
+    }
+
+    /// The set of pages.
+    pub fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemoryImage for Recorder {
+    fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.image.read_phys(addr, buf)?;
+        let known = |&(start, end): &(u64, u64)| (start..end).contains(&addr.0);
+        if !self.known.iter().any(known) {
+            // Small reads only: a page is recorded as a whole, and large reads (a whole BTF) are
+            // added by those who know what they are.
+            let len = (buf.len() as u64).min(64 * PAGE_SIZE);
+            self.runs().add(addr, len);
+        }
+        Ok(())
+    }
+
+    fn next_present(&self, from: Pfn) -> Option<PfnRange> {
+        self.image.next_present(from)
+    }
+
+    fn next_ram(&self, from: Pfn) -> Option<PfnRange> {
+        self.image.next_ram(from)
+    }
+
+    fn absence(&self, pfn: Pfn) -> Absence {
+        self.image.absence(pfn)
+    }
+
+    fn info(&self) -> &ImageInfo {
+        self.image.info()
+    }
+}
