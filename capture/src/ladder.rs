@@ -72,6 +72,7 @@ pub fn run(runner: &mut dyn Runner) -> Outcome {
         // What the next target is told must be about itself.
         let facts = runner.facts();
         facts.core = None;
+        facts.skipped = None;
         facts.report = false;
     }
     if best == Outcome::Nothing {
@@ -184,15 +185,18 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
         };
         let limit = clock.at_most(Duration::from_secs(u64::from(u32::MAX)), runner);
         let answer = runner.run(job, limit, Some(stall));
-        let written = answer.events.into_iter().find_map(|event| match event {
-            Event::Core(core) => Some(core),
-            _ => None,
-        });
-        if let Some(core) = written {
-            runner.facts().core = Some(*core);
-            if answer.end.is_done() {
-                return;
+        for event in answer.events {
+            match event {
+                Event::Core(core) => runner.facts().core = Some(*core),
+                Event::Skipped(why) => {
+                    runner.soft(format!("No core: {why}"));
+                    runner.facts().skipped = Some(why);
+                }
+                _ => {}
             }
+        }
+        if answer.end.is_done() {
+            return;
         }
         runner.soft(format!("The core at level {level}: {}", answer.end.words()));
     }
@@ -204,3 +208,6 @@ fn directory_of(answer: &Answer) -> Option<String> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod policy;
 pub mod protocol;
 pub mod save;
+pub mod space;
 pub mod steps;
 mod sys;
 pub mod target;

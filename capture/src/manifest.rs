@@ -27,6 +27,9 @@ pub const REPORT_TXT: &str = "report.txt";
 /// The panic itself, with notifiers and dumpers.
 pub const PANIC_LOG: &str = "panic.log";
 
+/// Space kept from the first step on, so that a full disk still takes log and manifest at the end.
+pub const RESERVE: &str = ".reserve";
+
 /// The shape's version.
 pub const SCHEMA: u32 = 1;
 

@@ -108,6 +108,9 @@ pub struct Facts {
     pub steps: Vec<Step>,
     /// The core, if one was written.
     pub core: Option<CoreFacts>,
+    /// Why no core was even tried, where that was decided and not suffered.
+    #[serde(default)]
+    pub skipped: Option<String>,
     /// Whether the report is there.
     pub report: bool,
     /// Our own log lines, for where there is no /dev/kmsg.
@@ -146,6 +149,8 @@ pub enum Event {
     Directory(String),
     /// The core as written.
     Core(Box<CoreFacts>),
+    /// No core is wanted, and why: a loop of deaths, a core larger than allowed.
+    Skipped(String),
     /// How far the whole crash directory can be trusted.
     Verdict(Verdict),
     /// The step could not be done, and why.

@@ -10,11 +10,12 @@ use crate::policy::Policy;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use vmcore::addr::PfnRange;
+use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange};
 use vmcore::image::map::MapReader;
 use vmcore::image::{Attachment, MemoryImage};
 use vmcore::write::{
-    CoreMeta, Finished, Output, OutputFormat, PresentRuns, RamRuns, Runs, Spool, Writer, writer,
+    BATCH_PAGES, Batch, CoreMeta, Encoded, Finished, Output, OutputFormat, PresentRuns, RamRuns,
+    Runs, Spool, Writer, writer,
 };
 
 /// Which pages are written.
@@ -122,7 +123,72 @@ fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> SaveError {
     move |source| SaveError::Io { doing, source }
 }
 
+/// Batches that are tried for an estimate.
+const SAMPLES: u64 = 24;
+
 impl Save<'_> {
+    /// Pages, and about how many bytes the core will have, from a sample of the pages. A little more
+    /// than it will be rather than less.
+    ///
+    /// # Errors
+    /// Those of the runs and of the codec.
+    pub fn estimate(&self) -> io::Result<(u64, u64)> {
+        let chosen = Chosen {
+            image: self.image,
+            pages: self.pages,
+        };
+        let total = count(&chosen)?;
+        let writer = writer(
+            self.format,
+            self.meta.clone(),
+            self.codec_level,
+            Spool::memory(),
+        )?;
+        let mut encoder = writer.encoder()?;
+        let batch_pages = BATCH_PAGES as u64;
+        let step = (total / SAMPLES).max(batch_pages);
+        let (mut at, mut next) = (0_u64, 0_u64);
+        let (mut plain, mut coded) = (0_u64, 0_u64);
+        let (mut batch, mut encoded) = (Batch::default(), Encoded::default());
+        let mut pages = 0;
+        chosen.for_each(&mut |run| {
+            let mut from = run.start;
+            while from < run.end {
+                let left = run.end.0 - from.0;
+                if at < next {
+                    let skip = left.min(next - at);
+                    at += skip;
+                    from = Pfn(from.0 + skip);
+                    continue;
+                }
+                let take = left.min(batch_pages - pages);
+                let end = Pfn(from.0 + take);
+                batch.runs.push(PfnRange::new(from, end));
+                (at, from, pages) = (at + take, end, pages + take);
+                if pages == batch_pages {
+                    pipeline::fill(self.image, &mut batch);
+                    encoder.encode(&batch, &mut encoded)?;
+                    plain += batch.data.len() as u64;
+                    coded += encoded.bytes.len() as u64;
+                    batch.runs.clear();
+                    pages = 0;
+                    next = next.saturating_add(step);
+                }
+            }
+            Ok(())
+        })?;
+        let bytes = total.saturating_mul(PAGE_SIZE);
+        let coded_all = u128::from(bytes) * u128::from(coded) / u128::from(plain.max(1));
+        let body = if plain == 0 {
+            bytes
+        } else {
+            u64::try_from(coded_all).unwrap_or(u64::MAX)
+        };
+        // kdump has a descriptor of 24 bytes a page and two bitmaps; all have headers and notes.
+        let beside = total.saturating_mul(28).saturating_add(1 << 20);
+        Ok((total, body.saturating_add(body / 10).saturating_add(beside)))
+    }
+
     /// Writes the core. `trailer` makes the JSON that travels inside it, from what happened.
     ///
     /// # Errors
@@ -136,13 +202,7 @@ impl Save<'_> {
             image: self.image,
             pages: self.pages,
         };
-        let mut total = 0_u64;
-        chosen
-            .for_each(&mut |run| {
-                total = total.saturating_add(run.len());
-                Ok(())
-            })
-            .map_err(io_error("count the pages"))?;
+        let total = count(&chosen).map_err(io_error("count the pages"))?;
         let spool = directory::unnamed_file(self.dir, ".table").map_err(io_error("make a file"))?;
         let mut writer = writer(self.format, self.meta, self.codec_level, Spool::file(spool))
             .map_err(io_error("prepare the codec"))?;
@@ -200,6 +260,15 @@ impl Save<'_> {
             stats,
         })
     }
+}
+
+fn count(runs: &dyn Runs) -> io::Result<u64> {
+    let mut total = 0_u64;
+    runs.for_each(&mut |run| {
+        total = total.saturating_add(run.len());
+        Ok(())
+    })?;
+    Ok(total)
 }
 
 fn finish(

@@ -40,6 +40,7 @@ pub(crate) fn plan(
     plan.keep = Keep {
         dumps: config.keep.dumps,
         free: config.keep.free.bytes(),
+        ..Keep::default()
     };
     plan.after = After {
         success: action(config.after.success),

@@ -30,8 +30,8 @@ impl Console {
     /// PID 1's console.
     #[must_use]
     pub fn for_init() -> Self {
-        // Both exist since 4.x; without them lines may be dropped or not shown, no more.
-        let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on");
+        // The first wants its newline (devkmsg_sysctl_set_loglvl, kernel/printk/printk.c). Without them lines may be dropped or not shown, no more.
+        let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
         let _ = fs::write("/proc/sys/kernel/printk", "7");
         let kmsg = OpenOptions::new().write(true).open("/dev/kmsg").ok();
         let tty = OpenOptions::new()

@@ -10,6 +10,7 @@ mod queue;
 mod read;
 
 pub use output::FileOutput;
+pub use read::{MISSING_PATTERN, fill};
 
 use crate::budget::STACK;
 use queue::Queue;

@@ -104,6 +104,9 @@ pub struct Keep {
     pub dumps: u32,
     /// Bytes that always stay free.
     pub free: u64,
+    /// Whether a machine that dies in a loop stops writing cores. Off by hand.
+    #[serde(default = "yes")]
+    pub loop_guard: bool,
 }
 
 impl Default for Keep {
@@ -111,6 +114,7 @@ impl Default for Keep {
         Self {
             dumps: 5,
             free: 1 << 30,
+            loop_guard: true,
         }
     }
 }

@@ -3,9 +3,11 @@
 
 use super::source;
 use crate::directory;
-use crate::manifest::DMESG;
+use crate::manifest::{DMESG, RESERVE};
 use crate::plan::Plan;
 use crate::protocol::{self, Event, say};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -15,6 +17,9 @@ use vmcore::printk;
 /// Most bytes saved of one pstore record, and most records.
 const PSTORE_MAX: (u64, usize) = (4 << 20, 64);
 
+/// Bytes of the reserve.
+const RESERVED: i64 = 2 << 20;
+
 pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     let kernel = source::kernel(plan);
     let (node, stamp) = source::name_of(plan, kernel.as_ref().ok());
@@ -22,8 +27,7 @@ pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
         .map_err(|error| format!("Cannot make a directory in {}: {error}", base.display()))?;
     let _ = directory::sync(base);
     say(&Event::Directory(dir.to_string_lossy().into_owned()));
-    save_pstore(&dir);
-    let kernel = kernel?;
+    let kernel = kernel.inspect_err(|_| save_pstore(&dir))?;
     if let Some(release) = kernel.vmcoreinfo().osrelease()
         && !plan.kernel.release.is_empty()
         && release != plan.kernel.release
@@ -41,7 +45,21 @@ pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     synced.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
     directory::sync(&dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
     protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
+    save_pstore(&dir);
+    if let Err(error) = reserve(&dir) {
+        protocol::soft(format!("The target is full: {error}"));
+    }
     Ok(())
+}
+
+/// Keeps a little space for the manifest and the log, should the core fill the disk.
+fn reserve(dir: &Path) -> std::io::Result<()> {
+    let file = directory::create_file(dir, RESERVE)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, RESERVED) {
+        // Filesystems without fallocate must do without.
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// What firmware and ramoops kept of this or an earlier death.

@@ -4,12 +4,13 @@
 use super::source;
 use crate::budget::Budget;
 use crate::directory;
-use crate::manifest::{CoreFacts, KindFacts, PAGES_MAP, PageCounts, RuleOff, Verdict};
+use crate::manifest::{CoreFacts, KindFacts, PAGES_MAP, PageCounts, REPORT_JSON, RuleOff, Verdict};
 use crate::pipeline::Stats;
 use crate::plan::{Format, Plan};
 use crate::policy::{Level, Policy, bits};
 use crate::protocol::{self, Event, Progress, say};
 use crate::save::{Pages, Save, SaveError, Saved};
+use crate::space::{self, Earlier, Present};
 use std::fs;
 use std::io::BufWriter;
 use std::path::Path;
@@ -32,8 +33,14 @@ pub fn run(
     unfiltered: bool,
     budget: Budget,
 ) -> Result<(), String> {
-    let _ = base;
     let dump = &plan.dump;
+    let (earlier, present) = history(dir, base);
+    let guarded = plan.keep.loop_guard && !unfiltered;
+    if let Some(why) = space::in_a_loop(&earlier, &present).filter(|_| guarded) {
+        make_room(&earlier, &present, plan, base, 0);
+        say(&Event::Skipped(why));
+        return Ok(());
+    }
     let policy = Policy::new(level, &dump.keep_kinds, &dump.never);
     if unfiltered && policy.forbids_by_choice() {
         return Err("Without classification what is forbidden cannot be left out".into());
@@ -70,8 +77,9 @@ pub fn run(
     let mut format = format;
     let mut meta = CoreMeta::of(image.info());
     describe(&mut meta, &kernel, level);
+    let map_path = map.as_ref().map(|_| dir.join(PAGES_MAP));
     let saved = loop {
-        let save = Save {
+        let mut save = Save {
             image,
             pages,
             meta: meta.clone(),
@@ -79,13 +87,20 @@ pub fn run(
             codec_level: None,
             dir,
             name: file_name(format),
-            map: map.as_ref().map(|_| dir.join(PAGES_MAP)).as_deref(),
+            map: map_path.as_deref(),
             threads: budget.threads,
             buffer: BUFFER,
             drop_behind: true,
             reserve: 0,
+        };
+        match room_for(&save, plan, &earlier, &present, base)? {
+            Room::For(need) => save.reserve = need,
+            Room::Refused(why) => {
+                say(&Event::Skipped(why));
+                return Ok(());
+            }
         }
-        .run(&mut trailer, &mut |stats, total| {
+        let save = save.run(&mut trailer, &mut |stats, total| {
             tell("core", stats.pages, total, begun);
         });
         match save {
@@ -145,6 +160,81 @@ pub fn run(
         Some(why) => Err(why),
         None => Ok(()),
     }
+}
+
+/// Earlier crashes here, and what the report says of this one.
+fn history(dir: &Path, base: &Path) -> (Vec<Earlier>, Present) {
+    let earlier = space::earlier(base).unwrap_or_default();
+    let report: serde_json::Value = fs::read(dir.join(REPORT_JSON))
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let signature = report.pointer("/reason/signature").and_then(|v| v.as_str());
+    let number = |pointer| report.pointer(pointer).and_then(serde_json::Value::as_u64);
+    let present = Present {
+        signature: signature.map(str::to_owned),
+        crash_time: number("/crash_time"),
+        uptime_s: number("/uptime_seconds"),
+    };
+    (earlier, present)
+}
+
+/// Whether the core may be written.
+enum Room {
+    /// Yes, and about this many bytes are needed.
+    For(u64),
+    /// It is larger than the plan allows.
+    Refused(String),
+}
+
+/// Estimates the core and makes room for it, or says why it cannot be written here.
+fn room_for(
+    save: &Save<'_>,
+    plan: &Plan,
+    earlier: &[Earlier],
+    present: &Present,
+    base: &Path,
+) -> Result<Room, String> {
+    let (pages, need) = save
+        .estimate()
+        .map_err(|error| format!("Cannot estimate the core's size: {error}"))?;
+    let mib = need >> 20;
+    protocol::log(format!("{pages} pages to write, about {mib} MiB"));
+    if let Some(most) = plan.dump.max_size.filter(|most| need > *most) {
+        let most = most >> 20;
+        return Ok(Room::Refused(format!(
+            "it would have about {mib} MiB, and max_size is {most} MiB"
+        )));
+    }
+    if make_room(earlier, present, plan, base, need) {
+        return Ok(Room::For(need));
+    }
+    Err(format!(
+        "It needs about {mib} MiB; {} MiB are free, of which {} always stay free",
+        space::free(base).unwrap_or(0) >> 20,
+        plan.keep.free >> 20
+    ))
+}
+
+/// Removes what the plan says for a dump of `need` bytes; answers whether it fits then.
+fn make_room(earlier: &[Earlier], present: &Present, plan: &Plan, base: &Path, need: u64) -> bool {
+    let free = match space::free(base) {
+        Ok(free) => free,
+        Err(error) => {
+            protocol::soft(format!("Cannot tell the free space: {error}"));
+            return true;
+        }
+    };
+    let removals = space::removals(earlier, present, &plan.keep, free, need);
+    for path in &removals.paths {
+        match space::remove(path) {
+            Ok(()) => protocol::log(format!("removed {}", path.display())),
+            Err(error) => {
+                protocol::soft(format!("Cannot remove {}: {error}", path.display()));
+            }
+        }
+    }
+    removals.fits
 }
 
 /// How far the core can be trusted, with a sentence for each reason.

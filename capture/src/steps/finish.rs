@@ -3,7 +3,7 @@
 use crate::crashes::State;
 use crate::directory;
 use crate::manifest::{
-    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_JSON, SCHEMA, Verdict, files_of,
+    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_JSON, RESERVE, SCHEMA, Verdict, files_of,
 };
 use crate::plan::{Format, Plan};
 use crate::policy::Level;
@@ -18,6 +18,8 @@ use std::path::Path;
 const LOG_MAX: usize = 4 << 20;
 
 pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
+    // Room for what follows, kept since the first step.
+    let _ = fs::remove_file(dir.join(RESERVE));
     let verdict = judge(plan, dir, facts);
     if verdict == Verdict::Complete && !plan.dump.keep_essential && facts.core.is_some() {
         let _ = fs::remove_file(dir.join(ESSENTIAL));
@@ -54,7 +56,7 @@ fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
     let wants_core = plan.dump.format != Format::None && plan.dump.level != Level::Essential;
     let core = match &facts.core {
         Some(core) => core.verdict,
-        None if wants_core => Verdict::Incomplete,
+        None if wants_core && facts.skipped.is_none() => Verdict::Incomplete,
         None => Verdict::Complete,
     };
     let log = if dir.join(crate::manifest::DMESG).is_file() {

@@ -1,0 +1,163 @@
+//! Every fall of the ladder, without a single child.
+
+use super::*;
+use crate::init::supervisor::End;
+use crate::plan::{Directory, FirstKernel, Target, TargetKind};
+
+/// Answers jobs from a script: a job not named there is done as it should be.
+struct Script {
+    plan: Plan,
+    facts: Facts,
+    /// Jobs run, in order.
+    ran: Vec<String>,
+    /// (job, how often already, answer).
+    falls: Vec<(&'static str, End)>,
+    verdict: Verdict,
+}
+
+fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Script {
+    let mut plan = Plan::new(FirstKernel::default());
+    for n in 0..targets {
+        plan.targets.push(Target {
+            kind: TargetKind::Directory(Directory {
+                path: format!("/t{n}"),
+            }),
+            deadline_s: 60,
+            device_wait_s: 1,
+        });
+    }
+    Script {
+        plan,
+        facts: Facts::default(),
+        ran: Vec::new(),
+        falls: falls.to_vec(),
+        verdict,
+    }
+}
+
+impl Runner for Script {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+    fn is_init(&self) -> bool {
+        false
+    }
+    fn run(&mut self, job: Job, _: Duration, _: Option<Duration>) -> Answer {
+        let name = job.name();
+        self.ran.push(name.into());
+        let fall = self.falls.iter().position(|(job, _)| *job == name);
+        let end = fall.map_or(End::Done, |at| self.falls.remove(at).1);
+        let mut events = Vec::new();
+        match job {
+            Job::Mount { target } if end.is_done() => events.push(Event::Mounted {
+                mount_point: Some("/m".into()),
+                base: format!("/t{target}"),
+            }),
+            Job::Begin { base } if !matches!(end, End::Deadline(_)) => {
+                events.push(Event::Directory(format!("{base}/d.partial")));
+            }
+            Job::Finish { .. } if end.is_done() => events.push(Event::Verdict(self.verdict)),
+            _ => {}
+        }
+        Answer { end, events }
+    }
+    fn say(&mut self, _: &str) {}
+    fn soft(&mut self, line: String) {
+        self.facts.soft_errors.push(line);
+    }
+    fn facts(&mut self) -> &mut Facts {
+        &mut self.facts
+    }
+    fn time_left(&self) -> Duration {
+        Duration::from_secs(1000)
+    }
+}
+
+const WHOLE: &str = "target log report core finish umount";
+
+fn ran(script: &Script) -> String {
+    let steps: Vec<_> = script
+        .ran
+        .iter()
+        .filter(|step| *step != "essential")
+        .map(String::as_str)
+        .collect();
+    steps.join(" ")
+}
+
+#[test]
+fn all_is_well() {
+    let mut all = script(2, &[], Verdict::Complete);
+    assert_eq!(run(&mut all), Outcome::Complete);
+    assert_eq!(ran(&all), WHOLE);
+    assert!(all.facts.soft_errors.is_empty());
+}
+
+#[test]
+fn a_failed_report_costs_the_report() {
+    let killed = [("report", End::Killed(9))];
+    let mut all = script(1, &killed, Verdict::Degraded);
+    assert_eq!(run(&mut all), Outcome::Degraded);
+    assert_eq!(ran(&all), WHOLE);
+    assert!(all.facts.soft_errors[0].contains("report"));
+    assert!(!all.facts.report);
+}
+
+#[test]
+fn a_dead_worker_leaves_log_and_report() {
+    for end in [
+        End::Killed(9),
+        End::Exited(101),
+        End::Stalled(Duration::from_secs(120)),
+    ] {
+        let mut all = script(1, &[("core", end)], Verdict::Incomplete);
+        assert_eq!(run(&mut all), Outcome::Incomplete);
+        assert_eq!(ran(&all), WHOLE);
+        assert!(all.facts.soft_errors[0].contains("core at level standard"));
+    }
+}
+
+#[test]
+fn the_last_resort_is_tried_where_it_is_allowed() {
+    let mut all = script(1, &[("core", End::Killed(6))], Verdict::Degraded);
+    all.plan.dump.allow_unfiltered = true;
+    assert_eq!(run(&mut all), Outcome::Degraded);
+    assert_eq!(ran(&all), "target log report core core finish umount");
+}
+
+#[test]
+fn the_next_target_starts_over() {
+    let dead = [("target", End::Deadline(Duration::from_secs(30)))];
+    let mut all = script(2, &dead, Verdict::Complete);
+    assert_eq!(run(&mut all), Outcome::Complete);
+    assert_eq!(ran(&all), format!("target {WHOLE}"));
+    let full = [("core", End::Failed("No space left".into()))];
+    let mut all = script(2, &full, Verdict::Incomplete);
+    run(&mut all);
+    assert_eq!(ran(&all), format!("{WHOLE} {WHOLE}"));
+}
+
+#[test]
+fn a_target_that_takes_no_directory_is_left() {
+    let hung = [("log", End::Deadline(Duration::from_secs(60)))];
+    let mut all = script(2, &hung, Verdict::Complete);
+    assert_eq!(run(&mut all), Outcome::Complete);
+    assert_eq!(ran(&all), format!("target log umount {WHOLE}"));
+}
+
+#[test]
+fn without_any_target_the_log_goes_to_the_console() {
+    let dead = [
+        ("target", End::Failed("none".into())),
+        ("target", End::Failed("none".into())),
+    ];
+    let mut all = script(2, &dead, Verdict::Complete);
+    assert_eq!(run(&mut all), Outcome::Nothing);
+    assert_eq!(ran(&all), "target target console");
+}
+
+#[test]
+fn a_manifest_that_cannot_be_written_is_no_success() {
+    let mut all = script(1, &[("finish", End::Killed(9))], Verdict::Complete);
+    assert_eq!(run(&mut all), Outcome::Incomplete);
+}
