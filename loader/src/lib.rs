@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod arm;
+pub mod bootloader;
 mod bootparams;
 pub mod cmdline;
 pub mod crashkernel;
@@ -20,6 +21,7 @@ mod machine;
 mod purgatory;
 pub mod reboot;
 pub mod refusal;
+pub mod reserve;
 mod root;
 mod segments;
 pub mod state;
