@@ -67,11 +67,16 @@ impl Runs {
         if self.buffer.len() >= BUFFER || self.pages + run.len() > self.max_pages {
             self.merge();
         }
-        if self.pages + run.len() > self.max_pages || self.sorted.len() >= self.max_runs {
-            self.left_out += run.len();
+        let new = if self.buffer.is_empty() {
+            run.len() - self.overlap(run)
+        } else {
+            run.len()
+        };
+        if self.pages + new > self.max_pages || self.sorted.len() >= self.max_runs {
+            self.left_out += new;
             return false;
         }
-        self.pages += run.len();
+        self.pages += new;
         self.buffer.push(run);
         true
     }
@@ -84,6 +89,18 @@ impl Runs {
             .checked_sub(1)
             .and_then(|i| self.sorted.get(i))
             .is_some_and(|known| holds(*known, run))
+    }
+
+    /// Pages of `run` that the sorted part has already.
+    fn overlap(&self, run: PfnRange) -> u64 {
+        let first = self.sorted.partition_point(|known| known.end <= run.start);
+        self.sorted
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .map_while(|known| known.intersect(run))
+            .map(PfnRange::len)
+            .sum()
     }
 
     /// Sorts, joins what touches or overlaps, and counts afresh.
