@@ -39,6 +39,8 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
                 "verify",
                 "every checksum, and whether the kernel inside hangs together",
             ),
+            ("convert", "into another format, or filtered further"),
+            ("mount", "as files that gdb, drgn and crash open"),
         ],
     ),
     (

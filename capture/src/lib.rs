@@ -6,6 +6,8 @@
 //! CLI's `convert` and `capture` and the benchmark call the very same code on files.
 
 pub mod budget;
+pub mod classify;
+pub mod convert;
 pub mod crashes;
 pub mod directory;
 pub mod init;

@@ -1,7 +1,8 @@
 //! The verbs: one file each, with `Args` (parsed by clap) and `run`.
 
-mod config;
 mod bt;
+mod config;
+mod convert;
 mod dis;
 mod dmesg;
 mod generate;
@@ -113,6 +114,8 @@ pub enum Verb {
     Info(info::Args),
     /// Check every checksum and whether the kernel inside hangs together
     Verify(verify::Args),
+    /// Convert a core into another format, or filter it further
+    Convert(convert::Args),
     /// Show a core as files that gdb, drgn and crash open
     Mount(mount::Args),
     /// Check, show or import the config
@@ -146,6 +149,7 @@ impl Verb {
             Self::Read(args) => read::run(&args, context),
             Self::Info(args) => info::run(&args, context),
             Self::Verify(args) => verify::run(&args, context),
+            Self::Convert(args) => convert::run(&args, context),
             Self::Mount(args) => mount::run(&args, context),
             Self::Config(args) => config::run(&args, context),
             Self::Image(args) => image::run(&args, context),

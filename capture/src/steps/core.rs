@@ -3,8 +3,8 @@
 
 use super::source;
 use crate::budget::Budget;
-use crate::directory;
-use crate::manifest::{CoreFacts, KindFacts, PAGES_MAP, PageCounts, REPORT_JSON, RuleOff, Verdict};
+use crate::classify::Classified;
+use crate::manifest::{CoreFacts, KindFacts, PAGES_MAP, PageCounts, REPORT_JSON, Verdict};
 use crate::pipeline::Stats;
 use crate::plan::{Format, Plan};
 use crate::policy::{Level, Policy, bits};
@@ -12,14 +12,13 @@ use crate::protocol::{self, Event, Progress, say};
 use crate::save::{Pages, Save, SaveError, Saved};
 use crate::space::{self, Earlier, Present};
 use std::fs;
-use std::io::BufWriter;
 use std::path::Path;
 use std::time::Instant;
 use vmcore::addr::PAGE_SIZE;
 use vmcore::image::MemoryImage;
-use vmcore::image::map::{MapReader, MapWriter};
+use vmcore::image::map::MapReader;
 use vmcore::kernel::{Kernel, chain};
-use vmcore::mm::{self, Kind, Rules};
+use vmcore::mm::Kind;
 use vmcore::write::{CoreMeta, OutputFormat, RamRuns, Runs};
 
 /// Output buffers.
@@ -270,53 +269,22 @@ fn judge(facts: &mut CoreFacts, unfiltered: bool, stopped: bool) {
     };
 }
 
-struct Map {
-    reader: MapReader,
-    rules_off: Vec<RuleOff>,
-}
-
-fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Map, String> {
+fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Classified, String> {
     let begun = Instant::now();
-    let rules = Rules::of(kernel);
-    let file = directory::create_file(dir, PAGES_MAP)
-        .map_err(|error| format!("Cannot make {PAGES_MAP}: {error}"))?;
-    let reading = file
-        .try_clone()
-        .map_err(|error| format!("Cannot make {PAGES_MAP}: {error}"))?;
-    let mut writer = MapWriter::new(BufWriter::new(file))
-        .map_err(|error| format!("Cannot begin {PAGES_MAP}: {error}"))?;
-    let (mut seen, mut told) = (0_u64, Instant::now());
-    let walked = mm::walk_threads(kernel, &rules, budget.threads.min(4), &mut |run| {
-        seen = seen.saturating_add(run.pages.len());
+    let mut told = begun;
+    let map = crate::classify::classify(kernel, dir, budget.threads.min(4), &mut |seen| {
         if told.elapsed().as_millis() >= 500 {
             told = Instant::now();
             tell("classify", seen, ram, begun);
         }
-        writer.push(run)
-    });
-    let summary = walked.map_err(|error| chain(&error))?;
-    let finished = writer.finish().map(|_| ());
-    finished.map_err(|error| format!("Cannot write {PAGES_MAP}: {error}"))?;
-    reading
-        .sync_all()
-        .map_err(|error| format!("Cannot write {PAGES_MAP}: {error}"))?;
+    })?;
     protocol::log(format!(
         "classified {} pages in {} runs, {:.1} s",
-        summary.counts.total(),
-        summary.runs,
+        map.summary.counts.total(),
+        map.summary.runs,
         begun.elapsed().as_secs_f64()
     ));
-    let reader = MapReader::open(Box::new(reading)).map_err(|error| chain(&error))?;
-    let rules_off = rules
-        .off()
-        .iter()
-        .map(|off| RuleOff {
-            rule: off.rule.name().into(),
-            reason: off.reason.clone(),
-            degrades: off.degrades,
-        })
-        .collect();
-    Ok(Map { reader, rules_off })
+    Ok(map)
 }
 
 fn kinds(reader: &MapReader, policy: Policy) -> std::collections::BTreeMap<String, KindFacts> {
@@ -332,7 +300,7 @@ fn kinds(reader: &MapReader, policy: Policy) -> std::collections::BTreeMap<Strin
 }
 
 /// Our own note and the header fields that come from the dead kernel.
-fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
+pub(crate) fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     let number = match level {
         Level::Bits(n) => n,
         Level::Essential => bits::ALL,
@@ -347,7 +315,7 @@ fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     }
 }
 
-fn trailer(stats: &Stats) -> Vec<u8> {
+pub(crate) fn trailer(stats: &Stats) -> Vec<u8> {
     let missing: Vec<String> = stats
         .missing_first
         .iter()

@@ -3,7 +3,7 @@
 
 mod begin;
 mod console;
-mod core;
+pub(crate) mod core;
 mod finish;
 mod report;
 mod source;

@@ -1,0 +1,213 @@
+//! One core into another: any format in, any format out, filtered further on the way.
+//!
+//! The same pipeline as in the panic kernel; only the beginning and the end differ. Everything is
+//! made in a hidden directory beside OUT and renamed at the end, so that nothing half-written ever
+//! stands under OUT's name.
+
+use crate::classify::{Classified, classify};
+use crate::directory;
+use crate::manifest::{PAGES_MAP, RuleOff};
+use crate::pipeline::Stats;
+use crate::policy::{Level, Policy};
+use crate::save::{Pages, Save, SaveError};
+use crate::steps::core::describe;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vmcore::image::{Attachment, MemoryImage};
+use vmcore::kernel::{Kernel, KernelError};
+use vmcore::write::{CoreMeta, OutputFormat};
+
+/// Output buffers, in bytes.
+const BUFFER: usize = 4 << 20;
+
+/// What is wanted.
+pub struct Request<'a> {
+    /// The core.
+    pub image: Arc<dyn MemoryImage>,
+    /// The file to make; it must not exist.
+    pub out: &'a Path,
+    /// Its format.
+    pub format: OutputFormat,
+    /// The level to filter at; `None`: every page that the core holds.
+    pub level: Option<Level>,
+    /// The codec's level.
+    pub codec_level: Option<i32>,
+    /// Worker threads.
+    pub threads: usize,
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Converted {
+    /// Its pages.
+    pub stats: Stats,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Rules of the filter that were off, with the reason.
+    pub rules_off: Vec<RuleOff>,
+}
+
+/// A core that was not converted; nothing stands under OUT's name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// OUT is taken.
+    #[error("{} exists; give another name or remove it", path.display())]
+    Exists {
+        /// OUT.
+        path: PathBuf,
+    },
+    /// Level essential is made from a live or unfiltered kernel, not page by page.
+    #[error("Level essential cannot be converted to yet; give 0 to 31, all or standard")]
+    Essential,
+    /// A file could not be handled.
+    #[error("Cannot write {}", path.display())]
+    Io {
+        /// OUT.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Filtering needs the kernel inside, and it cannot be found.
+    #[error("The core cannot be filtered; without --level it is converted as it is")]
+    Kernel(#[from] KernelError),
+    /// The pages cannot be told apart.
+    #[error(
+        "The pages cannot be classified ({why}); without --level the core is converted as it is"
+    )]
+    Classify {
+        /// Why.
+        why: String,
+    },
+    /// The core could not be written.
+    #[error("Cannot write {}", path.display())]
+    Save {
+        /// OUT.
+        path: PathBuf,
+        /// Why.
+        source: SaveError,
+    },
+}
+
+/// A directory that goes with everything in it.
+struct Workplace(PathBuf);
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Converts. `progress` is told the pages written and the pages in all.
+///
+/// # Errors
+/// [`ConvertError`]; OUT does not exist then.
+pub fn convert(
+    request: &Request<'_>,
+    progress: &mut dyn FnMut(&Stats, u64),
+) -> Result<Converted, ConvertError> {
+    let out = request.out;
+    let io = |source| ConvertError::Io {
+        path: out.to_path_buf(),
+        source,
+    };
+    if fs::symlink_metadata(out).is_ok() {
+        return Err(ConvertError::Exists {
+            path: out.to_path_buf(),
+        });
+    }
+    let parent = out
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let name = out
+        .file_name()
+        .ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.partial", std::process::id()));
+    let work = Workplace(parent.join(hidden));
+    DirBuilder::new().mode(0o700).create(&work.0).map_err(io)?;
+
+    let image = &*request.image;
+    let mut meta = CoreMeta::of(image.info());
+    let map = filter(request, &work.0, &mut meta)?;
+    let pages = match (&map, request.level) {
+        (Some(map), Some(level)) => Pages::Kept {
+            map: &map.reader,
+            policy: Policy::new(level, &[], &[]),
+        },
+        _ => {
+            carry_map(image, &work.0).map_err(io)?;
+            Pages::All
+        }
+    };
+    let map_file = work.0.join(PAGES_MAP);
+    let saved = Save {
+        image,
+        pages,
+        meta,
+        format: request.format,
+        codec_level: request.codec_level,
+        dir: &work.0,
+        name: "core",
+        map: map_file.exists().then_some(&*map_file),
+        threads: request.threads,
+        buffer: BUFFER,
+        drop_behind: false,
+        reserve: 0,
+    }
+    .run(&mut crate::steps::core::trailer, progress)
+    .map_err(|source| ConvertError::Save {
+        path: out.to_path_buf(),
+        source,
+    })?;
+    // A link never replaces what appeared under OUT's name meanwhile.
+    fs::hard_link(work.0.join("core"), out)
+        .or_else(|_| fs::rename(work.0.join("core"), out))
+        .map_err(io)?;
+    directory::sync(parent).map_err(io)?;
+    Ok(Converted {
+        stats: saved.stats,
+        size: saved.finished.len,
+        rules_off: map.map_or_else(Vec::new, |map| map.rules_off),
+    })
+}
+
+/// Classifies the pages when a level is wanted that leaves some out.
+fn filter(
+    request: &Request<'_>,
+    work: &Path,
+    meta: &mut CoreMeta,
+) -> Result<Option<Classified>, ConvertError> {
+    let kernel = Kernel::new(Arc::clone(&request.image));
+    let level = match request.level {
+        None | Some(Level::ALL) => {
+            if let Ok(kernel) = &kernel {
+                let had = meta.dump_level.try_into().unwrap_or(0);
+                describe(meta, kernel, Level::Bits(had));
+            }
+            return Ok(None);
+        }
+        Some(Level::Essential) => return Err(ConvertError::Essential),
+        Some(level) => level,
+    };
+    let kernel = kernel?;
+    describe(meta, &kernel, level);
+    classify(&kernel, work, request.threads, &mut |_| {})
+        .map(Some)
+        .map_err(|why| ConvertError::Classify { why })
+}
+
+/// Takes over the `pages.map` that travels inside the core.
+fn carry_map(image: &dyn MemoryImage, work: &Path) -> io::Result<()> {
+    let Some(mut map) = image.attachment(Attachment::PagesMap) else {
+        return Ok(());
+    };
+    let mut file = directory::create_file(work, PAGES_MAP)?;
+    io::copy(&mut map, &mut file)?;
+    Ok(())
+}

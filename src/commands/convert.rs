@@ -1,0 +1,126 @@
+//! `afterpanic convert`: into another format, or filtered further.
+
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use crate::progress;
+use anyhow::{Context as _, bail};
+use capture::convert::{Request, convert};
+use capture::policy::Level;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use vmcore::addr::PAGE_SIZE;
+use vmcore::write::OutputFormat;
+
+/// Arguments of `convert`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A core file, a crash directory or `last`
+    #[arg(value_name = "IN")]
+    core: PathBuf,
+    /// The file to make; it must not exist
+    out: PathBuf,
+    /// elf-zst, elf-lz4, elf, kdump-zstd or kdump-zlib [default: by OUT's name]
+    #[arg(long, value_parser = format)]
+    format: Option<OutputFormat>,
+    /// all, standard, or makedumpfile's bits 0 to 31 [default: every page that IN holds]
+    #[arg(long, value_parser = level)]
+    level: Option<Level>,
+    /// The codec's level
+    #[arg(long, visible_alias = "codec-level", value_name = "N")]
+    zstd_level: Option<i32>,
+    /// Worker threads [default: the CPUs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+/// Converts; nothing stands under OUT's name unless all of it is there.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let format = match args.format {
+        Some(format) => format,
+        None => by_name(&args.out)?,
+    };
+    let (_, image) = core_arg::open(context, Some(&args.core))?;
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    let bar = progress::bytes(0, "writing", context.quiet);
+    let request = Request {
+        image,
+        out: &args.out,
+        format,
+        level: args.level,
+        codec_level: args.zstd_level,
+        threads: args.threads.map_or_else(cpus, usize::from),
+    };
+    let done = convert(&request, &mut |stats, total| {
+        bar.set_length(total.saturating_mul(PAGE_SIZE));
+        bar.set_position(stats.pages.saturating_mul(PAGE_SIZE));
+    })?;
+    bar.finish_and_clear();
+    let degraded = done.rules_off.iter().filter(|off| off.degrades);
+    let mut exit = Exit::Done;
+    for off in degraded {
+        exit = Exit::Degraded;
+        context.warn(&format!(
+            "more is kept than asked: rule {} is off: {}",
+            off.rule, off.reason
+        ));
+    }
+    if done.stats.missing > 0 {
+        exit = Exit::Incomplete;
+        context.warn(&format!("{} pages could not be read", done.stats.missing));
+    }
+    writeln!(
+        std::io::stdout(),
+        "{}: {}, {} pages ({}), {}",
+        args.out.display(),
+        format.name(),
+        done.stats.pages,
+        output::size(done.stats.pages.saturating_mul(PAGE_SIZE)),
+        output::size(done.size)
+    )?;
+    Ok(exit)
+}
+
+/// `.elf.zst .elf.lz4 .elf .kdump`, the last one meaning kdump-zstd.
+fn by_name(out: &Path) -> anyhow::Result<OutputFormat> {
+    let name = out
+        .file_name()
+        .context("OUT names no file")?
+        .to_string_lossy();
+    match OutputFormat::ALL
+        .into_iter()
+        .find(|format| name.ends_with(format.suffix()))
+    {
+        Some(format) => Ok(format),
+        None => {
+            bail!("{name} does not tell a format (.elf.zst .elf.lz4 .elf .kdump); give --format")
+        }
+    }
+}
+
+fn format(text: &str) -> Result<OutputFormat, String> {
+    let names = || OutputFormat::ALL.map(OutputFormat::name).join(", ");
+    OutputFormat::from_name(text).ok_or_else(|| format!("one of {}", names()))
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    Level::parse(text).ok_or_else(|| "all, standard, essential or 0 to 31".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_tells_the_format() {
+        for (name, format) in [
+            ("x/vmcore.elf.zst", OutputFormat::ElfZst),
+            ("a.elf.lz4", OutputFormat::ElfLz4),
+            ("a.elf", OutputFormat::Elf),
+            ("a.kdump", OutputFormat::KdumpZstd),
+        ] {
+            assert_eq!(by_name(Path::new(name)).unwrap(), format);
+        }
+        assert!(by_name(Path::new("core.zst")).is_err());
+    }
+}
