@@ -4,12 +4,13 @@ use super::CoreArg;
 use crate::core_arg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use analysis::tasks::{self, Task};
 use analysis::unwind::{End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use vmcore::addr::VirtAddr;
+use std::ops::ControlFlow;
 use vmcore::kernel::Kernel;
 
 /// Arguments of `bt`.
@@ -39,15 +40,9 @@ pub struct Args {
 
 /// One stack and whose it is.
 struct Stack {
-    who: Option<Who>,
+    who: Option<Task>,
     cpu: Option<u32>,
     trace: Trace,
-}
-
-struct Who {
-    pid: i32,
-    comm: String,
-    state: char,
 }
 
 #[derive(Serialize)]
@@ -87,7 +82,7 @@ struct FrameRow {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
     let unwinder = Unwinder::new(&kernel);
-    let warnings = unwinder.warnings().to_vec();
+    let mut warnings = unwinder.warnings().to_vec();
     let mut printer = Printer {
         rows: args.json.then(Vec::new),
         out: io::BufWriter::new(io::stdout().lock()),
@@ -100,28 +95,44 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         printer.stack(&stack)
     };
     if let Some(cpu) = chosen_cpu(args, &kernel)? {
-        let task = unwinder.current(cpu);
+        let who = unwinder
+            .current(cpu)
+            .and_then(|task| tasks::one(&kernel, task, tasks::Options::default()).ok());
+        let trace = unwinder.cpu(cpu);
         show(Stack {
-            who: task.and_then(|task| who(&kernel, task)),
+            who,
             cpu: Some(cpu),
-            trace: unwinder.cpu(cpu),
+            trace,
         })?;
     } else {
-        for task in tasks(&kernel)? {
-            let who = who(&kernel, task);
-            let wanted = args.all
-                || who
-                    .as_ref()
-                    .is_some_and(|who| args.pid == Some(who.pid) || args.state == Some(who.state));
-            if wanted {
-                let trace = unwinder.task(task);
-                let cpu = match trace.start {
-                    Start::Cpu(cpu) => Some(cpu),
-                    _ => None,
-                };
-                show(Stack { who, cpu, trace })?;
+        let options = tasks::Options {
+            idle: args.pid == Some(0),
+            ..tasks::Options::default()
+        };
+        let mut outcome = Ok(());
+        let soft = tasks::for_each(&kernel, options, |task| {
+            let wanted =
+                args.all || args.pid == Some(task.pid) || args.state == Some(task.state.letter());
+            if !wanted {
+                return ControlFlow::Continue(());
             }
-        }
+            let trace = unwinder.task(task.address.into());
+            let cpu = match trace.start {
+                Start::Cpu(cpu) => Some(cpu),
+                _ => None,
+            };
+            outcome = show(Stack {
+                who: Some(task),
+                cpu,
+                trace,
+            });
+            match outcome {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        })?;
+        outcome?;
+        warnings.extend(soft);
     }
     if !found {
         bail!("No such task in this core");
@@ -151,32 +162,6 @@ fn chosen_cpu(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<u32>> {
         bail!("CPU {cpu} is no CPU of this machine");
     }
     Ok(Some(cpu))
-}
-
-/// All tasks: leaders and their threads.
-fn tasks(kernel: &Kernel) -> anyhow::Result<Vec<VirtAddr>> {
-    let init = kernel.symbol("init_task")?;
-    let link = kernel.offset_of("task_struct", "tasks")?;
-    let thread = kernel.offset_of("task_struct", "thread_node")?;
-    let mut out = Vec::new();
-    for leader in kernel.list(init.wrapping_add(link), link, 1 << 22, "the list of tasks") {
-        let signal = VirtAddr(kernel.read_field(leader?, "task_struct", "signal")?);
-        let head = signal.wrapping_add(kernel.offset_of("signal_struct", "thread_head")?);
-        for task in kernel.list(head, thread, 1 << 22, "the list of threads") {
-            out.push(task?);
-        }
-    }
-    Ok(out)
-}
-
-fn who(kernel: &Kernel, task: VirtAddr) -> Option<Who> {
-    let names = analysis::locks::Names::of(kernel).ok()?;
-    let who = names.who(kernel, task)?;
-    Some(Who {
-        pid: who.pid,
-        comm: who.comm,
-        state: who.state,
-    })
 }
 
 struct Printer<'o> {
@@ -235,7 +220,7 @@ fn own(stack: StackKind) -> bool {
 
 fn heading(stack: &Stack) -> String {
     let mut text = match &stack.who {
-        Some(who) => format!("pid {} {} ({})", who.pid, who.comm, who.state),
+        Some(who) => format!("pid {} {} ({})", who.pid, who.comm, who.state.letter()),
         None => "no known task".to_string(),
     };
     if let Some(cpu) = stack.cpu {
@@ -306,7 +291,7 @@ fn row(stack: &Stack) -> StackRow {
     StackRow {
         pid: stack.who.as_ref().map(|who| who.pid),
         comm: stack.who.as_ref().map(|who| who.comm.clone()),
-        state: stack.who.as_ref().map(|who| who.state),
+        state: stack.who.as_ref().map(|who| who.state.letter()),
         task: trace.task.map(|task| task.to_string()),
         cpu: stack.cpu,
         start: match trace.start {

@@ -87,7 +87,7 @@ impl Depth {
 
     fn entry(self) -> Option<Entry> {
         let bp = match self.saved_bp {
-            Some(at) => Bp::FromCfa(i16::try_from(at.checked_neg()?).ok()?),
+            Some(at) => Bp::ByFrame(i16::try_from(at.checked_neg()?).ok()?),
             None => Bp::Same,
         };
         Some(Entry {
@@ -247,7 +247,7 @@ mod tests {
         let code = [
             0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xec, 0x20, 0x90, 0xc9, 0xc3,
         ];
-        assert_eq!(at(&code, 8), Some((48, Bp::FromCfa(-16))));
+        assert_eq!(at(&code, 8), Some((48, Bp::ByFrame(-16))));
         assert_eq!(at(&code, 10), Some((8, Bp::Same)));
     }
 

@@ -79,8 +79,8 @@ impl Format {
         let bp_offset = i16::from_le_bytes([b0, b1]);
         let bp = match self.base((flags >> 4) & 0xf)? {
             Base::Undefined => Bp::Same,
-            Base::PrevSp => Bp::FromCfa(bp_offset),
-            Base::Bp => Bp::FromBp(bp_offset),
+            Base::PrevSp => Bp::ByFrame(bp_offset),
+            Base::Bp => Bp::ByPointer(bp_offset),
             _ => return None,
         };
         let (rule, signal, spare) = match self {
@@ -197,9 +197,9 @@ pub enum Bp {
     /// Still in rbp.
     Same,
     /// At the frame address + offset.
-    FromCfa(i16),
+    ByFrame(i16),
     /// At rbp + offset.
-    FromBp(i16),
+    ByPointer(i16),
 }
 
 /// What lies at the frame address.
@@ -237,7 +237,7 @@ impl Entry {
     pub const FRAME_POINTER: Self = Self {
         base: Base::Bp,
         offset: 16,
-        bp: Bp::FromCfa(-16),
+        bp: Bp::ByFrame(-16),
         rule: Rule::Call,
         signal: false,
     };

@@ -14,9 +14,9 @@ use vmcore::addr::VirtAddr;
 use vmcore::arch::x86_64::regs::Registers;
 use vmcore::kernel::{Kernel, KernelError, chain};
 
-/// All symbols that unwinding asks for: looked up together, because each look-up goes through the
+/// All symbols that unwinding and the panic notifiers ask for: looked up together, because each look-up goes through the
 /// whole table.
-const SYMBOLS: [&str; 17] = [
+const SYMBOLS: [&str; 22] = [
     "__start_orc_unwind_ip",
     "__stop_orc_unwind_ip",
     "__start_orc_unwind",
@@ -34,6 +34,11 @@ const SYMBOLS: [&str; 17] = [
     "__kretprobe_trampoline",
     "kretprobe_trampoline",
     "return_to_handler",
+    "panic_cpu",
+    "crashing_cpu",
+    "crash_kexec_post_notifiers",
+    "panic_notifier_list",
+    "dump_list",
 ];
 
 /// Unwinds the stacks of one kernel.
@@ -122,6 +127,11 @@ impl<'k> Unwinder<'k> {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// A word of memory, through the pages remembered.
+    pub(crate) fn word(&self, at: VirtAddr) -> Option<u64> {
+        self.pages.word(at)
     }
 
     /// The task that a CPU ran: `rq.curr`.

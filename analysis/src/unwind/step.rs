@@ -116,8 +116,8 @@ pub fn step(pages: &Pages<'_>, state: &State, entry: &Entry) -> Result<Step, Sto
     let cfa = frame_address(pages, state, entry)?;
     let bp = match entry.bp {
         Bp::Same => state.bp,
-        Bp::FromCfa(offset) => reading(pages, cfa.wrapping_add_signed(i64::from(offset)))?,
-        Bp::FromBp(offset) => reading(pages, state.bp.wrapping_add_signed(i64::from(offset)))?,
+        Bp::ByFrame(offset) => reading(pages, cfa.wrapping_add_signed(i64::from(offset)))?,
+        Bp::ByPointer(offset) => reading(pages, state.bp.wrapping_add_signed(i64::from(offset)))?,
     };
     match entry.rule {
         Rule::Regs => {
