@@ -1,3 +1,4 @@
 //! Synthetic dumps.
 pub mod elf;
+pub mod kdump;
 pub mod memmap;

@@ -8,6 +8,7 @@ mod codec;
 mod elf;
 mod frames;
 mod header;
+mod kdump;
 pub mod meta;
 pub mod spool;
 
@@ -19,6 +20,7 @@ pub use spool::Spool;
 use crate::addr::{Pfn, PfnRange};
 use crate::image::MemoryImage;
 use crate::layout::frames::Codec;
+use kdump::{KdumpWriter, Method};
 use std::io;
 
 /// Pages in a full batch: 64 pages are one 256 KiB frame of the compressed ELF formats.
@@ -214,9 +216,10 @@ pub fn writer(
         OutputFormat::ElfZst => elf(meta, Some(Codec::Zstd), spool),
         OutputFormat::ElfLz4 => elf(meta, Some(Codec::Lz4), spool),
         OutputFormat::Elf => elf(meta, None, spool),
-        OutputFormat::KdumpZstd | OutputFormat::KdumpZlib => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("No writer for {}", format.name()),
-        )),
+        OutputFormat::KdumpZstd => Ok(Box::new(KdumpWriter::new(meta, Method::Zstd, level))),
+        OutputFormat::KdumpZlib => Ok(Box::new(KdumpWriter::new(meta, Method::Zlib, level))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ impl KdumpImage {
         let info = ImageInfo {
             format,
             compression: kdump::methods(parts.iter().fold(0, |all, p| all | p.header.status)),
-            machine: kdump::machine(&first.header.machine),
+            machine: machine(&first.header.machine, vmcoreinfo.as_deref()),
             notes,
             vmcoreinfo,
             direct_map_base: None,
@@ -113,6 +113,22 @@ impl KdumpImage {
         }
         part.read(pfn, addr.page_offset(), buf)
             .map_err(|error| read_error(pfn, error))
+    }
+}
+
+/// e_machine by name, or by what only one architecture has in VMCOREINFO: QEMU 11 leaves the name
+/// empty.
+fn machine(name: &str, vmcoreinfo: Option<&[u8]>) -> u16 {
+    let has = |key: &[u8]| {
+        vmcoreinfo.is_some_and(|text| {
+            text.split(|b| *b == b'\n')
+                .any(|line| line.starts_with(key))
+        })
+    };
+    match kdump::machine(name) {
+        0 if has(b"NUMBER(phys_base)=") => kdump::machine("x86_64"),
+        0 if has(b"NUMBER(kimage_voffset)=") => kdump::machine("aarch64"),
+        known => known,
     }
 }
 

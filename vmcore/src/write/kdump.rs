@@ -1,0 +1,366 @@
+//! The kdump-compressed format, version 6.
+//!
+//! Facts: [`crate::layout::kdump`]. Both bitmaps are streamed from the runs; descriptors are written
+//! behind them as the pages come, 2,700 at a time; all zero pages share one uncompressed page, as
+//! makedumpfile has it. Pages that do not shrink are stored as they are.
+
+use super::codec::is_zero;
+use super::header::Count;
+use super::{Attachment, Batch, CoreMeta, Encoded, Encoder, Finished, Output, Piece, Runs, Writer};
+use crate::addr::{PAGE_BYTES, PAGE_SIZE};
+use crate::layout::elf::encode_notes;
+use crate::layout::kdump::{DESC_LEN, Header, PageDesc, SUB_LEN, SubHeader, VERSION, ZLIB, ZSTD};
+use flate2::{Compress, Compression, FlushCompress, Status};
+use std::io::{self, Read};
+
+/// Bytes of bitmap or descriptors that are collected before they go to the output.
+const CHUNK: usize = 64 << 10;
+/// The level of either codec when none is asked for: makedumpfile's.
+const LEVEL: i32 = 1;
+
+/// How pages are compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Method {
+    Zlib,
+    Zstd,
+}
+
+impl Method {
+    fn flag(self) -> u32 {
+        match self {
+            Self::Zlib => ZLIB,
+            Self::Zstd => ZSTD,
+        }
+    }
+}
+
+/// Writes `kdump-zstd` and `kdump-zlib`.
+pub(super) struct KdumpWriter {
+    meta: CoreMeta,
+    method: Method,
+    level: Option<i32>,
+    announced: u64,
+    appended: u64,
+    descs: Vec<u8>,
+    descs_at: u64,
+    data_at: u64,
+    zero: Option<PageDesc>,
+}
+
+impl KdumpWriter {
+    pub fn new(meta: CoreMeta, method: Method, level: Option<i32>) -> Self {
+        Self {
+            meta,
+            method,
+            level,
+            announced: 0,
+            appended: 0,
+            descs: Vec::new(),
+            descs_at: 0,
+            data_at: 0,
+            zero: None,
+        }
+    }
+
+    fn flush_descs(&mut self, out: &mut dyn Output) -> io::Result<()> {
+        out.write_at(self.descs_at, &self.descs)?;
+        self.descs_at += self.descs.len() as u64;
+        self.descs.clear();
+        Ok(())
+    }
+
+    /// The descriptor of the page that all zero pages share, which is written when the first comes.
+    fn zero_page(&mut self, out: &mut dyn Output) -> io::Result<PageDesc> {
+        if let Some(desc) = self.zero {
+            return Ok(desc);
+        }
+        let desc = PageDesc {
+            offset: self.data_at,
+            size: u32::try_from(PAGE_SIZE).map_err(io::Error::other)?,
+            flags: 0,
+        };
+        out.write_at(self.data_at, &[0; PAGE_BYTES])?;
+        self.data_at += PAGE_SIZE;
+        self.zero = Some(desc);
+        Ok(desc)
+    }
+
+    /// Header, sub header and notes for a machine of `max_mapnr` pages; the block after them.
+    fn headers(&self, max_mapnr: u64, out: &mut dyn Output) -> io::Result<(u64, u64)> {
+        let too_large =
+            || io::Error::other("The machine has more memory than a kdump file can hold");
+        let notes = self.meta.all_notes();
+        let blob = encode_notes(&notes);
+        let notes_at = PAGE_SIZE + SUB_LEN as u64;
+        let sub_blocks = (SUB_LEN as u64 + blob.len() as u64).div_ceil(PAGE_SIZE);
+        let bitmap_blocks = 2 * max_mapnr.div_ceil(8).div_ceil(PAGE_SIZE);
+        let header = Header {
+            version: VERSION,
+            machine: String::new(),
+            time: self.meta.crash_time.unwrap_or(0),
+            status: self.method.flag(),
+            sub_blocks: u32::try_from(sub_blocks).map_err(|_| too_large())?,
+            bitmap_blocks: u32::try_from(bitmap_blocks).map_err(|_| too_large())?,
+            max_mapnr,
+            nr_cpus: self.meta.nr_cpus,
+        };
+        let uts = &self.meta.utsname;
+        let machine = match (uts.machine.as_str(), self.meta.machine) {
+            ("", goblin::elf::header::EM_X86_64) => "x86_64",
+            ("", goblin::elf::header::EM_AARCH64) => "aarch64",
+            (name, _) => name,
+        };
+        let uts = [
+            uts.sysname.as_str(),
+            &uts.nodename,
+            &uts.release,
+            &uts.version,
+            machine,
+            &uts.domainname,
+        ];
+        let page = u32::try_from(PAGE_SIZE).map_err(io::Error::other)?;
+        let mut bytes = header.encode(uts, page).to_vec();
+        bytes.resize(PAGE_BYTES, 0);
+        let vmcoreinfo = notes.iter().position(|note| note.name == b"VMCOREINFO");
+        let vmcoreinfo = vmcoreinfo.and_then(|at| {
+            // The text stands behind the notes before it, its own header and padded name.
+            let before = encode_notes(notes.get(..at)?).len() as u64;
+            let desc = notes.get(at)?.desc.len() as u64;
+            Some((notes_at + before + 12 + 12, desc))
+        });
+        let sub = SubHeader {
+            phys_base: self.meta.phys_base,
+            dump_level: Some(self.meta.dump_level),
+            split: false,
+            start_pfn: 0,
+            end_pfn: 0,
+            vmcoreinfo: vmcoreinfo.unwrap_or((0, 0)),
+            notes: (notes_at, blob.len() as u64),
+            max_mapnr,
+        };
+        bytes.extend_from_slice(&sub.encode());
+        bytes.extend_from_slice(&blob);
+        bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0);
+        out.write_at(0, &bytes)?;
+        Ok((bytes.len() as u64, bitmap_blocks / 2 * PAGE_SIZE))
+    }
+}
+
+impl Writer for KdumpWriter {
+    fn encoder(&self) -> io::Result<Box<dyn Encoder>> {
+        Ok(Box::new(PageEncoder::new(self.method, self.level)?))
+    }
+
+    fn begin(&mut self, kept: &dyn Runs, ram: &dyn Runs, out: &mut dyn Output) -> io::Result<()> {
+        let count = Count::of(kept, None)?;
+        let all = Count::of(ram, None)?;
+        self.announced = count.pages;
+        let max_mapnr = all.end.max(count.end).0;
+        let (first_at, each) = self.headers(max_mapnr, out)?;
+        Bits::write(ram, first_at, each, out)?;
+        Bits::write(kept, first_at + each, each, out)?;
+        self.descs_at = first_at + 2 * each;
+        self.data_at = self.descs_at + count.pages * DESC_LEN as u64;
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &Encoded, out: &mut dyn Output) -> io::Result<()> {
+        let sum: u64 = batch.pieces.iter().map(|piece| u64::from(piece.len)).sum();
+        if sum != batch.bytes.len() as u64 {
+            return Err(io::Error::other(
+                "A batch came from another format's encoder",
+            ));
+        }
+        self.appended += batch.pieces.len() as u64;
+        if self.appended > self.announced {
+            return Err(io::Error::other(format!(
+                "{} pages were announced and more are written",
+                self.announced
+            )));
+        }
+        let zero = match batch.pieces.iter().any(|piece| piece.len == 0) {
+            true => Some(self.zero_page(out)?),
+            false => None,
+        };
+        out.write_at(self.data_at, &batch.bytes)?;
+        for piece in &batch.pieces {
+            let desc = match zero {
+                Some(zero) if piece.len == 0 => zero,
+                _ => PageDesc {
+                    offset: self.data_at,
+                    size: piece.len,
+                    flags: piece.flags,
+                },
+            };
+            self.data_at += u64::from(piece.len);
+            self.descs.extend_from_slice(&desc.encode());
+        }
+        if self.descs.len() >= CHUNK {
+            self.flush_descs(out)?;
+        }
+        Ok(())
+    }
+
+    fn attach(
+        &mut self,
+        _what: Attachment,
+        _len: u64,
+        _body: &mut dyn Read,
+        _out: &mut dyn Output,
+    ) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn finish(&mut self, out: &mut dyn Output) -> io::Result<Finished> {
+        self.flush_descs(out)?;
+        if self.appended != self.announced {
+            return Err(io::Error::other(format!(
+                "{} pages were announced and {} written",
+                self.announced, self.appended
+            )));
+        }
+        Ok(Finished {
+            len: self.data_at,
+            table: None,
+        })
+    }
+}
+
+/// A bitmap on its way out: never held whole.
+struct Bits<'a> {
+    out: &'a mut dyn Output,
+    /// Where `buf` goes.
+    at: u64,
+    end: u64,
+    /// The page of the first bit in `buf`.
+    first: u64,
+    buf: Vec<u8>,
+}
+
+impl<'a> Bits<'a> {
+    /// Writes the bitmap of `runs` into the `len` bytes at `at`.
+    fn write(runs: &dyn Runs, at: u64, len: u64, out: &'a mut dyn Output) -> io::Result<()> {
+        let mut bits = Self {
+            out,
+            at,
+            end: at + len,
+            first: 0,
+            buf: vec![0; CHUNK],
+        };
+        runs.for_each(&mut |run| bits.set(run.start.0, run.end.0))?;
+        while bits.at < bits.end {
+            bits.flush()?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, start: u64, end: u64) -> io::Result<()> {
+        let mut pfn = start;
+        while pfn < end {
+            let inside = pfn.saturating_sub(self.first);
+            let Some(byte) = usize::try_from(inside / 8).ok().filter(|at| *at < CHUNK) else {
+                self.flush()?;
+                continue;
+            };
+            let bit = inside % 8;
+            let n = (8 - bit).min(end - pfn);
+            if bit == 0 && n == 8 {
+                // Whole bytes at once, as far as the buffer goes.
+                let whole = usize::try_from((end - pfn) / 8).unwrap_or(usize::MAX);
+                let whole = whole.min(CHUNK - byte);
+                self.buf
+                    .get_mut(byte..byte + whole)
+                    .unwrap_or_default()
+                    .fill(0xff);
+                pfn += whole as u64 * 8;
+                continue;
+            }
+            if let Some(byte) = self.buf.get_mut(byte) {
+                let mask = ((1_u16 << n) - 1) << bit;
+                *byte |= u8::try_from(mask & 0xff).unwrap_or(0);
+            }
+            pfn += n;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let part = self.buf.get(..left.min(CHUNK)).unwrap_or_default();
+        if part.is_empty() {
+            return Err(io::Error::other("A page lies past the end of the bitmap"));
+        }
+        self.out.write_at(self.at, part)?;
+        self.at += part.len() as u64;
+        self.first += CHUNK as u64 * 8;
+        self.buf.fill(0);
+        Ok(())
+    }
+}
+
+/// Compresses page by page.
+struct PageEncoder {
+    method: Method,
+    zlib: Compress,
+    zstd: zstd::bulk::Compressor<'static>,
+    page: Vec<u8>,
+}
+
+impl PageEncoder {
+    fn new(method: Method, level: Option<i32>) -> io::Result<Self> {
+        let level = level.unwrap_or(LEVEL);
+        let zlib_level = u32::try_from(level.clamp(0, 9)).unwrap_or(1);
+        Ok(Self {
+            method,
+            zlib: Compress::new(Compression::new(zlib_level), true),
+            zstd: zstd::bulk::Compressor::new(level)?,
+            // One byte less than a page: what does not fit is stored as it is.
+            page: vec![0; PAGE_BYTES - 1],
+        })
+    }
+
+    /// The compressed page in `self.page`, or `None` when it does not shrink.
+    fn compress(&mut self, page: &[u8]) -> Option<usize> {
+        match self.method {
+            Method::Zstd => self
+                .zstd
+                .compress_to_buffer(page, self.page.as_mut_slice())
+                .ok(),
+            Method::Zlib => {
+                self.zlib.reset();
+                let status = self
+                    .zlib
+                    .compress(page, &mut self.page, FlushCompress::Finish);
+                match status {
+                    Ok(Status::StreamEnd) => usize::try_from(self.zlib.total_out()).ok(),
+                    _ => None,
+                }
+            }
+        }
+    }
+}
+
+impl Encoder for PageEncoder {
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> io::Result<()> {
+        out.clear();
+        for page in batch.data.chunks(PAGE_BYTES) {
+            if is_zero(page) {
+                out.zero_pages += 1;
+                out.pieces.push(Piece { len: 0, flags: 0 });
+                continue;
+            }
+            let (bytes, flags) = match self.compress(page) {
+                Some(len) => (self.page.get(..len).unwrap_or_default(), self.method.flag()),
+                None => (page, 0),
+            };
+            out.bytes.extend_from_slice(bytes);
+            out.pieces.push(Piece {
+                len: u32::try_from(bytes.len()).map_err(io::Error::other)?,
+                flags,
+            });
+        }
+        out.plain_len = batch.data.len();
+        out.missing.extend_from_slice(&batch.missing);
+        Ok(())
+    }
+}
