@@ -11,6 +11,7 @@ use crate::binary::{self, BinaryError};
 use crate::closure::{self, Closure, Wanted};
 use crate::compress::Compression;
 use crate::explicit;
+use crate::files::{self, FileError, Taken, TakenKind};
 use crate::fill;
 use crate::kernel::{self, KernelError};
 use crate::modules::{Index, ModuleError};
@@ -72,6 +73,9 @@ pub enum BuildError {
     /// The archive cannot be made.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A file cannot be taken in.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The plan makes no sense.
     #[error(transparent)]
     Plan(#[from] plan::PlanError),
@@ -112,6 +116,7 @@ pub struct Prepared {
     plan: Plan,
     index: Index,
     closure: Closure,
+    files: Vec<Taken>,
     binary: Vec<u8>,
     compression: Compression,
     inputs: Inputs,
@@ -153,16 +158,27 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
     };
     let plan = fill::plan(first, config, &resolved, &closure);
     plan.validate()?;
+    let mut asked: Vec<(PathBuf, String)> = Vec::new();
+    asked.extend(
+        resolved
+            .programs
+            .iter()
+            .map(|(path, why)| (path.into(), why.clone())),
+    );
+    let extra = config.image.extra_files.iter();
+    asked.extend(extra.map(|path| (path.clone(), "extra_files".to_owned())));
+    let files = files::closure(&root, &asked)?;
     let compression = request.compression.unwrap_or_else(|| {
         let text = kernel::configuration(&root, modules_root, &release);
         Compression::for_kernel(text.as_deref(), &release)
     });
-    let inputs = inputs(&plan, &index, &closure, &binary, compression)?;
+    let inputs = inputs(&plan, &index, &closure, &files, &binary, compression)?;
     let notes = [resolved.notes, closure.notes.clone()].concat();
     Ok(Prepared {
         plan,
         index,
         closure,
+        files,
         binary,
         compression,
         inputs,
@@ -197,6 +213,7 @@ impl Prepared {
         archive.file("init", 0o755, self.binary, "afterpanic-capture, PID 1")?;
         archive.file(plan::PATH, 0o600, plan_json, "what afterpanic-capture does")?;
         archive.modules(&self.index, &self.closure)?;
+        files::put(&mut archive, &self.files)?;
         let why = Why {
             schema: why::SCHEMA,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -229,6 +246,7 @@ fn inputs(
     plan: &Plan,
     index: &Index,
     closure: &Closure,
+    files: &[Taken],
     binary: &[u8],
     compression: Compression,
 ) -> Result<Inputs, BuildError> {
@@ -250,6 +268,14 @@ fn inputs(
         .map(|m| (&m.name, &m.options, m.required))
         .collect();
     modules.update(serde_json::to_vec(&options)?);
+    let mut extra = Sha256::new();
+    for one in files {
+        let content = match &one.kind {
+            TakenKind::Link(target) => digest(target.as_os_str().as_encoded_bytes()),
+            TakenKind::File(mode, bytes) => format!("{mode:o} {}", digest(bytes)),
+        };
+        extra.update(format!("{:?} {content}\n", one.path));
+    }
     Ok(Inputs {
         afterpanic: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: format!(
@@ -261,7 +287,7 @@ fn inputs(
         config: digest(&serde_json::to_vec(&(&plan.dump, &plan.keep, &plan.after))?),
         target: digest(&serde_json::to_vec(&(&plan.targets, &plan.watchdogs))?),
         modules: hex(&modules.finalize()),
-        files: digest(b""),
+        files: hex(&extra.finalize()),
         compression: format!("{compression:?}"),
     })
 }

@@ -26,8 +26,9 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What `image build` uses where the kernel can: small, and still quick to make.
-    pub const DEFAULT: Self = Self::Zstd(15);
+    /// What `image build` uses where the kernel can. Level 15 saves 0.5 %, 19 saves 10 % and takes
+    /// twenty times as long.
+    pub const DEFAULT: Self = Self::Zstd(9);
 
     /// The best that a kernel with this configuration file unpacks.
     ///

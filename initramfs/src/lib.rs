@@ -19,6 +19,7 @@ pub mod closure;
 pub mod compress;
 pub mod cpio;
 mod explicit;
+pub mod files;
 mod fill;
 pub mod kernel;
 pub mod modules;
