@@ -98,6 +98,10 @@ pub struct Session {
     pub settings: Vec<Setting>,
     /// The work.
     pub work: Work,
+    /// Modules loaded before arming, by their path in the guest.
+    pub later_modules: Vec<PathBuf>,
+    /// The target's disk is not to be found after the panic.
+    pub wipe_target: bool,
     /// What arms it; `afterpanic load` ordinarily.
     pub arm: Vec<Step>,
     /// The panic; none: the guest powers off after arming.
@@ -194,6 +198,16 @@ impl Session {
             },
             work: if first { self.work.clone() } else { idle },
             run: if first { self.arm.clone() } else { Vec::new() },
+            later_modules: if first {
+                self.later_modules.clone()
+            } else {
+                Vec::new()
+            },
+            wipe: if first && self.wipe_target {
+                vec![TARGET.into()]
+            } else {
+                Vec::new()
+            },
             end,
         }
     }

@@ -97,8 +97,14 @@ fn follow() -> Result<(), GuestError> {
         fs::write(&setting.path, &setting.value).map_err(cannot(format!("write {shown}")))?;
     }
     work::begin(&script.work)?;
+    for path in &script.later_modules {
+        load_module(path, "")?;
+    }
     for step in &script.run {
         run(&step.command, &step.ok)?;
+    }
+    for serial in &script.wipe {
+        wipe(&disk(serial)?)?;
     }
     match &script.end {
         End::Panic(how) => panic::panic(how),
@@ -170,6 +176,20 @@ fn disk(serial: &str) -> Result<PathBuf, GuestError> {
         }
         sleep(Duration::from_millis(20));
     }
+}
+
+/// Overwrites what identifies a filesystem, as if the disk had been taken away.
+fn wipe(device: &Path) -> Result<(), GuestError> {
+    let what = format!("wipe {}", device.display());
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(device)
+        .map_err(cannot(what.clone()))?;
+    file.write_all(&vec![0u8; 1 << 20])
+        .map_err(cannot(what.clone()))?;
+    file.sync_all().map_err(cannot(what))?;
+    say(format_args!("wiped {}", device.display()));
+    Ok(())
 }
 
 fn run(command: &[String], ok: &[i32]) -> Result<(), GuestError> {

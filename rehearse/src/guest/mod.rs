@@ -38,8 +38,12 @@ pub struct Script {
     pub settings: Vec<Setting>,
     /// What goes on in the machine.
     pub work: Work,
+    /// Modules to load after the work has begun, with their parameters.
+    pub later_modules: Vec<PathBuf>,
     /// Commands to run, each a program and its arguments: this is where `afterpanic load` stands.
     pub run: Vec<Step>,
+    /// Disks whose first MiB is wiped just before the end: nobody finds them afterwards.
+    pub wipe: Vec<String>,
     /// How it ends.
     pub end: End,
 }

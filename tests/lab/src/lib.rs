@@ -12,6 +12,7 @@ pub mod elf;
 pub mod expected;
 pub mod kernels;
 pub mod mirror;
+pub mod module;
 pub mod runner;
 pub mod scenario;
 pub mod table;

@@ -1,9 +1,9 @@
 //! Runs scenarios: boots, arms, panics, fetches, judges.
 
 use crate::checks::{self, Found};
-use crate::scenario::Scenario;
+use crate::scenario::{MODULE, NOTIFIER, Scenario};
 use crate::table::{Check, Row};
-use crate::{artefacts, kernels};
+use crate::{artefacts, kernels, module};
 use anyhow::{Context, Result};
 use rehearse::disk::Fs;
 use rehearse::guest::image::{Binaries, KernelFiles};
@@ -106,7 +106,17 @@ impl Lab {
         let kernel = self.kernel(&scenario)?;
         let accel = Accel::choose(&kernel.image, &crate::cache())?;
         let _ = fs::remove_dir_all(dir);
-        let session = self.session(&scenario, kernel.clone(), accel)?;
+        let mut session = self.session(&scenario, kernel.clone(), accel)?;
+        fs::create_dir_all(dir)?;
+        if let Some(way) = scenario.panic.strip_prefix("module:") {
+            let module = module::build(&kernel, way, dir)?;
+            session.files.push((MODULE.into(), module));
+        }
+        if !scenario.notifier.is_empty() {
+            let module = module::build(&kernel, &scenario.notifier, dir)?;
+            session.files.push((NOTIFIER.into(), module));
+            session.later_modules.push(NOTIFIER.into());
+        }
         let show = self.options.console;
         let crash = session.crash(dir, &mut |at, line| {
             if show {
@@ -182,6 +192,8 @@ impl Lab {
             absent: s.absent.clone(),
             files: Vec::new(),
             settings: settings.collect(),
+            later_modules: Vec::new(),
+            wipe_target: s.disk_disappears,
             work: Work {
                 files_mib: 24,
                 secret: SECRET.into(),

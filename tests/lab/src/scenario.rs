@@ -8,6 +8,11 @@ use serde::Deserialize;
 use std::fs;
 use std::path::Path;
 
+/// Where the module that panics lies in the guest.
+pub const MODULE: &str = "/lab/panics.ko";
+/// Where the module that is loaded before arming lies in the guest.
+pub const NOTIFIER: &str = "/lab/notifier.ko";
+
 /// A scenario file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -33,7 +38,8 @@ pub struct Scenario {
     pub crashkernel: String,
     /// More for the first kernel's command line.
     pub cmdline: String,
-    /// What makes it panic: `sysrq`, `sysrq:CPU`, `init-exits`, `out-of-memory`, `nmi`, `nothing`.
+    /// What makes it panic: `sysrq`, `sysrq:CPU`, `init-exits`, `out-of-memory`, `nmi`, `nothing`,
+    /// or `module:WAY`, see `module.rs`.
     pub panic: String,
     /// Lines of /etc/afterpanic.toml.
     pub config: String,
@@ -43,6 +49,8 @@ pub struct Scenario {
     pub absent: Vec<String>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
+    /// The test module that is loaded before arming, by its way to die.
+    pub notifier: String,
     /// Files under /proc/sys and /sys, and what is written into them.
     pub set: Vec<(String, String)>,
     /// The target is filled until only so many KiB are free.
@@ -99,6 +107,7 @@ impl Default for Scenario {
             load: Vec::new(),
             absent: Vec::new(),
             qemu: Vec::new(),
+            notifier: String::new(),
             set: Vec::new(),
             fill_leave_kib: None,
             disk_disappears: false,
@@ -137,6 +146,10 @@ impl Scenario {
             "init-exits" => How::InitExits,
             "out-of-memory" => How::OutOfMemory,
             "nmi" => How::Nmi,
+            word if word.starts_with("module:") => How::Module {
+                path: MODULE.into(),
+                parameters: String::new(),
+            },
             word => match word.strip_prefix("sysrq:").map(str::parse) {
                 Some(Ok(cpu)) => How::Sysrq { cpu: Some(cpu) },
                 _ => bail!("{}: no panic is called {word}", self.name),

@@ -164,7 +164,9 @@ fn drgn(plain: &Path, kernel: &KernelFiles) -> Result<()> {
             &format!("print('field', u[{offset}:{offset}+65].split(b'\\0')[0]==b'{field}')\n");
     }
     let text = output(
-        Command::new("/usr/bin/python3").args(["-c", &script]).arg(plain),
+        Command::new("/usr/bin/python3")
+            .args(["-c", &script])
+            .arg(plain),
         "python3-drgn",
     )?;
     ensure!(

@@ -1,0 +1,170 @@
+// A kernel module that dies in a chosen way. It is compiled without the kernel's headers: what it
+// needs of them are a few layouts that are the same in Linux 5.10 to 7.2, and the size and offsets
+// of struct module, which src/module.rs reads out of a module of the same kernel.
+//
+// THIS_SIZE, NAME_AT, INIT_AT, EXIT_AT, VERMAGIC and HOW come from the command line.
+
+#define NULL_DEREF 1
+#define BUG 2
+#define SOFTIRQ 3
+#define HARDIRQ 4
+#define SPINNER 5
+#define NOTIFIERS 6
+#define NOTIFIER_SLOW 7
+#define NOTIFIER_CRASHES 8
+#define DIVIDE 9
+#define STACK 10
+#define LOCKUP 11
+
+#define INFO(tag, name, value) \
+    __attribute__((section(".modinfo"), used)) static const char name[] = tag "=" value
+INFO("license", info_license, "GPL");
+INFO("name", info_name, "acme");
+INFO("depends", info_depends, "");
+INFO("retpoline", info_retpoline, "Y");
+INFO("vermagic", info_vermagic, VERMAGIC);
+
+#define TEXT(x) #x
+#define STRING(x) TEXT(x)
+__asm__(".pushsection .gnu.linkonce.this_module, \"aw\"\n"
+        ".balign 64\n"
+        ".globl __this_module\n"
+        "__this_module:\n"
+        ".zero " STRING(NAME_AT) "\n"
+        ".asciz \"acme\"\n"
+        ".zero " STRING(INIT_AT) " - " STRING(NAME_AT) " - 5\n"
+        ".quad init_module\n"
+        ".zero " STRING(EXIT_AT) " - " STRING(INIT_AT) " - 8\n"
+        ".quad cleanup_module\n"
+        ".zero " STRING(THIS_SIZE) " - " STRING(EXIT_AT) " - 8\n"
+        ".popsection\n");
+
+int PRINTK(const char *format, ...);
+
+// A device that was taken away while its poller still runs.
+struct acme {
+    char name[24];
+    unsigned long irqs;
+};
+struct acme *volatile acme_device;
+
+__attribute__((noinline)) unsigned long acme_poll(void)
+{
+    return acme_device->irqs;
+}
+
+__attribute__((noinline)) unsigned long acme_work(void)
+{
+    return acme_poll() + 1;
+}
+
+#if HOW == SOFTIRQ
+// struct timer_list: include/linux/timer_types.h
+struct timer {
+    void *next, **pprev;
+    unsigned long expires;
+    void (*function)(struct timer *);
+    unsigned int flags;
+    unsigned int pad[8];
+};
+int mod_timer(struct timer *timer, unsigned long expires);
+extern unsigned long volatile jiffies;
+static void fire(struct timer *timer)
+{
+    (void)timer;
+    acme_work();
+}
+static struct timer timer = { .function = fire };
+#endif
+
+#if HOW == HARDIRQ
+// struct irq_work: include/linux/irq_work.h
+struct irq_work {
+    void *next;
+    unsigned int flags;
+    unsigned short src, dst;
+    void (*function)(struct irq_work *);
+    void *task;
+};
+_Bool irq_work_queue(struct irq_work *work);
+static void fire(struct irq_work *work)
+{
+    (void)work;
+    acme_work();
+}
+static struct irq_work work = { .function = fire };
+#endif
+
+#if HOW == SPINNER
+int smp_call_function_single(int cpu, void (*function)(void *), void *info, int wait);
+static volatile int spins;
+static void spin(void *info)
+{
+    (void)info;
+    spins = 1;
+    for (;;)
+        __asm__ volatile("pause");
+}
+#endif
+
+#if HOW == NOTIFIERS || HOW == NOTIFIER_SLOW || HOW == NOTIFIER_CRASHES
+// struct notifier_block: include/linux/notifier.h
+struct notifier {
+    int (*call)(struct notifier *self, unsigned long action, void *data);
+    struct notifier *next;
+    int priority;
+};
+struct notifier_head;
+extern struct notifier_head panic_notifier_list;
+int atomic_notifier_chain_register(struct notifier_head *head, struct notifier *block);
+void __const_udelay(unsigned long loops);
+static int acme_panics(struct notifier *self, unsigned long action, void *data)
+{
+    (void)self, (void)action, (void)data;
+    PRINTK("<1>acme: the notifier runs\n");
+#if HOW == NOTIFIER_SLOW
+    // 0x10c7 a microsecond: asm-generic/delay.h. Three seconds.
+    for (int n = 0; n < 3000; n++)
+        __const_udelay(1000 * 0x10c7);
+    PRINTK("<1>acme: the notifier is through\n");
+#elif HOW == NOTIFIER_CRASHES
+    acme_work();
+#endif
+    return 0;
+}
+static struct notifier notifier = { .call = acme_panics, .priority = 100 };
+#endif
+
+int init_module(void)
+{
+    PRINTK("<4>acme: loaded\n");
+#if HOW == NULL_DEREF
+    acme_work();
+#elif HOW == BUG
+    __asm__ volatile("ud2");
+#elif HOW == SOFTIRQ
+    mod_timer(&timer, jiffies + 10);
+#elif HOW == HARDIRQ
+    irq_work_queue(&work);
+#elif HOW == SPINNER
+    smp_call_function_single(1, spin, 0, 0);
+    while (!spins)
+        __asm__ volatile("pause");
+    acme_work();
+#elif HOW == NOTIFIERS || HOW == NOTIFIER_SLOW || HOW == NOTIFIER_CRASHES
+    atomic_notifier_chain_register(&panic_notifier_list, &notifier);
+#elif HOW == DIVIDE
+    __asm__ volatile("xor %%ecx, %%ecx; mov $1, %%eax; cltd; idiv %%ecx" ::: "eax", "ecx", "edx");
+#elif HOW == STACK
+    __asm__ volatile("mov $0xdead000000000000, %%rax; jmp *%%rax" ::: "rax");
+#elif HOW == LOCKUP
+    __asm__ volatile("cli");
+    for (;;)
+        __asm__ volatile("pause");
+#endif
+    return 0;
+}
+
+void cleanup_module(void)
+{
+}

@@ -1,0 +1,189 @@
+//! The module that dies, compiled for a kernel without that kernel's headers.
+//!
+//! What differs between kernels is the size of struct module and where its name, init and exit lie.
+//! Every module of the kernel tells: they are the section `.gnu.linkonce.this_module` and its two
+//! relocations. `vermagic` is copied, too. Without `__versions` the kernel loads it by force
+//! (CONFIG_MODULE_FORCE_LOAD, set by Debian) and taints itself.
+
+use anyhow::{Context, Result, bail, ensure};
+use rehearse::guest::image::KernelFiles;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The ways to die, and how the source calls them.
+pub const WAYS: [(&str, &str); 11] = [
+    ("null-deref", "NULL_DEREF"),
+    ("bug", "BUG"),
+    ("softirq", "SOFTIRQ"),
+    ("hardirq", "HARDIRQ"),
+    ("spinner", "SPINNER"),
+    ("notifier", "NOTIFIERS"),
+    ("notifier-slow", "NOTIFIER_SLOW"),
+    ("notifier-crashes", "NOTIFIER_CRASHES"),
+    ("divide", "DIVIDE"),
+    ("bad-jump", "STACK"),
+    ("lockup", "LOCKUP"),
+];
+
+/// Compiles it into `dir`.
+///
+/// # Errors
+/// No compiler, or a kernel whose modules look different.
+pub fn build(kernel: &KernelFiles, way: &str, dir: &Path) -> Result<PathBuf> {
+    let word = WAYS
+        .iter()
+        .find(|(name, _)| *name == way)
+        .map(|(_, word)| *word);
+    let word = word.with_context(|| {
+        let names: Vec<_> = WAYS.iter().map(|(name, _)| *name).collect();
+        format!(
+            "The module cannot die by {way}; it knows {}",
+            names.join(", ")
+        )
+    })?;
+    let layout = layout(kernel)?;
+    let out = dir.join(format!("acme-{way}.ko"));
+    let printk = if kernel.release.starts_with("5.10.") {
+        "printk"
+    } else {
+        "_printk"
+    };
+    let output = Command::new("cc")
+        .args([
+            "-c",
+            "-O1",
+            "-ffreestanding",
+            "-mcmodel=kernel",
+            "-mno-red-zone",
+            "-mno-sse",
+            "-mno-mmx",
+        ])
+        .args([
+            "-fno-pic",
+            "-fno-pie",
+            "-fno-stack-protector",
+            "-fno-asynchronous-unwind-tables",
+        ])
+        .args([
+            "-fcf-protection=branch",
+            "-fno-optimize-sibling-calls",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+        ])
+        .arg(format!("-DTHIS_SIZE={}", layout.size))
+        .arg(format!("-DNAME_AT={}", layout.name))
+        .arg(format!("-DINIT_AT={}", layout.init))
+        .arg(format!("-DEXIT_AT={}", layout.exit))
+        .arg(format!("-DVERMAGIC=\"{}\"", layout.vermagic))
+        .arg(format!("-DPRINTK={printk}"))
+        .arg(format!("-DHOW={word}"))
+        .arg("-o")
+        .arg(&out)
+        .arg(crate::root().join("tests/lab/module/acme.c"))
+        .stdin(Stdio::null())
+        .output()
+        .context("Cannot run cc; it is in Debian's package gcc")?;
+    ensure!(
+        output.status.success(),
+        "cc: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(out)
+}
+
+/// What a module of a kernel has to look like.
+#[derive(Debug, PartialEq, Eq)]
+struct Layout {
+    size: u64,
+    name: u64,
+    init: u64,
+    exit: u64,
+    vermagic: String,
+}
+
+/// Read out of virtio_blk, which every kernel here has as a module.
+fn layout(kernel: &KernelFiles) -> Result<Layout> {
+    let index = initramfs_index(kernel)?;
+    let elf = Elf { bytes: &index };
+    let this = elf.section(".gnu.linkonce.this_module")?;
+    let name = b"virtio_blk\0";
+    let name = this
+        .windows(name.len())
+        .position(|w| w == name)
+        .context("The sample module has another name")?;
+    let mut at = Vec::new();
+    // Elf64_Rela: offset, info, addend; in the order of the offsets: init before exit.
+    for rela in elf
+        .section(".rela.gnu.linkonce.this_module")?
+        .chunks_exact(24)
+    {
+        at.push(number(rela, 0, 8)?);
+    }
+    at.sort_unstable();
+    let [init, exit] = at.as_slice() else {
+        bail!(
+            "A module of {} refers to {} functions, not to init and exit",
+            kernel.release,
+            at.len()
+        );
+    };
+    let info = elf.section(".modinfo")?;
+    let vermagic = info
+        .split(|b| *b == 0)
+        .filter_map(|line| std::str::from_utf8(line).ok()?.strip_prefix("vermagic="))
+        .next()
+        .context("The sample module has no vermagic")?;
+    Ok(Layout {
+        size: this.len() as u64,
+        name: name as u64,
+        init: *init,
+        exit: *exit,
+        vermagic: vermagic.to_owned(),
+    })
+}
+
+fn initramfs_index(kernel: &KernelFiles) -> Result<Vec<u8>> {
+    let index = initramfs::modules::Index::open_dir(&kernel.modules, &kernel.release)?;
+    let module = index
+        .module("virtio_blk")
+        .context("The kernel has no module virtio_blk")?;
+    Ok(initramfs::modules::read(&index, module)?)
+}
+
+struct Elf<'a> {
+    bytes: &'a [u8],
+}
+
+impl Elf<'_> {
+    fn section(&self, wanted: &str) -> Result<&[u8]> {
+        let (table, count) = (number(self.bytes, 40, 8)?, number(self.bytes, 60, 2)?);
+        let header = |n: u64| slice(self.bytes, table + n * 64, 64);
+        let names = header(number(self.bytes, 62, 2)?)?;
+        let names = slice(self.bytes, number(names, 24, 8)?, number(names, 32, 8)?)?;
+        for n in 0..count {
+            let header = header(n)?;
+            let name = names
+                .get(usize::try_from(number(header, 0, 4)?)?..)
+                .unwrap_or_default();
+            if name.split(|b| *b == 0).next() == Some(wanted.as_bytes()) {
+                return slice(self.bytes, number(header, 24, 8)?, number(header, 32, 8)?);
+            }
+        }
+        bail!("The sample module has no section {wanted}")
+    }
+}
+
+fn slice(bytes: &[u8], at: u64, size: u64) -> Result<&[u8]> {
+    let at = usize::try_from(at)?;
+    bytes
+        .get(at..at + usize::try_from(size)?)
+        .context("The sample module is cut off")
+}
+
+fn number(bytes: &[u8], at: u64, size: u64) -> Result<u64> {
+    Ok(slice(bytes, at, size)?
+        .iter()
+        .rev()
+        .fold(0, |value, byte| (value << 8) | u64::from(*byte)))
+}
