@@ -2,3 +2,4 @@
 pub mod elf;
 pub mod kdump;
 pub mod memmap;
+pub mod unwind;
