@@ -4,9 +4,10 @@ use crate::directory;
 use crate::manifest::{PAGES_MAP, RuleOff};
 use std::io::BufWriter;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use vmcore::image::map::{MapReader, MapWriter};
 use vmcore::kernel::{Kernel, chain};
-use vmcore::mm::{self, Rules, Summary};
+use vmcore::mm::{self, Rules, Summary, check};
 
 /// A finished `pages.map`.
 pub struct Classified {
@@ -16,7 +17,14 @@ pub struct Classified {
     pub rules_off: Vec<RuleOff>,
     /// What the pass counted.
     pub summary: Summary,
+    /// The checks made, and the pages to keep beside those of the kept kinds.
+    pub checked: check::Report,
+    /// Why no check was made, if so.
+    pub unchecked: Option<String>,
 }
+
+/// Time for the checks; those not made by then say so.
+const CHECKS: Duration = Duration::from_secs(20);
 
 /// Classifies every page into `dir/pages.map`, which must not exist. `progress` is told the pages
 /// seen so far.
@@ -53,9 +61,18 @@ pub fn classify(
             degrades: off.degrades,
         })
         .collect();
+    let options = check::Options {
+        deadline: Some(Instant::now() + CHECKS),
+    };
+    let (checked, unchecked) = match check::run(kernel, &summary, &reader, options) {
+        Ok(report) => (report, None),
+        Err(error) => (check::Report::default(), Some(error.to_string())),
+    };
     Ok(Classified {
         reader,
         rules_off,
         summary,
+        checked,
+        unchecked,
     })
 }

@@ -138,7 +138,8 @@ pub fn convert(
     let pages = match (&map, request.level) {
         (Some(map), Some(level)) => Pages::Kept {
             map: &map.reader,
-            policy: Policy::new(level, &[], &[]),
+            policy: Policy::new(level, &[], &[]).with_kept(&map.checked.distrusted()),
+            also: &map.checked.also_kept,
         },
         _ => {
             carry_map(image, &work.0).map_err(io)?;

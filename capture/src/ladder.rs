@@ -6,7 +6,7 @@
 //! tested without a single child.
 
 use crate::init::supervisor::Answer;
-use crate::manifest::Verdict;
+use crate::manifest::{ESSENTIAL, Verdict};
 use crate::plan::{Format, Plan};
 use crate::policy::Level;
 use crate::protocol::{Event, Facts, Job};
@@ -138,6 +138,11 @@ fn in_place(runner: &mut dyn Runner, base: &str, clock: &Clock) -> Outcome {
     let report_limit = Duration::from_secs(runner.plan().dump.report_deadline_s);
     let stall = Duration::from_secs(runner.plan().dump.stall_s);
 
+    let job = Job::Essential { dir: dir.clone() };
+    let essential = runner.run(job, clock.at_most(report_limit * 2, runner), None);
+    if !essential.end.is_done() {
+        runner.soft(format!("No {ESSENTIAL}: {}", essential.end.words()));
+    }
     let job = Job::Report { dir: dir.clone() };
     let report = runner.run(job, clock.at_most(report_limit, runner), None);
     runner.facts().report = report.end.is_done();

@@ -190,7 +190,8 @@ impl Progress {
         } else {
             String::new()
         };
-        let left = if done > 0.0 && total > done {
+        // Before that it is a guess about nothing.
+        let left = if self.seconds >= 2.0 && done > total / 50.0 && total > done {
             format!(", {:.0} s left", self.seconds * (total - done) / done)
         } else {
             String::new()

@@ -13,6 +13,7 @@ use std::path::Path;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange};
 use vmcore::image::map::MapReader;
 use vmcore::image::{Attachment, MemoryImage};
+use vmcore::mm::KindRun;
 use vmcore::write::{
     BATCH_PAGES, Batch, CoreMeta, Encoded, Finished, Output, OutputFormat, PresentRuns, RamRuns,
     Runs, Spool, Writer, writer,
@@ -29,6 +30,8 @@ pub enum Pages<'a> {
         map: &'a MapReader,
         /// The policy.
         policy: Policy,
+        /// Pages of other kinds that are kept as well, ascending and disjoint.
+        also: &'a [KindRun],
     },
     /// These.
     Runs(&'a [PfnRange]),
@@ -42,10 +45,52 @@ impl Pages<'_> {
     ) -> io::Result<()> {
         match self {
             Self::All => PresentRuns(image).for_each(f),
-            Self::Kept { map, policy } => map.kept(|kind| policy.keeps(kind)).for_each(f),
+            Self::Kept { map, policy, also } => kept(map, policy, also, f),
             Self::Runs(runs) => runs.for_each(f),
         }
     }
+}
+
+/// The pages of the kinds that a policy keeps, and of `also` what it does not forbid, as maximal runs.
+fn kept(
+    map: &MapReader,
+    policy: Policy,
+    also: &[KindRun],
+    f: &mut dyn FnMut(PfnRange) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut open: Option<PfnRange> = None;
+    let mut take = |run: PfnRange| match &mut open {
+        Some(last) if last.end == run.start => {
+            last.end = run.end;
+            Ok(())
+        }
+        other => other.replace(run).map_or(Ok(()), &mut *f),
+    };
+    let mut also = also.iter().peekable();
+    map.for_each(&mut |run| {
+        if policy.keeps(run.kind) {
+            return take(run.pages);
+        }
+        while also
+            .next_if(|other| other.pages.end <= run.pages.start)
+            .is_some()
+        {}
+        if policy.forbids(run.kind) {
+            return Ok(());
+        }
+        while let Some(other) = also.peek() {
+            let Some(both) = other.pages.intersect(run.pages) else {
+                break;
+            };
+            take(both)?;
+            if other.pages.end > run.pages.end {
+                break;
+            }
+            also.next();
+        }
+        Ok(())
+    })?;
+    open.map_or(Ok(()), f)
 }
 
 struct Chosen<'a> {
@@ -285,4 +330,67 @@ fn finish(
     let mut body = trailer;
     writer.attach(Attachment::Trailer, trailer.len() as u64, &mut body, out)?;
     writer.finish(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Level;
+    use vmcore::image::map::MapWriter;
+    use vmcore::mm::Kind;
+
+    fn run(start: u64, end: u64, kind: Kind) -> KindRun {
+        KindRun {
+            pages: PfnRange::new(Pfn(start), Pfn(end)),
+            kind,
+        }
+    }
+
+    fn chosen(also: &[KindRun], never: &[String]) -> Vec<(u64, u64)> {
+        let mut writer = MapWriter::new(Vec::new()).unwrap();
+        for (start, end, kind) in [
+            (10, 20, Kind::Kernel),
+            (20, 30, Kind::Anon),
+            (30, 40, Kind::Slab),
+            (40, 50, Kind::Slab),
+            (50, 60, Kind::Free),
+            (60, 70, Kind::Cache),
+            (80, 90, Kind::Offline),
+        ] {
+            writer.push(run(start, end, kind)).unwrap();
+        }
+        let (bytes, _) = writer.finish().unwrap();
+        let map = MapReader::open(Box::new(bytes)).unwrap();
+        let policy = Policy::new(Level::STANDARD, &[], never);
+        let mut runs = Vec::new();
+        kept(&map, policy, also, &mut |run| {
+            runs.push((run.start.0, run.end.0));
+            Ok(())
+        })
+        .unwrap();
+        runs
+    }
+
+    #[test]
+    fn runs_are_maximal() {
+        assert_eq!(chosen(&[], &[]), [(10, 20), (30, 50)]);
+    }
+
+    #[test]
+    fn single_pages_are_kept_beside_the_kinds() {
+        let also = [
+            run(12, 14, Kind::Kernel),
+            run(20, 21, Kind::Anon),
+            run(29, 30, Kind::Anon),
+            run(55, 62, Kind::Free),
+            run(66, 67, Kind::Cache),
+            run(82, 83, Kind::Offline),
+        ];
+        assert_eq!(chosen(&also, &[]), [(10, 21), (29, 50), (55, 62), (66, 67)]);
+        // What the operator forbids stays out, and so does what must not be read.
+        assert_eq!(
+            chosen(&also, &["user".into()]),
+            [(10, 20), (30, 50), (55, 62), (66, 67)]
+        );
+    }
 }

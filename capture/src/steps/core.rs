@@ -4,7 +4,9 @@
 use super::source;
 use crate::budget::Budget;
 use crate::classify::Classified;
-use crate::manifest::{CoreFacts, KindFacts, PAGES_MAP, PageCounts, REPORT_JSON, Verdict};
+use crate::manifest::{
+    CheckFacts, CoreFacts, KindFacts, PAGES_MAP, PageCounts, REPORT_JSON, Verdict,
+};
 use crate::pipeline::Stats;
 use crate::plan::{Format, Plan};
 use crate::policy::{Level, Policy, bits};
@@ -19,6 +21,7 @@ use vmcore::image::MemoryImage;
 use vmcore::image::map::MapReader;
 use vmcore::kernel::{Kernel, chain};
 use vmcore::mm::Kind;
+use vmcore::mm::check::{self, Check};
 use vmcore::write::{CoreMeta, OutputFormat, RamRuns, Runs};
 
 /// Output buffers.
@@ -63,10 +66,15 @@ pub fn run(
         Some(classify(&kernel, dir, ram, budget)?)
     };
     let classify_s = begun.elapsed().as_secs_f64();
+    let policy = match &map {
+        Some(map) => policy.with_kept(&map.checked.distrusted()),
+        None => policy,
+    };
     let pages = match &map {
         Some(map) => Pages::Kept {
             map: &map.reader,
             policy,
+            also: &map.checked.also_kept,
         },
         None => Pages::All,
     };
@@ -139,8 +147,10 @@ pub fn run(
         kinds: map
             .as_ref()
             .map_or_else(Default::default, |map| kinds(&map.reader, policy)),
+        checks: map.as_ref().map_or_else(Vec::new, |map| {
+            map.checked.checks.iter().map(check_facts).collect()
+        }),
         rules_off: map.map_or_else(Vec::new, |map| map.rules_off),
-        checks: Vec::new(),
         missing_first: saved
             .stats
             .missing_first
@@ -254,6 +264,16 @@ fn judge(facts: &mut CoreFacts, unfiltered: bool, stopped: bool) {
             .soft_errors
             .push(format!("Rule {} is off: {}", off.rule, off.reason));
     }
+    for check in facts
+        .checks
+        .iter()
+        .filter(|check| check.verdict == "failed")
+    {
+        facts.soft_errors.push(format!(
+            "The check {} found {} pages where {} were expected; what its rule drops is kept",
+            check.name, check.found, check.expected
+        ));
+    }
     if facts.pages.missing > 0 {
         facts.soft_errors.insert(
             0,
@@ -284,7 +304,30 @@ fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Cla
         map.summary.runs,
         begun.elapsed().as_secs_f64()
     ));
+    if let Some(why) = &map.unchecked {
+        protocol::soft(format!("The classification was not checked: {why}"));
+    }
+    let checks = &map.checked.checks;
+    protocol::log(format!(
+        "{} checks of the classification, {} failed, {:.1} s in all",
+        checks.len(),
+        checks.iter().filter(|check| check.failed()).count(),
+        begun.elapsed().as_secs_f64()
+    ));
     Ok(map)
+}
+
+fn check_facts(check: &Check) -> CheckFacts {
+    CheckFacts {
+        name: check.name.clone(),
+        found: check.found,
+        expected: check.expected,
+        verdict: match &check.verdict {
+            check::Verdict::Passed => "passed".into(),
+            check::Verdict::Failed => "failed".into(),
+            check::Verdict::NotChecked(why) => format!("not made: {why}"),
+        },
+    }
 }
 
 fn kinds(reader: &MapReader, policy: Policy) -> std::collections::BTreeMap<String, KindFacts> {
@@ -377,7 +420,7 @@ fn rounded(seconds: f64) -> f64 {
 }
 
 /// The most memory this process had at once (VmHWM counts file pages it mapped, too).
-fn peak_rss_kib() -> u64 {
+pub(super) fn peak_rss_kib() -> u64 {
     let Ok(status) = fs::read_to_string("/proc/self/status") else {
         return 0;
     };

@@ -4,6 +4,7 @@
 mod begin;
 mod console;
 pub(crate) mod core;
+mod essential;
 mod finish;
 mod report;
 mod source;
@@ -56,11 +57,13 @@ fn work(order: &Order) -> Result<(), String> {
         }
         Job::Begin { base } => begin::run(plan, Path::new(base)),
         Job::Essential { dir } => {
-            limit(plan);
-            let _ = dir;
-            Err("Not there yet".into())
+            let budget = limit(plan);
+            essential::run(plan, Path::new(dir), budget)
         }
-        Job::Report { dir } => report::run(plan, Path::new(dir)),
+        Job::Report { dir } => {
+            limit(plan);
+            report::run(plan, Path::new(dir))
+        }
         Job::Core {
             dir,
             base,

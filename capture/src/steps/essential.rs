@@ -1,0 +1,65 @@
+//! `essential.elf.zst`: what report, bt and ps need, found by walking kernel structures, before
+//! anything that could take long.
+//!
+//! The other door from capture into analysis; it runs in a child with a deadline of its own, and
+//! its failure is a soft error.
+
+use super::core::describe;
+use super::source;
+use crate::budget::Budget;
+use crate::manifest::ESSENTIAL;
+use crate::plan::Plan;
+use crate::policy::Level;
+use crate::protocol;
+use crate::save::{Pages, Save};
+use analysis::essential::{self, Options};
+use std::path::Path;
+use std::time::Instant;
+use vmcore::kernel::chain;
+use vmcore::write::{CoreMeta, OutputFormat};
+
+/// Output buffers.
+const BUFFER: usize = 256 << 10;
+
+pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
+    let begun = Instant::now();
+    let kernel = source::kernel(plan)?;
+    let options = Options {
+        max_bytes: plan.dump.essential_max,
+        ..Options::default()
+    };
+    let found = essential::ranges(&kernel, options).map_err(|error| chain(&error))?;
+    for warning in &found.warnings {
+        protocol::log(format!("essential: {warning}"));
+    }
+    if found.is_capped() {
+        protocol::log("essential: the cap left something out");
+    }
+    let image = kernel.image().as_ref();
+    let mut meta = CoreMeta::of(image.info());
+    describe(&mut meta, &kernel, Level::Essential);
+    let saved = Save {
+        image,
+        pages: Pages::Runs(&found.ranges),
+        meta,
+        format: OutputFormat::ElfZst,
+        codec_level: None,
+        dir,
+        name: ESSENTIAL,
+        map: None,
+        threads: budget.threads,
+        buffer: BUFFER,
+        drop_behind: true,
+        reserve: 0,
+    }
+    .run(&mut |_| b"{}".to_vec(), &mut |_, _| {})
+    .map_err(|error| chain(&error))?;
+    protocol::log(format!(
+        "{ESSENTIAL}: {} pages, {} MiB in {:.1} s, peak {} KiB",
+        saved.stats.pages,
+        saved.finished.len >> 20,
+        begun.elapsed().as_secs_f64(),
+        super::core::peak_rss_kib()
+    ));
+    Ok(())
+}
