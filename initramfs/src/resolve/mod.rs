@@ -7,6 +7,7 @@
 mod block;
 mod error;
 mod lvm;
+mod lvm_text;
 mod md;
 mod mountinfo;
 mod superblock;
@@ -64,3 +65,8 @@ pub fn resolve(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
