@@ -1,0 +1,192 @@
+//! Classification and `pages.map` under a hard limit on data, for memory maps that no test machine
+//! could hold: the struct pages are made up while they are read, and every second page is kept.
+//!
+//! The work is done in a child process, because the limit (RLIMIT_DATA, set by the shell) covers a
+//! whole process. The full 16 TiB take minutes and are run on request.
+
+use std::process::Command;
+use std::sync::Arc;
+use vmcore::addr::{Pfn, PfnRange, PhysAddr};
+use vmcore::image::map::{MapReader, MapWriter};
+use vmcore::image::{Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::kernel::Kernel;
+use vmcore::mm::{Kind, Rules, walk_threads};
+use vmcore::write::Runs;
+
+/// The limit: 16 MiB, in the shell's units of 1024 bytes.
+const LIMIT_KIB: u64 = 16 << 10;
+const CHILD: &str = "AFTERPANIC_BOUNDED_GIB";
+
+const MEMMAP: u64 = 0x2000_0000_0000;
+const TABLES: u64 = 0x3000_0000_0000;
+const VMEMMAP: u64 = 0xffff_ea00_0000_0000;
+const ROOTS: u64 = TABLES + 0x10_0000;
+const SECTIONS: u64 = TABLES + 0x20_0000;
+const SECTION_PAGES: u64 = 32768;
+
+/// RAM without end, every odd page free.
+struct Endless {
+    pages: u64,
+    /// Two struct pages, as often as they go into 64 KiB.
+    pattern: Vec<u8>,
+    info: ImageInfo,
+}
+
+impl Endless {
+    fn new(gib: u64) -> Self {
+        let mut pair = [0u8; 128];
+        pair[48..52].copy_from_slice(&u32::MAX.to_le_bytes());
+        pair[52] = 1;
+        pair[64 + 48..64 + 52].copy_from_slice(&0xf000_0000u32.to_le_bytes());
+        let text = format!(
+            "OSRELEASE=6.12.0\nPAGESIZE=4096\nNUMBER(phys_base)={}\nNUMBER(pgtable_l5_enabled)=0\n\
+             NUMBER(KERNEL_IMAGE_SIZE)=1073741824\nSYMBOL(swapper_pg_dir)=ffffffff80000000\n\
+             SYMBOL(mem_section)={:x}\nLENGTH(mem_section)=2048\nSIZE(mem_section)=16\n\
+             OFFSET(mem_section.section_mem_map)=0\nNUMBER(SECTION_SIZE_BITS)=27\n\
+             NUMBER(MAX_PHYSMEM_BITS)=46\nSIZE(page)=64\nOFFSET(page.flags)=0\n\
+             OFFSET(page.mapping)=24\nOFFSET(page.private)=40\nOFFSET(page._mapcount)=48\n\
+             OFFSET(page._refcount)=52\nOFFSET(page.compound_head)=8\nNUMBER(PG_head_mask)=64\n\
+             NUMBER(PG_lru)=5\nNUMBER(PG_private)=14\nNUMBER(PG_swapcache)=10\n\
+             NUMBER(PG_swapbacked)=17\nLENGTH(zone.free_area)=11\n\
+             NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)=-184549376\n\
+             NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-268435456\n",
+            TABLES,
+            0xffff_ffff_8000_0000 + (ROOTS - TABLES),
+        );
+        Self {
+            pages: gib << 18,
+            pattern: pair.repeat(512),
+            info: ImageInfo {
+                format: Format::Elf,
+                compression: "none".into(),
+                machine: 62,
+                notes: Vec::new(),
+                vmcoreinfo: Some(text.into_bytes()),
+                direct_map_base: None,
+                kernel_image: None,
+                segments: None,
+                dump_level: None,
+                completeness: Completeness::Unknown,
+                checksums: false,
+                file_size: 0,
+                warnings: Vec::new(),
+            },
+        }
+    }
+
+    /// The eight bytes at an aligned address of the tables.
+    fn table_word(at: u64) -> u64 {
+        let offset = at - TABLES;
+        let page = offset & !0xfff;
+        let index = offset % 4096 / 8;
+        match page {
+            // The top table points to the one table of 1 GiB pages that maps the memmap.
+            0 if index == VMEMMAP >> 39 & 511 => (TABLES + 0x1000) | 3,
+            0x1000 => (MEMMAP + (index << 30)) | 0x83,
+            // A page of roots per 256 sections, each of 16 bytes.
+            0x10_0000..0x20_0000 => {
+                0xffff_ffff_8000_0000 + (SECTIONS - TABLES) + (offset - 0x10_0000) / 8 * 4096
+            }
+            0x20_0000.. if offset.is_multiple_of(16) => VMEMMAP | 0xf,
+            _ => 0,
+        }
+    }
+}
+
+impl MemoryImage for Endless {
+    fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        if addr.0 >= TABLES {
+            for (n, byte) in buf.iter_mut().enumerate() {
+                let at = addr.0 + n as u64;
+                *byte = Self::table_word(at & !7).to_le_bytes()[(at & 7) as usize];
+            }
+        } else {
+            let mut at = addr.0;
+            for part in buf.chunks_mut(32 << 10) {
+                let start = (at % 128) as usize;
+                part.copy_from_slice(&self.pattern[start..start + part.len()]);
+                at += part.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_present(&self, from: Pfn) -> Option<PfnRange> {
+        (from.0 < self.pages).then(|| PfnRange::new(from, Pfn(self.pages)))
+    }
+
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+}
+
+fn classify(gib: u64) {
+    // The limit is in force: without it this would succeed.
+    let mut too_much: Vec<u8> = Vec::new();
+    assert!(too_much.try_reserve_exact(17 << 20).is_err());
+
+    let image = Arc::new(Endless::new(gib));
+    let pages = image.pages;
+    let kernel = Kernel::new(image).unwrap();
+    let rules = Rules::of(&kernel);
+    let file = tempfile::tempfile().unwrap();
+    let mut writer = MapWriter::new(std::io::BufWriter::new(file.try_clone().unwrap())).unwrap();
+    let summary = walk_threads(&kernel, &rules, 2, &mut |run| writer.push(run)).unwrap();
+    let (_, written) = writer.finish().unwrap();
+    assert_eq!(summary.counts.of(Kind::Free), pages / 2);
+    assert_eq!(summary.counts.of(Kind::Kernel), pages / 2);
+    assert_eq!((summary.runs, written.runs), (pages, pages));
+
+    let map = MapReader::open(Box::new(file)).unwrap();
+    let mut kept = 0u64;
+    map.kept(|kind| kind != Kind::Free)
+        .for_each(&mut |run| {
+            assert!(run.start.0 == kept * 2 && run.len() == 1);
+            kept += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(kept, pages / 2);
+    let last = map.kind_of(Pfn(pages - SECTION_PAGES - 1)).unwrap();
+    assert_eq!(last, vmcore::image::map::Lookup::Kind(Kind::Free));
+}
+
+/// Runs the test of this name in a child with the limit.
+fn limited(test: &str, gib: u64) {
+    let script = format!("ulimit -d {LIMIT_KIB} && exec \"$@\"");
+    let output = Command::new("sh")
+        .args(["-c", &script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--include-ignored", "--test-threads=1"])
+        .env(CHILD, gib.to_string())
+        .env("RUST_MIN_STACK", "1048576")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn in_child() -> Option<u64> {
+    std::env::var(CHILD).ok()?.parse().ok()
+}
+
+#[test]
+fn eight_gib_under_sixteen_mib_of_data() {
+    match in_child() {
+        Some(gib) => classify(gib),
+        None => limited("eight_gib_under_sixteen_mib_of_data", 8),
+    }
+}
+
+#[test]
+#[ignore = "takes minutes; build it optimised (--profile lab)"]
+fn sixteen_tib_under_sixteen_mib_of_data() {
+    match in_child() {
+        Some(gib) => classify(gib),
+        None => limited("sixteen_tib_under_sixteen_mib_of_data", 16 << 10),
+    }
+}
