@@ -41,6 +41,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ),
             ("convert", "into another format, or filtered further"),
             ("mount", "as files that gdb, drgn and crash open"),
+            ("pages", "what RAM was used for, and what each level keeps"),
         ],
     ),
     (

@@ -14,6 +14,7 @@ mod load;
 mod mount;
 mod read;
 mod report;
+mod pages;
 pub mod status;
 mod sym;
 mod unload;
@@ -116,6 +117,8 @@ pub enum Verb {
     Verify(verify::Args),
     /// Convert a core into another format, or filter it further
     Convert(convert::Args),
+    /// Say what the pages of RAM were used for, and what each level would keep
+    Pages(pages::Args),
     /// Show a core as files that gdb, drgn and crash open
     Mount(mount::Args),
     /// Check, show or import the config
@@ -150,6 +153,7 @@ impl Verb {
             Self::Info(args) => info::run(&args, context),
             Self::Verify(args) => verify::run(&args, context),
             Self::Convert(args) => convert::run(&args, context),
+            Self::Pages(args) => pages::run(&args, context),
             Self::Mount(args) => mount::run(&args, context),
             Self::Config(args) => config::run(&args, context),
             Self::Image(args) => image::run(&args, context),

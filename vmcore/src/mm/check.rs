@@ -10,12 +10,15 @@
 //! are no percentages. What is done about a failure is policy and stands in `capture`.
 
 pub mod counters;
+mod live;
 pub mod proofs;
 pub mod sums;
 
+pub use live::{Live, live};
+
 use super::{Kind, KindRun, Rule, Summary};
 use crate::image::map::MapReader;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, chain as chain_of};
 use std::io;
 use std::time::Instant;
 

@@ -329,6 +329,22 @@ fn zones_that_overlap_are_judged_together() {
     assert_eq!(checks[0].verdict, Verdict::Passed);
 }
 
+#[test]
+fn a_zone_at_a_time_until_the_deadline() {
+    // Without BTF the toy's zones cannot be read: not made, not failed.
+    let toy = crowded(Series::V6_12);
+    let kernel = kernel(&toy);
+    let rules = Rules::of(&kernel);
+    let said = live(
+        &kernel,
+        &rules,
+        Instant::now() + std::time::Duration::from_secs(9),
+    )
+    .unwrap();
+    assert_eq!(said.covered, 0);
+    assert!(matches!(&said.checks[..], [only] if !only.failed()));
+}
+
 /// The same breaks on a real core of the kernel that brought them, or a later one.
 #[test]
 #[ignore = "needs a real core: AFTERPANIC_CORE=FILE"]
