@@ -1,5 +1,10 @@
 //! Synthetic dumps.
+
+pub mod btf;
 pub mod elf;
+pub mod kallsyms;
 pub mod kdump;
 pub mod memmap;
+pub mod printk;
+pub mod ram;
 pub mod unwind;

@@ -15,6 +15,8 @@ mod modules;
 mod percpu;
 mod prstatus;
 pub mod sanity;
+#[cfg(test)]
+pub(crate) mod toy;
 mod vmcoreinfo;
 
 pub use btf::{Field, Member, TypeKind, Types};

@@ -7,6 +7,8 @@
 
 mod legacy;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use text::{write_dmesg, write_record};

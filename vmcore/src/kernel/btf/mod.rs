@@ -8,6 +8,8 @@
 mod describe;
 mod members;
 mod raw;
+#[cfg(test)]
+mod tests;
 
 pub use describe::Field;
 pub use members::Member;

@@ -75,8 +75,8 @@ pub(super) fn scan(memory: &Memory, info: &Vmcoreinfo) -> Result<Tables, KernelE
         let len = CHUNK.min(usize::try_from(end - at).unwrap_or(CHUNK));
         let whole = (len + DIGITS.len()).min(buffer.len());
         let window = buffer.get_mut(..whole).unwrap_or_default();
-        if memory.read(VirtAddr(at), window).is_err() {
-            // Freed init memory may be filtered out of the middle; two megabytes of nothing end it.
+        // Freed init memory may be filtered out of the middle; two megabytes of nothing end it.
+        if memory.read(VirtAddr(at), window).is_err() && !read_pages(memory, at, window) {
             gaps += 1;
             if gaps > 32 {
                 break;
@@ -97,6 +97,19 @@ pub(super) fn scan(memory: &Memory, info: &Vmcoreinfo) -> Result<Tables, KernelE
         at += len as u64;
     }
     Err(not_found("no token table is in the kernel image"))
+}
+
+/// Reads what can be read, zeros for the rest; false when that is nothing.
+fn read_pages(memory: &Memory, at: u64, window: &mut [u8]) -> bool {
+    let mut any = false;
+    for (i, page) in window.chunks_mut(PAGE_BYTES).enumerate() {
+        let at = VirtAddr(at.saturating_add(i as u64 * PAGE_SIZE));
+        match memory.read(at, page) {
+            Ok(()) => any = true,
+            Err(_) => page.fill(0),
+        }
+    }
+    any
 }
 
 /// Horspool's search: text and tables hold few digits with NULs between, so most steps are long.

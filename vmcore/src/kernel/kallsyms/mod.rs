@@ -8,6 +8,8 @@
 mod addresses;
 mod locate;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use super::modules::ModuleSymbols;
 use super::{KernelError, Memory, Vmcoreinfo};
@@ -211,11 +213,11 @@ impl Symbols {
         if va.0 >= self.end {
             return self.modules.get()?.resolve(va);
         }
+        let (index, start, next) = self.addresses.find(va.0)?;
         // Below the image only per-CPU offsets stand in the table, and they are no addresses.
-        if va.0 < KERNEL_MAP {
+        if start < KERNEL_MAP {
             return None;
         }
-        let (index, start, next) = self.addresses.find(va.0)?;
         let (name, _) = self.names.get(index)?;
         Some(Resolved {
             name,

@@ -5,10 +5,10 @@
 //! A small cache remembers what the page walk found; it is of fixed size and holds no data.
 //! Facts: arch/x86/mm/kaslr.c, Documentation/arch/x86/x86_64/mm.rst.
 
-use super::error::MemError;
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
 use crate::arch::x86_64::paging::{Paging, Pmd, WalkError};
 use crate::image::MemoryImage;
+use crate::kernel::error::MemError;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const PMD_SHIFT: u32 = 21;
@@ -350,3 +350,6 @@ fn ram_end(image: &dyn MemoryImage) -> Pfn {
     }
     Pfn(low)
 }
+
+#[cfg(test)]
+mod tests;

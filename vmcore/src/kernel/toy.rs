@@ -1,0 +1,78 @@
+//! `synth`'s RAM as a dump, for the tests of this crate.
+
+use super::Kernel;
+use crate::addr::{Pfn, PfnRange, PhysAddr};
+use crate::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use std::sync::Arc;
+use synth::ram::Ram;
+
+struct RamImage {
+    ram: Ram,
+    info: ImageInfo,
+}
+
+impl MemoryImage for RamImage {
+    fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let mut at = addr;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let page = self.ram.page(at.pfn().0).ok_or(ReadError::Absent {
+                pfn: at.pfn(),
+                why: Absence::NotInDump,
+            })?;
+            let start = at.page_offset() as usize;
+            let n = rest.len().min(page.len() - start);
+            let (now, later) = rest.split_at_mut(n);
+            now.copy_from_slice(&page[start..start + n]);
+            at = PhysAddr(at.0 + n as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn next_present(&self, from: Pfn) -> Option<PfnRange> {
+        let start = self
+            .ram
+            .pages()
+            .map(|(pfn, _)| pfn)
+            .find(|&p| p >= from.0)?;
+        let mut end = start + 1;
+        while self.ram.page(end).is_some() {
+            end += 1;
+        }
+        Some(PfnRange::new(Pfn(start), Pfn(end)))
+    }
+
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+}
+
+/// A kernel in that RAM, its direct map said to begin at `direct`.
+pub(crate) fn kernel_at(ram: &Ram, direct: Option<u64>) -> Kernel {
+    let info = ImageInfo {
+        format: Format::Elf,
+        compression: "none".into(),
+        machine: 62,
+        notes: Vec::new(),
+        vmcoreinfo: Some(ram.text.clone().into_bytes()),
+        direct_map_base: direct,
+        kernel_image: None,
+        segments: None,
+        dump_level: None,
+        completeness: Completeness::Unknown,
+        checksums: false,
+        file_size: 0,
+        warnings: Vec::new(),
+    };
+    let image = RamImage {
+        ram: ram.clone(),
+        info,
+    };
+    Kernel::new(Arc::new(image)).unwrap()
+}
+
+/// A kernel in that RAM.
+pub(crate) fn kernel(ram: &Ram) -> Kernel {
+    kernel_at(ram, None)
+}
