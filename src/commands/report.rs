@@ -4,7 +4,7 @@ use super::CoreArg;
 use crate::core_arg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
-use analysis::report::{self, Report, model::SCHEMA};
+use analysis::report::{self, Report, Section, model::SCHEMA};
 use anyhow::Context as _;
 use std::io::Write;
 
@@ -16,6 +16,10 @@ pub struct Args {
     /// Show what the panic kernel wrote instead of computing it afresh
     #[arg(long)]
     stored: bool,
+    /// Only these parts: reason, stacks, tasks, blocked, memory, slabs, modules, mounts,
+    /// notifiers, log [default: reason stacks tasks blocked log]
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = section)]
+    section: Vec<Section>,
     /// Lines of the log's end
     #[arg(long, value_name = "N", default_value_t = 20)]
     log_lines: usize,
@@ -47,12 +51,23 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn fresh(args: &Args, context: &Context) -> anyhow::Result<Report> {
     let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let sections = if args.section.is_empty() {
+        &Section::USUAL[..]
+    } else {
+        &args.section
+    };
     Ok(report::build(
         &kernel,
         report::Options {
             log_tail: args.log_lines,
+            sections,
         },
     ))
+}
+
+fn section(name: &str) -> Result<Section, String> {
+    let known = || Section::ALL.map(Section::name).join(", ");
+    Section::from_name(name).ok_or_else(|| format!("one of {}", known()))
 }
 
 fn stored(args: &Args, context: &Context) -> anyhow::Result<Report> {

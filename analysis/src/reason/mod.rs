@@ -80,6 +80,19 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// Lets the stack that was unwound from memory speak where the log does not: a message that was
+    /// overwritten, or a panic that printed no trace.
+    pub fn refine(&mut self, stack: &[Location]) {
+        if self.oops.location.is_some() || !self.oops.trace.is_empty() || stack.is_empty() {
+            return;
+        }
+        self.oops.trace = stack.to_vec();
+        self.culprit = signature::culprit(&self.oops).cloned();
+        self.signature = signature::of(self.class, &self.oops, self.message.as_deref());
+    }
+}
+
 /// The line that opened the trouble which ended at `end`: of the told class if one is told, else the
 /// first headline of the last oops.
 fn find_headline(log: &[Line], end: usize, told: Option<Class>) -> Option<(usize, Class)> {
@@ -108,6 +121,8 @@ fn find_headline(log: &[Line], end: usize, told: Option<Class>) -> Option<(usize
         .skip(near)
         .filter_map(found)
         .find(|(_, class)| !matches!(class, Class::Warn | Class::Oom))
+        // A trap whose own line is not known or was overwritten.
+        .or(Some((start.saturating_add(oops), Class::Trap)))
 }
 
 /// The address in a headline, as `0x…`.
@@ -178,6 +193,31 @@ RIP: 0010:fall+0x4/0x10
             (Class::Other, None, None)
         );
         assert_eq!(Reason::from_log(&[]).class, Class::Other);
+    }
+
+    #[test]
+    fn the_stack_speaks_where_the_log_does_not() {
+        let frames = [
+            "__crash_kexec+0x1/0x2",
+            "panic+0x1/0x2",
+            "acme_stop+0x7/0x9 [acme]",
+        ];
+        let stack: Vec<Location> = frames
+            .iter()
+            .filter_map(|text| Location::parse(text))
+            .collect();
+        let mut reason = Reason::from_log(&log("Kernel panic - not syncing: acme: gone"));
+        reason.refine(&stack);
+        assert!(
+            reason.signature.starts_with("other:acme_stop:"),
+            "{}",
+            reason.signature
+        );
+        let told = log("Oops: 0000 [#1] SMP\nRIP: 0010:fall+0x4/0x10");
+        let mut reason = Reason::from_log(&told);
+        let before = reason.clone();
+        reason.refine(&stack);
+        assert_eq!(reason, before);
     }
 
     #[test]

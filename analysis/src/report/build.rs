@@ -1,28 +1,45 @@
 //! Gathers a report. Nothing here fails: what cannot be read is named in the report's warnings.
 
 use super::model::Report;
-use crate::reason::{Line, Reason};
+use super::section::Section;
+use crate::reason::{Line, Location, Reason};
 use crate::system::System;
+use crate::tasks::{self, State, Task};
+use crate::unwind::{FrameKind, Trace, Trust, Unwinder};
+use crate::{cpus, locks, memory, modules, mounts, notifiers, slabs};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use vmcore::kernel::{Kernel, chain};
 use vmcore::printk::{self, LogError};
 
+/// Slab caches listed.
+const TOP_SLABS: usize = 20;
+/// Blocked tasks looked into; more are only counted.
+const MAX_BLOCKED: usize = 256;
+
 /// What a report should hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Lines of the log's end.
     pub log_tail: usize,
+    /// The parts beside the head; the reason is always there.
+    pub sections: &'a [Section],
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
-        Self { log_tail: 20 }
+        Self {
+            log_tail: 20,
+            sections: &Section::USUAL,
+        }
     }
 }
 
 /// Builds the report of a dead kernel.
 #[must_use]
-pub fn build(kernel: &Kernel, options: Options) -> Report {
+pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     let mut warnings = Vec::new();
+    let wants = |section: Section| options.sections.contains(&section);
     let system = System::read(kernel, &mut warnings);
     let log = match log_lines(kernel) {
         Ok((lines, soft)) => {
@@ -34,24 +51,121 @@ pub fn build(kernel: &Kernel, options: Options) -> Report {
             Vec::new()
         }
     };
-    let reason = Reason::from_log(&log);
+    let unwinder = Unwinder::new(kernel);
+    let trace = cpus::panic_cpu(kernel).map(|cpu| unwinder.cpu(cpu));
+    let stack: Vec<Location> = trace.iter().flat_map(locations).collect();
+    let mut reason = Reason::from_log(&log);
+    reason.refine(&stack);
     let crash_time = kernel.vmcoreinfo().crashtime();
-    let tail = log.len().saturating_sub(options.log_tail);
-    Report {
+    let mut report = Report {
         system,
         crash_time,
         crash_time_utc: crash_time.and_then(utc),
         uptime_seconds: log.last().map(|line| line.ts_nsec / 1_000_000_000),
+        log_tail: Vec::new(),
+        log_lines: u64::try_from(log.len()).unwrap_or(u64::MAX),
+        stack: wants(Section::Stacks).then_some(stack),
+        cpus: None,
+        tasks: None,
+        blocked: None,
+        memory: wants(Section::Memory).then(|| memory::read(kernel)),
+        slabs: None,
+        modules: None,
+        mounts: None,
+        notifiers: wants(Section::Notifiers)
+            .then(|| notifiers::read(kernel, &unwinder, &reason, &log)),
         reason,
-        log_tail: log
+        warnings: Vec::new(),
+    };
+    if wants(Section::Log) {
+        let tail = log.len().saturating_sub(options.log_tail);
+        report.log_tail = log
             .get(tail..)
             .unwrap_or_default()
             .iter()
             .map(stamped)
-            .collect(),
-        log_lines: u64::try_from(log.len()).unwrap_or(u64::MAX),
-        warnings,
+            .collect();
     }
+    drop(log);
+    let mut soft = Soft(warnings);
+    if wants(Section::Stacks) {
+        report.cpus = soft.keep("what the CPUs ran", cpus::read(kernel));
+    }
+    if wants(Section::Tasks) || wants(Section::Blocked) {
+        let (counts, waiting) = count_tasks(kernel, &mut soft);
+        report.tasks = counts.filter(|_| wants(Section::Tasks));
+        let blocked = || locks::blocked(kernel, &unwinder, &waiting);
+        report.blocked = wants(Section::Blocked).then(blocked);
+    }
+    if wants(Section::Slabs) {
+        report.slabs = soft
+            .keep("the slab caches", slabs::read(kernel))
+            .map(|mut caches| {
+                caches.truncate(TOP_SLABS);
+                caches
+            });
+    }
+    if wants(Section::Modules) {
+        report.modules = soft.keep("the modules", modules::read(kernel));
+    }
+    if wants(Section::Mounts) {
+        report.mounts = soft.keep("the mounts", mounts::read(kernel)).map(|mounts| {
+            soft.0.extend(mounts.warnings);
+            mounts.mounts
+        });
+    }
+    report.warnings = soft.0;
+    report
+}
+
+/// Soft errors.
+struct Soft(Vec<String>);
+
+impl Soft {
+    fn keep<T, E: std::error::Error>(&mut self, what: &str, result: Result<T, E>) -> Option<T> {
+        result
+            .map_err(|why| self.0.push(format!("{what}: {}", chain(&why))))
+            .ok()
+    }
+}
+
+/// Tasks by state, and those that are blocked.
+fn count_tasks(kernel: &Kernel, soft: &mut Soft) -> (Option<BTreeMap<char, u64>>, Vec<Task>) {
+    let mut counts = BTreeMap::new();
+    let mut waiting = Vec::new();
+    let walked = tasks::for_each(kernel, tasks::Options::default(), |task| {
+        *counts.entry(task.state.letter()).or_default() += 1;
+        if task.state == State::Blocked && waiting.len() < MAX_BLOCKED {
+            waiting.push(task);
+        }
+        ControlFlow::Continue(())
+    });
+    let walked = soft.keep("the tasks", walked);
+    let counts = walked.map(|warnings| {
+        soft.0.extend(warnings);
+        counts
+    });
+    (counts, waiting)
+}
+
+/// The frames of a trace as the kernel itself would print them.
+fn locations(trace: &Trace) -> Vec<Location> {
+    let kernel_frames = trace
+        .frames
+        .iter()
+        .filter(|frame| frame.kind != FrameKind::User);
+    kernel_frames
+        .filter_map(|frame| {
+            let symbol = frame.symbol.as_ref()?;
+            Some(Location {
+                function: symbol.name.clone(),
+                offset: symbol.offset,
+                size: Some(symbol.size),
+                module: symbol.module.clone(),
+                reliable: frame.trust != Trust::Guess,
+            })
+        })
+        .collect()
 }
 
 /// The log as lines, oldest first, and what of it was lost.

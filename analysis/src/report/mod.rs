@@ -2,7 +2,10 @@
 
 mod build;
 pub mod model;
+mod section;
+mod sections;
 pub mod text;
 
 pub use build::{Options, build, log_lines};
 pub use model::Report;
+pub use section::Section;

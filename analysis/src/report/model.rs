@@ -1,14 +1,23 @@
 //! The facts of a report, as they stand in `report.json` (docs/json.md). Every member may be absent
 //! in a report of an older or younger version; addresses are hex strings.
 
-use crate::reason::Reason;
+use crate::cpus::Cpu;
+use crate::locks::Blocked;
+use crate::memory::Memory;
+use crate::modules::Module;
+use crate::mounts::Mount;
+use crate::notifiers::Notifiers;
+use crate::reason::{Location, Reason};
+use crate::slabs::Cache;
 use crate::system::System;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The schema's name in JSON. Members are only ever added.
 pub const SCHEMA: &str = "afterpanic.report/1";
 
-/// What is known about a crash.
+/// What is known about a crash. The members after `log_lines` are there when their section was
+/// asked for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The machine and its kernel.
@@ -22,9 +31,37 @@ pub struct Report {
     /// Why it died.
     pub reason: Reason,
     /// The end of the log, one line each, with the time as `[    1.234567]`.
+    #[serde(default)]
     pub log_tail: Vec<String>,
     /// Lines in the whole log.
     pub log_lines: u64,
+    /// The stack of the CPU that panicked, unwound from memory, innermost first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Vec<Location>>,
+    /// What each CPU ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Vec<Cpu>>,
+    /// Tasks by state letter, threads included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<BTreeMap<char, u64>>,
+    /// Tasks in D state and what they wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Blocked>,
+    /// The machine's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// The largest slab caches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slabs: Option<Vec<Cache>>,
+    /// The modules loaded, newest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules: Option<Vec<Module>>,
+    /// What was mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts: Option<Vec<Mount>>,
+    /// What was registered to run at a panic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifiers: Option<Notifiers>,
     /// What could not be read, and why.
     pub warnings: Vec<String>,
 }

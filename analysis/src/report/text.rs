@@ -1,6 +1,6 @@
 //! The words of a report. All wording of the analysis stands here.
 
-use super::Report;
+use super::{Report, sections};
 use crate::reason::{Class, Reason};
 use std::fmt::{self, Write};
 
@@ -34,6 +34,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     }
     write_machine(report, out)?;
     writeln!(out, "  signature {}", report.reason.signature)?;
+    sections::write(report, out)?;
     if !report.log_tail.is_empty() {
         writeln!(
             out,
@@ -117,19 +118,27 @@ fn write_task(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     writeln!(out)
 }
 
+/// The log's own trace where it has one, with the instruction at fault; else the unwound stack.
 fn write_stack(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     let oops = &reason.oops;
-    let frames = oops
+    let all = oops
         .location
         .iter()
-        .chain(oops.trace.iter().filter(|frame| frame.reliable))
-        .take(FRAMES)
-        .map(ToString::to_string);
+        .chain(oops.trace.iter().filter(|frame| frame.reliable));
+    // What the panic machinery itself did tells nothing; a fault's own place always stands first.
+    let skip = if oops.location.is_some() {
+        0
+    } else {
+        all.clone()
+            .take_while(|frame| Some(*frame) != reason.culprit.as_ref())
+            .count()
+    };
     let instruction = oops
         .code
         .as_ref()
         .and_then(|code| code.instruction.as_deref());
-    for (i, frame) in frames.enumerate() {
+    for (i, frame) in all.skip(skip).take(FRAMES).enumerate() {
+        let frame = frame.to_string();
         match instruction.filter(|_| i == 0 && oops.location.is_some()) {
             Some(instruction) => writeln!(out, "    {frame:<24} {instruction}")?,
             None => writeln!(out, "    {frame}")?,
@@ -221,6 +230,15 @@ Call Trace:
             reason: Reason::from_log(&log),
             log_tail: vec!["[    1.000000] last words".into()],
             log_lines: 9,
+            stack: None,
+            cpus: None,
+            tasks: Some([('R', 2), ('S', 90), ('D', 1)].into()),
+            blocked: None,
+            memory: None,
+            slabs: None,
+            modules: None,
+            mounts: None,
+            notifiers: None,
             warnings: vec!["the moon".into()],
         };
         let mut text = String::new();
@@ -233,6 +251,7 @@ Call Trace:
             "    process_one_work+0x174\n",
             "  machine: 4 CPUs, 8192 MiB of memory\n",
             "    [    1.000000] last words\n",
+            "  tasks: 93 (1 D, 2 R, 90 S)\n",
             "  not known: the moon\n",
         ] {
             assert!(

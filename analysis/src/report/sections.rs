@@ -1,0 +1,208 @@
+//! The words of the sections behind the head of a report.
+
+use super::Report;
+use crate::cpus::Cpu;
+use crate::locks::{Blocked, WaitKind, Waiter};
+use crate::memory::Memory;
+use crate::notifiers::{Hook, Notifiers, Outcome};
+use std::fmt::{self, Write};
+
+/// Blocked tasks shown one by one.
+const SHOWN: usize = 10;
+
+/// Writes every section that the report has, except the log.
+pub(super) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
+    if let Some(cpus) = &report.cpus {
+        others(cpus, out)?;
+    }
+    if let Some(tasks) = &report.tasks {
+        let total: u64 = tasks.values().sum();
+        let states: Vec<String> = tasks
+            .iter()
+            .map(|(state, count)| format!("{count} {state}"))
+            .collect();
+        writeln!(out, "  tasks: {total} ({})", states.join(", "))?;
+    }
+    if let Some(list) = &report.blocked {
+        blocked(list, out)?;
+    }
+    if let Some(facts) = &report.memory {
+        memory(facts, out)?;
+    }
+    if let Some(caches) = &report.slabs {
+        writeln!(out, "  slab caches that take most:")?;
+        for cache in caches {
+            let (kib, objects) = (cache.bytes >> 10, cache.objects);
+            writeln!(
+                out,
+                "    {:<24} {kib:>9} KiB  {objects:>9} objects of {}",
+                cache.name, cache.size
+            )?;
+        }
+    }
+    if let Some(modules) = &report.modules {
+        writeln!(out, "  modules: {}", modules.len())?;
+        for module in modules {
+            let taints = if module.taints.is_empty() {
+                "-"
+            } else {
+                &module.taints
+            };
+            let version = module.version.as_deref().unwrap_or("");
+            writeln!(
+                out,
+                "    {:<24} {:>9} B  {taints:<3} {version}",
+                module.name, module.size
+            )?;
+        }
+    }
+    if let Some(mounts) = &report.mounts {
+        writeln!(out, "  mounts: {}", mounts.len())?;
+        for mount in mounts {
+            let ro = if mount.read_only { ", read-only" } else { "" };
+            writeln!(
+                out,
+                "    {} on {} ({}{ro})",
+                mount.source, mount.target, mount.fs_type
+            )?;
+        }
+    }
+    if let Some(list) = &report.notifiers {
+        notifiers(list, out)?;
+    }
+    Ok(())
+}
+
+/// What the CPUs that did not panic ran, unless they idled.
+fn others(cpus: &[Cpu], out: &mut dyn Write) -> fmt::Result {
+    let others: Vec<String> = cpus
+        .iter()
+        .filter(|cpu| !cpu.panicked && !cpu.idle)
+        .take(SHOWN)
+        .map(|cpu| format!("CPU {} {} ({})", cpu.cpu, cpu.comm, cpu.pid))
+        .collect();
+    let idle = cpus.iter().filter(|cpu| !cpu.panicked && cpu.idle).count();
+    match (others.is_empty(), idle) {
+        (true, 0) => Ok(()),
+        (true, idle) => writeln!(out, "  other CPUs: {idle} idle"),
+        (false, 0) => writeln!(out, "  other CPUs: {}", others.join(", ")),
+        (false, idle) => writeln!(out, "  other CPUs: {}; {idle} idle", others.join(", ")),
+    }
+}
+
+fn blocked(list: &Blocked, out: &mut dyn Write) -> fmt::Result {
+    for waiter in list.waiters.iter().take(SHOWN) {
+        writeln!(out, "  blocked: {}", sentence(waiter))?;
+    }
+    if let Some(more) = list
+        .waiters
+        .len()
+        .checked_sub(SHOWN)
+        .filter(|more| *more > 0)
+    {
+        writeln!(out, "  blocked: and {more} more")?;
+    }
+    for cycle in &list.cycles {
+        let pids: Vec<String> = cycle.iter().map(ToString::to_string).collect();
+        writeln!(
+            out,
+            "  deadlock: tasks {} wait for each other in a ring",
+            pids.join(" -> ")
+        )?;
+    }
+    Ok(())
+}
+
+/// `cat (99) waits for a mutex acme_lock that kworker/2:1 (212) holds, in acme_poll`.
+fn sentence(waiter: &Waiter) -> String {
+    let what = match waiter.kind {
+        WaitKind::Mutex => "a mutex",
+        WaitKind::RwsemRead => "a read-write semaphore, to read",
+        WaitKind::RwsemWrite => "a read-write semaphore, to write",
+        WaitKind::Semaphore => "a semaphore",
+        WaitKind::PercpuRwsem => "a per-CPU read-write semaphore",
+        WaitKind::Completion => "a completion",
+        WaitKind::Io => "input or output",
+        WaitKind::Bit => "a page or buffer",
+        WaitKind::Other => "something",
+    };
+    let mut text = format!(
+        "{} ({}) waits for {what}",
+        waiter.task.comm, waiter.task.pid
+    );
+    if let Some(symbol) = &waiter.symbol {
+        // Writing into a String cannot fail.
+        let _ = write!(text, " {symbol}");
+    }
+    if let Some(holder) = &waiter.holder {
+        let held = if holder.reader {
+            "was last taken to read by"
+        } else {
+            "is held by"
+        };
+        let _ = write!(
+            text,
+            " that {held} {} ({})",
+            holder.task.comm, holder.task.pid
+        );
+    }
+    if let Some(function) = &waiter.function {
+        let _ = write!(text, ", in {function}");
+    }
+    text
+}
+
+fn memory(facts: &Memory, out: &mut dyn Write) -> fmt::Result {
+    let mib = |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| (bytes >> 20).to_string());
+    writeln!(
+        out,
+        "  memory: {} MiB free of {}",
+        mib(facts.free_bytes),
+        mib(facts.total_bytes)
+    )?;
+    for zone in &facts.zones {
+        let mark = |value: Option<u64>| value.map_or("?".into(), |value| value.to_string());
+        writeln!(
+            out,
+            "    node {} {:<8} {:>9} pages managed, {:>9} free (min {} low {} high {})",
+            zone.node,
+            zone.name,
+            zone.managed,
+            zone.free,
+            mark(zone.min),
+            mark(zone.low),
+            mark(zone.high)
+        )?;
+    }
+    for (name, value) in facts.counters.iter().filter(|(_, value)| **value != 0) {
+        writeln!(out, "    {name:<32} {value:>12}")?;
+    }
+    Ok(())
+}
+
+fn notifiers(list: &Notifiers, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "  registered to run at a panic ({}):", list.evidence)?;
+    let hooks = list.notifiers.iter().map(|hook| ("notifier", hook));
+    for (what, hook) in hooks.chain(list.dumpers.iter().map(|hook| ("kmsg dumper", hook))) {
+        writeln!(out, "    {what:<11} {}", registered(hook))?;
+    }
+    Ok(())
+}
+
+fn registered(hook: &Hook) -> String {
+    let outcome = match hook.outcome {
+        Outcome::Ran => "ran",
+        Outcome::NotReached => "not reached",
+        Outcome::Unknown => "unknown whether it ran",
+    };
+    let module = hook
+        .module
+        .as_deref()
+        .map(|name| format!(" [{name}]"))
+        .unwrap_or_default();
+    let priority = hook
+        .priority
+        .map(|n| format!(", priority {n}"))
+        .unwrap_or_default();
+    format!("{}{module}{priority}: {outcome}", hook.function)
+}
