@@ -136,12 +136,11 @@ fn find_bytes(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     }
 }
 
+/// Binaries for tests, laid out by hand.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
+pub(crate) mod fixture {
     /// A small ELF program: a header, and behind it a mark.
-    fn elf(machine: u16, interpreter: bool, mark: &str) -> Vec<u8> {
+    pub(crate) fn elf(machine: u16, interpreter: bool, mark: &str) -> Vec<u8> {
         let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
         for half in [3_u16, machine] {
             bytes.extend(half.to_le_bytes());
@@ -164,6 +163,12 @@ mod tests {
         bytes.extend(mark.as_bytes());
         bytes
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::elf;
+    use super::*;
 
     fn verdict(bytes: &[u8]) -> String {
         check(Path::new("x"), bytes).map_or_else(|e| e.to_string(), |()| "fits".to_owned())

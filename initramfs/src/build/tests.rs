@@ -1,0 +1,166 @@
+//! Whole images of fixture machines: the same inputs give the same bytes, and changed ones are named.
+
+use capture::plan::Plan;
+
+use super::*;
+use crate::binary::fixture::elf;
+use crate::cache::{self, Outcome};
+use crate::read::Contents;
+use crate::resolve::fixture::{Fixture, OTHER, RUNNING, xfs};
+
+fn binary() -> Vec<u8> {
+    let mark = format!("afterpanic-capture {}\n", env!("CARGO_PKG_VERSION"));
+    elf(62, false, &mark)
+}
+
+fn machine() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.virtio(&xfs());
+    fixture.mounts(&[("254:1", "/", "/", "xfs", "/dev/vda1")]);
+    fixture.file("/proc/sys/kernel/hostname", "web-03\n");
+    fixture.file("/usr/lib/afterpanic/afterpanic-capture", binary());
+    fixture
+}
+
+fn request(fixture: &Fixture, config: &str) -> Request {
+    let capture = fixture.host("/usr/lib/afterpanic/afterpanic-capture");
+    Request::new(fixture.path(), Config::parse(config).unwrap(), capture)
+}
+
+#[test]
+fn an_image_holds_init_plan_modules_and_reasons() {
+    let fixture = machine();
+    fixture.file("/etc/secret", "x");
+    let config = "[image]\nextra_files = [\"/etc/secret\"]\nextra_modules = [\"dm-mod\"]\n[keep]\ndumps = 2\n";
+    let image = build(&request(&fixture, config)).unwrap();
+    let contents = Contents::new(&image.bytes).unwrap();
+    assert_eq!(contents.file("init").unwrap(), binary());
+    let plan = Plan::parse(&contents.file("plan.json").unwrap()).unwrap();
+    assert_eq!(plan, image.plan);
+    assert_eq!(plan.kernel.release, RUNNING);
+    assert_eq!(plan.kernel.nodename, "web-03");
+    assert_eq!(plan.keep.dumps, 2);
+    let names: Vec<_> = plan.modules.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["virtio_blk", "xfs", "dm_mod"]);
+    for module in &plan.modules {
+        assert_eq!(contents.file(&module.path).unwrap(), b"\x7fELF");
+    }
+    let why = contents.why().unwrap().unwrap();
+    let reason = |path: &str| {
+        why.files
+            .iter()
+            .find(|f| f.path == path)
+            .unwrap()
+            .why
+            .clone()
+    };
+    assert_eq!(
+        reason("lib/modules/virtio_blk.ko"),
+        "/var/crash: virtio1 is held by virtio_blk"
+    );
+    assert_eq!(reason("etc/secret"), "extra_files");
+    let entries = contents.entries().unwrap();
+    assert!(
+        entries
+            .iter()
+            .any(|e| e.path == "dev/console" && e.rdev == (5, 1))
+    );
+    assert!(entries.iter().all(|e| e.mtime == 0));
+    assert!(image.unpacked >= 4096 * 6);
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let fixture = machine();
+    let first = build(&request(&fixture, "")).unwrap().bytes;
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    // Another place with files of another age.
+    let elsewhere = machine();
+    assert_eq!(build(&request(&elsewhere, "")).unwrap().bytes, first);
+}
+
+#[test]
+fn an_image_is_built_again_only_when_an_input_changed() {
+    let fixture = machine();
+    let path = cache::path(fixture.path(), RUNNING);
+    let ensure = |config: &str| cache::ensure(&request(&fixture, config), &path).unwrap();
+    let because = |config: &str| match ensure(config) {
+        Outcome::Built(why) => why,
+        Outcome::Kept => panic!("kept"),
+    };
+    assert_eq!(because(""), "there was none");
+    assert_eq!(ensure(""), Outcome::Kept);
+    assert_eq!(ensure("[panic_kernel]\ncpus = 2\n"), Outcome::Kept);
+    assert_eq!(because("[keep]\ndumps = 7\n"), "changed: the config");
+    fixture.file(
+        &format!("/lib/modules/{RUNNING}/kernel/fs/xfs/xfs.ko"),
+        "\x7fELF2",
+    );
+    assert_eq!(
+        because("[keep]\ndumps = 7\n"),
+        "changed: the kernel modules"
+    );
+    fixture.file(
+        "/sys/devices/pci0000:00/0000:00:04.0/virtio1/block/vda/serial",
+        "other\n",
+    );
+    assert_eq!(because("[keep]\ndumps = 7\n"), "changed: the target");
+    fixture.file(
+        "/usr/lib/afterpanic/afterpanic-capture",
+        [binary(), vec![0]].concat(),
+    );
+    assert_eq!(
+        because("[keep]\ndumps = 7\n"),
+        "changed: afterpanic-capture"
+    );
+    std::fs::write(&path, "damaged").unwrap();
+    assert!(because("[keep]\ndumps = 7\n").starts_with("the old one cannot be read"));
+    let left: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing is left beside the image");
+}
+
+#[test]
+fn a_failed_build_leaves_the_old_image() {
+    let fixture = machine();
+    let path = cache::path(fixture.path(), RUNNING);
+    cache::ensure(&request(&fixture, ""), &path).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    std::fs::remove_file(fixture.host(&format!("/lib/modules/{RUNNING}/kernel/fs/xfs/xfs.ko")))
+        .unwrap();
+    let error = cache::ensure(&request(&fixture, ""), &path)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("xfs.ko, which modules.dep lists; reinstall"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn another_machines_image_asks_for_names() {
+    let fixture = Fixture::new();
+    fixture.file("/capture", binary());
+    let build_for = |names: &[&str], config: &str| {
+        let mut request = request(&fixture, config);
+        request.capture = fixture.host("/capture");
+        request.kernel = Some(OTHER.to_owned());
+        request.drivers = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        build(&request)
+    };
+    let device = "[[target]]\ndevice = \"UUID=1234\"\npath = \"/c\"\n";
+    let plan = build_for(&["virtio_blk", "xfs"], device).unwrap().plan;
+    let names: Vec<_> = plan.modules.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["virtio_pci", "virtio_blk", "xfs"]);
+    assert_eq!(plan.kernel.release, OTHER);
+    let plan = build_for(&["usb-storage", "ext4"], device).unwrap().plan;
+    let names: Vec<_> = plan.modules.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["xhci_pci", "scsi_mod", "usb_storage"]);
+
+    let error = |names: &[&str], config: &str| build_for(names, config).unwrap_err().to_string();
+    assert!(error(&["virtio_blk", "xfs"], "").contains("a [[target]] must say device"));
+    assert!(error(&["virtio_blk"], device).contains("--for names no filesystem"));
+    assert!(
+        error(&["virtio_blk", "xfs", "zz"], device).contains("no module \"zz\", which --for needs")
+    );
+}
