@@ -61,7 +61,13 @@ fn meta(image: Option<KernelImage>) -> CoreMeta {
     }
 }
 
-fn write(format: OutputFormat, meta: CoreMeta, kept: &[PfnRange], ram: &[PfnRange]) -> Vec<u8> {
+fn write(
+    format: OutputFormat,
+    meta: CoreMeta,
+    kept: &[PfnRange],
+    ram: &[PfnRange],
+    page: fn(u64) -> Vec<u8>,
+) -> Vec<u8> {
     let mut out = Sink::default();
     let mut writer = writer(format, meta, None, Spool::memory()).unwrap();
     let mut encoder = writer.encoder().unwrap();
@@ -133,8 +139,8 @@ proptest! {
             paddr: PhysAddr(image_at * 4096),
             size: image_pages * 4096,
         };
-        let bytes = write(format, meta(Some(image)), &kept, &ram);
-        prop_assert_eq!(&bytes, &write(format, meta(Some(image)), &kept, &ram));
+        let bytes = write(format, meta(Some(image)), &kept, &ram, page);
+        prop_assert_eq!(&bytes, &write(format, meta(Some(image)), &kept, &ram, page));
         let core = opened(&bytes);
         prop_assert_eq!(runs_of(&*core), kept.clone());
         let mut buf = vec![0; PAGE_BYTES];
@@ -168,17 +174,25 @@ proptest! {
 }
 
 #[test]
-fn sixty_six_thousand_runs_in_every_format() {
+fn sixty_six_thousand_runs() {
     let list = vec![(1, 1); 66_000];
     let (kept, ram) = layout(&list);
-    for format in OutputFormat::ALL {
-        let bytes = write(format, meta(None), &kept, &ram);
+    // Nearly all zero, or the file would be 270 MB.
+    fn some(pfn: u64) -> Vec<u8> {
+        if (pfn / 2).is_multiple_of(7919) {
+            page(pfn)
+        } else {
+            vec![0; PAGE_BYTES]
+        }
+    }
+    for format in [OutputFormat::ElfZst, OutputFormat::KdumpZlib] {
+        let bytes = write(format, meta(None), &kept, &ram, some);
         let core = opened(&bytes);
         assert_eq!(runs_of(&*core).len(), 66_000);
         let mut buf = vec![0; PAGE_BYTES];
         for run in kept.iter().step_by(7919) {
             core.read_phys(run.start.phys().unwrap(), &mut buf).unwrap();
-            assert!(buf == page(run.start.0));
+            assert!(buf == some(run.start.0));
         }
     }
 }
