@@ -16,7 +16,7 @@ pub mod open;
 pub mod source;
 pub mod verify;
 
-pub use open::{open, open_set};
+pub use open::{open, open_set, open_source};
 
 use crate::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
 use std::io::{self, Read};

@@ -26,8 +26,25 @@ const KCORE_MIN: u64 = 1 << 45;
 /// # Errors
 /// [`OpenError`] says whether the file cannot be read, is no dump, or is a damaged one.
 pub fn open(path: &Path) -> Result<Arc<dyn MemoryImage>, OpenError> {
-    let place = Place::of(path)?;
-    let content = place.content()?;
+    let (place, source) = Place::of(path)?;
+    let content = place.content(source)?;
+    place.image(content)
+}
+
+/// The same for bytes that are not a file of their own; `path` is what errors call them.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_source(
+    path: &Path,
+    source: Arc<dyn ByteSource>,
+) -> Result<Arc<dyn MemoryImage>, OpenError> {
+    let place = Place {
+        path,
+        len: source.len(),
+        procfs: false,
+    };
+    let content = place.content(source)?;
     place.image(content)
 }
 
@@ -43,8 +60,8 @@ pub fn open_set(paths: &[PathBuf]) -> Result<Arc<dyn MemoryImage>, OpenError> {
     let mut size = 0;
     let mut format = Format::Kdump;
     for path in paths {
-        let place = Place::of(path)?;
-        let content = place.content()?;
+        let (place, source) = Place::of(path)?;
+        let content = place.content(source)?;
         if !content.head.starts_with(kdump::SIGNATURE) {
             return Err(place.malformed(
                 "only kdump files can be parts of one dump; give each other file alone".into(),
@@ -66,7 +83,6 @@ pub fn open_set(paths: &[PathBuf]) -> Result<Arc<dyn MemoryImage>, OpenError> {
 /// A file that was opened.
 struct Place<'a> {
     path: &'a Path,
-    file: File,
     len: u64,
     procfs: bool,
 }
@@ -79,7 +95,7 @@ struct Content {
 }
 
 impl<'a> Place<'a> {
-    fn of(path: &'a Path) -> Result<Self, OpenError> {
+    fn of(path: &'a Path) -> Result<(Self, Arc<dyn ByteSource>), OpenError> {
         let io = |source| OpenError::Io {
             path: path.to_owned(),
             source,
@@ -94,27 +110,19 @@ impl<'a> Place<'a> {
             0 => end_of(&file).map_err(io)?,
             len => len,
         };
-        Ok(Self {
-            path,
-            procfs: on_procfs(&file),
-            file,
-            len,
-        })
+        let procfs = on_procfs(&file);
+        let place = Self { path, len, procfs };
+        let source: Arc<dyn ByteSource> = if procfs && len < KCORE_MIN {
+            Arc::new(FileSource::mapped(file, len))
+        } else {
+            Arc::new(FileSource::new(file, len))
+        };
+        Ok((place, source))
     }
 
     /// Takes the file out of its containers: frames, a flattened stream, or one in the other.
-    fn content(&self) -> Result<Content, OpenError> {
-        let io = |source| OpenError::Io {
-            path: self.path.to_owned(),
-            source,
-        };
-        let file = self.file.try_clone().map_err(io)?;
+    fn content(&self, mut source: Arc<dyn ByteSource>) -> Result<Content, OpenError> {
         let mut format = Format::Elf;
-        let mut source: Arc<dyn ByteSource> = if self.procfs && self.len < KCORE_MIN {
-            Arc::new(FileSource::mapped(file, self.len))
-        } else {
-            Arc::new(FileSource::new(file, self.len))
-        };
         let mut head = self.head(&*source)?;
         if let Some(codec) = Codec::probe(&head) {
             let framed = FramedSource::open(source, codec).map_err(|why| self.malformed(why))?;

@@ -155,6 +155,31 @@ impl ByteSource for FileSource {
     }
 }
 
+/// Bytes in memory.
+#[derive(Clone, Debug)]
+pub struct BytesSource(pub Vec<u8>);
+
+impl ByteSource for BytesSource {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+        let at = usize::try_from(offset).ok();
+        let range = at.and_then(|at| Some(at..at.checked_add(buf.len())?));
+        match range.and_then(|range| self.0.get(range)) {
+            Some(bytes) => {
+                buf.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(SourceError::PastEnd {
+                offset,
+                len: self.len(),
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,24 +107,33 @@ pub fn verify(
         }
         let mut at = run.start;
         while at < run.end {
-            let n = STEP.min(run.end.0 - at.0);
-            let end = Pfn(at.0 + n);
-            let bytes = usize::try_from(n).unwrap_or(0) * PAGE_BYTES;
-            let part = buf.get_mut(..bytes).unwrap_or_default();
-            if read(image, at, part).is_ok() {
-                sum.pages_good += n;
-            } else {
-                for pfn in at.0..end.0 {
-                    let page = PfnRange::new(Pfn(pfn), Pfn(pfn + 1));
-                    let one = buf.get_mut(..PAGE_BYTES).unwrap_or_default();
-                    match read(image, Pfn(pfn), one) {
-                        Ok(()) => sum.pages_good += 1,
-                        Err(why) => report(&mut sum, page, why),
+            let here = image.next_present(at).and_then(|here| here.intersect(run));
+            let here = here.unwrap_or(PfnRange::new(run.end, run.end));
+            if at < here.start {
+                // Claimed and not there: no need to try page by page.
+                report(&mut sum, PfnRange::new(at, here.start), image.absence(at));
+            }
+            at = here.start;
+            while at < here.end {
+                let n = STEP.min(here.end.0 - at.0);
+                let end = Pfn(at.0 + n);
+                let bytes = usize::try_from(n).unwrap_or(0) * PAGE_BYTES;
+                let part = buf.get_mut(..bytes).unwrap_or_default();
+                if read(image, at, part).is_ok() {
+                    sum.pages_good += n;
+                } else {
+                    for pfn in at.0..end.0 {
+                        let page = PfnRange::new(Pfn(pfn), Pfn(pfn + 1));
+                        let one = buf.get_mut(..PAGE_BYTES).unwrap_or_default();
+                        match read(image, Pfn(pfn), one) {
+                            Ok(()) => sum.pages_good += 1,
+                            Err(why) => report(&mut sum, page, why),
+                        }
                     }
                 }
+                progress(bytes as u64);
+                at = end;
             }
-            progress(bytes as u64);
-            at = end;
         }
     }
     if let Some((pages, why)) = lost {
