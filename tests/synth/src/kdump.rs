@@ -9,22 +9,17 @@ use std::io::Write;
 pub const LZO_OF_A: &[u8] = &[
     0x12, 0x41, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xed, 0, 0, 0x11, 0, 0,
 ];
-/// The same as raw snappy: a literal, then copies of 64 at offset 1.
-pub const SNAPPY_OF_A: &[u8] = &{
-    // Length 4096 as a varint, a literal of one byte, 63 copies of 64 bytes and one of 63.
-    let mut out = [0_u8; 2 + 2 + 64 * 3];
-    out[0] = 0x80;
-    out[1] = 0x20;
-    out[2] = 0x00;
-    out[3] = 0x41;
-    let mut i = 0;
-    while i < 64 {
-        out[4 + i * 3] = if i < 63 { (63 << 2) | 2 } else { (62 << 2) | 2 };
-        out[4 + i * 3 + 1] = 1;
-        i += 1;
+/// The same as raw snappy: the length, a literal of one byte, 64 copies at offset 1 (63 of 64 bytes
+/// and one of 63).
+#[must_use]
+pub fn snappy_of_a() -> Vec<u8> {
+    let mut out = vec![0x80, 0x20, 0x00, 0x41];
+    for _ in 0..63 {
+        out.extend_from_slice(&[0xfe, 1, 0]);
     }
+    out.extend_from_slice(&[0xfa, 1, 0]);
     out
-};
+}
 
 /// How pages are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes of a piece at most.
 pub(super) const BLOCK: usize = 4096;
 
+/// A piece and its key.
+type Slot = Mutex<Option<(u64, Arc<Vec<u8>>)>>;
+
 /// Pieces by their place in the file; each place has one slot it may take.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    slots: Vec<Mutex<Option<(u64, Arc<Vec<u8>>)>>>,
+    slots: Vec<Slot>,
 }
 
 impl Blocks {
@@ -37,8 +40,8 @@ impl Blocks {
         }
     }
 
-    fn slot(&self, key: u64) -> Option<&Mutex<Option<(u64, Arc<Vec<u8>>)>>> {
-        let spread = key / BLOCK as u64 ^ key % BLOCK as u64;
+    fn slot(&self, key: u64) -> Option<&Slot> {
+        let spread = (key / BLOCK as u64) ^ (key % BLOCK as u64);
         let at = spread % u64::try_from(self.slots.len()).ok()?;
         self.slots.get(usize::try_from(at).ok()?)
     }

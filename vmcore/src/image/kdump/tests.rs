@@ -80,7 +80,7 @@ fn every_version_and_packing() {
 fn pages_in_old_packings() {
     // Written out by hand: 4096 bytes of 0x41.
     let lzo = synth::kdump::LZO_OF_A;
-    let snappy = synth::kdump::SNAPPY_OF_A;
+    let snappy = &synth::kdump::snappy_of_a();
     for (flag, data) in [(2, lzo), (4, snappy)] {
         let image = opened(&sample().raw_data(11, flag, data).build());
         assert_eq!(page(&*image, 11).unwrap(), vec![0x41; PAGE_BYTES]);

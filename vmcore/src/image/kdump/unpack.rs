@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 /// The codecs' contexts, one of each for every thread at work.
 #[derive(Default)]
 pub(super) struct Unpackers {
-    idle: Mutex<Vec<Box<Contexts>>>,
+    idle: Mutex<Vec<Contexts>>,
 }
 
 #[derive(Default)]
