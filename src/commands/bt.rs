@@ -30,7 +30,7 @@ pub struct Args {
     /// Tasks in this state: R, S, D, T, t, X, Z, P, I
     #[arg(long, value_name = "LETTER")]
     state: Option<char>,
-    /// The registers of every frame that has some, not of the first alone
+    /// Registers of user mode too
     #[arg(long)]
     registers: bool,
     /// One JSON object (docs/json.md)
@@ -183,15 +183,15 @@ impl Printer<'_> {
         writeln!(self.out, "{}", heading(stack))?;
         let mut on = None;
         for (i, frame) in stack.trace.frames.iter().enumerate() {
-            if on.is_some_and(|on| on != frame.stack) || (i == 0 && !own(frame.stack)) {
+            let changed = on.map_or(frame.stack != StackKind::Task, |on| on != frame.stack);
+            if changed && frame.kind != FrameKind::User {
                 writeln!(self.out, "     --- {} ---", stack_words(frame.stack))?;
             }
             on = Some(frame.stack);
             writeln!(self.out, "{}", line(i, frame))?;
-            // Registers of user mode came with a system call or interrupt; they are shown where the
-            // machine entered the kernel, as the kernel's own traces do.
+            // Those of user mode are there for every task and seldom wanted.
             if let Some(saved) = frame.registers.as_deref()
-                && (self.all_registers || i == 0 || frame.kind != FrameKind::Call)
+                && (self.all_registers || i == 0 || frame.kind == FrameKind::Interrupted)
             {
                 registers(&mut self.out, saved)?;
             }
@@ -212,10 +212,6 @@ impl Printer<'_> {
         }
         Ok(())
     }
-}
-
-fn own(stack: StackKind) -> bool {
-    matches!(stack, StackKind::Task | StackKind::User)
 }
 
 fn heading(stack: &Stack) -> String {
@@ -263,9 +259,9 @@ fn registers(out: &mut impl Write, saved: &Saved) -> io::Result<()> {
         .filter(|(name, _)| saved.full || PARTIAL.contains(name))
         .collect();
     for four in shown.chunks(4) {
-        let mut text = String::from("      ");
+        let mut text = String::from("   ");
         for (name, value) in four {
-            text.push_str(&format!("{name:>8}: {value:016x}"));
+            text.push_str(&format!("{name:>10}: {value:016x}"));
         }
         writeln!(out, "{text}")?;
     }

@@ -95,9 +95,10 @@ impl Layout {
             let Some(ring) = self.ring(word, waiter) else {
                 continue;
             };
+            // Pointers into the stack lead to the waiter itself, at the list's offset below it.
             let found = slots()
                 .filter_map(word)
-                .find(|&lock| lock != waiter && self.leads_to(word, lock, &ring));
+                .find(|&lock| !stack.contains(&lock) && self.leads_to(word, lock, &ring));
             if let Some(lock) = found {
                 return Some((lock, word(lock.checked_add(self.owner)?)?));
             }
@@ -180,6 +181,8 @@ mod tests {
         // The task's address stands elsewhere as well, and so do other pointers.
         memory.insert(0x1008, 0x9000);
         memory.insert(0x1018, 0x2000);
+        // What leads to the waiter in the same way as a lock would.
+        memory.insert(0x0fe0, 0x1040 - 24);
         memory.insert(0x0fe8, 0x5000);
         memory
     }
