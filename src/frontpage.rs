@@ -12,6 +12,14 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         "Arm",
         &[
             (
+                "doctor",
+                "what would keep a dump from happening or arriving, and each fix",
+            ),
+            (
+                "reserve",
+                "how much memory the panic kernel needs; --apply sets crashkernel=",
+            ),
+            (
                 "load",
                 "load the panic kernel (the systemd unit does this at boot)",
             ),
@@ -49,6 +57,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("config", "check, show, import"),
             ("image", "build, list, show, check, extract"),
+            ("reboot", "into a kernel by kexec, past the firmware"),
         ],
     ),
 ];

@@ -294,7 +294,7 @@ fn probes(root: &Path) -> Option<Vec<String>> {
     any.then_some(found)
 }
 
-fn online(root: &Path) -> u32 {
+pub(crate) fn online(root: &Path) -> u32 {
     let text = root::text(root, "/sys/devices/system/cpu/online").unwrap_or_default();
     let count = text.split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -13,6 +13,7 @@ pub mod bootloader;
 mod bootparams;
 pub mod cmdline;
 pub mod crashkernel;
+pub mod doctor;
 mod elfcorehdr;
 pub mod iomem;
 pub mod kernel;

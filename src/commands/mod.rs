@@ -5,6 +5,7 @@ mod config;
 mod convert;
 mod dis;
 mod dmesg;
+mod doctor;
 mod generate;
 mod guest_init;
 mod image;
@@ -12,9 +13,11 @@ mod info;
 mod list;
 mod load;
 mod mount;
-mod read;
-mod report;
 mod pages;
+mod read;
+mod reboot;
+mod report;
+mod reserve;
 pub mod status;
 mod sym;
 mod unload;
@@ -91,6 +94,10 @@ impl Global {
 /// Every verb.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Say what would keep a dump from happening or arriving, and each fix
+    Doctor(doctor::Args),
+    /// Say how much memory the panic kernel needs, and reserve it
+    Reserve(reserve::Args),
     /// Build the capture image and load the panic kernel
     Load(load::Args),
     /// Take the panic kernel out again
@@ -125,6 +132,8 @@ pub enum Verb {
     Config(config::Args),
     /// Build the panic kernel's image, or look into one
     Image(image::Args),
+    /// Boot another kernel by kexec, past the firmware
+    Reboot(reboot::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man(generate::ManArgs),
@@ -140,6 +149,9 @@ impl Verb {
     /// Runs it.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Self::Doctor(args) => doctor::run(&args, context),
+            Self::Reserve(args) => reserve::run(&args, context),
+            Self::Reboot(args) => reboot::run(&args, context),
             Self::Load(args) => load::run(&args, context),
             Self::Unload(args) => unload::run(&args, context),
             Self::Status(args) => status::run(&args, context),

@@ -120,14 +120,6 @@ pub enum BootLoaderError {
         /// The line.
         line: String,
     },
-    /// Nobody known.
-    #[error(
-        "No boot configuration that is known was found; add crashkernel={value} to the kernel's command line yourself"
-    )]
-    Unknown {
-        /// The value.
-        value: String,
-    },
     /// The command failed.
     #[error("{command} failed ({why}); the files are written, run it yourself")]
     Command {
@@ -137,7 +129,9 @@ pub enum BootLoaderError {
         why: String,
     },
     /// It is for the operator.
-    #[error("This program does not change this boot loader; run: {command}")]
+    #[error(
+        "This program does not change this boot configuration itself; do it by hand: {command}"
+    )]
     ByHand {
         /// The command.
         command: String,
@@ -198,9 +192,12 @@ pub fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderError> {
             BootLoader::Zipl,
             format!("add crashkernel={value} to parameters= in /etc/zipl.conf, then run zipl"),
         ),
-        BootLoader::Unknown => Err(BootLoaderError::Unknown {
-            value: value.to_owned(),
-        }),
+        BootLoader::Unknown => by_hand(
+            BootLoader::Unknown,
+            format!(
+                "add crashkernel={value} to the kernel's command line, wherever this machine keeps it"
+            ),
+        ),
     }
 }
 
@@ -351,7 +348,7 @@ mod tests {
     #[test]
     fn nothing_known_says_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
-        let said = propose(dir.path(), "96M").unwrap_err().to_string();
-        assert!(said.contains("add crashkernel=96M"), "{said}");
+        let change = propose(dir.path(), "96M").unwrap();
+        assert!(change.by_hand.unwrap().contains("add crashkernel=96M"));
     }
 }

@@ -1,0 +1,76 @@
+//! Whether the capture image can be built, is loaded, and is still the right one.
+
+use initramfs::build::BuildError;
+
+use super::{Examined, Finding, Level, chain, finding, size};
+use crate::status::Armed;
+
+const CHECK: &str = "image";
+
+pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
+    let mut out = Vec::new();
+    match &on.prepared {
+        Err(BuildError::Resolve(_)) | Ok(_) => (),
+        Err(why) => {
+            let level = if on.privileged {
+                Level::Fail
+            } else {
+                Level::NotMade
+            };
+            out.push(finding(
+                CHECK,
+                level,
+                format!("it cannot be built: {}", chain(why)),
+            ));
+        }
+    }
+    match (on.status.armed, &on.status.image) {
+        (Armed::Stale, _) => {
+            out.push(finding(CHECK, Level::Warn, on.status.why.clone()).fix("afterpanic load"));
+        }
+        (Armed::No, _) if on.status.reservation.bytes.is_some_and(|b| b > 0) => {
+            out.push(
+                finding(CHECK, Level::Fail, "no panic kernel is loaded")
+                    .fix("systemctl enable --now afterpanic"),
+            );
+        }
+        (Armed::Yes, Some(image)) => {
+            out.push(finding(
+                CHECK,
+                Level::Ok,
+                format!("{}, loaded and current", size(image.bytes)),
+            ));
+        }
+        (Armed::Yes, None) => {
+            out.push(
+                finding(
+                    CHECK,
+                    Level::Warn,
+                    "a panic kernel is loaded, but not by afterpanic",
+                )
+                .fix("stop the other kdump service, then: afterpanic load"),
+            );
+        }
+        _ => (),
+    }
+    if out.is_empty() {
+        out.push(match &on.prepared {
+            Ok(prepared) => {
+                let modules: Vec<&str> = prepared
+                    .plan()
+                    .modules
+                    .iter()
+                    .map(|m| m.name.as_str())
+                    .collect();
+                let text = if modules.is_empty() {
+                    "no module is needed".to_owned()
+                } else {
+                    modules.join(" ")
+                };
+                finding(CHECK, Level::Ok, format!("can be built: {text}"))
+            }
+            Err(_) => finding(CHECK, Level::NotMade, "depends on the target, see there"),
+        });
+    }
+    out
+}

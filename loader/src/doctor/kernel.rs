@@ -1,0 +1,159 @@
+//! Whether the running kernel can load a panic kernel, and whether that one could make a dump.
+
+use super::{Examined, Finding, Level, chain, finding};
+use crate::access::{self, Lockdown};
+use crate::arm::Choice;
+use crate::kimage::{self, BzImage};
+use crate::root;
+
+const CHECK: &str = "kernel";
+
+/// Options without which nothing works, and what each is for.
+const NEEDED: [(&str, &str); 2] = [
+    ("CONFIG_CRASH_DUMP", "to run as a panic kernel"),
+    ("CONFIG_PROC_VMCORE", "for /proc/vmcore"),
+];
+
+pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
+    let root = on.root;
+    let fail = |text: String| finding(CHECK, Level::Fail, text);
+    if access::lacks_kexec(root) {
+        return vec![
+            fail("the running kernel was built without kexec".to_owned())
+                .fix("boot a kernel with CONFIG_KEXEC_FILE and CONFIG_CRASH_DUMP"),
+        ];
+    }
+    let mut out = Vec::new();
+    if let Some(text) =
+        initramfs::kernel::configuration(&initramfs::root::Root::new(root), root, on.release())
+    {
+        let has = |name: &str| text.lines().any(|l| l == format!("{name}=y"));
+        for (name, what) in NEEDED {
+            if !has(name) {
+                out.push(
+                    fail(format!("it has no {name}, which it needs {what}"))
+                        .fix("boot a kernel that has it"),
+                );
+            }
+        }
+        if !has("CONFIG_KEXEC_FILE") && !has("CONFIG_KEXEC") {
+            out.push(
+                fail("it has neither CONFIG_KEXEC_FILE nor CONFIG_KEXEC".to_owned())
+                    .fix("boot a kernel that has one"),
+            );
+        }
+    }
+    if root::number(root, "/proc/sys/kernel/kexec_load_disabled") == Some(1) {
+        out.push(
+            fail("kernel.kexec_load_disabled is 1 until the next boot".to_owned())
+                .fix("grep -r kexec_load_disabled /etc/sysctl.d /etc/sysctl.conf, remove it, then reboot"),
+        );
+    }
+    if access::loads_left(root) == Some(0) {
+        let armed = on.status.armed != crate::status::Armed::No;
+        let level = if armed { Level::Warn } else { Level::Fail };
+        out.push(
+            finding(CHECK, level, "kernel.kexec_load_limit_panic is used up: no panic kernel can be loaded in this boot")
+                .fix("raise kernel.kexec_load_limit_panic in /etc/sysctl.d, then reboot"),
+        );
+    }
+    out.extend(signed(on));
+    out.extend(vmlinuz(on));
+    if !root::under(root, "/sys/kernel/btf/vmlinux").exists()
+        && root::under(root, "/sys/kernel").exists()
+    {
+        out.push(
+            finding(
+                CHECK,
+                Level::Warn,
+                "it carries no BTF, so structures cannot be named: report and bt say little",
+            )
+            .fix("boot a kernel with CONFIG_DEBUG_INFO_BTF"),
+        );
+    }
+    if out.is_empty() {
+        let locked = match access::lockdown(root) {
+            Lockdown::None => "; not locked down",
+            Lockdown::Unknown => "; whether it is locked down is not known (no securityfs)",
+            Lockdown::Integrity | Lockdown::Confidentiality => {
+                "; locked down, and a signed kernel is loaded"
+            }
+        };
+        out.push(finding(
+            CHECK,
+            Level::Ok,
+            format!("can load a panic kernel{locked}"),
+        ));
+    }
+    out
+}
+
+fn signed(on: &Examined<'_>) -> Option<Finding> {
+    let mode = match access::lockdown(on.root) {
+        Lockdown::None | Lockdown::Unknown => return None,
+        Lockdown::Integrity => "integrity",
+        Lockdown::Confidentiality => "confidentiality",
+    };
+    if matches!(on.config.panic_kernel.syscall, config::Syscall::Load) {
+        return Some(
+            finding(
+                CHECK,
+                Level::Fail,
+                format!("lockdown ({mode}) forbids kexec_load, which the config asks for"),
+            )
+            .fix("set syscall = \"auto\" in /etc/afterpanic.toml"),
+        );
+    }
+    (on.status.armed == crate::status::Armed::No).then(|| {
+        finding(
+            CHECK,
+            Level::Warn,
+            format!(
+                "locked down ({mode}): only a vmlinuz with an accepted signature can be loaded"
+            ),
+        )
+        .fix("afterpanic load tells whether yours is; keys: mokutil --list-enrolled")
+    })
+}
+
+fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
+    let path = match &on.config.panic_kernel.kernel {
+        config::KernelChoice::Path(path) => path.clone(),
+        config::KernelChoice::Running => match kimage::find(on.root, on.release()) {
+            Ok(path) => path,
+            Err(places) => {
+                let text = format!("its image is in none of {}", places.join(", "));
+                return Some(
+                    finding(CHECK, Level::Fail, text)
+                        .fix("name it as kernel in [panic_kernel] of /etc/afterpanic.toml"),
+                );
+            }
+        },
+    };
+    let bytes = match std::fs::read(root::under(on.root, &path)) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Some(finding(
+                CHECK,
+                Level::NotMade,
+                format!("{} is readable by root only", path.display()),
+            ));
+        }
+        Err(e) => {
+            let text = format!("{} cannot be read: {e}", path.display());
+            return Some(finding(CHECK, Level::Fail, text).fix("install the kernel package again"));
+        }
+    };
+    let why = BzImage::parse(&bytes).err()?;
+    let text = format!("{} cannot be loaded: {}", path.display(), chain(&why));
+    Some(finding(CHECK, Level::Fail, text).fix("install the kernel package again"))
+}
+
+/// The configured system call.
+pub(super) fn choice(on: &Examined<'_>) -> Choice {
+    match on.config.panic_kernel.syscall {
+        config::Syscall::Auto => Choice::Auto,
+        config::Syscall::File => Choice::File,
+        config::Syscall::Load => Choice::Load,
+    }
+}

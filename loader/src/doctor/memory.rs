@@ -1,0 +1,79 @@
+//! Whether memory is reserved, and whether it is enough.
+
+use super::{Examined, Finding, Level, finding, size};
+use crate::crashkernel::Value;
+use crate::kimage;
+use crate::reserve::{self, Inputs};
+use crate::root;
+
+const CHECK: &str = "memory";
+const RESERVE: &str = "afterpanic reserve --apply, then reboot";
+
+pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
+    let reservation = &on.status.reservation;
+    let Some(bytes) = reservation.bytes else {
+        return vec![finding(
+            CHECK,
+            Level::NotMade,
+            "the kernel does not tell what is reserved",
+        )];
+    };
+    if bytes == 0 {
+        let text = match reservation.asked.last() {
+            None => "nothing is reserved for it".to_owned(),
+            Some(value) => match Value::parse(value) {
+                Err(why) => format!("nothing is reserved: {why}"),
+                Ok(_) => format!(
+                    "crashkernel={value} is on the command line, but nothing is reserved (dmesg | grep -i crashkernel)"
+                ),
+            },
+        };
+        return vec![finding(CHECK, Level::Fail, text).fix(RESERVE)];
+    }
+    let mut out = Vec::new();
+    let kernel = kimage::find(on.root, on.release()).ok();
+    let kernel = kernel.and_then(|path| std::fs::read(root::under(on.root, path)).ok());
+    let mut inputs = Inputs::read(on.root, kernel.as_deref());
+    if let Some(image) = &on.status.image {
+        inputs.image = image.bytes;
+        inputs.unpacked = image.bytes.saturating_mul(3);
+    }
+    let least = inputs
+        .init_size
+        .saturating_add(inputs.image)
+        .saturating_add(4 << 20);
+    let wanted = reserve::estimate(&inputs).bytes;
+    let usable = reservation.main.map_or(bytes, |r| r.len());
+    if usable < least {
+        let text = format!(
+            "{} are reserved, the kernel alone needs {} to start",
+            size(usable),
+            size(least)
+        );
+        out.push(finding(CHECK, Level::Fail, text).fix(RESERVE));
+    } else if usable.saturating_add(16 << 20) < wanted {
+        let text = format!(
+            "{} are reserved, {} would be right",
+            size(usable),
+            size(wanted)
+        );
+        out.push(finding(CHECK, Level::Warn, text).fix(RESERVE));
+    } else {
+        let at = reservation
+            .main
+            .map(|r| format!(" at {:#x}", r.start))
+            .unwrap_or_default();
+        out.push(finding(
+            CHECK,
+            Level::Ok,
+            format!("{} reserved{at}", size(usable)),
+        ));
+    }
+    if reservation.main.is_some_and(|r| r.start >= 1 << 32) && reservation.low.is_none() {
+        out.push(
+            finding(CHECK, Level::Warn, "all of it lies above 4 GiB: devices with 32-bit DMA will not work in the panic kernel")
+                .fix("remove crashkernel=0,low from the command line"),
+        );
+    }
+    out
+}

@@ -1,0 +1,45 @@
+//! Whether another kdump service would load its own panic kernel over ours.
+
+use std::fs;
+
+use super::{Examined, Finding, Level, finding};
+use crate::root;
+
+const CHECK: &str = "others";
+/// Units of other kdump suites.
+const UNITS: [&str; 6] = [
+    "kdump.service",
+    "kdump-tools.service",
+    "kdump-early.service",
+    "kdumpst-init.service",
+    "kdump-steamos.service",
+    "kexec-load.service",
+];
+
+pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let system = root::under(on.root, "/etc/systemd/system");
+    for directory in fs::read_dir(system).into_iter().flatten().flatten() {
+        let name = directory.file_name();
+        if !name.to_string_lossy().ends_with(".wants") {
+            continue;
+        }
+        for unit in UNITS {
+            // A link to a unit that was removed still counts: it comes back with its package.
+            if directory.path().join(unit).symlink_metadata().is_ok() {
+                out.push(
+                    finding(
+                        CHECK,
+                        Level::Warn,
+                        format!("{unit} is enabled and loads a panic kernel of its own"),
+                    )
+                    .fix(format!("systemctl disable --now {unit}")),
+                );
+            }
+        }
+    }
+    if out.is_empty() {
+        out.push(finding(CHECK, Level::Ok, "no other kdump service"));
+    }
+    out
+}

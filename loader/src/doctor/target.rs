@@ -1,0 +1,115 @@
+//! Whether the dump can be written: the target is found, writable and large enough.
+
+use std::path::Path;
+
+use capture::plan::TargetKind;
+use initramfs::build::BuildError;
+
+use super::{Examined, Finding, Level, chain, finding, meminfo, size};
+use crate::root;
+
+const CHECK: &str = "target";
+
+pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
+    let prepared = match &on.prepared {
+        Ok(prepared) => prepared,
+        Err(why @ BuildError::Resolve(_)) => {
+            let level = if on.privileged {
+                Level::Fail
+            } else {
+                Level::NotMade
+            };
+            return vec![
+                finding(CHECK, level, chain(why))
+                    .fix("name another [[target]] in /etc/afterpanic.toml"),
+            ];
+        }
+        Err(_) => {
+            return vec![finding(
+                CHECK,
+                Level::NotMade,
+                "depends on the image, see there",
+            )];
+        }
+    };
+    let needed = expected(on.root);
+    let mut out = Vec::new();
+    for (n, target) in prepared.plan().targets.iter().enumerate() {
+        let TargetKind::Filesystem(fs) = &target.kind else {
+            continue;
+        };
+        // Where the operator named a path that is mounted here it can be looked at.
+        let here = on
+            .config
+            .target
+            .get(n)
+            .filter(|t| t.device.is_none())
+            .map(|t| t.path.clone());
+        let shown = here.clone().unwrap_or_else(|| fs.path.clone().into());
+        let name = format!("{}: {}", shown.display(), fs.fstype.name());
+        let Some(path) = here else {
+            out.push(finding(
+                CHECK,
+                Level::Ok,
+                format!("{name}, not mounted here"),
+            ));
+            continue;
+        };
+        out.push(space(on, &path, &name, needed));
+    }
+    if out.is_empty() {
+        out.push(
+            finding(CHECK, Level::Fail, "no target")
+                .fix("name a [[target]] in /etc/afterpanic.toml"),
+        );
+    }
+    out
+}
+
+fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Finding {
+    let host = root::under(on.root, path);
+    // The directory itself is made while arming; its parent's filesystem counts until then.
+    let existing = host.ancestors().find(|p| p.exists()).unwrap_or(on.root);
+    let Ok(stat) = nix::sys::statvfs::statvfs(existing) else {
+        return finding(
+            CHECK,
+            Level::NotMade,
+            format!("{name}, free space not known"),
+        );
+    };
+    if stat.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
+        return finding(CHECK, Level::Fail, format!("{name}, mounted read-only"))
+            .fix("mount it for writing, or name another [[target]]");
+    }
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+    let keep = on.config.keep.free.bytes();
+    let text = match needed {
+        Some(needed) => format!("{name}, {} free, about {} needed", size(free), size(needed)),
+        None => format!("{name}, {} free", size(free)),
+    };
+    if needed.is_some_and(|needed| free < needed.saturating_add(keep)) {
+        return finding(
+            CHECK,
+            Level::Warn,
+            format!(
+                "{text}, and {} stay free: the dump would be made smaller",
+                size(keep)
+            ),
+        )
+        .fix("free some space, lower [keep] free, or name another [[target]]");
+    }
+    finding(CHECK, Level::Ok, text)
+}
+
+/// A dump at level standard: what is neither free nor page cache nor user memory, compressed about
+/// three times; no better than a rule of thumb.
+fn expected(root: &Path) -> Option<u64> {
+    let total = meminfo(root, "MemTotal")?;
+    let names = ["MemFree", "Buffers", "Cached", "AnonPages"];
+    let dropped: u64 = names
+        .iter()
+        .filter_map(|n| meminfo(root, n))
+        .fold(0, u64::saturating_add);
+    let shared = meminfo(root, "Shmem").unwrap_or(0);
+    Some((total.saturating_sub(dropped).saturating_add(shared) / 3).max(32 << 20))
+}

@@ -1,0 +1,227 @@
+//! Tests of the checks on fixture trees, each with one thing changed.
+
+use super::*;
+use std::fs;
+
+/// A copy of a fixture tree, to be changed.
+fn tree(name: &str) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    copy(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures")
+            .join(name),
+        dir.path(),
+    );
+    dir
+}
+
+fn put(dir: &tempfile::TempDir, path: &str, text: &str) {
+    let path = dir.path().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn examined(dir: &tempfile::TempDir) -> Report {
+    examine(
+        dir.path(),
+        &Config::default(),
+        dir.path().join("usr/lib/afterpanic/afterpanic-capture"),
+    )
+}
+
+fn levels(report: &Report, check: &str) -> Vec<Level> {
+    report
+        .findings
+        .iter()
+        .filter(|f| f.check == check)
+        .map(|f| f.level)
+        .collect()
+}
+
+fn said(report: &Report, check: &str) -> String {
+    let found = report.findings.iter().filter(|f| f.check == check);
+    found
+        .map(|f| format!("{} [{}]", f.text, f.fix.as_deref().unwrap_or("")))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn an_unreserved_server() {
+    let dir = tree("machine-unreserved");
+    let report = examined(&dir);
+    assert_eq!(
+        (report.machine.hostname.as_str(), report.machine.cpus),
+        ("web-03", 4)
+    );
+    assert_eq!(
+        (report.boot_loader, report.machine.platform.as_str()),
+        (BootLoader::Grub, "KVM guest")
+    );
+    assert_eq!(levels(&report, "memory"), [Level::Fail]);
+    assert!(
+        said(&report, "memory").contains("nothing is reserved for it [afterpanic reserve --apply")
+    );
+    assert!(said(&report, "policy").contains("an oops does not panic"));
+    assert!(said(&report, "others").contains("systemctl disable --now kdump-tools.service"));
+    assert_eq!(levels(&report, "proof"), [Level::Note]);
+    assert_eq!(report.next.as_deref(), Some("sudo afterpanic reserve"));
+    assert!(!report.armed);
+}
+
+#[test]
+fn an_armed_machine() {
+    let dir = tree("machine-armed");
+    let report = examined(&dir);
+    assert_eq!(
+        levels(&report, "memory"),
+        [Level::Ok],
+        "{}",
+        said(&report, "memory")
+    );
+    assert_eq!(levels(&report, "policy"), [Level::Ok]);
+    assert_eq!(levels(&report, "others"), [Level::Ok]);
+    assert_eq!(levels(&report, "watchdog"), [Level::Ok]);
+    assert_eq!(levels(&report, "proof"), [Level::Ok]);
+    assert!(report.armed && report.boot_loader == BootLoader::Bls);
+}
+
+#[test]
+fn each_change_of_the_kernel_is_found() {
+    let found = |change: fn(&tempfile::TempDir), level: Level, text: &str| {
+        let dir = tree("machine-armed");
+        change(&dir);
+        let report = examined(&dir);
+        assert!(
+            levels(&report, "kernel").contains(&level),
+            "{}",
+            said(&report, "kernel")
+        );
+        assert!(
+            said(&report, "kernel").contains(text),
+            "{}",
+            said(&report, "kernel")
+        );
+    };
+    found(
+        |d| put(d, "proc/sys/kernel/kexec_load_disabled", "1"),
+        Level::Fail,
+        "kexec_load_disabled is 1",
+    );
+    found(
+        |d| put(d, "proc/sys/kernel/kexec_load_limit_panic", "0"),
+        Level::Warn,
+        "used up",
+    );
+    found(
+        |d| {
+            put(
+                d,
+                "boot/config-6.12.107+deb13-cloud-amd64",
+                "CONFIG_KEXEC=y\nCONFIG_PROC_VMCORE=y\n",
+            )
+        },
+        Level::Fail,
+        "no CONFIG_CRASH_DUMP",
+    );
+    found(
+        |d| put(d, "boot/vmlinuz-6.12.107+deb13-cloud-amd64", "\x1f"),
+        Level::Fail,
+        "not a bzImage",
+    );
+    found(
+        |d| fs::remove_dir_all(d.path().join("sys/kernel/kexec")).unwrap(),
+        Level::Fail,
+        "built without kexec",
+    );
+    found(
+        |d| fs::remove_dir_all(d.path().join("sys/kernel/btf")).unwrap(),
+        Level::Warn,
+        "no BTF",
+    );
+    found(
+        |d| {
+            put(
+                d,
+                "sys/kernel/security/lockdown",
+                "none [integrity] confidentiality",
+            );
+            put(d, "sys/kernel/kexec/crash_loaded", "0");
+        },
+        Level::Warn,
+        "locked down (integrity)",
+    );
+}
+
+#[test]
+fn memory_too_small_asked_in_vain_or_out_of_reach() {
+    let dir = tree("machine-armed");
+    put(
+        &dir,
+        "proc/iomem",
+        "100000-7fffffff : System RAM\n  21600000-241fffff : Kernel code\n  30000000-35ffffff : Crash kernel\n",
+    );
+    let report = examined(&dir);
+    assert_eq!(
+        levels(&report, "memory"),
+        [Level::Ok],
+        "96 MiB are what the rehearsal needs: {}",
+        said(&report, "memory")
+    );
+    put(
+        &dir,
+        "proc/iomem",
+        "100000-7fffffff : System RAM\n  21600000-241fffff : Kernel code\n  30000000-33ffffff : Crash kernel\n",
+    );
+    assert_eq!(levels(&examined(&dir), "memory"), [Level::Warn]);
+    put(
+        &dir,
+        "proc/iomem",
+        "100000000-1ffffffff : System RAM\n  130000000-14fffffff : Crash kernel\n",
+    );
+    assert!(said(&examined(&dir), "memory").contains("32-bit DMA"));
+    put(&dir, "sys/kernel/kexec/crash_size", "0");
+    put(&dir, "proc/cmdline", "crashkernel=64Q");
+    assert!(said(&examined(&dir), "memory").contains("crashkernel=64Q: something is left over"));
+}
+
+#[test]
+fn other_places_and_other_proofs() {
+    let dir = tree("machine-armed");
+    put(&dir, "sys/hypervisor/guest_type", "PV\n");
+    put(&dir, "run/systemd/container", "lxc");
+    put(
+        &dir,
+        "sys/module/kernel/parameters/crash_kexec_post_notifiers",
+        "Y\n",
+    );
+    put(&dir, "proc/sys/kernel/osrelease", "6.12.108\n");
+    let report = examined(&dir);
+    assert_eq!(levels(&report, "platform"), [Level::Fail, Level::Fail]);
+    assert!(said(&report, "policy").contains("notifiers run first"));
+    assert!(said(&report, "proof").contains("was with Linux 6.12.107"));
+}
+
+#[test]
+fn without_root_nothing_unseen_is_ok() {
+    let dir = tree("machine-armed");
+    put(&dir, "proc/self/status", "CapEff:\t0000000000000000\n");
+    fs::remove_file(dir.path().join("sys/kernel/kexec/crash_size")).unwrap();
+    put(&dir, "proc/iomem", "00000000-00000000 : System RAM\n");
+    let report = examined(&dir);
+    assert_eq!(levels(&report, "memory"), [Level::NotMade]);
+    assert!(!levels(&report, "target").contains(&Level::Ok));
+    assert!(!levels(&report, "image").contains(&Level::Fail));
+}

@@ -1,0 +1,114 @@
+//! `afterpanic reboot`: into a kernel by kexec, past the firmware.
+
+use crate::exit::Exit;
+use crate::output::Context;
+use anyhow::Context as _;
+use clap::ValueEnum;
+use loader::arm::Choice;
+use loader::reboot::{self, RebootRequest};
+use loader::status::{is_loaded, running_release};
+use loader::sys::Linux;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Arguments of `reboot`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The kernel image [default: the running one's, or what is loaded already]
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Its initramfs [default with --kernel: none]
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// Its command line [default: the running one's]
+    #[arg(long, value_name = "TEXT", conflicts_with = "reuse_cmdline")]
+    cmdline: Option<String>,
+    /// Use the running kernel's command line
+    #[arg(long)]
+    reuse_cmdline: bool,
+    /// The system call
+    #[arg(long, value_enum, default_value = "auto")]
+    syscall: Call,
+    /// Do not stop services: sync, make filesystems read-only, and jump
+    #[arg(long)]
+    force: bool,
+    /// Load the kernel and stay up
+    #[arg(long, conflicts_with_all = ["force", "unload"])]
+    load_only: bool,
+    /// Take the loaded kernel out and stay up
+    #[arg(long, conflicts_with_all = ["kernel", "initrd", "cmdline", "reuse_cmdline", "force"])]
+    unload: bool,
+}
+
+/// The system calls.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Call {
+    /// kexec_file_load, then kexec_load where that makes sense.
+    Auto,
+    /// kexec_file_load only.
+    File,
+    /// kexec_load only.
+    Load,
+}
+
+/// Loads and reboots, or one of both.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let root = &context.root;
+    if args.unload {
+        reboot::unload(&Linux, root)?;
+        writeln!(
+            std::io::stdout(),
+            "unloaded: the next reboot goes through the firmware"
+        )?;
+        return Ok(Exit::Done);
+    }
+    let loaded = is_loaded(root, loader::kernel::Slot::Boot) == Some(true);
+    if args.kernel.is_some() || args.load_only || !loaded {
+        load(args, context)?;
+    }
+    if args.load_only {
+        writeln!(std::io::stdout(), "Next: sudo afterpanic reboot")?;
+        return Ok(Exit::Done);
+    }
+    if args.force {
+        reboot::at_once(&Linux, root)?;
+    } else {
+        reboot::through_systemd(root)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn load(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let (kernel, initrd) = match &args.kernel {
+        Some(kernel) => (kernel.clone(), args.initrd.clone()),
+        None => {
+            let release = running_release(&context.root)
+                .context("Cannot tell the running kernel's release; is /proc mounted?")?;
+            let (kernel, initrd) = reboot::installed(&context.root, &release);
+            (kernel, args.initrd.clone().or(initrd))
+        }
+    };
+    let request = RebootRequest {
+        root: context.root.clone(),
+        kernel,
+        initrd,
+        cmdline: args.cmdline.clone(),
+        syscall: match args.syscall {
+            Call::Auto => Choice::Auto,
+            Call::File => Choice::File,
+            Call::Load => Choice::Load,
+        },
+    };
+    let loaded = reboot::load(&Linux, &request)?;
+    loaded
+        .warnings
+        .iter()
+        .for_each(|warning| context.warn(warning));
+    writeln!(
+        std::io::stdout(),
+        "loaded Linux {} for the next reboot with {}",
+        loaded.release,
+        loaded.syscall.name()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `afterpanic reserve`: how much memory the panic kernel needs; `--apply` sets `crashkernel=`.
+
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use anyhow::Context as _;
+use capture::plan::TargetKind;
+use config::Auto;
+use initramfs::{binary, build};
+use loader::bootloader;
+use loader::crashkernel::Value;
+use loader::reserve::{self, Estimate, Inputs, Proposal};
+use serde::Serialize;
+use std::io::Write;
+
+/// Arguments of `reserve`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Write the boot configuration; without it nothing is changed
+    #[arg(long)]
+    apply: bool,
+    /// Reserve this instead of what is needed: SIZE, SIZE,high, START-[END]:SIZE,…
+    #[arg(long, value_name = "VALUE")]
+    size: Option<String>,
+    /// Explain a value of crashkernel= and do nothing else
+    #[arg(long, value_name = "VALUE", conflicts_with_all = ["apply", "size"])]
+    explain: Option<String>,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    estimate: Estimate,
+    proposal: Proposal,
+    applied: bool,
+}
+
+/// Sums up, proposes, and with `--apply` writes.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if let Some(value) = &args.explain {
+        writeln!(std::io::stdout(), "{}", Value::parse(value)?.explain())?;
+        return Ok(Exit::Done);
+    }
+    let config = context.load_config()?;
+    let (inputs, warnings) = inputs(context, &config);
+    let estimate = reserve::estimate(&inputs);
+    let value = match (&args.size, &config.panic_kernel.crashkernel) {
+        (Some(value), _) | (None, Auto::Set(value)) => value.clone(),
+        (None, Auto::Auto) => reserve::value_of(&estimate),
+    };
+    let proposal = reserve::propose(&context.root, &value)?;
+    let answer = Answer {
+        applied: args.apply && !proposal.already,
+        estimate,
+        proposal,
+    };
+    if !args.json {
+        warnings.iter().for_each(|w| context.warn(w));
+        print(&answer)?;
+    }
+    if answer.applied {
+        bootloader::apply(&context.root, &answer.proposal.change)
+            .context("The boot configuration was not changed as shown")?;
+    }
+    if args.json {
+        output::json("afterpanic.reserve/1", &warnings, &answer)?;
+    } else {
+        writeln!(std::io::stdout(), "{}", end(&answer))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What the machine and the image, as far as it can be built here, come to.
+fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
+    let mut warnings = Vec::new();
+    let release = loader::status::running_release(&context.root).unwrap_or_default();
+    let kernel = loader::kimage::find(&context.root, &release).ok();
+    let kernel = kernel.and_then(|path| std::fs::read(context.path(&path.to_string_lossy())).ok());
+    let mut inputs = Inputs::read(&context.root, kernel.as_deref());
+    let image = binary::find()
+        .map_err(anyhow::Error::from)
+        .and_then(|capture| {
+            let request = build::Request::new(&context.root, config.clone(), capture);
+            Ok(build::build(&request)?)
+        });
+    match image {
+        Ok(image) => {
+            inputs.image = image.bytes.len() as u64;
+            inputs.unpacked = image.unpacked;
+            for target in &image.plan.targets {
+                if let TargetKind::Filesystem(fs) = &target.kind {
+                    inputs.filesystems.push(fs.fstype.name().to_owned());
+                }
+            }
+        }
+        Err(why) => {
+            warnings.push(format!(
+                "The image cannot be built here, so its size is a guess: {why:#}"
+            ));
+            inputs.image = 2 << 20;
+            inputs.unpacked = 8 << 20;
+            inputs.filesystems.push("xfs".to_owned());
+        }
+    }
+    if let Auto::Set(cpus) = config.panic_kernel.cpus {
+        inputs.cpus = cpus;
+    }
+    (inputs, warnings)
+}
+
+fn print(answer: &Answer) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for part in &answer.estimate.parts {
+        writeln!(
+            out,
+            "  {:<42} {:>9}  {}",
+            part.what,
+            output::size(part.bytes),
+            part.why
+        )?;
+    }
+    let line = format!("crashkernel={}", answer.proposal.value);
+    writeln!(
+        out,
+        "{line:<38} Debian's kdump-tools: {}; Fedora: {}",
+        answer.estimate.debian, answer.estimate.fedora
+    )?;
+    writeln!(out, "  that is {}", answer.proposal.explained)?;
+    for note in &answer.proposal.change.notes {
+        writeln!(out, "  note: {note}")?;
+    }
+    let change = &answer.proposal.change;
+    if let Some(command) = &change.by_hand {
+        writeln!(out, "By hand: {command}")?;
+    }
+    if !change.edits.is_empty() {
+        let then = match &change.command {
+            Some(command) => format!(", then run {}", command.join(" ")),
+            None => String::new(),
+        };
+        let verb = if answer.applied {
+            "Writing"
+        } else {
+            "Would write"
+        };
+        writeln!(out, "{verb}{then}:")?;
+        write!(out, "{}", change.diff())?;
+    }
+    Ok(())
+}
+
+fn end(answer: &Answer) -> &'static str {
+    if answer.proposal.already {
+        "The boot configuration already asks for it. Next: reboot, then sudo afterpanic load"
+    } else if answer.applied {
+        "Written. Next: reboot, then sudo afterpanic doctor"
+    } else if answer.proposal.change.by_hand.is_some() {
+        "Nothing is changed. Next: the command above, then reboot"
+    } else {
+        "Nothing is changed. Next: sudo afterpanic reserve --apply"
+    }
+}
