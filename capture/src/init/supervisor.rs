@@ -70,8 +70,8 @@ impl End {
             Self::Exited(code) => format!("ended without a word (exit code {code})"),
             Self::Killed(9) => "was killed (out of memory?)".into(),
             Self::Killed(signal) => format!("was ended by signal {signal}"),
-            Self::Deadline(limit) => format!("not done within {} s", limit.as_secs()),
-            Self::Stalled(limit) => format!("made no progress for {} s", limit.as_secs()),
+            Self::Deadline(limit) => format!("not done within {:.0} s", limit.as_secs_f64()),
+            Self::Stalled(limit) => format!("made no progress for {:.0} s", limit.as_secs_f64()),
             Self::NotStarted(why) => format!("could not be started: {why}"),
             Self::Aborted(why) => format!("given up: {why}"),
         }

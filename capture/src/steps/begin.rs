@@ -40,7 +40,14 @@ pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     let file = directory::create_file(&dir, DMESG)
         .map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
     let mut out = BufWriter::new(file);
-    let records = printk::write_dmesg(&kernel, &mut out).map_err(|error| chain(&error))?;
+    let records = printk::write_dmesg(&kernel, &mut out).map_err(|error| {
+        // An empty file would look like a log that is there.
+        let _ = out.flush();
+        if out.get_ref().metadata().is_ok_and(|meta| meta.len() == 0) {
+            let _ = fs::remove_file(dir.join(DMESG));
+        }
+        chain(&error)
+    })?;
     let synced = out.flush().and_then(|()| out.get_ref().sync_all());
     synced.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
     directory::sync(&dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;

@@ -1,15 +1,20 @@
-//! The answer, made before the pages are classified: `report.json` and `report.txt`.
+//! The answer, made before the pages are classified: `report.json`, `report.txt`, and `panic.log` with
+//! what was registered for a panic.
 //!
 //! One of the two doors from capture into analysis; it runs in a child with a deadline of its own,
 //! and its failure is a soft error.
 
 use super::source;
 use crate::directory;
-use crate::manifest::{REPORT_JSON, REPORT_TXT};
+use crate::manifest::{PANIC_LOG, REPORT_JSON, REPORT_TXT};
 use crate::plan::Plan;
-use analysis::report::{self, Options};
+use crate::protocol;
+use analysis::notifiers;
+use analysis::report::{self, Options, Report};
+use analysis::unwind::Unwinder;
 use std::io::Write;
 use std::path::Path;
+use vmcore::kernel::{Kernel, chain};
 
 pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     let kernel = source::kernel(plan)?;
@@ -18,7 +23,21 @@ pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     write(dir, REPORT_JSON, &json)?;
     let mut text = String::new();
     report::text::write(&report, &mut text).map_err(|error| error.to_string())?;
-    write(dir, REPORT_TXT, text.as_bytes())
+    write(dir, REPORT_TXT, text.as_bytes())?;
+    if let Err(why) = panic_log(&kernel, &report, dir) {
+        protocol::soft(format!("No {PANIC_LOG}: {why}"));
+    }
+    Ok(())
+}
+
+fn panic_log(kernel: &Kernel, report: &Report, dir: &Path) -> Result<(), String> {
+    let (log, _) = report::log_lines(kernel).map_err(|error| chain(&error))?;
+    let unwinder = Unwinder::new(kernel);
+    let notifiers = notifiers::read(kernel, &unwinder, &report.reason, &log);
+    let mut text = Vec::new();
+    notifiers::write_panic_log(&mut text, &report.reason, &log, &notifiers)
+        .map_err(|error| error.to_string())?;
+    write(dir, PANIC_LOG, &text)
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {

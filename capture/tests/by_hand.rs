@@ -1,0 +1,225 @@
+//! The panic kernel's binary, on a file: `afterpanic-capture PLAN`.
+
+use capture::manifest::{Manifest, Verdict};
+use capture::plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use synth::elf::Elf;
+use synth::memmap::{Series, Toy};
+use vmcore::addr::{Pfn, PhysAddr};
+use vmcore::image::{self, Completeness, MemoryImage};
+
+/// Pages of the toy that hold something known: (page frame, first byte).
+const KEPT: [(u64, u8); 3] = [(4096, 0x11), (9000, 0x22), (20_000, 0x33)];
+/// One that a process owned.
+const ANON: u64 = 12_000;
+
+fn toy(path: &Path) -> Toy {
+    let mut toy = Toy::new(Series::V6_12, 1);
+    for (pfn, byte) in KEPT {
+        toy.put(pfn * 4096, &[byte; 4096]);
+    }
+    toy.anon(ANON, 0);
+    toy.put(ANON * 4096, &[0x77; 4096]);
+    toy.free(16_384, 8);
+    let (start, end) = toy.ram[0];
+    let mut data = vec![0_u8; usize::try_from((end - start) * 4096).unwrap()];
+    for (pfn, page) in toy.memory.range(start..end) {
+        let at = usize::try_from((pfn - start) * 4096).unwrap();
+        data[at..at + 4096].copy_from_slice(&page[..]);
+    }
+    let elf = Elf::new()
+        .note("VMCOREINFO", 0, toy.vmcoreinfo().as_bytes())
+        .load(toy.direct_map(), start * 4096, &data)
+        .build();
+    fs::write(path, elf).unwrap();
+    toy
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    plan: Plan,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = Plan::new(FirstKernel {
+            nodename: "toy".into(),
+            ..FirstKernel::default()
+        });
+        plan.source = dir.path().join("vmcore").to_string_lossy().into_owned();
+        plan.targets.push(Target {
+            kind: TargetKind::Directory(Directory {
+                path: dir.path().join("crash").to_string_lossy().into_owned(),
+            }),
+            deadline_s: 600,
+            device_wait_s: 1,
+        });
+        plan.keep.free = 0;
+        plan.after.success = FinalAction::Exit;
+        plan.after.failure = FinalAction::Exit;
+        Self { dir, plan }
+    }
+
+    fn start(&self) -> Child {
+        let path = self.dir.path().join("plan.json");
+        fs::create_dir_all(self.dir.path().join("crash")).unwrap();
+        fs::write(&path, self.plan.to_json().unwrap()).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_afterpanic-capture"))
+            .arg(path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Exit code and what was said.
+    fn run(&self) -> (i32, String) {
+        let output = self.start().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), said)
+    }
+
+    fn crashes(&self) -> Vec<PathBuf> {
+        let mut dirs: Vec<_> = fs::read_dir(self.dir.path().join("crash"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        dirs.sort();
+        dirs
+    }
+}
+
+fn page(image: &dyn MemoryImage, pfn: u64) -> Option<Vec<u8>> {
+    let mut page = vec![0; 4096];
+    image
+        .read_phys(PhysAddr(pfn * 4096), &mut page)
+        .ok()
+        .map(|()| page)
+}
+
+#[test]
+fn a_core_arrives_with_little_memory() {
+    for limit in [8, 24] {
+        let mut bench = Bench::new();
+        toy(Path::new(&bench.plan.source));
+        bench.plan.dump.worker_memory = Some(limit << 20);
+        bench.plan.dump.threads = Some(2);
+        let (code, said) = bench.run();
+        // The toy has no log, so it cannot be complete.
+        assert_eq!(code, 5, "{said}");
+        let dirs = bench.crashes();
+        assert_eq!(dirs.len(), 1);
+        let dir = &dirs[0];
+        assert!(dir.to_str().unwrap().ends_with(".incomplete"), "{dir:?}");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(dir), 0o700);
+        for entry in fs::read_dir(dir).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
+        let manifest = Manifest::read(dir).unwrap();
+        assert_eq!(manifest.verdict, Verdict::Incomplete);
+        let core = manifest.core.unwrap();
+        assert_eq!(core.pages.missing, 0);
+        assert_eq!(core.kinds["anon"].pages, 1);
+        assert_eq!(core.kinds["free"].pages, 256);
+        assert_eq!(core.pages.kept + 257, core.pages.ram);
+        assert!(core.pages.zero > core.pages.kept / 2);
+        let image = image::open(&dir.join(&core.file)).unwrap();
+        for (pfn, byte) in KEPT {
+            assert_eq!(page(&*image, pfn).unwrap(), [byte; 4096]);
+        }
+        assert_eq!(page(&*image, ANON), None);
+        assert_eq!(page(&*image, 16_384), None);
+    }
+}
+
+#[test]
+fn a_core_cut_off_anywhere_opens_and_never_lies() {
+    let mut bench = Bench::new();
+    toy(Path::new(&bench.plan.source));
+    bench.plan.dump.threads = Some(1);
+    bench.run();
+    let dir = &bench.crashes()[0];
+    let bytes = fs::read(dir.join("vmcore.elf.zst")).unwrap();
+    let whole = image::open(&dir.join("vmcore.elf.zst")).unwrap();
+    let cut = dir.join("cut");
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut opened = 0;
+    for _ in 0..200 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let len = usize::try_from(seed % bytes.len() as u64).unwrap();
+        fs::write(&cut, &bytes[..len]).unwrap();
+        // Before the headers are whole there is nothing to open.
+        let Ok(image) = image::open(&cut) else {
+            assert!(len < 64 << 10, "cut at {len} does not open");
+            continue;
+        };
+        opened += 1;
+        let complete = image.info().completeness == Completeness::Complete;
+        assert!(!complete, "cut at {len} of {}", bytes.len());
+        for pfn in (0..32_768).step_by(509).chain(KEPT.map(|(pfn, _)| pfn)) {
+            if let Some(page) = page(&*image, pfn) {
+                assert_eq!(Some(page), self::page(&*whole, pfn), "cut at {len}");
+            }
+        }
+        assert!(image.next_present(Pfn(0)).is_some() || len < 64 << 10);
+    }
+    assert!(opened > 100, "{opened}");
+}
+
+/// A source that never answers: a pipe that nobody writes to.
+fn hung() -> Bench {
+    let mut bench = Bench::new();
+    let made = Command::new("mkfifo").arg(&bench.plan.source).status();
+    assert!(made.unwrap().success());
+    bench.plan.targets[0].deadline_s = 2;
+    bench.plan.after.deadline_s = 4;
+    bench
+}
+
+#[test]
+fn a_child_that_hangs_is_given_up() {
+    let bench = hung();
+    let begun = Instant::now();
+    let (code, said) = bench.run();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("log: not done within 2 s"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_child_that_is_killed_costs_its_step() {
+    let bench = hung();
+    let supervisor = bench.start();
+    let children = format!("/proc/{0}/task/{0}/children", supervisor.id());
+    let begun = Instant::now();
+    let mut killed = false;
+    while !killed && begun.elapsed() < Duration::from_secs(2) {
+        for pid in fs::read_to_string(&children).unwrap_or_default().split(' ') {
+            // The child of the step that reads the source hangs in open(2).
+            let waits = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+            if waits.contains("fifo")
+                || waits.contains("wait_for_partner")
+                || begun.elapsed() > Duration::from_secs(1)
+            {
+                killed = Command::new("kill")
+                    .args(["-9", pid])
+                    .status()
+                    .unwrap()
+                    .success();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = supervisor.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(killed && said.contains("log: was killed"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
