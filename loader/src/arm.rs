@@ -378,7 +378,7 @@ fn restore(kernel: &dyn Kernel, root: &Path) -> Previous {
 /// When nothing is kept, or the kernel refuses.
 pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError> {
     let state = State::read(root).map_err(Refusal::from)?;
-    let kept = state.loaded.ok_or(Refusal::NothingKept)?;
+    let kept = state.loaded.clone().ok_or(Refusal::NothingKept)?;
     let path = root::under(root, kept.kept_kernel.as_ref().unwrap_or(&kept.kernel));
     let image = read(&root::under(root, &kept.image), "capture image")?;
     let files = check_files(&path, image, &kept.cmdline)?;
@@ -389,6 +389,20 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
             .map_err(|errno| Refusal::of_load(root, Syscall::File, errno, &files, region))?,
         Syscall::Load => segments::load(kernel, root, &files, region, &Purgatory::default())?,
     }
+    // On record for this boot: the kept image may come from an earlier one.
+    let mut warnings = Vec::new();
+    let now = LoadedState {
+        at: jiff::Timestamp::now().as_second(),
+        boot_id: crate::status::boot_id(root),
+        ..kept.clone()
+    };
+    let state = State {
+        loaded: Some(now),
+        ..state
+    };
+    if let Err(why) = state.write(root) {
+        warnings.push(format!("Loaded, but it is not on record: {why}"));
+    }
     Ok(Loaded {
         release: kept.release,
         kernel: kept.kernel,
@@ -397,7 +411,7 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
         cmdline: kept.cmdline,
         syscall: kept.syscall,
         region,
-        warnings: Vec::new(),
+        warnings,
     })
 }
 

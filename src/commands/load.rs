@@ -19,6 +19,9 @@ pub struct Args {
     /// Show what would be loaded, and why its command line is what it is; load nothing
     #[arg(long)]
     dry_run: bool,
+    /// Load again what was loaded last, as it was kept: early at boot, and after CPU or memory hotplug
+    #[arg(long, conflicts_with_all = ["dry_run", "syscall", "image"])]
+    refresh: bool,
     /// The system call [default: the config's]
     #[arg(long, value_enum)]
     syscall: Option<Call>,
@@ -62,6 +65,9 @@ struct Answer {
 
 /// Loads, or says what it would load.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.refresh {
+        return refresh(args, context);
+    }
     let config = context.load_config()?;
     let kernel = kernel_path(&config, context)?;
     let release = initramfs::kernel::release_of(&context.path(&kernel.to_string_lossy()))?;
@@ -121,6 +127,26 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         Exit::Degraded
     })
+}
+
+/// Loads what is kept.
+fn refresh(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let loaded = arm::reload_kept(&Linux, &context.root)?;
+    if args.json {
+        output::json("afterpanic.load.refresh/1", &loaded.warnings, &loaded)?;
+    } else {
+        loaded
+            .warnings
+            .iter()
+            .for_each(|warning| context.warn(warning));
+        writeln!(
+            std::io::stdout(),
+            "loaded Linux {} as kept, with {}",
+            loaded.release,
+            loaded.syscall.name()
+        )?;
+    }
+    Ok(Exit::Done)
 }
 
 /// The kernel file, as a path that is not prefixed.

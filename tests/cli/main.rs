@@ -3,6 +3,7 @@
 //! `harness` runs the binary on a root prefix of its own; the other modules hold one verb or one
 //! promise each. Miscellaneous tests have no home here on purpose.
 
+mod arm;
 mod frontpage;
 mod harness;
 mod list;

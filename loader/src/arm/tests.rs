@@ -232,6 +232,22 @@ fn a_refused_load_puts_the_kept_image_back() {
 }
 
 #[test]
+fn what_is_kept_is_on_record_in_the_next_boot_too() {
+    let m = Machine::new();
+    let mut request = m.request();
+    request.keep = Some(vec![]);
+    load(&Recorder::default(), &request).unwrap();
+    std::fs::remove_file(m.path("vmlinuz")).unwrap();
+    m.put("proc/sys/kernel/random/boot_id", "the next\n");
+    let kernel = Recorder::default();
+    reload_kept(&kernel, m.dir.path()).unwrap();
+    assert!(matches!(kernel.calls().as_slice(), [Call::FileLoad { .. }]));
+    m.put("sys/kernel/kexec_crash_loaded", "1\n");
+    let status = crate::status::status(m.dir.path());
+    assert_eq!(status.kernel.as_deref(), Some("6.12"));
+}
+
+#[test]
 fn unloading_works_without_kexec_file_load() {
     let m = Machine::new();
     let kernel = Recorder::failing(&[Errno::ENOSYS]);

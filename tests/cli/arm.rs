@@ -1,0 +1,131 @@
+//! `doctor`, `reserve` and `status` on fixture machines.
+
+use crate::harness::Machine;
+use std::path::Path;
+
+/// A fixture tree of tests/fixtures.
+fn fixture(name: &str) -> Machine {
+    fn copy(from: &Path, machine: &Machine, at: &str) {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let at = format!("{at}/{}", entry.file_name().to_str().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), machine, &at);
+            } else {
+                machine.file(&at, &std::fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+    }
+    let machine = Machine::empty();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    copy(&fixtures.join(name), &machine, "");
+    machine
+}
+
+#[test]
+fn doctor_says_what_is_wrong_and_how_to_mend_it() {
+    let machine = fixture("machine-unreserved");
+    let text = machine.run(&["doctor"]).exits(3).stdout();
+    let first = "web-03: Linux 6.12.107+deb13-cloud-amd64, 4 CPUs, 7.6 GiB, GRUB, KVM guest\n";
+    assert!(text.starts_with(first), "{text}");
+    assert!(
+        text.contains("  FAIL  memory    nothing is reserved for it\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("fix: afterpanic reserve --apply, then reboot"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  --    proof     never rehearsed\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("Next: sudo afterpanic reserve\n"), "{text}");
+    let json = machine.run(&["doctor", "--json"]).exits(3).json();
+    assert_eq!(json["schema"], "afterpanic.doctor/1");
+    let memory = json["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["check"] == "memory");
+    assert_eq!(memory.unwrap()["level"], "fail");
+}
+
+#[test]
+fn reserve_changes_nothing_until_told_and_then_what_it_showed() {
+    let machine = fixture("machine-unreserved");
+    let ours = machine.path("/etc/default/grub.d/90-afterpanic.cfg");
+    let text = machine.run(&["reserve"]).exits(0).stdout();
+    assert!(
+        text.contains("Would write, then run update-grub:\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  + GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT crashkernel="),
+        "{text}"
+    );
+    assert!(!ours.exists());
+    machine
+        .run(&["reserve", "--apply", "--size", "160M"])
+        .exits(0);
+    assert!(
+        std::fs::read_to_string(ours)
+            .unwrap()
+            .contains("crashkernel=160M\"")
+    );
+    let json = machine
+        .run(&["reserve", "--json", "--size", "160M"])
+        .exits(0)
+        .json();
+    assert_eq!(json["proposal"]["already"], true);
+    machine.run(&["reserve", "--size", "64Q"]).exits(1);
+}
+
+#[test]
+fn reserve_edits_boot_loader_entries() {
+    let machine = fixture("machine-armed");
+    let text = machine
+        .run(&["reserve", "--apply", "--size", "192M"])
+        .exits(0)
+        .stdout();
+    assert!(text.contains("crashkernel=192M console=ttyS0"), "{text}");
+    let entry = std::fs::read_to_string(machine.path("/efi/loader/entries/debian.conf")).unwrap();
+    assert!(
+        entry.contains("rw crashkernel=192M console=ttyS0\n"),
+        "{entry}"
+    );
+}
+
+#[test]
+fn status_answers_yes_and_no_by_exit_code() {
+    let armed = fixture("machine-armed").run(&["status"]).exits(0).stdout();
+    assert!(
+        armed.starts_with(
+            "armed   yes: Linux 6.12.107+deb13-cloud-amd64 is loaded in 160 MiB at 0x6e000000"
+        ),
+        "{armed}"
+    );
+    assert!(armed.contains("proof   rehearse passed"), "{armed}");
+    let not = fixture("machine-unreserved")
+        .run(&["status"])
+        .exits(3)
+        .stdout();
+    assert!(
+        not.starts_with("armed   no: no memory is reserved for a panic kernel\n"),
+        "{not}"
+    );
+}
+
+#[test]
+fn reserve_explains_a_value() {
+    let text = Machine::empty()
+        .run(&["reserve", "--explain", "0,low"])
+        .exits(0)
+        .stdout();
+    assert!(text.contains("32-bit DMA"), "{text}");
+    let said = Machine::empty()
+        .run(&["reserve", "--explain", "1G-2G"])
+        .exits(1)
+        .stderr();
+    assert!(said.contains("character"), "{said}");
+}
