@@ -15,3 +15,6 @@ pub mod slabs;
 pub mod system;
 pub mod tasks;
 pub mod unwind;
+
+#[cfg(test)]
+mod toy;

@@ -8,6 +8,8 @@
 mod layout;
 mod memory;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use layout::Layout;
 pub use memory::Rss;
@@ -200,7 +202,8 @@ fn addresses_with(
         if visit(leader).is_break() {
             return Ok(warnings);
         }
-        let signal = kernel.read_member(leader, &layout.signal)?;
+        // A leader that cannot be read has been told by `visit`; the list itself may still go on.
+        let signal = kernel.read_member(leader, &layout.signal).unwrap_or(0);
         if signal == 0 {
             continue;
         }

@@ -4,6 +4,7 @@ pub mod btf;
 pub mod elf;
 pub mod kallsyms;
 pub mod kdump;
+pub mod machine;
 pub mod memmap;
 pub mod printk;
 pub mod ram;

@@ -1,0 +1,63 @@
+//! `synth`'s RAM as a dump, for the tests of this crate.
+
+use std::sync::Arc;
+use synth::ram::Ram;
+use vmcore::addr::{Pfn, PfnRange, PhysAddr};
+use vmcore::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::kernel::Kernel;
+
+struct RamImage {
+    ram: Ram,
+    info: ImageInfo,
+}
+
+impl MemoryImage for RamImage {
+    fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        for (i, byte) in buf.iter_mut().enumerate() {
+            let at = PhysAddr(addr.0 + i as u64);
+            let page = self.ram.page(at.pfn().0).ok_or(ReadError::Absent {
+                pfn: at.pfn(),
+                why: Absence::NotInDump,
+            })?;
+            *byte = page[at.page_offset() as usize];
+        }
+        Ok(())
+    }
+
+    fn next_present(&self, from: Pfn) -> Option<PfnRange> {
+        let pfn = self
+            .ram
+            .pages()
+            .map(|(pfn, _)| pfn)
+            .find(|&p| p >= from.0)?;
+        Some(PfnRange::new(Pfn(pfn), Pfn(pfn + 1)))
+    }
+
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+}
+
+/// A kernel in that RAM.
+pub(crate) fn kernel(ram: &Ram) -> Kernel {
+    let info = ImageInfo {
+        format: Format::Elf,
+        compression: "none".into(),
+        machine: 62,
+        notes: Vec::new(),
+        vmcoreinfo: Some(ram.text.clone().into_bytes()),
+        direct_map_base: None,
+        kernel_image: None,
+        segments: None,
+        dump_level: None,
+        completeness: Completeness::Unknown,
+        checksums: false,
+        file_size: 0,
+        warnings: Vec::new(),
+    };
+    let image = RamImage {
+        ram: ram.clone(),
+        info,
+    };
+    Kernel::new(Arc::new(image)).unwrap()
+}
