@@ -4,7 +4,9 @@
 //! promise each. Miscellaneous tests have no home here on purpose.
 
 mod arm;
+mod config;
 mod frontpage;
 mod harness;
+mod image;
 mod list;
 mod usage;
