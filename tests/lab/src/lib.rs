@@ -7,6 +7,7 @@
 
 pub mod artefacts;
 pub mod checks;
+pub mod compare;
 pub mod demo;
 pub mod elf;
 pub mod expected;

@@ -1,0 +1,90 @@
+//! Our kinds of pages against somebody else's account of the same memory: makedumpfile's bitmap and
+//! the kernel's own /proc/kpageflags.
+//!
+//! Both are read here without any of our readers. What differs is counted by what we say the page
+//! is, so that every difference can be explained, or not.
+
+mod bitmap;
+mod kpageflags;
+
+pub use bitmap::Bitmap;
+pub use kpageflags::{KpageFlags, Seen};
+
+use anyhow::Result;
+use std::collections::BTreeMap;
+use vmcore::image::map::MapReader;
+use vmcore::mm::Kind;
+
+/// Pages on which two accounts differ, of one sort.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Difference {
+    /// How many.
+    pub pages: u64,
+    /// The first.
+    pub first: Option<u64>,
+}
+
+impl Difference {
+    fn add(&mut self, pfn: u64) {
+        self.pages += 1;
+        self.first.get_or_insert(pfn);
+    }
+}
+
+/// Pages that one side keeps and the other drops, by our kind; `true`: we keep them.
+pub type Kept = BTreeMap<(Kind, bool), Difference>;
+
+/// Compares what a level keeps by our kinds with makedumpfile's second bitmap. Bit 1 (zero pages)
+/// is not in the bitmaps of compressed dumps.
+///
+/// # Errors
+/// When the map cannot be read.
+pub fn with_bitmap(map: &MapReader, theirs: &Bitmap, level: u32) -> Result<Kept> {
+    let mut differences = Kept::new();
+    map.for_each(&mut |run| {
+        let ours = !dropped(run.kind, level);
+        for pfn in run.pages.start.0..run.pages.end.0 {
+            if theirs.contains(pfn) != ours {
+                differences.entry((run.kind, ours)).or_default().add(pfn);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(differences)
+}
+
+/// What a level of makedumpfile drops, in our kinds.
+fn dropped(kind: Kind, level: u32) -> bool {
+    let bits = match kind {
+        Kind::Free | Kind::Unaccepted => 16,
+        Kind::Cache => 2 | 4,
+        Kind::CachePrivate => 4,
+        Kind::Anon | Kind::Hugetlb => 8,
+        // Gone with any pass over the memory map.
+        Kind::HwPoison | Kind::Offline => 31,
+        _ => 0,
+    };
+    level & bits != 0
+}
+
+/// Pages of which the kernel said something else shortly before, by our kind and its word.
+pub type Kinds = BTreeMap<(Kind, Seen), Difference>;
+
+/// Compares our kinds with what the first kernel showed in /proc/kpageflags. Pages that changed in
+/// between differ too: the caller bounds them.
+///
+/// # Errors
+/// When the map cannot be read.
+pub fn with_kpageflags(map: &MapReader, theirs: &KpageFlags) -> Result<Kinds> {
+    let mut differences = Kinds::new();
+    map.for_each(&mut |run| {
+        for pfn in run.pages.start.0..run.pages.end.0 {
+            let seen = theirs.seen(pfn);
+            if !seen.agrees(run.kind) {
+                differences.entry((run.kind, seen)).or_default().add(pfn);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(differences)
+}

@@ -1,0 +1,142 @@
+//! /proc/kpageflags: 64 bits a page, as the running kernel sees it.
+//!
+//! Facts: include/uapi/linux/kernel-page-flags.h, fs/proc/page.c (stable_page_flags), 5.10 to 7.2.
+//! A tail of a compound page shows its own raw flags, so it is judged by its head.
+
+use anyhow::{Context, Result};
+use std::path::Path;
+use vmcore::mm::Kind;
+
+const LRU: u32 = 5;
+const SLAB: u32 = 7;
+const BUDDY: u32 = 10;
+const ANON: u32 = 12;
+const SWAPCACHE: u32 = 13;
+const SWAPBACKED: u32 = 14;
+const COMPOUND_TAIL: u32 = 16;
+const HUGE: u32 = 17;
+const HWPOISON: u32 = 19;
+const NOPAGE: u32 = 20;
+const OFFLINE: u32 = 23;
+const PGTABLE: u32 = 26;
+const RESERVED: u32 = 32;
+
+/// What the kernel's word comes to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[allow(missing_docs)]
+pub enum Seen {
+    NoPage,
+    HwPoison,
+    Free,
+    Hugetlb,
+    Slab,
+    PageTable,
+    Offline,
+    Anon,
+    Cache,
+    Reserved,
+    Other,
+}
+
+impl Seen {
+    fn of(flags: u64) -> Self {
+        let has = |bit: u32| flags >> bit & 1 == 1;
+        let rows = [
+            (has(NOPAGE), Self::NoPage),
+            (has(HWPOISON), Self::HwPoison),
+            (has(BUDDY), Self::Free),
+            (has(HUGE), Self::Hugetlb),
+            (has(SLAB), Self::Slab),
+            (has(PGTABLE), Self::PageTable),
+            (has(OFFLINE), Self::Offline),
+            (has(RESERVED), Self::Reserved),
+            (has(ANON), Self::Anon),
+            (has(LRU) || has(SWAPCACHE) && has(SWAPBACKED), Self::Cache),
+        ];
+        let found = rows.iter().find(|(is, _)| *is);
+        found.map_or(Self::Other, |(_, seen)| *seen)
+    }
+
+    /// Whether our kind says the same.
+    #[must_use]
+    pub fn agrees(self, kind: Kind) -> bool {
+        match self {
+            // No struct page was online: nothing was said.
+            Self::NoPage => true,
+            Self::HwPoison => kind == Kind::HwPoison,
+            Self::Free => kind == Kind::Free,
+            Self::Hugetlb => kind == Kind::Hugetlb,
+            Self::Slab => kind == Kind::Slab,
+            Self::PageTable => kind == Kind::PageTable,
+            Self::Offline => kind == Kind::Offline,
+            Self::Anon => kind == Kind::Anon,
+            Self::Cache => matches!(kind, Kind::Cache | Kind::CachePrivate),
+            Self::Reserved => kind == Kind::Reserved,
+            Self::Other => matches!(kind, Kind::Kernel | Kind::Typed | Kind::Reserved),
+        }
+    }
+}
+
+/// A copy of the file.
+#[derive(Clone, Debug)]
+pub struct KpageFlags {
+    words: Vec<u64>,
+}
+
+impl KpageFlags {
+    /// Reads a copy; trailing bytes that are no whole word are ignored.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("Cannot read {}", path.display()))?;
+        Ok(Self::parse(&bytes))
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        let words = bytes.as_chunks::<8>().0.iter();
+        let mut words: Vec<u64> = words.copied().map(u64::from_le_bytes).collect();
+        // Tails take their head's word; poison stays where it is.
+        let mut head = 0;
+        for word in &mut words {
+            if *word >> COMPOUND_TAIL & 1 == 0 {
+                head = *word;
+            } else if *word >> HWPOISON & 1 == 0 {
+                *word = head;
+            }
+        }
+        Self { words }
+    }
+
+    /// What the kernel said of a page.
+    #[must_use]
+    pub fn seen(&self, pfn: u64) -> Seen {
+        let word = usize::try_from(pfn).ok().and_then(|n| self.words.get(n));
+        word.map_or(Seen::NoPage, |flags| Seen::of(*flags))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails_follow_their_head() {
+        let words: [u64; 6] = [
+            1 << BUDDY,
+            (1 << 15) | (1 << ANON) | (1 << LRU),
+            1 << COMPOUND_TAIL,
+            (1 << COMPOUND_TAIL) | (1 << HWPOISON),
+            1 << COMPOUND_TAIL,
+            (1 << LRU) | (1 << SWAPBACKED),
+        ];
+        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let flags = KpageFlags::parse(&bytes);
+        let seen: Vec<Seen> = (0..7).map(|pfn| flags.seen(pfn)).collect();
+        assert_eq!(seen[..3], [Seen::Free, Seen::Anon, Seen::Anon]);
+        assert_eq!(seen[3..5], [Seen::HwPoison, Seen::Anon]);
+        assert_eq!(seen[5..], [Seen::Cache, Seen::NoPage]);
+        assert!(Seen::Cache.agrees(Kind::CachePrivate) && !Seen::Cache.agrees(Kind::Anon));
+    }
+}
