@@ -7,6 +7,7 @@
 
 pub mod budget;
 pub mod classify;
+pub mod collect;
 pub mod convert;
 pub mod crashes;
 pub mod directory;
