@@ -15,6 +15,7 @@ pub mod slabs;
 pub mod system;
 pub mod tasks;
 pub mod unwind;
+pub mod values;
 
 #[cfg(test)]
 mod toy;

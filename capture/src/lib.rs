@@ -5,6 +5,7 @@
 //! (module [`steps`]) and trusts none of them. [`pipeline`] is the one way from pages to a file: the
 //! CLI's `convert` and `capture` and the benchmark call the very same code on files.
 
+pub mod audit;
 pub mod budget;
 pub mod classify;
 pub mod collect;

@@ -294,9 +294,9 @@ impl Save<'_> {
         let table = finished
             .table
             .zip(hash)
-            .map(|((from, to), hash)| TableFacts {
-                offset: from,
-                len: to.saturating_sub(from),
+            .map(|((offset, len), hash)| TableFacts {
+                offset,
+                len,
                 sha256: hex(&hash),
             });
         Ok(Saved {

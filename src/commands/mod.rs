@@ -12,13 +12,16 @@ mod image;
 mod info;
 mod list;
 mod load;
+mod mods;
 mod mount;
 mod pages;
+mod ps;
 mod read;
 mod reboot;
 mod report;
 mod reserve;
 pub mod status;
+mod structure;
 mod sym;
 mod unload;
 mod verify;
@@ -112,6 +115,12 @@ pub enum Verb {
     Dmesg(dmesg::Args),
     /// Show kernel stacks
     Bt(bt::Args),
+    /// List the tasks
+    Ps(ps::Args),
+    /// List the modules that were loaded
+    Mods(mods::Args),
+    /// Show a type's layout, and the values at an address
+    Struct(structure::Args),
     /// Turn names into addresses and addresses into names
     Sym(sym::Args),
     /// Disassemble a function as it stood in memory
@@ -159,6 +168,9 @@ impl Verb {
             Self::Report(args) => report::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),
             Self::Bt(args) => bt::run(&args, context),
+            Self::Ps(args) => ps::run(&args, context),
+            Self::Mods(args) => mods::run(&args, context),
+            Self::Struct(args) => structure::run(&args, context),
             Self::Sym(args) => sym::run(&args, context),
             Self::Dis(args) => dis::run(&args, context),
             Self::Read(args) => read::run(&args, context),

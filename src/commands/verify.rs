@@ -35,6 +35,7 @@ struct Answer {
     damage: Vec<String>,
     incomplete_because: Option<String>,
     kernel: Vec<Check>,
+    files: Vec<Check>,
 }
 
 #[derive(Serialize)]
@@ -67,6 +68,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let kernel = kernel_checks(image);
     let sound =
         sum.damages == 0 && incomplete_because.is_none() && kernel.iter().all(|check| check.ok);
+    let files = found.dir.as_deref().map(file_checks).unwrap_or_default();
+    let sound = sound && files.iter().all(|check| check.ok);
     let answer = Answer {
         path: found.path.display().to_string(),
         verdict: if sound { "sound" } else { "damaged" },
@@ -77,6 +80,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         damage,
         incomplete_because,
         kernel,
+        files,
     };
     if args.json {
         output::json("afterpanic.verify/1", &[], &answer)?;
@@ -110,6 +114,31 @@ fn kernel_checks(image: std::sync::Arc<dyn MemoryImage>) -> Vec<Check> {
     }
 }
 
+/// The files of a crash directory against its manifest.
+fn file_checks(dir: &std::path::Path) -> Vec<Check> {
+    match capture::audit::audit(dir) {
+        Ok(files) => files
+            .into_iter()
+            .map(|file| {
+                let ok = file.outcome.is_ok();
+                let detail = file.outcome.map_or_else(|why| why, str::to_string);
+                Check {
+                    what: file.name,
+                    ok,
+                    detail,
+                }
+            })
+            .collect(),
+        Err(error) => {
+            vec![Check {
+                what: "manifest.json".into(),
+                ok: false,
+                detail: error.to_string(),
+            }]
+        }
+    }
+}
+
 fn print(answer: &Answer) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}: {}", answer.path, answer.verdict)?;
@@ -132,7 +161,7 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
     if answer.damages > SHOWN as u64 {
         writeln!(out, "  damage  and {} more", answer.damages - SHOWN as u64)?;
     }
-    for check in &answer.kernel {
+    for check in answer.kernel.iter().chain(&answer.files) {
         let word = if check.ok { "ok" } else { "WRONG" };
         let detail = if check.detail.is_empty() {
             String::new()

@@ -148,7 +148,7 @@ pub trait Output {
 pub struct Finished {
     /// The file's length in bytes.
     pub len: u64,
-    /// Where the seek table lies, from its frame's magic to the end of its footer.
+    /// Offset and length in bytes of the seek table, from its frame's magic to the end of its footer.
     pub table: Option<(u64, u64)>,
 }
 

@@ -1,0 +1,62 @@
+//! `afterpanic mods`: the modules that were loaded.
+
+use super::CoreArg;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use analysis::modules::{self, Module};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Arguments of `mods`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    core: CoreArg,
+    /// Only modules that taint the kernel
+    #[arg(long)]
+    tainting: bool,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    modules: Vec<Module>,
+}
+
+/// Prints the modules, newest first.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let mut modules = modules::read(&kernel)?;
+    modules.retain(|module| !args.tainting || !module.taints.is_empty());
+    if args.json {
+        output::json("afterpanic.mods/1", &[], &Answer { modules })?;
+        return Ok(Exit::Done);
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    writeln!(
+        out,
+        "{:<24} {:>9} {:>4} {:<6} {:<18} USED BY",
+        "MODULE", "BYTES", "USED", "TAINTS", "TEXT"
+    )?;
+    for module in &modules {
+        let used = module.used.map_or("?".into(), |used| used.to_string());
+        let text = module.text.map_or("?".into(), |text| text.to_string());
+        let taints = if module.taints.is_empty() {
+            "-"
+        } else {
+            &module.taints
+        };
+        writeln!(
+            out,
+            "{:<24} {:>9} {used:>4} {taints:<6} {text:<18} {}",
+            module.name,
+            module.size,
+            module.users.join(",")
+        )?;
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,140 @@
+//! `afterpanic ps`: the tasks of the dead machine.
+
+use super::CoreArg;
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use analysis::tasks::{self, Options, Task, Tasks};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// Deepest indentation of the tree; a longer chain of parents goes on at this depth.
+const DEPTH: usize = 32;
+
+/// Arguments of `ps`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    core: CoreArg,
+    /// Children below their parents
+    #[arg(long)]
+    tree: bool,
+    /// Every thread, not only processes
+    #[arg(long)]
+    threads: bool,
+    /// Only tasks in this state: R, S, D, T, t, X, Z, P, I
+    #[arg(long, value_name = "LETTER")]
+    state: Option<char>,
+    /// One JSON object (docs/json.md); always with every thread
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the tasks; `>` marks what was on a CPU.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let mut found = tasks::read(
+        &kernel,
+        Options {
+            command_lines: true,
+            idle: false,
+        },
+    )?;
+    found
+        .tasks
+        .retain(|task| args.state.is_none_or(|state| task.state.letter() == state));
+    let exit = if found.warnings.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    };
+    if args.json {
+        let warnings = std::mem::take(&mut found.warnings);
+        output::json("afterpanic.ps/1", &warnings, &found)?;
+        return Ok(exit);
+    }
+    print(args, &found)?;
+    for warning in &found.warnings {
+        context.warn(warning);
+    }
+    Ok(exit)
+}
+
+fn print(args: &Args, found: &Tasks) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    writeln!(
+        out,
+        "      PID    PPID CPU ST     RSS KiB   TIME s  COMMAND"
+    )?;
+    // A thread that was on a CPU or in D state is shown even among processes.
+    let shown = found.tasks.iter().filter(|task| {
+        args.threads || task.is_leader() || task.on_cpu || task.state.letter() == 'D'
+    });
+    if args.tree {
+        let mut children: BTreeMap<i32, Vec<&Task>> = BTreeMap::new();
+        let shown: Vec<&Task> = shown.collect();
+        let known = |pid: i32| shown.iter().any(|task| task.pid == pid);
+        for task in &shown {
+            let parent = task
+                .ppid
+                .filter(|ppid| known(*ppid) && *ppid != task.pid)
+                .unwrap_or(0);
+            let parent = if task.is_leader() { parent } else { task.tgid };
+            children.entry(parent).or_default().push(task);
+        }
+        branch(&children, 0, 0, &mut out)?;
+    } else {
+        for task in shown {
+            line(task, 0, &mut out)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// The children of one task, each with its own. A ring of parents ends at [`DEPTH`].
+fn branch(
+    children: &BTreeMap<i32, Vec<&Task>>,
+    pid: i32,
+    depth: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for task in children.get(&pid).into_iter().flatten() {
+        line(task, depth, out)?;
+        if depth < DEPTH && task.pid != pid {
+            branch(children, task.pid, depth + 1, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn line(task: &Task, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mark = if task.on_cpu { '>' } else { ' ' };
+    let number = |n: Option<i32>| n.map_or("?".into(), |n| n.to_string());
+    let cpu = task.cpu.map_or("?".into(), |cpu| cpu.to_string());
+    let rss = task
+        .rss
+        .as_ref()
+        .map_or(String::new(), |rss| (rss.total() >> 10).to_string());
+    let nanoseconds = task
+        .user_ns
+        .zip(task.system_ns)
+        .map(|(user, system)| user.saturating_add(system));
+    let time = nanoseconds.map_or("?".into(), |ns| {
+        format!("{}.{:02}", ns / 1_000_000_000, ns / 10_000_000 % 100)
+    });
+    let command = match &task.command_line {
+        Some(line) if !line.is_empty() => line.clone(),
+        _ if task.kernel_thread => format!("[{}]", task.comm),
+        _ => task.comm.clone(),
+    };
+    writeln!(
+        out,
+        "{mark} {:>7} {:>7} {cpu:>3} {:<2} {rss:>11} {time:>8}  {:indent$}{command}",
+        task.pid,
+        number(task.ppid),
+        task.state.letter(),
+        "",
+        indent = depth * 2
+    )
+}
