@@ -1,5 +1,8 @@
 //! The panic kernel's binary, on a file: `afterpanic-capture PLAN`.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
 use capture::manifest::{Manifest, Verdict};
 use capture::plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
 use std::fs;
