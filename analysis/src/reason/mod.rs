@@ -82,12 +82,25 @@ impl Reason {
 
 impl Reason {
     /// Lets the stack that was unwound from memory speak where the log does not: a message that was
-    /// overwritten, or a panic that printed no trace.
+    /// overwritten, a panic that printed no trace, or a trace of guesses.
     pub fn refine(&mut self, stack: &[Location]) {
-        if self.oops.location.is_some() || !self.oops.trace.is_empty() || stack.is_empty() {
+        if stack.is_empty() || self.oops.trace.iter().any(|frame| frame.reliable) {
             return;
         }
-        self.oops.trace = stack.to_vec();
+        let frames = match &self.oops.location {
+            None => stack,
+            // The trace goes on below the place of the fault, which the log has told.
+            Some(at) => {
+                let found = stack.iter().position(|frame| frame.function == at.function);
+                found
+                    .and_then(|i| stack.get(i.saturating_add(1)..))
+                    .unwrap_or_default()
+            }
+        };
+        if frames.is_empty() {
+            return;
+        }
+        self.oops.trace = frames.to_vec();
         self.culprit = signature::culprit(&self.oops).cloned();
         self.signature = signature::of(self.class, &self.oops, self.message.as_deref());
     }
@@ -213,11 +226,26 @@ RIP: 0010:fall+0x4/0x10
             "{}",
             reason.signature
         );
-        let told = log("Oops: 0000 [#1] SMP\nRIP: 0010:fall+0x4/0x10");
-        let mut reason = Reason::from_log(&told);
+        let told = "Oops: 0000 [#1] SMP\nRIP: 0010:fall+0x4/0x10\nCall Trace:\n ? stale+0x1/0x2\n";
+        let mut reason = Reason::from_log(&log(told));
         let before = reason.clone();
         reason.refine(&stack);
-        assert_eq!(reason, before);
+        assert_eq!(
+            reason, before,
+            "the stack knows nothing of the place of the fault"
+        );
+        let frames = ["die+0x1/0x2", "fall+0x4/0x10", "caller+0x3/0x9"];
+        let stack: Vec<Location> = frames
+            .iter()
+            .filter_map(|text| Location::parse(text))
+            .collect();
+        reason.refine(&stack);
+        assert_eq!(reason.oops.trace.len(), 1);
+        assert_eq!(reason.oops.trace[0].function, "caller");
+        let mut told = Reason::from_log(&log(&told.replace("? stale", "sure")));
+        let before = told.clone();
+        told.refine(&stack);
+        assert_eq!(told, before, "a trace that the log is sure of stays");
     }
 
     #[test]

@@ -92,6 +92,22 @@ impl Code {
     }
 }
 
+impl Code {
+    /// The code from the fault on, as the kernel's line would show it.
+    #[must_use]
+    pub fn at_start(bytes: &[u8]) -> Self {
+        let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (first, rest) = words
+            .split_first()
+            .map_or(("", &[][..]), |(a, b)| (a.as_str(), b));
+        let bytes_text = format!("<{first}> {}", rest.join(" "));
+        Self {
+            bytes: bytes_text.trim().to_string(),
+            instruction: disassemble(bytes),
+        }
+    }
+}
+
 /// The first instruction of `bytes` in AT&T syntax, or `None` when it is none.
 #[must_use]
 pub fn disassemble(bytes: &[u8]) -> Option<String> {

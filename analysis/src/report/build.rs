@@ -2,7 +2,7 @@
 
 use super::model::Report;
 use super::section::Section;
-use crate::reason::{Line, Location, Reason};
+use crate::reason::{Code, Line, Location, Reason};
 use crate::system::System;
 use crate::tasks::{self, State, Task};
 use crate::unwind::{FrameKind, Trace, Trust, Unwinder};
@@ -12,6 +12,8 @@ use std::ops::ControlFlow;
 use vmcore::kernel::{Kernel, chain};
 use vmcore::printk::{self, LogError};
 
+/// Bytes of the longest instruction of x86.
+const LONGEST_INSTRUCTION: usize = 15;
 /// Slab caches listed.
 const TOP_SLABS: usize = 20;
 /// Blocked tasks looked into; more are only counted.
@@ -56,6 +58,9 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     let stack: Vec<Location> = trace.iter().flat_map(locations).collect();
     let mut reason = Reason::from_log(&log);
     reason.refine(&stack);
+    if let (None, Some(trace)) = (&reason.oops.code, &trace) {
+        reason.oops.code = code_at_fault(kernel, trace, &reason);
+    }
     let crash_time = kernel.vmcoreinfo().crashtime();
     let mut report = Report {
         system,
@@ -116,6 +121,20 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     }
     report.warnings = soft.0;
     report
+}
+
+/// The instruction at fault out of memory, where the log could not print it.
+fn code_at_fault(kernel: &Kernel, trace: &Trace, reason: &Reason) -> Option<Code> {
+    let at = reason.oops.location.as_ref()?;
+    let frame = trace.frames.iter().find(|frame| {
+        frame.kind == FrameKind::Interrupted
+            && frame
+                .symbol
+                .as_ref()
+                .is_some_and(|symbol| symbol.name == at.function && symbol.offset == at.offset)
+    })?;
+    let bytes = kernel.read_bytes::<LONGEST_INSTRUCTION>(frame.pc).ok()?;
+    Some(Code::at_start(&bytes))
 }
 
 /// Soft errors.
