@@ -18,6 +18,9 @@ use crate::compress::Compression;
 use crate::cpio::{self, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
 use crate::modules::{self, Index, ModuleError};
 
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
 /// Why an archive cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -235,6 +238,9 @@ impl Archive {
         if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(wrong("it is not a plain path"));
         }
+        let path = &self
+            .through_links(path)
+            .ok_or_else(|| wrong("its links lead nowhere"))?;
         for (at, _) in path.match_indices('/') {
             let parent = path.get(..at).unwrap_or_default();
             let node = self.nodes.entry(parent.to_owned()).or_insert_with(|| Node {
@@ -253,9 +259,77 @@ impl Archive {
             data,
             why: why.to_owned(),
         };
-        self.nodes.insert(path.to_owned(), node);
+        let is_link = |node: &Node| node.mode & cpio::S_IFMT == S_IFLNK;
+        if mode & cpio::S_IFMT == S_IFDIR && self.nodes.get(path).is_some_and(is_link) {
+            return Ok(());
+        }
+        let was = self.nodes.insert(path.clone(), node);
+        if mode & cpio::S_IFMT == S_IFLNK
+            && was.is_some_and(|was| was.mode & cpio::S_IFMT == S_IFDIR)
+        {
+            self.move_through(path)?;
+        }
         Ok(())
     }
+
+    /// `path` with links among its parents replaced by where they lead: the kernel unpacks in order
+    /// and cannot follow a link to a folder that comes later.
+    fn through_links(&self, path: &str) -> Option<String> {
+        let mut path = path.to_owned();
+        'again: for _ in 0..MAX_LINKS {
+            for (at, _) in path.match_indices('/') {
+                let parent = path.get(..at)?;
+                let Some(node) = self.nodes.get(parent) else {
+                    continue;
+                };
+                if node.mode & cpio::S_IFMT != S_IFLNK {
+                    continue;
+                }
+                let target = std::str::from_utf8(&node.data).ok()?;
+                let base = match parent.rsplit_once('/') {
+                    Some((base, _)) if !target.starts_with('/') => base,
+                    _ => "",
+                };
+                let rest = path.get(at..)?;
+                path = plain(&format!("{base}/{target}{rest}"));
+                continue 'again;
+            }
+            return Some(path);
+        }
+        None
+    }
+
+    /// Moves what lies in a folder that has just become a link to where the link leads.
+    fn move_through(&mut self, link: &str) -> Result<(), ArchiveError> {
+        let inside = format!("{link}/");
+        let paths: Vec<String> = self
+            .nodes
+            .range(inside.clone()..)
+            .map(|(path, _)| path.clone())
+            .take_while(|path| path.starts_with(&inside))
+            .collect();
+        for path in paths {
+            if let Some(node) = self.nodes.remove(&path) {
+                self.put(&path, node.mode, node.rdev, node.data, &node.why)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path without `.`, `..` and double slashes.
+fn plain(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 #[cfg(test)]
@@ -294,6 +368,39 @@ mod tests {
         for path in ["", "/", "a//b", "x/../y", "./x", "x\0", "a/b"] {
             assert!(archive.file(path, 0o644, Vec::new(), "").is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_whichever_comes_first() {
+        let paths = |steps: &[&str]| {
+            let mut archive = Archive::new();
+            for step in steps {
+                match *step {
+                    "lib" => archive.symlink("lib", "usr/lib", "test").unwrap(),
+                    "usr/lib64" => archive.symlink("usr/lib64", "/lib", "test").unwrap(),
+                    path => archive.file(path, 0o644, b"x".to_vec(), "test").unwrap(),
+                }
+            }
+            archive.items().map(|item| item.path).collect::<Vec<_>>()
+        };
+        let expected = [
+            "lib",
+            "usr",
+            "usr/lib",
+            "usr/lib/modules",
+            "usr/lib/modules/a.ko",
+        ];
+        assert_eq!(paths(&["lib/modules/a.ko", "lib"]), expected);
+        assert_eq!(paths(&["lib", "lib/modules/a.ko"]), expected);
+        let twice = paths(&["usr/lib64", "lib", "usr/lib64/b.so"]);
+        assert_eq!(
+            twice,
+            ["lib", "usr", "usr/lib", "usr/lib/b.so", "usr/lib64"]
+        );
+        let mut circle = Archive::new();
+        circle.symlink("a", "b", "").unwrap();
+        circle.symlink("b", "a", "").unwrap();
+        assert!(circle.file("a/x", 0o644, Vec::new(), "").is_err());
     }
 
     #[test]
