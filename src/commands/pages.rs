@@ -127,7 +127,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// How long the running kernel is checked.
-const LIVE_TIME: Duration = Duration::from_secs(10);
+const LIVE_TIME: Duration = Duration::from_secs(30);
 
 fn gather(
     path: &Path,
