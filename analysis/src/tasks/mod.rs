@@ -190,49 +190,65 @@ fn addresses_with(
     }
     let init = kernel.symbol("init_task")?;
     let head = init.wrapping_add(layout.tasks.offset);
-    let mut left = MAX_TASKS;
-    for leader in kernel.list(head, layout.tasks.offset, MAX_TASKS, "the list of tasks") {
-        let leader = match leader {
-            Ok(leader) => leader,
+    let what = "the list of tasks";
+    let mut last = init;
+    for leader in kernel.list(head, layout.tasks.offset, MAX_TASKS, what) {
+        match leader {
+            Ok(leader) => {
+                last = leader;
+                if group(kernel, layout, leader, &mut visit, &mut warnings).is_break() {
+                    return Ok(warnings);
+                }
+            }
             Err(why) => {
                 warn(&mut warnings, format!("tasks are missing: {}", chain(&why)));
-                break;
-            }
-        };
-        if visit(leader).is_break() {
-            return Ok(warnings);
-        }
-        // A leader that cannot be read has been told by `visit`; the list itself may still go on.
-        let signal = kernel.read_member(leader, &layout.signal).unwrap_or(0);
-        if signal == 0 {
-            continue;
-        }
-        let head = VirtAddr(signal).wrapping_add(layout.thread_head);
-        let threads = kernel.list(head, layout.thread_node, left, "the threads of a process");
-        for thread in threads {
-            match thread {
-                // A leader that exited before its threads stays on both lists.
-                Ok(thread) if thread == leader => {}
-                Ok(thread) => {
-                    left = left.saturating_sub(1);
-                    if visit(thread).is_break() {
+                // What comes after the break is found from the other end, youngest first.
+                for leader in kernel.list_back(head, layout.tasks.offset, MAX_TASKS, what) {
+                    let Some(leader) = leader.ok().filter(|leader| *leader != last) else {
+                        break;
+                    };
+                    if group(kernel, layout, leader, &mut visit, &mut warnings).is_break() {
                         return Ok(warnings);
                     }
-                }
-                Err(why) => {
-                    warn(
-                        &mut warnings,
-                        format!(
-                            "threads of the task at {leader} are missing: {}",
-                            chain(&why)
-                        ),
-                    );
-                    break;
                 }
             }
         }
     }
     Ok(warnings)
+}
+
+/// A leader and the threads of its group.
+fn group(
+    kernel: &Kernel,
+    layout: &Layout,
+    leader: VirtAddr,
+    visit: &mut impl FnMut(VirtAddr) -> ControlFlow<()>,
+    warnings: &mut Vec<String>,
+) -> ControlFlow<()> {
+    visit(leader)?;
+    // A leader that cannot be read has been told by `visit`; the list itself may still go on.
+    let signal = kernel.read_member(leader, &layout.signal).unwrap_or(0);
+    if signal == 0 {
+        return ControlFlow::Continue(());
+    }
+    let head = VirtAddr(signal).wrapping_add(layout.thread_head);
+    let what = "the threads of a process";
+    for thread in kernel.list(head, layout.thread_node, MAX_TASKS, what) {
+        match thread {
+            // The leader is on its own list too.
+            Ok(thread) if thread == leader => {}
+            Ok(thread) => visit(thread)?,
+            Err(why) => {
+                let text = format!(
+                    "threads of the task at {leader} are missing: {}",
+                    chain(&why)
+                );
+                warn(warnings, text);
+                break;
+            }
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 /// The idle task of every CPU that was online.

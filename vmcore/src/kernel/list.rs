@@ -24,6 +24,8 @@ pub struct List<'a> {
     steps: u64,
     power: u64,
     done: bool,
+    /// 0 to follow `next`, 8 to follow `prev`.
+    link: u64,
     what: &'static str,
 }
 
@@ -42,7 +44,23 @@ impl Kernel {
             steps: 0,
             power: 1,
             done: false,
+            link: 0,
             what,
+        }
+    }
+
+    /// The same list from its end backwards: what a break hides from one side shows from the other.
+    #[must_use]
+    pub fn list_back(
+        &self,
+        head: VirtAddr,
+        offset: u64,
+        limit: u64,
+        what: &'static str,
+    ) -> List<'_> {
+        List {
+            link: 8,
+            ..self.list(head, offset, limit, what)
         }
     }
 
@@ -67,7 +85,7 @@ impl List<'_> {
         let what = self.what;
         let next = self
             .kernel
-            .read_ptr(self.at)
+            .read_ptr(self.at.wrapping_add(self.link))
             .map_err(KernelError::reading(what))?;
         if next == self.head {
             return Ok(None);
@@ -194,6 +212,20 @@ mod tests {
             }
         }
         (found, None)
+    }
+
+    #[test]
+    fn a_list_is_walked_backwards_up_to_the_break() {
+        let mut ram = Ram::new(4, 0);
+        ram.put_image64(HEAD + 8, node(2));
+        ram.put_image64(node(2) + 8, node(1));
+        ram.put_image64(node(1) + 8, 0);
+        let kernel = toy::kernel(&ram);
+        let found: Vec<_> = kernel
+            .list_back(VirtAddr(HEAD), 0, 10, "the test")
+            .map(|at| at.map(|at| at.0).ok())
+            .collect();
+        assert_eq!(found, [Some(node(2)), Some(node(1)), None]);
     }
 
     fn linked(links: &[u64]) -> Kernel {
