@@ -20,6 +20,18 @@ struct Cli {
 enum Verb {
     /// Run scenarios and print what came of them
     Crash(Crash),
+    /// A panic, its capture and its core, narrated
+    Demo {
+        /// Another kernel than 6.12: a series or a vmlinuz
+        #[arg(long, alias = "kernel", value_name = "NAME|FILE")]
+        kernel_image: Option<String>,
+        /// The modules of a kernel given as a file
+        #[arg(long, value_name = "DIR")]
+        modules: Option<PathBuf>,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
     /// Fetch the kernels of scenarios and do nothing else
     Kernels {
         /// Series
@@ -90,6 +102,16 @@ fn mebibytes(text: &str) -> Result<u64, String> {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Crash(args) => crash(args),
+        Verb::Demo {
+            kernel_image,
+            modules,
+            profile,
+        } => lab::demo::run(Options {
+            kernel: kernel_image,
+            modules,
+            profile,
+            ..Options::default()
+        }),
         Verb::Kernels { names } => fetch(&names),
     };
     match result {

@@ -1,0 +1,264 @@
+//! `afterpanic rehearse`: this machine's kernel, capture image and config panic in a VM.
+
+use crate::exit::Exit;
+use crate::output::{self, Context};
+use anyhow::{Context as _, bail};
+use config::{Auto, Config, Target};
+use initramfs::{binary, build};
+use loader::state::State;
+use rehearse::disk::Fs;
+use rehearse::find_min::find_min;
+use rehearse::guest::image::{Binaries, KernelFiles};
+use rehearse::guest::{How, Step, Work};
+use rehearse::session::Session;
+use rehearse::verdict::{self, Verdict};
+use rehearse::vm::{Accel, Firmware};
+use rehearse::proof;
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// The search for the smallest reservation, in MiB.
+const SEARCH: (u64, u64) = (56, 256);
+
+/// Arguments of `rehearse`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// RAM of the VM in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    mem: u64,
+    /// Its virtual CPUs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    vcpus: u32,
+    /// `crashkernel=` in it [default: this machine's, else the config's, else 192M]
+    #[arg(long, value_name = "SIZE")]
+    crashkernel: Option<String>,
+    /// Search the smallest `crashkernel=` that works, to 8 MiB
+    #[arg(long, conflicts_with = "crashkernel")]
+    find_min: bool,
+    /// Started by UEFI instead of a BIOS
+    #[arg(long)]
+    uefi: bool,
+    /// Another kernel than the running one; needs --modules
+    #[arg(long, value_name = "FILE", requires = "modules")]
+    kernel: Option<PathBuf>,
+    /// That kernel's modules, its lib/modules/RELEASE
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    modules: Option<PathBuf>,
+    /// Keep console and core in this directory
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Seconds after which the VM is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    deadline: u64,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    find_min_mib: Option<u64>,
+    not_proved: &'static str,
+}
+
+const NOT_PROVED: &str = "this machine's own disk controller and firmware";
+
+/// Rehearses; exit code 0 means that a complete core arrived, 3 that it did not.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let config = context.load_config()?;
+    let mut session = session(args, context, &config)?;
+    let scratch = tempfile::Builder::new().prefix("afterpanic-rehearse-").tempdir_in("/var/tmp")?;
+    let dir = args.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
+    let mut smallest = None;
+    let verdict = if args.find_min {
+        let (low, high) = SEARCH;
+        let mut last = None;
+        smallest = find_min(low, high, &mut |mib| {
+            session.crashkernel = Some(format!("{mib}M"));
+            let verdict = once(&session, &dir, context)?;
+            context.hint(&format!("crashkernel={mib}M: {}", proof::summary(&verdict)));
+            let passed = verdict.passed;
+            if passed || last.is_none() {
+                last = Some(verdict);
+            }
+            anyhow::Ok(passed)
+        })?;
+        last.context("Nothing was tried")?
+    } else {
+        once(&session, &dir, context)?
+    };
+    let mut warnings = Vec::new();
+    // Another kernel proves nothing for this machine.
+    if args.kernel.is_none()
+        && let Err(error) = keep_proof(context, &session, &verdict)
+    {
+        warnings.push(format!("the proof could not be kept: {error:#}"));
+    }
+    if args.json {
+        let answer = Answer { verdict: &verdict, find_min_mib: smallest, not_proved: NOT_PROVED };
+        output::json("afterpanic.rehearse/1", &warnings, &answer)?;
+    } else {
+        warnings.iter().for_each(|warning| context.warn(warning));
+        print(&verdict, smallest)?;
+    }
+    Ok(if verdict.passed { Exit::Done } else { Exit::No })
+}
+
+fn once(session: &Session, dir: &Path, context: &Context) -> anyhow::Result<Verdict> {
+    context.hint(&format!(
+        "VM: Linux {}, {} MiB, {} CPU, crashkernel={}, scratch {}; about a minute",
+        session.kernel.release,
+        session.memory_mib,
+        session.vcpus,
+        session.crashkernel.as_deref().unwrap_or("none"),
+        session.fs.name()
+    ));
+    let crash = session.crash(dir, &mut |at, line| log::debug!("[{:6.1}] {line}", at.as_secs_f64()))?;
+    let saved = dir.join("saved");
+    let fetched = crash.times.panic.is_some() && session.fetch(&crash, &saved).is_ok();
+    Ok(verdict::judge(session, &crash, fetched.then_some(saved.as_path())))
+}
+
+fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Session> {
+    let capture = binary::find()?;
+    let kernel = kernel(args, context)?;
+    let (fs, uuid) = target(context, config, &capture);
+    let crashkernel = args.crashkernel.clone().or_else(|| configured(context, config));
+    let cache = Path::new("/var/tmp/afterpanic-rehearse");
+    let accel = Accel::choose(&kernel.image, cache)?;
+    Ok(Session {
+        accel,
+        binaries: Binaries { afterpanic: std::env::current_exe()?, capture },
+        memory_mib: args.mem,
+        vcpus: args.vcpus,
+        firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
+        crashkernel: Some(crashkernel.unwrap_or_else(|| "192M".into())),
+        cmdline: String::new(),
+        qemu: Vec::new(),
+        fs,
+        uuid,
+        disk_bytes: None,
+        hostname: "rehearsal".into(),
+        config: guest_config(config),
+        present: Vec::new(),
+        absent: Vec::new(),
+        files: Vec::new(),
+        settings: Vec::new(),
+        later_modules: Vec::new(),
+        wipe_target: false,
+        work: Work { files_mib: 24, secret: String::new(), sleepers: 5, spinners: 0, fill: None },
+        // 4: armed, degraded.
+        arm: vec![Step { command: vec!["/usr/bin/afterpanic".into(), "load".into()], ok: vec![0, 4] }],
+        how: Some(How::Sysrq { cpu: None }),
+        deadline: Duration::from_secs(args.deadline),
+        reuse_disk: false,
+        kernel,
+    })
+}
+
+fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
+    if let (Some(image), Some(modules)) = (&args.kernel, &args.modules) {
+        let modules = modules.canonicalize().with_context(|| format!("Cannot find {}", modules.display()))?;
+        let release = modules.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        return Ok(KernelFiles { release, image: image.clone(), modules });
+    }
+    let release = loader::status::running_release(&context.root).context("The running kernel's release is not known")?;
+    let image = match loader::kimage::find(&context.root, &release) {
+        Ok(image) => image,
+        Err(_) => bail!(
+            "The running kernel's image (vmlinuz-{release}) was not found under /boot or /lib/modules; name one: --kernel FILE --modules DIR"
+        ),
+    };
+    let modules = context.path(&format!("/lib/modules/{release}"));
+    if !modules.is_dir() {
+        bail!("{} is not there; a kernel without its modules cannot be rehearsed", modules.display());
+    }
+    Ok(KernelFiles { release, image, modules })
+}
+
+/// The target's filesystem and UUID as they are here; ext4 where that cannot be told.
+fn target(context: &Context, config: &Config, capture: &Path) -> (Fs, String) {
+    let default = (Fs::Ext4, "5c4a7c4e-0000-4000-8000-000000000001".to_owned());
+    let request = build::Request::new(&context.root, config.clone(), capture.to_owned());
+    let Ok(prepared) = build::prepare(&request) else { return default };
+    let found = prepared.plan().targets.iter().find_map(|target| match &target.kind {
+        capture::plan::TargetKind::Filesystem(fs) => {
+            Some((Fs::from_name(fs.fstype.name())?, fs.uuid.clone()?))
+        }
+        capture::plan::TargetKind::Directory(_) => None,
+    });
+    found.unwrap_or(default)
+}
+
+/// `crashkernel=` of the running kernel, else the config's.
+fn configured(context: &Context, config: &Config) -> Option<String> {
+    let cmdline = std::fs::read_to_string(context.path("/proc/cmdline")).unwrap_or_default();
+    let running = cmdline.split_whitespace().filter_map(|w| w.strip_prefix("crashkernel=")).next_back();
+    match (running, &config.panic_kernel.crashkernel) {
+        (Some(running), _) => Some(running.to_owned()),
+        (None, Auto::Set(size)) => Some(size.clone()),
+        (None, Auto::Auto) => None,
+    }
+}
+
+/// The config with a scratch disk in place of the targets.
+fn guest_config(config: &Config) -> String {
+    let mut guest = config.clone();
+    guest.target = vec![Target::default()];
+    // Files of this machine are not in the VM.
+    guest.image.extra_files.clear();
+    guest.panic_kernel.kernel = config::KernelChoice::Running;
+    guest.show()
+}
+
+fn keep_proof(context: &Context, session: &Session, verdict: &Verdict) -> anyhow::Result<()> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let mut state = State::read(&context.root)?;
+    state.proof = Some(proof::of(session, verdict, i64::try_from(now)?));
+    Ok(state.write(&context.root)?)
+}
+
+fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let m = &verdict.moments;
+    let named = [
+        ("panic", m.panic_at),
+        ("target mounted", m.mounted),
+        ("log", m.log),
+        ("report", m.report),
+        ("core", m.core),
+        ("reboot", m.reboot),
+    ];
+    let start = m.panic_at.unwrap_or_default();
+    let times: Vec<String> = named
+        .iter()
+        .filter_map(|(name, at)| Some((name, (*at)?)))
+        .map(|(name, at)| format!("{name} {:.0} s", if *name == "panic" { at } else { start + at }))
+        .collect();
+    writeln!(out, "  {}", times.join("   "))?;
+    if let Some(core) = &verdict.core {
+        let reason = verdict.reason.as_deref().unwrap_or("no reason");
+        writeln!(out, "  core: {}, {}, {}; report: {reason}", core.level, core.saved, output::size(core.bytes))?;
+    }
+    if let Some(peak) = verdict.peak {
+        writeln!(out, "  panic kernel's peak: {} of {}", output::size(peak), verdict.crashkernel)?;
+    }
+    if let Some(mib) = smallest {
+        writeln!(out, "  smallest crashkernel= that worked: {mib}M; reserve more than that")?;
+    }
+    if verdict.passed {
+        writeln!(out, "PROVED for this kernel, image and config. Not proved: {NOT_PROVED}.")?;
+        writeln!(out, "For that: sudo afterpanic crash-test --yes")?;
+    } else {
+        writeln!(out, "NOT PROVED:")?;
+        for wrong in &verdict.wrong {
+            writeln!(out, "  {wrong}")?;
+        }
+    }
+    Ok(())
+}
+
