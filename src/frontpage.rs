@@ -28,6 +28,13 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "Prove",
+        &[(
+            "rehearse",
+            "panic this kernel, image and config in a VM; nothing here is touched",
+        )],
+    ),
+    (
         "Crashes",
         &[
             ("list", "crashes saved here"),

@@ -13,7 +13,11 @@ pub const STEP: u64 = 8;
 ///
 /// # Errors
 /// What `works` said.
-pub fn find_min<E>(low: u64, high: u64, works: &mut dyn FnMut(u64) -> Result<bool, E>) -> Result<Option<u64>, E> {
+pub fn find_min<E>(
+    low: u64,
+    high: u64,
+    works: &mut dyn FnMut(u64) -> Result<bool, E>,
+) -> Result<Option<u64>, E> {
     if !works(high)? {
         return Ok(None);
     }

@@ -6,6 +6,9 @@
 //! Which kernels and which panics there are is the laboratory's knowledge, not this crate's.
 
 pub mod disk;
+pub mod find_min;
 pub mod guest;
+pub mod proof;
 pub mod session;
+pub mod verdict;
 pub mod vm;

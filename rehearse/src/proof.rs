@@ -26,8 +26,16 @@ pub fn summary(verdict: &Verdict) -> String {
     match (&verdict.core, verdict.wrong.first()) {
         (_, Some(wrong)) => wrong.clone(),
         (Some(core), None) => {
-            let after = verdict.moments.core.map_or_else(String::new, |s| format!(", {s:.0} s after the panic"));
-            format!("a {} core of {} MiB{after}, crashkernel={}", core.saved, core.bytes.div_ceil(1 << 20), verdict.crashkernel)
+            let after = verdict
+                .moments
+                .core
+                .map_or_else(String::new, |s| format!(", {s:.0} s after the panic"));
+            format!(
+                "a {} core of {} MiB{after}, crashkernel={}",
+                core.saved,
+                core.bytes.div_ceil(1 << 20),
+                verdict.crashkernel
+            )
         }
         (None, None) => "no core".into(),
     }

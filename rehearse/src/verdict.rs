@@ -81,7 +81,10 @@ pub fn judge(session: &Session, crash: &Crash, saved: Option<&Path>) -> Verdict 
     }
     match &crash.outcome.end {
         End::Reset => {}
-        End::Deadline => wrong.push(format!("It had not rebooted after {} s", session.deadline.as_secs())),
+        End::Deadline => wrong.push(format!(
+            "It had not rebooted after {} s",
+            session.deadline.as_secs()
+        )),
         End::PowerOff => wrong.push("It switched itself off instead of rebooting".into()),
         End::Stopped => wrong.push("It was stopped".into()),
         End::Failed(said) => wrong.push(format!("QEMU failed: {said}")),
@@ -110,21 +113,33 @@ pub fn judge(session: &Session, crash: &Crash, saved: Option<&Path>) -> Verdict 
 fn newest(dir: &Path, hostname: &str) -> Option<PathBuf> {
     let prefix = format!("{hostname}-");
     let entries = fs::read_dir(dir).ok()?.flatten();
-    entries.filter(|e| e.file_name().to_string_lossy().starts_with(&prefix)).map(|e| e.path()).max()
+    entries
+        .filter(|e| e.file_name().to_string_lossy().starts_with(&prefix))
+        .map(|e| e.path())
+        .max()
 }
 
 /// Reads the crash directory as its user would.
 fn look(dir: &Path, verdict: &mut Verdict) {
     let manifest = match Manifest::read(dir) {
         Ok(manifest) => manifest,
-        Err(error) => return verdict.wrong.push(format!("The crash directory has no readable manifest: {error}")),
+        Err(error) => {
+            return verdict.wrong.push(format!(
+                "The crash directory has no readable manifest: {error}"
+            ));
+        }
     };
     if !matches!(manifest.verdict, Saved::Complete | Saved::Degraded) {
-        verdict.wrong.push(format!("The panic kernel calls the dump {}", manifest.verdict.name()));
+        verdict.wrong.push(format!(
+            "The panic kernel calls the dump {}",
+            manifest.verdict.name()
+        ));
     }
     verdict.wrong.extend(manifest.soft_errors.iter().cloned());
     let Some(facts) = &manifest.core else {
-        return verdict.wrong.push("There is no core among the files".into());
+        return verdict
+            .wrong
+            .push("There is no core among the files".into());
     };
     verdict.core = Some(Core {
         level: facts.level.clone(),
@@ -135,39 +150,64 @@ fn look(dir: &Path, verdict: &mut Verdict) {
     let path = dir.join(&facts.file);
     let image = match open(&path) {
         Ok(image) => image,
-        Err(error) => return verdict.wrong.push(format!("The core cannot be opened: {error}")),
+        Err(error) => {
+            return verdict
+                .wrong
+                .push(format!("The core cannot be opened: {error}"));
+        }
     };
     if let Completeness::Incomplete(why) = &image.info().completeness {
         verdict.wrong.push(format!("The core is incomplete: {why}"));
     }
     match verify(&*image, &mut |_| {}, &mut |_| {}) {
         Ok(sum) if sum.damages == 0 => {}
-        Ok(sum) => verdict.wrong.push(format!("{} places of the core are damaged", sum.damages)),
-        Err(error) => verdict.wrong.push(format!("The core cannot be read: {error}")),
+        Ok(sum) => verdict
+            .wrong
+            .push(format!("{} places of the core are damaged", sum.damages)),
+        Err(error) => verdict
+            .wrong
+            .push(format!("The core cannot be read: {error}")),
     }
     let kernel = match Kernel::new(image) {
         Ok(kernel) => kernel,
-        Err(error) => return verdict.wrong.push(format!("There is no kernel in the core: {error}")),
+        Err(error) => {
+            return verdict
+                .wrong
+                .push(format!("There is no kernel in the core: {error}"));
+        }
     };
     for check in sanity::check(&kernel) {
         if let Err(why) = check.answer {
             verdict.wrong.push(format!("{}: {why}", check.what));
         }
     }
-    let report = report::build(&kernel, Options { log_tail: 1 });
+    let report = report::build(
+        &kernel,
+        Options {
+            log_tail: 1,
+            ..Options::default()
+        },
+    );
     let mut text = String::new();
     let _ = report::text::write(&report, &mut text);
     verdict.reason = text.lines().nth(1).map(|line| line.trim().to_owned());
     if !text.contains(DIES_IN) {
-        verdict.wrong.push(format!("The report does not name {DIES_IN}"));
+        verdict
+            .wrong
+            .push(format!("The report does not name {DIES_IN}"));
     }
 }
 
 /// Reads the times off the console, where the panic kernel says each step as it ends.
 fn moments(crash: &Crash) -> Moments {
-    let Some(panic) = crash.times.panic else { return Moments::default() };
+    let Some(panic) = crash.times.panic else {
+        return Moments::default();
+    };
     let after = |needle: &str| {
-        let found = crash.lines.iter().find(|(at, line)| *at > panic && line.contains(needle));
+        let found = crash
+            .lines
+            .iter()
+            .find(|(at, line)| *at > panic && line.contains(needle));
         found.map(|(at, _)| at.saturating_sub(panic).as_secs_f64())
     };
     Moments {
@@ -176,14 +216,20 @@ fn moments(crash: &Crash) -> Moments {
         log: after("afterpanic: log: done"),
         report: after("afterpanic: report: done"),
         core: after("afterpanic: core: done"),
-        reboot: crash.times.end.map(|end| end.saturating_sub(panic).as_secs_f64()),
+        reboot: crash
+            .times
+            .end
+            .map(|end| end.saturating_sub(panic).as_secs_f64()),
     }
 }
 
 /// The panic kernel says at its end how much of its memory was ever in use: `memory: peak 71 of 96
 /// MiB`.
 fn peak(crash: &Crash) -> Option<u64> {
-    let line = crash.lines(true).filter_map(|l| l.split_once("afterpanic: memory: peak ")).last()?;
+    let line = crash
+        .lines(true)
+        .filter_map(|l| l.split_once("afterpanic: memory: peak "))
+        .last()?;
     let mib: u64 = line.1.split_whitespace().next()?.parse().ok()?;
     mib.checked_mul(1 << 20)
 }

@@ -18,6 +18,7 @@ mod pages;
 mod ps;
 mod read;
 mod reboot;
+mod rehearse;
 mod report;
 mod reserve;
 pub mod status;
@@ -107,6 +108,8 @@ pub enum Verb {
     Unload(unload::Args),
     /// Say whether this machine is armed, and what proves it
     Status(status::Args),
+    /// Panic this kernel, image and config in a VM; nothing here is touched
+    Rehearse(rehearse::Args),
     /// List the crashes saved here
     List(list::Args),
     /// Say why it died
@@ -164,6 +167,7 @@ impl Verb {
             Self::Load(args) => load::run(&args, context),
             Self::Unload(args) => unload::run(&args, context),
             Self::Status(args) => status::run(&args, context),
+            Self::Rehearse(args) => rehearse::run(&args, context),
             Self::List(args) => list::run(&args, context),
             Self::Report(args) => report::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),

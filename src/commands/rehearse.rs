@@ -10,10 +10,10 @@ use rehearse::disk::Fs;
 use rehearse::find_min::find_min;
 use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::guest::{How, Step, Work};
+use rehearse::proof;
 use rehearse::session::Session;
 use rehearse::verdict::{self, Verdict};
 use rehearse::vm::{Accel, Firmware};
-use rehearse::proof;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -71,8 +71,13 @@ const NOT_PROVED: &str = "this machine's own disk controller and firmware";
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
     let mut session = session(args, context, &config)?;
-    let scratch = tempfile::Builder::new().prefix("afterpanic-rehearse-").tempdir_in("/var/tmp")?;
-    let dir = args.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
+    let scratch = tempfile::Builder::new()
+        .prefix("afterpanic-rehearse-")
+        .tempdir_in("/var/tmp")?;
+    let dir = args
+        .keep
+        .clone()
+        .unwrap_or_else(|| scratch.path().to_owned());
     let mut smallest = None;
     let verdict = if args.find_min {
         let (low, high) = SEARCH;
@@ -99,7 +104,11 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         warnings.push(format!("the proof could not be kept: {error:#}"));
     }
     if args.json {
-        let answer = Answer { verdict: &verdict, find_min_mib: smallest, not_proved: NOT_PROVED };
+        let answer = Answer {
+            verdict: &verdict,
+            find_min_mib: smallest,
+            not_proved: NOT_PROVED,
+        };
         output::json("afterpanic.rehearse/1", &warnings, &answer)?;
     } else {
         warnings.iter().for_each(|warning| context.warn(warning));
@@ -117,25 +126,41 @@ fn once(session: &Session, dir: &Path, context: &Context) -> anyhow::Result<Verd
         session.crashkernel.as_deref().unwrap_or("none"),
         session.fs.name()
     ));
-    let crash = session.crash(dir, &mut |at, line| log::debug!("[{:6.1}] {line}", at.as_secs_f64()))?;
+    let crash = session.crash(dir, &mut |at, line| {
+        log::debug!("[{:6.1}] {line}", at.as_secs_f64())
+    })?;
     let saved = dir.join("saved");
     let fetched = crash.times.panic.is_some() && session.fetch(&crash, &saved).is_ok();
-    Ok(verdict::judge(session, &crash, fetched.then_some(saved.as_path())))
+    Ok(verdict::judge(
+        session,
+        &crash,
+        fetched.then_some(saved.as_path()),
+    ))
 }
 
 fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Session> {
     let capture = binary::find()?;
     let kernel = kernel(args, context)?;
     let (fs, uuid) = target(context, config, &capture);
-    let crashkernel = args.crashkernel.clone().or_else(|| configured(context, config));
+    let crashkernel = args
+        .crashkernel
+        .clone()
+        .or_else(|| configured(context, config));
     let cache = Path::new("/var/tmp/afterpanic-rehearse");
     let accel = Accel::choose(&kernel.image, cache)?;
     Ok(Session {
         accel,
-        binaries: Binaries { afterpanic: std::env::current_exe()?, capture },
+        binaries: Binaries {
+            afterpanic: std::env::current_exe()?,
+            capture,
+        },
         memory_mib: args.mem,
         vcpus: args.vcpus,
-        firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
+        firmware: if args.uefi {
+            Firmware::Uefi
+        } else {
+            Firmware::Bios
+        },
         crashkernel: Some(crashkernel.unwrap_or_else(|| "192M".into())),
         cmdline: String::new(),
         qemu: Vec::new(),
@@ -150,9 +175,18 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
         settings: Vec::new(),
         later_modules: Vec::new(),
         wipe_target: false,
-        work: Work { files_mib: 24, secret: String::new(), sleepers: 5, spinners: 0, fill: None },
+        work: Work {
+            files_mib: 24,
+            secret: String::new(),
+            sleepers: 5,
+            spinners: 0,
+            fill: None,
+        },
         // 4: armed, degraded.
-        arm: vec![Step { command: vec!["/usr/bin/afterpanic".into(), "load".into()], ok: vec![0, 4] }],
+        arm: vec![Step {
+            command: vec!["/usr/bin/afterpanic".into(), "load".into()],
+            ok: vec![0, 4],
+        }],
         how: Some(How::Sysrq { cpu: None }),
         deadline: Duration::from_secs(args.deadline),
         reuse_disk: false,
@@ -162,11 +196,21 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
 
 fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
     if let (Some(image), Some(modules)) = (&args.kernel, &args.modules) {
-        let modules = modules.canonicalize().with_context(|| format!("Cannot find {}", modules.display()))?;
-        let release = modules.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        return Ok(KernelFiles { release, image: image.clone(), modules });
+        let modules = modules
+            .canonicalize()
+            .with_context(|| format!("Cannot find {}", modules.display()))?;
+        let release = modules
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        return Ok(KernelFiles {
+            release,
+            image: image.clone(),
+            modules,
+        });
     }
-    let release = loader::status::running_release(&context.root).context("The running kernel's release is not known")?;
+    let release = loader::status::running_release(&context.root)
+        .context("The running kernel's release is not known")?;
     let image = match loader::kimage::find(&context.root, &release) {
         Ok(image) => image,
         Err(_) => bail!(
@@ -175,29 +219,45 @@ fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
     };
     let modules = context.path(&format!("/lib/modules/{release}"));
     if !modules.is_dir() {
-        bail!("{} is not there; a kernel without its modules cannot be rehearsed", modules.display());
+        bail!(
+            "{} is not there; a kernel without its modules cannot be rehearsed",
+            modules.display()
+        );
     }
-    Ok(KernelFiles { release, image, modules })
+    Ok(KernelFiles {
+        release,
+        image,
+        modules,
+    })
 }
 
 /// The target's filesystem and UUID as they are here; ext4 where that cannot be told.
 fn target(context: &Context, config: &Config, capture: &Path) -> (Fs, String) {
     let default = (Fs::Ext4, "5c4a7c4e-0000-4000-8000-000000000001".to_owned());
     let request = build::Request::new(&context.root, config.clone(), capture.to_owned());
-    let Ok(prepared) = build::prepare(&request) else { return default };
-    let found = prepared.plan().targets.iter().find_map(|target| match &target.kind {
-        capture::plan::TargetKind::Filesystem(fs) => {
-            Some((Fs::from_name(fs.fstype.name())?, fs.uuid.clone()?))
-        }
-        capture::plan::TargetKind::Directory(_) => None,
-    });
+    let Ok(prepared) = build::prepare(&request) else {
+        return default;
+    };
+    let found = prepared
+        .plan()
+        .targets
+        .iter()
+        .find_map(|target| match &target.kind {
+            capture::plan::TargetKind::Filesystem(fs) => {
+                Some((Fs::from_name(fs.fstype.name())?, fs.uuid.clone()?))
+            }
+            capture::plan::TargetKind::Directory(_) => None,
+        });
     found.unwrap_or(default)
 }
 
 /// `crashkernel=` of the running kernel, else the config's.
 fn configured(context: &Context, config: &Config) -> Option<String> {
     let cmdline = std::fs::read_to_string(context.path("/proc/cmdline")).unwrap_or_default();
-    let running = cmdline.split_whitespace().filter_map(|w| w.strip_prefix("crashkernel=")).next_back();
+    let running = cmdline
+        .split_whitespace()
+        .filter_map(|w| w.strip_prefix("crashkernel="))
+        .next_back();
     match (running, &config.panic_kernel.crashkernel) {
         (Some(running), _) => Some(running.to_owned()),
         (None, Auto::Set(size)) => Some(size.clone()),
@@ -216,7 +276,9 @@ fn guest_config(config: &Config) -> String {
 }
 
 fn keep_proof(context: &Context, session: &Session, verdict: &Verdict) -> anyhow::Result<()> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)?
+        .as_secs();
     let mut state = State::read(&context.root)?;
     state.proof = Some(proof::of(session, verdict, i64::try_from(now)?));
     Ok(state.write(&context.root)?)
@@ -237,21 +299,43 @@ fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
     let times: Vec<String> = named
         .iter()
         .filter_map(|(name, at)| Some((name, (*at)?)))
-        .map(|(name, at)| format!("{name} {:.0} s", if *name == "panic" { at } else { start + at }))
+        .map(|(name, at)| {
+            format!(
+                "{name} {:.0} s",
+                if *name == "panic" { at } else { start + at }
+            )
+        })
         .collect();
     writeln!(out, "  {}", times.join("   "))?;
     if let Some(core) = &verdict.core {
         let reason = verdict.reason.as_deref().unwrap_or("no reason");
-        writeln!(out, "  core: {}, {}, {}; report: {reason}", core.level, core.saved, output::size(core.bytes))?;
+        writeln!(
+            out,
+            "  core: {}, {}, {}; report: {reason}",
+            core.level,
+            core.saved,
+            output::size(core.bytes)
+        )?;
     }
     if let Some(peak) = verdict.peak {
-        writeln!(out, "  panic kernel's peak: {} of {}", output::size(peak), verdict.crashkernel)?;
+        writeln!(
+            out,
+            "  panic kernel's peak: {} of {}",
+            output::size(peak),
+            verdict.crashkernel
+        )?;
     }
     if let Some(mib) = smallest {
-        writeln!(out, "  smallest crashkernel= that worked: {mib}M; reserve more than that")?;
+        writeln!(
+            out,
+            "  smallest crashkernel= that worked: {mib}M; reserve more than that"
+        )?;
     }
     if verdict.passed {
-        writeln!(out, "PROVED for this kernel, image and config. Not proved: {NOT_PROVED}.")?;
+        writeln!(
+            out,
+            "PROVED for this kernel, image and config. Not proved: {NOT_PROVED}."
+        )?;
         writeln!(out, "For that: sudo afterpanic crash-test --yes")?;
     } else {
         writeln!(out, "NOT PROVED:")?;
@@ -261,4 +345,3 @@ fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
     }
     Ok(())
 }
-

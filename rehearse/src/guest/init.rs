@@ -36,7 +36,11 @@ pub(super) fn cannot<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce
 /// Says a line on the console.
 pub(super) fn say(text: impl std::fmt::Display) {
     // PID 1 must not die of a closed console, so not `println!`.
-    let _ = writeln!(io::stdout(), "{SAYS}{text}");
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{SAYS}{text}");
+    let _ = out.flush();
+    // The serial port sends from a buffer, which a panic would swallow.
+    let _ = nix::sys::termios::tcdrain(out);
 }
 
 /// What `afterpanic guest-init [ROLE]` does: without a role, everything; with one, a part of the

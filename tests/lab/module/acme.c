@@ -121,12 +121,12 @@ void __const_udelay(unsigned long loops);
 static int acme_panics(struct notifier *self, unsigned long action, void *data)
 {
     (void)self, (void)action, (void)data;
-    PRINTK("<1>acme: the notifier runs\n");
+    PRINTK("\0011acme: the notifier runs\n");
 #if HOW == NOTIFIER_SLOW
     // 0x10c7 a microsecond: asm-generic/delay.h. Three seconds.
     for (int n = 0; n < 3000; n++)
         __const_udelay(1000 * 0x10c7);
-    PRINTK("<1>acme: the notifier is through\n");
+    PRINTK("\0011acme: the notifier is through\n");
 #elif HOW == NOTIFIER_CRASHES
     acme_work();
 #endif
@@ -137,7 +137,7 @@ static struct notifier notifier = { .call = acme_panics, .priority = 100 };
 
 int init_module(void)
 {
-    PRINTK("<4>acme: loaded\n");
+    PRINTK("\0014acme: loaded\n");
 #if HOW == NULL_DEREF
     acme_work();
 #elif HOW == BUG

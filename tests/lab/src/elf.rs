@@ -1,10 +1,11 @@
-//! ELF64 cores as other tools write them: headers and pages, read without `vmcore`, whose judge
-//! this is.
+//! ELF64 cores and the bitmap of kdump-compressed files, as other tools write them, read without
+//! `vmcore`, whose judge this is.
 //!
-//! Source of the facts: elf(5); PN_XNUM from the gABI: the real count stands in section header 0.
+//! Source of the facts: elf(5); PN_XNUM from the gABI: the real count stands in section header 0;
+//! makedumpfile's diskdump_mod.h for the kdump header.
 
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -92,6 +93,33 @@ impl Core {
             .next()
             .map(str::to_owned)
     }
+}
+
+/// The page frames in a kdump-compressed file: its second bitmap.
+///
+/// # Errors
+/// It is no such file.
+pub fn kdump_frames(path: &Path) -> Result<BTreeSet<u64>> {
+    let file = File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
+    let mut header = [0u8; 464];
+    file.read_exact_at(&mut header, 0)?;
+    if !header.starts_with(b"KDUMP   ") {
+        bail!("{} is no kdump file", path.display());
+    }
+    // After signature, version, six strings of utsname and a time: status, block size, blocks of
+    // the sub header, blocks of both bitmaps.
+    let (block, sub) = (number(&header, 428, 4)?, number(&header, 432, 4)?);
+    let half = number(&header, 436, 4)? / 2;
+    let mut bitmap = vec![0u8; usize::try_from(half * block)?];
+    file.read_exact_at(&mut bitmap, block * (1 + sub + half))?;
+    let bits = (0u64..).zip(&bitmap).filter(|(_, byte)| **byte != 0);
+    Ok(bits
+        .flat_map(|(n, byte)| {
+            (0..8)
+                .filter(move |bit| byte >> bit & 1 == 1)
+                .map(move |bit| n * 8 + bit)
+        })
+        .collect())
 }
 
 fn number(bytes: &[u8], at: usize, size: usize) -> Result<u64> {

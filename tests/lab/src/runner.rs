@@ -123,7 +123,11 @@ impl Lab {
                 eprintln!("[{:6.1}] {line}", at.as_secs_f64());
             }
         })?;
-        let fetched = fetch(&session, &crash, dir);
+        // A disk that is gone has nothing to read back.
+        let fetched = match scenario.disk_disappears {
+            false => fetch(&session, &crash, dir),
+            true => Ok(dir.join("saved")),
+        };
         let found = Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries);
         let mut checks = checks::all(&scenario, &found, &kernel);
         if let Err(error) = &fetched {

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::process::Command;
 
-/// The suite they come from: its makedumpfile knows all the kernels but the newest.
-const SUITE: &str = "trixie";
+/// The suite they come from: trixie's makedumpfile 1.7.6 keeps free pages of 6.12.
+const SUITE: &str = "sid";
 const PACKAGES: [&str; 12] = [
     "makedumpfile",
     "libc6",
