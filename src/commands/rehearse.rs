@@ -127,7 +127,7 @@ fn once(session: &Session, dir: &Path, context: &Context) -> anyhow::Result<Verd
         session.fs.name()
     ));
     let crash = session.crash(dir, &mut |at, line| {
-        log::debug!("[{:6.1}] {line}", at.as_secs_f64())
+        log::debug!("[{:6.1}] {line}", at.as_secs_f64());
     })?;
     let saved = dir.join("saved");
     let fetched = crash.times.panic.is_some() && session.fetch(&crash, &saved).is_ok();
