@@ -2,7 +2,8 @@
 //!
 //! Facts: kernel/crash_core.c (`crash_save_cpu`), fs/proc/vmcore.c. The n-th PRSTATUS note of a dump
 //! is not necessarily CPU n (CPUs that saved nothing are left out), so the kernel's own per-CPU
-//! `crash_notes` decide; the dump's notes in order are used only when those cannot be read.
+//! `crash_notes` decide; the dump's notes in order are used only when those cannot be read or no CPU wrote
+//! any (a dump that a hypervisor made of a living machine).
 
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
@@ -17,19 +18,30 @@ impl Kernel {
     /// The registers that CPU `cpu` saved when it was stopped. `None` when it saved none.
     #[must_use]
     pub fn prstatus(&self, cpu: u32) -> Option<Registers> {
-        match self.crash_note(cpu) {
-            Ok(found) => found.map(|(_, regs)| regs),
-            Err(_) => self.nth_prstatus(cpu).map(|(_, regs)| regs),
-        }
+        self.saved(cpu).map(|(_, regs)| regs)
     }
 
     /// The pid that CPU `cpu` saved with its registers.
     #[must_use]
     pub fn prstatus_pid(&self, cpu: u32) -> Option<i32> {
+        self.saved(cpu).map(|(pid, _)| pid)
+    }
+
+    fn saved(&self, cpu: u32) -> Option<(i32, Registers)> {
         match self.crash_note(cpu) {
-            Ok(found) => found.map(|(pid, _)| pid),
-            Err(_) => self.nth_prstatus(cpu).map(|(pid, _)| pid),
+            Ok(Some(found)) => Some(found),
+            // A kernel that did not die wrote no notes: those of the hypervisor that dumped it are in
+            // the order of its CPUs.
+            Ok(None) if self.wrote_notes() => None,
+            _ => self.nth_prstatus(cpu),
         }
+    }
+
+    /// Whether any CPU saved its registers by itself.
+    fn wrote_notes(&self) -> bool {
+        let any = |cpu| matches!(self.crash_note(cpu), Ok(Some(_)));
+        self.vmcoreinfo().crashtime().is_some()
+            || self.online_cpus().is_ok_and(|cpus| cpus.iter().any(any))
     }
 
     fn crash_note(&self, cpu: u32) -> Result<Option<(i32, Registers)>, KernelError> {
