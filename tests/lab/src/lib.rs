@@ -14,6 +14,7 @@ pub mod expected;
 pub mod kernels;
 pub mod mirror;
 pub mod module;
+pub mod peer;
 pub mod runner;
 pub mod scenario;
 pub mod table;

@@ -32,6 +32,15 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
+    /// Capture the same panic with makedumpfile in a busybox image, in an equal machine
+    Peer {
+        /// How often each side runs, in turn
+        #[arg(long, default_value_t = 3)]
+        pairs: usize,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
     /// Fetch the kernels of scenarios and do nothing else
     Kernels {
         /// Series
@@ -112,6 +121,13 @@ fn main() -> ExitCode {
             profile,
             ..Options::default()
         }),
+        Verb::Peer { pairs, profile } => {
+            let options = Options {
+                profile,
+                ..Options::default()
+            };
+            lab::peer::compare(options, pairs).map(|()| true)
+        }
         Verb::Kernels { names } => fetch(&names),
     };
     match result {

@@ -1,0 +1,204 @@
+//! The same panic captured twice in equal machines: by us, and by makedumpfile in a busybox image.
+//!
+//! The peer's image is as small as such an image gets: busybox, makedumpfile with its libraries,
+//! the one module that the disk needs. It is loaded by the same `afterpanic load`, so that only what
+//! runs after the panic differs.
+
+use crate::kernels::{Apt, unpack};
+use crate::runner::{Lab, Options};
+use crate::scenario::Scenario;
+use crate::tools;
+use anyhow::{Context, Result, bail};
+use initramfs::archive::Archive;
+use initramfs::closure::{self, Wanted};
+use initramfs::compress::Compression;
+use initramfs::modules::Index;
+use rehearse::session::{Crash, Session};
+use rehearse::vm::Accel;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the peer's image lies in the guest.
+const IMAGE: &str = "/lab/peer.img";
+
+/// How makedumpfile is called.
+const WAYS: [&str; 2] = ["-l -d 31", "-z -d 31"];
+
+/// One capture.
+#[derive(Debug)]
+pub struct Taken {
+    /// Who.
+    pub who: String,
+    /// Bytes of the capture image.
+    pub image: Option<u64>,
+    /// Seconds from the panic to the reboot.
+    pub seconds: f64,
+    /// Bytes of the core.
+    pub core: u64,
+}
+
+/// Runs every side `pairs` times, in turn, and prints a line for each.
+///
+/// # Errors
+/// A machine could not be built, or a side saved nothing.
+pub fn compare(options: Options, pairs: usize) -> Result<()> {
+    let lab = Lab::new(options)?;
+    let scenario = Scenario {
+        name: "peer".into(),
+        ..Scenario::default()
+    };
+    println!(
+        "6.12 cloud kernel, {} MiB, {} vCPUs, ext4 on virtio, sysrq-c; panic to reboot",
+        scenario.memory, scenario.vcpus
+    );
+    for pair in 1..=pairs {
+        let ours = one(&lab, &scenario, "afterpanic elf-zst", None)?;
+        print(pair, &ours);
+        for way in WAYS {
+            let image = image(&lab, &scenario, way)?;
+            let theirs = one(&lab, &scenario, &format!("makedumpfile {way}"), Some(image))?;
+            print(pair, &theirs);
+        }
+    }
+    Ok(())
+}
+
+fn print(pair: usize, taken: &Taken) {
+    let image = taken
+        .image
+        .map_or(String::new(), |bytes| format!("  image {bytes} bytes"));
+    println!(
+        "{pair}  {:<24} {:>6.1} s  core {:>9} bytes{image}",
+        taken.who, taken.seconds, taken.core
+    );
+}
+
+fn one(lab: &Lab, scenario: &Scenario, who: &str, image: Option<PathBuf>) -> Result<Taken> {
+    let kernel = lab.kernel(scenario)?;
+    let accel = Accel::choose(&kernel.image, &crate::cache())?;
+    let dir = crate::cache().join("runs/peer");
+    let _ = fs::remove_dir_all(&dir);
+    let mut session = lab.session(scenario, kernel, accel)?;
+    let bytes = image
+        .as_ref()
+        .map(fs::metadata)
+        .transpose()?
+        .map(|facts| facts.len());
+    if let Some(image) = image {
+        session.files.push((IMAGE.into(), image));
+        for step in &mut session.arm {
+            step.command
+                .extend(["--image".to_string(), IMAGE.to_string()]);
+        }
+    }
+    let crash = session.crash(&dir, &mut |_, _| {})?;
+    let seconds = (crash.times.end.zip(crash.times.panic))
+        .map(|(end, panic)| end.saturating_sub(panic).as_secs_f64())
+        .with_context(|| {
+            format!(
+                "{who}: the machine did not come back; see {}",
+                dir.display()
+            )
+        })?;
+    let core = core_bytes(&session, &crash, &dir).with_context(|| who.to_string())?;
+    let _ = fs::remove_dir_all(&dir);
+    Ok(Taken {
+        who: who.into(),
+        image: bytes,
+        seconds,
+        core,
+    })
+}
+
+/// The largest file that was saved.
+fn core_bytes(session: &Session, crash: &Crash, dir: &Path) -> Result<u64> {
+    let to = dir.join("saved");
+    session.fetch(crash, &to)?;
+    let mut largest = 0;
+    for entry in fs::read_dir(&to)?
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+    {
+        for file in fs::read_dir(entry.path())?.flatten() {
+            largest = largest.max(file.metadata()?.len());
+        }
+    }
+    match largest {
+        0 => bail!("Nothing was saved; see {}", dir.display()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Builds the peer's image.
+fn image(lab: &Lab, scenario: &Scenario, way: &str) -> Result<PathBuf> {
+    let kernel = lab.kernel(scenario)?;
+    let mut archive = Archive::new();
+    archive.nodes()?;
+    let busybox = busybox()?;
+    archive.file("bin/busybox", 0o755, fs::read(busybox)?, "the shell")?;
+    let (loader, libraries, makedumpfile) = tools::makedumpfile_files()?;
+    archive.file(
+        "bin/makedumpfile",
+        0o755,
+        fs::read(makedumpfile)?,
+        "the peer",
+    )?;
+    archive.file(
+        "lib64/ld-linux-x86-64.so.2",
+        0o755,
+        fs::read(loader)?,
+        "its loader",
+    )?;
+    for library in libraries {
+        let name = library
+            .file_name()
+            .context("A library has no name")?
+            .to_string_lossy();
+        archive.file(
+            &format!("lib/{name}"),
+            0o755,
+            fs::read(&library)?,
+            "a library of it",
+        )?;
+    }
+    let root = kernel
+        .modules
+        .ancestors()
+        .nth(3)
+        .context("The modules stand in no lib/modules")?;
+    let index = Index::open(root, &kernel.release)?;
+    let wanted = [Wanted::required("virtio_blk", "the disk")];
+    let placed = archive.modules(&index, &closure::resolve(&index, &wanted, &[])?)?;
+    let mut init = String::from(
+        "#!/bin/busybox sh\nB=/bin/busybox\n$B mkdir -p /proc /sys /dev /target\n\
+         $B mount -t proc proc /proc\n$B mount -t sysfs sysfs /sys\n$B mount -t devtmpfs dev /dev\n",
+    );
+    for module in placed {
+        init.push_str(&format!("$B insmod {}\n", module.path));
+    }
+    init.push_str(&format!(
+        "$B mount -t ext4 /dev/vda /target && $B mkdir /target/peer\n\
+         LD_LIBRARY_PATH=/lib /bin/makedumpfile {way} /proc/vmcore /target/peer/vmcore\n\
+         $B sync\n$B umount /target\n$B reboot -f\n"
+    ));
+    archive.file("init", 0o755, init.into_bytes(), "captures and reboots")?;
+    let path = crate::cache().join("peer.img");
+    fs::write(&path, archive.pack(Compression::Zstd(19))?)?;
+    Ok(path)
+}
+
+/// busybox-static of the same suite as makedumpfile, unpacked.
+fn busybox() -> Result<PathBuf> {
+    let root = crate::cache().join("tools/busybox");
+    let binary = ["bin/busybox", "usr/bin/busybox"].map(|path| root.join(path));
+    if !binary.iter().any(|path| path.is_file()) {
+        fs::create_dir_all(&root)?;
+        for deb in Apt::new(tools::SUITE)?.download(&["busybox-static".to_string()])? {
+            unpack(&deb, &root)?;
+        }
+    }
+    binary
+        .into_iter()
+        .find(|path| path.is_file())
+        .context("busybox-static holds no busybox")
+}
