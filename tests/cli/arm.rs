@@ -1,5 +1,7 @@
 //! `doctor`, `reserve` and `status` on fixture machines.
 
+#![allow(clippy::unwrap_used)]
+
 use crate::harness::Machine;
 use std::path::Path;
 

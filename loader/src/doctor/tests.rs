@@ -131,7 +131,7 @@ fn each_change_of_the_kernel_is_found() {
                 d,
                 "boot/config-6.12.107+deb13-cloud-amd64",
                 "CONFIG_KEXEC=y\nCONFIG_PROC_VMCORE=y\n",
-            )
+            );
         },
         Level::Fail,
         "no CONFIG_CRASH_DUMP",
