@@ -17,8 +17,6 @@ cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules D
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
         [--keep] [--console] [--soak N]
     real panics and a table of what came of them
-cargo xtask bench [ARGUMENTS]
-    what docs/measurements.md holds, measured again
 Each installs the Debian packages it needs when it runs as root, else it says which.";
 
 fn main() -> ExitCode {
@@ -37,7 +35,7 @@ fn main() -> ExitCode {
 
 fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
     match verb {
-        "demo" | "bench" => {
+        "demo" => {
             install::ensure(install::MACHINES)?;
             run::lab(verb, rest)
         }

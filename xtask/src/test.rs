@@ -192,7 +192,6 @@ fn not_run(full: bool) -> Vec<String> {
         }
     }
     lines.push("the soak of 50 panics: cargo xtask crash --all --soak 50".into());
-    lines.push("measurements: cargo xtask bench".into());
     lines.push("fuzzing beyond the kept corpora: CONTRIBUTING.md".into());
     lines
 }

@@ -47,22 +47,22 @@ pub(super) fn say(text: impl std::fmt::Display) {
 /// work that needs a process of its own. Whether all went well, if it returns at all.
 #[must_use]
 pub fn main(role: Option<&str>) -> bool {
-    match role {
-        Some(role) => work::role(role),
-        None => {
-            if std::process::id() != 1 {
-                let _ = writeln!(
-                    io::stderr(),
-                    "guest-init is PID 1 of a rehearsal's guest, nothing else"
-                );
-                return false;
-            }
-            if let Err(error) = follow() {
-                say(format_args!("failed: {error}: {}", error.source));
-            }
-            off()
+    if std::process::id() == 1 {
+        // As PID 1 there are no roles: a loader may have added words to the kernel's command line,
+        // which end up here (QEMU adds `initrd=initrd` under UEFI).
+        if let Err(error) = follow() {
+            say(format_args!("failed: {error}: {}", error.source));
         }
+        off();
     }
+    if let Some(role) = role {
+        return work::role(role);
+    }
+    let _ = writeln!(
+        io::stderr(),
+        "guest-init is PID 1 of a rehearsal's guest, nothing else"
+    );
+    false
 }
 
 fn off() -> ! {

@@ -1,12 +1,15 @@
 //! The laboratory's command line; `cargo xtask` calls it.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use lab::runner::{Lab, Options};
 use lab::scenario::{self, Scenario};
 use lab::table;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Real panics in virtual machines
 #[derive(Debug, Parser)]
@@ -91,6 +94,9 @@ struct Crash {
     /// So many panics one after the other, the scenarios in turn
     #[arg(long, value_name = "N")]
     soak: Option<usize>,
+    /// So many machines at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
     /// The cargo profile of the binaries
     #[arg(long, default_value = "release", hide = true)]
     profile: String,
@@ -191,40 +197,69 @@ fn crash(args: Crash) -> Result<bool> {
         console: args.console,
         profile: args.profile,
     })?;
-    let mut rows = Vec::new();
-    for (n, scenario) in scenarios.iter().cycle().take(runs).enumerate() {
-        eprintln!(
-            "lab: {}/{runs} {}: {}",
-            n + 1,
-            scenario.name,
-            scenario.about
-        );
-        let dir = lab::cache()
-            .join("runs")
-            .join(format!("{:02}-{}", n + 1, scenario.name));
-        let row = lab.run(scenario, &dir).unwrap_or_else(|error| table::Row {
-            name: scenario.name.clone(),
-            checks: vec![table::Check::new(
-                "the laboratory",
-                Err(format!("{error:#}")),
-            )],
-            ..table::Row::default()
-        });
-        eprintln!(
-            "lab: {} {} after {:.0} s",
-            row.name,
-            if row.passed { "ok" } else { "FAILED" },
-            row.seconds
-        );
-        rows.push(row);
-        if let Some(path) = &args.json {
-            let text = serde_json::to_string_pretty(&table::json(&rows))?;
-            std::fs::write(path, text + "\n")
-                .with_context(|| format!("Cannot write {}", path.display()))?;
-        }
-    }
+    let queue: Vec<&Scenario> = scenarios.iter().cycle().take(runs).collect();
+    let rows = run_all(&lab, &queue, args.jobs.max(1), args.json.as_deref())?;
     table::print(&rows);
     let failed = rows.iter().filter(|r| !r.passed).count();
     println!("{} passed, {failed} failed", rows.len() - failed);
     Ok(failed == 0)
+}
+
+/// Runs the queue with so many machines at once; the rows in the queue's order.
+fn run_all(
+    lab: &Lab,
+    queue: &[&Scenario],
+    jobs: usize,
+    json: Option<&Path>,
+) -> Result<Vec<table::Row>> {
+    let next = AtomicUsize::new(0);
+    let rows: Mutex<BTreeMap<usize, table::Row>> = Mutex::new(BTreeMap::new());
+    let work = || -> Result<()> {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(scenario) = queue.get(n) else {
+                return Ok(());
+            };
+            eprintln!(
+                "lab: {}/{} {}: {}",
+                n + 1,
+                queue.len(),
+                scenario.name,
+                scenario.about
+            );
+            let dir = lab::cache()
+                .join("runs")
+                .join(format!("{:02}-{}", n + 1, scenario.name));
+            let row = lab.run(scenario, &dir).unwrap_or_else(|error| table::Row {
+                name: scenario.name.clone(),
+                checks: vec![table::Check::new(
+                    "the laboratory",
+                    Err(format!("{error:#}")),
+                )],
+                ..table::Row::default()
+            });
+            let word = if row.passed { "ok" } else { "FAILED" };
+            eprintln!("lab: {} {word} after {:.0} s", row.name, row.seconds);
+            let mut rows = rows.lock().map_err(|_| anyhow!("A run has panicked"))?;
+            rows.insert(n, row);
+            if let Some(path) = json {
+                // After each: a run that is cut off leaves what it has.
+                let done: Vec<_> = rows.values().cloned().collect();
+                let text = serde_json::to_string_pretty(&table::json(&done))?;
+                std::fs::write(path, text + "\n")
+                    .with_context(|| format!("Cannot write {}", path.display()))?;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("A run has panicked"))?)
+    })?;
+    Ok(rows
+        .into_inner()
+        .map_err(|_| anyhow!("A run has panicked"))?
+        .into_values()
+        .collect())
 }
