@@ -6,6 +6,7 @@
 //! Only the physical side is read here: virtual addresses are resolved through page tables.
 
 use super::extents::{Extent, Extents, PageRuns};
+use super::map::{Lookup, MapReader};
 use super::source::{ByteSource, SourceError};
 use super::verify::Damage;
 use super::{
@@ -17,7 +18,7 @@ use crate::layout::elf::{
     self, Header, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN, parse_notes, parse_phdr,
 };
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Program headers read at a time.
 const PHDR_STEP: u64 = 1024;
@@ -38,6 +39,8 @@ pub struct ElfImage {
     claimed: Option<PageRuns>,
     /// p_memsz, where that is more than p_filesz somewhere.
     ram: Option<PageRuns>,
+    /// The `pages.map` inside the file, opened when somebody asks what is not there.
+    map: OnceLock<Option<MapReader>>,
     info: ImageInfo,
 }
 
@@ -103,9 +106,39 @@ impl ElfImage {
             runs: memory.runs,
             claimed: memory.claimed,
             ram: memory.ram,
+            map: OnceLock::new(),
             info,
         })
     }
+
+    fn map(&self) -> Option<&MapReader> {
+        let open = || {
+            let bytes = self.source.attachment(Attachment::PagesMap)?;
+            let opened = MapReader::open(Box::new(bytes));
+            opened
+                .inspect_err(|why| log::warn!("the pages.map inside the core is of no use: {why}"))
+                .ok()
+        };
+        self.map.get_or_init(open).as_ref()
+    }
+}
+
+/// The first run of RAM at or after `from` that a map tells of: its runs of kinds, joined.
+fn next_in_map(map: &MapReader, from: Pfn) -> Option<PfnRange> {
+    let mut found: Option<PfnRange> = None;
+    // An error from here only ends the walk.
+    let _ = map.for_each_from(from, &mut |run| match &mut found {
+        None => {
+            found = Some(PfnRange::new(run.pages.start.max(from), run.pages.end));
+            Ok(())
+        }
+        Some(ram) if ram.end == run.pages.start => {
+            ram.end = run.pages.end;
+            Ok(())
+        }
+        Some(_) => Err(io::ErrorKind::Interrupted.into()),
+    });
+    found.filter(|run| !run.is_empty())
 }
 
 impl MemoryImage for ElfImage {
@@ -147,8 +180,12 @@ impl MemoryImage for ElfImage {
     }
 
     fn next_ram(&self, from: Pfn) -> Option<PfnRange> {
-        match &self.ram {
-            Some(ram) => ram.next(from),
+        if let Some(ram) = &self.ram {
+            return ram.next(from);
+        }
+        // A map that was cut off does not know all of RAM.
+        match self.map().filter(|map| map.is_complete()) {
+            Some(map) => next_in_map(map, from),
             None => self.next_claimed(from),
         }
     }
@@ -162,7 +199,11 @@ impl MemoryImage for ElfImage {
         } else if has(&self.ram) {
             Absence::Excluded
         } else {
-            Absence::NotInDump
+            match self.map().map(|map| map.kind_of(pfn)) {
+                Some(Ok(Lookup::Kind(_))) => Absence::Excluded,
+                Some(Ok(Lookup::NotRam)) => Absence::NotRam,
+                _ => Absence::NotInDump,
+            }
         }
     }
 
@@ -179,7 +220,8 @@ impl MemoryImage for ElfImage {
     }
 
     fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
-        self.source.attachment(what)
+        let stretch = self.source.attachment(what)?;
+        Some(Box::new(stretch))
     }
 }
 

@@ -5,11 +5,13 @@
 //! and so read through any container.
 
 use super::Attachment;
+use super::map::Bytes;
 use super::mapping::Mapping;
 use super::verify::Damage;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Random access to the bytes of a file or container.
 pub trait ByteSource: Send + Sync {
@@ -28,7 +30,7 @@ pub trait ByteSource: Send + Sync {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError>;
 
     /// What travels beside the content, see [`super::MemoryImage::attachment`].
-    fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
+    fn attachment(&self, what: Attachment) -> Option<Stretch> {
         let _ = what;
         None
     }
@@ -152,6 +154,60 @@ impl ByteSource for FileSource {
                 io::ErrorKind::UnexpectedEof => past(offset),
                 _ => SourceError::Io { offset, source },
             })
+    }
+}
+
+/// A part of a source: by place as a map's bytes, or from its beginning as a reader.
+#[derive(Clone)]
+pub struct Stretch {
+    file: Arc<dyn ByteSource>,
+    at: u64,
+    len: u64,
+    read: u64,
+}
+
+impl Stretch {
+    /// The `len` bytes at `at` of `file`.
+    #[must_use]
+    pub fn new(file: Arc<dyn ByteSource>, at: u64, len: u64) -> Self {
+        Self {
+            file,
+            at,
+            len,
+            read: 0,
+        }
+    }
+
+    fn copy(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(buf.len() as u64);
+        if end.is_none_or(|end| end > self.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let read = self.file.read_at(self.at.saturating_add(offset), buf);
+        read.map_err(|error| match error {
+            SourceError::Io { source, .. } => source,
+            other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+        })
+    }
+}
+
+impl Bytes for Stretch {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.copy(offset, buf)
+    }
+}
+
+impl Read for Stretch {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.len.saturating_sub(self.read)).unwrap_or(usize::MAX);
+        let n = left.min(buf.len());
+        self.copy(self.read, buf.get_mut(..n).unwrap_or_default())?;
+        self.read += n as u64;
+        Ok(n)
     }
 }
 

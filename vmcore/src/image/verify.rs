@@ -1,12 +1,14 @@
 //! What is wrong with a file, found by reading all of it.
 
-use super::{Absence, MemoryImage};
+use super::{Absence, Attachment, MemoryImage};
 use crate::addr::{PAGE_BYTES, Pfn, PfnRange};
 use std::fmt;
 use std::io;
 
 /// Pages read at a time.
 const STEP: u64 = 64;
+/// What a page holds, word for word, that could not be read from the dying machine's memory.
+pub const MISSING_WORD: u64 = 0xdead_feed_dead_feed;
 
 /// One thing wrong with a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,7 +85,7 @@ pub fn verify(
         sum.damages += 1;
         found(damage);
     })?;
-    let sound = all_read && sum.damages == 0;
+    let sound = all_read && sum.damages == 0 && nothing_missing(image);
     let mut lost: Option<(PfnRange, Absence)> = None;
     let mut report = |sum: &mut Verified, pages: PfnRange, why: Absence| {
         sum.pages_lost += pages.len();
@@ -119,13 +121,15 @@ pub fn verify(
                 let end = Pfn(at.0 + n);
                 let bytes = usize::try_from(n).unwrap_or(0) * PAGE_BYTES;
                 let part = buf.get_mut(..bytes).unwrap_or_default();
-                if read(image, at, part).is_ok() {
+                let read_at_once = read(image, at, part).is_ok();
+                if read_at_once && !part.chunks(PAGE_BYTES).any(is_missing) {
                     sum.pages_good += n;
                 } else {
                     for pfn in at.0..end.0 {
                         let page = PfnRange::new(Pfn(pfn), Pfn(pfn + 1));
                         let one = buf.get_mut(..PAGE_BYTES).unwrap_or_default();
                         match read(image, Pfn(pfn), one) {
+                            Ok(()) if is_missing(one) => report(&mut sum, page, Absence::Missing),
                             Ok(()) => sum.pages_good += 1,
                             Err(why) => report(&mut sum, page, why),
                         }
@@ -141,6 +145,24 @@ pub fn verify(
         found(Damage::Pages { pages, why });
     }
     Ok(sum)
+}
+
+/// Whether a page holds the pattern instead of memory.
+fn is_missing(page: &[u8]) -> bool {
+    let word = MISSING_WORD.to_le_bytes();
+    page.chunks(word.len()).all(|part| part == word)
+}
+
+/// Whether the core's own trailer says that every page could be read.
+fn nothing_missing(image: &dyn MemoryImage) -> bool {
+    use std::io::Read;
+    let mut text = String::new();
+    image
+        .attachment(Attachment::Trailer)
+        .is_some_and(|trailer| {
+            let read = trailer.take(1 << 20).read_to_string(&mut text);
+            read.is_ok() && text.contains("\"missing\":0,")
+        })
 }
 
 fn read(image: &dyn MemoryImage, at: Pfn, buf: &mut [u8]) -> Result<(), Absence> {

@@ -12,11 +12,11 @@ use self::cache::Cache;
 use self::codec::Unpackers;
 use self::index::{Frame, Index};
 use super::Attachment;
-use super::source::{ByteSource, Facts, SourceError};
+use super::source::{ByteSource, Facts, SourceError, Stretch};
 use super::verify::Damage;
 use crate::layout::frames::{Codec, SKIPPABLE, TAG_MAP, TAG_TRAILER};
 use crate::layout::le32;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 /// Content of one frame that is taken into memory. Ours hold 256 KiB.
@@ -113,7 +113,7 @@ impl ByteSource for FramedSource {
         Ok(())
     }
 
-    fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
+    fn attachment(&self, what: Attachment) -> Option<Stretch> {
         let tag = match what {
             Attachment::PagesMap => TAG_MAP,
             Attachment::Trailer => TAG_TRAILER,
@@ -123,11 +123,7 @@ impl ByteSource for FramedSource {
             .attachments
             .iter()
             .find(|piece| piece.tag == tag)?;
-        Some(Box::new(Piece {
-            file: &*self.file,
-            at: piece.at,
-            end: piece.at.checked_add(piece.len)?,
-        }))
+        Some(Stretch::new(Arc::clone(&self.file), piece.at, piece.len))
     }
 
     fn facts(&self) -> Facts {
@@ -203,29 +199,6 @@ impl FramedSource {
             Err(SourceError::Corrupt { why, .. }) => Ok(Some(why)),
             Err(other) => Ok(Some(other.to_string())),
         }
-    }
-}
-
-/// Reads a stretch of a file from its beginning.
-struct Piece<'a> {
-    file: &'a dyn ByteSource,
-    at: u64,
-    end: u64,
-}
-
-impl Read for Piece<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let n = left.min(buf.len());
-        let part = buf.get_mut(..n).unwrap_or_default();
-        self.file
-            .read_at(self.at, part)
-            .map_err(|error| match error {
-                SourceError::Io { source, .. } => source,
-                other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
-            })?;
-        self.at += n as u64;
-        Ok(n)
     }
 }
 

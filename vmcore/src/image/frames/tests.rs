@@ -5,6 +5,7 @@ use super::super::{Absence, Completeness, MemoryImage, Note, open};
 use super::*;
 use crate::addr::{PAGE_BYTES, Pfn, PfnRange, PhysAddr, VirtAddr};
 use crate::write::{Batch, CoreMeta, Encoded, KernelImage, Output, OutputFormat, Spool, writer};
+use std::io::Read;
 use std::path::PathBuf;
 
 /// A file in memory.
@@ -266,4 +267,58 @@ fn a_table_that_lies_is_not_believed() {
         }
         assert_eq!(good, 57, "at {at}");
     }
+}
+
+#[test]
+fn with_a_map_the_reasons_are_told_apart() {
+    use crate::image::map::MapWriter;
+    use crate::mm::{Kind, KindRun};
+    let mut map = MapWriter::new(Vec::new()).unwrap();
+    for (start, end, kind) in [
+        (1, 3, Kind::Kernel),
+        (16, 30, Kind::Slab),
+        (30, 40, Kind::Anon),
+        (40, 41, Kind::Kernel),
+        (100, 140, Kind::Kernel),
+        (140, 150, Kind::Free),
+    ] {
+        let pages = PfnRange::new(Pfn(start), Pfn(end));
+        map.push(KindRun { pages, kind }).unwrap();
+    }
+    let (map, _) = map.finish().unwrap();
+    let image = opened(&core(OutputFormat::ElfZst, &RUNS, &map));
+    let ram = |from| {
+        image
+            .next_ram(Pfn(from))
+            .map(|run| (run.start.0, run.end.0))
+    };
+    assert_eq!(ram(0), Some((1, 3)));
+    assert_eq!(ram(3), Some((16, 41)));
+    assert_eq!(ram(35), Some((35, 41)));
+    assert_eq!(ram(41), Some((100, 150)));
+    assert_eq!(ram(150), None);
+    assert_eq!(read(&*image, 31), Err(Absence::Excluded));
+    assert_eq!(read(&*image, 145), Err(Absence::Excluded));
+    assert_eq!(read(&*image, 50), Err(Absence::NotRam));
+    assert_eq!(read(&*image, 150), Err(Absence::NotRam));
+}
+
+#[test]
+fn pages_that_could_not_be_read_are_lost_pages() {
+    let mut plain = synth::elf::pages(1, 6);
+    for word in plain[4096 * 2..4096 * 4].chunks_mut(8) {
+        word.copy_from_slice(&0xdead_feed_dead_feed_u64.to_le_bytes());
+    }
+    let image = opened(&synth::elf::Elf::new().load(0, 0x5000, &plain).build());
+    let mut found = Vec::new();
+    let sum = verify(&*image, &mut |_| (), &mut |d| found.push(d)).unwrap();
+    assert_eq!((sum.pages_good, sum.pages_lost), (4, 2));
+    let pages = PfnRange::new(Pfn(7), Pfn(9));
+    assert_eq!(
+        found,
+        [Damage::Pages {
+            pages,
+            why: Absence::Missing
+        }]
+    );
 }
