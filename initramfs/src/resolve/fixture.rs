@@ -82,7 +82,7 @@ impl Fixture {
         self.file(&format!("{dir}/modules.alias"), alias);
         self.file(
             &format!("{dir}/modules.builtin"),
-            &format!("{builtin}kernel/fs/ext4/ext4.ko\n"),
+            format!("{builtin}kernel/fs/ext4/ext4.ko\n"),
         );
         let info = "ext4.alias=fs-ext4\0ext4.alias=fs-ext3\0";
         self.file(&format!("{dir}/modules.builtin.modinfo"), info);

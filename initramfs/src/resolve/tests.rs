@@ -423,7 +423,7 @@ fn running_watchdogs_come_first_and_others_not_at_all() {
         resolved
             .wanted
             .iter()
-            .all(|w| w.required == !w.why.contains("watchdog"))
+            .all(|w| w.required != w.why.contains("watchdog"))
     );
     assert_eq!(
         resolved.options,
