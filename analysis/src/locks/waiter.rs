@@ -1,12 +1,13 @@
 //! From a task's stack to the lock it waits for.
 //!
 //! A task that waits for a mutex or a read-write semaphore has a waiter structure on its stack, linked
-//! with the other waiters. A pointer to the lock is on the stack too (the code needs it when it wakes).
-//! A pointer is taken for the lock's only when the lock's list of waiters is the very one that the
-//! task's waiter is in. Facts: kernel/locking/{mutex.h,rwsem.c}: `wait_list` up to 7.0, a pointer
-//! `first_waiter` from 7.1 on.
+//! in a ring with the other waiters. Up to 7.0 the lock's own `wait_list` is part of that ring: it is
+//! the one link that lies on the stack of no waiter. From 7.1 on the lock only points to its
+//! `first_waiter`; but a pointer into the lock is on the waiting task's stack too (the code needs it when
+//! it wakes), and is believed when the lock leads to the ring. Facts: kernel/locking/{mutex.h,rwsem.c}.
 
 use super::WaitKind;
+use crate::unwind::stack_bytes;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use vmcore::kernel::Kernel;
@@ -27,6 +28,10 @@ pub struct Layout {
     pub link: u64,
     /// In the waiter: the task.
     pub task: u64,
+    /// In the task: its stack.
+    pub stack: u64,
+    /// Bytes of a stack.
+    pub stack_bytes: u64,
 }
 
 /// How a lock leads to its waiters.
@@ -59,6 +64,8 @@ impl Layouts {
                 waiters,
                 link: at(waiter, "list")?,
                 task: at(waiter, "task")?,
+                stack: at("task_struct", "stack")?,
+                stack_bytes: stack_bytes(kernel),
             })
         };
         Self {
@@ -95,10 +102,20 @@ impl Layout {
             let Some(ring) = self.ring(word, waiter) else {
                 continue;
             };
-            // Pointers into the stack lead to the waiter itself, at the list's offset below it.
-            let found = slots()
-                .filter_map(word)
-                .find(|&lock| !stack.contains(&lock) && self.leads_to(word, lock, &ring));
+            let found = match self.waiters {
+                Waiters::List(offset) => self
+                    .head(word, &ring)
+                    .and_then(|head| head.checked_sub(offset)),
+                Waiters::First(offset) => {
+                    // The waiter and pointers to it are on the stack, and look like a lock there.
+                    let own = word(task.checked_add(self.stack)?)?;
+                    let on_stack = |at: u64| at.wrapping_sub(own) < self.stack_bytes;
+                    slots()
+                        .filter_map(word)
+                        .flat_map(|at| [0, 8, 16, 24].map(|inside| at.wrapping_sub(inside)))
+                        .find(|&lock| !on_stack(lock) && self.leads_to(word, lock, offset, &ring))
+                }
+            };
             if let Some(lock) = found {
                 return Some((lock, word(lock.checked_add(self.owner)?)?));
             }
@@ -127,17 +144,28 @@ impl Layout {
         }
     }
 
-    fn leads_to(&self, word: &Word<'_>, lock: u64, ring: &BTreeSet<u64>) -> bool {
-        match self.waiters {
-            Waiters::List(offset) => lock
-                .checked_add(offset)
-                .is_some_and(|head| ring.contains(&head)),
-            Waiters::First(offset) => lock
-                .checked_add(offset)
-                .and_then(word)
-                .and_then(|first| first.checked_add(self.link))
-                .is_some_and(|link| ring.contains(&link)),
-        }
+    /// The only link of a ring that is no waiter's: those lie on the stacks of the tasks they name.
+    fn head(&self, word: &Word<'_>, ring: &BTreeSet<u64>) -> Option<u64> {
+        let is_waiter = |link: u64| {
+            let task = link
+                .checked_sub(self.link)
+                .and_then(|waiter| word(waiter.checked_add(self.task)?));
+            let stack = task.and_then(|task| word(task.checked_add(self.stack)?));
+            stack
+                .and_then(|stack| link.checked_sub(stack))
+                .is_some_and(|inside| inside < self.stack_bytes)
+        };
+        let mut heads = ring.iter().copied().filter(|&link| !is_waiter(link));
+        let head = heads.next()?;
+        heads.next().is_none().then_some(head)
+    }
+
+    /// Whether a lock's first waiter is in the ring.
+    fn leads_to(&self, word: &Word<'_>, lock: u64, offset: u64, ring: &BTreeSet<u64>) -> bool {
+        lock.checked_add(offset)
+            .and_then(word)
+            .and_then(|first| first.checked_add(self.link))
+            .is_some_and(|link| ring.contains(&link))
     }
 }
 
@@ -151,12 +179,16 @@ mod tests {
         waiters: Waiters::List(24),
         link: 0,
         task: 16,
+        stack: 32,
+        stack_bytes: 0x1000,
     };
     const FIRST: Layout = Layout {
         owner: 8,
         waiters: Waiters::First(24),
         link: 0,
         task: 16,
+        stack: 32,
+        stack_bytes: 0x1000,
     };
 
     /// A stack at 0x1000 with a waiter at 0x1040 of the task 0x9000, another waiter at 0x2040, a lock
@@ -181,9 +213,13 @@ mod tests {
         // The task's address stands elsewhere as well, and so do other pointers.
         memory.insert(0x1008, 0x9000);
         memory.insert(0x1018, 0x2000);
-        // What leads to the waiter in the same way as a lock would.
-        memory.insert(0x0fe0, 0x1040 - 24);
-        memory.insert(0x0fe8, 0x5000);
+        // Where the tasks' stacks are, and a pointer into the lock.
+        memory.insert(0x9000 + 32, 0x1000);
+        memory.insert(0x9040 + 32, 0x2000);
+        // A place on the stack that looks like a lock, found first.
+        memory.insert(0x1070, 0x2040);
+        memory.insert(0x0fe0, 0x1070 - 24);
+        memory.insert(0x0fe8, 0x5010);
         memory
     }
 
@@ -199,12 +235,18 @@ mod tests {
 
     #[test]
     fn a_lock_that_does_not_lead_back_is_none() {
-        for layout in [LIST, FIRST] {
-            let mut memory = memory(layout);
-            memory.insert(0x0fe8, 0x5008);
-            let word = |at: u64| memory.get(&at).copied();
-            assert_eq!(layout.find(&word, 0x9000, 0x1000..0x1100), None);
-        }
+        let mut memory = memory(FIRST);
+        memory.insert(0x5000 + 24, 0x3000);
+        let word = |at: u64| memory.get(&at).copied();
+        assert_eq!(FIRST.find(&word, 0x9000, 0x1000..0x1100), None);
+    }
+
+    #[test]
+    fn a_ring_with_two_strangers_is_none() {
+        let mut memory = memory(LIST);
+        memory.insert(0x9040 + 32, 0x7000);
+        let word = |at: u64| memory.get(&at).copied();
+        assert_eq!(LIST.find(&word, 0x9000, 0x1000..0x1100), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use stacks::stack_bytes;
 pub use start::{Unwinder, panic_cpu};
 
 use vmcore::addr::VirtAddr;
