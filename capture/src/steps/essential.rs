@@ -4,7 +4,7 @@
 //! The other door from capture into analysis; it runs in a child with a deadline of its own, and
 //! its failure is a soft error.
 
-use super::core::describe;
+use super::core::{codec_level, describe};
 use super::source;
 use crate::budget::Budget;
 use crate::manifest::ESSENTIAL;
@@ -43,7 +43,7 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         pages: Pages::Runs(&found.ranges),
         meta,
         format: OutputFormat::ElfZst,
-        codec_level: None,
+        codec_level: codec_level(OutputFormat::ElfZst),
         dir,
         name: ESSENTIAL,
         map: None,
