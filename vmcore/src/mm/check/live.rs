@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Pages of one step between two looks at the clock: 1 GiB.
 const STEP: u64 = 1 << 18;
 /// Pages a CPU may free or take while a step is counted.
-const MOVED_PER_CPU: u64 = 4096;
+const MOVED_PER_CPU: u64 = 512;
 /// How often a zone that disagrees is counted again.
 const RETRIES: u32 = 3;
 
