@@ -4,8 +4,10 @@
 //! kernel-parameters.txt, Linux 5.10 to 7.2; what distributions drop and add is the collected
 //! experience of kdump's users. `elfcorehdr=` is added by the kernel or by the segment loader.
 //!
-//! A word that the kernel does not know goes to init: `name=value` into its environment, harmless; a
-//! bare word into its arguments. So a bare word is added only where the kernel is known to have it.
+//! A word that the kernel does not know goes to init: `name=value` into its environment, a bare word
+//! into its arguments. So a bare word is added only where the kernel is known to have it. The one
+//! exception is `nokaslr`: the unpacking code before the kernel reads it and the kernel proper does
+//! not know it (6.1, 6.12, 7.2), so it reaches init, which has no use for arguments.
 
 use std::path::Path;
 
