@@ -22,7 +22,7 @@ use vmcore::image::map::MapReader;
 use vmcore::kernel::{Kernel, chain};
 use vmcore::mm::Kind;
 use vmcore::mm::check::{self, Check};
-use vmcore::write::{CoreMeta, OutputFormat, RamRuns, Runs};
+use vmcore::write::{CoreMeta, KernelImage, OutputFormat, RamRuns, Runs};
 
 /// Output buffers.
 const BUFFER: usize = 1 << 20;
@@ -356,6 +356,20 @@ pub(crate) fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     if meta.direct_map_base.is_none() {
         meta.direct_map_base = kernel.direct_map_base();
     }
+    if meta.kernel_image.is_none() {
+        meta.kernel_image = kernel_image(kernel);
+    }
+}
+
+/// The kernel image's mapping by its symbols: a kdump file has no segment that shows it.
+fn kernel_image(kernel: &Kernel) -> Option<KernelImage> {
+    let start = kernel.symbol("_text").ok()?;
+    let end = kernel.symbol("_end").ok()?;
+    Some(KernelImage {
+        vaddr: start,
+        paddr: kernel.translate(start).ok()?,
+        size: end.offset_from(start)?,
+    })
 }
 
 pub(crate) fn trailer(stats: &Stats) -> Vec<u8> {

@@ -7,7 +7,7 @@
 
 use super::extents::{Extent, Extents, PageRuns};
 use super::map::{Lookup, MapReader};
-use super::source::{ByteSource, SourceError};
+use super::source::{self, ByteSource, SourceError};
 use super::verify::Damage;
 use super::{
     Absence, Attachment, Completeness, Format, ImageInfo, KernelImage, MemoryImage, Note,
@@ -242,16 +242,12 @@ pub(crate) fn read_error(pfn: Pfn, error: SourceError) -> ReadError {
     }
 }
 
-/// `len` bytes from `offset`, or what is left of them before the end of the file.
 fn read_up_to(source: &dyn ByteSource, offset: u64, len: u64) -> Result<Vec<u8>, String> {
-    let len = len.min(source.len().saturating_sub(offset));
-    let mut buf = vec![0; usize::try_from(len).map_err(|e| e.to_string())?];
-    source.read_at(offset, &mut buf).map_err(in_words)?;
-    Ok(buf)
+    source::read_up_to(source, offset, len).map_err(in_words)
 }
 
 /// A source's error with what the system said, for errors that are only text.
-fn in_words(error: SourceError) -> String {
+pub(crate) fn in_words(error: SourceError) -> String {
     match error {
         SourceError::Io { offset, source } => format!("cannot read at {offset:#x}: {source}"),
         other => other.to_string(),

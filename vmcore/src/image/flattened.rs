@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+/// Bytes that may be left unwritten besides as many as the stream is long.
+const GAPS: u64 = 1 << 20;
+
 /// The file that a flattened stream describes.
 pub struct FlattenedSource {
     file: Arc<dyn ByteSource>,
@@ -80,7 +83,22 @@ impl FlattenedSource {
                 }
             }
         }
-        let pieces = pieces.list();
+        let mut pieces = pieces.list();
+        // Writers leave little unwritten. What lies further away than the stream is long is no
+        // file that anybody wrote, and readers would believe its length.
+        let mut unwritten = file.len().saturating_add(GAPS);
+        let mut end = 0;
+        let sane = pieces.iter().position(|(start, len, _)| {
+            let gap = start.saturating_sub(end);
+            end = start.saturating_add(*len);
+            let far = gap > unwritten;
+            unwritten = unwritten.saturating_sub(gap);
+            far
+        });
+        if let Some(sane) = sane {
+            pieces.truncate(sane);
+            cut_off = Some("the flattened stream has records far past all others".into());
+        }
         let len = pieces
             .last()
             .map_or(0, |(start, len, _)| start.saturating_add(*len));
@@ -317,6 +335,9 @@ mod tests {
         let mut sink = |_: u64, _: &[u8]| Ok(());
         let error = assemble(&mut whole.as_slice(), &mut sink).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let far = stream(&[(0, vec![1; 10]), (1 << 60, vec![2; 10])], true);
+        assert_eq!(open(&far).len(), 10);
+        assert!(open(&far).facts().cut_off.unwrap().contains("far past"));
         let mut wrong = whole;
         wrong[4096] = 0x80;
         assert!(open(&wrong).facts().cut_off.unwrap().contains("damaged"));

@@ -157,6 +157,29 @@ impl ByteSource for FileSource {
     }
 }
 
+/// `len` bytes from `offset`, or what is left of them before the end. The buffer grows as bytes
+/// arrive: a container may claim any length.
+///
+/// # Errors
+/// [`SourceError`].
+pub(crate) fn read_up_to(
+    source: &dyn ByteSource,
+    offset: u64,
+    len: u64,
+) -> Result<Vec<u8>, SourceError> {
+    const STEP: usize = 1 << 20;
+    let len = len.min(source.len().saturating_sub(offset));
+    let mut buf = Vec::new();
+    while (buf.len() as u64) < len {
+        let have = buf.len();
+        let left = usize::try_from(len - have as u64).unwrap_or(STEP);
+        buf.resize(have.saturating_add(left.min(STEP)), 0);
+        let part = buf.get_mut(have..).unwrap_or_default();
+        source.read_at(offset.saturating_add(have as u64), part)?;
+    }
+    Ok(buf)
+}
+
 /// A part of a source: by place as a map's bytes, or from its beginning as a reader.
 #[derive(Clone)]
 pub struct Stretch {

@@ -12,8 +12,8 @@ mod unpack;
 use self::bitmap::Bitmap;
 use self::blocks::Blocks;
 use self::unpack::Unpackers;
-use super::elf::read_error;
-use super::source::{ByteSource, SourceError};
+use super::elf::{in_words, read_error};
+use super::source::{self, ByteSource, SourceError};
 use super::verify::Damage;
 use super::{Absence, Completeness, Format, ImageInfo, MemoryImage, Note, ReadError};
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange, PhysAddr};
@@ -482,16 +482,8 @@ impl Part {
     }
 }
 
-/// `len` bytes from `offset`, or what is left of them.
 fn read_up_to(file: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<u8>, String> {
-    let left = usize::try_from(file.len().saturating_sub(offset)).unwrap_or(usize::MAX);
-    let mut buf = vec![0; len.min(left)];
-    file.read_at(offset, &mut buf)
-        .map_err(|error| match error {
-            SourceError::Io { offset, source } => format!("cannot read at {offset:#x}: {source}"),
-            other => other.to_string(),
-        })?;
-    Ok(buf)
+    source::read_up_to(file, offset, len as u64).map_err(in_words)
 }
 
 #[cfg(test)]
