@@ -68,7 +68,16 @@ impl Types {
                 why: format!("its length is {len}"),
             });
         }
-        let mut data = vec![0; usize::try_from(len).unwrap_or(0)];
+        let len = usize::try_from(len).unwrap_or(0);
+        let mut data = Vec::new();
+        // The analysis in the panic kernel has a hard limit: a length that is too large for it is
+        // an answer, not an abort.
+        data.try_reserve_exact(len)
+            .map_err(|_| KernelError::Unavailable {
+                what: "The type information (BTF)",
+                why: format!("there is no memory for its {len} bytes"),
+            })?;
+        data.resize(len, 0);
         kernel
             .read(at, &mut data)
             .map_err(KernelError::reading("the type information (BTF)"))?;
