@@ -78,7 +78,7 @@ fn calls(frames: &[(&str, u64)]) -> Vec<Call> {
     let is_panic = |i: usize| matches!(name(i), Some("panic" | "vpanic"));
     let mut out = Vec::new();
     for i in (0..frames.len()).rev() {
-        // panic() is a shell around vpanic() since 6.17.
+        // In 7.x panic() is a shell around vpanic().
         if !is_panic(i) || (i > 0 && is_panic(i - 1)) {
             continue;
         }

@@ -9,7 +9,7 @@ use vmcore::addr::VirtAddr;
 
 /// Bytes of an entry.
 const ENTRY_BYTES: u64 = 6;
-/// More entries than any kernel has (7.2 of Debian: 0.9 million), against a corrupt count.
+/// More entries than any kernel has (Debian's 6.12 has 0.43 million), against a corrupt count.
 const MAX_ENTRIES: u64 = 1 << 26;
 
 /// How the flags of an entry are laid out.

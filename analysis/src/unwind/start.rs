@@ -218,7 +218,7 @@ impl<'k> Unwinder<'k> {
     /// The CPU that a task runs on, if the CPU agrees.
     fn running_on(&self, task: VirtAddr) -> Option<u32> {
         let members = self.members.as_ref()?;
-        // An int that is 0 or 1 (a byte since 6.19): the low byte tells in both.
+        // An int that is 0 or 1 (a byte in 7.2): the low byte tells in both.
         let [running] = self.pages.bytes::<1>(task.checked_add(members.on_cpu)?)?;
         if running == 0 {
             return None;
