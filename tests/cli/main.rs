@@ -9,4 +9,5 @@ mod frontpage;
 mod harness;
 mod image;
 mod list;
+mod pages;
 mod usage;
