@@ -166,6 +166,7 @@ impl Session {
                 "nls_cp437".to_owned(),
                 "nls_ascii".to_owned(),
                 "nls_iso8859-1".to_owned(),
+                "nls_utf8".to_owned(),
             ]);
         }
         names.push(self.fs.name().to_owned());
