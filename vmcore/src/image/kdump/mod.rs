@@ -29,6 +29,8 @@ use std::sync::Arc;
 const NOTES_MAX: u64 = 256 << 20;
 /// Unpacked pages that are kept.
 const PAGES_KEPT: usize = 2048;
+/// Descriptors looked at from the end for a page with data of its own.
+const ZERO_TAIL: u64 = 1 << 16;
 /// Descriptors fetched at a time.
 const DESCS: usize = 4080;
 
@@ -364,10 +366,17 @@ impl Part {
             return Some("the page structures of excluded pages were left out".into());
         }
         let last = self.last_page()?;
-        let end = self
-            .page_desc(last)
-            .ok()
-            .and_then(|desc| desc.offset.checked_add(u64::from(desc.size)));
+        let number = self.desc_number(last).ok()?;
+        // Zero pages share data near the beginning: go back to a page with its own.
+        let mut end = Some(0);
+        for back in 0..=number.min(ZERO_TAIL) {
+            let desc = self.desc(number - back).ok();
+            end = end.max(desc.and_then(|desc| desc.offset.checked_add(u64::from(desc.size))));
+            if desc.is_none_or(|desc| desc.flags & METHODS != 0) {
+                end = desc.and(end);
+                break;
+            }
+        }
         let cut = end.is_none_or(|end| end > self.file.len());
         cut.then(|| {
             format!(
@@ -401,9 +410,17 @@ impl Part {
     }
 
     fn page_desc(&self, pfn: Pfn) -> Result<PageDesc, SourceError> {
+        self.desc(self.desc_number(pfn)?)
+    }
+
+    /// The number of a held page's descriptor in this file.
+    fn desc_number(&self, pfn: Pfn) -> Result<u64, SourceError> {
         let before = self.held.rank(&*self.file, pfn)?;
         let first = self.held.rank(&*self.file, self.own.start)?;
-        let number = before.saturating_sub(first);
+        Ok(before.saturating_sub(first))
+    }
+
+    fn desc(&self, number: u64) -> Result<PageDesc, SourceError> {
         let past = || SourceError::PastEnd {
             offset: self.file.len(),
             len: self.file.len(),

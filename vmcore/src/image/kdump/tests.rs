@@ -177,3 +177,27 @@ fn a_page_of_the_cache_is_the_page_of_the_file() {
         assert_eq!(two, [pages(1, 1)[4095], 0]);
     }
 }
+
+#[test]
+fn a_cut_is_seen_behind_zero_pages_that_share_their_data() {
+    let dump = Kdump::new(100)
+        .ram(0, 100)
+        .page(1, &vec![0; PAGE_BYTES])
+        .raw_data(1, 0, &vec![0; PAGE_BYTES])
+        .page(2, &pages(1, 1))
+        .page(3, &vec![0; PAGE_BYTES])
+        .raw_data(3, 0, &[]);
+    let mut bytes = dump.build();
+    // Page 3 gets the data of page 1.
+    let descs = 4096 * 4;
+    bytes.copy_within(descs..descs + 24, descs + 48);
+    let image = opened(&bytes);
+    assert_eq!(image.info().completeness, Completeness::Complete);
+    assert_eq!(page(&*image, 3).unwrap(), vec![0; PAGE_BYTES]);
+    let cut = opened(&bytes[..bytes.len() - 1]);
+    assert!(matches!(
+        cut.info().completeness,
+        Completeness::Incomplete(_)
+    ));
+    assert_eq!(page(&*cut, 3).unwrap(), vec![0; PAGE_BYTES]);
+}
