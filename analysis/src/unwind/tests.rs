@@ -240,6 +240,22 @@ fn stacks_are_crossed_in_every_layout() {
 }
 
 #[test]
+fn unknown_stacks_are_crossed_too() {
+    let (dump, tables, registers) = crossing(OrcLayout::Types);
+    let pages = Pages::new(&dump);
+    let walk = Walk {
+        pages: &pages,
+        tables: &tables,
+        areas: &Areas::default(),
+        name: &name,
+        hidden: &|_, _| None,
+    };
+    let (frames, end) = walk.run(State::of_registers(&registers), None);
+    assert_eq!((frames.len(), end), (8, End::User));
+    assert_eq!(frames[2].stack, StackKind::Unknown);
+}
+
+#[test]
 fn the_outermost_kernel_frame_ends_the_trace() {
     let (mut dump, tables, mut registers) = crossing(OrcLayout::Types);
     // Straight into f5, which returns into f7.

@@ -10,6 +10,9 @@ use super::{End, Frame, FrameKind, MAX_FRAMES, Saved, StackKind, Trust};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::Resolved;
 
+/// A trace crosses at most so many stacks (entry or task, interrupt, DB, NMI, MCE, DF).
+const MAX_CROSSINGS: usize = 6;
+
 /// What a walk needs.
 pub struct Walk<'w> {
     /// The dump.
@@ -201,6 +204,12 @@ impl Walk<'_> {
         let next = self.areas.at(step.state.sp);
         let (old, new) = (area.map(|a| a.kind), next.map(|a| a.kind));
         if old == new {
+            // Without BTF no stack is known, and crossing one may lead downwards: at most as often as
+            // there are stacks to cross.
+            if step.state.sp < from.sp && new.is_none() && left.len() < MAX_CROSSINGS {
+                left.push(StackKind::Unknown);
+                return Ok(());
+            }
             if step.state.sp <= from.sp {
                 return Err(format!(
                     "the caller's stack pointer {:#x} does not lie above {:#x}",
