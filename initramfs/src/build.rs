@@ -148,7 +148,9 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
             .wanted
             .push(Wanted::required(name, "extra_modules"));
     }
-    let closure = closure::resolve(&index, &resolved.wanted, &config.image.omit_modules)?;
+    let mut closure = closure::resolve(&index, &resolved.wanted, &config.image.omit_modules)?;
+    let absent = absent(&index, &mut closure);
+    resolved.notes.extend(absent);
     let first = match (&request.drivers, kernel::running(&root)) {
         (None, Some(running)) => running,
         _ => plan::FirstKernel {
@@ -240,6 +242,24 @@ impl Prepared {
             compression: self.compression,
         })
     }
+}
+
+/// Takes out modules that nothing depends on and whose file is not there, as in a trimmed tree.
+fn absent(index: &Index, closure: &mut Closure) -> Vec<String> {
+    let mut notes = Vec::new();
+    closure.modules.retain(|picked| {
+        let module = index.module(&picked.name);
+        let there = module.is_some_and(|module| index.path(module).is_file());
+        if !there && !picked.required {
+            let why = picked.why.join("; ");
+            notes.push(format!(
+                "{} has no file and is left out ({why})",
+                picked.name
+            ));
+        }
+        there || picked.required
+    });
+    notes
 }
 
 fn inputs(

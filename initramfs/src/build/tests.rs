@@ -164,3 +164,26 @@ fn another_machines_image_asks_for_names() {
         error(&["virtio_blk", "xfs", "zz"], device).contains("no module \"zz\", which --for needs")
     );
 }
+
+#[test]
+fn an_optional_module_without_its_file_is_noted_and_left_out() {
+    let fixture = machine();
+    let dir = format!("/lib/modules/{RUNNING}");
+    fixture.file(
+        &format!("{dir}/modules.softdep"),
+        "softdep xfs pre: dm-mod\n",
+    );
+    let names = || {
+        let image = build(&request(&fixture, "")).unwrap();
+        let names: Vec<_> = image.plan.modules.iter().map(|m| m.name.clone()).collect();
+        (names, image.why.notes)
+    };
+    assert_eq!(names().0, ["virtio_blk", "dm_mod", "xfs"]);
+    std::fs::remove_file(fixture.host(&format!("{dir}/kernel/drivers/md/dm-mod.ko"))).unwrap();
+    let (left, notes) = names();
+    assert_eq!(left, ["virtio_blk", "xfs"]);
+    assert_eq!(
+        notes,
+        ["dm_mod has no file and is left out (softdep of xfs)"]
+    );
+}
