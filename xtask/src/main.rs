@@ -43,6 +43,7 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
             // Saying which there are needs nothing.
             if !rest.iter().any(|a| a == "--list" || a == "--help") {
                 install::ensure(install::MACHINES)?;
+                install::ensure(install::TRUTH)?;
             }
             run::lab(verb, rest)
         }

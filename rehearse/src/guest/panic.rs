@@ -40,7 +40,11 @@ pub(super) fn panic(how: &How) -> Result<(), GuestError> {
             set("/proc/sys/kernel/unknown_nmi_panic", "1")?;
             say(WANTS_NMI);
         }
-        How::Module { path, parameters } => load_module(path, parameters)?,
+        How::Module { path, parameters } => {
+            // A module that needs another CPU takes the second one.
+            pin(0)?;
+            load_module(path, parameters)?;
+        }
     }
     std::thread::sleep(PATIENCE);
     Err(cannot(format!("panic by {how:?}"))(io::Error::from(
