@@ -336,7 +336,6 @@ fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
             out,
             "PROVED for this kernel, image and config. Not proved: {NOT_PROVED}."
         )?;
-        writeln!(out, "For that: sudo afterpanic crash-test --yes")?;
     } else {
         writeln!(out, "NOT PROVED:")?;
         for wrong in &verdict.wrong {
