@@ -18,7 +18,7 @@ pub struct Args {
     stored: bool,
     /// Only these parts: reason, stacks, tasks, blocked, memory, slabs, modules, mounts,
     /// notifiers, log [default: reason stacks tasks blocked log]
-    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = section)]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = section)]
     section: Vec<Section>,
     /// Lines of the log's end
     #[arg(long, value_name = "N", default_value_t = 20)]

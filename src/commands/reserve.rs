@@ -18,7 +18,7 @@ pub struct Args {
     /// Write the boot configuration; without it nothing is changed
     #[arg(long)]
     apply: bool,
-    /// Reserve this instead of what is needed: SIZE, SIZE,high, START-[END]:SIZE,…
+    /// Reserve this instead of what is needed: SIZE, SIZE,high, START-END:SIZE,…
     #[arg(long, value_name = "VALUE")]
     size: Option<String>,
     /// Explain a value of crashkernel= and do nothing else

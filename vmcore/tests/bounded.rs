@@ -4,6 +4,8 @@
 //! The work is done in a child process, because the limit (RLIMIT_DATA, set by the shell) covers a
 //! whole process. The full 16 TiB take minutes and are run on request.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::process::Command;
 use std::sync::Arc;
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};

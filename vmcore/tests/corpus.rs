@@ -1,4 +1,5 @@
 //! Replays what the fuzzers found worth keeping, and shortened or flipped versions of it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../../fuzz/entries.rs"]
 mod entries;

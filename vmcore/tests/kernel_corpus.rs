@@ -2,6 +2,8 @@
 //! seeds they started from, which `synth` makes afresh (with AFTERPANIC_WRITE_SEEDS set they are
 //! written into the corpus).
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 #[path = "../../fuzz/kernel_entries.rs"]
 mod entries;
 

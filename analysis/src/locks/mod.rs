@@ -2,7 +2,7 @@
 //!
 //! Facts: kernel/locking/{mutex,rwsem,semaphore}.c, include/linux/{mutex,rwsem}_types.h, 5.10 to 7.x.
 //! What kind of thing it is tells the stack ([`kind`]); which lock it is, the waiter on the stack
-//! ([`waiter`]), believed only when the lock itself leads back to that waiter.
+//! (`waiter`), believed only when the lock itself leads back to that waiter.
 
 mod kind;
 mod waiter;

@@ -84,7 +84,7 @@ impl OrcLayout {
 pub struct OrcRule {
     /// Where it begins.
     pub at: u64,
-    /// "sp", "bp", "[sp]", "[bp]", "r10", …, "none".
+    /// "sp", "bp", `[sp]`, `[bp]`, "r10", …, "none".
     pub base: &'static str,
     /// Added to the base.
     pub offset: i16,

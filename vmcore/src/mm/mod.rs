@@ -1,6 +1,6 @@
 //! What a page is. Facts only: which kinds are kept is policy and stands in `capture::policy`.
 //!
-//! [`rules`] says how each kind is recognised on each kernel, [`walk`] applies the rules to the
+//! [`rules`] says how each kind is recognised on each kernel, [`mod@walk`] applies the rules to the
 //! memory map in one pass, [`check`] proves the outcome against the kernel's own counters and
 //! page tables. A rule that the dump does not support is off and its pages are kept.
 
