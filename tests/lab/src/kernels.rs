@@ -282,13 +282,18 @@ impl Apt {
 /// The packages among a package's dependencies that hold a kernel image or its modules.
 ///
 /// `linux-image-6.12.107+deb13-cloud-amd64` of a meta package; `linux-binary-…`, `linux-modules-…`
-/// of a 7.x image. A version in the name tells them from `linux-base` and the meta packages.
+/// and `linux-base-…` (modules.builtin) of a 7.x image. A version in the name tells them from `linux-base` and the meta packages.
 fn kernel_dependencies(show: &str) -> Vec<String> {
     let depends = show
         .lines()
         .find_map(|l| l.strip_prefix("Depends:"))
         .unwrap_or_default();
-    let kinds = ["linux-image-", "linux-binary-", "linux-modules-"];
+    let kinds = [
+        "linux-image-",
+        "linux-binary-",
+        "linux-modules-",
+        "linux-base-",
+    ];
     depends
         .split([',', '|'])
         .filter_map(|d| d.split_whitespace().next())
@@ -313,11 +318,15 @@ mod tests {
             kernel_dependencies(meta),
             ["linux-image-6.12.9+deb13-cloud-amd64"]
         );
-        let split = "Depends: kmod, linux-base (>= 4.3~), linux-binary-7.1-amd64 (= 1) | linux-image-amd64, \
+        let split = "Depends: kmod, linux-base (>= 4.3~), linux-base-7.1-amd64 (= 1), linux-binary-7.1-amd64 (= 1) | linux-image-amd64, \
                      linux-modules-7.1-amd64 (= 1), initramfs-tools | linux-initramfs-tool\n";
         assert_eq!(
             kernel_dependencies(split),
-            ["linux-binary-7.1-amd64", "linux-modules-7.1-amd64"]
+            [
+                "linux-base-7.1-amd64",
+                "linux-binary-7.1-amd64",
+                "linux-modules-7.1-amd64"
+            ]
         );
     }
 
