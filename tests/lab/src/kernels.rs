@@ -282,7 +282,8 @@ impl Apt {
 /// The packages among a package's dependencies that hold a kernel image or its modules.
 ///
 /// `linux-image-6.12.107+deb13-cloud-amd64` of a meta package; `linux-binary-…`, `linux-modules-…`
-/// and `linux-base-…` (modules.builtin) of a 7.x image. A version in the name tells them from `linux-base` and the meta packages.
+/// and `linux-base-…` (modules.builtin) of a 7.x image. A version in the name tells them from
+/// `linux-base` and the meta packages.
 fn kernel_dependencies(show: &str) -> Vec<String> {
     let depends = show
         .lines()
