@@ -405,7 +405,7 @@ fn clear(dir: &Path) {
 }
 
 /// The codec's level in the panic kernel, where seconds count more than bytes: zstd 1 takes half the
-/// time of the format's own 3 for 3.5% more bytes (docs/measurements.md).
+/// time of the format's own 3 for 2.9% more bytes (docs/measurements.md).
 pub(super) fn codec_level(format: OutputFormat) -> Option<i32> {
     (format == OutputFormat::ElfZst).then_some(1)
 }
