@@ -58,6 +58,10 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
                 "every checksum, and whether the kernel inside hangs together",
             ),
             ("convert", "into another format, or filtered further"),
+            (
+                "capture",
+                "filter and write a core by hand, as the panic kernel does",
+            ),
             ("mount", "as files that gdb, drgn and crash open"),
             ("pages", "what RAM was used for, and what each level keeps"),
         ],
@@ -68,6 +72,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("config", "check, show, import"),
             ("image", "build, list, show, check, extract"),
             ("reboot", "into a kernel by kexec, past the firmware"),
+            ("collect", "tidy up after a crash (run at boot)"),
         ],
     ),
 ];

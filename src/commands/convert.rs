@@ -103,7 +103,7 @@ fn format(text: &str) -> Result<OutputFormat, String> {
     OutputFormat::from_name(text).ok_or_else(|| format!("one of {}", names()))
 }
 
-fn level(text: &str) -> Result<Level, String> {
+pub fn level(text: &str) -> Result<Level, String> {
     Level::parse(text).ok_or_else(|| "all, standard, essential or 0 to 31".to_string())
 }
 

@@ -1,6 +1,8 @@
 //! The verbs: one file each, with `Args` (parsed by clap) and `run`.
 
 mod bt;
+mod capture;
+mod collect;
 mod config;
 mod convert;
 mod dis;
@@ -146,6 +148,10 @@ pub enum Verb {
     Image(image::Args),
     /// Boot another kernel by kexec, past the firmware
     Reboot(reboot::Args),
+    /// Filter and write a core by hand, as the panic kernel does
+    Capture(capture::Args),
+    /// Name what was cut off for what it is, and take over pstore's records (run at boot)
+    Collect(collect::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man(generate::ManArgs),
@@ -185,6 +191,8 @@ impl Verb {
             Self::Mount(args) => mount::run(&args, context),
             Self::Config(args) => config::run(&args, context),
             Self::Image(args) => image::run(&args, context),
+            Self::Capture(args) => capture::run(&args, context),
+            Self::Collect(args) => collect::run(&args, context),
             Self::Man(args) => generate::man(&args, context),
             Self::Completions(args) => generate::completions(&args, context),
             Self::GuestInit(args) => Ok(guest_init::run(&args)),

@@ -1,0 +1,97 @@
+//! `afterpanic capture`: the panic kernel's own binary, by hand, on a core that is there already.
+
+use crate::core_arg;
+use crate::exit::Exit;
+use crate::output::Context;
+use anyhow::{Context as _, bail};
+use capture::plan::{Directory, FinalAction, FirstKernel, Format, Plan, Target, TargetKind};
+use capture::policy::Level;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Seconds for all of it: by hand nobody waits for a reboot.
+const DEADLINE_S: u64 = 24 * 3600;
+
+/// Arguments of `capture`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A core, /proc/vmcore among them
+    core: PathBuf,
+    /// Where the crash directory is made
+    dir: PathBuf,
+    /// all, standard, essential, or makedumpfile's bits 0 to 31 [default: standard]
+    #[arg(long, value_parser = super::convert::level)]
+    level: Option<Level>,
+    /// elf-zst, elf-lz4, elf, kdump-zstd, kdump-zlib, none [default: elf-zst]
+    #[arg(long, value_parser = format)]
+    format: Option<Format>,
+    /// Worker threads [default: by the CPUs and the memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: Option<u32>,
+}
+
+/// Writes a plan and runs afterpanic-capture on it; its exit code is the answer.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let found = core_arg::find(context, Some(&args.core))?;
+    let absolute = |path: &std::path::Path| {
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("Cannot find {}", path.display()))?;
+        path.into_os_string()
+            .into_string()
+            .ok()
+            .context("The path is no UTF-8")
+    };
+    let mut plan = Plan::new(FirstKernel::default());
+    plan.source = absolute(&found.path)?;
+    plan.dump.level = args.level.unwrap_or(Level::STANDARD);
+    plan.dump.format = args.format.unwrap_or_default();
+    plan.dump.threads = args.threads;
+    plan.keep.loop_guard = false;
+    plan.targets = vec![Target {
+        kind: TargetKind::Directory(Directory {
+            path: absolute(&args.dir)?,
+        }),
+        deadline_s: DEADLINE_S,
+        device_wait_s: 1,
+    }];
+    // Nothing is removed, and no margin is kept that the operator did not ask for.
+    plan.keep.dumps = 0;
+    plan.keep.free = 0;
+    plan.after.success = FinalAction::Exit;
+    plan.after.failure = FinalAction::Exit;
+    plan.after.deadline_s = DEADLINE_S;
+    let text = plan.to_json()?;
+    let program = initramfs::binary::find()?;
+    let mut child = Command::new(&program)
+        .arg("/dev/stdin")
+        .stdin(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("Cannot run {}", program.display()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin
+            .write_all(&text)
+            .context("Cannot hand over the plan")?;
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("Cannot wait for {}", program.display()))?;
+    match status.code() {
+        Some(0) => Ok(Exit::Done),
+        Some(4) => Ok(Exit::Degraded),
+        Some(5) => Ok(Exit::Incomplete),
+        Some(2) => Ok(Exit::Usage),
+        Some(_) => Ok(Exit::Failed),
+        None => bail!(
+            "{} was killed; what it had written stands in {}",
+            program.display(),
+            args.dir.display()
+        ),
+    }
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    Format::from_name(text)
+        .ok_or_else(|| "elf-zst, elf-lz4, elf, kdump-zstd, kdump-zlib or none".to_string())
+}
