@@ -46,7 +46,7 @@ pub fn run(options: Options) -> Result<bool> {
         scenario.fs.name(),
         match accel {
             Accel::Kvm => "KVM",
-            Accel::Tcg => "TCG (slow, works everywhere)",
+            Accel::Tcg | Accel::TcgOneThread => "TCG (slow, works everywhere)",
         }
     );
     let crash = session.crash(&dir, &mut |at, line| narrate(at, line))?;
