@@ -61,7 +61,7 @@ fn power_off_and_reset_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let mut lines = Vec::new();
         let running = machine(dir.path(), "hello\r\nthere\n", code)
-            .start(Accel::Tcg)
+            .start(Accel::translator())
             .unwrap();
         let outcome = running.wait(&mut |_, event, _| {
             if let Event::Line(line) = event {
@@ -85,14 +85,17 @@ fn a_machine_that_may_reboot_is_counted() {
     let mut vm = machine(dir.path(), "again\n", RESET);
     vm.reboots = true;
     let mut seen = 0;
-    let outcome = vm.start(Accel::Tcg).unwrap().wait(&mut |_, event, _| {
-        seen += u32::from(*event == Event::Line("again".into()));
-        if seen == 3 {
-            Flow::Stop
-        } else {
-            Flow::Continue
-        }
-    });
+    let outcome = vm
+        .start(Accel::translator())
+        .unwrap()
+        .wait(&mut |_, event, _| {
+            seen += u32::from(*event == Event::Line("again".into()));
+            if seen == 3 {
+                Flow::Stop
+            } else {
+                Flow::Continue
+            }
+        });
     assert_eq!(outcome.end, End::Stopped);
     assert!(outcome.resets >= 2, "{outcome:?}");
 }
@@ -102,7 +105,7 @@ fn the_deadline_kills() {
     let dir = tempfile::tempdir().unwrap();
     let mut vm = machine(dir.path(), "", HANG);
     vm.deadline = Duration::from_secs(2);
-    let running = vm.start(Accel::Tcg).unwrap();
+    let running = vm.start(Accel::translator()).unwrap();
     let pid = running.pid();
     let start = Instant::now();
     let outcome = running.wait(&mut |_, _, _| Flow::Continue);
@@ -118,7 +121,9 @@ fn the_deadline_kills() {
 #[test]
 fn a_dropped_machine_is_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let running = machine(dir.path(), "", HANG).start(Accel::Tcg).unwrap();
+    let running = machine(dir.path(), "", HANG)
+        .start(Accel::translator())
+        .unwrap();
     let pid = running.pid();
     assert!(alive(pid));
     drop(running);
@@ -131,7 +136,7 @@ fn a_machine_does_not_outlive_the_thread_that_started_it() {
     let path = dir.path().to_owned();
     // Forgotten without drop, as when the process is killed: only the kernel's signal is left.
     let starter = std::thread::spawn(move || {
-        let running = machine(&path, "", HANG).start(Accel::Tcg).unwrap();
+        let running = machine(&path, "", HANG).start(Accel::translator()).unwrap();
         let pid = running.pid();
         std::mem::forget(running);
         pid
@@ -154,7 +159,7 @@ fn parallel_runs_do_not_mix() {
                 let dir = tempfile::tempdir().unwrap();
                 let text = format!("number {n}");
                 let running = machine(dir.path(), &text, POWER_OFF)
-                    .start(Accel::Tcg)
+                    .start(Accel::translator())
                     .unwrap();
                 let mut lines = Vec::new();
                 let outcome = running.wait(&mut |_, event, _| {
@@ -177,6 +182,6 @@ fn parallel_runs_do_not_mix() {
 fn a_kernel_that_is_not_there_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let vm = Vm::new(dir.path().join("missing"), dir.path().join("console"));
-    let error = vm.start(Accel::Tcg).unwrap_err().to_string();
+    let error = vm.start(Accel::translator()).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
 }
