@@ -182,6 +182,7 @@ impl Session {
         };
         let first = !matches!(end, ScriptEnd::HandOut { .. });
         let idle = Work {
+            pipe_pages: 0,
             files_mib: 0,
             secret: String::new(),
             sleepers: 0,

@@ -176,6 +176,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
         later_modules: Vec::new(),
         wipe_target: false,
         work: Work {
+            pipe_pages: 0,
             files_mib: 24,
             secret: String::new(),
             sleepers: 5,

@@ -7,6 +7,7 @@
 pub mod image;
 pub mod init;
 pub mod panic;
+mod pipes;
 pub mod tar;
 pub mod work;
 
@@ -94,6 +95,8 @@ pub struct Work {
     pub sleepers: u32,
     /// Processes that spin.
     pub spinners: u32,
+    /// Pages in pipes with as many free pages between them.
+    pub pipe_pages: u32,
     /// Fill this directory until only so many KiB are free.
     pub fill: Option<Fill>,
 }

@@ -1,7 +1,7 @@
 //! What goes on in the guest when it dies: files, processes, a full disk.
 
 use super::init::{GuestError, cannot, say};
-use super::{Fill, SCRIPT, Script, Work};
+use super::{Fill, SAYS, SCRIPT, Script, Work, pipes};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -24,6 +24,7 @@ pub(super) fn begin(work: &Work) -> Result<(), GuestError> {
         ("hold", u32::from(!work.secret.is_empty())),
         ("sleep", work.sleepers),
         ("spin", work.spinners),
+        ("pipe", u32::from(work.pipe_pages > 0)),
     ];
     let mut count = 0u32;
     for (role, how_many) in roles {
@@ -90,13 +91,26 @@ fn free_kib(dir: &Path) -> std::io::Result<u64> {
 
 /// One process of the work; never returns when all is well.
 pub(super) fn role(role: &str) -> bool {
-    let secret = match role {
-        "hold" => match fs::read_to_string(SCRIPT).map(|t| serde_json::from_str::<Script>(&t)) {
-            Ok(Ok(script)) => script.work.secret.repeat(4096),
-            _ => return false,
-        },
-        _ => String::new(),
-    };
+    // What it keeps until the end.
+    let (mut secret, mut pages) = (String::new(), pipes::Pipes::default());
+    if matches!(role, "hold" | "pipe") {
+        let Some(script) = fs::read(SCRIPT)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Script>(&text).ok())
+        else {
+            return false;
+        };
+        match role {
+            "hold" => secret = script.work.secret.repeat(4096),
+            _ => match pipes::alternate(script.work.pipe_pages) {
+                Ok(made) => pages = made,
+                Err(error) => {
+                    let _ = writeln!(std::io::stderr(), "{SAYS}failed: pipes: {error}");
+                    return false;
+                }
+            },
+        }
+    }
     // Ready: the parent waits for one byte.
     let mut out = std::io::stdout();
     if out.write_all(b"\n").and_then(|()| out.flush()).is_err() {
@@ -107,9 +121,9 @@ pub(super) fn role(role: &str) -> bool {
             std::hint::spin_loop();
         },
         "eat" => eat(),
-        "hold" | "sleep" => loop {
+        "hold" | "sleep" | "pipe" => loop {
             std::thread::sleep(Duration::from_secs(3600));
-            std::hint::black_box(&secret);
+            std::hint::black_box((&secret, &pages));
         },
         _ => false,
     }

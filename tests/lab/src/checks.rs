@@ -174,6 +174,12 @@ pub fn all(s: &Scenario, found: &Found<'_>, kernel: &KernelFiles) -> Vec<Check> 
             modules(&found.text("capture.log"), &expect.modules),
         ));
     }
+    if expect.segments > 0 {
+        checks.push(Check::new(
+            format!("{} segments and more", expect.segments),
+            truth::segments(found, expect.segments).map_err(|e| format!("{e:#}")),
+        ));
+    }
     checks.extend(expect.truth.iter().map(|word| {
         Check::new(
             word.clone(),

@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -93,6 +94,28 @@ impl Core {
             .next()
             .map(str::to_owned)
     }
+}
+
+/// The number of program headers that the beginning of a core says it has.
+///
+/// # Errors
+/// It is no ELF64 file, or cut off.
+pub fn segments(core: &mut impl Read) -> Result<u64> {
+    let mut ehdr = [0u8; 64];
+    core.read_exact(&mut ehdr)?;
+    if !ehdr.starts_with(b"\x7fELF\x02\x01") {
+        bail!("This is no ELF64 file");
+    }
+    let count = number(&ehdr, 56, 2)?;
+    if count != 0xffff {
+        return Ok(count);
+    }
+    let between = number(&ehdr, 40, 8)?.checked_sub(64);
+    let between = between.context("The section headers stand in the ELF header")?;
+    std::io::copy(&mut core.take(between), &mut std::io::sink())?;
+    let mut section = [0u8; 64];
+    core.read_exact(&mut section)?;
+    number(&section, 44, 4)
 }
 
 /// The page frames in a kdump-compressed file: its second bitmap.

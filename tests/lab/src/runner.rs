@@ -203,6 +203,7 @@ impl Lab {
                 secret: SECRET.into(),
                 sleepers: 5,
                 spinners: 0,
+                pipe_pages: s.pipe_pages,
                 fill: s.fill_leave_kib.map(|leave_kib| Fill {
                     dir: CRASH_DIR.into(),
                     leave_kib,

@@ -53,6 +53,8 @@ pub struct Scenario {
     pub notifier: String,
     /// Files under /proc/sys and /sys, and what is written into them.
     pub set: Vec<(String, String)>,
+    /// Pages that a process holds in pipes, with as many free ones between them.
+    pub pipe_pages: u32,
     /// The target is filled until only so many KiB are free.
     pub fill_leave_kib: Option<u64>,
     /// The target's disk is not there any more after the panic.
@@ -85,6 +87,8 @@ pub struct Expect {
     pub files: Vec<String>,
     /// Modules that the panic kernel loaded, in this order.
     pub modules: Vec<String>,
+    /// The core has at least so many segments.
+    pub segments: u64,
     /// Comparisons with other tools: see `checks`.
     pub truth: Vec<String>,
 }
@@ -109,6 +113,7 @@ impl Default for Scenario {
             qemu: Vec::new(),
             notifier: String::new(),
             set: Vec::new(),
+            pipe_pages: 0,
             fill_leave_kib: None,
             disk_disappears: false,
             deadline: 420,
@@ -129,6 +134,7 @@ impl Default for Expect {
             report: Vec::new(),
             files: ["dmesg.txt", "manifest.json"].map(String::from).to_vec(),
             modules: Vec::new(),
+            segments: 0,
             truth: Vec::new(),
         }
     }

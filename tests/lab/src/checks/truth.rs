@@ -3,7 +3,7 @@
 use super::Found;
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
-use crate::{expected, tools};
+use crate::{elf, expected, tools};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
 use std::collections::BTreeSet;
@@ -93,6 +93,26 @@ fn unpack(core: &Path, plain: &Path) -> Result<()> {
         "zstd",
     )
     .map(drop)
+}
+
+/// Counts the segments in the headers, which are the first of what zstd unpacks.
+pub fn segments(found: &Found<'_>, least: u64) -> Result<()> {
+    let core = found.core.as_ref().context("There is no core")?;
+    let mut zstd = Command::new("zstd")
+        .args(["-q", "-d", "-c"])
+        .arg(core)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("zstd cannot be run; it is in Debian's package zstd")?;
+    let count = match &mut zstd.stdout {
+        Some(pipe) => elf::segments(pipe),
+        None => bail!("zstd has no output"),
+    };
+    let _ = zstd.kill();
+    zstd.wait()?;
+    let count = count?;
+    ensure!(count >= least, "there are {count}");
+    Ok(())
 }
 
 fn readelf(plain: &Path) -> Result<()> {
