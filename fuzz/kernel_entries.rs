@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vmcore::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
-use vmcore::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
 use vmcore::kernel::{Kernel, Types};
 use vmcore::printk;
 
@@ -78,19 +78,8 @@ pub fn kernel(data: &[u8]) {
         }
     }
     let info = ImageInfo {
-        format: Format::Elf,
-        compression: "none".into(),
-        machine: 62,
-        notes: Vec::new(),
         vmcoreinfo: Some(text.to_vec()),
-        direct_map_base: None,
-        kernel_image: None,
-        segments: None,
-        dump_level: None,
-        completeness: Completeness::Unknown,
-        checksums: false,
-        file_size: 0,
-        warnings: Vec::new(),
+        ..ImageInfo::new(Format::Elf)
     };
     let Ok(kernel) = Kernel::new(Arc::new(Pages { pages, info })) else {
         return;

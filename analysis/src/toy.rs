@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use synth::ram::Ram;
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
-use vmcore::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
 use vmcore::kernel::Kernel;
 
 struct RamImage {
@@ -41,19 +41,8 @@ impl MemoryImage for RamImage {
 /// A kernel in that RAM.
 pub(crate) fn kernel(ram: &Ram) -> Kernel {
     let info = ImageInfo {
-        format: Format::Elf,
-        compression: "none".into(),
-        machine: 62,
-        notes: Vec::new(),
         vmcoreinfo: Some(ram.text.clone().into_bytes()),
-        direct_map_base: None,
-        kernel_image: None,
-        segments: None,
-        dump_level: None,
-        completeness: Completeness::Unknown,
-        checksums: false,
-        file_size: 0,
-        warnings: Vec::new(),
+        ..ImageInfo::new(Format::Elf)
     };
     let image = RamImage {
         ram: ram.clone(),

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
 use vmcore::image::map::{MapReader, MapWriter};
-use vmcore::image::{Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::image::{Format, ImageInfo, MemoryImage, ReadError};
 use vmcore::kernel::Kernel;
 use vmcore::mm::{Kind, Rules, walk_threads};
 use vmcore::write::Runs;
@@ -59,19 +59,8 @@ impl Endless {
             pages: gib << 18,
             pattern: pair.repeat(512),
             info: ImageInfo {
-                format: Format::Elf,
-                compression: "none".into(),
-                machine: 62,
-                notes: Vec::new(),
                 vmcoreinfo: Some(text.into_bytes()),
-                direct_map_base: None,
-                kernel_image: None,
-                segments: None,
-                dump_level: None,
-                completeness: Completeness::Unknown,
-                checksums: false,
-                file_size: 0,
-                warnings: Vec::new(),
+                ..ImageInfo::new(Format::Elf)
             },
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vmcore::addr::{PAGE_SIZE, PhysAddr};
-use vmcore::image::{Absence, Attachment, Completeness, Format, ImageInfo, ReadError};
+use vmcore::image::{Absence, Attachment, Format, ImageInfo, ReadError};
 use vmcore::write::{Finished, Piece};
 
 /// Page n holds the bytes of n; every multiple of `bad` cannot be read.
@@ -17,21 +17,7 @@ fn made(bad: u64) -> Made {
     Made {
         bad,
         reads: AtomicU64::new(0),
-        info: ImageInfo {
-            format: Format::Elf,
-            compression: "none".into(),
-            machine: 62,
-            notes: Vec::new(),
-            vmcoreinfo: None,
-            direct_map_base: None,
-            kernel_image: None,
-            segments: None,
-            dump_level: None,
-            completeness: Completeness::Unknown,
-            checksums: false,
-            file_size: 0,
-            warnings: Vec::new(),
-        },
+        info: ImageInfo::new(Format::Elf),
     }
 }
 

@@ -292,3 +292,25 @@ pub struct ImageInfo {
     /// Soft errors met while opening.
     pub warnings: Vec<String>,
 }
+
+impl ImageInfo {
+    /// An uncompressed x86_64 image of which nothing else is known.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            compression: "none".into(),
+            machine: crate::arch::x86_64::EM_X86_64,
+            notes: Vec::new(),
+            vmcoreinfo: None,
+            direct_map_base: None,
+            kernel_image: None,
+            segments: None,
+            dump_level: None,
+            completeness: Completeness::Unknown,
+            checksums: false,
+            file_size: 0,
+            warnings: Vec::new(),
+        }
+    }
+}

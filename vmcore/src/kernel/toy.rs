@@ -2,7 +2,7 @@
 
 use super::Kernel;
 use crate::addr::{Pfn, PfnRange, PhysAddr};
-use crate::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use crate::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
 use std::sync::Arc;
 use synth::ram::Ram;
 
@@ -51,19 +51,9 @@ impl MemoryImage for RamImage {
 /// A kernel in that RAM, its direct map said to begin at `direct`.
 pub(crate) fn kernel_at(ram: &Ram, direct: Option<u64>) -> Kernel {
     let info = ImageInfo {
-        format: Format::Elf,
-        compression: "none".into(),
-        machine: 62,
-        notes: Vec::new(),
         vmcoreinfo: Some(ram.text.clone().into_bytes()),
         direct_map_base: direct,
-        kernel_image: None,
-        segments: None,
-        dump_level: None,
-        completeness: Completeness::Unknown,
-        checksums: false,
-        file_size: 0,
-        warnings: Vec::new(),
+        ..ImageInfo::new(Format::Elf)
     };
     let image = RamImage {
         ram: ram.clone(),

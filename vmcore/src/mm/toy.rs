@@ -1,7 +1,7 @@
 //! `synth`'s toy memory map as a dump, for the tests of this module.
 
 use crate::addr::{Pfn, PfnRange, PhysAddr};
-use crate::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, ReadError};
+use crate::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
 use crate::kernel::Kernel;
 use crate::mm::{Kind, KindRun, Rules, Summary, walk_threads};
 use std::collections::BTreeMap;
@@ -92,19 +92,9 @@ pub(super) fn kernel(toy: &Toy) -> Kernel {
         memory: toy.memory.clone(),
         ram: toy.ram.clone(),
         info: ImageInfo {
-            format: Format::Elf,
-            compression: "none".into(),
-            machine: 62,
-            notes: Vec::new(),
             vmcoreinfo: Some(toy.vmcoreinfo().into_bytes()),
             direct_map_base: Some(toy.direct_map()),
-            segments: None,
-            dump_level: None,
-            completeness: Completeness::Unknown,
-            checksums: false,
-            file_size: 0,
-            warnings: Vec::new(),
-            kernel_image: None,
+            ..ImageInfo::new(Format::Elf)
         },
     };
     Kernel::new(Arc::new(image)).unwrap()

@@ -106,8 +106,26 @@ impl Paging {
         table: PhysAddr,
         level: u32,
     ) -> Result<Mapping, WalkError> {
-        let mut table = table;
-        for level in (1..=level).rev() {
+        match self.descend(image, va, table, level, 1)? {
+            Reached::Page(mapping) => Ok(mapping),
+            Reached::Table(_) => Err(WalkError::NotMapped {
+                va,
+                level: 0,
+                entry: 0,
+            }),
+        }
+    }
+
+    /// Follows the entries of levels `from` down to `to`, or to the page that maps `va`.
+    fn descend(
+        &self,
+        image: &dyn MemoryImage,
+        va: VirtAddr,
+        mut table: PhysAddr,
+        from: u32,
+        to: u32,
+    ) -> Result<Reached, WalkError> {
+        for level in (to..=from).rev() {
             let shift = 12 + 9 * (level - 1);
             let index = (va.0 >> shift) & (ENTRIES - 1);
             let entry = read_entry(image, table, index).map_err(|source| WalkError::Table {
@@ -119,22 +137,17 @@ impl Paging {
                 return Err(WalkError::NotMapped { va, level, entry });
             }
             let next = self.address(entry);
-            let leaf = level == 1 || (entry & LARGE != 0 && (level == 2 || level == 3));
-            if leaf {
+            if level == 1 || (entry & LARGE != 0 && (level == 2 || level == 3)) {
                 let low = (1u64 << shift) - 1;
-                return Ok(Mapping {
+                return Ok(Reached::Page(Mapping {
                     phys: PhysAddr((next.0 & !low) | (va.0 & low)),
                     shift,
                     entry,
-                });
+                }));
             }
             table = next;
         }
-        Err(WalkError::NotMapped {
-            va,
-            level: 0,
-            entry: 0,
-        })
+        Ok(Reached::Table(table))
     }
 
     /// The table that maps 2 MiB around `va` by 4 KiB pages, or the 2 MiB or 1 GiB page itself:
@@ -146,28 +159,17 @@ impl Paging {
         if !self.is_canonical(va) {
             return Err(WalkError::NonCanonical { va });
         }
-        let mut table = self.root;
-        for level in (2..=self.levels).rev() {
-            let shift = 12 + 9 * (level - 1);
-            let index = (va.0 >> shift) & (ENTRIES - 1);
-            let entry = read_entry(image, table, index).map_err(|source| WalkError::Table {
-                va,
-                level,
-                source,
-            })?;
-            if entry & PRESENT == 0 {
-                return Err(WalkError::NotMapped { va, level, entry });
-            }
-            let next = self.address(entry);
-            if entry & LARGE != 0 && level <= 3 {
-                let low = (1u64 << shift) - 1;
-                let within = va.0 & low & !((1u64 << 21) - 1);
-                return Ok(Pmd::Page(PhysAddr((next.0 & !low) | within)));
-            }
-            table = next;
-        }
-        Ok(Pmd::Table(table))
+        Ok(match self.descend(image, va, self.root, self.levels, 2)? {
+            Reached::Table(table) => Pmd::Table(table),
+            Reached::Page(mapping) => Pmd::Page(PhysAddr(mapping.phys.0 & !((1u64 << 21) - 1))),
+        })
     }
+}
+
+/// Where following the entries ended.
+enum Reached {
+    Page(Mapping),
+    Table(PhysAddr),
 }
 
 /// What stands one level above the 4 KiB pages.

@@ -15,95 +15,71 @@ const PRSTATUS_REGS: usize = 112;
 /// Bytes of `struct pt_regs`.
 pub const PT_REGS_BYTES: usize = 168;
 
-/// The registers of one CPU or of one interrupted context.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[allow(missing_docs)]
-pub struct Registers {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub bp: u64,
-    pub bx: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub ax: u64,
-    pub cx: u64,
-    pub dx: u64,
-    pub si: u64,
-    pub di: u64,
-    pub orig_ax: u64,
-    pub ip: u64,
-    pub cs: u64,
-    pub flags: u64,
-    pub sp: u64,
-    pub ss: u64,
+/// The fields in the order of `pt_regs`, each with the name that people know.
+macro_rules! registers {
+    ($($field:ident $name:literal,)*) => {
+        /// The registers of one CPU or of one interrupted context.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        #[allow(missing_docs)]
+        pub struct Registers {
+            $(pub $field: u64,)*
+        }
+
+        impl Registers {
+            fn from_words(words: [u64; PT_REGS_BYTES / 8]) -> Self {
+                let [$($field,)*] = words;
+                Self { $($field,)* }
+            }
+
+            /// All of them with their names, in the order of `pt_regs`.
+            #[must_use]
+            pub fn named(&self) -> [(&'static str, u64); PT_REGS_BYTES / 8] {
+                let Self { $($field,)* } = Self {
+                    cs: self.cs & 0xffff,
+                    ss: self.ss & 0xffff,
+                    ..*self
+                };
+                [$(($name, $field),)*]
+            }
+        }
+    };
 }
 
-/// Names in the order of `pt_regs`, as [`Registers::named`] gives them.
-const NAMES: [&str; 21] = [
-    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi",
-    "rdi", "orig_rax", "rip", "cs", "rflags", "rsp", "ss",
-];
+registers! {
+    r15 "r15",
+    r14 "r14",
+    r13 "r13",
+    r12 "r12",
+    bp "rbp",
+    bx "rbx",
+    r11 "r11",
+    r10 "r10",
+    r9 "r9",
+    r8 "r8",
+    ax "rax",
+    cx "rcx",
+    dx "rdx",
+    si "rsi",
+    di "rdi",
+    orig_ax "orig_rax",
+    ip "rip",
+    cs "cs",
+    flags "rflags",
+    sp "rsp",
+    ss "ss",
+}
 
 impl Registers {
     /// From the first 168 bytes of a `pt_regs` (or of the register block of a PRSTATUS, which has
     /// the same order). `None` when there are fewer.
     #[must_use]
     pub fn from_pt_regs(bytes: &[u8]) -> Option<Self> {
-        let mut words = [0u64; 21];
+        let mut words = [0u64; PT_REGS_BYTES / 8];
         let bytes = bytes.get(..PT_REGS_BYTES)?;
         for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*chunk);
         }
-        let [
-            r15,
-            r14,
-            r13,
-            r12,
-            bp,
-            bx,
-            r11,
-            r10,
-            r9,
-            r8,
-            ax,
-            cx,
-            dx,
-            si,
-            di,
-            orig_ax,
-            ip,
-            cs,
-            flags,
-            sp,
-            ss,
-        ] = words;
-        Some(Self {
-            r15,
-            r14,
-            r13,
-            r12,
-            bp,
-            bx,
-            r11,
-            r10,
-            r9,
-            r8,
-            ax,
-            cx,
-            dx,
-            si,
-            di,
-            orig_ax,
-            ip,
-            cs,
-            flags,
-            sp,
-            ss,
-        })
+        Some(Self::from_words(words))
     }
 
     /// From an NT_PRSTATUS descriptor: the pid it names and the registers.
@@ -114,39 +90,6 @@ impl Registers {
             .first_chunk::<4>()?;
         let regs = Self::from_pt_regs(desc.get(PRSTATUS_REGS..)?)?;
         Some((i32::from_le_bytes(*pid), regs))
-    }
-
-    /// All of them with their names, in the order of `pt_regs`.
-    #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 21] {
-        let values = [
-            self.r15,
-            self.r14,
-            self.r13,
-            self.r12,
-            self.bp,
-            self.bx,
-            self.r11,
-            self.r10,
-            self.r9,
-            self.r8,
-            self.ax,
-            self.cx,
-            self.dx,
-            self.si,
-            self.di,
-            self.orig_ax,
-            self.ip,
-            self.cs & 0xffff,
-            self.flags,
-            self.sp,
-            self.ss & 0xffff,
-        ];
-        let mut out = [("", 0); 21];
-        for ((slot, name), value) in out.iter_mut().zip(NAMES).zip(values) {
-            *slot = (name, value);
-        }
-        out
     }
 
     /// Whether the CPU ran in user mode.
