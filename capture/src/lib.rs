@@ -12,6 +12,7 @@ pub mod collect;
 pub mod convert;
 pub mod crashes;
 pub mod directory;
+pub mod fault;
 pub mod init;
 pub mod ladder;
 pub mod manifest;

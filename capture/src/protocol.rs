@@ -23,6 +23,8 @@ pub struct Order {
     pub job: Job,
     /// Seconds until it is killed, for its own planning.
     pub deadline_s: u64,
+    /// Whether this is a panic kernel, not a plan followed by hand.
+    pub init: bool,
 }
 
 /// The jobs of children. Each is small enough that losing it costs one step only.

@@ -47,3 +47,31 @@ pub fn sync_file_range(file: &File, offset: u64, len: u64, wait: bool) -> io::Re
     }
     Ok(())
 }
+
+/// The size of struct dm_ioctl, include/uapi/linux/dm-ioctl.h.
+pub const DM_HEADER: usize = 312;
+
+/// A request to device-mapper: `buffer` is a struct dm_ioctl with its data behind it, `number` one of
+/// the commands of include/uapi/linux/dm-ioctl.h. The answer stands in the buffer.
+///
+/// # Errors
+/// What the kernel said; EINVAL for a buffer whose `data_size` is not its length.
+pub fn device_mapper(control: &File, number: u8, buffer: &mut [u8]) -> io::Result<()> {
+    let told = buffer
+        .get(12..16)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u32::from_le_bytes);
+    if buffer.len() < DM_HEADER || told.map(u64::from) != u64::try_from(buffer.len()).ok() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // _IOWR(0xfd, number, struct dm_ioctl).
+    let request = 0xc138_fd00 | libc::c_ulong::from(number);
+    // SAFETY: the kernel reads and writes `data_size` bytes at the pointer, which is the length of the
+    // buffer as checked above; nothing else refers to it during the call. It checks versions, offsets
+    // and strings in it itself. The descriptor is open as long as `control` is borrowed.
+    let answer = unsafe { libc::ioctl(control.as_raw_fd(), request, buffer.as_mut_ptr()) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -160,15 +160,10 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
     };
     let plan = fill::plan(first, config, &resolved, &closure);
     plan.validate()?;
-    let mut asked: Vec<(PathBuf, String)> = Vec::new();
-    asked.extend(
-        resolved
-            .programs
-            .iter()
-            .map(|(path, why)| (path.into(), why.clone())),
-    );
     let extra = config.image.extra_files.iter();
-    asked.extend(extra.map(|path| (path.clone(), "extra_files".to_owned())));
+    let asked: Vec<(PathBuf, String)> = extra
+        .map(|path| (path.clone(), "extra_files".to_owned()))
+        .collect();
     let files = files::closure(&root, &asked)?;
     let compression = request.compression.unwrap_or_else(|| {
         let text = kernel::configuration(&root, modules_root, &release);

@@ -181,6 +181,19 @@ pub fn make(path: &Path, bytes: u64, fs: Fs, uuid: &str) -> Result<(), DiskError
     run(tool, package, &arguments, path).map(drop)
 }
 
+/// A sparse copy of an image.
+///
+/// # Errors
+/// cp fails.
+pub fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
+    let arguments = [
+        "--sparse=always".into(),
+        from.display().to_string(),
+        to.display().to_string(),
+    ];
+    run("cp", "coreutils", &arguments, to).map(drop)
+}
+
 /// Copies a directory out of an ext4 image without root, replaying its journal first.
 ///
 /// # Errors

@@ -10,5 +10,6 @@ pub mod find_min;
 pub mod guest;
 pub mod proof;
 pub mod session;
+pub mod storage;
 pub mod verdict;
 pub mod vm;

@@ -8,9 +8,10 @@ use crate::disk::{self, DiskError, Export, Fs};
 use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
 use crate::guest::{
     End as ScriptEnd, HANDED_OUT, How, Mount, PANICS_NOW, SAYS, Script, Setting, Step, WANTS_NMI,
-    Work,
+    Which, Work,
 };
-use crate::vm::{Accel, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
+use crate::storage::{Storage, Untouched};
+use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,8 @@ pub struct Session {
     pub cmdline: String,
     /// Further arguments for QEMU.
     pub qemu: Vec<String>,
+    /// The disks.
+    pub storage: Storage,
     /// The target's filesystem.
     pub fs: Fs,
     /// Its UUID.
@@ -125,6 +128,8 @@ pub struct Crash {
     pub console: PathBuf,
     /// The target's image.
     pub disk: PathBuf,
+    /// Disks that had to stay as they were.
+    pub untouched: Vec<Untouched>,
 }
 
 /// Moments seen on the console.
@@ -160,7 +165,13 @@ impl Crash {
 impl Session {
     /// The module names that the first kernel needs for its disks.
     fn modules(&self) -> Vec<String> {
-        let mut names = vec!["virtio_pci".to_owned(), "virtio_blk".to_owned()];
+        let buses = [self.storage.bus, Bus::VirtioBlk];
+        let mut names: Vec<String> = buses
+            .iter()
+            .flat_map(|bus| bus.modules())
+            .map(|name| (*name).to_owned())
+            .collect();
+        names.extend(self.storage.modules.iter().cloned());
         if self.fs == Fs::Vfat {
             names.extend([
                 "nls_cp437".to_owned(),
@@ -174,13 +185,26 @@ impl Session {
     }
 
     fn script(&self, read_only: bool, end: ScriptEnd) -> Script {
+        let first = !matches!(end, ScriptEnd::HandOut { .. });
+        let storage = &self.storage;
+        let elsewhere = storage.saved_on.as_ref().filter(|_| !first);
+        let stacked = !storage.make.is_empty() && elsewhere.is_none();
+        let serial = elsewhere.cloned().unwrap_or_else(|| TARGET.into());
         let mount = Mount {
-            serial: TARGET.into(),
+            // Only virtio disks show their serial number in one place.
+            disk: match stacked || (first && storage.bus != Bus::VirtioBlk) {
+                true => Which::Uuid(self.uuid.clone()),
+                false => Which::Serial(serial),
+            },
             fs: self.fs.name().into(),
             at: CRASH_DIR.into(),
             read_only,
         };
-        let first = !matches!(end, ScriptEnd::HandOut { .. });
+        let before = match (first, stacked) {
+            (true, _) => storage.make.clone(),
+            (false, true) => storage.again.clone(),
+            (false, false) => Vec::new(),
+        };
         let idle = Work {
             pipe_pages: 0,
             files_mib: 0,
@@ -192,6 +216,7 @@ impl Session {
         Script {
             hostname: self.hostname.clone(),
             modules: Vec::new(),
+            before,
             mounts: vec![mount],
             settings: if first {
                 self.settings.clone()
@@ -223,6 +248,7 @@ impl Session {
             present: &self.present,
             absent: &self.absent,
             files: &self.files,
+            tools: &self.storage.tools,
         };
         Ok(image::build(&contents, script, to)?)
     }
@@ -234,7 +260,16 @@ impl Session {
         vm.disks.push(DiskImage {
             path: disk.to_owned(),
             serial: TARGET.into(),
+            ..DiskImage::default()
         });
+        let dir = disk.parent().unwrap_or(Path::new("."));
+        for more in &self.storage.more {
+            vm.disks.push(DiskImage {
+                path: self.storage.path(dir, &more.serial),
+                serial: more.serial.clone(),
+                ..DiskImage::default()
+            });
+        }
         // A kernel whose panic kernel does not start reboots, instead of waiting for the deadline.
         vm.cmdline = "console=ttyS0 loglevel=6 panic=20".into();
         vm
@@ -255,14 +290,13 @@ impl Session {
             source,
         })?;
         let disk = dir.join("target.img");
-        if !(self.reuse_disk && disk.exists()) {
-            disk::make(
-                &disk,
-                self.disk_bytes.unwrap_or(DISK_BYTES),
-                self.fs,
-                &self.uuid,
-            )?;
+        let bytes = self.disk_bytes.unwrap_or(DISK_BYTES);
+        match self.storage.make.as_slice() {
+            _ if self.reuse_disk && disk.exists() => {}
+            [] => disk::make(&disk, bytes, self.fs, &self.uuid)?,
+            _ => disk::blank(&disk, bytes)?,
         }
+        let untouched = self.storage.prepare(dir, &disk, self.fs)?;
         let initrd = dir.join("guest.cpio");
         let end = self
             .how
@@ -270,6 +304,10 @@ impl Session {
             .map_or(ScriptEnd::PowerOff, ScriptEnd::Panic);
         self.image(self.script(false, end), &initrd)?;
         let mut vm = self.machine(initrd.clone(), dir.join("console.txt"), &disk);
+        if let Some(target) = vm.disks.first_mut() {
+            target.bus = self.storage.bus;
+            target.options.clone_from(&self.storage.drive);
+        }
         vm.vcpus = self.vcpus;
         vm.firmware = self.firmware;
         vm.extra.clone_from(&self.qemu);
@@ -280,6 +318,7 @@ impl Session {
         vm.cmdline += &format!(" {} -- guest-init", self.cmdline);
         let mut lines = Vec::new();
         let mut times = Times::default();
+        let mut cues = self.storage.cues.iter().peekable();
         let outcome = vm.start(self.accel)?.wait(&mut |at, event, control| {
             if let Event::Line(line) = event {
                 on(at, line);
@@ -288,6 +327,13 @@ impl Session {
                     Some(WANTS_NMI) => control.execute("inject-nmi", &Value::Null),
                     Some(_) if times.up.is_none() => times.up = Some(at),
                     _ => {}
+                }
+                if times.panic.is_some()
+                    && let Some(cue) = cues.next_if(|cue| line.contains(&cue.when))
+                {
+                    for (command, arguments) in &cue.then {
+                        control.execute(command, arguments);
+                    }
                 }
                 lines.push((at, line.clone()));
             }
@@ -303,6 +349,7 @@ impl Session {
             lines,
             console: vm.console,
             disk,
+            untouched,
         })
     }
 
@@ -312,8 +359,11 @@ impl Session {
     /// The filesystem cannot be read or the second machine fails.
     pub fn fetch(&self, crash: &Crash, to: &Path) -> Result<(), SessionError> {
         let dir = crash.disk.parent().unwrap_or(Path::new("."));
-        if self.fs == Fs::Ext4 && disk::has_tool("debugfs") {
-            return Ok(disk::read_ext4(&crash.disk, "/", to)?);
+        let saved_on = self.storage.saved_on.as_ref();
+        let disk = saved_on.map_or(crash.disk.clone(), |serial| self.storage.path(dir, serial));
+        let plain = self.storage.make.is_empty() || saved_on.is_some();
+        if plain && self.fs == Fs::Ext4 && disk::has_tool("debugfs") {
+            return Ok(disk::read_ext4(&disk, "/", to)?);
         }
         let (initrd, out) = (dir.join("fetch.cpio"), dir.join("out.img"));
         disk::blank(
@@ -329,6 +379,7 @@ impl Session {
         vm.disks.push(DiskImage {
             path: out.clone(),
             serial: OUT.into(),
+            ..DiskImage::default()
         });
         vm.memory_mib = 1024;
         vm.deadline = FETCH_DEADLINE;

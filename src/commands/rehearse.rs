@@ -164,6 +164,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
         crashkernel: Some(crashkernel.unwrap_or_else(|| "192M".into())),
         cmdline: String::new(),
         qemu: Vec::new(),
+        storage: rehearse::storage::Storage::default(),
         fs,
         uuid,
         disk_bytes: None,

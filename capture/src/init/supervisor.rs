@@ -6,6 +6,7 @@
 
 use super::console::Console;
 use super::watchdog::Watchdogs;
+use crate::fault::{self, Fault};
 use crate::ladder::Runner;
 use crate::plan::Plan;
 use crate::protocol::{CHILD, Event, Facts, Job, Order, Step};
@@ -171,6 +172,13 @@ impl Supervisor {
         let name = job.name();
         let begun = Instant::now();
         self.watchdogs.open(&mut self.console);
+        if self.init && fault::of(name) == Some(Fault::Freeze) {
+            self.console
+                .say(&format!("{name}: PID 1 stops, as the command line asks"));
+            loop {
+                std::thread::sleep(GRACE);
+            }
+        }
         let answer = match self.aborted {
             Some(why) => Answer {
                 end: End::Aborted(why),
@@ -203,6 +211,7 @@ impl Supervisor {
             plan: self.plan.clone(),
             job,
             deadline_s: deadline.as_secs(),
+            init: self.init,
         };
         let mut input = File::from(memfd_create(c"order", MFdFlags::MFD_CLOEXEC)?);
         serde_json::to_writer(&mut input, &order)?;

@@ -167,6 +167,9 @@ pub enum Layer {
         metadata: String,
         /// Number of member devices.
         members: u32,
+        /// The members' event count: one with a smaller count had left the array before.
+        #[serde(default)]
+        events: u64,
     },
     /// A device-mapper device: an LVM volume, a multipath map.
     Dm(DeviceMapper),

@@ -10,6 +10,7 @@ mod report;
 mod source;
 
 use crate::budget::Budget;
+use crate::fault;
 use crate::init;
 use crate::plan::Plan;
 use crate::protocol::{self, Event, Job, Order, say};
@@ -30,6 +31,9 @@ pub fn child() -> u8 {
     };
     // The OOM killer shall take a child, never PID 1. Raising one's own score is always allowed.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    if order.init {
+        fault::arm(order.job.name());
+    }
     match work(&order) {
         Ok(()) => {
             say(&Event::Done);

@@ -4,6 +4,7 @@
 //! others must not wait for it. Names mean nothing here: they may differ from those of the first
 //! kernel.
 
+use super::assemble::{Assembly, Machine};
 use super::partition;
 use super::probe::{Found, probe};
 use super::prove::{self, Choice};
@@ -201,13 +202,15 @@ impl Looking {
         });
     }
 
-    /// Whether what is known will not change within the next moment.
-    fn settled(&self) -> bool {
-        self.pending.is_empty() && self.changed.elapsed() >= SETTLE
+    /// For how long nothing has changed; none while an answer is outstanding.
+    fn settled(&self) -> Option<Duration> {
+        let since = self.changed.elapsed();
+        (self.pending.is_empty() && since >= SETTLE).then_some(since)
     }
 }
 
-/// Waits until the filesystem's device is there and proven.
+/// Waits until the filesystem's device is there and proven, and puts it together where the plan says
+/// of what.
 ///
 /// # Errors
 /// What was found instead, in one sentence.
@@ -218,38 +221,49 @@ pub fn wait_for(fs: &Filesystem, wait: Duration) -> Result<PathBuf, String> {
 fn wait_below(fs: &Filesystem, wait: Duration, sys: &Path, dev: &Path) -> Result<PathBuf, String> {
     let begun = Instant::now();
     let mut looking = Looking::begin();
+    let mut assembly = Assembly::default();
     loop {
         looking.round(sys, dev);
+        let settled = looking.settled();
+        assembly.step(fs, &looking.candidates, Machine { sys, dev }, settled)?;
         let choice = prove::choose(fs, &looking.candidates);
         let over = begun.elapsed() >= wait;
         match choice {
-            Choice::Device { path, proof, sure } if sure || looking.settled() || over => {
+            Choice::Device { path, proof, sure } if sure || settled.is_some() || over => {
                 protocol::log(format!("target {}: {proof}", path.display()));
                 return Ok(path);
             }
             // The right one may still come.
-            Choice::Refused(why) if over => return Err(why),
-            Choice::Ambiguous(why) if looking.settled() || over => return Err(why),
+            Choice::Refused(why) if over => return Err(said(why, &assembly)),
+            Choice::Ambiguous(why) if settled.is_some() || over => return Err(why),
             Choice::Absent if over => {
                 let names: Vec<_> = looking
                     .candidates
                     .iter()
                     .map(|c| c.device.name.as_str())
                     .collect();
-                return Err(format!(
-                    "No device with {} within {} s; there are: {}",
+                let names = if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(" ")
+                };
+                let why = format!(
+                    "No device with {} within {} s; there are: {names}",
                     prove::wanted(fs),
                     wait.as_secs(),
-                    if names.is_empty() {
-                        "none".to_owned()
-                    } else {
-                        names.join(" ")
-                    }
-                ));
+                );
+                return Err(said(why, &assembly));
             }
             _ => {}
         }
         thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn said(why: String, assembly: &Assembly) -> String {
+    match assembly.missing() {
+        Some(missing) => format!("{why}; missing: {missing}"),
+        None => why,
     }
 }
 

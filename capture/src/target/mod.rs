@@ -3,7 +3,11 @@
 //! Everything here runs in a child of PID 1 and may block; PID 1 waits only as long as the plan
 //! allows. Other kinds of places (raw devices, the network) will stand behind the same two calls.
 
+pub mod assemble;
 pub mod block;
+pub mod dm;
+pub mod lvm;
+pub mod md;
 pub mod mount;
 pub mod partition;
 pub mod probe;

@@ -1,10 +1,11 @@
 //! What is on a block device, by its superblocks: enough to find a filesystem and to keep away from
-//! the members of arrays and volume groups.
+//! the members of arrays and volume groups. Asked while arming and again in the panic kernel.
 //!
 //! Layouts: include/uapi/linux/{btrfs_tree,msdos_fs,raid/md_p}.h, fs/ext4/ext4.h,
 //! fs/xfs/libxfs/xfs_format.h; LVM2's label from its on-disk format. Offsets hold for every version
 //! of these formats. Checksums are not verified: the kernel does so when it mounts.
 
+use super::lvm;
 use crate::plan::FsType;
 use std::fs::File;
 use std::io;
@@ -14,9 +15,9 @@ use std::path::Path;
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Found {
-    /// A filesystem. For the ext family always `Ext4`: they share one superblock.
+    /// A filesystem.
     pub fs: Option<FsType>,
-    /// Its UUID as blkid prints it.
+    /// Its UUID as blkid prints it; empty if it has none.
     pub uuid: String,
     /// Its label.
     pub label: String,
@@ -27,8 +28,8 @@ pub struct Found {
 /// What a device can be a part of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Member {
-    /// An md array, with its UUID as 32 hex digits.
-    Md(String),
+    /// An md array.
+    Md(MdMember),
     /// An LVM physical volume, with its UUID as pvs prints it, without dashes.
     Lvm(String),
     /// Encrypted.
@@ -37,13 +38,49 @@ pub enum Member {
     Bcache,
 }
 
-/// Looks at a device.
+impl Member {
+    /// The name that blkid has for it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Md(_) => "linux_raid_member",
+            Self::Lvm(_) => "LVM2_member",
+            Self::Luks => "crypto_LUKS",
+            Self::Bcache => "bcache",
+        }
+    }
+}
+
+/// What an md superblock says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MdMember {
+    /// The array's UUID as 32 hex digits.
+    pub uuid: String,
+    /// The superblock's version: `1.2`, `1.0`, `0.90`.
+    pub version: &'static str,
+    /// What tells this member from the others: its own UUID, or its number with 0.90.
+    pub own: String,
+    /// Counts changes of the array's state: a member that was left behind has a smaller one.
+    pub events: u64,
+}
+
+/// Looks at a device of so many 512-byte sectors.
 ///
 /// # Errors
 /// When it cannot be opened or read at all.
 pub fn probe(path: &Path, sectors: u64) -> io::Result<Found> {
     let file = File::open(path)?;
-    let head = read(&file, 0, 8192)?;
+    // A small device may end in it.
+    let mut head = vec![0; 8192];
+    let mut filled = 0;
+    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     let mut found = Found::default();
     ext(&head, &mut found);
     xfs(&head, &mut found);
@@ -51,7 +88,9 @@ pub fn probe(path: &Path, sectors: u64) -> io::Result<Found> {
     if let Ok(block) = read(&file, 0x1_0000, 4096) {
         btrfs(&block, &mut found);
     }
-    found.member = member_at_head(&head).or_else(|| md_at_end(&file, sectors));
+    // An array's superblock at the end comes first: its members look like what the array holds,
+    // a physical volume too.
+    found.member = md(&file, sectors).or_else(|| other_member(&head));
     Ok(found)
 }
 
@@ -69,8 +108,15 @@ fn le32(block: &[u8], at: usize) -> u32 {
     bytes(block, at, 4).try_into().map_or(0, u32::from_le_bytes)
 }
 
+fn le64(block: &[u8], at: usize) -> u64 {
+    bytes(block, at, 8).try_into().map_or(0, u64::from_le_bytes)
+}
+
 /// 16 bytes as `0a0b0c0d-1111-2222-3333-444455556666`.
 fn uuid(block: &[u8], at: usize) -> String {
+    if bytes(block, at, 16).iter().all(|byte| *byte == 0) {
+        return String::new();
+    }
     let hex = crate::manifest::hex(bytes(block, at, 16));
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!(
@@ -94,13 +140,30 @@ fn text(block: &[u8], at: usize, len: usize, pad: char) -> String {
 
 fn ext(head: &[u8], found: &mut Found) {
     const SUPER: usize = 1024;
-    // s_feature_incompat bit 3: the device is a journal, not a filesystem.
-    let journal = le32(head, SUPER + 96) & 0x8 != 0;
-    if bytes(head, SUPER + 56, 2) == [0x53, 0xef] && !journal {
-        found.fs = Some(FsType::Ext4);
-        found.uuid = uuid(head, SUPER + 104);
-        found.label = text(head, SUPER + 120, 16, '\0');
+    const HAS_JOURNAL: u32 = 0x4;
+    const JOURNAL_DEV: u32 = 0x8;
+    /// FILETYPE, RECOVER, JOURNAL_DEV and META_BG: all that ext3 may have beyond ext2's.
+    const EXT3_INCOMPAT: u32 = 0x2 | 0x4 | 0x8 | 0x10;
+    /// SPARSE_SUPER, LARGE_FILE, BTREE_DIR.
+    const EXT3_RO_COMPAT: u32 = 0x1 | 0x2 | 0x4;
+    let compat = le32(head, SUPER + 92);
+    let incompat = le32(head, SUPER + 96);
+    let ro_compat = le32(head, SUPER + 100);
+    // A device may hold a journal and no filesystem.
+    if bytes(head, SUPER + 56, 2) != [0x53, 0xef] || incompat & JOURNAL_DEV != 0 {
+        return;
     }
+    found.fs = Some(
+        if incompat & !EXT3_INCOMPAT != 0 || ro_compat & !EXT3_RO_COMPAT != 0 {
+            FsType::Ext4
+        } else if compat & HAS_JOURNAL != 0 {
+            FsType::Ext3
+        } else {
+            FsType::Ext2
+        },
+    );
+    found.uuid = uuid(head, SUPER + 104);
+    found.label = text(head, SUPER + 120, 16, '\0');
 }
 
 fn xfs(head: &[u8], found: &mut Found) {
@@ -134,22 +197,16 @@ fn vfat(head: &[u8], found: &mut Found) {
     found.fs = Some(FsType::Vfat);
     found.uuid = format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff);
     found.label = text(head, label, 11, ' ');
+    if found.label == "NO NAME" {
+        found.label.clear();
+    }
 }
 
 const MD_MAGIC: [u8; 4] = [0xfc, 0x4e, 0x2b, 0xa9];
 
-fn member_at_head(head: &[u8]) -> Option<Member> {
-    // md metadata 1.1 at 0, 1.2 at 4096: set_uuid at 16.
-    for at in [0, 4096] {
-        if bytes(head, at, 4) == MD_MAGIC && le32(head, at + 4) == 1 {
-            return Some(Member::Md(crate::manifest::hex(bytes(head, at + 16, 16))));
-        }
-    }
-    // LVM2's label is in one of the first four sectors.
-    for sector in (0..4).map(|n| n * 512) {
-        if bytes(head, sector, 8) == b"LABELONE" && bytes(head, sector + 24, 8) == b"LVM2 001" {
-            return Some(Member::Lvm(text(head, sector + 32, 32, '\0')));
-        }
+fn other_member(head: &[u8]) -> Option<Member> {
+    if let Some(label) = lvm::label(head) {
+        return Some(Member::Lvm(text(label, 32, 32, '\0')));
     }
     if bytes(head, 0, 6) == b"LUKS\xba\xbe" {
         return Some(Member::Luks);
@@ -161,23 +218,47 @@ fn member_at_head(head: &[u8]) -> Option<Member> {
     (bytes(head, 4096 + 24, 16) == bcache).then_some(Member::Bcache)
 }
 
-/// md metadata 1.0 and 0.90 stand at the end, so the filesystem shows at the beginning.
-fn md_at_end(file: &File, sectors: u64) -> Option<Member> {
-    let last = sectors.checked_sub(16)? & !7;
-    if let Ok(block) = read(file, last.checked_mul(512)?, 256)
-        && bytes(&block, 0, 4) == MD_MAGIC
-        && le32(&block, 4) == 1
-    {
-        return Some(Member::Md(crate::manifest::hex(bytes(&block, 16, 16))));
-    }
-    let last = (sectors & !127).checked_sub(128)?;
-    let block = read(file, last.checked_mul(512)?, 256).ok()?;
-    if bytes(&block, 0, 4) != MD_MAGIC || le32(&block, 4) != 0 {
-        return None;
-    }
-    // 0.90: uuid0 at word 5, uuid1..3 at words 13 to 15, each in the machine's order.
-    let words = [20, 52, 56, 60].map(|at| format!("{:08x}", le32(&block, at)));
-    Some(Member::Md(words.concat()))
+/// md's superblock: 1.1 stands at 0, 1.2 at 4 KiB, 1.0 and 0.90 at the end, where they leave the
+/// beginning to what the array holds.
+fn md(file: &File, sectors: u64) -> Option<Member> {
+    let end_1 = sectors.checked_sub(16).map(|last| last & !7);
+    let end_0 = (sectors & !127).checked_sub(128);
+    let places = [
+        (Some(0), "1.1"),
+        (Some(8), "1.2"),
+        (end_1, "1.0"),
+        (end_0, "0.90"),
+    ];
+    places.into_iter().find_map(|(sector, version)| {
+        let sector = sector?;
+        let block = read(file, sector.checked_mul(512)?, 4096).ok()?;
+        if bytes(&block, 0, 4) != MD_MAGIC {
+            return None;
+        }
+        let member = match (version, le32(&block, 4)) {
+            ("0.90", 0) => MdMember {
+                // uuid0 is word 5, uuid1..3 are words 13 to 15, each in the machine's order.
+                uuid: [20, 52, 56, 60]
+                    .map(|at| format!("{:08x}", le32(&block, at)))
+                    .concat(),
+                version,
+                // this_disk.number, the first word of the last 32.
+                own: le32(&block, 3968).to_string(),
+                // events_lo and events_hi, words 39 and 40.
+                events: le64(&block, 156),
+            },
+            // super_offset is counted from where the member begins: on a disk whose last partition is
+            // a member it is another one than the superblock's place on the disk.
+            ("1.0" | "1.1" | "1.2", 1) if le64(&block, 144) == sector => MdMember {
+                uuid: crate::manifest::hex(bytes(&block, 16, 16)),
+                version,
+                own: crate::manifest::hex(bytes(&block, 168, 16)),
+                events: le64(&block, 200),
+            },
+            _ => return None,
+        };
+        Some(Member::Md(member))
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! end, an LVM physical volume, a device that another one is made of) is never mounted directly. A
 //! UUID seen twice is resolved by the recorded stack, or it is an error.
 
-use super::block::Candidate;
+use super::block::{Candidate, Device};
 use super::probe::Member;
 use crate::plan::{Filesystem, FsType, Identity, Layer};
 use std::path::PathBuf;
@@ -99,7 +99,8 @@ fn same(a: &str, b: &str) -> bool {
 
 fn is_wanted(fs: &Filesystem, candidate: &Candidate) -> bool {
     let found = &candidate.found;
-    let family = match fs.fstype {
+    // tune2fs makes one of the other, and the kernel has one driver for all three.
+    let family = |fs: FsType| match fs {
         FsType::Ext2 | FsType::Ext3 => FsType::Ext4,
         other => other,
     };
@@ -112,12 +113,12 @@ fn is_wanted(fs: &Filesystem, candidate: &Candidate) -> bool {
             .is_some_and(|own| same(uuid, own)),
     };
     let recorded = fs.uuid.as_ref().is_none_or(|uuid| same(uuid, &found.uuid));
-    found.fs == Some(family) && identity && recorded
+    found.fs.map(family) == Some(family(fs.fstype)) && identity && recorded
 }
 
 fn part_of(candidate: &Candidate) -> Option<String> {
     let what = match &candidate.found.member {
-        Some(Member::Md(uuid)) => format!("it is a member of the md array {uuid}"),
+        Some(Member::Md(md)) => format!("it is a member of the md array {}", md.uuid),
         Some(Member::Lvm(uuid)) => format!("it is the LVM physical volume {uuid}"),
         Some(Member::Luks) => "it is encrypted".to_owned(),
         Some(Member::Bcache) => "it belongs to bcache".to_owned(),
@@ -186,30 +187,43 @@ fn against(fs: &Filesystem, candidate: &Candidate) -> Result<bool, String> {
         }
         Layer::Disk { .. } => {}
     }
-    for layer in &fs.stack {
+    Ok(hardware(&fs.stack, device)? || sure)
+}
+
+/// Whether the disk under a device is one of those recorded. `false` where neither side knows; an
+/// error where both do and it is none of them.
+pub(super) fn hardware(stack: &[Layer], device: &Device) -> Result<bool, String> {
+    let mut other = None;
+    for layer in stack {
         let Layer::Disk { wwid, serial, .. } = layer else {
             continue;
         };
+        let mut same = None;
         for (what, then, now) in [
             ("WWID", wwid, &device.wwid),
             ("serial number", serial, &device.serial),
         ] {
             if let (Some(then), Some(now)) = (then, now) {
-                if then.trim() != now.trim() {
-                    return Err(format!("its disk's {what} is {now}, not {then} as then"));
+                let equal = then.trim() == now.trim();
+                same = Some(equal && same.unwrap_or(true));
+                if !equal {
+                    other = Some(format!("its disk's {what} is {now}, not {then} as then"));
                 }
-                sure = true;
             }
         }
-        break;
+        match same {
+            Some(true) => return Ok(true),
+            Some(false) => {}
+            // This disk could be any.
+            None => return Ok(false),
+        }
     }
-    Ok(sure)
+    other.map_or(Ok(false), Err)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::block::Device;
-    use super::super::probe::Found;
+    use super::super::probe::{Found, MdMember};
     use super::*;
 
     const UUID: &str = "0a0b0c0d-1111-2222-3333-444455556666";
@@ -294,7 +308,7 @@ mod tests {
     #[test]
     fn members_are_never_mounted() {
         for member in [
-            Member::Md("0".into()),
+            Member::Md(MdMember::default()),
             Member::Lvm("x".into()),
             Member::Luks,
         ] {

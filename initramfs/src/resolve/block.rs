@@ -18,8 +18,6 @@ pub(super) struct Stack {
     pub layers: Vec<Layer>,
     /// Modules, from the bus up to the topmost layer.
     pub wanted: Vec<Wanted>,
-    /// Programs that put layers together.
-    pub programs: Vec<(String, String)>,
     /// Whether a disk hangs on a bus that is slow to appear.
     pub slow: bool,
 }
@@ -90,8 +88,8 @@ fn descend(
             level: array.level,
             metadata: array.metadata,
             members: array.members,
+            events: array.events,
         });
-        stack.programs.push((md::MDADM.to_owned(), why.clone()));
         return below_first(machine, &below, what, stack, depth, |wanted| {
             wanted.push(Wanted::required(personality, why));
         });

@@ -1,22 +1,18 @@
 //! Logical volumes: the table that the panic kernel builds them from, out of LVM's own metadata.
 //!
-//! Facts: lvm2's lib/format_text/layout.h and the text that vgcfgbackup prints, LVM2 2.02 to 2.03.
-//! The table is not asked of the kernel but worked out from what is on disk, so that it stands beside
-//! the sequence number and UUIDs that make it true. Linear and striped volumes only.
+//! Facts: the text that vgcfgbackup prints, LVM2 2.02 to 2.03; what is read from disk is
+//! [`capture::target::lvm`]'s business. The table is not asked of the kernel but worked out from what
+//! is on disk, so that it stands beside the sequence number and UUIDs that make it true. Linear and
+//! striped volumes only.
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use capture::plan::{DeviceMapper, Segment};
+use capture::target::lvm::text::Section;
+use capture::target::lvm::{PhysicalVolume, dashed};
 
 use super::ResolveError;
-use super::lvm_text::{self, Section};
 use super::sysfs::{Machine, name_of};
-
-const SECTOR: u64 = 512;
-
-/// Metadata larger than this is none.
-const MAX_TEXT: u64 = 16 << 20;
 
 /// Describes the volume at `sys`, whose physical volumes are at `below`.
 pub(super) fn volume(
@@ -39,7 +35,7 @@ pub(super) fn volume(
         let read = machine
             .root
             .open_path(&node)
-            .and_then(|path| Pv::read(&path));
+            .and_then(|path| PhysicalVolume::read(&path));
         let read = read.map_err(|error| ResolveError::Lvm {
             device: name.clone(),
             pv: name_of(sys),
@@ -47,10 +43,9 @@ pub(super) fn volume(
         })?;
         ids.push(dashed(&read.id));
         // A physical volume may hold no copy of the text.
-        text = text.or(read.text);
+        text = text.or(read.metadata);
     }
-    let text = text.ok_or_else(|| wrong("no copy of the metadata was found"))?;
-    let file = lvm_text::parse(&text).ok_or_else(|| wrong("its text cannot be understood"))?;
+    let file = text.ok_or_else(|| wrong("no copy of the metadata was found"))?;
     let (lv, vg) = uuid
         .strip_prefix("LVM-")
         .filter(|ids| ids.len() >= 64 && ids.is_char_boundary(32) && ids.is_char_boundary(64))
@@ -163,92 +158,4 @@ fn one(group: &Section, segment: &Section, extent: u64, pvs: &[String]) -> Resul
         params,
         devices,
     })
-}
-
-/// 32 characters as LVM prints them: 6-4-4-4-4-4-6.
-fn dashed(id: &str) -> String {
-    let mut out = String::with_capacity(38);
-    for (n, c) in id.chars().enumerate() {
-        if matches!(n, 6 | 10 | 14 | 18 | 22 | 26) {
-            out.push('-');
-        }
-        out.push(c);
-    }
-    out
-}
-
-/// What stands at the beginning of a physical volume.
-struct Pv {
-    id: String,
-    text: Option<String>,
-}
-
-impl Pv {
-    fn read(path: &Path) -> std::io::Result<Self> {
-        let wrong = |what: &str| std::io::Error::other(what.to_owned());
-        let file = std::fs::File::open(path)?;
-        let mut start = vec![0_u8; 4096];
-        file.read_exact_at(&mut start, 0)?;
-        let label = (0..4)
-            .filter_map(|sector| start.get(sector * 512..(sector + 1) * 512))
-            .find(|sector| {
-                sector.starts_with(b"LABELONE") && sector.get(24..32) == Some(b"LVM2 001")
-            })
-            .ok_or_else(|| wrong("there is no LVM label"))?;
-        let header = le32(label, 20)
-            .and_then(|at| label.get(usize::try_from(at).ok()?..))
-            .ok_or_else(|| wrong("the label is damaged"))?;
-        let id = header
-            .get(..32)
-            .filter(|id| id.iter().all(u8::is_ascii_graphic))
-            .ok_or_else(|| wrong("the label is damaged"))?;
-        // Lists of areas, each ended by zeros: data first, then metadata.
-        let mut areas = header
-            .get(40..)
-            .unwrap_or_default()
-            .chunks_exact(16)
-            .map(|area| (le64(area, 0).unwrap_or(0), le64(area, 8).unwrap_or(0)));
-        let _data: Vec<_> = areas.by_ref().take_while(|area| *area != (0, 0)).collect();
-        let mut text = None;
-        for (offset, size) in areas.take_while(|area| *area != (0, 0)) {
-            text = text.or(metadata(&file, offset, size)?);
-        }
-        Ok(Self {
-            id: String::from_utf8_lossy(id).into_owned(),
-            text,
-        })
-    }
-}
-
-/// The text in a metadata area: a ring buffer with a header that says where the valid copy is.
-fn metadata(file: &std::fs::File, area: u64, size: u64) -> std::io::Result<Option<String>> {
-    let mut header = [0_u8; SECTOR as usize];
-    file.read_exact_at(&mut header, area)?;
-    if header.get(4..20) != Some(b" LVM2 x[5A%r0N*>") {
-        return Ok(None);
-    }
-    let offset = le64(&header, 40).unwrap_or(0);
-    let length = le64(&header, 48).unwrap_or(0);
-    if offset < SECTOR || offset >= size || length == 0 || length > MAX_TEXT || length > size {
-        return Ok(None);
-    }
-    let mut text = vec![0_u8; usize::try_from(length).unwrap_or(0)];
-    let straight = usize::try_from(length.min(size - offset)).unwrap_or(0);
-    let (first, wrapped) = text.split_at_mut(straight);
-    let at = |offset: u64| {
-        area.checked_add(offset)
-            .ok_or_else(|| std::io::Error::other("the metadata area is damaged"))
-    };
-    file.read_exact_at(first, at(offset)?)?;
-    file.read_exact_at(wrapped, at(SECTOR)?)?;
-    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-    Ok(Some(String::from_utf8_lossy(text).into_owned()))
-}
-
-fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn le64(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }

@@ -1,15 +1,14 @@
 //! md arrays: what `/sys` and a member's superblock say about them.
 //!
-//! Facts: Documentation/admin-guide/md.rst, include/uapi/linux/raid/md_p.h, Linux 5.10 to 7.2.
+//! Facts: Documentation/admin-guide/md.rst, Linux 5.10 to 7.2. The panic kernel puts them together
+//! through sysfs ([`capture::target::md`]), so the image needs the level's module and no mdadm.
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use capture::target::probe::{MdMember, Member, probe};
 
 use super::ResolveError;
 use super::sysfs::{Machine, name_of};
-
-/// The program that puts arrays together.
-pub(super) const MDADM: &str = "/usr/sbin/mdadm";
 
 /// An array.
 pub(super) struct Array {
@@ -21,6 +20,8 @@ pub(super) struct Array {
     pub metadata: String,
     /// How many devices it is made for.
     pub members: u32,
+    /// The highest event count among its members.
+    pub events: u64,
 }
 
 /// The module of a level.
@@ -58,55 +59,31 @@ pub(super) fn array(
     ) {
         return Err(refuse(format!("an array of level \"{level}\"")));
     }
-    let uuid = below
+    let found: Vec<MdMember> = below
         .iter()
-        .find_map(|member| member_uuid(machine, member, &metadata))
-        .or_else(|| {
-            let text = machine.udev(sys, "MD_UUID")?;
-            Some(text.replace(':', "").to_lowercase())
-        })
-        .filter(|uuid| uuid.len() == 32)
-        .ok_or_else(|| refuse("an array whose UUID cannot be read (needs root)".to_owned()))?;
+        .filter_map(|member| member_at(machine, member))
+        .filter(|member| member.version == metadata)
+        .collect();
+    let first = found.first();
+    let uuid = first.map(|member| member.uuid.clone()).ok_or_else(|| {
+        refuse("an array whose superblocks cannot be read (needs root)".to_owned())
+    })?;
     Ok(Array {
         uuid,
         level,
         metadata,
         members: u32::try_from(root.number(sys.join("md/raid_disks")).unwrap_or_default())
             .unwrap_or_default(),
+        events: found.iter().map(|member| member.events).max().unwrap_or(0),
     })
 }
 
-/// The array's UUID from the superblock of a member.
-fn member_uuid(machine: &Machine, member: &Path, metadata: &str) -> Option<String> {
+/// What a member's own superblock says.
+fn member_at(machine: &Machine, member: &Path) -> Option<MdMember> {
     let sectors = machine.root.number(member.join("size"))?;
-    let offset = match metadata {
-        "1.0" => (sectors.checked_sub(16)? & !7) * 512,
-        "1.1" => 0,
-        "1.2" => 4096,
-        "0.90" => (sectors & !127).checked_sub(128)? * 512,
-        _ => return None,
-    };
-    let file = std::fs::File::open(machine.root.open_path(machine.node(member)).ok()?).ok()?;
-    let mut block = [0_u8; 256];
-    file.read_exact_at(&mut block, offset).ok()?;
-    if block.get(..4)? != 0xa92b_4efc_u32.to_le_bytes() {
-        return None;
+    let path = machine.root.open_path(machine.node(member)).ok()?;
+    match probe(&path, sectors).ok()?.member? {
+        Member::Md(md) => Some(md),
+        _ => None,
     }
-    if metadata == "0.90" {
-        // The four words of its UUID stand apart: 5, 13, 14 and 15.
-        return [5, 13, 14, 15]
-            .iter()
-            .map(|word| {
-                let bytes: [u8; 4] = block.get(word * 4..word * 4 + 4)?.try_into().ok()?;
-                Some(format!("{:08x}", u32::from_le_bytes(bytes)))
-            })
-            .collect();
-    }
-    Some(
-        block
-            .get(16..32)?
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
 }

@@ -7,16 +7,13 @@
 mod block;
 mod error;
 mod lvm;
-mod lvm_text;
 mod md;
 mod mountinfo;
-mod superblock;
 mod sysfs;
 mod target;
 mod watchdog;
 
 pub use error::ResolveError;
-pub use superblock::{Superblock, probe};
 pub use sysfs::Driver;
 pub(crate) use target::{elsewhere, filesystem_wanted};
 
@@ -37,8 +34,6 @@ pub struct Resolved {
     pub wanted: Vec<Wanted>,
     /// Options of modules, by name.
     pub options: Vec<(String, String)>,
-    /// Programs that the image needs, with the reason.
-    pub programs: Vec<(String, String)>,
     /// What is worth saying.
     pub notes: Vec<String>,
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use capture::plan::{self, Filesystem, FsType, Identity, TargetKind};
+use capture::target::probe::probe;
 use config::Device;
 
 use super::sysfs::{Machine, name_of};
-use super::{ResolveError, Resolved, Superblock, block, mountinfo, superblock};
+use super::{ResolveError, Resolved, block, mountinfo};
 use crate::closure::Wanted;
 
 /// Seconds that a disk may take to appear; on USB twice as long.
@@ -42,7 +43,6 @@ pub(super) fn resolve(
     out.wanted.extend(stack.wanted);
     out.wanted
         .extend(filesystem_modules(machine, fstype.name(), &what));
-    out.programs.extend(stack.programs);
 
     let mut options: Vec<String> = target
         .options
@@ -123,6 +123,15 @@ fn filesystem_modules(machine: &Machine, fstype: &str, what: &str) -> Vec<Wanted
         first.name = fstype.to_owned();
     }
     wanted
+}
+
+/// What a device holds and what that calls itself.
+#[derive(Clone, Debug)]
+struct Superblock {
+    /// The kernel's name of the filesystem; or blkid's of what the device is a part of.
+    fstype: String,
+    uuid: Option<String>,
+    label: Option<String>,
 }
 
 /// A filesystem's device, and where in it the crash directories go.
@@ -267,10 +276,12 @@ fn by_node(machine: &Machine, node: &Path) -> Option<PathBuf> {
 /// What the device holds, from its own first bytes or, where they may not be read, from udev.
 fn identify(machine: &Machine, sys: &Path) -> Result<Superblock, ResolveError> {
     let node = machine.node(sys);
-    let probed = machine
-        .root
-        .open_path(&node)
-        .and_then(|path| superblock::probe(&path));
+    let probed = machine.root.open_path(&node).and_then(|path| {
+        probe(
+            &path,
+            machine.root.number(sys.join("size")).unwrap_or_default(),
+        )
+    });
     let from_udev = || {
         Some(Superblock {
             fstype: machine.udev(sys, "ID_FS_TYPE")?,
@@ -279,8 +290,19 @@ fn identify(machine: &Machine, sys: &Path) -> Result<Superblock, ResolveError> {
         })
     };
     match probed {
-        Ok(Some(found)) => Ok(found),
-        Ok(None) => from_udev().ok_or_else(|| ResolveError::Filesystem {
+        Ok(found) if found.member.is_some() || found.fs.is_some() => {
+            let some = |text: String| (!text.is_empty()).then_some(text);
+            let fstype = match (&found.member, found.fs) {
+                (Some(member), _) => member.kind(),
+                (None, fs) => fs.map_or("", FsType::name),
+            };
+            Ok(Superblock {
+                fstype: fstype.to_owned(),
+                uuid: some(found.uuid),
+                label: some(found.label),
+            })
+        }
+        Ok(_) => from_udev().ok_or_else(|| ResolveError::Filesystem {
             device: name_of(sys),
             found: "no filesystem that is known".to_owned(),
         }),

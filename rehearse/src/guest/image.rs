@@ -7,6 +7,7 @@
 use super::{SCRIPT, Script};
 use initramfs::closure::{self, Wanted};
 use initramfs::cpio::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Writer};
+use initramfs::files::{Taken, TakenKind};
 use initramfs::modules::{Index, ModuleError};
 use std::collections::BTreeSet;
 use std::fs;
@@ -75,6 +76,8 @@ pub struct Contents<'a> {
     pub absent: &'a [String],
     /// Further files: path in the guest, file on the host.
     pub files: &'a [(String, PathBuf)],
+    /// Programs and their libraries, links and all.
+    pub tools: &'a [Taken],
 }
 
 /// Builds the image into `to`; the script's modules are filled in.
@@ -114,6 +117,14 @@ pub fn build(contents: &Contents<'_>, mut script: Script, to: &Path) -> Result<(
     for (name, path) in contents.files {
         tree.file(name.trim_start_matches('/'), 0o644, &read(path)?)?;
     }
+    for one in contents.tools {
+        let path = one.path.display().to_string();
+        let path = path.trim_start_matches('/');
+        match &one.kind {
+            TakenKind::File(mode, bytes) => tree.file(path, mode & 0o7777, bytes)?,
+            TakenKind::Link(to) => tree.link(path, to.as_os_str().as_encoded_bytes())?,
+        }
+    }
     script.modules = modules(contents, &mut tree)?;
     let json =
         serde_json::to_vec_pretty(&script).map_err(|e| io_error("describe", to)(e.into()))?;
@@ -142,6 +153,12 @@ impl Tree {
 
     fn file(&mut self, path: &str, mode: u32, data: &[u8]) -> Result<(), ImageError> {
         self.put(path, S_IFREG | mode, (0, 0), data)
+    }
+
+    fn link(&mut self, path: &str, to: &[u8]) -> Result<(), ImageError> {
+        // A link to a folder must not be made a folder by what comes after it.
+        self.dirs.insert(path.to_owned());
+        self.put(path, S_IFLNK | 0o777, (0, 0), to)
     }
 
     fn put(

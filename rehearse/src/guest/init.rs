@@ -3,7 +3,8 @@
 //! Source of the facts: Documentation/admin-guide/initrd and init(8): PID 1 may not end, nothing is
 //! mounted, /dev/console is standard output when the initramfs has that node.
 
-use super::{End, HANDED_OUT, Mount, SAYS, SCRIPT, Script, panic, tar, work};
+use super::{End, HANDED_OUT, Mount, SAYS, SCRIPT, Script, Which, panic, tar, work};
+use capture::target::probe::probe;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use std::fs;
@@ -92,8 +93,14 @@ fn follow() -> Result<(), GuestError> {
     for path in &script.modules {
         load_module(path, "")?;
     }
+    for step in &script.before {
+        run(&step.command, &step.ok)?;
+    }
     for what in &script.mounts {
-        let device = disk(&what.serial)?;
+        let device = match &what.disk {
+            Which::Serial(serial) => disk(serial)?,
+            Which::Uuid(uuid) => filesystem(uuid)?,
+        };
         mount_disk(&device, what)?;
     }
     for setting in &script.settings {
@@ -141,7 +148,7 @@ fn mount_disk(device: &Path, what: &Mount) -> Result<(), GuestError> {
     )?;
     say(format_args!(
         "mounted {} ({}) on {}",
-        what.serial,
+        device.display(),
         what.fs,
         what.at.display()
     ));
@@ -163,20 +170,35 @@ pub(super) fn load_module(path: &Path, parameters: &str) -> Result<(), GuestErro
 
 /// The device node of the virtio disk with this serial number.
 fn disk(serial: &str) -> Result<PathBuf, GuestError> {
+    find(&format!("the disk with serial {serial}"), &|sys, _| {
+        let found = fs::read_to_string(sys.join("serial")).unwrap_or_default();
+        found.trim_end() == serial
+    })
+}
+
+/// The device node that holds this filesystem and is part of nothing.
+fn filesystem(uuid: &str) -> Result<PathBuf, GuestError> {
+    find(&format!("the filesystem {uuid}"), &|sys, node| {
+        let size = fs::read_to_string(sys.join("size")).unwrap_or_default();
+        let sectors = size.trim_end().parse().unwrap_or(0);
+        probe(node, sectors)
+            .is_ok_and(|found| found.member.is_none() && found.uuid.eq_ignore_ascii_case(uuid))
+    })
+}
+
+/// The node of the first block device that is it.
+fn find(what: &str, is_it: &dyn Fn(&Path, &Path) -> bool) -> Result<PathBuf, GuestError> {
     let start = Instant::now();
     loop {
         for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-            let found = fs::read_to_string(entry.path().join("serial")).unwrap_or_default();
             let node = Path::new("/dev").join(entry.file_name());
-            if found.trim_end() == serial && node.exists() {
+            if node.exists() && is_it(&entry.path(), &node) {
                 return Ok(node);
             }
         }
         if start.elapsed() > PATIENCE {
             let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(cannot(format!("find the disk with serial {serial}"))(
-                source,
-            ));
+            return Err(cannot(format!("find {what}"))(source));
         }
         sleep(Duration::from_millis(20));
     }

@@ -33,6 +33,8 @@ pub struct Script {
     pub hostname: String,
     /// Kernel modules to load, by path, in order.
     pub modules: Vec<PathBuf>,
+    /// Commands that put disks together before anything is mounted.
+    pub before: Vec<Step>,
     /// Filesystems to mount.
     pub mounts: Vec<Mount>,
     /// Files under /proc/sys and /sys to write before the work begins.
@@ -49,12 +51,22 @@ pub struct Script {
     pub end: End,
 }
 
-/// A disk by its serial number, mounted.
+/// What finds a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// A virtio disk by its serial number.
+    Serial(String),
+    /// The device that holds the filesystem with this UUID.
+    Uuid(String),
+}
+
+/// A disk, mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
-    /// The virtio disk's serial number.
-    pub serial: String,
+    /// The disk.
+    pub disk: Which,
     /// The filesystem type.
     pub fs: String,
     /// The mount point.

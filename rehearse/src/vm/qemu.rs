@@ -40,13 +40,69 @@ pub enum Firmware {
     Uefi,
 }
 
-/// A raw image as a virtio disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bus {
+    /// A virtio block device on PCI.
+    #[default]
+    VirtioBlk,
+    /// A SCSI disk behind a virtio controller.
+    VirtioScsi,
+    /// An NVMe controller with one namespace.
+    Nvme,
+    /// A SATA disk behind an AHCI controller.
+    Ahci,
+    /// A USB mass storage device behind an xHCI controller.
+    UsbStorage,
+}
+
+impl Bus {
+    /// The kernel's modules for it, some of which may be built in.
+    #[must_use]
+    pub fn modules(self) -> &'static [&'static str] {
+        match self {
+            Bus::VirtioBlk => &["virtio_pci", "virtio_blk"],
+            Bus::VirtioScsi => &["virtio_pci", "virtio_scsi", "sd_mod"],
+            Bus::Nvme => &["nvme"],
+            Bus::Ahci => &["ahci", "sd_mod"],
+            Bus::UsbStorage => &["xhci_pci", "usb_storage", "sd_mod"],
+        }
+    }
+
+    /// QEMU's devices for the disk number `n`, whose drive is `d<n>`; the disk itself is `disk<n>`.
+    fn devices(self, n: usize, serial: &str) -> Vec<String> {
+        let disk = |device: &str| format!("{device},id=disk{n},drive=d{n},serial={serial}");
+        match self {
+            Bus::VirtioBlk => vec![disk("virtio-blk-pci")],
+            Bus::VirtioScsi => vec![
+                format!("virtio-scsi-pci,id=bus{n}"),
+                disk(&format!("scsi-hd,bus=bus{n}.0")),
+            ],
+            Bus::Nvme => vec![disk("nvme")],
+            Bus::Ahci => vec![
+                format!("ich9-ahci,id=bus{n}"),
+                disk(&format!("ide-hd,bus=bus{n}.0")),
+            ],
+            Bus::UsbStorage => vec![
+                format!("qemu-xhci,id=bus{n}"),
+                disk(&format!("usb-storage,bus=bus{n}.0")),
+            ],
+        }
+    }
+}
+
+/// A raw image as a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DiskImage {
     /// The file.
     pub path: PathBuf,
-    /// The serial number the guest sees in /sys/block/*/serial: its name.
+    /// Its serial number: on virtio the guest sees it in /sys/block/*/serial.
     pub serial: String,
+    /// How it is attached.
+    pub bus: Bus,
+    /// More options of `-drive`.
+    pub options: String,
 }
 
 /// A machine to be started.
@@ -137,16 +193,19 @@ impl Vm {
         for (n, disk) in self.disks.iter().enumerate() {
             // A comma in a QEMU option value is written twice.
             let path = disk.path.display().to_string().replace(',', ",,");
+            let options = match disk.options.as_str() {
+                "" => String::new(),
+                options => format!(",{options}"),
+            };
             push(&[
                 "-drive",
                 &format!(
-                    "if=none,id=d{n},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap,file={path}"
+                    "if=none,id=d{n},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap{options},file={path}"
                 ),
             ]);
-            push(&[
-                "-device",
-                &format!("virtio-blk-pci,drive=d{n},serial={}", disk.serial),
-            ]);
+            for device in disk.bus.devices(n, &disk.serial) {
+                push(&["-device", &device]);
+            }
         }
         a.extend(self.extra.iter().cloned());
         Ok(a)

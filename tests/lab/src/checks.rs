@@ -134,6 +134,17 @@ pub fn all(s: &Scenario, found: &Found<'_>, kernel: &KernelFiles) -> Vec<Check> 
         equal("the machine ended", &end(&crash.outcome.end), &expect.end),
         equal("what was saved", &found.saved, &expect.saved),
     ];
+    for disk in &crash.untouched {
+        let same = match disk.holds() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("it was written to".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        checks.push(Check::new(
+            format!("disk {} is as it was", disk.serial),
+            same,
+        ));
+    }
     let before: Vec<&str> = crash.lines(false).collect();
     let loaded = before
         .iter()

@@ -28,6 +28,9 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     if name.contains('/') || Path::new(name).is_file() {
         return local(Path::new(name), modules);
     }
+    if let Some(base) = name.strip_suffix("-zst") {
+        return packed(&get(base, None, say)?, name);
+    }
     let (series, meta) = match name.strip_suffix("-generic") {
         Some(series) => (series, "linux-image-amd64"),
         None => (name, "linux-image-cloud-amd64"),
@@ -56,6 +59,55 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
         modules,
         release,
     })
+}
+
+/// A kernel with its modules for disks and filesystems packed by zstd, as other distributions do.
+fn packed(base: &KernelFiles, name: &str) -> Result<KernelFiles> {
+    let root = crate::cache().join("kernels").join(name);
+    let modules = root.join("lib/modules").join(&base.release);
+    if !modules.join("modules.dep").exists() {
+        for folder in ["drivers/block", "drivers/virtio", "fs", "lib", "crypto"] {
+            pack(
+                &base.modules,
+                Path::new("kernel").join(folder).as_path(),
+                &modules,
+            )?;
+        }
+        for index in [
+            "modules.builtin",
+            "modules.builtin.modinfo",
+            "modules.order",
+        ] {
+            fs::copy(base.modules.join(index), modules.join(index))?;
+        }
+        run(Command::new("depmod")
+            .arg("-b")
+            .arg(&root)
+            .arg(&base.release)
+            .env("PATH", sbin_path()))?;
+    }
+    Ok(KernelFiles {
+        modules,
+        ..base.clone()
+    })
+}
+
+/// The modules of a folder, and of those in it.
+fn pack(from: &Path, folder: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to.join(folder))?;
+    for entry in fs::read_dir(from.join(folder))? {
+        let path = entry?.path();
+        let inside = path.strip_prefix(from)?;
+        if path.is_dir() {
+            pack(from, inside, to)?;
+            continue;
+        }
+        let bytes = initramfs::modules::decompress(&path, fs::read(&path)?)?;
+        let plain = to.join(inside).with_extension("");
+        fs::write(&plain, bytes)?;
+        run(Command::new("zstd").args(["-q", "--rm", "-f"]).arg(&plain))?;
+    }
+    Ok(())
 }
 
 /// A kernel of this machine: the release is the name of its modules' directory.

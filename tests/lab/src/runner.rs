@@ -3,12 +3,13 @@
 use crate::checks::{self, Found};
 use crate::scenario::{MODULE, NOTIFIER, Scenario};
 use crate::table::{Check, Row};
-use crate::{artefacts, kernels, module};
+use crate::{artefacts, kernels, module, tools};
 use anyhow::{Context, Result};
 use rehearse::disk::Fs;
 use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::guest::{Fill, Setting, Step, Work};
 use rehearse::session::{CRASH_DIR, Crash, Session};
+use rehearse::storage::Storage;
 use rehearse::vm::Accel;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -124,7 +125,8 @@ impl Lab {
             }
         })?;
         // A disk that is gone has nothing to read back.
-        let fetched = match scenario.disk_disappears {
+        let gone = scenario.disk_disappears && scenario.saved_on.is_none();
+        let fetched = match gone {
             false => fetch(&session, &crash, dir),
             true => Ok(dir.join("saved")),
         };
@@ -161,7 +163,11 @@ impl Lab {
             let _ = fs::remove_dir_all(dir);
         } else {
             // Sparse, but larger than all the rest; its files stand beside it.
-            let _ = fs::remove_file(&crash.disk);
+            for entry in fs::read_dir(dir)?.flatten() {
+                if entry.path().extension().is_some_and(|end| end == "img") {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
         }
         Ok(row)
     }
@@ -173,6 +179,33 @@ impl Lab {
     pub fn session(&self, s: &Scenario, kernel: KernelFiles, accel: Accel) -> Result<Session> {
         let mut load = vec!["/usr/bin/afterpanic".to_owned(), "load".to_owned()];
         load.extend(s.load.iter().cloned());
+        let steps = |commands: &[Vec<String>]| {
+            let step = |command: &Vec<String>| Step {
+                command: command.clone(),
+                ok: vec![0],
+            };
+            commands.iter().map(step).collect::<Vec<_>>()
+        };
+        let storage = Storage {
+            bus: s.bus,
+            drive: s.drive.clone(),
+            more: s.disks.clone(),
+            modules: s.modules.clone(),
+            tools: match s.make.is_empty() {
+                true => Vec::new(),
+                false => tools::storage()?,
+            },
+            make: steps(&s.make),
+            again: steps(&s.again),
+            saved_on: s.saved_on.clone(),
+            cues: s.cues.clone(),
+        };
+        // Degraded is armed; whether that was expected is judged from the console.
+        let mut arm = vec![Step {
+            command: load,
+            ok: vec![0, 4, s.expect.load_exit],
+        }];
+        arm.extend(steps(&s.after_load));
         let settings = s.set.iter().map(|(path, value)| Setting {
             path: path.into(),
             value: value.clone(),
@@ -187,6 +220,7 @@ impl Lab {
             crashkernel: (!s.crashkernel.is_empty()).then(|| s.crashkernel.clone()),
             cmdline: s.cmdline.clone(),
             qemu: s.qemu.clone(),
+            storage,
             fs: s.fs,
             uuid: if s.fs == Fs::Vfat { FAT_UUID } else { UUID }.into(),
             disk_bytes: Some(s.disk << 20),
@@ -209,11 +243,7 @@ impl Lab {
                     leave_kib,
                 }),
             },
-            // Degraded is armed; whether that was expected is judged from the console.
-            arm: vec![Step {
-                command: load,
-                ok: vec![0, 4, s.expect.load_exit],
-            }],
+            arm,
             how: s.how()?,
             deadline: Duration::from_secs(s.deadline),
             reuse_disk: false,

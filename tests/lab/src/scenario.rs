@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
 use rehearse::guest::How;
-use rehearse::vm::Firmware;
+use rehearse::storage::{Cue, MoreDisk};
+use rehearse::vm::{Bus, Firmware};
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use std::fs;
 use std::path::Path;
 
@@ -26,6 +28,26 @@ pub struct Scenario {
     pub kernel: String,
     /// The target's filesystem.
     pub fs: Fs,
+    /// How the target's disk is attached: `virtio-blk`, `virtio-scsi`, `nvme`, `ahci`, `usb-storage`.
+    pub bus: Bus,
+    /// More of QEMU's `-drive` options for it.
+    pub drive: String,
+    /// Disks beside it: `/dev/vdb` and so on while the target is on virtio, too.
+    pub disks: Vec<MoreDisk>,
+    /// Modules that the first kernel loads, too.
+    pub modules: Vec<String>,
+    /// Commands that make what is mounted out of empty disks. lvm, mdadm and mkfs.ext4 are there.
+    pub make: Vec<Vec<String>>,
+    /// Commands that put it together again.
+    pub again: Vec<Vec<String>>,
+    /// Commands between arming and the panic.
+    pub after_load: Vec<Vec<String>>,
+    /// What the host does to the machine when a line comes after the panic.
+    pub cues: Vec<Cue>,
+    /// The disk that the dump is on in the end, by its serial number, if not the target's.
+    pub saved_on: Option<String>,
+    /// One scenario for each of these buses with each of these filesystems.
+    pub matrix: Matrix,
     /// Size of the target in MiB.
     pub disk: u64,
     /// RAM in MiB.
@@ -65,11 +87,22 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
+/// Several scenarios in one file: `NAME-BUS-FS`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matrix {
+    /// The buses by name.
+    pub bus: Vec<String>,
+    /// The filesystems by name.
+    pub fs: Vec<Fs>,
+}
+
 /// What has to come of a scenario.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
-    /// The verdict: `complete`, `degraded`, `incomplete`, or `nothing` for no crash directory.
+    /// The verdict: `complete`, `degraded`, `incomplete`; `partial` for a directory that was never
+    /// finished, `nothing` for no crash directory.
     pub saved: String,
     /// `reset` or `poweroff`.
     pub end: String,
@@ -100,6 +133,16 @@ impl Default for Scenario {
             about: String::new(),
             kernel: "6.12".into(),
             fs: Fs::Ext4,
+            bus: Bus::default(),
+            drive: String::new(),
+            disks: Vec::new(),
+            modules: Vec::new(),
+            make: Vec::new(),
+            again: Vec::new(),
+            after_load: Vec::new(),
+            cues: Vec::new(),
+            saved_on: None,
+            matrix: Matrix::default(),
             disk: 2048,
             memory: 1024,
             vcpus: 2,
@@ -186,11 +229,32 @@ pub fn all() -> Result<Vec<Scenario>> {
     for entry in fs::read_dir(&dir).with_context(|| format!("Cannot list {}", dir.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "toml") {
-            scenarios.push(read(&path)?);
+            scenarios.extend(expand(read(&path)?)?);
         }
     }
     scenarios.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(scenarios)
+}
+
+/// The scenarios of a file.
+fn expand(scenario: Scenario) -> Result<Vec<Scenario>> {
+    let mut all = Vec::new();
+    for word in &scenario.matrix.bus {
+        let bus = Bus::deserialize(word.as_str().into_deserializer())
+            .map_err(|error: toml::de::Error| error)
+            .with_context(|| format!("{}: no bus is called {word}", scenario.name))?;
+        for fs in &scenario.matrix.fs {
+            let name = format!("{}-{word}-{}", scenario.name, fs.name());
+            all.push(Scenario {
+                about: format!("{}: {word}, {}", scenario.about, fs.name()),
+                name,
+                bus,
+                fs: *fs,
+                ..scenario.clone()
+            });
+        }
+    }
+    Ok(if all.is_empty() { vec![scenario] } else { all })
 }
 
 fn read(path: &Path) -> Result<Scenario> {
@@ -245,6 +309,28 @@ mod tests {
                 "{name} is listed and does not exist"
             );
         }
+    }
+
+    #[test]
+    fn a_matrix_is_one_scenario_for_each_pair() {
+        let mut scenario = Scenario::default();
+        scenario.name = "all".into();
+        scenario.matrix.bus = vec!["virtio-scsi".into(), "usb-storage".into()];
+        scenario.matrix.fs = vec![Fs::Ext4, Fs::Btrfs];
+        let all = expand(scenario.clone()).unwrap();
+        let names: Vec<_> = all.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "all-virtio-scsi-ext4",
+                "all-virtio-scsi-btrfs",
+                "all-usb-storage-ext4",
+                "all-usb-storage-btrfs"
+            ]
+        );
+        assert_eq!((all[3].bus, all[3].fs), (Bus::UsbStorage, Fs::Btrfs));
+        scenario.matrix.bus = vec!["floppy".into()];
+        assert!(expand(scenario).is_err());
     }
 
     #[test]

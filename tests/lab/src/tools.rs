@@ -2,12 +2,16 @@
 
 use crate::kernels::{Apt, unpack};
 use anyhow::{Context, Result};
+use initramfs::files::{self, Taken};
+use initramfs::root::Root;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The suite they come from: trixie's makedumpfile 1.7.6 keeps free pages of 6.12.
 pub const SUITE: &str = "sid";
+/// Where what puts disks together comes from: its libraries have settled.
+const STORAGE_SUITE: &str = "trixie";
 /// Where its libraries stand.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// Its dynamic loader, among them.
@@ -75,19 +79,68 @@ pub fn makedumpfile_files() -> Result<(PathBuf, Vec<PathBuf>, PathBuf)> {
     ))
 }
 
-/// The unpacked packages.
+/// What puts disks together, with its libraries, to be put into the first kernel's guest.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn storage() -> Result<Vec<Taken>> {
+    const PACKAGES: [&str; 22] = [
+        "lvm2",
+        "mdadm",
+        "e2fsprogs",
+        "libc6",
+        "libgcc-s1",
+        "libaio1t64",
+        "libblkid1",
+        "libbsd0",
+        "libcap2",
+        "libcom-err2",
+        "libdevmapper-event1.02.1",
+        "libdevmapper1.02.1",
+        "libedit2",
+        "libext2fs2t64",
+        "libmd0",
+        "libpcre2-8-0",
+        "libselinux1",
+        "libss2",
+        "libsystemd0",
+        "libtinfo6",
+        "libudev1",
+        "libuuid1",
+    ];
+    let root = unpacked("storage", STORAGE_SUITE, &PACKAGES)?;
+    let asked = ["lvm", "mdadm", "mkfs.ext4"]
+        .map(|name| (format!("/usr/sbin/{name}").into(), "the guest".to_owned()));
+    Ok(files::closure(&Root::new(&root), &asked)?)
+}
+
+/// The unpacked packages of makedumpfile.
 fn root() -> Result<PathBuf> {
+    unpacked(SUITE, SUITE, &PACKAGES)
+}
+
+/// The packages of a suite, unpacked under this name.
+fn unpacked(name: &str, suite: &str, packages: &[&str]) -> Result<PathBuf> {
     let dir = crate::cache().join("tools");
     fs::create_dir_all(&dir)?;
     let lock = File::create(dir.join(".lock"))?;
     lock.lock().context("Cannot lock the tools")?;
-    let root = dir.join(SUITE);
+    let root = dir.join(name);
     if !root.exists() {
         let partial = dir.join("partial");
         let _ = fs::remove_dir_all(&partial);
         fs::create_dir_all(partial.join("usr/lib"))?;
         std::os::unix::fs::symlink("usr/lib", partial.join("lib"))?;
-        let debs = Apt::new(SUITE)?.download(&PACKAGES.map(String::from))?;
+        for (link, to) in [
+            ("bin", "usr/bin"),
+            ("sbin", "usr/sbin"),
+            ("lib64", "usr/lib64"),
+        ] {
+            fs::create_dir_all(partial.join(to))?;
+            std::os::unix::fs::symlink(to, partial.join(link))?;
+        }
+        let packages: Vec<String> = packages.iter().map(|p| (*p).to_owned()).collect();
+        let debs = Apt::new(suite)?.download(&packages)?;
         for deb in debs {
             unpack(&deb, &partial)?;
         }

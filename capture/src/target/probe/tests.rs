@@ -19,7 +19,13 @@ fn device(parts: &[(usize, &[u8])]) -> Found {
 
 #[test]
 fn filesystems_are_told_apart() {
-    let ext = device(&[(1080, &[0x53, 0xef]), (1128, &UUID), (1144, b"crash\0")]);
+    let extents = [0x42, 0x02];
+    let ext = device(&[
+        (1080, &[0x53, 0xef]),
+        (1120, &extents),
+        (1128, &UUID),
+        (1144, b"crash\0"),
+    ]);
     assert_eq!(ext.fs, Some(FsType::Ext4));
     assert_eq!(
         (ext.uuid.as_str(), ext.label.as_str()),
@@ -27,6 +33,10 @@ fn filesystems_are_told_apart() {
     );
     let journal = device(&[(1080, &[0x53, 0xef]), (1128, &UUID), (1120, &[8, 0, 0, 0])]);
     assert_eq!(journal.fs, None);
+    for (compat, fs) in [(4, FsType::Ext3), (0, FsType::Ext2)] {
+        let old = device(&[(1080, &[0x53, 0xef]), (1116, &[compat]), (1120, &[0x02])]);
+        assert_eq!((old.fs, old.uuid.as_str()), (Some(fs), ""));
+    }
     let xfs = device(&[(0, b"XFSB"), (32, &UUID), (108, b"twelve bytes")]);
     assert_eq!(xfs.fs, Some(FsType::Xfs));
     assert_eq!(
@@ -57,24 +67,59 @@ fn filesystems_are_told_apart() {
     assert_eq!(device(&[]), Found::default());
 }
 
+/// An md superblock of version 1 that lies at `sector`.
+fn superblock(sector: u64) -> Vec<u8> {
+    let mut block = vec![0_u8; 256];
+    block[..8].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, 1, 0, 0, 0]);
+    block[16..32].copy_from_slice(&UUID);
+    block[144..152].copy_from_slice(&sector.to_le_bytes());
+    block[168..184].copy_from_slice(&[0xee; 16]);
+    block[200] = 17;
+    block
+}
+
 #[test]
-fn members_are_recognised() {
-    let end_1_0 = usize::try_from(SECTORS - 16).unwrap() * 512;
-    let end_0_9 = usize::try_from(SECTORS - 128).unwrap() * 512;
-    let md = [0xfc, 0x4e, 0x2b, 0xa9, 1, 0, 0, 0];
-    for at in [0, 4096, end_1_0] {
-        let found = device(&[(1080, &[0x53, 0xef]), (at, &md), (at + 16, &UUID)]);
-        let want = Member::Md("0a0b0c0d111122223333444455556666".into());
+fn members_of_arrays_are_recognised_whatever_they_seem_to_hold() {
+    for (sector, version) in [(0, "1.1"), (8, "1.2"), (SECTORS - 16, "1.0")] {
+        let at = usize::try_from(sector).unwrap() * 512;
+        let found = device(&[
+            (at, &superblock(sector)),
+            // What the array holds, as its members show it: a filesystem, a physical volume.
+            (1080, &[0x53, 0xef]),
+            (512, b"LABELONE"),
+            (536, b"LVM2 001"),
+        ]);
+        let want = Member::Md(MdMember {
+            uuid: "0a0b0c0d111122223333444455556666".into(),
+            version,
+            own: "ee".repeat(16),
+            events: 17,
+        });
         assert_eq!(found.member, Some(want), "superblock at {at}");
+        // The whole disk, where the member is its last partition.
+        let found = device(&[(at, &superblock(sector + 2048))]);
+        assert_eq!(found.member, None);
     }
+    let end_0_9 = usize::try_from(SECTORS - 128).unwrap() * 512;
     let old = [0xfc, 0x4e, 0x2b, 0xa9, 0, 0, 0, 0, 90];
     let found = device(&[
         (end_0_9, &old),
         (end_0_9 + 20, &[0x0d, 0x0c, 0x0b, 0x0a]),
         (end_0_9 + 52, &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]),
+        (end_0_9 + 39 * 4, &[9]),
+        (end_0_9 + 992 * 4, &[1]),
     ]);
-    let want = Member::Md("0a0b0c0d000000010000000200000003".into());
+    let want = Member::Md(MdMember {
+        uuid: "0a0b0c0d000000010000000200000003".into(),
+        version: "0.90",
+        own: "1".into(),
+        events: 9,
+    });
     assert_eq!(found.member, Some(want));
+}
+
+#[test]
+fn other_members_are_recognised() {
     let lvm = device(&[
         (512, b"LABELONE"),
         (536, b"LVM2 001"),
@@ -83,4 +128,17 @@ fn members_are_recognised() {
     let want = Member::Lvm("abcdefghijklmnopqrstuvwxyz012345".into());
     assert_eq!(lvm.member, Some(want));
     assert_eq!(device(&[(0, b"LUKS\xba\xbe")]).member, Some(Member::Luks));
+}
+
+#[test]
+fn a_device_that_ends_early_is_no_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for length in [0, 3, 1000, 1090, 1130, 8191] {
+        let mut bytes = vec![0; 8192];
+        bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        std::fs::write(file.path(), &bytes[..length]).unwrap();
+        let found = probe(file.path(), 1).unwrap();
+        assert_eq!(found.fs.is_some(), length > 1081, "{length} bytes");
+    }
 }

@@ -17,6 +17,7 @@ fn disks_keep_their_order_and_names() {
         vm.disks.push(DiskImage {
             path: path.into(),
             serial: serial.into(),
+            ..DiskImage::default()
         });
     }
     let arguments = vm.arguments(Accel::Tcg).unwrap();
@@ -25,6 +26,29 @@ fn disks_keep_their_order_and_names() {
     assert!(drives[1].ends_with("file=/c"), "{drives:?}");
     let devices = after(&arguments, "-device");
     assert!(devices[0].contains("serial=target") && devices[1].contains("serial=out"));
+}
+
+#[test]
+fn each_bus_has_a_controller_and_a_disk_on_it() {
+    for (bus, controller, disk) in [
+        (Bus::VirtioScsi, "virtio-scsi-pci", "scsi-hd"),
+        (Bus::Ahci, "ich9-ahci", "ide-hd"),
+        (Bus::UsbStorage, "qemu-xhci", "usb-storage"),
+    ] {
+        let mut vm = Vm::new("k", "c");
+        vm.disks.push(DiskImage {
+            serial: "s".into(),
+            bus,
+            options: "werror=report".into(),
+            ..DiskImage::default()
+        });
+        let arguments = vm.arguments(Accel::Tcg).unwrap();
+        let devices = after(&arguments, "-device");
+        assert_eq!(devices.len(), 2, "{devices:?}");
+        assert!(devices[0].starts_with(controller) && devices[0].ends_with("id=bus0"));
+        assert!(devices[1].starts_with(disk) && devices[1].contains("bus=bus0.0"));
+        assert!(after(&arguments, "-drive")[0].contains(",werror=report,"));
+    }
 }
 
 #[test]

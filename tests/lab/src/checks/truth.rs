@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The comparisons by name.
-pub const WORDS: [&str; 8] = [
+pub const WORDS: [&str; 9] = [
+    "verify",
     "plain",
     "readelf",
     "gdb",
@@ -31,6 +32,10 @@ pub const WORDS: [&str; 8] = [
 pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> {
     let core = found.core.as_ref().context("There is no core")?;
     let dir = found.dir.as_ref().context("There is no crash directory")?;
+    if word == "verify" {
+        let mut verify = Command::new(&found.binaries.afterpanic);
+        return output(verify.arg("verify").arg(dir), "afterpanic").map(drop);
+    }
     let plain = dir.join("plain.elf");
     if !plain.exists() {
         unpack(core, &plain)?;

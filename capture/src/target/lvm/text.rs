@@ -1,11 +1,13 @@
 //! LVM's configuration text: sections in braces, keys with numbers, strings and lists of them.
+//!
+//! Facts: what vgcfgbackup prints, LVM2 2.02 to 2.03. It knows no key.
 
 /// Sections nested deeper than this are no metadata.
 const MAX_DEPTH: usize = 16;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub enum Value {
     /// A whole number; others are read as strings.
     Number(u64),
     /// A string.
@@ -16,14 +18,15 @@ pub(super) enum Value {
 
 /// A section: what is between braces, or the whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Section {
+pub struct Section {
     values: Vec<(String, Value)>,
     sections: Vec<(String, Section)>,
 }
 
 impl Section {
     /// The number of a key.
-    pub(super) fn number(&self, key: &str) -> Option<u64> {
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<u64> {
         match self.value(key)? {
             Value::Number(number) => Some(*number),
             _ => None,
@@ -31,7 +34,8 @@ impl Section {
     }
 
     /// The string of a key.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
         match self.value(key)? {
             Value::Text(text) => Some(text),
             _ => None,
@@ -39,7 +43,8 @@ impl Section {
     }
 
     /// A list of name and number by turns.
-    pub(super) fn pairs(&self, key: &str) -> Vec<(&str, u64)> {
+    #[must_use]
+    pub fn pairs(&self, key: &str) -> Vec<(&str, u64)> {
         let Some(Value::List(list)) = self.value(key) else {
             return Vec::new();
         };
@@ -52,7 +57,8 @@ impl Section {
     }
 
     /// A section by name.
-    pub(super) fn section(&self, name: &str) -> Option<&Section> {
+    #[must_use]
+    pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections
             .iter()
             .find(|(known, _)| known == name)
@@ -60,7 +66,7 @@ impl Section {
     }
 
     /// Every section with its name.
-    pub(super) fn sections(&self) -> impl Iterator<Item = (&str, &Section)> {
+    pub fn sections(&self) -> impl Iterator<Item = (&str, &Section)> {
         self.sections
             .iter()
             .map(|(name, section)| (name.as_str(), section))
@@ -75,7 +81,8 @@ impl Section {
 }
 
 /// Reads a text; nothing if it makes no sense.
-pub(super) fn parse(text: &str) -> Option<Section> {
+#[must_use]
+pub fn parse(text: &str) -> Option<Section> {
     let mut tokens = tokens(text)?.into_iter().peekable();
     let section = section(&mut tokens, 0)?;
     tokens.peek().is_none().then_some(section)
