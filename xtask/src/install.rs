@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What has to be there, and the package that brings it. A path with a slash is a file.
-pub const MACHINES: &[(&str, &str)] = &[
+pub type Needs = &'static [(&'static str, &'static str)];
+
+/// What building, and booting machines, needs.
+pub const MACHINES: Needs = &[
     ("cc", "gcc"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     (
@@ -27,7 +30,7 @@ pub const MACHINES: &[(&str, &str)] = &[
 ];
 
 /// What the comparisons with other tools need besides.
-pub const TRUTH: &[(&str, &str)] = &[
+pub const TRUTH: Needs = &[
     ("gdb", "gdb"),
     ("readelf", "binutils"),
     ("zstd", "zstd"),
@@ -45,13 +48,15 @@ fn there(what: &str) -> bool {
         .any(|dir| Path::new(dir).join(what).is_file())
 }
 
-/// Installs what is missing, or says how.
+/// Installs what is missing, or says how, by one command for all of it.
 ///
 /// # Errors
 /// Something is missing and cannot be installed from here.
-pub fn ensure(needs: &[(&str, &str)]) -> Result<()> {
+pub fn ensure(needs: &[Needs]) -> Result<()> {
     let mut packages: Vec<&str> = needs
         .iter()
+        .copied()
+        .flatten()
         .filter(|(what, _)| !there(what))
         .map(|(_, p)| *p)
         .collect();
@@ -82,6 +87,8 @@ pub fn ensure(needs: &[(&str, &str)]) -> Result<()> {
     }
     let missing: Vec<&str> = needs
         .iter()
+        .copied()
+        .flatten()
         .filter(|(what, _)| !there(what))
         .map(|(w, _)| *w)
         .collect();

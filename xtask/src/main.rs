@@ -36,14 +36,13 @@ fn main() -> ExitCode {
 fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
     match verb {
         "demo" => {
-            install::ensure(install::MACHINES)?;
+            install::ensure(&[install::MACHINES])?;
             run::lab(verb, rest)
         }
         "crash" => {
             // Saying which there are needs nothing.
             if !rest.iter().any(|a| a == "--list" || a == "--help") {
-                install::ensure(install::MACHINES)?;
-                install::ensure(install::TRUTH)?;
+                install::ensure(&[install::MACHINES, install::TRUTH])?;
             }
             run::lab(verb, rest)
         }

@@ -37,8 +37,7 @@ impl Count {
 
 /// Runs the set; whether all of it held.
 pub fn run(full: bool) -> Result<bool> {
-    install::ensure(install::MACHINES)?;
-    install::ensure(install::TRUTH)?;
+    install::ensure(&[install::MACHINES, install::TRUTH])?;
     let mut total = Count::default();
     let mut summary = Vec::new();
     for (name, command) in steps(full) {
