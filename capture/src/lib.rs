@@ -25,3 +25,16 @@ pub mod space;
 pub mod steps;
 mod sys;
 pub mod target;
+
+/// The version and a fingerprint of the sources: equal in the CLI and in the capture binary only when
+/// both were built from the same ones.
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("AFTERPANIC_SOURCES"));
+
+/// What `afterpanic-capture --version` prints: one piece of text, so that it can be found in the file.
+pub const BANNER: &str = concat!(
+    "afterpanic-capture ",
+    env!("CARGO_PKG_VERSION"),
+    "+",
+    env!("AFTERPANIC_SOURCES"),
+    "\n"
+);

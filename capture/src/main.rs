@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         None => PathBuf::from(capture::plan::PATH),
     };
     if path.as_os_str() == "--version" {
-        println!("afterpanic-capture {}", env!("CARGO_PKG_VERSION"));
+        print!("{}", capture::BANNER);
         return ExitCode::SUCCESS;
     }
     let plan = match std::fs::read(&path) {

@@ -195,6 +195,24 @@ pub fn in_a_loop(earlier: &[Earlier], present: &Present) -> Option<String> {
     all_early.then(|| format!("{LOOP_DUMPS} panics within {} minutes of boot", EARLY / 60))
 }
 
+/// Why the next death would write no core: as [`in_a_loop`] for one of the signatures known below
+/// `base`, at `now` (seconds since 1970) on a machine that has been up for `uptime_s`.
+#[must_use]
+pub fn guard(base: &Path, now: u64, uptime_s: Option<u64>) -> Option<String> {
+    let earlier = earlier(base).ok()?;
+    let mut signatures: Vec<Option<String>> = earlier.iter().map(|e| e.signature.clone()).collect();
+    signatures.sort();
+    signatures.dedup();
+    signatures.into_iter().find_map(|signature| {
+        let present = Present {
+            signature,
+            crash_time: Some(now),
+            uptime_s,
+        };
+        in_a_loop(&earlier, &present)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +296,27 @@ mod tests {
         let all: Vec<_> = (0..9).map(|n| crash(n, true, "x")).collect();
         let full = removals(&all, &present("y"), &keep(0, 10), 20, 130);
         assert_eq!((gone(&full), full.fits), (vec![], false));
+    }
+
+    #[test]
+    fn what_lies_there_tells_whether_the_next_death_is_guarded() {
+        let base = tempfile::tempdir().unwrap();
+        for n in 0..3 {
+            let dir = base.path().join(format!("h-2026010{n}T000000Z"));
+            fs::create_dir(&dir).unwrap();
+            let manifest = format!(
+                r#"{{"schema": 1, "afterpanic": "x", "verdict": "complete", "release": "6",
+                    "crash_time": {}, "signature": "null-deref", "uptime_s": 9000,
+                    "files": [], "soft_errors": [], "steps": []}}"#,
+                1_000_000 + n
+            );
+            fs::write(dir.join("manifest.json"), manifest).unwrap();
+        }
+        let why = guard(base.path(), 1_000_100, Some(9000)).unwrap();
+        assert!(why.contains("3 dumps with signature null-deref"), "{why}");
+        assert_eq!(guard(base.path(), 1_000_100 + 2 * DAY, Some(9000)), None);
+        fs::remove_dir_all(base.path().join("h-20260100T000000Z")).unwrap();
+        assert_eq!(guard(base.path(), 1_000_100, Some(9000)), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Our own binary, which becomes `/init`: found, and proven to be static and of this version.
+//! Our own binary, which becomes `/init`: found, and proven to be static and of this build.
 
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,16 @@ pub enum BinaryError {
         /// Its path.
         path: PathBuf,
     },
+    /// It is of this version, but was built from other sources.
+    #[error("{} is of this version but was built from other sources ({found}, this is {wanted}); {REMEDY}", path.display())]
+    Sources {
+        /// Its path.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// This build.
+        wanted: &'static str,
+    },
     /// It is of another version.
     #[error("{} is {found}, this is {wanted}; {REMEDY}", path.display())]
     Version {
@@ -86,9 +96,15 @@ fn check(path: &Path, bytes: &[u8]) -> Result<(), BinaryError> {
     if interpreted || !elf.libraries.is_empty() {
         return Err(BinaryError::Dynamic { path: path() });
     }
-    let wanted = env!("CARGO_PKG_VERSION");
+    let wanted = capture::BUILD;
+    let release = |build: &str| build.split('+').next().map(str::to_owned);
     match version(bytes) {
         Some(found) if found == wanted => Ok(()),
+        Some(found) if release(&found) == release(wanted) => Err(BinaryError::Sources {
+            path: path(),
+            found,
+            wanted,
+        }),
         found => Err(BinaryError::Version {
             path: path(),
             found: found.map_or_else(
@@ -106,7 +122,7 @@ fn version(bytes: &[u8]) -> Option<String> {
     let mut rest = bytes;
     while let Some(at) = find_bytes(rest, &mark) {
         rest = rest.get(at + mark.len()..)?;
-        let end = rest.iter().take(40).position(|byte| *byte == b'\n');
+        let end = rest.iter().take(60).position(|byte| *byte == b'\n');
         let text = end
             .and_then(|end| rest.get(..end))
             .and_then(|text| std::str::from_utf8(text).ok());
@@ -178,9 +194,12 @@ mod tests {
     fn only_a_static_binary_of_this_version_fits() {
         let mark = format!(
             "afterpanic-capture looks\0afterpanic-capture {}\n",
-            env!("CARGO_PKG_VERSION")
+            capture::BUILD
         );
         assert_eq!(verdict(&elf(62, false, &mark)), "fits");
+        let older = format!("afterpanic-capture {}+0\n", env!("CARGO_PKG_VERSION"));
+        assert!(verdict(&elf(62, false, &older)).contains("built from other sources"));
+        assert!(verdict(&elf(62, false, &older)).contains("cargo build --release -p capture"));
         assert!(verdict(&elf(62, true, &mark)).contains("dynamically linked"));
         assert!(verdict(&elf(183, false, &mark)).contains("no ELF program for x86-64"));
         assert!(verdict(b"#!/bin/sh\n").contains("no ELF program"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::build::{self, BuildError, Request};
@@ -82,7 +82,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
         Some(dir) if dir != Path::new("") => dir,
         _ => Path::new("."),
     };
-    fs::create_dir_all(dir).map_err(failed)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(failed)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = dir.join(format!(".{name}.{}", std::process::id()));
     let write = || {

@@ -448,10 +448,13 @@ fn write_state(
     } else {
         name
     };
-    let directory = Path::new(state::DIRECTORY).join("images");
-    let image = directory.join(format!("{name}.img"));
-    let kept_kernel = directory.join(format!("{name}.vmlinuz"));
-    state::replace(&root::under(&request.root, &image), &files.image)?;
+    let image = initramfs::cache::path(Path::new("/"), &name);
+    let kept_kernel = image.with_file_name(format!("{name}.vmlinuz"));
+    let kept = root::under(&request.root, &image);
+    // What `image build` keeps is what was loaded; another image takes its place.
+    if !matches!(&request.image, Source::Path(path) if *path == kept) {
+        state::replace(&kept, &files.image)?;
+    }
     state::replace(&root::under(&request.root, &kept_kernel), &files.kernel)?;
     let mut state = State::read(&request.root).unwrap_or_default();
     state.loaded = Some(LoadedState {

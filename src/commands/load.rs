@@ -5,6 +5,8 @@ use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use config::{Auto, Config, KernelChoice, Syscall};
+use initramfs::cache::{self, CacheError};
+use initramfs::read::Contents;
 use initramfs::{binary, build};
 use loader::arm::{self, Choice, LoadRequest, Loaded, Source};
 use loader::cmdline::{self, Derived, Facts, Wishes};
@@ -58,7 +60,7 @@ impl From<Call> for Choice {
 struct Answer {
     loaded: Option<Loaded>,
     kernel: PathBuf,
-    image_bytes: usize,
+    image_bytes: u64,
     image_unpacked_bytes: Option<u64>,
     command_line: Derived,
 }
@@ -71,26 +73,19 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
     let kernel = kernel_path(&config, context)?;
     let release = initramfs::kernel::release_of(&context.path(&kernel.to_string_lossy()))?;
-    let (bytes, unpacked) = match &args.image {
+    let (image, bytes, unpacked) = match &args.image {
         Some(path) => {
-            let read = std::fs::read(path);
-            (
-                read.with_context(|| format!("Cannot read the image {}", path.display()))?,
-                None,
-            )
+            let meta = std::fs::metadata(path);
+            let meta = meta.with_context(|| format!("Cannot read the image {}", path.display()))?;
+            (Source::Path(path.clone()), meta.len(), None)
         }
-        None => {
-            let mut request = build::Request::new(&context.root, config.clone(), binary::find()?);
-            request.kernel = Some(release.clone());
-            let image = build::build(&request)?;
-            (image.bytes, Some(image.unpacked))
-        }
+        None => built(args, context, &config, &release)?,
     };
     let derived = cmdline::derive(&Facts::read(&context.root, &release), &wishes(&config));
     let mut answer = Answer {
         loaded: None,
         kernel: kernel.clone(),
-        image_bytes: bytes.len(),
+        image_bytes: bytes,
         image_unpacked_bytes: unpacked,
         command_line: derived,
     };
@@ -103,7 +98,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let request = LoadRequest {
             root: context.root.clone(),
             kernel,
-            image: Source::Bytes(bytes),
+            image,
             cmdline: answer.command_line.cmdline.clone(),
             syscall: args.syscall.map_or(configured, Choice::from),
             keep: Some(inputs(context, &release)),
@@ -127,6 +122,40 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         Exit::Degraded
     })
+}
+
+/// The image that is kept for the release, built again if an input changed; for a dry run it is built
+/// beside it. Its size packed and unpacked.
+fn built(
+    args: &Args,
+    context: &Context,
+    config: &Config,
+    release: &str,
+) -> anyhow::Result<(Source, u64, Option<u64>)> {
+    let mut request = build::Request::new(&context.root, config.clone(), binary::find()?);
+    request.kernel = Some(release.to_owned());
+    let path = cache::path(&context.root, release);
+    let kept = match args.dry_run {
+        true => false,
+        false => match cache::ensure(&request, &path) {
+            Ok(_) => true,
+            // A full or read-only disk is no reason not to be armed; it is said after loading.
+            Err(CacheError::Write { .. }) => false,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if !kept {
+        let image = build::build(&request)?;
+        let bytes = image.bytes.len() as u64;
+        return Ok((Source::Bytes(image.bytes), bytes, Some(image.unpacked)));
+    }
+    let contents = Contents::open(&path)?;
+    let sections = contents.sections();
+    Ok((
+        Source::Path(path),
+        sections.iter().map(|section| section.packed).sum(),
+        Some(sections.iter().map(|section| section.unpacked()).sum()),
+    ))
 }
 
 /// Loads what is kept.
@@ -191,7 +220,7 @@ fn inputs(context: &Context, release: &str) -> Vec<PathBuf> {
 
 fn print(answer: &Answer) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let image = output::size(answer.image_bytes as u64);
+    let image = output::size(answer.image_bytes);
     let unpacked = answer.image_unpacked_bytes.map(output::size);
     let unpacked = unpacked
         .map(|size| format!(", {size} unpacked"))

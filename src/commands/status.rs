@@ -15,7 +15,8 @@ pub struct Args {
 
 /// Prints the state; exit code 0 means armed and current, 3 not.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let status = status(&context.root);
+    let mut status = status(&context.root);
+    status.warnings.extend(loop_guard(context));
     if args.json {
         output::json("afterpanic.status/1", &status.warnings, &status)?;
     } else {
@@ -26,6 +27,25 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Armed::Stale | Armed::No => Exit::No,
         Armed::Unknown => Exit::Failed,
     })
+}
+
+/// Whether so many dumps came lately that the next one would be without a core.
+fn loop_guard(context: &Context) -> Option<String> {
+    let config = context.load_config().ok()?;
+    let target = config
+        .target
+        .iter()
+        .find(|target| target.device.is_none())?;
+    let base = context.path(&target.path.to_string_lossy());
+    let now = u64::try_from(jiff::Timestamp::now().as_second()).ok()?;
+    let uptime = std::fs::read_to_string(context.path("/proc/uptime")).ok();
+    let uptime = uptime.and_then(|text| text.split('.').next()?.parse().ok());
+    let why = capture::space::guard(&base, now, uptime)?;
+    Some(format!(
+        "{why}: the next dump like it will be log, report and essentials only. \
+         Next: afterpanic report last; older dumps may be moved away from {}",
+        target.path.display()
+    ))
 }
 
 /// `yes: Linux 6.12.107 in 96 MiB at 0x2a000000, image built 2 s ago (1.4 MiB)`.

@@ -33,7 +33,7 @@ pub fn pid1() -> ! {
     for problem in mounts {
         console.say(&problem);
     }
-    console.say(&format!("afterpanic-capture {}", env!("CARGO_PKG_VERSION")));
+    console.say(crate::BANNER.trim_end());
     protect_from_oom();
     let plan = match fs::read(plan::PATH)
         .map_err(|e| format!("Cannot read {}: {e}", plan::PATH))

@@ -117,6 +117,7 @@ fn array(
             _ => None,
         })
         .collect();
+    found.sort_by(|(a, _), (b, _)| a.device.name.cmp(&b.device.name));
     // The kernel or an earlier target has put it together.
     if found.iter().any(|(candidate, _)| candidate.device.held) {
         return Ok(Built::Yes);

@@ -9,8 +9,8 @@ use crate::read::Contents;
 use crate::resolve::fixture::{Fixture, OTHER, RUNNING, xfs};
 
 fn binary() -> Vec<u8> {
-    let mark = format!("afterpanic-capture {}\n", env!("CARGO_PKG_VERSION"));
-    elf(62, false, &mark)
+    let mark = capture::BANNER;
+    elf(62, false, mark)
 }
 
 fn machine() -> Fixture {

@@ -83,7 +83,7 @@ pub enum ResolveError {
     },
     /// LVM's description on disk cannot be read.
     #[error(
-        "Cannot read LVM's metadata for {device} on {pv}: {what}; run this as root, and check with: vgck"
+        "LVM's volume {device} on {pv} cannot be put together after a panic: {what}; run this as root, and check with: vgck"
     )]
     Lvm {
         /// The volume.

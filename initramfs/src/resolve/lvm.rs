@@ -28,6 +28,16 @@ pub(super) fn volume(
         pv: pv.clone(),
         what: what.to_owned(),
     };
+    // The origin of a snapshot would be written past the snapshot.
+    let inner = |sys: &PathBuf| {
+        let uuid = machine.root.text(sys.join("dm/uuid")).unwrap_or_default();
+        uuid.starts_with("LVM-")
+    };
+    if below.iter().any(inner) {
+        return Err(wrong(
+            "it is made of other volumes (a snapshot or its origin, a mirror, a thin volume); only linear and striped volumes can be put together",
+        ));
+    }
     let mut ids = Vec::new();
     let mut text = None;
     for sys in below {

@@ -149,6 +149,19 @@ fn a_striped_volume() {
 }
 
 #[test]
+fn the_origin_of_a_snapshot_is_refused() {
+    let fixture = machine(LINEAR);
+    fixture.block("virtual/block/dm-2", "253:2", 8192, &xfs());
+    fixture.file(
+        "/sys/devices/virtual/block/dm-2/dm/uuid",
+        format!("LVM-{VG}{LV}-real\n"),
+    );
+    fixture.stacked("dm-3", "dm-2");
+    let message = error(&fixture, "");
+    assert!(message.contains("a snapshot or its origin"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_put_together_is_said() {
     for (segments, part) in [
         (
