@@ -33,6 +33,8 @@ pub struct Taken {
     pub image: Option<u64>,
     /// Seconds from the panic to the reboot.
     pub seconds: f64,
+    /// Seconds from the start of /init to the target mounted.
+    pub mounted: Option<f64>,
     /// Bytes of the core.
     pub core: u64,
 }
@@ -68,8 +70,11 @@ fn print(pair: usize, taken: &Taken) {
         .image
         .map_or(String::new(), |bytes| format!("  image {bytes} bytes"));
     println!(
-        "{pair}  {:<24} {:>6.1} s  core {:>9} bytes{image}",
-        taken.who, taken.seconds, taken.core
+        "{pair}  {:<24} {:>6.1} s  /init to target mounted {:>5.2} s  core {:>9} bytes{image}",
+        taken.who,
+        taken.seconds,
+        taken.mounted.unwrap_or(f64::NAN),
+        taken.core
     );
 }
 
@@ -104,14 +109,30 @@ fn one(lab: &Lab, scenario: &Scenario, who: &str, image: Option<PathBuf>) -> Res
                 dir.display()
             )
         })?;
+    let mounted = init_to_mounted(&crash);
     let core = core_bytes(&session, &crash, &dir).with_context(|| who.to_string())?;
     let _ = fs::remove_dir_all(&dir);
     Ok(Taken {
         who: who.into(),
         image: bytes,
         seconds,
+        mounted,
         core,
     })
+}
+
+/// From the first line of /init to the line after the mount, by the clock of this machine.
+fn init_to_mounted(crash: &Crash) -> Option<f64> {
+    let panic = crash.times.panic?;
+    let at = |part: &str| {
+        let mut lines = crash.lines.iter().filter(|(at, _)| *at > panic);
+        lines
+            .find(|(_, line)| line.contains(part))
+            .map(|(at, _)| *at)
+    };
+    let begun = at("afterpanic: afterpanic-capture ").or_else(|| at("peer: begins"))?;
+    let done = at("afterpanic: mounted ").or_else(|| at("peer: mounted"))?;
+    Some(done.checked_sub(begun)?.as_secs_f64())
 }
 
 /// The largest file that was saved.
@@ -174,14 +195,14 @@ fn image(lab: &Lab, scenario: &Scenario, way: &str) -> Result<PathBuf> {
     let wanted = [Wanted::required("virtio_blk", "the disk")];
     let placed = archive.modules(&index, &closure::resolve(&index, &wanted, &[])?)?;
     let mut init = String::from(
-        "#!/bin/busybox sh\nB=/bin/busybox\n$B mkdir -p /proc /sys /dev /target\n\
+        "#!/bin/busybox sh\nB=/bin/busybox\necho peer: begins\n$B mkdir -p /proc /sys /dev /target\n\
          $B mount -t proc proc /proc\n$B mount -t sysfs sysfs /sys\n$B mount -t devtmpfs dev /dev\n",
     );
     for module in placed {
         init.push_str(&format!("$B insmod {}\n", module.path));
     }
     init.push_str(&format!(
-        "$B mount -t ext4 /dev/vda /target && $B mkdir /target/peer\n\
+        "$B mount -t ext4 /dev/vda /target && echo peer: mounted && $B mkdir /target/peer\n\
          LD_LIBRARY_PATH=/lib /bin/makedumpfile {way} /proc/vmcore /target/peer/vmcore\n\
          $B sync\n$B umount /target\n$B reboot -f\n"
     ));
