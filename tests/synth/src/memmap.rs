@@ -185,6 +185,11 @@ impl Toy {
         toy
     }
 
+    /// Sets the flags of a section: 1 present, 2 has a memmap, 4 online, 8 early, 16 of a device.
+    pub fn section_flags(&mut self, section: u64, flags: u64) {
+        self.put64(ENTRIES + section * 16, VMEMMAP | flags);
+    }
+
     /// Writes at a physical address.
     pub fn put(&mut self, at: u64, bytes: &[u8]) {
         let mut at = at;

@@ -1,8 +1,9 @@
 //! Proofs of a classification: page by page, and against the kernel's own counters.
 //!
-//! Four kinds of evidence, each independent of the rules it judges:
+//! Five kinds of evidence, each independent of the rules it judges:
 //! - what single pages said against a rule during the walk ([`super::Findings`]);
 //! - sums: pages by kind against vmstat's counters ([`counters`] reads them, [`sums`] compares);
+//! - the fields of a struct page by the kernel's types ([`live`] makes this one too);
 //! - the kernel image and what the kernel's page tables map outside the direct map ([`proofs`]).
 //!
 //! A failed check names the rules it judges; [`Report::distrusted`] answers the kinds that are then
@@ -17,6 +18,7 @@ pub mod sums;
 pub use live::{Live, live};
 
 use super::{Kind, KindRun, Rule, Summary};
+use crate::addr::PfnRange;
 use crate::image::map::MapReader;
 use crate::kernel::{Kernel, chain as chain_of};
 use std::io;
@@ -176,6 +178,7 @@ pub fn run(
 ) -> io::Result<Report> {
     let mut report = Report::default();
     let cpus = counters::cpus(kernel);
+    report.checks.push(offsets(kernel));
     report.checks.extend(findings(summary, cpus));
     report
         .checks
@@ -183,6 +186,51 @@ pub fn run(
     report.checks.extend(proofs::image(kernel, map)?);
     proofs::mapped(kernel, map, options, &mut report)?;
     Ok(report)
+}
+
+/// The fields of a struct page that the rules read, wherever both accounts name them: VMCOREINFO's,
+/// by which the walk goes, against the kernel's types.
+pub(crate) fn offsets(kernel: &Kernel) -> Check {
+    const FIELDS: [&str; 8] = [
+        "flags",
+        "lru",
+        "mapping",
+        "private",
+        "_mapcount",
+        "_refcount",
+        "compound_head",
+        "compound_info",
+    ];
+    let (name, judges) = ("offsets", &[Rule::Fields]);
+    let types = match kernel.types() {
+        Ok(types) => types,
+        Err(error) => return Check::not_made(name, judges, chain_of(&error)),
+    };
+    let info = kernel.vmcoreinfo();
+    let (mut seen, mut same) = (0, 0);
+    for field in FIELDS {
+        let said = info.offset(&format!("page.{field}"));
+        let typed = types.member("page", field).map(|member| member.offset);
+        if let (Some(said), Ok(typed)) = (said, typed) {
+            seen += 1;
+            same += u64::from(said == typed);
+        }
+    }
+    if let (Some(said), Ok(typed)) = (info.size("page"), types.size_of("page")) {
+        seen += 1;
+        same += u64::from(said == typed);
+    }
+    if seen == 0 {
+        return Check::not_made(
+            name,
+            judges,
+            "neither VMCOREINFO nor the types name a field",
+        );
+    }
+    Check {
+        seen,
+        ..Check::compare(name, judges, same, seen, Vec::new())
+    }
 }
 
 /// What single pages said during the walk. Each CPU may have been stopped while it made or freed
@@ -205,6 +253,21 @@ fn findings(summary: &Summary, cpus: u64) -> Vec<Check> {
         )
     };
     summary.findings.by_rule().into_iter().map(of).collect()
+}
+
+/// Pages of RAM in a part of memory, by the image.
+fn ram_in(kernel: &Kernel, span: PfnRange) -> u64 {
+    let mut pages = 0;
+    let mut at = span.start;
+    while let Some(ram) = kernel
+        .image()
+        .next_ram(at)
+        .and_then(|ram| ram.intersect(PfnRange::new(at, span.end)))
+    {
+        pages += ram.len();
+        at = ram.end;
+    }
+    pages
 }
 
 #[cfg(test)]

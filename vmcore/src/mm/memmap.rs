@@ -38,6 +38,8 @@ pub(super) enum Section {
     Absent,
     /// Device memory that the page allocator never had.
     Device,
+    /// Hotplugged memory that is not online: its struct pages say nothing yet.
+    Offline,
     /// Address of the struct page of page frame 0, were it in this memmap (modulo 2^64).
     Base(u64),
 }
@@ -120,8 +122,11 @@ impl<'k> Memmap<'k> {
         if word & HAS_MEM_MAP == 0 {
             return None;
         }
-        if word & TAINT_ZONE_DEVICE != 0 && word & IS_ONLINE == 0 {
-            return Some(Section::Device);
+        if word & IS_ONLINE == 0 {
+            return Some(match word & TAINT_ZONE_DEVICE {
+                0 => Section::Offline,
+                _ => Section::Device,
+            });
         }
         Some(Section::Base(word & !FLAGS))
     }

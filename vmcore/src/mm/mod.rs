@@ -17,4 +17,4 @@ mod toy;
 pub use classify::{Evidence, Findings};
 pub use kind::{Kind, KindCounts, KindRun};
 pub use rules::{Rule, Rules};
-pub use walk::{Summary, WalkError, walk, walk_threads, walk_within};
+pub use walk::{Summary, WalkError, walk, walk_ranges, walk_threads, walk_within};

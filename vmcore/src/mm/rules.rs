@@ -87,6 +87,24 @@ impl Rule {
         }
     }
 
+    /// The rule without which pages of a kind are not recognised; none for what is left over.
+    #[must_use]
+    pub fn of_kind(kind: Kind) -> Option<Self> {
+        Some(match kind {
+            Kind::Free => Self::Free,
+            Kind::Unaccepted => Self::Unaccepted,
+            Kind::Cache | Kind::CachePrivate => Self::Cache,
+            Kind::Anon => Self::Anon,
+            Kind::Hugetlb => Self::Hugetlb,
+            Kind::Slab => Self::Slab,
+            Kind::PageTable | Kind::Typed => Self::Typed,
+            Kind::HwPoison => Self::HwPoison,
+            Kind::Offline => Self::Offline,
+            Kind::Reserved => Self::Reserved,
+            Kind::Unknown | Kind::Kernel | Kind::Device => return None,
+        })
+    }
+
     /// The name used in reports and in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -17,6 +17,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// log2 of the most pages in a unit: a section of x86_64.
 const UNIT_SHIFT: u32 = 15;
+/// log2 of the fewest pages in a unit: the largest block of the buddy allocator.
+const BLOCK_SHIFT: u32 = 10;
 /// Struct pages read at once. Compound pages begin at even page frames, so that a head and its
 /// second page are always in one chunk.
 const CHUNK_PAGES: usize = 512;
@@ -126,6 +128,53 @@ pub fn walk_within(
     runs.finish().map_err(WalkError::Sink)
 }
 
+/// The kinds of the pages in `ranges` alone, which are ascending and disjoint: no scan, only the
+/// struct pages of these and what is needed to understand them are read.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_ranges(
+    kernel: &Kernel,
+    rules: &Rules,
+    ranges: &[PfnRange],
+    sink: &mut dyn FnMut(KindRun) -> io::Result<()>,
+) -> Result<Summary, WalkError> {
+    let decoder = rules.decoder();
+    let map = Memmap::of(kernel.memory(), kernel.vmcoreinfo(), decoder.size)?;
+    // Free and unaccepted blocks are told by their first page alone; none is larger than a block.
+    let largest = u32::try_from(decoder.orders.saturating_sub(1)).unwrap_or(UNIT_SHIFT);
+    let shift = largest.max(BLOCK_SHIFT).min(map.section_shift());
+    let worker = Worker {
+        map: &map,
+        rules,
+        shift,
+    };
+    let mut runs = Joiner {
+        image: &**kernel.image(),
+        within: everything(),
+        sink,
+        pending: None,
+        summary: Summary::default(),
+    };
+    let mut unit = Unit::default();
+    for range in ranges {
+        let mut at = range.start;
+        while at < range.end {
+            let start = Pfn(at.0 >> shift << shift);
+            let Some(end) = start.checked_add(1 << shift) else {
+                break;
+            };
+            if unit.pages.start != start || unit.pages.is_empty() {
+                worker.classify(PfnRange { start, end }, &mut unit);
+            }
+            runs.within = PfnRange::new(at, end.min(range.end));
+            runs.take(&unit).map_err(WalkError::Sink)?;
+            at = end;
+        }
+    }
+    runs.finish().map_err(WalkError::Sink)
+}
+
 fn everything() -> PfnRange {
     PfnRange::new(Pfn(0), Pfn(u64::MAX))
 }
@@ -197,6 +246,10 @@ impl Worker<'_, '_> {
             Section::Base(base) => base,
             Section::Device => {
                 unit.kinds.fill(Kind::Device as u8);
+                return;
+            }
+            Section::Offline => {
+                unit.kinds.fill(Kind::Offline as u8);
                 return;
             }
             Section::Absent => {

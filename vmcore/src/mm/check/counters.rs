@@ -4,7 +4,7 @@
 //! the zone's or node's value and each CPU's `vm_stat_diff`, which is folded in only now and then.
 //! Members and enumerators are taken by name from VMCOREINFO and BTF; what is absent answers why.
 
-use crate::addr::{Pfn, PfnRange, VirtAddr};
+use crate::addr::{PAGE_SIZE, Pfn, PfnRange, VirtAddr};
 use crate::kernel::{Kernel, KernelError};
 
 /// The most nodes and zones looked at: NODES_SHIFT 10, MAX_NR_ZONES 6.
@@ -20,6 +20,8 @@ pub struct Zone {
     pub node: u64,
     /// From `zone_start_pfn`, `spanned_pages` long.
     pub span: PfnRange,
+    /// Pages that are there, of those spanned.
+    pub present: u64,
     /// NR_FREE_PAGES, every CPU's part added.
     pub free: u64,
     /// Free pages that NR_FREE_PAGES leaves out, because their block is isolated.
@@ -82,6 +84,7 @@ struct ZoneLayout {
     size: u64,
     spanned: u64,
     start: u64,
+    present: u64,
     name: u64,
     vm_stat: u64,
     free_item: u64,
@@ -114,6 +117,7 @@ impl ZoneLayout {
             size,
             spanned: kernel.offset_of("zone", "spanned_pages")?,
             start: kernel.offset_of("zone", "zone_start_pfn")?,
+            present: kernel.offset_of("zone", "present_pages")?,
             name: kernel.offset_of("zone", "name")?,
             vm_stat: kernel.offset_of("zone", "vm_stat")?,
             free_item: u64::try_from(free_item).unwrap_or(0),
@@ -154,6 +158,7 @@ impl ZoneLayout {
             name,
             node,
             span: PfnRange::new(start, start.checked_add(spanned).unwrap_or(start)),
+            present: read(kernel, zone.wrapping_add(self.present))?,
             free: with_cpus(kernel, read(kernel, item)?, diff)?,
             isolated: blocks.unwrap_or(0).saturating_mul(PAGEBLOCK),
             locked: locked.is_some_and(|word| word != 0),
@@ -180,6 +185,18 @@ fn nodes(kernel: &Kernel) -> Result<Vec<(u64, VirtAddr)>, KernelError> {
         }
     }
     Ok(nodes)
+}
+
+/// Pages set aside for the panic kernel, which are no part of a dump.
+pub fn reserved(kernel: &Kernel) -> u64 {
+    let len = |name: &str| {
+        let at = kernel.symbol(name).ok()?;
+        let start = kernel.read_field(at, "resource", "start").ok()?;
+        let last = kernel.read_field(at, "resource", "end").ok()?;
+        (last > start).then(|| (last - start) / PAGE_SIZE + 1)
+    };
+    let places = ["crashk_res", "crashk_low_res"].into_iter();
+    places.filter_map(len).fold(0, u64::saturating_add)
 }
 
 /// Reads the machine's totals.

@@ -3,10 +3,11 @@
 //!
 //! A running kernel moves pages while they are counted. Each zone's counter is read before and
 //! after; the difference, and what each CPU can move meanwhile, are slack with a name. A zone that
-//! disagrees is counted again before it is believed. Nothing here writes.
+//! disagrees is counted again before it is believed. The fields of a struct page are compared with
+//! the kernel's own types first. Nothing here writes.
 
 use super::counters::{self, Zone};
-use super::{Check, Slack, chain_of};
+use super::{Check, Slack, chain_of, ram_in};
 use crate::addr::{Pfn, PfnRange};
 use crate::kernel::Kernel;
 use crate::mm::{Findings, Kind, Rule, Rules, WalkError, walk_within};
@@ -36,6 +37,7 @@ pub struct Live {
 /// When the memory map cannot be found. A kernel whose zones cannot be read is a check not made.
 pub fn live(kernel: &Kernel, rules: &Rules, deadline: Instant) -> Result<Live, WalkError> {
     let mut live = Live::default();
+    live.checks.push(super::offsets(kernel));
     let mut zones = match counters::zones(kernel) {
         Ok(zones) => zones,
         Err(error) => {
@@ -168,18 +170,4 @@ fn count_free(
         at = end;
     }
     Ok(Some((free, findings)))
-}
-
-fn ram_in(kernel: &Kernel, span: PfnRange) -> u64 {
-    let mut pages = 0;
-    let mut at = span.start;
-    while let Some(ram) = kernel
-        .image()
-        .next_ram(at)
-        .and_then(|ram| ram.intersect(PfnRange::new(at, span.end)))
-    {
-        pages += ram.len();
-        at = ram.end;
-    }
-    pages
 }

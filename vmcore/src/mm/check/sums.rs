@@ -4,7 +4,7 @@
 //! mm/mmu_gather.c, mm/page_alloc.c (isolated blocks), mm/slab_common.c (large kmalloc), mm/kfence.
 
 use super::counters::{self, Totals, Zone};
-use super::{Check, Slack};
+use super::{Check, Slack, ram_in};
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange};
 use crate::image::map::MapReader;
 use crate::kernel::{Kernel, chain};
@@ -15,6 +15,8 @@ use std::io;
 const LRU_BATCHES: u64 = 7 * 31;
 /// Pages in one batch of an mmu_gather: unmapped and uncounted, not yet freed.
 const GATHER_BATCH: u64 = 512;
+/// Pages below 1 MiB.
+const LOW: u64 = 256;
 /// Pages in the largest block of the buddy allocator.
 const LARGEST_BLOCK: u64 = 1024;
 /// Pages in the largest common huge page.
@@ -31,7 +33,11 @@ pub fn compare(
     cpus: u64,
 ) -> io::Result<Vec<Check>> {
     let mut checks = match counters::zones(kernel) {
-        Ok(zones) => of_zones(&zones, map)?,
+        Ok(zones) => {
+            let mut checks = vec![present(kernel, &zones, counters::reserved(kernel))];
+            checks.extend(of_zones(&zones, map)?);
+            checks
+        }
         Err(error) => vec![Check::not_made("free", &[Rule::Free], chain(&error))],
     };
     match counters::totals(kernel) {
@@ -65,6 +71,33 @@ pub fn compare(
 /// Free pages against each zone's own count.
 pub(crate) fn of_zones(zones: &[Zone], map: &MapReader) -> io::Result<Vec<Check>> {
     Ok(free(zones, &free_by_group(zones, map)?))
+}
+
+/// RAM by the dump against what the zones have: a dump that lacks some of it is no whole one. It
+/// judges no rule.
+pub(crate) fn present(kernel: &Kernel, zones: &[Zone], reserved: u64) -> Check {
+    // Device memory is no RAM.
+    let zones: Vec<Zone> = zones
+        .iter()
+        .filter(|z| z.name != "Device")
+        .cloned()
+        .collect();
+    let spans = groups(&zones);
+    let found = spans.iter().map(|(span, _)| ram_in(kernel, *span)).sum();
+    let spanned: u64 = spans.iter().map(|(span, _)| span.len()).sum();
+    let expected = zones
+        .iter()
+        .fold(0, |sum, zone| zone.present.saturating_add(sum));
+    let slack = vec![
+        one_sided("memory below 1 MiB, which a dump need not have", 0, LOW),
+        one_sided("reserved for the panic kernel", 0, reserved),
+        one_sided(
+            "spanned, but the firmware's or offline",
+            spanned.saturating_sub(expected),
+            0,
+        ),
+    ];
+    Check::compare("present", &[], found, expected, slack)
 }
 
 /// Zones whose spans overlap (nodes interleaved in memory) are judged together.

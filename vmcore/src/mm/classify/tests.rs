@@ -48,6 +48,57 @@ fn runs_are_maximal_and_cover_ram_for_any_number_of_threads() {
 }
 
 #[test]
+fn a_few_ranges_have_the_kinds_that_a_whole_walk_gives_them() {
+    for series in Series::ALL {
+        let toy = populated(series);
+        let kernel = kernel(&toy);
+        let rules = Rules::of(&kernel);
+        let (whole, _) = walked(&kernel, &rules, 1);
+        // Single pages, in the middle of free, unaccepted and compound blocks among them, stretches
+        // across blocks, and what is no RAM.
+        let starts = [0, 1, 7, 1500, 2053, 2090, 2600, 3573, 4100, 5000];
+        let lengths = [1, 1, 30, 100, 2, 2, 700, 1, 400, 1];
+        let mut ranges: Vec<PfnRange> = starts
+            .iter()
+            .zip(lengths)
+            .map(|(at, len)| PfnRange::new(Pfn(FIRST_USABLE + at), Pfn(FIRST_USABLE + at + len)))
+            .collect();
+        ranges.push(PfnRange::new(Pfn(SECTION - 3), Pfn(SECTION + 3)));
+        ranges.push(PfnRange::new(Pfn(9 * SECTION), Pfn(9 * SECTION + 5)));
+        let mut found = Vec::new();
+        let summary = crate::mm::walk_ranges(&kernel, &rules, &ranges, &mut |run| {
+            found.push(run);
+            Ok(())
+        });
+        assert_eq!(summary.unwrap().counts.total(), 1244);
+        for run in found {
+            for pfn in run.pages.start.0..run.pages.end.0 {
+                let of =
+                    |run: &&crate::mm::KindRun| (run.pages.start.0..run.pages.end.0).contains(&pfn);
+                let kind = whole.iter().find(of).unwrap().kind;
+                assert_eq!((pfn, run.kind), (pfn, kind), "{series:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sections_that_are_not_online_are_not_looked_into() {
+    for (flags, kind) in [
+        (0x3, Kind::Offline),
+        (0x13, Kind::Device),
+        (0xb, Kind::Offline),
+    ] {
+        let mut toy = populated(Series::V6_12);
+        toy.section_flags(1, flags);
+        let kernel = kernel(&toy);
+        let (_, summary) = walked(&kernel, &Rules::of(&kernel), 1);
+        assert!(summary.counts.of(kind) >= SECTION, "{flags:#x}");
+        assert_eq!(summary.unmapped, 0);
+    }
+}
+
+#[test]
 fn ram_of_the_image_is_the_limit() {
     let mut toy = Toy::new(Series::V6_1, 2);
     toy.free(FIRST_USABLE, 10);
