@@ -82,9 +82,31 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A number with its thousands apart: `412,903`.
+#[must_use]
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::{count, size};
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(412_903), "412,903");
+        assert_eq!(count(1_000_000), "1,000,000");
+    }
 
     #[test]
     fn sizes_read_well() {

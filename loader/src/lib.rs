@@ -3,7 +3,8 @@
 //!
 //! From low to high: [`kernel`] (the system calls as a trait, with a recording fake) and its Linux
 //! implementation [`sys`]; [`iomem`], [`crashkernel`], [`cmdline`] and [`kimage`] (parsers);
-//! [`state`] (what was loaded, kept in a file); [`arm`] (load and unload) and [`status`].
+//! [`state`] (what was loaded, kept in a file); [`arm`] (load and unload), [`filter`] (does the
+//! table of page kinds fit this kernel) and [`status`].
 //!
 //! Whatever reads the machine takes a root prefix, so that it is tested on fixture trees.
 
@@ -15,6 +16,7 @@ pub mod cmdline;
 pub mod crashkernel;
 pub mod doctor;
 mod elfcorehdr;
+pub mod filter;
 pub mod iomem;
 pub mod kernel;
 pub mod kimage;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::filter::Filter;
 use crate::kernel::Syscall;
 use crate::root;
 
@@ -26,6 +27,8 @@ pub struct State {
     pub loaded: Option<LoadedState>,
     /// What was proved last.
     pub proof: Option<Proof>,
+    /// Whether the filter fits a kernel, for the one that was checked last.
+    pub filter: Option<Filter>,
     /// Keys that a later version wrote: kept when the file is written again.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::filter::{self, Filter};
 use crate::iomem::{Iomem, Range};
 use crate::kernel::{Slot, Syscall};
 use crate::root;
@@ -90,6 +91,8 @@ pub struct Status {
     pub image: Option<ImageState>,
     /// The last proof that a dump arrives.
     pub proof: Option<Proof>,
+    /// Whether the filter was checked on the running kernel, and how that ended.
+    pub filter: Option<Filter>,
     /// What could not be told, and why.
     pub warnings: Vec<String>,
 }
@@ -166,6 +169,7 @@ pub fn status(root: &Path) -> Status {
         warnings.push(why.to_string());
         State::default()
     });
+    let filter = filter::of_running(root, &state);
     let reservation = reservation(root);
     let loaded = is_loaded(root, Slot::Crash);
     let ours = state
@@ -184,6 +188,7 @@ pub fn status(root: &Path) -> Status {
         reservation,
         image,
         proof: state.proof,
+        filter,
         warnings,
     }
 }

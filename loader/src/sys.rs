@@ -30,6 +30,13 @@ struct RawSegment {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linux;
 
+/// Gives the calling thread idle priority, for good. A kernel that refuses leaves it as it was.
+pub(crate) fn idle_priority() {
+    let none = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 names the calling thread, and the pointer is to a parameter that outlives the call.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none) };
+}
+
 fn check(result: libc::c_long) -> Result<(), Errno> {
     if result == -1 {
         Err(Errno::last())

@@ -1,5 +1,6 @@
 //! `afterpanic load`: builds the capture image and loads the panic kernel.
 
+use super::status;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
@@ -10,6 +11,7 @@ use initramfs::read::Contents;
 use initramfs::{binary, build};
 use loader::arm::{self, Choice, LoadRequest, Loaded, Source};
 use loader::cmdline::{self, Derived, Facts, Wishes};
+use loader::filter::{self, Filter, Outcome};
 use loader::sys::Linux;
 use serde::Serialize;
 use std::io::Write;
@@ -24,6 +26,9 @@ pub struct Args {
     /// Load again what was loaded last, as it was kept: early at boot, and after CPU or memory hotplug
     #[arg(long, conflicts_with_all = ["dry_run", "syscall", "image"])]
     refresh: bool,
+    /// Check the filter of pages on all of RAM, not only on what two seconds allow
+    #[arg(long, conflicts_with_all = ["dry_run", "refresh"])]
+    deep: bool,
     /// The system call [default: the config's]
     #[arg(long, value_enum)]
     syscall: Option<Call>,
@@ -63,6 +68,7 @@ struct Answer {
     image_bytes: u64,
     image_unpacked_bytes: Option<u64>,
     command_line: Derived,
+    filter: Option<Filter>,
 }
 
 /// Loads, or says what it would load.
@@ -88,6 +94,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         image_bytes: bytes,
         image_unpacked_bytes: unpacked,
         command_line: derived,
+        filter: None,
     };
     if !args.dry_run {
         let configured = match config.panic_kernel.syscall {
@@ -106,11 +113,22 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         answer.loaded = Some(arm::load(&Linux, &request)?);
     }
-    let warnings = answer
+    let mut warnings = answer
         .loaded
         .as_ref()
         .map(|loaded| loaded.warnings.clone())
         .unwrap_or_default();
+    if answer.loaded.is_some() {
+        match filter::check_once(&context.root, args.deep) {
+            Ok(filter) => {
+                if filter.outcome == Outcome::DoesNotFit {
+                    warnings.push(format!("The filter {}", status::filter(Some(&filter))));
+                }
+                answer.filter = Some(filter);
+            }
+            Err(why) => warnings.push(format!("The filter's check is not on record: {why}")),
+        }
+    }
     if args.json {
         output::json("afterpanic.load/1", &warnings, &answer)?;
     } else {
@@ -241,6 +259,7 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
                 region.unwrap_or_default(),
                 loaded.syscall.name()
             )?;
+            writeln!(out, "filter {}", status::filter(answer.filter.as_ref()))?;
         }
         None => {
             writeln!(

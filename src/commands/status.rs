@@ -2,8 +2,10 @@
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use loader::filter::{Filter, Outcome};
 use loader::status::{Armed, Status, status};
 use std::io::Write;
+use vmcore::addr::PAGE_SIZE;
 
 /// Arguments of `status`.
 #[derive(clap::Args, Debug)]
@@ -79,9 +81,34 @@ pub fn summary(status: &Status) -> String {
     text
 }
 
+/// `checked on this kernel: free 412,903 counted, 412,871 by the kernel, in 1.0 GiB of 1.0 GiB`.
+pub fn filter(filter: Option<&Filter>) -> String {
+    let Some(filter) = filter else {
+        return "not checked on this kernel yet".to_owned();
+    };
+    let why = filter.why.join("; ");
+    match filter.outcome {
+        Outcome::NotChecked => format!("not checked on this kernel: {why}"),
+        Outcome::DoesNotFit => {
+            format!("does not fit this kernel ({why}): a dump keeps more than asked, and says so")
+        }
+        Outcome::Fits => {
+            let bytes = |pages: u64| output::size(pages.saturating_mul(PAGE_SIZE));
+            format!(
+                "checked on this kernel: free {} counted, {} by the kernel, in {} of {}",
+                output::count(filter.free_counted),
+                output::count(filter.free_expected),
+                bytes(filter.covered_pages),
+                bytes(filter.ram_pages)
+            )
+        }
+    }
+}
+
 fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "armed   {}", summary(status))?;
+    writeln!(out, "filter  {}", filter(status.filter.as_ref()))?;
     let proof = match &status.proof {
         Some(proof) => {
             let word = if proof.passed { "passed" } else { "failed" };
