@@ -1,13 +1,16 @@
-//! The one pass over the memory map: every page's kind into `pages.map`.
+//! The one pass over the memory map: every page's kind into `pages.map`. And, where there is no pass,
+//! the kinds of a few pages.
 
 use crate::directory;
 use crate::manifest::{PAGES_MAP, RuleOff};
+use crate::policy::Policy;
 use std::io::BufWriter;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use vmcore::addr::PfnRange;
 use vmcore::image::map::{MapReader, MapWriter};
 use vmcore::kernel::{Kernel, chain};
-use vmcore::mm::{self, Rules, Summary, check};
+use vmcore::mm::{self, Kind, KindCounts, Rule, Rules, Summary, check};
 
 /// A finished `pages.map`.
 pub struct Classified {
@@ -21,6 +24,8 @@ pub struct Classified {
     pub checked: check::Report,
     /// Why no check was made, if so.
     pub unchecked: Option<String>,
+    /// Kinds whose pages may go by another name here: the rule is off, or a check failed it.
+    pub blind: Vec<Kind>,
 }
 
 /// Time for the checks; those not made by then say so.
@@ -68,11 +73,50 @@ pub fn classify(
         Ok(report) => (report, None),
         Err(error) => (check::Report::default(), Some(error.to_string())),
     };
+    let mut blind = checked.distrusted();
+    let off = |kind: &Kind| Rule::of_kind(*kind).is_some_and(|rule| lacks(&rules, rule));
+    blind.extend(Kind::ALL.into_iter().filter(off));
     Ok(Classified {
         reader,
         rules_off,
         summary,
         checked,
         unchecked,
+        blind,
     })
+}
+
+/// Whether a rule is off that this kernel should have.
+fn lacks(rules: &Rules, rule: Rule) -> bool {
+    rules
+        .off()
+        .iter()
+        .any(|off| off.rule == rule && off.degrades)
+}
+
+/// The parts of `ranges` (ascending, disjoint) that may be written, and what was taken out of them:
+/// their struct pages are asked, nothing else. For pages found without a scan.
+///
+/// # Errors
+/// One sentence: the struct pages cannot be found.
+pub fn allowed(
+    kernel: &Kernel,
+    ranges: &[PfnRange],
+    policy: Policy,
+) -> Result<(Vec<PfnRange>, KindCounts), String> {
+    let mut kept: Vec<PfnRange> = Vec::with_capacity(ranges.len());
+    let mut forbidden = KindCounts::default();
+    mm::walk_ranges(kernel, &Rules::of(kernel), ranges, &mut |run| {
+        if policy.forbids(run.kind) {
+            forbidden.add(run.kind, run.pages.len());
+            return Ok(());
+        }
+        match kept.last_mut() {
+            Some(last) if last.end == run.pages.start => last.end = run.pages.end,
+            _ => kept.push(run.pages),
+        }
+        Ok(())
+    })
+    .map_err(|error| chain(&error))?;
+    Ok((kept, forbidden))
 }

@@ -3,8 +3,10 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use capture::classify::allowed;
 use capture::manifest::{Manifest, Verdict};
 use capture::plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
+use capture::policy::{Level, Policy};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,8 +14,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use synth::elf::Elf;
 use synth::memmap::{Series, Toy};
-use vmcore::addr::{Pfn, PhysAddr};
+use vmcore::addr::{Pfn, PfnRange, PhysAddr};
 use vmcore::image::{self, Completeness, MemoryImage};
+use vmcore::kernel::Kernel;
+use vmcore::mm::Kind;
 
 /// Pages of the toy that hold something known: (page frame, first byte).
 const KEPT: [(u64, u8); 3] = [(4096, 0x11), (9000, 0x22), (20_000, 0x33)];
@@ -21,6 +25,11 @@ const KEPT: [(u64, u8); 3] = [(4096, 0x11), (9000, 0x22), (20_000, 0x33)];
 const ANON: u64 = 12_000;
 
 fn toy(path: &Path) -> Toy {
+    toy_without(path, "no such key")
+}
+
+/// The toy, with a kernel that does not say `key` of itself.
+fn toy_without(path: &Path, key: &str) -> Toy {
     let mut toy = Toy::new(Series::V6_12, 1);
     for (pfn, byte) in KEPT {
         toy.put(pfn * 4096, &[byte; 4096]);
@@ -28,18 +37,24 @@ fn toy(path: &Path) -> Toy {
     toy.anon(ANON, 0);
     toy.put(ANON * 4096, &[0x77; 4096]);
     toy.free(16_384, 8);
+    write(&toy, path, key);
+    toy
+}
+
+fn write(toy: &Toy, path: &Path, key: &str) {
     let (start, end) = toy.ram[0];
     let mut data = vec![0_u8; usize::try_from((end - start) * 4096).unwrap()];
     for (pfn, page) in toy.memory.range(start..end) {
         let at = usize::try_from((pfn - start) * 4096).unwrap();
         data[at..at + 4096].copy_from_slice(&page[..]);
     }
+    let info = toy.vmcoreinfo();
+    let info: Vec<&str> = info.lines().filter(|line| !line.contains(key)).collect();
     let elf = Elf::new()
-        .note("VMCOREINFO", 0, toy.vmcoreinfo().as_bytes())
+        .note("VMCOREINFO", 0, (info.join("\n") + "\n").as_bytes())
         .load(toy.direct_map(), start * 4096, &data)
         .build();
     fs::write(path, elf).unwrap();
-    toy
 }
 
 struct Bench {
@@ -139,6 +154,65 @@ fn a_core_arrives_with_little_memory() {
         assert_eq!(page(&*image, ANON), None);
         assert_eq!(page(&*image, 16_384), None);
     }
+}
+
+/// Without the mark of slab pages, memory of processes cannot be told from slab for certain.
+#[test]
+fn what_is_forbidden_is_not_written_when_it_cannot_be_told() {
+    for (never, written) in [(vec![], true), (vec!["user".to_owned()], false)] {
+        let mut bench = Bench::new();
+        toy_without(Path::new(&bench.plan.source), "PAGE_SLAB_MAPCOUNT_VALUE");
+        bench.plan.dump.never = never;
+        bench.plan.dump.allow_unfiltered = true;
+        let (_, said) = bench.run();
+        let dir = &bench.crashes()[0];
+        let manifest = Manifest::read(dir).unwrap();
+        let core = manifest
+            .core
+            .map(|core| image::open(&dir.join(&core.file)).unwrap());
+        // Without the wish it is kept: what is not understood is.
+        assert_eq!(core.is_some(), written, "{said}");
+        if let Some(core) = core {
+            assert_eq!(page(&*core, ANON).unwrap()[0], 0x77);
+        } else {
+            assert!(said.contains("anon are never to be written"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_few_pages_are_looked_up_before_they_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vmcore");
+    let mut built = toy(&path);
+    built.poison(9000);
+    built.offline(9001);
+    write(&built, &path, "no such key");
+    let kernel = Kernel::new(image::open(&path).unwrap()).unwrap();
+    let range = |start, end| PfnRange::new(Pfn(start), Pfn(end));
+    let ranges = [
+        range(4096, 4098),
+        range(8999, 9003),
+        range(ANON - 1, ANON + 1),
+    ];
+    let policy = |never: &[String]| Policy::new(Level::Essential, &[], never);
+    let (kept, left_out) = allowed(&kernel, &ranges, policy(&[])).unwrap();
+    assert_eq!(
+        kept,
+        [
+            range(4096, 4098),
+            range(8999, 9000),
+            range(9002, 9003),
+            range(ANON - 1, ANON + 1)
+        ]
+    );
+    assert_eq!(
+        (left_out.of(Kind::HwPoison), left_out.of(Kind::Offline)),
+        (1, 1)
+    );
+    let (kept, left_out) = allowed(&kernel, &ranges, policy(&["user".to_owned()])).unwrap();
+    assert_eq!(kept.last(), Some(&range(ANON - 1, ANON)));
+    assert_eq!(left_out.of(Kind::Anon), 1);
 }
 
 #[test]

@@ -66,6 +66,10 @@ pub fn run(
         Some(classify(&kernel, dir, ram, budget)?)
     };
     let classify_s = begun.elapsed().as_secs_f64();
+    if let Some(why) = map.as_ref().and_then(|map| untold(map, policy)) {
+        say(&Event::Skipped(why));
+        return Ok(());
+    }
     let policy = match &map {
         Some(map) => policy.with_kept(&map.checked.distrusted()),
         None => policy,
@@ -169,6 +173,15 @@ pub fn run(
         Some(why) => Err(why),
         None => Ok(()),
     }
+}
+
+/// Why no core may be written: what the operator forbade may hide among other kinds.
+fn untold(map: &Classified, policy: Policy) -> Option<String> {
+    let forbidden = |kind: &&Kind| policy.forbids(**kind) && !kind.never_read();
+    let kind = map.blind.iter().find(forbidden)?.name();
+    Some(format!(
+        "pages of the kind {kind} are never to be written, and cannot be told from others here"
+    ))
 }
 
 /// Earlier crashes here, and what the report says of this one.

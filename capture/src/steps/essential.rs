@@ -1,5 +1,6 @@
 //! `essential.elf.zst`: what report, bt and ps need, found by walking kernel structures, before
-//! anything that could take long.
+//! anything that could take long. The struct pages of what was found are asked before it is read: what
+//! is poisoned or offline, and what the operator forbade, is left out.
 //!
 //! The other door from capture into analysis; it runs in a child with a deadline of its own, and
 //! its failure is a soft error.
@@ -7,9 +8,10 @@
 use super::core::{codec_level, describe};
 use super::source;
 use crate::budget::Budget;
+use crate::classify::allowed;
 use crate::manifest::ESSENTIAL;
 use crate::plan::Plan;
-use crate::policy::Level;
+use crate::policy::{Level, Policy};
 use crate::protocol;
 use crate::save::{Pages, Save};
 use analysis::essential::{self, Options};
@@ -35,12 +37,28 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     if found.is_capped() {
         protocol::log("essential: the cap left something out");
     }
+    let policy = Policy::new(Level::Essential, &[], &plan.dump.never);
+    let ranges = match allowed(&kernel, &found.ranges, policy) {
+        Ok((ranges, forbidden)) => {
+            for (kind, pages) in forbidden.iter().filter(|(_, pages)| *pages > 0) {
+                let kind = kind.name();
+                protocol::log(format!(
+                    "essential: {pages} pages left out, which are {kind}"
+                ));
+            }
+            ranges
+        }
+        Err(why) => {
+            protocol::soft(format!("The essential pages were not looked up: {why}"));
+            found.ranges
+        }
+    };
     let image = kernel.image().as_ref();
     let mut meta = CoreMeta::of(image.info());
     describe(&mut meta, &kernel, Level::Essential);
     let saved = Save {
         image,
-        pages: Pages::Runs(&found.ranges),
+        pages: Pages::Runs(&ranges),
         meta,
         format: OutputFormat::ElfZst,
         codec_level: codec_level(OutputFormat::ElfZst),
