@@ -107,7 +107,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         also_kept_pages = report.also_kept.iter().map(|run| run.pages.len()).sum();
         report.checks
     };
-    let pages = gather(&found.path, &kernel, &rules, &summary, &checks);
+    let mut pages = gather(&found.path, &kernel, &rules, &summary, &checks);
+    pages.levels.extend(essential(&kernel));
     let pages = Pages {
         also_kept_pages,
         checked_pages,
@@ -167,7 +168,20 @@ fn gather(
     }
 }
 
-/// The levels shown: each bit alone, and all together.
+/// What `essential` keeps is found by another way than the memory map; where symbols or types are
+/// missing it is not to be had, and not shown.
+fn essential(kernel: &Kernel) -> Option<OfLevel> {
+    let found = analysis::essential::ranges(kernel, Default::default()).ok()?;
+    let pages = found.pages();
+    Some(OfLevel {
+        level: Level::Essential.to_string(),
+        pages,
+        bytes: pages.saturating_mul(PAGE_SIZE),
+    })
+}
+
+/// The levels shown: each bit alone, and all together. Bit 1 is about contents: zero pages are kept
+/// and cost nothing.
 const LEVELS: [u8; 6] = [0, 2, 4, 8, 16, 31];
 
 fn of_level(bits: u8, counts: &KindCounts) -> OfLevel {
