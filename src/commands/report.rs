@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::report::{self, Report, Section, model::SCHEMA};
 use anyhow::Context as _;
+use capture::manifest::Manifest;
 use std::io::Write;
 
 /// Arguments of `report`.
@@ -50,19 +51,25 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn fresh(args: &Args, context: &Context) -> anyhow::Result<Report> {
-    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let (found, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
     let sections = if args.section.is_empty() {
         &Section::USUAL[..]
     } else {
         &args.section
     };
-    Ok(report::build(
+    let mut report = report::build(
         &kernel,
         report::Options {
             log_tail: args.log_lines,
             sections,
         },
-    ))
+    );
+    // What the panic kernel could not do as asked: a check of the filter that failed is among it.
+    let manifest = found.dir.and_then(|dir| Manifest::read(&dir).ok());
+    if let Some(core) = manifest.and_then(|manifest| manifest.core) {
+        report.warnings.extend(core.soft_errors);
+    }
+    Ok(report)
 }
 
 fn section(name: &str) -> Result<Section, String> {

@@ -168,6 +168,9 @@ pub fn run(
         peak_rss_kib: peak_rss_kib(),
     };
     judge(&mut facts, unfiltered, error.is_some());
+    for why in &facts.soft_errors {
+        protocol::log(format!("core: {why}"));
+    }
     say(&Event::Core(Box::new(facts)));
     match error {
         Some(why) => Err(why),

@@ -25,7 +25,7 @@ const BUFFER: usize = 256 << 10;
 
 pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
-    let kernel = source::kernel(plan)?;
+    let kernel = source::guarded(plan)?;
     let options = Options {
         max_bytes: plan.dump.essential_max,
         ..Options::default()

@@ -17,7 +17,7 @@ use std::path::Path;
 use vmcore::kernel::{Kernel, chain};
 
 pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
-    let kernel = source::kernel(plan)?;
+    let kernel = source::guarded(plan)?;
     let report = report::build(&kernel, Options::default());
     let json = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
     write(dir, REPORT_JSON, &json)?;

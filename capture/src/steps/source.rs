@@ -25,6 +25,11 @@ pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
     Kernel::new(image(plan)?).map_err(|error| chain(&error))
 }
 
+/// The same for those who follow its pointers: a page known to be poisoned is never read.
+pub fn guarded(plan: &Plan) -> Result<Kernel, String> {
+    vmcore::mm::guarded(kernel(plan)?).map_err(|error| chain(&error))
+}
+
 /// The dead kernel's own name, from init_uts_ns.
 pub fn utsname(kernel: &Kernel) -> Option<Utsname> {
     // struct new_utsname: six fields of 65 bytes since Linux 1.3 (include/uapi/linux/utsname.h).

@@ -6,6 +6,7 @@
 
 pub mod check;
 mod classify;
+mod guard;
 pub mod kind;
 mod memmap;
 pub mod rules;
@@ -15,6 +16,7 @@ pub mod walk;
 mod toy;
 
 pub use classify::{Evidence, Findings};
+pub use guard::guarded;
 pub use kind::{Kind, KindCounts, KindRun};
 pub use rules::{Rule, Rules};
 pub use walk::{Summary, WalkError, walk, walk_ranges, walk_threads, walk_within};
