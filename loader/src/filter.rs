@@ -66,7 +66,7 @@ pub struct Filter {
 pub fn of_running(root: &Path, state: &State) -> Option<Filter> {
     let running = build_id(root);
     let known = state.filter.as_ref()?;
-    (known.build_id == running).then(|| known.clone())
+    (!running.is_empty() && known.build_id == running).then(|| known.clone())
 }
 
 /// Checks the running kernel, unless that was done for this build of it, and keeps the outcome.

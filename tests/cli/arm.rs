@@ -131,3 +131,45 @@ fn reserve_explains_a_value() {
         .stderr();
     assert!(said.contains("character"), "{said}");
 }
+
+#[test]
+fn status_tells_whether_the_filter_was_checked_on_this_kernel() {
+    let machine = Machine::empty();
+    let status = || machine.run(&["status"]).stdout();
+    machine.file("/proc/version", "Linux version 6.12 (one)\n");
+    assert!(
+        status().contains("filter  not checked on this kernel yet\n"),
+        "{}",
+        status()
+    );
+    let known = |outcome: &str, why: &str| {
+        format!(
+            r#"{{"filter": {{"build_id": "Linux version 6.12 (one)", "outcome": "{outcome}",
+            "why": [{why}], "free_counted": 412903, "free_expected": 412871,
+            "covered_pages": 262144, "ram_pages": 524288, "deep": false, "at": 0}}}}"#
+        )
+    };
+    let state = "/var/lib/afterpanic/state.json";
+    machine.file(state, &known("fits", ""));
+    let line = "filter  checked on this kernel: free 412,903 counted, 412,871 by the kernel, \
+                in 1.0 GiB of 2.0 GiB\n";
+    assert!(status().contains(line), "{}", status());
+    let json = machine.run(&["status", "--json"]).json();
+    assert_eq!(json["filter"]["outcome"], "fits");
+    machine.file(
+        state,
+        &known("does-not-fit", "\"slab: 1 counted, 2 expected\""),
+    );
+    assert!(
+        status().contains("filter  does not fit this kernel (slab: 1 counted"),
+        "{}",
+        status()
+    );
+    // Another kernel runs now.
+    machine.file("/proc/version", "Linux version 6.13 (two)\n");
+    assert!(
+        status().contains("filter  not checked on this kernel yet\n"),
+        "{}",
+        status()
+    );
+}
