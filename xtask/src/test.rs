@@ -92,6 +92,21 @@ fn steps(full: bool) -> Vec<(&'static str, Command)> {
         ("documents", doc),
         ("tests and fuzz corpora", tests),
     ];
+    if full {
+        let bounded = [
+            "test",
+            "--release",
+            "--locked",
+            "--quiet",
+            "-p",
+            "vmcore",
+            "--test",
+            "bounded",
+            "--",
+            "--ignored",
+        ];
+        steps.push(("16 TiB of memory map in 16 MiB", cargo(&bounded)));
+    }
     let which = if full { "--all" } else { "--ci" };
     let panics = [
         "run",
