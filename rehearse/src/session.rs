@@ -107,12 +107,25 @@ pub struct Session {
     pub wipe_target: bool,
     /// What arms it; `afterpanic load` ordinarily.
     pub arm: Vec<Step>,
+    /// Commands for QEMU, each given when the guest says its line.
+    pub replies: Vec<Reply>,
     /// The panic; none: the guest powers off after arming.
     pub how: Option<How>,
     /// For the whole first machine.
     pub deadline: Duration,
     /// Keep an image with what an earlier run left on the target.
     pub reuse_disk: bool,
+}
+
+/// A command of QMP that the guest asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// What the guest says, after [`SAYS`].
+    pub line: String,
+    /// The command.
+    pub command: String,
+    /// Its arguments.
+    pub arguments: Value,
 }
 
 /// What a rehearsal gave.
@@ -334,6 +347,11 @@ impl Session {
                     for (command, arguments) in &cue.then {
                         control.execute(command, arguments);
                     }
+                }
+                let said = line.strip_prefix(SAYS);
+                let asked = |reply: &&Reply| said == Some(&reply.line);
+                if let Some(reply) = self.replies.iter().find(asked) {
+                    control.execute(&reply.command, &reply.arguments);
                 }
                 lines.push((at, line.clone()));
             }

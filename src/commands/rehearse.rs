@@ -191,6 +191,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
         }],
         how: Some(How::Sysrq { cpu: None }),
         deadline: Duration::from_secs(args.deadline),
+        replies: Vec::new(),
         reuse_disk: false,
         kernel,
     })

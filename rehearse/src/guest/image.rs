@@ -12,6 +12,7 @@ use initramfs::modules::{Index, ModuleError};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Why the guest's image could not be built.
@@ -115,7 +116,9 @@ pub fn build(contents: &Contents<'_>, mut script: Script, to: &Path) -> Result<(
     tree.put("init", S_IFLNK | 0o777, (0, 0), b"usr/bin/afterpanic")?;
     tree.file("etc/afterpanic.toml", 0o644, contents.config.as_bytes())?;
     for (name, path) in contents.files {
-        tree.file(name.trim_start_matches('/'), 0o644, &read(path)?)?;
+        // What may be run here may be run there.
+        let mode = fs::metadata(path).map_err(io_error("read", path))?.mode() & 0o111;
+        tree.file(name.trim_start_matches('/'), 0o644 | mode, &read(path)?)?;
     }
     for one in contents.tools {
         let path = one.path.display().to_string();

@@ -11,6 +11,27 @@ use std::process::{Command, Stdio};
 /// # Errors
 /// The build fails, or a result is not static.
 pub fn build(profile: &str) -> Result<Binaries> {
+    let made = cargo_build(profile, &["-p", "afterpanic", "-p", "capture"])?;
+    Ok(Binaries {
+        afterpanic: find(&made, "afterpanic")?,
+        capture: find(&made, "afterpanic-capture")?,
+    })
+}
+
+/// Builds the program that makes memory of every kind in a guest, with the profile whose parts are
+/// there already.
+///
+/// # Errors
+/// As [`build`].
+pub fn kinds() -> Result<PathBuf> {
+    find(
+        &cargo_build("dev", &["-p", "lab", "--bin", "kinds"])?,
+        "kinds",
+    )
+}
+
+/// The executables that a build made.
+fn cargo_build(profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(crate::root())
@@ -20,7 +41,7 @@ pub fn build(profile: &str) -> Result<Binaries> {
             profile,
             "--message-format=json-render-diagnostics",
         ])
-        .args(["-p", "afterpanic", "-p", "capture"])
+        .args(what)
         // The variable would replace the flags that make the binaries static.
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null())
@@ -31,25 +52,22 @@ pub fn build(profile: &str) -> Result<Binaries> {
         bail!("The binaries could not be built (cargo: {})", output.status);
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let made: Vec<PathBuf> = text
+    Ok(text
         .lines()
         .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
         .filter_map(|m| Some(PathBuf::from(m.get("executable")?.as_str()?)))
-        .collect();
-    let find = |name: &str| {
-        let path = made
-            .iter()
-            .find(|p| p.file_name().is_some_and(|n| n == name));
-        let path = path
-            .with_context(|| format!("cargo built no {name}"))?
-            .clone();
-        refuse_dynamic(&path)?;
-        anyhow::Ok(path)
-    };
-    Ok(Binaries {
-        afterpanic: find("afterpanic")?,
-        capture: find("afterpanic-capture")?,
-    })
+        .collect())
+}
+
+fn find(made: &[PathBuf], name: &str) -> Result<PathBuf> {
+    let path = made
+        .iter()
+        .find(|p| p.file_name().is_some_and(|n| n == name));
+    let path = path
+        .with_context(|| format!("cargo built no {name}"))?
+        .clone();
+    refuse_dynamic(&path)?;
+    Ok(path)
 }
 
 /// A binary that needs an interpreter cannot be PID 1 where there is none.

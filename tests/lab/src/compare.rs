@@ -8,7 +8,7 @@ mod bitmap;
 mod kpageflags;
 
 pub use bitmap::Bitmap;
-pub use kpageflags::{KpageFlags, Seen};
+pub use kpageflags::{KpageFlags, PageCounts, Seen};
 
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -87,4 +87,25 @@ pub fn with_kpageflags(map: &MapReader, theirs: &KpageFlags) -> Result<Kinds> {
         Ok(())
     })?;
     Ok(differences)
+}
+
+/// Pages that processes had mapped, and those among them that no process can have mapped by our
+/// kinds: free pages and such as only the kernel uses.
+///
+/// # Errors
+/// When the map cannot be read.
+pub fn with_counts(map: &MapReader, theirs: &PageCounts) -> Result<(u64, u64)> {
+    let (mut mapped, mut wrong) = (0, 0);
+    map.for_each(&mut |run| {
+        let nobodys = matches!(
+            run.kind,
+            Kind::Free | Kind::Unaccepted | Kind::Offline | Kind::Slab | Kind::PageTable
+        );
+        let here = (run.pages.start.0..run.pages.end.0).filter(|pfn| theirs.mapped(*pfn));
+        let here = here.count() as u64;
+        mapped += here;
+        wrong += if nobodys { here } else { 0 };
+        Ok(())
+    })?;
+    Ok((mapped, wrong))
 }

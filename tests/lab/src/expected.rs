@@ -18,10 +18,72 @@ pub struct Pages {
     pub reason: String,
 }
 
+/// Pages of one kind on which makedumpfile's bitmap differs, for one series.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BitmapPages {
+    /// Kernel releases that begin so.
+    pub series: String,
+    /// Our kind.
+    pub kind: String,
+    /// Whether we keep them.
+    pub kept: bool,
+    /// How many, at most.
+    pub pages: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// How many pages may change between /proc/kpageflags and the panic, for one series.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kinds {
+    /// Kernel releases that begin so.
+    pub series: String,
+    /// Pages whose kind may be another, at most.
+    pub changed: u64,
+    /// Why.
+    pub reason: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
     pages: Vec<Pages>,
+    #[serde(default)]
+    bitmap: Vec<BitmapPages>,
+    #[serde(default)]
+    kinds: Vec<Kinds>,
+}
+
+fn file() -> Result<File> {
+    let path = crate::root().join("tests/lab/expected/pages.toml");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("Cannot read {}", path.display()))?;
+    Ok(toml::from_str(&text)?)
+}
+
+/// What is known of makedumpfile's bitmaps of a release.
+///
+/// # Errors
+/// The file is not right.
+pub fn bitmaps(release: &str) -> Result<Vec<BitmapPages>> {
+    let mut known = file()?.bitmap;
+    known.retain(|pages| release.starts_with(&pages.series));
+    Ok(known)
+}
+
+/// How far the kernel's own word may be from ours.
+///
+/// # Errors
+/// The file is not right, or says nothing of this release.
+pub fn kinds(release: &str) -> Result<Kinds> {
+    let known = file()?.kinds.into_iter();
+    let mut known = known.filter(|kinds| release.starts_with(&kinds.series));
+    known
+        .next()
+        .with_context(|| format!("expected/pages.toml has no [[kinds]] for {release}"))
 }
 
 /// What is known for a release; nothing may differ where nothing is.
@@ -29,11 +91,7 @@ struct File {
 /// # Errors
 /// The file is not right.
 pub fn pages(release: &str) -> Result<Pages> {
-    let path = crate::root().join("tests/lab/expected/pages.toml");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("Cannot read {}", path.display()))?;
-    let file: File = toml::from_str(&text)?;
-    let known = file
+    let known = file()?
         .pages
         .into_iter()
         .find(|p| release.starts_with(&p.series));
@@ -55,6 +113,12 @@ mod tests {
             let known = pages(release).unwrap();
             assert!(
                 known.missing + known.more == 0 || known.reason.len() > 20,
+                "{release}"
+            );
+            assert!(kinds(release).unwrap().reason.len() > 20, "{release}");
+            let bitmaps = bitmaps(release).unwrap();
+            assert!(
+                bitmaps.iter().all(|known| known.reason.len() > 20),
                 "{release}"
             );
         }

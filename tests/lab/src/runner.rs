@@ -1,14 +1,14 @@
 //! Runs scenarios: boots, arms, panics, fetches, judges.
 
 use crate::checks::{self, Found};
-use crate::scenario::{MODULE, NOTIFIER, Scenario};
+use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario};
 use crate::table::{Check, Row};
 use crate::{artefacts, kernels, module, tools};
 use anyhow::{Context, Result};
 use rehearse::disk::Fs;
 use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::guest::{Fill, Setting, Step, Work};
-use rehearse::session::{CRASH_DIR, Crash, Session};
+use rehearse::session::{CRASH_DIR, Crash, Reply, Session};
 use rehearse::storage::Storage;
 use rehearse::vm::Accel;
 use std::fs;
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// A string that one process of the guest holds in its memory, and nothing else has.
 pub const SECRET: &str = "kept-in-a-process-of-the-guest";
+/// What the balloon takes from a guest that has memory of every kind.
+const BALLOON_MIB: u64 = 32;
 const UUID: &str = "0a0b0c0d-1111-2222-3333-444455556666";
 const FAT_UUID: &str = "0A0B-6666";
 
@@ -118,6 +120,9 @@ impl Lab {
             session.files.push((NOTIFIER.into(), module));
             session.later_modules.push(NOTIFIER.into());
         }
+        if scenario.kinds {
+            self.every_kind(&scenario, &mut session)?;
+        }
         let show = self.options.console;
         let crash = session.crash(dir, &mut |at, line| {
             if show {
@@ -170,6 +175,28 @@ impl Lab {
             }
         }
         Ok(row)
+    }
+
+    /// Has the guest make memory of every kind after it is armed.
+    fn every_kind(&self, scenario: &Scenario, session: &mut Session) -> Result<()> {
+        let program = artefacts::kinds()?;
+        session.files.push((KINDS.into(), program));
+        let live = ["/usr/bin/afterpanic", "pages", "live"];
+        for command in [live.map(String::from).to_vec(), vec![KINDS.into()]] {
+            session.arm.push(Step {
+                command,
+                ok: vec![0],
+            });
+        }
+        session.storage.modules.push("virtio_balloon".into());
+        let device = ["-device", "virtio-balloon-pci"].map(String::from);
+        session.qemu.extend(device);
+        session.replies.push(Reply {
+            line: "kinds: wants the balloon".into(),
+            command: "balloon".into(),
+            arguments: serde_json::json!({ "value": (scenario.memory - BALLOON_MIB) << 20 }),
+        });
+        Ok(())
     }
 
     /// The session of a scenario.
@@ -246,6 +273,7 @@ impl Lab {
             arm,
             how: s.how()?,
             deadline: Duration::from_secs(s.deadline),
+            replies: Vec::new(),
             reuse_disk: false,
         })
     }

@@ -15,6 +15,9 @@ pub const MODULE: &str = "/lab/panics.ko";
 /// Where the module that is loaded before arming lies in the guest.
 pub const NOTIFIER: &str = "/lab/notifier.ko";
 
+/// Where the program that makes memory of every kind lies in the guest.
+pub const KINDS: &str = "/lab/kinds";
+
 /// A scenario file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,6 +76,8 @@ pub struct Scenario {
     pub qemu: Vec<String>,
     /// The test module that is loaded before arming, by its way to die.
     pub notifier: String,
+    /// Memory of every kind is made after arming, and /proc/kpageflags saved.
+    pub kinds: bool,
     /// Files under /proc/sys and /sys, and what is written into them.
     pub set: Vec<(String, String)>,
     /// Pages that a process holds in pipes, with as many free ones between them.
@@ -155,6 +160,7 @@ impl Default for Scenario {
             absent: Vec::new(),
             qemu: Vec::new(),
             notifier: String::new(),
+            kinds: false,
             set: Vec::new(),
             pipe_pages: 0,
             fill_leave_kib: None,

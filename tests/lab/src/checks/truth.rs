@@ -1,6 +1,6 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
-use super::Found;
+use super::{Found, kinds};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, tools};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The comparisons by name.
-pub const WORDS: [&str; 9] = [
+pub const WORDS: [&str; 11] = [
     "verify",
     "plain",
     "readelf",
@@ -21,6 +21,8 @@ pub const WORDS: [&str; 9] = [
     "drgn",
     "makedumpfile-dmesg",
     "makedumpfile-pages",
+    "makedumpfile-levels",
+    "kpageflags",
     "no-secret",
     "cut",
 ];
@@ -36,6 +38,9 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
         let mut verify = Command::new(&found.binaries.afterpanic);
         return output(verify.arg("verify").arg(dir), "afterpanic").map(drop);
     }
+    if word == "kpageflags" {
+        return kinds::kpageflags(found, kernel);
+    }
     let plain = dir.join("plain.elf");
     if !plain.exists() {
         unpack(core, &plain)?;
@@ -50,6 +55,7 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
         "drgn" => drgn(&plain, kernel),
         "makedumpfile-dmesg" => dmesg(&plain, dir),
         "makedumpfile-pages" => pages(found, core, &plain, kernel),
+        "makedumpfile-levels" => kinds::levels(dir, &plain, kernel),
         "no-secret" => no_secret(&plain),
         "cut" => cut(found, core, dir),
         other => bail!(

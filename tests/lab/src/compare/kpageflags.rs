@@ -1,4 +1,4 @@
-//! /proc/kpageflags: 64 bits a page, as the running kernel sees it.
+//! /proc/kpageflags and /proc/kpagecount: 64 bits a page, as the running kernel sees it.
 //!
 //! Facts: include/uapi/linux/kernel-page-flags.h, fs/proc/page.c (stable_page_flags), 5.10 to 7.2.
 //! A tail of a compound page shows its own raw flags, so it is judged by its head.
@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use vmcore::mm::Kind;
 
+const DIRTY: u32 = 4;
 const LRU: u32 = 5;
 const SLAB: u32 = 7;
 const BUDDY: u32 = 10;
@@ -15,11 +16,29 @@ const SWAPCACHE: u32 = 13;
 const SWAPBACKED: u32 = 14;
 const COMPOUND_TAIL: u32 = 16;
 const HUGE: u32 = 17;
+const UNEVICTABLE: u32 = 18;
 const HWPOISON: u32 = 19;
 const NOPAGE: u32 = 20;
+const THP: u32 = 22;
 const OFFLINE: u32 = 23;
 const PGTABLE: u32 = 26;
 const RESERVED: u32 = 32;
+
+/// What a guest with memory of every kind has at the least: all of these bits, in so many pages.
+/// Poison is not among them: not every kernel knows it.
+const PRESENT: [(&str, &[u32], usize); 11] = [
+    ("free", &[BUDDY], 1000),
+    ("page cache", &[LRU], 1000),
+    ("dirty page cache", &[LRU, DIRTY], 500),
+    ("anonymous", &[ANON, LRU], 4000),
+    ("transparent huge", &[ANON, THP], 512),
+    ("hugetlb", &[HUGE], 12 * 512),
+    ("slab", &[SLAB], 1000),
+    ("page table", &[PGTABLE], 100),
+    ("mlocked", &[UNEVICTABLE], 400),
+    ("ballooned", &[OFFLINE], 4096),
+    ("swap-cached", &[SWAPCACHE], 500),
+];
 
 /// What the kernel's word comes to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -55,6 +74,15 @@ impl Seen {
         ];
         let found = rows.iter().find(|(is, _)| *is);
         found.map_or(Self::Other, |(_, seen)| *seen)
+    }
+
+    /// Whether such pages do not come and go in the moment before a panic.
+    #[must_use]
+    pub fn stays(self) -> bool {
+        matches!(
+            self,
+            Self::HwPoison | Self::Offline | Self::Hugetlb | Self::Reserved
+        )
     }
 
     /// Whether our kind says the same.
@@ -109,11 +137,50 @@ impl KpageFlags {
         Self { words }
     }
 
+    /// The sorts of memory of which there is too little for a test.
+    #[must_use]
+    pub fn absent(&self) -> Vec<&'static str> {
+        let with = |bits: &[u32]| {
+            let all = |word: &&u64| bits.iter().all(|bit| **word >> bit & 1 == 1);
+            self.words.iter().filter(all).count()
+        };
+        let few = |(_, bits, least): &&(&str, &[u32], usize)| with(bits) < *least;
+        PRESENT.iter().filter(few).map(|(name, ..)| *name).collect()
+    }
+
     /// What the kernel said of a page.
     #[must_use]
     pub fn seen(&self, pfn: u64) -> Seen {
         let word = usize::try_from(pfn).ok().and_then(|n| self.words.get(n));
         word.map_or(Seen::NoPage, |flags| Seen::of(*flags))
+    }
+}
+
+/// A copy of /proc/kpagecount: how often processes have each page mapped.
+#[derive(Clone, Debug)]
+pub struct PageCounts {
+    words: Vec<u64>,
+}
+
+impl PageCounts {
+    /// Reads a copy.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("Cannot read {}", path.display()))?;
+        let words = bytes.as_chunks::<8>().0.iter();
+        Ok(Self {
+            words: words.copied().map(u64::from_le_bytes).collect(),
+        })
+    }
+
+    /// Whether a process had the page mapped.
+    #[must_use]
+    pub fn mapped(&self, pfn: u64) -> bool {
+        let word = usize::try_from(pfn).ok().and_then(|n| self.words.get(n));
+        word.is_some_and(|count| *count > 0)
     }
 }
 

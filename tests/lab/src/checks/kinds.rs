@@ -1,0 +1,113 @@
+//! The kinds of pages against two judges: the kernel's own word just before the panic, and
+//! makedumpfile's bitmaps of the same memory. What differs is bounded in `expected/`.
+
+use super::Found;
+use crate::compare::{self, Bitmap, KpageFlags, PageCounts};
+use crate::{expected, tools};
+use anyhow::{Context, Result, ensure};
+use rehearse::guest::image::KernelFiles;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use vmcore::image::map::MapReader;
+use vmcore::mm::Kind;
+
+/// Levels at which makedumpfile's bitmap is compared: each bit alone, and all.
+const LEVELS: [u32; 6] = [1, 2, 4, 8, 16, 31];
+
+fn map(dir: &Path) -> Result<MapReader> {
+    let file = fs::File::open(dir.join("pages.map")).context("There is no pages.map")?;
+    Ok(MapReader::open(Box::new(file))?)
+}
+
+/// Page by page with what the first kernel recorded.
+pub(super) fn kpageflags(found: &Found<'_>, kernel: &KernelFiles) -> Result<()> {
+    let dir = found.dir.as_ref().context("There is no crash directory")?;
+    let target = dir.parent().unwrap_or(dir);
+    let flags = KpageFlags::open(&target.join("kpageflags"))?;
+    let counts = PageCounts::open(&target.join("kpagecount"))?;
+    let absent = flags.absent();
+    ensure!(
+        absent.is_empty(),
+        "the guest had no pages of {}",
+        absent.join(", ")
+    );
+    let map = map(dir)?;
+    let known = expected::kinds(&kernel.release)?;
+    let differences = compare::with_kpageflags(&map, &flags)?;
+    let mut changed = 0;
+    for ((ours, theirs), difference) in &differences {
+        eprintln!(
+            "lab: {} pages are {} here and were {theirs:?}, the first {:#x}",
+            difference.pages,
+            ours.name(),
+            difference.first.unwrap_or(0)
+        );
+        ensure!(
+            !theirs.stays() && !stays(*ours),
+            "{} pages are {} here and were {theirs:?}: such pages do not change by themselves",
+            difference.pages,
+            ours.name()
+        );
+        changed += difference.pages;
+    }
+    let bound = known.changed;
+    ensure!(
+        changed <= bound,
+        "{changed} pages differ; {bound} may have changed since"
+    );
+    // What a process had mapped is neither free nor one of the kernel's own.
+    let (mapped, wrong) = compare::with_counts(&map, &counts)?;
+    eprintln!("lab: {changed} pages differ; {mapped} were mapped, {wrong} of them by nobody here");
+    ensure!(
+        mapped > 1000,
+        "only {mapped} pages were mapped by processes"
+    );
+    ensure!(
+        wrong <= bound,
+        "{wrong} pages were mapped that no process can map"
+    );
+    Ok(())
+}
+
+/// Kinds that do not come and go in the moment before a panic.
+fn stays(kind: Kind) -> bool {
+    matches!(kind, Kind::HwPoison | Kind::Offline | Kind::Hugetlb)
+}
+
+/// An unfiltered core: at each level makedumpfile keeps the pages that our kinds say.
+pub(super) fn levels(dir: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let map = map(dir)?;
+    let theirs = dir.join("level.kdump");
+    let known = expected::bitmaps(&kernel.release)?;
+    for level in LEVELS {
+        let _ = fs::remove_file(&theirs);
+        let made = tools::makedumpfile()?
+            .args(["-l", "-d", &level.to_string()])
+            .args([plain, &theirs])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(made.success(), "makedumpfile -d {level}: {made}");
+        let bitmap = Bitmap::open(&theirs)?;
+        let _ = fs::remove_file(&theirs);
+        let kept = bitmap.count();
+        ensure!(kept > 1000, "makedumpfile -d {level} keeps {kept} pages");
+        for ((kind, ours), difference) in compare::with_bitmap(&map, &bitmap, level)? {
+            let explained = known
+                .iter()
+                .find(|known| known.kind == kind.name() && known.kept == ours);
+            let bound = explained.map_or(0, |known| known.pages);
+            let word = if ours { "kept" } else { "left out" };
+            ensure!(
+                difference.pages <= bound,
+                "level {level}: {} pages of kind {} are {word} here and not by makedumpfile, the first {:#x}; explained are {bound}",
+                difference.pages,
+                kind.name(),
+                difference.first.unwrap_or(0)
+            );
+        }
+        eprintln!("lab: level {level}: makedumpfile keeps {kept} pages, and so do we");
+    }
+    Ok(())
+}
