@@ -9,6 +9,7 @@
 
 pub mod console;
 pub mod last;
+pub mod memory;
 pub mod modules;
 pub mod supervisor;
 pub mod watchdog;
@@ -51,6 +52,7 @@ pub fn pid1() -> ! {
     match Supervisor::new(plan, PathBuf::from("/init"), console, true) {
         Ok(mut supervisor) => {
             let outcome = ladder::run(&mut supervisor);
+            supervisor.say_peak();
             let action = if outcome.arrived() {
                 after.success
             } else {

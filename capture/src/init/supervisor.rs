@@ -5,6 +5,7 @@
 //! kernel (it is killed, and abandoned if it does not die), not on one that floods its pipe.
 
 use super::console::Console;
+use super::memory::Peak;
 use super::watchdog::Watchdogs;
 use crate::fault::{self, Fault};
 use crate::ladder::Runner;
@@ -102,6 +103,7 @@ pub struct Supervisor {
     /// Why no further step may start.
     aborted: Option<&'static str>,
     facts: Facts,
+    memory: Peak,
 }
 
 struct Child {
@@ -154,12 +156,20 @@ impl Supervisor {
             until,
             aborted: None,
             facts: Facts::default(),
+            memory: Peak::default(),
         })
     }
 
     /// The console.
     pub fn console(&mut self) -> &mut Console {
         &mut self.console
+    }
+
+    /// Says how much memory was in use at most, as PID 1.
+    pub fn say_peak(&mut self) {
+        if let Some(line) = self.memory.line() {
+            self.console.say(&line);
+        }
     }
 
     /// Stops feeding and stops the watchdogs themselves, where that is possible.
@@ -172,6 +182,10 @@ impl Supervisor {
         let name = job.name();
         let begun = Instant::now();
         self.watchdogs.open(&mut self.console);
+        if matches!(job, Job::Finish { .. }) {
+            // It writes what was said so far into the crash directory.
+            self.say_peak();
+        }
         if self.init && fault::of(name) == Some(Fault::Freeze) {
             self.console
                 .say(&format!("{name}: PID 1 stops, as the command line asks"));
@@ -268,6 +282,9 @@ impl Supervisor {
         loop {
             let tick = if over.is_some() { 50 } else { 500 };
             self.wait(&child, tick);
+            if self.init {
+                self.memory.sample();
+            }
             let (heard, end) = self.listen(&mut child, &mut events, &mut said);
             if heard {
                 moved = Instant::now();
