@@ -12,7 +12,8 @@ const HELP: &str = "\
 cargo xtask demo [--kernel-image FILE --modules DIR]
     a real kernel panics in a VM, its core is captured and read; narrated
 cargo xtask test [--full]
-    format, lints, documents, tests, and real panics; --full: every scenario there is
+    format, lints, documents, tests, and real panics; --full: every scenario there is, and the
+    tests that take minutes
 cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules DIR]
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
         [--keep] [--console] [--soak N]
