@@ -29,10 +29,13 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "Prove",
-        &[(
-            "rehearse",
-            "panic this kernel, image and config in a VM; nothing here is touched",
-        )],
+        &[
+            (
+                "rehearse",
+                "panic this kernel, image and config in a VM; nothing here is touched",
+            ),
+            ("crash-test", "panic this machine for real (needs --yes)"),
+        ],
     ),
     (
         "Crashes",

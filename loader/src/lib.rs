@@ -21,6 +21,7 @@ pub mod iomem;
 pub mod kernel;
 pub mod kimage;
 mod machine;
+pub mod proof;
 mod purgatory;
 pub mod reboot;
 pub mod refusal;

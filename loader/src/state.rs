@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::filter::Filter;
 use crate::kernel::Syscall;
+pub use crate::proof::{Proof, Proven};
 use crate::root;
 
 /// Where it all lies.
@@ -29,6 +30,9 @@ pub struct State {
     pub proof: Option<Proof>,
     /// Whether the filter fits a kernel, for the one that was checked last.
     pub filter: Option<Filter>,
+    /// The last panic that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash_test: Option<CrashTest>,
     /// Keys that a later version wrote: kept when the file is written again.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,
@@ -83,21 +87,38 @@ impl Input {
     }
 }
 
-/// What proved that a dump arrives.
+/// A real panic that was asked for, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// `rehearse` or `crash-test`.
-    pub by: String,
-    /// Seconds since 1970.
+pub struct CrashTest {
+    /// Names it: the dead kernel's log says it, too.
+    pub id: String,
+    /// `sysrq` or `oops`.
+    pub how: String,
+    /// Seconds since 1970 when it was asked for.
     pub at: i64,
-    /// The kernel release it was proved for.
+    /// The boot that was to end.
+    pub boot_id: String,
+    /// The kernel release that was to panic.
     pub release: String,
-    /// Whether a complete core arrived.
+    /// Where its core will be looked for.
+    pub stores: Vec<PathBuf>,
+    /// What it was armed with.
+    pub with: Vec<Proven>,
+    /// What was found at a later boot.
+    pub found: Option<TestFound>,
+}
+
+/// What a crash test left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestFound {
+    /// A complete core arrived and the report names the cause.
     pub passed: bool,
+    /// The crash directory.
+    pub dir: Option<PathBuf>,
     /// One line for the reader.
     pub summary: String,
-    /// The most memory the panic kernel used, in bytes, where it was measured.
-    pub peak: Option<u64>,
+    /// What speaks against it, in sentences.
+    pub wrong: Vec<String>,
 }
 
 /// Why the state could not be read or written.

@@ -12,7 +12,7 @@ use crate::filter::{self, Filter};
 use crate::iomem::{Iomem, Range};
 use crate::kernel::{Slot, Syscall};
 use crate::root;
-use crate::state::{Input, LoadedState, Proof, State};
+use crate::state::{CrashTest, Input, LoadedState, Proof, State};
 
 /// The answer to "is it armed".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +93,10 @@ pub struct Status {
     pub proof: Option<Proof>,
     /// Whether the filter was checked on the running kernel, and how that ended.
     pub filter: Option<Filter>,
+    /// What has changed since and makes it void, each in a few words.
+    pub proof_void: Vec<String>,
+    /// The last panic that was asked for, by `crash-test`.
+    pub crash_test: Option<CrashTest>,
     /// What could not be told, and why.
     pub warnings: Vec<String>,
 }
@@ -127,7 +131,9 @@ pub fn running_release(root: &Path) -> Option<String> {
         .filter(|s| !s.is_empty())
 }
 
-pub(crate) fn boot_id(root: &Path) -> String {
+/// The running kernel's boot, a new one each time.
+#[must_use]
+pub fn boot_id(root: &Path) -> String {
     root::text(root, "/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
@@ -187,8 +193,12 @@ pub fn status(root: &Path) -> Status {
         syscall: ours.as_ref().map(|l| l.syscall),
         reservation,
         image,
+        proof_void: (state.proof.iter())
+            .flat_map(|proof| proof.void_because(root))
+            .collect(),
         proof: state.proof,
         filter,
+        crash_test: state.crash_test,
         warnings,
     }
 }

@@ -5,9 +5,11 @@
 //! (`afterpanic guest-init`) that mounts, works, arms and panics; [`session`] is one rehearsal.
 //! Which kernels and which panics there are is the laboratory's knowledge, not this crate's.
 
+pub mod crash_test;
 pub mod disk;
 pub mod find_min;
 pub mod guest;
+pub mod oops;
 pub mod proof;
 pub mod session;
 pub mod storage;

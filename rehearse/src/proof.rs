@@ -1,15 +1,44 @@
 //! The proof a passed rehearsal leaves: what was proved, and what makes it void.
 //!
-//! It goes into the state file that `afterpanic status` reads. It holds for one kernel, one capture
-//! binary and one config; a change of any of them voids it.
+//! It goes into the state file that `afterpanic status` reads. It holds for one kernel, one image and
+//! one config, whose digests are taken before the rehearsal; a change of any of them voids it.
 
 use crate::session::Session;
 use crate::verdict::Verdict;
-use loader::state::Proof;
+use initramfs::build::{self, Request};
+use loader::proof::{Proof, Proven, image_path};
+use std::io;
+use std::path::Path;
+
+/// What a rehearsal on the machine of `request` depends on: the kernel and the config as files, and
+/// the image that `afterpanic load` would build, whether or not it has. Without that image's digest
+/// the reason comes along.
+///
+/// # Errors
+/// The kernel or the config cannot be read.
+pub fn with(
+    request: &Request,
+    release: &str,
+    kernel: &Path,
+    config: &Path,
+) -> io::Result<(Vec<Proven>, Option<String>)> {
+    let mut with = vec![Proven::file(&request.root, "kernel", kernel)?];
+    let mut request = request.clone();
+    request.kernel = Some(release.to_owned());
+    let why = match build::build(&request) {
+        Ok(image) => {
+            with.push(Proven::bytes("image", &image_path(release), &image.bytes));
+            None
+        }
+        Err(why) => Some(why.to_string()),
+    };
+    with.push(Proven::file(&request.root, "config", config)?);
+    Ok((with, why))
+}
 
 /// The proof of a verdict, made at `now` (seconds since 1970).
 #[must_use]
-pub fn of(session: &Session, verdict: &Verdict, now: i64) -> Proof {
+pub fn of(session: &Session, verdict: &Verdict, with: Vec<Proven>, now: i64) -> Proof {
     Proof {
         by: "rehearse".into(),
         at: now,
@@ -17,6 +46,7 @@ pub fn of(session: &Session, verdict: &Verdict, now: i64) -> Proof {
         passed: verdict.passed,
         summary: summary(verdict),
         peak: verdict.peak,
+        with,
     }
 }
 

@@ -7,8 +7,8 @@
 use crate::disk::{self, DiskError, Export, Fs};
 use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
 use crate::guest::{
-    End as ScriptEnd, HANDED_OUT, How, Mount, PANICS_NOW, SAYS, Script, Setting, Step, WANTS_NMI,
-    Which, Work,
+    Boot, End as ScriptEnd, HANDED_OUT, How, Mount, PANICS_NOW, SAYS, Script, Setting, Step,
+    WANTS_NMI, Which, Work,
 };
 use crate::storage::{Storage, Untouched};
 use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
@@ -111,6 +111,8 @@ pub struct Session {
     pub replies: Vec<Reply>,
     /// The panic; none: the guest powers off after arming.
     pub how: Option<How>,
+    /// What the machine does after each reboot; empty: the run ends at the first.
+    pub later: Vec<Boot>,
     /// For the whole first machine.
     pub deadline: Duration,
     /// Keep an image with what an earlier run left on the target.
@@ -164,6 +166,19 @@ impl Crash {
             .iter()
             .filter(move |(t, _)| (*t > at) == after)
             .map(|(_, l)| l.as_str())
+    }
+
+    /// Lines of the console since the machine's last boot, if it was not its first.
+    pub fn lines_again(&self) -> impl Iterator<Item = &str> {
+        let up = format!("{SAYS}is up");
+        let boots = self.lines.iter().filter(|(_, l)| l.starts_with(&up));
+        let at = if boots.count() > 1 {
+            self.lines.iter().rposition(|(_, l)| l.starts_with(&up))
+        } else {
+            None
+        };
+        let from = at.unwrap_or(self.lines.len());
+        self.lines.iter().skip(from).map(|(_, l)| l.as_str())
     }
 
     /// What the guest's init said failed, if it did.
@@ -224,6 +239,8 @@ impl Session {
             secret: String::new(),
             sleepers: 0,
             spinners: 0,
+            writers: 0,
+            press_leave_mib: None,
             fill: None,
         };
         Script {
@@ -249,6 +266,11 @@ impl Session {
                 Vec::new()
             },
             end,
+            later: if first {
+                self.later.clone()
+            } else {
+                Vec::new()
+            },
         }
     }
 
@@ -325,6 +347,7 @@ impl Session {
         vm.firmware = self.firmware;
         vm.extra.clone_from(&self.qemu);
         vm.deadline = self.deadline;
+        vm.reboots = !self.later.is_empty();
         if let Some(size) = &self.crashkernel {
             vm.cmdline += &format!(" crashkernel={size}");
         }
@@ -333,10 +356,18 @@ impl Session {
         let mut times = Times::default();
         let mut cues = self.storage.cues.iter().peekable();
         let outcome = vm.start(self.accel)?.wait(&mut |at, event, control| {
+            if let Event::Qmp { name, .. } = event
+                && name == "RESET"
+                && times.panic.is_some()
+            {
+                times.end.get_or_insert(at);
+            }
             if let Event::Line(line) = event {
                 on(at, line);
                 match line.strip_prefix(SAYS) {
-                    Some(PANICS_NOW) => times.panic = Some(at),
+                    Some(PANICS_NOW) => {
+                        times.panic.get_or_insert(at);
+                    }
                     Some(WANTS_NMI) => control.execute("inject-nmi", &Value::Null),
                     Some(_) if times.up.is_none() => times.up = Some(at),
                     _ => {}
@@ -358,7 +389,7 @@ impl Session {
             Flow::Continue
         });
         if matches!(outcome.end, End::Reset | End::PowerOff) {
-            times.end = Some(outcome.took);
+            times.end.get_or_insert(outcome.took);
         }
         let _ = fs::remove_file(&initrd);
         Ok(Crash {

@@ -3,10 +3,12 @@
 //! The panic kernel's own word (the manifest's verdict) is not enough: every checksum is read again,
 //! the kernel inside must hang together, and the report must name what the rehearsal did.
 
+use crate::guest::{RESERVED, SAYS};
 use crate::session::{Crash, Session};
 use crate::vm::End;
 use analysis::report::{self, Options};
 use capture::manifest::{Manifest, Verdict as Saved};
+use loader::crashkernel::Value;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use vmcore::image::{Completeness, open};
 use vmcore::kernel::{Kernel, sanity};
 
 /// The function that a sysrq-c dies in, in every kernel.
-const DIES_IN: &str = "sysrq_handle_crash";
+pub const DIES_IN: &str = "sysrq_handle_crash";
 
 /// What a rehearsal showed.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +30,8 @@ pub struct Verdict {
     pub release: String,
     /// `crashkernel=` as it was.
     pub crashkernel: String,
+    /// Bytes that the kernel reserved for it.
+    pub reserved: Option<u64>,
     /// `kvm` or `tcg`.
     pub accel: &'static str,
     /// Seconds after the panic.
@@ -89,24 +93,59 @@ pub fn judge(session: &Session, crash: &Crash, saved: Option<&Path>) -> Verdict 
         End::Stopped => wrong.push("It was stopped".into()),
         End::Failed(said) => wrong.push(format!("QEMU failed: {said}")),
     }
+    let reserved = reserved(crash);
+    let asked = session.crashkernel.as_deref().unwrap_or_default();
+    let ram = session.memory_mib.saturating_mul(1 << 20);
+    wrong.extend(reserved.and_then(|got| dishonoured(asked, ram, got)));
     let mut verdict = Verdict {
         passed: false,
         wrong,
+        reserved,
         release: session.kernel.release.clone(),
         crashkernel: session.crashkernel.clone().unwrap_or_default(),
         accel: session.accel.name(),
         moments: moments(crash),
         core: None,
         reason: None,
-        peak: peak(crash),
+        peak: peak(crash.lines(true)),
     };
     match saved.and_then(|dir| newest(dir, &session.hostname)) {
-        Some(dir) => look(&dir, &mut verdict),
+        Some(dir) => {
+            let looked = look(&dir, DIES_IN);
+            verdict.wrong.extend(looked.wrong);
+            (verdict.core, verdict.reason) = (looked.core, looked.reason);
+        }
         None if verdict.wrong.is_empty() => verdict.wrong.push("Nothing was saved".into()),
         None => {}
     }
     verdict.passed = verdict.wrong.is_empty();
     verdict
+}
+
+/// What the first kernel said that it has reserved.
+fn reserved(crash: &Crash) -> Option<u64> {
+    let said = format!("{SAYS}{RESERVED}");
+    let line = crash.lines(false).find_map(|l| l.strip_prefix(&said))?;
+    line.trim().parse().ok()
+}
+
+/// Whether the reservation is another one than was asked for. A high one has a part below 4 GiB
+/// besides, which kernels from 6.12 on count, too.
+fn dishonoured(asked: &str, ram: u64, got: u64) -> Option<String> {
+    let value = Value::parse(asked).ok()?;
+    let size = value.size_for(ram)?;
+    let right = match value {
+        Value::High(_) => got >= size,
+        _ => got == size,
+    };
+    (!right).then(|| {
+        format!(
+            "crashkernel={asked} asks for {} MiB in a machine of {} MiB, the kernel reserved {} MiB",
+            size >> 20,
+            ram >> 20,
+            got >> 20
+        )
+    })
 }
 
 /// The crash directory that sorts last.
@@ -119,83 +158,85 @@ fn newest(dir: &Path, hostname: &str) -> Option<PathBuf> {
         .max()
 }
 
-/// Reads the crash directory as its user would.
-fn look(dir: &Path, verdict: &mut Verdict) {
-    let manifest = match Manifest::read(dir) {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            return verdict.wrong.push(format!(
-                "The crash directory has no readable manifest: {error}"
-            ));
-        }
-    };
-    if !matches!(manifest.verdict, Saved::Complete | Saved::Degraded) {
-        verdict.wrong.push(format!(
-            "The panic kernel calls the dump {}",
-            manifest.verdict.name()
-        ));
+/// What a crash directory turned out to be.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// What speaks against it, in sentences.
+    pub wrong: Vec<String>,
+    /// The core in it.
+    pub core: Option<Core>,
+    /// What the report says the reason was.
+    pub reason: Option<String>,
+}
+
+/// Reads a crash directory as its user would: every checksum of the core, the kernel in it, and a
+/// report made anew, which has to name the function `dies_in`.
+#[must_use]
+pub fn look(dir: &Path, dies_in: &str) -> Looked {
+    let mut looked = Looked::default();
+    if let Err(why) = look_into(dir, dies_in, &mut looked) {
+        looked.wrong.push(why);
     }
-    verdict.wrong.extend(manifest.soft_errors.iter().cloned());
-    let Some(facts) = &manifest.core else {
-        return verdict
+    looked
+}
+
+fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), String> {
+    let manifest = Manifest::read(dir)
+        .map_err(|error| format!("The crash directory has no readable manifest: {error}"))?;
+    if !matches!(manifest.verdict, Saved::Complete | Saved::Degraded) {
+        let name = manifest.verdict.name();
+        looked
             .wrong
-            .push("There is no core among the files".into());
-    };
-    verdict.core = Some(Core {
+            .push(format!("The panic kernel calls the dump {name}"));
+    }
+    looked.wrong.extend(manifest.soft_errors.iter().cloned());
+    let facts = (manifest.core.as_ref()).ok_or("There is no core among the files")?;
+    looked.core = Some(Core {
         level: facts.level.clone(),
         saved: manifest.verdict.name(),
         bytes: facts.size,
         pages: facts.pages.kept,
     });
-    let path = dir.join(&facts.file);
-    let image = match open(&path) {
-        Ok(image) => image,
-        Err(error) => {
-            return verdict
-                .wrong
-                .push(format!("The core cannot be opened: {error}"));
-        }
-    };
+    let image = open(&dir.join(&facts.file))
+        .map_err(|error| format!("The core cannot be opened: {error}"))?;
     if let Completeness::Incomplete(why) = &image.info().completeness {
-        verdict.wrong.push(format!("The core is incomplete: {why}"));
+        looked.wrong.push(format!("The core is incomplete: {why}"));
     }
     match verify(&*image, &mut |_| {}, &mut |_| {}) {
         Ok(sum) if sum.damages == 0 => {}
-        Ok(sum) => verdict
+        Ok(sum) => looked
             .wrong
             .push(format!("{} places of the core are damaged", sum.damages)),
-        Err(error) => verdict
+        Err(error) => looked
             .wrong
             .push(format!("The core cannot be read: {error}")),
     }
-    let kernel = match Kernel::new(image) {
-        Ok(kernel) => kernel,
-        Err(error) => {
-            return verdict
-                .wrong
-                .push(format!("There is no kernel in the core: {error}"));
-        }
-    };
+    let kernel =
+        Kernel::new(image).map_err(|error| format!("There is no kernel in the core: {error}"))?;
     for check in sanity::check(&kernel) {
         if let Err(why) = check.answer {
-            verdict.wrong.push(format!("{}: {why}", check.what));
+            looked.wrong.push(format!("{}: {why}", check.what));
         }
     }
-    let report = report::build(
-        &kernel,
-        Options {
-            log_tail: 1,
-            ..Options::default()
-        },
-    );
+    let options = Options {
+        log_tail: 1,
+        ..Options::default()
+    };
     let mut text = String::new();
-    let _ = report::text::write(&report, &mut text);
-    verdict.reason = text.lines().nth(1).map(|line| line.trim().to_owned());
-    if !text.contains(DIES_IN) {
-        verdict
+    let _ = report::text::write(&report::build(&kernel, options), &mut text);
+    looked.reason = reason(&text);
+    if !text.contains(dies_in) {
+        looked
             .wrong
-            .push(format!("The report does not name {DIES_IN}"));
+            .push(format!("The report does not name {dies_in}"));
     }
+    Ok(())
+}
+
+/// The line of a report that says why.
+#[must_use]
+pub fn reason(report: &str) -> Option<String> {
+    report.lines().nth(1).map(|line| line.trim().to_owned())
 }
 
 /// Reads the times off the console, where the panic kernel says each step as it ends.
@@ -225,11 +266,40 @@ fn moments(crash: &Crash) -> Moments {
 
 /// The panic kernel says at its end how much of its memory was ever in use: `memory: peak 71 of 96
 /// MiB`.
-fn peak(crash: &Crash) -> Option<u64> {
-    let line = crash
-        .lines(true)
-        .filter_map(|l| l.split_once("afterpanic: memory: peak "))
-        .last()?;
+pub fn peak<'a>(lines: impl Iterator<Item = &'a str>) -> Option<u64> {
+    let line = lines.filter_map(|l| l.split_once("memory: peak ")).last()?;
     let mib: u64 = line.1.split_whitespace().next()?.parse().ok()?;
     mib.checked_mul(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_is_honoured_exactly() {
+        const GIB: u64 = 1 << 30;
+        let said = |asked: &str, got: u64| dishonoured(asked, GIB, got << 20);
+        assert_eq!(said("192M", 192), None);
+        assert!(said("192M", 160).unwrap().contains("reserved 160 MiB"));
+        assert!(said("192M", 0).is_some());
+        assert_eq!(said("128M,high", 384), None);
+        assert!(said("128M,high", 64).is_some());
+        // A rule that does not hold for so little RAM reserves nothing, as it does.
+        assert_eq!(said("2G-:256M", 0), None);
+        assert_eq!(said("512M-:64M", 64), None);
+        assert_eq!(said("what is this", 7), None);
+    }
+
+    #[test]
+    fn the_peak_is_the_last_one_said() {
+        let lines = [
+            "[    3.1] afterpanic: memory: peak 40 of 96 MiB",
+            "memory: peak x",
+            "afterpanic: memory: peak 71 of 96 MiB",
+        ];
+        assert_eq!(peak(lines[..1].iter().copied()), Some(40 << 20));
+        assert_eq!(peak(lines[2..].iter().copied()), Some(71 << 20));
+        assert_eq!(peak([].into_iter()), None);
+    }
 }

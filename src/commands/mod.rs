@@ -5,6 +5,7 @@ mod capture;
 mod collect;
 mod config;
 mod convert;
+mod crash_test;
 mod dis;
 mod dmesg;
 mod doctor;
@@ -112,6 +113,8 @@ pub enum Verb {
     Status(status::Args),
     /// Panic this kernel, image and config in a VM; nothing here is touched
     Rehearse(rehearse::Args),
+    /// Panic this machine for real, and see at the next boot whether its core arrived
+    CrashTest(crash_test::Args),
     /// List the crashes saved here
     List(list::Args),
     /// Say why it died
@@ -174,6 +177,7 @@ impl Verb {
             Self::Unload(args) => unload::run(&args, context),
             Self::Status(args) => status::run(&args, context),
             Self::Rehearse(args) => rehearse::run(&args, context),
+            Self::CrashTest(args) => crash_test::run(&args, context),
             Self::List(args) => list::run(&args, context),
             Self::Report(args) => report::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),

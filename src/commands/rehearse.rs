@@ -4,7 +4,10 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use config::{Auto, Config, Target};
-use initramfs::{binary, build};
+use initramfs::files::Taken;
+use initramfs::root::Root;
+use initramfs::{binary, build, files};
+use loader::proof::Proven;
 use loader::state::State;
 use rehearse::disk::Fs;
 use rehearse::find_min::find_min;
@@ -12,6 +15,7 @@ use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::guest::{How, Step, Work};
 use rehearse::proof;
 use rehearse::session::Session;
+use rehearse::storage::Storage;
 use rehearse::verdict::{self, Verdict};
 use rehearse::vm::{Accel, Firmware};
 use serde::Serialize;
@@ -70,7 +74,14 @@ const NOT_PROVED: &str = "this machine's own disk controller and firmware";
 /// Rehearses; exit code 0 means that a complete core arrived, 3 that it did not.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
+    rehearse::vm::qemu::found()?;
     let mut session = session(args, context, &config)?;
+    let mut warnings = Vec::new();
+    // Another kernel proves nothing for this machine.
+    let with = match args.kernel {
+        None => Some(depends_on(context, &config, &session, &mut warnings)?),
+        Some(_) => None,
+    };
     let scratch = tempfile::Builder::new()
         .prefix("afterpanic-rehearse-")
         .tempdir_in("/var/tmp")?;
@@ -96,10 +107,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         once(&session, &dir, context)?
     };
-    let mut warnings = Vec::new();
-    // Another kernel proves nothing for this machine.
-    if args.kernel.is_none()
-        && let Err(error) = keep_proof(context, &session, &verdict)
+    if let Some(with) = with
+        && let Err(error) = keep_proof(context, &session, &verdict, with)
     {
         warnings.push(format!("the proof could not be kept: {error:#}"));
     }
@@ -164,13 +173,16 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
         crashkernel: Some(crashkernel.unwrap_or_else(|| "192M".into())),
         cmdline: String::new(),
         qemu: Vec::new(),
-        storage: rehearse::storage::Storage::default(),
+        storage: Storage {
+            tools: extra_files(context, config)?,
+            ..Storage::default()
+        },
         fs,
         uuid,
         disk_bytes: None,
         hostname: "rehearsal".into(),
         config: guest_config(config),
-        present: Vec::new(),
+        present: config.image.extra_modules.clone(),
         absent: Vec::new(),
         files: Vec::new(),
         settings: Vec::new(),
@@ -182,6 +194,8 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
             secret: String::new(),
             sleepers: 5,
             spinners: 0,
+            writers: 0,
+            press_leave_mib: None,
             fill: None,
         },
         // 4: armed, degraded.
@@ -190,6 +204,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
             ok: vec![0, 4],
         }],
         how: Some(How::Sysrq { cpu: None }),
+        later: Vec::new(),
         deadline: Duration::from_secs(args.deadline),
         replies: Vec::new(),
         reuse_disk: false,
@@ -215,7 +230,7 @@ fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
     let release = loader::status::running_release(&context.root)
         .context("The running kernel's release is not known")?;
     let image = match loader::kimage::find(&context.root, &release) {
-        Ok(image) => image,
+        Ok(image) => context.path(&image.to_string_lossy()),
         Err(_) => bail!(
             "The running kernel's image (vmlinuz-{release}) was not found under /boot or /lib/modules; name one: --kernel FILE --modules DIR"
         ),
@@ -254,6 +269,15 @@ fn target(context: &Context, config: &Config, capture: &Path) -> (Fs, String) {
     found.unwrap_or(default)
 }
 
+/// The config's extra files and what they need, for the guest to find where they are here.
+fn extra_files(context: &Context, config: &Config) -> anyhow::Result<Vec<Taken>> {
+    let asked = config.image.extra_files.iter();
+    let asked: Vec<_> = asked
+        .map(|path| (path.clone(), "extra_files".to_owned()))
+        .collect();
+    Ok(files::closure(&Root::new(&context.root), &asked)?)
+}
+
 /// `crashkernel=` of the running kernel, else the config's.
 fn configured(context: &Context, config: &Config) -> Option<String> {
     let cmdline = std::fs::read_to_string(context.path("/proc/cmdline")).unwrap_or_default();
@@ -272,18 +296,48 @@ fn configured(context: &Context, config: &Config) -> Option<String> {
 fn guest_config(config: &Config) -> String {
     let mut guest = config.clone();
     guest.target = vec![Target::default()];
-    // Files of this machine are not in the VM.
-    guest.image.extra_files.clear();
     guest.panic_kernel.kernel = config::KernelChoice::Running;
     guest.show()
 }
 
-fn keep_proof(context: &Context, session: &Session, verdict: &Verdict) -> anyhow::Result<()> {
+/// The digests of this machine's kernel, image and config, before anything is rehearsed.
+fn depends_on(
+    context: &Context,
+    config: &Config,
+    session: &Session,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<Vec<Proven>> {
+    let request = build::Request::new(
+        &context.root,
+        config.clone(),
+        session.binaries.capture.clone(),
+    );
+    let path = context.config.clone();
+    let path = path.unwrap_or_else(|| config::DEFAULT_PATH.into());
+    let image = session.kernel.image.strip_prefix(&context.root);
+    let image = image.map_or_else(
+        |_| session.kernel.image.clone(),
+        |path| Path::new("/").join(path),
+    );
+    let (with, why) = proof::with(&request, &session.kernel.release, &image, &path)
+        .context("Cannot take the digests that the proof is bound to")?;
+    warnings.extend(why.map(|why| {
+        format!("this machine's own image cannot be built, so the proof is not bound to it: {why}")
+    }));
+    Ok(with)
+}
+
+fn keep_proof(
+    context: &Context,
+    session: &Session,
+    verdict: &Verdict,
+    with: Vec<Proven>,
+) -> anyhow::Result<()> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)?
         .as_secs();
     let mut state = State::read(&context.root)?;
-    state.proof = Some(proof::of(session, verdict, i64::try_from(now)?));
+    state.proof = Some(proof::of(session, verdict, with, i64::try_from(now)?));
     Ok(state.write(&context.root)?)
 }
 
@@ -320,13 +374,17 @@ fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
             output::size(core.bytes)
         )?;
     }
-    if let Some(peak) = verdict.peak {
-        writeln!(
+    let reserved = match verdict.reserved {
+        Some(bytes) => output::size(bytes),
+        None => verdict.crashkernel.clone(),
+    };
+    match verdict.peak {
+        Some(peak) => writeln!(
             out,
-            "  panic kernel's peak: {} of {}",
-            output::size(peak),
-            verdict.crashkernel
-        )?;
+            "  panic kernel's peak: {} of {reserved}",
+            output::size(peak)
+        )?,
+        None => writeln!(out, "  reserved: {reserved}; its peak was not measured")?,
     }
     if let Some(mib) = smallest {
         writeln!(

@@ -3,7 +3,9 @@
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use loader::filter::{Filter, Outcome};
+use loader::state::CrashTest;
 use loader::status::{Armed, Status, status};
+use rehearse::crash_test;
 use std::io::Write;
 use vmcore::addr::PAGE_SIZE;
 
@@ -109,17 +111,10 @@ fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "armed   {}", summary(status))?;
     writeln!(out, "filter  {}", filter(status.filter.as_ref()))?;
-    let proof = match &status.proof {
-        Some(proof) => {
-            let word = if proof.passed { "passed" } else { "failed" };
-            format!(
-                "{} {word} for Linux {}: {}",
-                proof.by, proof.release, proof.summary
-            )
-        }
-        None => "none".to_string(),
-    };
-    writeln!(out, "proof   {proof}")?;
+    writeln!(out, "proof   {}", proof(status))?;
+    if let Some(test) = &status.crash_test {
+        writeln!(out, "test    {}", crash_test(test, context))?;
+    }
     if let Some(next) = &status.next {
         writeln!(out, "Next    {next}")?;
     }
@@ -127,4 +122,39 @@ fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
         context.warn(warning);
     }
     Ok(())
+}
+
+fn proof(status: &Status) -> String {
+    let Some(proof) = &status.proof else {
+        return "none.  Next: sudo afterpanic rehearse".to_string();
+    };
+    let word = match (proof.passed, status.proof_void.is_empty()) {
+        (true, true) => "passed",
+        (true, false) => "expired",
+        (false, _) => "failed",
+    };
+    let mut text = format!(
+        "{} {word} for Linux {}: {}",
+        proof.by, proof.release, proof.summary
+    );
+    if !status.proof_void.is_empty() {
+        let void = status.proof_void.join(", ");
+        text.push_str(&format!(
+            "; but since then {void}.  Next: sudo afterpanic rehearse"
+        ));
+    }
+    text
+}
+
+/// `crash-test 3f2a9c8b1d04 passed: its core arrived: …`.
+fn crash_test(test: &CrashTest, context: &Context) -> String {
+    let name = format!("crash-test {}", test.id);
+    match crash_test::outcome(&context.root, test) {
+        Some(found) => {
+            let word = if found.passed { "passed" } else { "failed" };
+            let wrong: String = found.wrong.iter().map(|w| format!(". {w}")).collect();
+            format!("{name} {word}: {}{wrong}", found.summary)
+        }
+        None => format!("{name} was asked for in this boot, and the machine is still up"),
+    }
 }

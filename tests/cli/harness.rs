@@ -30,9 +30,22 @@ impl Machine {
         self
     }
 
+    /// Makes one of its links; the target is as seen from inside.
+    pub fn link(&self, absolute: &str, target: &str) -> &Self {
+        let path = self.path(absolute);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+        self
+    }
+
     /// Runs `afterpanic --root <this machine> args…`.
     pub fn run(&self, args: &[&str]) -> Run {
-        let output = Command::new(env!("CARGO_BIN_EXE_afterpanic"))
+        self.run_program(Path::new(env!("CARGO_BIN_EXE_afterpanic")), args)
+    }
+
+    /// The same with a copy of the program, which finds what lies beside it.
+    pub fn run_program(&self, program: &Path, args: &[&str]) -> Run {
+        let output = Command::new(program)
             .arg("--root")
             .arg(self.dir.path())
             .args(args)

@@ -20,6 +20,11 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         let text = format!("the last {} was with Linux {}", proof.by, proof.release);
         return vec![again(finding(CHECK, Level::Note, text))];
     }
+    let void = &on.status.proof_void;
+    if !void.is_empty() {
+        let text = format!("the last {} has expired: {}", proof.by, void.join(", "));
+        return vec![again(finding(CHECK, Level::Note, text))];
+    }
     vec![finding(
         CHECK,
         Level::Ok,

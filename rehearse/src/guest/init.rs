@@ -3,7 +3,9 @@
 //! Source of the facts: Documentation/admin-guide/initrd and init(8): PID 1 may not end, nothing is
 //! mounted, /dev/console is standard output when the initramfs has that node.
 
-use super::{End, HANDED_OUT, Mount, SAYS, SCRIPT, Script, Which, panic, tar, work};
+use super::{
+    Boot, End, HANDED_OUT, Mount, RESERVED, SAYS, SCRIPT, Script, Which, panic, tar, work,
+};
 use capture::target::probe::probe;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -85,13 +87,20 @@ fn follow() -> Result<(), GuestError> {
     ] {
         mount_fs(fs, fs, Path::new(at), false)?;
     }
+    if Path::new("/sys/fs/pstore").is_dir() {
+        mount_fs("pstore", "pstore", Path::new("/sys/fs/pstore"), false)?;
+    }
     let text = fs::read_to_string(SCRIPT).map_err(cannot(format!("read {SCRIPT}")))?;
     let script: Script = serde_json::from_str(&text).map_err(cannot(format!("parse {SCRIPT}")))?;
     nix::unistd::sethostname(&script.hostname).map_err(cannot("set the host name"))?;
     let uname = nix::sys::utsname::uname().map_err(cannot("read uname"))?;
     say(format_args!("is up: {}", uname.release().display()));
+    if let Some(bytes) = loader::status::crash_size(Path::new("/")) {
+        say(format_args!("{RESERVED}{bytes}"));
+    }
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     for path in &script.modules {
-        load_module(path, "")?;
+        load_module(path, &parameters(path, &cmdline))?;
     }
     for step in &script.before {
         run(&step.command, &step.ok)?;
@@ -102,6 +111,12 @@ fn follow() -> Result<(), GuestError> {
             Which::Uuid(uuid) => filesystem(uuid)?,
         };
         mount_disk(&device, what)?;
+    }
+    if let Some(boot) = later_boot(&script)? {
+        for step in &boot.run {
+            run(&step.command, &step.ok)?;
+        }
+        return end(&boot.end);
     }
     for setting in &script.settings {
         let shown = setting.path.display();
@@ -117,10 +132,50 @@ fn follow() -> Result<(), GuestError> {
     for serial in &script.wipe {
         wipe(&disk(serial)?)?;
     }
-    match &script.end {
+    end(&script.end)
+}
+
+fn end(end: &End) -> Result<(), GuestError> {
+    match end {
         End::Panic(how) => panic::panic(how),
         End::HandOut { dir, serial } => hand_out(dir, serial),
         End::PowerOff => Ok(()),
+    }
+}
+
+/// Which boot of the machine this is: none for the first. Counts it.
+fn later_boot(script: &Script) -> Result<Option<&Boot>, GuestError> {
+    let Some(disk) = script.mounts.first().filter(|_| !script.later.is_empty()) else {
+        return Ok(None);
+    };
+    // What the machine knows of itself outlives the boot, as on a disk of its own.
+    let kept = disk.at.join(".lib");
+    fs::create_dir_all(&kept).map_err(cannot("make a place for what is kept"))?;
+    mount(
+        Some(&kept),
+        "/var/lib/afterpanic",
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
+    .map_err(cannot("bind /var/lib/afterpanic"))?;
+    let counter = disk.at.join(".boots");
+    let count: usize = fs::read_to_string(&counter)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default();
+    fs::write(&counter, count.saturating_add(1).to_string()).map_err(cannot("count the boots"))?;
+    nix::unistd::sync();
+    say(format_args!("this is boot {}", count.saturating_add(1)));
+    match count.checked_sub(1) {
+        None => Ok(None),
+        Some(n) => match script.later.get(n) {
+            Some(boot) => Ok(Some(boot)),
+            None => Err(cannot("go on")(io::Error::other(format!(
+                "the script ends after {} boots",
+                script.later.len()
+            )))),
+        },
     }
 }
 
@@ -153,6 +208,17 @@ fn mount_disk(device: &Path, what: &Mount) -> Result<(), GuestError> {
         what.at.display()
     ));
     Ok(())
+}
+
+/// What the kernel's command line says for a module, as modprobe(8) would give it.
+fn parameters(module: &Path, cmdline: &str) -> String {
+    let file = module.file_name().unwrap_or_default().to_string_lossy();
+    let name = file.split('.').next().unwrap_or_default().replace('-', "_");
+    let found = cmdline.split_whitespace().filter_map(|word| {
+        let (prefix, rest) = word.split_once('.')?;
+        (prefix.replace('-', "_") == name).then_some(rest)
+    });
+    found.collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn load_module(path: &Path, parameters: &str) -> Result<(), GuestError> {
@@ -218,7 +284,7 @@ fn wipe(device: &Path) -> Result<(), GuestError> {
     Ok(())
 }
 
-fn run(command: &[String], ok: &[i32]) -> Result<(), GuestError> {
+pub(super) fn run(command: &[String], ok: &[i32]) -> Result<(), GuestError> {
     let shown = command.join(" ");
     let Some((program, arguments)) = command.split_first() else {
         return Ok(());
@@ -250,4 +316,21 @@ fn hand_out(dir: &Path, serial: &str) -> Result<(), GuestError> {
     let files = tar::export(dir, &device).map_err(cannot(what))?;
     say(format_args!("{HANDED_OUT} {files} files"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_gets_its_words_of_the_command_line() {
+        let line = "console=ttyS0 ramoops.mem_address=0x30000000 virtio-blk.x=1 ramoops.ecc=1\n";
+        let of = |path: &str| parameters(Path::new(path), line);
+        assert_eq!(
+            of("/lib/modules/6.12/kernel/fs/pstore/ramoops.ko.xz"),
+            "mem_address=0x30000000 ecc=1"
+        );
+        assert_eq!(of("/a/virtio_blk.ko"), "x=1");
+        assert_eq!(of("/a/console.ko"), "");
+    }
 }

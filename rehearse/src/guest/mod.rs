@@ -20,6 +20,8 @@ pub const SAYS: &str = "guest: ";
 pub const SCRIPT: &str = "/guest.json";
 /// The last line before the panic is asked for.
 pub const PANICS_NOW: &str = "panics now";
+/// The line that says how many bytes the kernel has reserved for a panic kernel begins so.
+pub const RESERVED: &str = "reserved: ";
 /// The line with which the guest asks the host for a non-maskable interrupt.
 pub const WANTS_NMI: &str = "waits for a non-maskable interrupt";
 /// The line after everything was handed out.
@@ -47,6 +49,20 @@ pub struct Script {
     pub run: Vec<Step>,
     /// Disks whose first MiB is wiped just before the end: nobody finds them afterwards.
     pub wipe: Vec<String>,
+    /// How it ends.
+    pub end: End,
+    /// What the machine does in its next boots, one after the other, instead of all that stands
+    /// between mounting and the end. Not empty: boots are counted on the first mount, which also
+    /// holds /var/lib/afterpanic.
+    pub later: Vec<Boot>,
+}
+
+/// A later boot of the same machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// Commands to run.
+    pub run: Vec<Step>,
     /// How it ends.
     pub end: End,
 }
@@ -109,6 +125,10 @@ pub struct Work {
     pub spinners: u32,
     /// Pages in pipes with as many free pages between them.
     pub pipe_pages: u32,
+    /// Processes that write files on the target and sync them, over and over.
+    pub writers: u32,
+    /// Take memory until only so many MiB are available, and keep using it.
+    pub press_leave_mib: Option<u64>,
     /// Fill this directory until only so many KiB are free.
     pub fill: Option<Fill>,
 }
@@ -162,4 +182,6 @@ pub enum How {
         /// Its parameters.
         parameters: String,
     },
+    /// A command is run that does it.
+    Command(Vec<String>),
 }

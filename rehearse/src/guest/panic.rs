@@ -2,7 +2,7 @@
 //!
 //! Source of the facts: Documentation/admin-guide/sysrq.rst and sysctl/{kernel,vm}.rst, 5.10 to 7.x.
 
-use super::init::{GuestError, cannot, load_module, say};
+use super::init::{GuestError, cannot, load_module, run, say};
 use super::{How, PANICS_NOW, WANTS_NMI};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -45,6 +45,7 @@ pub(super) fn panic(how: &How) -> Result<(), GuestError> {
             pin(0)?;
             load_module(path, parameters)?;
         }
+        How::Command(command) => run(command, &[])?,
     }
     std::thread::sleep(PATIENCE);
     Err(cannot(format!("panic by {how:?}"))(io::Error::from(

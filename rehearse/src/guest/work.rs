@@ -25,6 +25,8 @@ pub(super) fn begin(work: &Work) -> Result<(), GuestError> {
         ("sleep", work.sleepers),
         ("spin", work.spinners),
         ("pipe", u32::from(work.pipe_pages > 0)),
+        ("write", work.writers),
+        ("press", u32::from(work.press_leave_mib.is_some())),
     ];
     let mut count = 0u32;
     for (role, how_many) in roles {
@@ -93,23 +95,29 @@ fn free_kib(dir: &Path) -> std::io::Result<u64> {
 pub(super) fn role(role: &str) -> bool {
     // What it keeps until the end.
     let (mut secret, mut pages) = (String::new(), pipes::Pipes::default());
-    if matches!(role, "hold" | "pipe") {
-        let Some(script) = fs::read(SCRIPT)
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Script>(&text).ok())
-        else {
-            return false;
-        };
-        match role {
-            "hold" => secret = script.work.secret.repeat(4096),
-            _ => match pipes::alternate(script.work.pipe_pages) {
-                Ok(made) => pages = made,
-                Err(error) => {
-                    let _ = writeln!(std::io::stderr(), "{SAYS}failed: pipes: {error}");
-                    return false;
-                }
-            },
+    let mut pressed = Vec::new();
+    let script = fs::read(SCRIPT)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Script>(&text).ok());
+    let Some(script) = script else {
+        return false;
+    };
+    match role {
+        "hold" => secret = script.work.secret.repeat(4096),
+        "pipe" => match pipes::alternate(script.work.pipe_pages) {
+            Ok(made) => pages = made,
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "{SAYS}failed: pipes: {error}");
+                return false;
+            }
+        },
+        "press" => {
+            let leave = script.work.press_leave_mib.unwrap_or_default();
+            while available_mib() > leave {
+                pressed.push(touched());
+            }
         }
+        _ => {}
     }
     // Ready: the parent waits for one byte.
     let mut out = std::io::stdout();
@@ -120,7 +128,19 @@ pub(super) fn role(role: &str) -> bool {
         "spin" => loop {
             std::hint::spin_loop();
         },
-        "eat" => eat(),
+        "eat" => loop {
+            pressed.push(std::hint::black_box(touched()));
+        },
+        // In use all the time, so that reclaim has something to do.
+        "press" => loop {
+            for block in &mut pressed {
+                touch(block);
+            }
+        },
+        "write" => match script.mounts.first() {
+            Some(disk) => write_on(&disk.at),
+            None => false,
+        },
         "hold" | "sleep" | "pipe" => loop {
             std::thread::sleep(Duration::from_secs(3600));
             std::hint::black_box((&secret, &pages));
@@ -129,14 +149,37 @@ pub(super) fn role(role: &str) -> bool {
     }
 }
 
-/// Takes memory until the kernel ends it one way or the other.
-fn eat() -> bool {
-    let mut taken: Vec<Vec<u8>> = Vec::new();
-    loop {
-        let mut block = vec![0u8; 1 << 20];
-        for byte in block.iter_mut().step_by(4096) {
-            *byte = 1;
-        }
-        taken.push(std::hint::black_box(block));
+/// A MiB that takes memory.
+fn touched() -> Vec<u8> {
+    let mut block = vec![0u8; 1 << 20];
+    touch(&mut block);
+    block
+}
+
+fn touch(block: &mut [u8]) {
+    for byte in block.iter_mut().step_by(4096) {
+        *byte = byte.wrapping_add(1);
     }
+}
+
+fn available_mib() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    capture::budget::mem_available(&text).unwrap_or_default() >> 20
+}
+
+/// Files of 4 MiB, four in turn, each synced: the journal is never at rest.
+fn write_on(dir: &Path) -> bool {
+    let block = vec![0x5au8; 4 << 20];
+    let own = std::process::id();
+    for n in 0u64.. {
+        let path = dir.join(format!(".io-{own}-{}", n % 4));
+        let written = File::create(path).and_then(|mut file| {
+            file.write_all(&block)?;
+            file.sync_all()
+        });
+        if written.is_err() {
+            return false;
+        }
+    }
+    false
 }

@@ -30,6 +30,20 @@ const OVMF: [&str; 6] = [
     "/usr/share/edk2/x64/OVMF_CODE.fd",
 ];
 
+/// Whether the program is there, before anything costly is prepared for it.
+///
+/// # Errors
+/// It is not, with what to install.
+pub fn found() -> Result<(), VmError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| dir.join(PROGRAM).is_file()) {
+        return Ok(());
+    }
+    Err(VmError::NoQemu {
+        program: PROGRAM.into(),
+    })
+}
+
 /// What starts the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Firmware {

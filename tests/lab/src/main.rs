@@ -91,7 +91,7 @@ struct Crash {
     /// Show the console as it comes
     #[arg(long)]
     console: bool,
-    /// So many panics one after the other, the scenarios in turn
+    /// So many panics one after the other, the scenarios in turn (none named: mixed classes)
     #[arg(long, value_name = "N")]
     soak: Option<usize>,
     /// So many machines at once
@@ -159,10 +159,10 @@ fn chosen(args: &Crash) -> Result<Vec<Scenario>> {
     if args.all {
         return Ok(all);
     }
-    let names = if args.ci {
-        scenario::ci_list()?
-    } else {
-        args.names.clone()
+    let names = match args.ci {
+        true => scenario::lists()?.scenarios,
+        false if args.names.is_empty() && args.soak.is_some() => scenario::lists()?.soak,
+        false => args.names.clone(),
     };
     if names.is_empty() {
         bail!("Which scenario? Name some, or --all, or see --list");
@@ -176,7 +176,7 @@ fn chosen(args: &Crash) -> Result<Vec<Scenario>> {
 
 fn crash(args: Crash) -> Result<bool> {
     if args.list {
-        let ci = scenario::ci_list()?;
+        let ci = scenario::lists()?.scenarios;
         for s in scenario::all()? {
             let mark = if ci.contains(&s.name) { "*" } else { " " };
             println!("{mark} {:<22} {:<6} {}", s.name, s.kernel, s.about);

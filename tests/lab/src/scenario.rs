@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
-use rehearse::guest::How;
+use rehearse::guest::{Boot, End, How, Step};
 use rehearse::storage::{Cue, MoreDisk};
 use rehearse::vm::{Bus, Firmware};
 use serde::Deserialize;
@@ -37,7 +37,7 @@ pub struct Scenario {
     pub drive: String,
     /// Disks beside it: `/dev/vdb` and so on while the target is on virtio, too.
     pub disks: Vec<MoreDisk>,
-    /// Modules that the first kernel loads, too.
+    /// Modules that the first kernel loads, too, with what its command line says for them.
     pub modules: Vec<String>,
     /// Commands that make what is mounted out of empty disks. lvm, mdadm and mkfs.ext4 are there.
     pub make: Vec<Vec<String>>,
@@ -64,8 +64,20 @@ pub struct Scenario {
     /// More for the first kernel's command line.
     pub cmdline: String,
     /// What makes it panic: `sysrq`, `sysrq:CPU`, `init-exits`, `out-of-memory`, `nmi`, `nothing`,
-    /// or `module:WAY`, see `module.rs`.
+    /// `crash-test:sysrq`, `crash-test:oops`, or `module:WAY`, see `module.rs`.
     pub panic: String,
+    /// How often, one after the other, in the same machine.
+    pub panics: u32,
+    /// The line of `afterpanic` that arms it again after each reboot.
+    pub rearm: String,
+    /// Lines of `afterpanic` that are run in the boot after the last panic.
+    pub next_boot: Vec<String>,
+    /// It is not armed at all.
+    pub unarmed: bool,
+    /// Processes that write on the target all the time.
+    pub writers: u32,
+    /// Memory is taken until only so many MiB are available.
+    pub press_leave_mib: Option<u64>,
     /// Lines of /etc/afterpanic.toml.
     pub config: String,
     /// Arguments of `afterpanic load`.
@@ -117,6 +129,10 @@ pub struct Expect {
     pub console_before: Vec<String>,
     /// Each stands on the console after the panic.
     pub console_after: Vec<String>,
+    /// Each stands on the console after the machine's last reboot.
+    pub console_again: Vec<String>,
+    /// The verdicts of all crash directories there are at the end, oldest first; empty: not judged.
+    pub dirs: Vec<String>,
     /// Each stands in `dmesg.txt`.
     pub dmesg: Vec<String>,
     /// Each stands in `report.txt`.
@@ -155,6 +171,12 @@ impl Default for Scenario {
             crashkernel: "192M".into(),
             cmdline: String::new(),
             panic: "sysrq".into(),
+            panics: 1,
+            rearm: "load".into(),
+            next_boot: Vec::new(),
+            unarmed: false,
+            writers: 0,
+            press_leave_mib: None,
             config: String::new(),
             load: Vec::new(),
             absent: Vec::new(),
@@ -179,6 +201,8 @@ impl Default for Expect {
             load_exit: 0,
             console_before: Vec::new(),
             console_after: Vec::new(),
+            console_again: Vec::new(),
+            dirs: Vec::new(),
             dmesg: Vec::new(),
             report: Vec::new(),
             files: ["dmesg.txt", "manifest.json"].map(String::from).to_vec(),
@@ -205,11 +229,43 @@ impl Scenario {
                 path: MODULE.into(),
                 parameters: String::new(),
             },
+            "crash-test:sysrq" | "crash-test:oops" => {
+                let how = self.panic.rsplit(':').next().unwrap_or_default();
+                How::Command(afterpanic(&format!("crash-test --yes --how {how}")))
+            }
             word => match word.strip_prefix("sysrq:").map(str::parse) {
                 Some(Ok(cpu)) => How::Sysrq { cpu: Some(cpu) },
                 _ => bail!("{}: no panic is called {word}", self.name),
             },
         }))
+    }
+
+    /// What the machine does after its reboots; nothing: it need not come up again.
+    ///
+    /// # Errors
+    /// The panic's word is not known.
+    pub fn later(&self) -> Result<Vec<Boot>> {
+        let step = |line: &String| Step {
+            command: afterpanic(line),
+            // What it says is judged, not how it ends.
+            ok: (0..=5).collect(),
+        };
+        let mut boots = Vec::new();
+        if let Some(how) = self.how()? {
+            for _ in 1..self.panics {
+                boots.push(Boot {
+                    run: vec![step(&self.rearm)],
+                    end: End::Panic(how.clone()),
+                });
+            }
+        }
+        if self.panics > 1 || !self.next_boot.is_empty() {
+            boots.push(Boot {
+                run: self.next_boot.iter().map(step).collect(),
+                end: End::PowerOff,
+            });
+        }
+        Ok(boots)
     }
 
     /// What starts the kernel.
@@ -223,6 +279,14 @@ impl Scenario {
             word => bail!("{}: no firmware is called {word}; bios or uefi", self.name),
         }
     }
+}
+
+/// A line of `afterpanic` as a command.
+fn afterpanic(line: &str) -> Vec<String> {
+    let words = line.split_whitespace().map(str::to_owned);
+    std::iter::once("/usr/bin/afterpanic".to_owned())
+        .chain(words)
+        .collect()
 }
 
 /// All scenarios, by name.
@@ -280,20 +344,25 @@ fn read(path: &Path) -> Result<Scenario> {
     Ok(scenario)
 }
 
-/// The names that `cargo xtask test` runs.
+/// The names in `ci.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lists {
+    /// What `cargo xtask test` runs.
+    pub scenarios: Vec<String>,
+    /// What a soak runs in turn when it is not told.
+    pub soak: Vec<String>,
+}
+
+/// The lists of names.
 ///
 /// # Errors
-/// The list is not right.
-pub fn ci_list() -> Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct List {
-        scenarios: Vec<String>,
-    }
+/// The file is not right.
+pub fn lists() -> Result<Lists> {
     let path = crate::root().join("tests/lab/ci.toml");
     let text =
         fs::read_to_string(&path).with_context(|| format!("Cannot read {}", path.display()))?;
-    let list: List = toml::from_str(&text)?;
-    Ok(list.scenarios)
+    Ok(toml::from_str(&text)?)
 }
 
 #[cfg(test)]
@@ -303,13 +372,13 @@ mod tests {
     #[test]
     fn every_file_is_a_scenario_and_the_list_names_only_those() {
         let all = all().unwrap();
-        let list = ci_list().unwrap();
+        let lists = lists().unwrap();
         assert!(
-            list.len() <= 16,
+            lists.scenarios.len() <= 16,
             "{} panics do not fit the time",
-            list.len()
+            lists.scenarios.len()
         );
-        for name in &list {
+        for name in lists.scenarios.iter().chain(&lists.soak) {
             assert!(
                 all.iter().any(|s| s.name == *name),
                 "{name} is listed and does not exist"
