@@ -388,8 +388,10 @@ mod tests {
 
     #[test]
     fn a_matrix_is_one_scenario_for_each_pair() {
-        let mut scenario = Scenario::default();
-        scenario.name = "all".into();
+        let mut scenario = Scenario {
+            name: "all".into(),
+            ..Scenario::default()
+        };
         scenario.matrix.bus = vec!["virtio-scsi".into(), "usb-storage".into()];
         scenario.matrix.fs = vec![Fs::Ext4, Fs::Btrfs];
         let all = expand(scenario.clone()).unwrap();
