@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use capture::plan::FirstKernel;
+use vmcore::kernel::{Kernel, hints};
 
 use crate::root::Root;
 
@@ -39,14 +40,40 @@ pub enum KernelError {
 /// The running kernel as the plan records it.
 #[must_use]
 pub fn running(root: &Root) -> Option<FirstKernel> {
+    let release = root.text("/proc/sys/kernel/osrelease")?;
+    let addresses = match hints::wanted_for(&release) {
+        Some(true) => addresses(root),
+        _ => hints::Distances::new(),
+    };
     Some(FirstKernel {
-        release: root.text("/proc/sys/kernel/osrelease")?,
+        release,
+        addresses,
         build_id: root
             .bytes("/sys/kernel/notes")
             .ok()
             .and_then(|notes| build_id(&notes)),
         nodename: root.text("/proc/sys/kernel/hostname").unwrap_or_default(),
     })
+}
+
+/// Where the things are that an old kernel's VMCOREINFO does not tell. /proc/kallsyms lists most of
+/// them; the tables of kallsyms itself only its memory shows. What is hidden from the reader or
+/// locked down is left out: the dump is then searched for it.
+fn addresses(root: &Root) -> hints::Distances {
+    let mut found = root
+        .open_path("/proc/kallsyms")
+        .and_then(std::fs::File::open)
+        .and_then(|file| hints::from_kallsyms(std::io::BufReader::new(file)))
+        .unwrap_or_default();
+    let live = root
+        .open_path("/proc/kcore")
+        .ok()
+        .and_then(|path| vmcore::image::open(&path).ok())
+        .and_then(|image| Kernel::new(image).ok());
+    if let Some(live) = live {
+        found.extend(hints::from_kernel(&live));
+    }
+    found
 }
 
 /// The release of the kernel that the config chose.

@@ -64,6 +64,10 @@ pub struct FirstKernel {
     /// Its build id in hex, when it could be read.
     #[serde(default)]
     pub build_id: Option<String>,
+    /// Where things are that this kernel's VMCOREINFO does not tell: distances from `_stext`, by
+    /// name ([`vmcore::kernel::hints`]). Empty for a kernel that tells them.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub addresses: vmcore::kernel::hints::Distances,
     /// `uname -n`, used when the dead kernel's own cannot be read.
     #[serde(default)]
     pub nodename: String,

@@ -365,7 +365,11 @@ pub(crate) fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
         Level::Essential => bits::ALL,
     };
     meta.dump_level = u32::from(number);
-    meta.own = format!("LEVEL={number}\nAFTERPANIC={}\n", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    meta.own = format!(
+        "LEVEL={number}\nAFTERPANIC={version}\n{}",
+        kernel.recorded()
+    );
     if let Some(uts) = source::utsname(kernel) {
         meta.utsname = uts;
     }

@@ -5,7 +5,7 @@ use crate::plan::Plan;
 use std::path::Path;
 use std::sync::Arc;
 use vmcore::image::{self, MemoryImage};
-use vmcore::kernel::{Kernel, chain};
+use vmcore::kernel::{Beside, Kernel, chain, hints};
 use vmcore::write::Utsname;
 
 /// Opens the plan's source as memory.
@@ -22,7 +22,18 @@ pub fn image(plan: &Plan) -> Result<Arc<dyn MemoryImage>, String> {
 
 /// Opens the plan's source as a kernel.
 pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
-    Kernel::new(image(plan)?).map_err(|error| chain(&error))
+    let first = &plan.kernel;
+    let build_id = first
+        .build_id
+        .as_deref()
+        .filter(|_| !first.addresses.is_empty());
+    let beside = Beside {
+        file: None,
+        recorded: build_id
+            .map(|id| hints::to_lines(id, &first.addresses))
+            .unwrap_or_default(),
+    };
+    Kernel::with(image(plan)?, beside).map_err(|error| chain(&error))
 }
 
 /// The same for those who follow its pointers: a page known to be poisoned is never read.

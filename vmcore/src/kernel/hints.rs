@@ -1,14 +1,16 @@
 //! Addresses that an old kernel's VMCOREINFO lacks, as arming recorded them.
 //!
-//! Kernels before 6.0 do not say where kallsyms is. Arming knows (/proc/kallsyms, System.map), so
+//! Kernels before 6.0 do not say where kallsyms is. Arming knows (/proc/kallsyms, /proc/kcore), so
 //! capture writes the addresses into the dump's AFTERPANIC note: lines in the notation of
 //! VMCOREINFO, `BUILD-ID=…` of the kernel they belong to, then `RELATIVE(name)=…`, the distance
 //! from `_stext` in hex, a minus sign before it where the symbol lies below. Other lines of the note are
 //! passed over. A note of another build id is not used.
 
-use super::Vmcoreinfo;
+use super::{Kernel, Vmcoreinfo};
 use crate::addr::VirtAddr;
 use crate::image::Note;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
 
 /// The owner of our note.
 pub const NOTE_OWNER: &[u8] = b"AFTERPANIC";
@@ -35,37 +37,118 @@ pub const WANTED: [&str; 16] = [
     "__per_cpu_offset",
 ];
 
-/// The lines for one kernel. `symbols` are addresses of the same boot as `stext`.
+/// Names and their distances from `_stext`, the same in every boot of one build.
+pub type Distances = BTreeMap<String, i64>;
+
+/// Whether a kernel of this release may lack in VMCOREINFO what is recorded here: `None` for a
+/// release that cannot be told.
 #[must_use]
-pub fn to_lines<'a>(
-    build_id: &str,
-    stext: VirtAddr,
-    symbols: impl IntoIterator<Item = (&'a str, VirtAddr)>,
-) -> String {
+pub fn wanted_for(release: &str) -> Option<bool> {
+    let mut parts = release.split(['.', '-', '+']);
+    let numbers: (u32, u32) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(numbers < (6, 0))
+}
+
+/// What /proc/kallsyms tells of [`WANTED`]. Empty when addresses are hidden from the reader; the
+/// tables of kallsyms itself are never listed there.
+///
+/// # Errors
+/// Those of the reader.
+pub fn from_kallsyms(lines: impl BufRead) -> io::Result<Distances> {
+    let mut stext = None;
+    let mut found = Vec::new();
+    for line in lines.lines() {
+        let line = line?;
+        let mut words = line.split_ascii_whitespace();
+        let (Some(address), Some(_), Some(name), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let wanted = name == "_stext" || WANTED.contains(&name);
+        let Some(address) = u64::from_str_radix(address, 16)
+            .ok()
+            .filter(|a| wanted && *a != 0)
+        else {
+            continue;
+        };
+        if name == "_stext" {
+            stext = stext.or(Some(VirtAddr(address)));
+        } else {
+            found.push((name.to_owned(), VirtAddr(address)));
+        }
+    }
+    Ok(stext.map_or_else(Distances::new, |stext| distances(stext, found)))
+}
+
+/// What a kernel tells of [`WANTED`] through its memory: /proc/kcore while it runs.
+#[must_use]
+pub fn from_kernel(kernel: &Kernel) -> Distances {
+    let (Some(stext), Ok(symbols)) = (kernel.vmcoreinfo().symbol("_stext"), kernel.symbols())
+    else {
+        return Distances::new();
+    };
+    let named = WANTED
+        .iter()
+        .zip(symbols.lookup_many(&WANTED))
+        .filter_map(|(name, address)| Some((*name, address?)));
+    let all = named.chain(symbols.tables());
+    distances(stext, all.map(|(name, address)| (name.to_owned(), address)))
+}
+
+fn distances(stext: VirtAddr, symbols: impl IntoIterator<Item = (String, VirtAddr)>) -> Distances {
+    let distance = |address: VirtAddr| address.0.wrapping_sub(stext.0).cast_signed();
+    symbols
+        .into_iter()
+        .map(|(name, address)| (name, distance(address)))
+        .collect()
+}
+
+/// The lines for one kernel.
+#[must_use]
+pub fn to_lines(build_id: &str, distances: &Distances) -> String {
     let mut text = format!("BUILD-ID={build_id}\n");
-    for (name, address) in symbols {
-        let sign = if address < stext { "-" } else { "" };
-        let distance = address.0.abs_diff(stext.0);
-        text.push_str(&format!("RELATIVE({name})={sign}{distance:x}\n"));
+    for (name, distance) in distances {
+        let sign = if *distance < 0 { "-" } else { "" };
+        text.push_str(&format!(
+            "RELATIVE({name})={sign}{:x}\n",
+            distance.unsigned_abs()
+        ));
     }
     text
 }
 
-/// The symbols that the notes hold for this very kernel.
+/// The lines that the notes hold for this very kernel; empty when there are none.
 #[must_use]
-pub fn from_notes(notes: &[Note], info: &Vmcoreinfo) -> Vec<(String, VirtAddr)> {
-    let (Some(build_id), Some(stext)) = (info.build_id(), info.symbol("_stext")) else {
-        return Vec::new();
-    };
-    notes
+pub fn of_notes(notes: &[Note], info: &Vmcoreinfo) -> String {
+    let own = notes
         .iter()
         .filter(|note| note.name == NOTE_OWNER && note.n_type == NOTE_TYPE)
         .filter_map(|note| std::str::from_utf8(&note.desc).ok())
-        .filter(|text| {
-            text.lines()
-                .any(|l| l.strip_prefix("BUILD-ID=") == Some(build_id))
-        })
-        .flat_map(str::lines)
+        .find(|text| is_for(text, info));
+    let lines = own.into_iter().flat_map(str::lines);
+    lines
+        .filter(|line| line.starts_with("BUILD-ID=") || line.starts_with("RELATIVE("))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// Whether lines were recorded of this very kernel.
+#[must_use]
+pub fn is_for(text: &str, info: &Vmcoreinfo) -> bool {
+    info.build_id().is_some_and(|id| {
+        text.lines()
+            .any(|l| l.strip_prefix("BUILD-ID=") == Some(id))
+    })
+}
+
+/// The symbols of lines that were recorded of this very kernel.
+#[must_use]
+pub fn symbols(text: &str, info: &Vmcoreinfo) -> Vec<(String, VirtAddr)> {
+    let Some(stext) = info.symbol("_stext").filter(|_| is_for(text, info)) else {
+        return Vec::new();
+    };
+    text.lines()
         .filter_map(|line| {
             let (name, distance) = line.strip_prefix("RELATIVE(")?.split_once(")=")?;
             let address = match distance.strip_prefix('-') {
@@ -91,23 +174,36 @@ mod tests {
 
     #[test]
     fn addresses_come_back_moved_and_only_for_their_build() {
-        let text = to_lines(
-            "abcd",
-            VirtAddr(0xffff_ffff_8100_0000),
-            [
-                ("up", VirtAddr(0xffff_ffff_8123_4000)),
-                ("down", VirtAddr(0xffff_ffff_80ff_fff0)),
-            ],
-        );
+        let distances = [("up".to_owned(), 0x23_4000), ("down".to_owned(), -0x10)];
+        let text = to_lines("abcd", &distances.into());
         let moved = Vmcoreinfo::parse(b"BUILD-ID=abcd\nSYMBOL(_stext)=ffffffff91000000\n");
+        let own = note(&format!("LEVEL=31\n{text}AFTERPANIC=1\n"));
+        let lines = of_notes(&[note("LEVEL=31\n"), own.clone()], &moved);
+        assert_eq!(lines, text);
         assert_eq!(
-            from_notes(&[note("LEVEL=31\n"), note(&text)], &moved),
+            symbols(&lines, &moved),
             [
-                ("up".to_owned(), VirtAddr(0xffff_ffff_9123_4000)),
                 ("down".to_owned(), VirtAddr(0xffff_ffff_90ff_fff0)),
+                ("up".to_owned(), VirtAddr(0xffff_ffff_9123_4000)),
             ]
         );
         let other = Vmcoreinfo::parse(b"BUILD-ID=ef\nSYMBOL(_stext)=ffffffff91000000\n");
-        assert!(from_notes(&[note(&text)], &other).is_empty());
+        assert_eq!(of_notes(&[own], &other), "");
+        assert!(symbols(&text, &other).is_empty());
+    }
+
+    #[test]
+    fn proc_kallsyms_gives_distances_unless_it_hides_them() {
+        let text = "ffffffff91000000 T _text\nffffffff91000000 T _stext\n\
+                    ffffffff92613940 D init_task\nffffffff92125920 D __per_cpu_offset\n\
+                    ffffffffc0123000 d init_task\t[other]\nffffffff91138720 t modules_open\n";
+        let found = from_kallsyms(text.as_bytes()).unwrap();
+        let expected = [("__per_cpu_offset", 0x112_5920), ("init_task", 0x161_3940)];
+        assert_eq!(found, expected.map(|(n, d)| (n.to_owned(), d)).into());
+        let hidden = "0000000000000000 T _stext\n0000000000000000 D init_task\n";
+        assert!(from_kallsyms(hidden.as_bytes()).unwrap().is_empty());
+        assert_eq!(wanted_for("5.10.0-32-cloud-amd64"), Some(true));
+        assert_eq!(wanted_for("6.0.0"), Some(false));
+        assert_eq!(wanted_for("linux"), None);
     }
 }

@@ -21,7 +21,7 @@ mod vmcoreinfo;
 
 pub use btf::{Field, Member, TypeKind, Types};
 pub use error::{KernelError, MemError, chain};
-pub use kallsyms::{Resolved, Symbol, Symbols};
+pub use kallsyms::{Resolved, Symbol, SymbolFile, SymbolFileError, Symbols};
 pub use list::{List, Tree};
 pub use memory::{Direct, Layout, Memory};
 pub use modules::{Area, AreaKind, Module};
@@ -47,6 +47,17 @@ pub struct Kernel {
     modules: OnceLock<Result<Arc<Vec<Module>>, String>>,
     module_types: Mutex<BTreeMap<String, Arc<Types>>>,
     percpu: OnceLock<Result<percpu::PerCpu, String>>,
+    beside: Beside,
+}
+
+/// What is known of a kernel beside its dump, for what the dump does not tell. The caller checks that
+/// it is of this kernel.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The symbols of a file.
+    pub file: Option<SymbolFile>,
+    /// Lines that were recorded while it ran, see [`hints`]; lines of another build are not used.
+    pub recorded: String,
 }
 
 impl std::ops::Deref for Kernel {
@@ -64,6 +75,14 @@ impl Kernel {
     /// When there is none, when it lacks the keys that address translation needs, or when the
     /// machine or page size is not one that is known.
     pub fn new(image: Arc<dyn MemoryImage>) -> Result<Self, KernelError> {
+        Self::with(image, Beside::default())
+    }
+
+    /// As [`Self::new`], with what is known beside the dump.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(image: Arc<dyn MemoryImage>, mut beside: Beside) -> Result<Self, KernelError> {
         let info = image.info();
         if info.machine != EM_X86_64 {
             return Err(KernelError::Machine {
@@ -75,8 +94,19 @@ impl Kernel {
             .as_deref()
             .ok_or(KernelError::NoVmcoreinfo)?;
         let mut vmcoreinfo = Vmcoreinfo::parse(text);
-        let hints = hints::from_notes(&info.notes, &vmcoreinfo);
-        vmcoreinfo.add_symbols(hints);
+        let noted = hints::of_notes(&info.notes, &vmcoreinfo);
+        if !noted.is_empty() || !hints::is_for(&beside.recorded, &vmcoreinfo) {
+            beside.recorded = noted;
+        }
+        let recorded = hints::symbols(&beside.recorded, &vmcoreinfo);
+        vmcoreinfo.add_symbols(recorded);
+        if let Some(file) = &beside.file {
+            let told = hints::WANTED
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), file.lookup(name, &vmcoreinfo)?)));
+            let told: Vec<_> = told.collect();
+            vmcoreinfo.add_symbols(told);
+        }
         if let Some(size) = vmcoreinfo.page_size().filter(|&size| size != PAGE_SIZE) {
             return Err(KernelError::PageSize { size });
         }
@@ -114,6 +144,7 @@ impl Kernel {
             modules: OnceLock::new(),
             module_types: Mutex::default(),
             percpu: OnceLock::new(),
+            beside,
         })
     }
 
@@ -121,6 +152,12 @@ impl Kernel {
     #[must_use]
     pub fn image(&self) -> &Arc<dyn MemoryImage> {
         self.memory.image()
+    }
+
+    /// What was recorded of it while it ran ([`hints`]), by the dump or beside it.
+    #[must_use]
+    pub fn recorded(&self) -> &str {
+        &self.beside.recorded
     }
 
     /// What the kernel says of itself.
@@ -152,7 +189,12 @@ impl Kernel {
     pub fn symbols(&self) -> Result<&Symbols, KernelError> {
         self.symbols
             .get_or_init(|| {
-                Symbols::find(&self.memory, &self.vmcoreinfo).map_err(|error| chain(&error))
+                let own = Symbols::find(&self.memory, &self.vmcoreinfo);
+                own.or_else(|error| {
+                    let file = self.beside.file.as_ref();
+                    file.and_then(|file| Symbols::from_file(file, &self.vmcoreinfo))
+                        .ok_or_else(|| chain(&error))
+                })
             })
             .as_ref()
             .map_err(|why| KernelError::Unavailable {

@@ -54,6 +54,14 @@ impl Vmcoreinfo {
             .map(VirtAddr)
     }
 
+    /// Every `SYMBOL(name)`.
+    pub fn symbols(&self) -> impl Iterator<Item = (&str, VirtAddr)> {
+        self.values.keys().filter_map(|key| {
+            let name = key.strip_prefix("SYMBOL(")?.strip_suffix(')')?;
+            Some((name, self.symbol(name)?))
+        })
+    }
+
     /// Adds symbols that the note itself lacks; what it says stands. [`Self::text`] stays as it is.
     pub fn add_symbols(&mut self, symbols: impl IntoIterator<Item = (String, VirtAddr)>) {
         for (name, address) in symbols {

@@ -15,6 +15,7 @@ pub use describe::Field;
 pub use members::Member;
 pub use raw::TypeKind;
 
+use super::kallsyms::search;
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
 use raw::Btf;
@@ -24,6 +25,12 @@ use std::sync::Arc;
 const MAX_DEPTH: u32 = 32;
 /// More BTF than any kernel has; what claims more is damage.
 const MAX_BYTES: u64 = 64 << 20;
+
+/// The beginning of a blob that the kernel carries: magic, version 1, no flags, a header of 24 bytes,
+/// types right behind it.
+const HEAD: &[u8] = &[0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0];
+/// A kernel's types never fit into less.
+const MIN_BYTES: u64 = 64 << 10;
 
 /// The types of the kernel, or of one module on top of it.
 pub struct Types {
@@ -40,12 +47,35 @@ fn hash(name: &[u8]) -> u32 {
     })
 }
 
+/// The kernel's own blob by its head, in the image: place and length.
+fn scan(kernel: &Kernel) -> Option<(VirtAddr, u64)> {
+    let info = kernel.vmcoreinfo();
+    let stext = info.symbol("_stext")?;
+    search(kernel.memory(), info, stext, HEAD, |at| {
+        let word = |offset: u64| kernel.read_u32(at.checked_add(offset)?).ok().map(u64::from);
+        let (types, strings_at, strings) = (word(12)?, word(16)?, word(20)?);
+        let len = 24 + strings_at + strings;
+        let fits = types <= strings_at && (MIN_BYTES..=MAX_BYTES).contains(&len);
+        fits.then_some((at, len))
+    })
+}
+
 impl Types {
     /// Reads the kernel's own.
     pub(super) fn find(kernel: &Kernel) -> Result<Self, KernelError> {
-        let bounds = kernel
-            .symbols()?
-            .lookup_many(&["__start_BTF", "__stop_BTF"]);
+        let names = ["__start_BTF", "__stop_BTF"];
+        let info = kernel.vmcoreinfo();
+        let mut bounds = names.map(|name| info.symbol(name)).to_vec();
+        if bounds.contains(&None) {
+            bounds = match kernel.symbols() {
+                Ok(symbols) => symbols.lookup_many(&names),
+                // Without symbols the blob's own head gives it away.
+                Err(error) => {
+                    let found = scan(kernel).ok_or(error)?;
+                    return Self::read(kernel, found.0, found.1, None);
+                }
+            };
+        }
         let [Some(start), Some(stop)] = bounds.as_slice() else {
             return Err(KernelError::NoSymbol {
                 name: "__start_BTF".to_owned(),

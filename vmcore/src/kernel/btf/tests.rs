@@ -1,8 +1,10 @@
 //! Toy BTF: names, members, enums, modules on top, and damage.
 
 use super::{TypeKind, Types};
+use crate::kernel::toy;
 use std::sync::Arc;
 use synth::btf::Btf;
+use synth::ram::Ram;
 
 /// struct task { int pid; union { long a; struct { char b; unsigned flag:3, other:5; }; };
 /// char comm[16]; struct node list[2]; u64 *next; } and an enum.
@@ -52,6 +54,27 @@ fn blob() -> (Btf, u32) {
     let wide = btf.string("WIDE");
     btf.add("wide", 19, 1, false, 8, &[wide, 5, 1]);
     (btf, task)
+}
+
+#[test]
+fn without_symbols_the_blob_is_found_by_its_head() {
+    const STEXT: u64 = 0xffff_ffff_8100_0000;
+    let (mut btf, _) = blob();
+    // As large as a kernel's: smaller blobs are somebody else's.
+    for n in 0..6000 {
+        btf.int(&format!("number_{n}"), 4, n % 2 == 0);
+    }
+    let mut ram = Ram::new(4, 0x200_0000);
+    ram.line(&format!("SYMBOL(_stext)={STEXT:x}"));
+    // A head without a blob behind it, then one of a module's size, then the kernel's.
+    let (small, _) = blob();
+    ram.put_image(STEXT + 0x100, &small.build(None)[..12]);
+    ram.put_image(STEXT + 0x3004, &small.build(None));
+    ram.put_image(STEXT + 0x2_0014, &btf.build(None));
+    let kernel = toy::kernel(&ram);
+    assert!(kernel.symbols().is_err());
+    assert_eq!(kernel.member("task", "comm").unwrap().offset, 16);
+    assert!(kernel.types().unwrap().find_type("number_5999").is_some());
 }
 
 #[test]

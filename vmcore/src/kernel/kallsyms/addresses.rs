@@ -45,6 +45,13 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    /// Addresses known otherwise, ascending.
+    pub(super) fn absolute(addresses: Vec<u64>) -> Self {
+        Self {
+            entries: Entries::Absolute(addresses),
+        }
+    }
+
     pub(super) fn open(
         memory: &Memory,
         tables: &Tables,

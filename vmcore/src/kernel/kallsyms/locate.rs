@@ -30,6 +30,19 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// The names and places, in the notation of VMCOREINFO.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, VirtAddr)> {
+        let some = [
+            ("kallsyms_num_syms", Some(self.num_syms)),
+            ("kallsyms_names", Some(self.names)),
+            ("kallsyms_token_table", Some(self.token_table)),
+            ("kallsyms_token_index", Some(self.token_index)),
+            ("kallsyms_offsets", self.offsets),
+            ("kallsyms_relative_base", self.relative_base),
+        ];
+        some.into_iter().filter_map(|(name, at)| Some((name, at?)))
+    }
+
     /// As VMCOREINFO (or a note of ours in the same notation) tells. `None` when it does not.
     pub(in crate::kernel) fn from_vmcoreinfo(info: &Vmcoreinfo) -> Option<Self> {
         let symbol = |name: &str| info.symbol(&format!("kallsyms_{name}"));
@@ -64,16 +77,28 @@ pub(super) fn scan(memory: &Memory, info: &Vmcoreinfo) -> Result<Tables, KernelE
     let stext = info
         .symbol("_stext")
         .ok_or_else(|| not_found("it has no _stext to start a search from"))?;
+    search(memory, info, stext, DIGITS, |digits| around(memory, digits))
+        .ok_or_else(|| not_found("no token table is in the kernel image"))
+}
+
+/// The first place in the kernel image from `start` on that holds `needle` and that `accept` takes.
+pub(in crate::kernel) fn search<T>(
+    memory: &Memory,
+    info: &Vmcoreinfo,
+    start: VirtAddr,
+    needle: &[u8],
+    accept: impl Fn(VirtAddr) -> Option<T>,
+) -> Option<T> {
     let size = info
         .number("KERNEL_IMAGE_SIZE")
         .map_or(0x2000_0000, i64::cast_unsigned);
     let end = KERNEL_MAP.saturating_add(size);
-    let mut buffer = vec![0u8; CHUNK + DIGITS.len()];
-    let mut at = stext.0 & !(PAGE_SIZE - 1);
+    let mut buffer = vec![0u8; CHUNK + needle.len()];
+    let mut at = start.0 & !(PAGE_SIZE - 1);
     let mut gaps = 0u32;
     while at < end {
         let len = CHUNK.min(usize::try_from(end - at).unwrap_or(CHUNK));
-        let whole = (len + DIGITS.len()).min(buffer.len());
+        let whole = (len + needle.len()).min(buffer.len());
         let window = buffer.get_mut(..whole).unwrap_or_default();
         // Freed init memory may be filtered out of the middle; two megabytes of nothing end it.
         if memory.read(VirtAddr(at), window).is_err() && !read_pages(memory, at, window) {
@@ -86,17 +111,17 @@ pub(super) fn scan(memory: &Memory, info: &Vmcoreinfo) -> Result<Tables, KernelE
         }
         gaps = 0;
         let mut from = 0;
-        while let Some(found) = find(window.get(from..).unwrap_or_default(), DIGITS) {
+        while let Some(found) = find(window.get(from..).unwrap_or_default(), needle) {
             let place = from + found;
-            let digits = VirtAddr(at.saturating_add(place as u64));
-            if let Some(tables) = around(memory, digits) {
-                return Ok(tables);
+            let taken = accept(VirtAddr(at.saturating_add(place as u64)));
+            if taken.is_some() {
+                return taken;
             }
             from = place + 1;
         }
         at += len as u64;
     }
-    Err(not_found("no token table is in the kernel image"))
+    None
 }
 
 /// Reads what can be read, zeros for the rest; false when that is nothing.

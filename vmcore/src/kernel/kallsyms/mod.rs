@@ -3,9 +3,11 @@
 //! Facts: kernel/kallsyms.c and scripts/kallsyms.c, 4.6 to 7.2. Only the addresses, the expanded
 //! tokens and a mark for every 256th name are held, about 4 bytes a symbol; names are decoded from
 //! the dump when asked for, so that 190,000 symbols cost less than a megabyte in the panic kernel.
-//! Symbols of modules are in their own tables; see [`super::modules`].
+//! Symbols of modules are in their own tables; see [`super::modules`]. Where the dump has no usable
+//! table, the names of a file beside it serve ([`file`]).
 
 mod addresses;
+mod file;
 mod locate;
 mod names;
 #[cfg(test)]
@@ -16,7 +18,8 @@ use super::{KernelError, Memory, Vmcoreinfo};
 use crate::addr::VirtAddr;
 use crate::arch::x86_64::KERNEL_MAP;
 use addresses::Addresses;
-pub(super) use locate::Tables;
+pub use file::{SymbolFile, SymbolFileError};
+pub(super) use locate::{Tables, search};
 use names::Names;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -26,13 +29,57 @@ const CACHE: usize = 4096;
 
 /// The symbol table.
 pub struct Symbols {
-    names: Names,
+    names: Table,
     addresses: Addresses,
+    /// Where kallsyms was found.
+    tables: Option<Tables>,
     /// `_end`: nothing of the kernel proper lies past it.
     end: u64,
     found: Mutex<HashMap<String, Option<VirtAddr>>>,
     resolved: Mutex<HashMap<u64, Option<Resolved>>>,
     modules: OnceLock<ModuleSymbols>,
+}
+
+/// Where the names come from.
+enum Table {
+    Kallsyms(Names),
+    File(file::List),
+}
+
+impl Table {
+    fn count(&self) -> u32 {
+        match self {
+            Self::Kallsyms(names) => names.count(),
+            Self::File(list) => list.count(),
+        }
+    }
+
+    fn get(&self, index: u32) -> Option<(String, u8)> {
+        match self {
+            Self::Kallsyms(names) => names.get(index),
+            Self::File(list) => list.get(index),
+        }
+    }
+
+    fn all(&self, visit: impl FnMut(u32, &[u8], u8)) -> Result<(), KernelError> {
+        match self {
+            Self::Kallsyms(names) => names.all(visit),
+            Self::File(list) => {
+                list.all(visit);
+                Ok(())
+            }
+        }
+    }
+
+    fn scan(&self, wanted: &[&str], hit: impl FnMut(usize, u32, char)) -> Result<(), KernelError> {
+        match self {
+            Self::Kallsyms(names) => names.scan(wanted, hit),
+            Self::File(list) => {
+                list.scan(wanted, hit);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// What an address belongs to.
@@ -111,13 +158,36 @@ impl Symbols {
             .and_then(|index| addresses.get(index))
             .unwrap_or(u64::MAX);
         Ok(Self {
-            names,
+            names: Table::Kallsyms(names),
             addresses,
+            tables: Some(*tables),
             end,
             found: Mutex::default(),
             resolved: Mutex::default(),
             modules: OnceLock::new(),
         })
+    }
+
+    /// The table of a file instead of the dump's own. `None` when the file is of another kernel.
+    pub(super) fn from_file(file: &SymbolFile, info: &Vmcoreinfo) -> Option<Self> {
+        let (list, addresses) = file.placed(info)?;
+        let end = list
+            .position("_end")
+            .and_then(|index| addresses.get(usize::try_from(index).ok()?).copied());
+        Some(Self {
+            names: Table::File(list),
+            addresses: Addresses::absolute(addresses),
+            tables: None,
+            end: end.unwrap_or(u64::MAX),
+            found: Mutex::default(),
+            resolved: Mutex::default(),
+            modules: OnceLock::new(),
+        })
+    }
+
+    /// Where the tables of kallsyms are, by the names that VMCOREINFO gives them since 6.0.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, VirtAddr)> {
+        self.tables.iter().flat_map(Tables::named)
     }
 
     /// How many symbols the kernel proper has.
