@@ -1,6 +1,7 @@
 //! Why a kernel died, from its dump alone: facts from the dump, words in [`report::text`] and
 //! [`notifiers::text`] only.
 
+pub mod checks;
 pub mod cpus;
 pub mod essential;
 pub mod hex;

@@ -108,6 +108,44 @@ pub struct Holder {
     pub reader: bool,
 }
 
+/// A lock that somebody waits for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lock {
+    /// Where it is.
+    pub address: Hex,
+    /// What it is, as its first waiter sees it.
+    pub kind: WaitKind,
+    /// The global variable it is in, if it is in one.
+    pub symbol: Option<String>,
+    /// Who holds it.
+    pub holder: Option<Holder>,
+    /// Who waits, in the order of the list of tasks.
+    pub waiters: Vec<Who>,
+}
+
+/// The locks that were found, most waited for first.
+#[must_use]
+pub fn by_lock(blocked: &Blocked) -> Vec<Lock> {
+    let mut locks: BTreeMap<u64, Lock> = BTreeMap::new();
+    for waiter in &blocked.waiters {
+        let Some(address) = waiter.lock else {
+            continue;
+        };
+        let lock = locks.entry(address.0).or_insert_with(|| Lock {
+            address,
+            kind: waiter.kind,
+            symbol: waiter.symbol.clone(),
+            holder: None,
+            waiters: Vec::new(),
+        });
+        lock.holder = lock.holder.take().or_else(|| waiter.holder.clone());
+        lock.waiters.push(waiter.task.clone());
+    }
+    let mut locks: Vec<Lock> = locks.into_values().collect();
+    locks.sort_by_key(|lock| std::cmp::Reverse(lock.waiters.len()));
+    locks
+}
+
 /// Says what the blocked ones among these tasks wait for. Holders need not be among them.
 #[must_use]
 pub fn blocked(kernel: &Kernel, unwinder: &Unwinder<'_>, tasks: &[Task]) -> Blocked {
@@ -254,6 +292,29 @@ mod tests {
             waits(8, 8, false),
         ];
         assert_eq!(cycles(&waiters), [vec![2, 3, 4], vec![8]]);
+    }
+
+    #[test]
+    fn a_lock_gathers_its_waiters() {
+        let at = |lock: u64, pid: i32| Waiter {
+            lock: Some(Hex(lock)),
+            ..waits(pid, 9, false)
+        };
+        let without = Waiter {
+            lock: None,
+            ..waits(4, 9, false)
+        };
+        let blocked = Blocked {
+            waiters: vec![at(0x10, 1), at(0x20, 2), at(0x20, 3), without],
+            ..Blocked::default()
+        };
+        let locks = by_lock(&blocked);
+        let seen: Vec<_> = locks
+            .iter()
+            .map(|lock| (lock.address.0, lock.waiters.len()))
+            .collect();
+        assert_eq!(seen, [(0x20, 2), (0x10, 1)]);
+        assert_eq!(locks[0].holder.as_ref().map(|h| h.task.pid), Some(9));
     }
 
     #[test]

@@ -62,10 +62,20 @@ impl Reason {
             .or(head.map(|(_, class)| class))
             .unwrap_or(Class::Other);
         let block = log.get(first_line..).unwrap_or_default();
-        let oops = Oops::read(block.iter().take(BLOCK).map(|line| line.text.as_str()));
+        let mut oops = Oops::read(block.iter().take(BLOCK).map(|line| line.text.as_str()));
         let headline = head.map(|(i, _)| text(i).to_string());
-        let address = headline.as_deref().and_then(bad_address);
-        let culprit = signature::culprit(&oops).cloned();
+        if let Some((comm, pid)) = headline.as_deref().and_then(hung_task) {
+            // The task that hung, not the one that noticed.
+            oops.comm = Some(comm.to_string());
+            oops.pid = Some(pid);
+            oops.cpu = None;
+        }
+        // The address in the line of a stack overflow is hashed (%p); the register is not.
+        let address = match class {
+            Class::StackOverflow => oops.register("cr2").map(str::to_string),
+            _ => headline.as_deref().and_then(bad_address),
+        };
+        let culprit = culprit(class, &oops);
         let signature = signature::of(class, &oops, message);
         Self {
             class,
@@ -97,13 +107,38 @@ impl Reason {
                     .unwrap_or_default()
             }
         };
-        if frames.is_empty() {
-            return;
+        if !frames.is_empty() {
+            self.retrace(frames.to_vec());
         }
-        self.oops.trace = frames.to_vec();
-        self.culprit = signature::culprit(&self.oops).cloned();
+    }
+
+    /// Lets the stack of the task that hung speak where the log's trace knows nothing outside the
+    /// scheduler and the locks: the kernel marks what lies behind code without unwind tables with `?`.
+    pub fn refine_hung(&mut self, stack: Vec<Location>) {
+        if self.culprit.is_none() && !stack.is_empty() {
+            self.retrace(stack);
+        }
+    }
+
+    fn retrace(&mut self, trace: Vec<Location>) {
+        self.oops.trace = trace;
+        self.culprit = culprit(self.class, &self.oops);
         self.signature = signature::of(self.class, &self.oops, self.message.as_deref());
     }
+}
+
+/// The first frame outside the panic machinery; hardware that failed has none.
+fn culprit(class: Class, oops: &Oops) -> Option<Location> {
+    let found = signature::culprit(oops).filter(|_| class != Class::MachineCheck);
+    found.cloned()
+}
+
+/// Name and number of the task in `INFO: task NAME:PID blocked for more than …`.
+fn hung_task(headline: &str) -> Option<(&str, i32)> {
+    let (_, rest) = headline.split_once("INFO: task ")?;
+    let (task, _) = rest.rsplit_once(" blocked ")?;
+    let (comm, pid) = task.rsplit_once(':')?;
+    Some((comm, pid.parse().ok()?))
 }
 
 /// The line that opened the trouble which ended at `end`: of the told class if one is told, else the
@@ -140,7 +175,7 @@ fn find_headline(log: &[Line], end: usize, told: Option<Class>) -> Option<(usize
 
 /// The address in a headline, as `0x…`.
 fn bad_address(headline: &str) -> Option<String> {
-    let text = ["address: ", "address ", "was hit at "]
+    let text = ["address: ", "address "]
         .iter()
         .find_map(|mark| headline.split_once(mark).map(|(_, rest)| rest))?;
     let word = text.split([' ', ':', ',']).next()?;
@@ -196,6 +231,76 @@ RIP: 0010:fall+0x4/0x10
         assert_eq!(reason.oops.comm.as_deref(), Some("a b"));
         assert_eq!(reason.culprit.unwrap().function, "fall");
         assert_eq!(reason.first_line, 2);
+    }
+
+    #[test]
+    fn a_stack_overflow_has_the_address_of_the_register() {
+        let reason = Reason::from_log(&log("\
+BUG: TASK stack guard page was hit at 0000000059505698 (stack is 00000000aa..00000000bb)
+Oops: stack guard page: 0000 [#1] PREEMPT SMP NOPTI
+RIP: 0010:acme_recurse+0x2e/0x45 [acme]
+CR2: ffffb0c00000fff8 CR3: 0000000003e2c000 CR4: 00000000000006f0
+"));
+        assert_eq!(reason.class, Class::StackOverflow);
+        assert_eq!(reason.address.as_deref(), Some("0xffffb0c00000fff8"));
+    }
+
+    #[test]
+    fn a_hung_task_is_named_with_what_it_wanted() {
+        let reason = Reason::from_log(&log("\
+INFO: task acme:forth:212 blocked for more than 4 seconds.
+      Tainted: G           OE      6.12.1 #1
+task:acme:forth      state:D stack:0     pid:212   tgid:212   ppid:2
+Call Trace:
+ <TASK>
+ __schedule+0x3e2/0xb10
+ schedule+0x27/0xf0
+ schedule_preempt_disabled+0x15/0x30
+ __mutex_lock.constprop.0+0x2d0/0x620
+ acme_forth+0x30/0x60 [acme]
+ kthread+0xd2/0x100
+ </TASK>
+Kernel panic - not syncing: hung_task: blocked tasks
+CPU: 0 UID: 0 PID: 30 Comm: khungtaskd Tainted: G           OE      6.12.1 #1
+Call Trace:
+ <TASK>
+ panic+0x118/0x2d0
+ </TASK>
+"));
+        assert_eq!(reason.class, Class::HungTask);
+        assert_eq!(reason.culprit.unwrap().function, "acme_forth");
+        let oops = &reason.oops;
+        assert_eq!(
+            (oops.comm.as_deref(), oops.pid),
+            (Some("acme:forth"), Some(212))
+        );
+        assert!(reason.signature.starts_with("hung-task:acme_forth:"));
+    }
+
+    #[test]
+    fn a_hung_tasks_own_stack_says_what_the_log_only_guesses() {
+        let mut reason = Reason::from_log(&log("\
+INFO: task b:7 blocked for more than 10 seconds.
+Call Trace:
+ <TASK>
+ __schedule+0x3e2/0xb10
+ __mutex_lock.constprop.0+0x2d0/0x620
+ ? acme_back+0x30/0x60 [acme]
+ </TASK>
+Kernel panic - not syncing: hung_task: blocked tasks
+"));
+        assert_eq!(reason.culprit, None);
+        let frames = [
+            "__schedule+0x1/0x2",
+            "acme_back+0x3/0x4 [acme]",
+            "kthread+0x1/0x2",
+        ];
+        let stack: Vec<Location> = frames.iter().filter_map(|t| Location::parse(t)).collect();
+        reason.refine_hung(stack.clone());
+        assert!(reason.signature.starts_with("hung-task:acme_back:"));
+        let known = reason.clone();
+        reason.refine_hung(stack.into_iter().skip(2).collect());
+        assert_eq!(reason, known, "what is known stays");
     }
 
     #[test]

@@ -108,10 +108,11 @@ impl Code {
     }
 }
 
-/// The first instruction of `bytes` in AT&T syntax, or `None` when it is none.
+/// The first instruction of `bytes` in AT&T syntax, or `None` when it is none. Where it stands is not
+/// known, so a branch is told by its distance: `jmp .-2`.
 #[must_use]
 pub fn disassemble(bytes: &[u8]) -> Option<String> {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
+    use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, OpKind};
     let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
     let instruction = decoder.decode();
     if instruction.is_invalid() {
@@ -121,6 +122,11 @@ pub fn disassemble(bytes: &[u8]) -> Option<String> {
     let mut formatter = GasFormatter::new();
     formatter.options_mut().set_uppercase_hex(false);
     formatter.format(&instruction, &mut text);
+    if instruction.op0_kind() == OpKind::NearBranch64 {
+        let distance = instruction.near_branch_target().cast_signed();
+        let mnemonic = text.split_whitespace().next().unwrap_or_default();
+        text = format!("{mnemonic} .{distance:+}");
+    }
     Some(text)
 }
 
@@ -169,13 +175,18 @@ impl Oops {
                 oops.read_cpu(rest);
             } else if let Some(rest) = line.strip_prefix("Hardware name: ") {
                 oops.hardware.get_or_insert_with(|| rest.to_string());
-            } else if let Some(rest) = line.strip_prefix("RIP: ") {
+            } else if let Some(rest) = line.trim_start().strip_prefix("RIP: ") {
                 user_mode = rest.starts_with("0033:");
-                if let (false, Some((_, place))) = (user_mode, rest.split_once(':')) {
-                    oops.location = oops.location.take().or_else(|| Location::parse(place));
+                let place = rest.split_once(':').filter(|_| !user_mode);
+                let place = place.and_then(|(_, place)| Location::parse(place));
+                match in_trace {
+                    Trace::Before => oops.location = oops.location.take().or(place),
+                    // The place that an interrupt found the CPU at: a frame like others.
+                    Trace::In => oops.trace.extend(place),
+                    Trace::After => {}
                 }
-            } else if let Some(rest) = line.strip_prefix("Code: ") {
-                if !user_mode && oops.code.is_none() {
+            } else if let Some(rest) = line.trim_start().strip_prefix("Code: ") {
+                if in_trace == Trace::Before && !user_mode && oops.code.is_none() {
                     oops.code = Code::parse(rest);
                 }
             } else if line.starts_with("#PF: ") {
@@ -186,13 +197,15 @@ impl Oops {
                 } else {
                     Trace::After
                 };
-            } else if !user_mode && is_register_line(line) {
-                oops.read_registers(line);
+            } else if is_register_line(line.trim_start()) {
+                // Those inside a trace are of what was interrupted.
+                if in_trace != Trace::In && !user_mode {
+                    oops.read_registers(line);
+                }
             } else if in_trace == Trace::In {
                 match Location::parse(line) {
                     Some(location) => oops.trace.push(location),
                     None if line.trim_start().starts_with('<') || line.trim().is_empty() => {}
-                    None if line.starts_with("RIP: ") => {}
                     None => in_trace = Trace::After,
                 }
             }
@@ -241,6 +254,13 @@ impl Oops {
         if let Some((_, word)) = ROWS.iter().find(|(text, _)| line.contains(text)) {
             self.access.get_or_insert_with(|| (*word).to_string());
         }
+    }
+
+    /// A register by its name in lower case.
+    #[must_use]
+    pub fn register(&self, name: &str) -> Option<&str> {
+        let found = self.registers.iter().find(|(have, _)| have == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     fn read_registers(&mut self, line: &str) {
@@ -351,6 +371,63 @@ RAX: ffffffffffffffda RBX: 0000000000000002 RCX: 00007f0000001234
             oops.registers
                 .iter()
                 .any(|(name, value)| name == "rsp" && value == "0xffffb0c0000f3e50")
+        );
+    }
+
+    /// The shape of a 6.12 panic() in an interrupt; numbers are made up.
+    const IN_INTERRUPT: &str = "\
+Kernel panic - not syncing: acme: gone
+CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Not tainted 6.12.1-x #1
+Call Trace:
+ <IRQ>
+ dump_stack_lvl+0x5d/0x80
+ panic+0x118/0x2d0
+ acme_give_up+0x10/0x20 [acme]
+ irq_work_run_list+0x40/0x60
+ </IRQ>
+ <TASK>
+ asm_sysvec_irq_work+0x1a/0x20
+RIP: 0010:pv_native_safe_halt+0xf/0x20
+Code: 90 90 <48> 8b 40 18 c3 cc
+RSP: 0018:ffffffffb0c03e98 EFLAGS: 00000246
+RAX: 0000000000000001 RBX: 0000000000000000 RCX: 0000000000000001
+ default_idle+0x9/0x20
+ do_idle+0x1e5/0x2a0
+ </TASK>
+";
+
+    #[test]
+    fn what_an_interrupt_found_is_no_fault() {
+        let oops = Oops::read(IN_INTERRUPT.lines());
+        assert_eq!(oops.location, None);
+        assert_eq!(oops.code, None);
+        assert!(oops.registers.is_empty());
+        let trace: Vec<_> = oops.trace.iter().map(|l| l.function.as_str()).collect();
+        assert_eq!(
+            trace,
+            [
+                "dump_stack_lvl",
+                "panic",
+                "acme_give_up",
+                "irq_work_run_list",
+                "asm_sysvec_irq_work",
+                "pv_native_safe_halt",
+                "default_idle",
+                "do_idle"
+            ]
+        );
+        let culprit = crate::reason::signature::culprit(&oops);
+        assert_eq!(culprit.unwrap().function, "acme_give_up");
+    }
+
+    #[test]
+    fn a_branch_is_told_by_its_distance() {
+        assert_eq!(disassemble(&[0xeb, 0xfe]).as_deref(), Some("jmp .+0"));
+        assert_eq!(disassemble(&[0xf3, 0x90]).as_deref(), Some("pause"));
+        assert_eq!(disassemble(&[0xeb, 0xfc]).as_deref(), Some("jmp .-2"));
+        assert_eq!(
+            disassemble(&[0xe8, 0, 1, 0, 0]).as_deref(),
+            Some("call .+261")
         );
     }
 

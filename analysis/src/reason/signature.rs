@@ -51,6 +51,7 @@ const MACHINERY: &[&str] = &[
     "native_machine_crash_shutdown",
     "machine_crash_shutdown",
     "nmi_panic",
+    "unknown_nmi_error",
     "watchdog_overflow_callback",
     "watchdog_hardlockup_check",
     "__perf_event_overflow",
@@ -69,6 +70,49 @@ const MACHINERY: &[&str] = &[
     "__sysvec_apic_timer_interrupt",
     "sysvec_apic_timer_interrupt",
     "asm_sysvec_apic_timer_interrupt",
+    "handle_stack_overflow",
+    "panic_on_rcu_stall",
+    "dump_header",
+];
+
+/// Frames of a task that waits: how it went to sleep, not what it wanted.
+const WAITING: &[&str] = &[
+    "__schedule",
+    "schedule",
+    "schedule_timeout",
+    "schedule_preempt_disabled",
+    "schedule_hrtimeout_range",
+    "schedule_hrtimeout_range_clock",
+    "io_schedule",
+    "io_schedule_timeout",
+    "__mutex_lock",
+    "__mutex_lock_slowpath",
+    "mutex_lock",
+    "mutex_lock_killable",
+    "mutex_lock_interruptible",
+    "down",
+    "__down",
+    "__down_common",
+    "down_read",
+    "down_write",
+    "down_read_killable",
+    "down_write_killable",
+    "rwsem_down_read_slowpath",
+    "rwsem_down_write_slowpath",
+    "rwsem_read_trylock",
+    "__wait_for_common",
+    "do_wait_for_common",
+    "wait_for_common",
+    "wait_for_completion",
+    "wait_for_completion_timeout",
+    "__wait_on_bit",
+    "__wait_on_bit_lock",
+    "out_of_line_wait_on_bit",
+    "bit_wait",
+    "bit_wait_io",
+    "folio_wait_bit_common",
+    "__folio_lock",
+    "__lock_page",
 ];
 
 /// Frames that count for the hash.
@@ -88,7 +132,10 @@ fn frames(oops: &Oops) -> impl Iterator<Item = &Location> {
     oops.location
         .iter()
         .chain(oops.trace.iter().filter(|frame| frame.reliable))
-        .filter(|frame| !MACHINERY.contains(&normalise(&frame.function)))
+        .filter(|frame| {
+            let function = normalise(&frame.function);
+            !MACHINERY.contains(&function) && !WAITING.contains(&function)
+        })
 }
 
 /// The first frame outside the panic machinery.
@@ -103,7 +150,13 @@ pub fn of(class: Class, oops: &Oops, message: Option<&str>) -> String {
     let mut hash = Sha256::new();
     hash.update(class.name());
     let mut first = None;
-    for frame in frames(oops).take(DEPTH) {
+    // Of a broken processor or memory no function is guilty.
+    let depth = if class == Class::MachineCheck {
+        0
+    } else {
+        DEPTH
+    };
+    for frame in frames(oops).take(depth) {
         let function = normalise(&frame.function);
         first.get_or_insert(function);
         hash.update(b"\0");

@@ -2,11 +2,11 @@
 
 use super::model::Report;
 use super::section::Section;
-use crate::reason::{Code, Line, Location, Reason};
+use crate::reason::{Class, Code, Line, Location, Reason};
 use crate::system::System;
 use crate::tasks::{self, State, Task};
 use crate::unwind::{FrameKind, Trace, Trust, Unwinder};
-use crate::{cpus, locks, memory, modules, mounts, notifiers, slabs};
+use crate::{checks, cpus, locks, memory, modules, mounts, notifiers, slabs};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use vmcore::kernel::{Kernel, chain};
@@ -57,7 +57,11 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     let trace = cpus::panic_cpu(kernel).map(|cpu| unwinder.cpu(cpu));
     let stack: Vec<Location> = trace.iter().flat_map(locations).collect();
     let mut reason = Reason::from_log(&log);
-    reason.refine(&stack);
+    if reason.class == Class::HungTask {
+        reason.refine_hung(hung_stack(kernel, &unwinder, &reason));
+    } else {
+        reason.refine(&stack);
+    }
     if let (None, Some(trace)) = (&reason.oops.code, &trace) {
         reason.oops.code = code_at_fault(kernel, trace, &reason);
     }
@@ -73,12 +77,15 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
         cpus: None,
         tasks: None,
         blocked: None,
+        locks: None,
         memory: wants(Section::Memory).then(|| memory::read(kernel)),
         slabs: None,
         modules: None,
         mounts: None,
         notifiers: wants(Section::Notifiers)
             .then(|| notifiers::read(kernel, &unwinder, &reason, &log)),
+        checks: wants(Section::Checks).then(|| checks::read(kernel, &unwinder)),
+        seen: None,
         reason,
         warnings: Vec::new(),
     };
@@ -96,11 +103,14 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     if wants(Section::Stacks) {
         report.cpus = soft.keep("what the CPUs ran", cpus::read(kernel));
     }
-    if wants(Section::Tasks) || wants(Section::Blocked) {
+    let waits = wants(Section::Blocked) || wants(Section::Locks);
+    if wants(Section::Tasks) || waits {
         let (counts, waiting) = count_tasks(kernel, &mut soft);
         report.tasks = counts.filter(|_| wants(Section::Tasks));
-        let blocked = || locks::blocked(kernel, &unwinder, &waiting);
-        report.blocked = wants(Section::Blocked).then(blocked);
+        let blocked = waits.then(|| locks::blocked(kernel, &unwinder, &waiting));
+        let by_lock = blocked.as_ref().filter(|_| wants(Section::Locks));
+        report.locks = by_lock.map(locks::by_lock);
+        report.blocked = blocked.filter(|_| wants(Section::Blocked));
     }
     if wants(Section::Slabs) {
         report.slabs = soft
@@ -121,6 +131,21 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     }
     report.warnings = soft.0;
     report
+}
+
+/// The stack of the task that hung.
+fn hung_stack(kernel: &Kernel, unwinder: &Unwinder<'_>, reason: &Reason) -> Vec<Location> {
+    let mut found = Vec::new();
+    let walked = tasks::for_each(kernel, tasks::Options::default(), |task| {
+        if Some(task.pid) != reason.oops.pid {
+            return ControlFlow::Continue(());
+        }
+        found = locations(&unwinder.task(task.address.into()));
+        ControlFlow::Break(())
+    });
+    // A list that cannot be walked is told by the section that counts it.
+    drop(walked);
+    found
 }
 
 /// The instruction at fault out of memory, where the log could not print it.
@@ -220,4 +245,48 @@ fn stamped(line: &Line) -> String {
 fn utc(seconds: u64) -> Option<String> {
     let stamp = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
     Some(stamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy;
+    use synth::machine::{Machine, Spec};
+    use synth::ram::Ram;
+
+    fn all(kernel: &Kernel) -> Report {
+        let options = Options {
+            log_tail: 5,
+            sections: &Section::ALL,
+        };
+        build(kernel, options)
+    }
+
+    #[test]
+    fn a_dump_that_tells_nothing_gets_a_report_that_says_so() {
+        let report = all(&toy::kernel(&Ram::new(4, 0)));
+        assert_eq!(report.reason.class, crate::reason::Class::Other);
+        let said = report.warnings.join("\n");
+        for what in ["the log", "the tasks", "the modules", "the mounts"] {
+            assert!(said.contains(what), "{what} is not named in\n{said}");
+        }
+        let checks = report.checks.unwrap();
+        assert!(checks.iter().all(|check| !check.ok), "{checks:?}");
+        let mut text = String::new();
+        let again = Report {
+            checks: Some(checks),
+            ..all(&toy::kernel(&Ram::new(4, 0)))
+        };
+        super::super::text::write(&again, &mut text).unwrap();
+        assert!(text.contains("WRONG  the symbol table"), "{text}");
+    }
+
+    #[test]
+    fn what_is_there_is_told_beside_what_is_not() {
+        let mut machine = Machine::new(2, true);
+        machine.process(Spec::default());
+        let report = all(&toy::kernel(&machine.ram));
+        assert!(report.tasks.is_some_and(|tasks| !tasks.is_empty()));
+        assert!(report.warnings.iter().any(|why| why.contains("the log")));
+    }
 }

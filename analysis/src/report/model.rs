@@ -1,8 +1,9 @@
 //! The facts of a report, as they stand in `report.json` (docs/json.md). Every member may be absent
 //! in a report of an older or younger version; addresses are hex strings.
 
+use crate::checks::Check;
 use crate::cpus::Cpu;
-use crate::locks::Blocked;
+use crate::locks::{Blocked, Lock};
 use crate::memory::Memory;
 use crate::modules::Module;
 use crate::mounts::Mount;
@@ -47,6 +48,9 @@ pub struct Report {
     /// Tasks in D state and what they wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Blocked>,
+    /// The locks that tasks in D state wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Vec<Lock>>,
     /// The machine's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -62,6 +66,12 @@ pub struct Report {
     /// What was registered to run at a panic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notifiers: Option<Notifiers>,
+    /// Whether the dump hangs together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<Check>>,
+    /// How many of the crashes saved beside this one, itself included, have its signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<usize>,
     /// What could not be read, and why.
     pub warnings: Vec<String>,
 }

@@ -12,6 +12,8 @@ pub enum Section {
     Tasks,
     /// Tasks that wait in D state, for what, and who holds it.
     Blocked,
+    /// The locks that they wait for.
+    Locks,
     /// The machine's memory by counter and zone.
     Memory,
     /// The slab caches that take most.
@@ -24,21 +26,25 @@ pub enum Section {
     Notifiers,
     /// The end of the log.
     Log,
+    /// Whether the dump hangs together and which tables of it could be used.
+    Checks,
 }
 
 impl Section {
     /// Every section, in the order of printing.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Reason,
         Self::Stacks,
         Self::Tasks,
         Self::Blocked,
+        Self::Locks,
         Self::Memory,
         Self::Slabs,
         Self::Modules,
         Self::Mounts,
         Self::Notifiers,
         Self::Log,
+        Self::Checks,
     ];
 
     /// What `afterpanic report` shows unless told otherwise, and what the panic kernel writes.
@@ -58,12 +64,14 @@ impl Section {
             Self::Stacks => "stacks",
             Self::Tasks => "tasks",
             Self::Blocked => "blocked",
+            Self::Locks => "locks",
             Self::Memory => "memory",
             Self::Slabs => "slabs",
             Self::Modules => "modules",
             Self::Mounts => "mounts",
             Self::Notifiers => "notifiers",
             Self::Log => "log",
+            Self::Checks => "checks",
         }
     }
 

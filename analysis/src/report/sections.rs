@@ -1,11 +1,13 @@
 //! The words of the sections behind the head of a report.
 
 use super::Report;
+use crate::checks::Check;
 use crate::cpus::Cpu;
-use crate::locks::{Blocked, WaitKind, Waiter};
+use crate::locks::{Blocked, Holder, Lock, WaitKind, Waiter};
 use crate::memory::Memory;
 use crate::notifiers::{Hook, Notifiers, Outcome};
 use std::fmt::{self, Write};
+use vmcore::addr::VirtAddr;
 
 /// Blocked tasks shown one by one.
 const SHOWN: usize = 10;
@@ -25,6 +27,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     }
     if let Some(list) = &report.blocked {
         blocked(list, out)?;
+    }
+    if let Some(list) = &report.locks {
+        locks(list, out)?;
     }
     if let Some(facts) = &report.memory {
         memory(facts, out)?;
@@ -70,6 +75,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     if let Some(list) = &report.notifiers {
         notifiers(list, out)?;
     }
+    if let Some(list) = &report.checks {
+        checks(list, out)?;
+    }
     Ok(())
 }
 
@@ -113,9 +121,8 @@ fn blocked(list: &Blocked, out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-/// `cat (99) waits for a mutex acme_lock that kworker/2:1 (212) holds, in acme_poll`.
-fn sentence(waiter: &Waiter) -> String {
-    let what = match waiter.kind {
+fn kind_words(kind: WaitKind) -> &'static str {
+    match kind {
         WaitKind::Mutex => "a mutex",
         WaitKind::RwsemRead => "a read-write semaphore, to read",
         WaitKind::RwsemWrite => "a read-write semaphore, to write",
@@ -125,7 +132,61 @@ fn sentence(waiter: &Waiter) -> String {
         WaitKind::Io => "input or output",
         WaitKind::Bit => "a page or buffer",
         WaitKind::Other => "something",
-    };
+    }
+}
+
+fn locks(list: &[Lock], out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "  locks that somebody waits for: {}", list.len())?;
+    for lock in list {
+        let name = lock.symbol.as_deref().unwrap_or_default();
+        let holder = lock.holder.as_ref().map_or_else(
+            || "held by nobody known".to_string(),
+            |holder| format!("{} {}", held(holder), who(holder)),
+        );
+        let waiters: Vec<String> = lock
+            .waiters
+            .iter()
+            .take(SHOWN)
+            .map(|task| format!("{} ({})", task.comm, task.pid))
+            .collect();
+        let more = match lock.waiters.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (kind, at) = (kind_words(lock.kind), VirtAddr::from(lock.address));
+        let waiters = waiters.join(", ");
+        writeln!(
+            out,
+            "    {kind} {name} at {at}: {holder}; {waiters}{more} wait"
+        )?;
+    }
+    Ok(())
+}
+
+fn held(holder: &Holder) -> &'static str {
+    if holder.reader {
+        "was last taken to read by"
+    } else {
+        "is held by"
+    }
+}
+
+fn who(holder: &Holder) -> String {
+    format!("{} ({})", holder.task.comm, holder.task.pid)
+}
+
+fn checks(list: &[Check], out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "  checks of the dump:")?;
+    for check in list {
+        let word = if check.ok { "ok" } else { "WRONG" };
+        writeln!(out, "    {word:<6} {}: {}", check.what, check.detail)?;
+    }
+    Ok(())
+}
+
+/// `cat (99) waits for a mutex acme_lock that kworker/2:1 (212) holds, in acme_poll`.
+fn sentence(waiter: &Waiter) -> String {
+    let what = kind_words(waiter.kind);
     let mut text = format!(
         "{} ({}) waits for {what}",
         waiter.task.comm, waiter.task.pid
@@ -135,16 +196,7 @@ fn sentence(waiter: &Waiter) -> String {
         let _ = write!(text, " {symbol}");
     }
     if let Some(holder) = &waiter.holder {
-        let held = if holder.reader {
-            "was last taken to read by"
-        } else {
-            "is held by"
-        };
-        let _ = write!(
-            text,
-            " that {held} {} ({})",
-            holder.task.comm, holder.task.pid
-        );
+        let _ = write!(text, " that {} {}", held(holder), who(holder));
     }
     if let Some(function) = &waiter.function {
         let _ = write!(text, ", in {function}");

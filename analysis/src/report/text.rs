@@ -18,22 +18,44 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     } else {
         &system.uts.nodename
     };
-    write!(out, "{name} panicked")?;
+    // A machine that runs, or that a hypervisor dumped while it did.
+    let lives = report.crash_time.is_none() && report.reason.message.is_none();
+    write!(
+        out,
+        "{name} {}",
+        if lives {
+            "has not panicked"
+        } else {
+            "panicked"
+        }
+    )?;
     if let Some(time) = &report.crash_time_utc {
         write!(out, " {} UTC", time.replace('T', " ").trim_end_matches('Z'))?;
     }
     if let Some(seconds) = report.uptime_seconds {
-        write!(out, " after {} up", duration(seconds))?;
+        let when = if lives { "in" } else { "after" };
+        write!(out, " {when} {} up", duration(seconds))?;
     }
     writeln!(out, "  (Linux {})", system.uts.release)?;
-    writeln!(out, "  {}", headline(&report.reason))?;
-    write_task(&report.reason, out)?;
-    write_stack(&report.reason, out)?;
+    // One that runs on may have had an oops all the same.
+    let trouble = !lives || report.reason.headline.is_some();
+    if trouble {
+        writeln!(out, "  {}", headline(&report.reason))?;
+        write_task(&report.reason, out)?;
+        write_stack(&report.reason, out)?;
+    }
     if let Some(message) = &report.reason.message {
         writeln!(out, "  panic message: {message}")?;
     }
     write_machine(report, out)?;
-    writeln!(out, "  signature {}", report.reason.signature)?;
+    let seen = match report.seen {
+        None | Some(0 | 1) => String::new(),
+        Some(2) => ", seen twice here".into(),
+        Some(times) => format!(", seen {times} times here"),
+    };
+    if trouble {
+        writeln!(out, "  signature {}{seen}", report.reason.signature)?;
+    }
     sections::write(report, out)?;
     if !report.log_tail.is_empty() {
         writeln!(
@@ -137,8 +159,21 @@ fn write_stack(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
         .code
         .as_ref()
         .and_then(|code| code.instruction.as_deref());
-    for (i, frame) in all.skip(skip).take(FRAMES).enumerate() {
-        let frame = frame.to_string();
+    let mut shown: Vec<(String, usize)> = Vec::new();
+    for frame in all.skip(skip).map(ToString::to_string) {
+        let full = shown.len() == FRAMES;
+        match shown.last_mut() {
+            Some((last, times)) if *last == frame => *times = times.saturating_add(1),
+            _ if full => break,
+            _ => shown.push((frame, 1)),
+        }
+    }
+    for (i, (frame, times)) in shown.iter().enumerate() {
+        // Recursion would fill the page.
+        if *times > 1 {
+            writeln!(out, "    {frame:<24} ({times} times)")?;
+            continue;
+        }
         match instruction.filter(|_| i == 0 && oops.location.is_some()) {
             Some(instruction) => writeln!(out, "    {frame:<24} {instruction}")?,
             None => writeln!(out, "    {frame}")?,
@@ -213,7 +248,7 @@ Call Trace:
             text: text.into(),
         })
         .collect();
-        let report = Report {
+        let mut report = Report {
             system: crate::system::System {
                 uts: crate::system::Uts {
                     nodename: "web-03".into(),
@@ -234,11 +269,14 @@ Call Trace:
             cpus: None,
             tasks: Some([('R', 2), ('S', 90), ('D', 1)].into()),
             blocked: None,
+            locks: None,
             memory: None,
             slabs: None,
             modules: None,
             mounts: None,
             notifiers: None,
+            checks: None,
+            seen: Some(2),
             warnings: vec!["the moon".into()],
         };
         let mut text = String::new();
@@ -251,6 +289,7 @@ Call Trace:
             "    process_one_work+0x174\n",
             "  machine: 4 CPUs, 8192 MiB of memory\n",
             "    [    1.000000] last words\n",
+            ", seen twice here\n",
             "  tasks: 93 (1 D, 2 R, 90 S)\n",
             "  not known: the moon\n",
         ] {
@@ -259,5 +298,13 @@ Call Trace:
                 "{expected:?} is missing in\n{text}"
             );
         }
+        report.crash_time = None;
+        report.crash_time_utc = None;
+        report.reason = Reason::from_log(&[]);
+        let mut text = String::new();
+        write(&report, &mut text).unwrap();
+        let first = "web-03 has not panicked in 41 days up  (Linux 6.12.1)\n";
+        assert!(text.starts_with(first), "{text}");
+        assert!(!text.contains("signature"), "{text}");
     }
 }
