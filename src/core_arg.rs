@@ -6,7 +6,7 @@ use capture::crashes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::image::MemoryImage;
-use vmcore::kernel::Kernel;
+use vmcore::kernel::{Beside, Kernel, SymbolFile, Vmcoreinfo};
 
 /// Where a core was found.
 pub struct Found {
@@ -59,10 +59,40 @@ pub fn open(
     Ok((found, image))
 }
 
+/// Where symbols come from when the core does not tell them.
+#[derive(clap::Args, Debug, Default)]
+pub struct SymbolsArg {
+    /// System.map or vmlinux of that kernel, for a core that does not tell its symbols
+    #[arg(long, value_name = "FILE")]
+    pub symbols: Option<PathBuf>,
+}
+
 /// Opens the kernel behind CORE.
 pub fn kernel(context: &Context, core: Option<&Path>) -> anyhow::Result<(Found, Kernel)> {
+    kernel_with(context, core, &SymbolsArg::default())
+}
+
+/// Opens the kernel behind CORE with the symbols of a file.
+pub fn kernel_with(
+    context: &Context,
+    core: Option<&Path>,
+    symbols: &SymbolsArg,
+) -> anyhow::Result<(Found, Kernel)> {
     let (found, image) = open(context, core)?;
-    let kernel = Kernel::new(image)
+    let file = match &symbols.symbols {
+        Some(path) => {
+            let file = SymbolFile::open(path)?;
+            let note = image.info().vmcoreinfo.as_deref().unwrap_or_default();
+            file.check(&Vmcoreinfo::parse(note))?;
+            Some(file)
+        }
+        None => None,
+    };
+    let beside = Beside {
+        file,
+        ..Beside::default()
+    };
+    let kernel = Kernel::with(image, beside)
         .with_context(|| format!("Cannot find the kernel inside {}", found.path.display()))?;
     Ok((found, kernel))
 }

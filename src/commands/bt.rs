@@ -1,7 +1,7 @@
 //! `afterpanic bt`: kernel stacks, unwound by the dead kernel's own tables.
 
 use super::CoreArg;
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::tasks::{self, Task};
@@ -18,6 +18,8 @@ use vmcore::kernel::Kernel;
 pub struct Args {
     #[command(flatten)]
     core: CoreArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Every task
     #[arg(long, conflicts_with_all = ["cpu", "pid", "state"])]
     all: bool,
@@ -80,7 +82,7 @@ struct FrameRow {
 
 /// Prints the stacks asked for; without a choice, that of the CPU that panicked.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let unwinder = Unwinder::new(&kernel);
     let mut warnings = unwinder.warnings().to_vec();
     let mut printer = Printer {

@@ -1,7 +1,7 @@
 //! `afterpanic dis`: a function's code as it stood in the dead machine's memory.
 
 use super::read::address;
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::Context as _;
@@ -21,6 +21,8 @@ const LONGEST: u64 = 1 << 20;
 pub struct Args {
     /// A core file, a crash directory, `last` or `live`
     core: PathBuf,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// A function, or any address inside one
     #[arg(value_name = "SYM|ADDR")]
     at: String,
@@ -48,7 +50,7 @@ struct Row {
 
 /// Prints the whole function.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel(context, Some(&args.core))?;
+    let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
     let symbols = kernel.symbols()?;
     let asked = address(&args.at, |name| Ok(kernel.symbol(name)?))?;
     let found = symbols.resolve(VirtAddr(asked));

@@ -1,7 +1,7 @@
 //! `afterpanic dmesg`: the dead kernel's log.
 
 use super::CoreArg;
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use serde::Serialize;
@@ -13,6 +13,8 @@ use vmcore::printk::{self, Record};
 pub struct Args {
     #[command(flatten)]
     core: CoreArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Only messages at least this urgent: 0 (emergency) to 7 (debug)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=7))]
     level: Option<u8>,
@@ -44,7 +46,7 @@ struct Entry {
 
 /// Prints the log.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let log = printk::records(&kernel)?;
     let panic_at = log.records.iter().rposition(is_panic);

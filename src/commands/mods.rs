@@ -1,7 +1,7 @@
 //! `afterpanic mods`: the modules that were loaded.
 
 use super::CoreArg;
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::modules::{self, Module};
@@ -13,6 +13,8 @@ use std::io::{self, Write};
 pub struct Args {
     #[command(flatten)]
     core: CoreArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Only modules that taint the kernel
     #[arg(long)]
     tainting: bool,
@@ -28,7 +30,7 @@ struct Answer {
 
 /// Prints the modules, newest first.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let mut modules = modules::read(&kernel)?;
     modules.retain(|module| !args.tainting || !module.taints.is_empty());
     if args.json {

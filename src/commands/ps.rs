@@ -1,7 +1,7 @@
 //! `afterpanic ps`: the tasks of the dead machine.
 
 use super::CoreArg;
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::tasks::{self, Options, Task, Tasks};
@@ -16,6 +16,8 @@ const DEPTH: usize = 32;
 pub struct Args {
     #[command(flatten)]
     core: CoreArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Children below their parents
     #[arg(long)]
     tree: bool,
@@ -32,7 +34,7 @@ pub struct Args {
 
 /// Prints the tasks; `>` marks what was on a CPU.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let mut found = tasks::read(
         &kernel,
         Options {

@@ -1,6 +1,6 @@
 //! `afterpanic read`: memory of the dead machine, by address.
 
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::Context;
 use anyhow::{Context as _, bail};
@@ -18,6 +18,8 @@ const LINE: usize = 16;
 pub struct Args {
     /// A core file, a crash directory, `last` or `live`
     core: PathBuf,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// A virtual address in hex, or a symbol, with an optional +offset
     addr: String,
     /// Bytes; with 0x in hex
@@ -52,7 +54,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             Ok(emit(at, buf, &mut out)?)
         })?;
     } else {
-        let (_, kernel) = core_arg::kernel(context, Some(&args.core))?;
+        let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
         let start = address(&args.addr, |name| Ok(kernel.symbol(name)?))?;
         each_chunk(start, args.len, |at, buf| {
             kernel.read(VirtAddr(at), buf)?;

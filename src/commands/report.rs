@@ -1,24 +1,29 @@
 //! `afterpanic report`: why it died.
 
 use super::CoreArg;
-use crate::core_arg;
+use super::list::signature_of;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::report::{self, Report, Section, model::SCHEMA};
 use anyhow::Context as _;
+use capture::crashes;
 use capture::manifest::Manifest;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `report`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
     core: CoreArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Show what the panic kernel wrote instead of computing it afresh
     #[arg(long)]
     stored: bool,
-    /// Only these parts: reason, stacks, tasks, blocked, memory, slabs, modules, mounts,
-    /// notifiers, log [default: reason stacks tasks blocked log]
+    /// Only these parts: reason, stacks, tasks, blocked, locks, memory, slabs, modules, mounts,
+    /// notifiers, log, checks [default: reason stacks tasks blocked log]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = section)]
     section: Vec<Section>,
     /// Lines of the log's end
@@ -31,11 +36,12 @@ pub struct Args {
 
 /// Prints the report.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let report = if args.stored {
+    let (mut report, dir) = if args.stored {
         stored(args, context)?
     } else {
         fresh(args, context)?
     };
+    report.seen = dir.map(|dir| seen(&dir, &report.reason.signature));
     if args.json {
         output::json(SCHEMA, &report.warnings, &report)?;
     } else {
@@ -50,26 +56,35 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-fn fresh(args: &Args, context: &Context) -> anyhow::Result<Report> {
-    let (found, kernel) = core_arg::kernel(context, args.core.core.as_deref())?;
+/// How many of the crashes in the same place have this signature, the one at `dir` included.
+fn seen(dir: &Path, signature: &str) -> usize {
+    let others = dir.parent().and_then(|store| crashes::list(store).ok());
+    let others = others.unwrap_or_default().into_iter();
+    let same = others.filter(|crash| crash.path != dir);
+    let same = same.filter(|crash| signature_of(&crash.path).as_deref() == Some(signature));
+    same.count() + 1
+}
+
+type Found = (Report, Option<PathBuf>);
+
+fn fresh(args: &Args, context: &Context) -> anyhow::Result<Found> {
+    let (found, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let sections = if args.section.is_empty() {
         &Section::USUAL[..]
     } else {
         &args.section
     };
-    let mut report = report::build(
-        &kernel,
-        report::Options {
-            log_tail: args.log_lines,
-            sections,
-        },
-    );
+    let options = report::Options {
+        log_tail: args.log_lines,
+        sections,
+    };
+    let mut report = report::build(&kernel, options);
     // What the panic kernel could not do as asked: a check of the filter that failed is among it.
-    let manifest = found.dir.and_then(|dir| Manifest::read(&dir).ok());
+    let manifest = found.dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
     if let Some(core) = manifest.and_then(|manifest| manifest.core) {
         report.warnings.extend(core.soft_errors);
     }
-    Ok(report)
+    Ok((report, found.dir))
 }
 
 fn section(name: &str) -> Result<Section, String> {
@@ -77,7 +92,7 @@ fn section(name: &str) -> Result<Section, String> {
     Section::from_name(name).ok_or_else(|| format!("one of {}", known()))
 }
 
-fn stored(args: &Args, context: &Context) -> anyhow::Result<Report> {
+fn stored(args: &Args, context: &Context) -> anyhow::Result<Found> {
     let dir = core_arg::crash_dir(context, args.core.core.as_deref())?;
     let path = dir.join("report.json");
     let text = std::fs::read_to_string(&path).with_context(|| {
@@ -86,5 +101,7 @@ fn stored(args: &Args, context: &Context) -> anyhow::Result<Report> {
             path.display()
         )
     })?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no report", path.display()))
+    let report =
+        serde_json::from_str(&text).with_context(|| format!("{} is no report", path.display()))?;
+    Ok((report, Some(dir)))
 }

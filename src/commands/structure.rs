@@ -1,7 +1,7 @@
 //! `afterpanic struct`: a type's layout, and the values at an address.
 
 use super::read::address;
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::values::{self, Row};
@@ -15,6 +15,8 @@ use vmcore::addr::VirtAddr;
 pub struct Args {
     /// A core file, a crash directory, `last` or `live`
     core: PathBuf,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// A struct, union, enum or typedef
     #[arg(value_name = "TYPE")]
     name: String,
@@ -40,7 +42,7 @@ struct Answer {
 
 /// Prints the layout; with an address the values too.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel(context, Some(&args.core))?;
+    let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
     let types = kernel.types()?;
     let at = match &args.at {
         Some(text) => Some(VirtAddr(address(text, |name| Ok(kernel.symbol(name)?))?)),

@@ -1,7 +1,7 @@
 //! `afterpanic sym`: names to addresses and addresses to names, out of the core's own kallsyms.
 
 use super::read::address;
-use crate::core_arg;
+use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use serde::Serialize;
@@ -15,6 +15,8 @@ use vmcore::kernel::{Resolved, Symbols};
 pub struct Args {
     /// A core file, a crash directory, `last` or `live`
     core: PathBuf,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Names, addresses in hex, or `-`: annotate the addresses in the text on stdin
     #[arg(required = true, value_name = "NAME|ADDR|-")]
     what: Vec<String>,
@@ -40,7 +42,7 @@ struct Row {
 
 /// Looks up each; exit code 3 when one is not known.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel(context, Some(&args.core))?;
+    let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
     let symbols = kernel.symbols()?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.what.iter().any(|what| what == "-") {
