@@ -14,9 +14,11 @@ use analysis::report::{self, Options, Report};
 use analysis::unwind::Unwinder;
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 use vmcore::kernel::{Kernel, chain};
 
 pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
+    let begun = Instant::now();
     let kernel = source::guarded(plan)?;
     let report = report::build(&kernel, Options::default());
     let json = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
@@ -27,6 +29,11 @@ pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     if let Err(why) = panic_log(&kernel, &report, dir) {
         protocol::soft(format!("No {PANIC_LOG}: {why}"));
     }
+    protocol::log(format!(
+        "{REPORT_JSON}: {:.1} s, peak {} KiB",
+        begun.elapsed().as_secs_f64(),
+        super::core::peak_rss_kib()
+    ));
     Ok(())
 }
 
