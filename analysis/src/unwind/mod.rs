@@ -8,6 +8,9 @@
 //! walked, their first address ends the trace.
 
 mod code;
+#[cfg(any(test, fuzzing))]
+#[allow(missing_docs, clippy::panic, clippy::indexing_slicing)]
+pub mod garbage;
 mod memory;
 mod orc;
 mod scan;
