@@ -8,7 +8,7 @@ use crate::disk::{self, DiskError, Export, Fs};
 use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
 use crate::guest::{
     Boot, End as ScriptEnd, HANDED_OUT, How, Mount, PANICS_NOW, SAYS, Script, Setting, Step,
-    WANTS_NMI, Which, Work,
+    WANTS_MACHINE_CHECK, WANTS_NMI, Which, Work,
 };
 use crate::storage::{Storage, Untouched};
 use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
@@ -190,6 +190,12 @@ impl Crash {
     }
 }
 
+/// An uncorrected error whose context is corrupt, in bank 9, seen by every CPU. MCi_STATUS: valid,
+/// uncorrected, enabled, processor context corrupt; MCG_STATUS: in progress (SDM, volume 3, 17.3).
+fn machine_check() -> Value {
+    serde_json::json!({"command-line": "mce -b 0 9 0xb200000000000000 0x4 0x0 0x0"})
+}
+
 impl Session {
     /// The module names that the first kernel needs for its disks.
     fn modules(&self) -> Vec<String> {
@@ -241,6 +247,7 @@ impl Session {
             spinners: 0,
             writers: 0,
             press_leave_mib: None,
+            crowds: 0,
             fill: None,
         };
         Script {
@@ -369,6 +376,13 @@ impl Session {
                         times.panic.get_or_insert(at);
                     }
                     Some(WANTS_NMI) => control.execute("inject-nmi", &Value::Null),
+                    Some(WANTS_MACHINE_CHECK) => {
+                        control.execute("human-monitor-command", &machine_check());
+                    }
+                    // A module asks in the kernel's log.
+                    None if line.ends_with(&format!("{SAYS}{WANTS_NMI}")) => {
+                        control.execute("inject-nmi", &Value::Null);
+                    }
                     Some(_) if times.up.is_none() => times.up = Some(at),
                     _ => {}
                 }

@@ -196,6 +196,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
             spinners: 0,
             writers: 0,
             press_leave_mib: None,
+            crowds: 0,
             fill: None,
         },
         // 4: armed, degraded.

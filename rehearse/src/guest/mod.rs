@@ -24,6 +24,8 @@ pub const PANICS_NOW: &str = "panics now";
 pub const RESERVED: &str = "reserved: ";
 /// The line with which the guest asks the host for a non-maskable interrupt.
 pub const WANTS_NMI: &str = "waits for a non-maskable interrupt";
+/// The line with which the guest asks the host for a fatal machine check.
+pub const WANTS_MACHINE_CHECK: &str = "waits for a machine check";
 /// The line after everything was handed out.
 pub const HANDED_OUT: &str = "handed out";
 
@@ -129,6 +131,9 @@ pub struct Work {
     pub writers: u32,
     /// Take memory until only so many MiB are available, and keep using it.
     pub press_leave_mib: Option<u64>,
+    /// Processes of a hundred threads each, all asleep.
+    #[serde(default)]
+    pub crowds: u32,
     /// Fill this directory until only so many KiB are free.
     pub fill: Option<Fill>,
 }
@@ -175,6 +180,8 @@ pub enum How {
     OutOfMemory,
     /// The host sends a non-maskable interrupt, with `kernel.unknown_nmi_panic=1`.
     Nmi,
+    /// The host reports an uncorrected error of the processor.
+    MachineCheck,
     /// A module is loaded that does it.
     Module {
         /// Its path.

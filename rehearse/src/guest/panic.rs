@@ -3,7 +3,7 @@
 //! Source of the facts: Documentation/admin-guide/sysrq.rst and sysctl/{kernel,vm}.rst, 5.10 to 7.x.
 
 use super::init::{GuestError, cannot, load_module, run, say};
-use super::{How, PANICS_NOW, WANTS_NMI};
+use super::{How, PANICS_NOW, WANTS_MACHINE_CHECK, WANTS_NMI};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use std::fs;
@@ -40,6 +40,7 @@ pub(super) fn panic(how: &How) -> Result<(), GuestError> {
             set("/proc/sys/kernel/unknown_nmi_panic", "1")?;
             say(WANTS_NMI);
         }
+        How::MachineCheck => say(WANTS_MACHINE_CHECK),
         How::Module { path, parameters } => {
             // A module that needs another CPU takes the second one.
             pin(0)?;

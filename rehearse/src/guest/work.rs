@@ -27,6 +27,7 @@ pub(super) fn begin(work: &Work) -> Result<(), GuestError> {
         ("pipe", u32::from(work.pipe_pages > 0)),
         ("write", work.writers),
         ("press", u32::from(work.press_leave_mib.is_some())),
+        ("crowd", work.crowds),
     ];
     let mut count = 0u32;
     for (role, how_many) in roles {
@@ -119,6 +120,15 @@ pub(super) fn role(role: &str) -> bool {
         }
         _ => {}
     }
+    if role == "crowd" {
+        // The first thread is one of the hundred.
+        for _ in 1..100 {
+            let sleeper = std::thread::Builder::new().stack_size(64 << 10);
+            if sleeper.spawn(|| loop_asleep()).is_err() {
+                return false;
+            }
+        }
+    }
     // Ready: the parent waits for one byte.
     let mut out = std::io::stdout();
     if out.write_all(b"\n").and_then(|()| out.flush()).is_err() {
@@ -141,11 +151,18 @@ pub(super) fn role(role: &str) -> bool {
             Some(disk) => write_on(&disk.at),
             None => false,
         },
+        "crowd" => loop_asleep(),
         "hold" | "sleep" | "pipe" => loop {
             std::thread::sleep(Duration::from_secs(3600));
             std::hint::black_box((&secret, &pages));
         },
         _ => false,
+    }
+}
+
+fn loop_asleep() -> bool {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
     }
 }
 

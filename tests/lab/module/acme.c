@@ -15,6 +15,14 @@
 #define DIVIDE 9
 #define STACK 10
 #define LOCKUP 11
+#define BAD_ADDRESS 12
+#define WARN 13
+#define DEADLOCK 14
+#define SOFT_LOCKUP 15
+#define RCU_STALL 16
+#define OVERFLOW 17
+#define DOUBLE_FAULT 18
+#define PANIC_IN_IRQ 19
 
 #define INFO(tag, name, value) \
     __attribute__((section(".modinfo"), used)) static const char name[] = tag "=" value
@@ -77,7 +85,112 @@ static void fire(struct timer *timer)
 static struct timer timer = { .function = fire };
 #endif
 
-#if HOW == HARDIRQ
+#if HOW == BUG || HOW == WARN
+// struct bug_entry: include/asm-generic/bug.h, with relative pointers, until 6.18.
+#define TRAP(line, flags) \
+    __asm__ volatile("1: ud2\n" \
+                     ".pushsection __bug_table, \"aw\"\n" \
+                     "2: .long 1b - .\n" \
+                     ".long acme_file - .\n" \
+                     ".word " STRING(line) ", " STRING(flags) "\n" \
+                     ".org 2b + 12\n" \
+                     ".popsection\n")
+__attribute__((used)) const char acme_file[] = "acme.c";
+__attribute__((noinline)) void acme_check(void)
+{
+#if HOW == BUG
+    TRAP(77, 0);
+#else
+    // BUGFLAG_WARNING and TAINT_WARN
+    TRAP(77, 0x901);
+#endif
+}
+#endif
+
+#if HOW == BAD_ADDRESS
+__attribute__((noinline)) void acme_store(void)
+{
+    // Where KASAN's shadow would be: nothing is mapped there.
+    *(volatile unsigned long *)0xfffff000deadb000 = 1;
+}
+#endif
+
+#if HOW == SOFT_LOCKUP || HOW == RCU_STALL
+void __rcu_read_lock(void);
+__attribute__((noinline)) void acme_spin(void)
+{
+    for (;;)
+        __asm__ volatile("pause");
+}
+#endif
+
+#if HOW == LOCKUP
+__attribute__((noinline)) void acme_spin(void)
+{
+    __asm__ volatile("cli");
+    // The host reads this and sends one. The console is written before printk returns.
+    PRINTK("\0011guest: waits for a non-maskable interrupt\n");
+    for (;;)
+        __asm__ volatile("pause");
+}
+#endif
+
+#if HOW == OVERFLOW
+__attribute__((noinline)) unsigned long acme_recurse(unsigned long n)
+{
+    volatile unsigned long here[64];
+    here[n % 64] = n;
+    if (!n)
+        return 0;
+    return acme_recurse(n + 1) + here[(n + 1) % 64];
+}
+#endif
+
+#if HOW == DOUBLE_FAULT
+__attribute__((noinline)) void acme_lose_stack(void)
+{
+    __asm__ volatile("movabs $0xfffff000deadb000, %%rsp; push %%rax" ::: "memory");
+}
+#endif
+
+#if HOW == DEADLOCK
+// Room for a struct mutex and a lock_class_key of any configuration.
+struct lock {
+    unsigned long room[16];
+};
+struct task;
+void __mutex_init(struct lock *lock, const char *name, void *key);
+void mutex_lock(struct lock *lock);
+void mutex_unlock(struct lock *lock);
+void msleep(unsigned int ms);
+struct task *kthread_create_on_node(int (*function)(void *), void *data, int node,
+                                    const char *name, ...);
+int wake_up_process(struct task *task);
+struct lock acme_first, acme_second;
+static unsigned long key[8];
+static int acme_forth(void *data)
+{
+    (void)data;
+    mutex_lock(&acme_first);
+    msleep(500);
+    mutex_lock(&acme_second);
+    mutex_unlock(&acme_second);
+    mutex_unlock(&acme_first);
+    return 0;
+}
+static int acme_back(void *data)
+{
+    (void)data;
+    mutex_lock(&acme_second);
+    msleep(500);
+    mutex_lock(&acme_first);
+    mutex_unlock(&acme_first);
+    mutex_unlock(&acme_second);
+    return 0;
+}
+#endif
+
+#if HOW == HARDIRQ || HOW == PANIC_IN_IRQ
 // struct irq_work: include/linux/irq_work.h
 struct irq_work {
     void *next;
@@ -87,10 +200,21 @@ struct irq_work {
     void *task;
 };
 _Bool irq_work_queue(struct irq_work *work);
+#if HOW == PANIC_IN_IRQ
+void panic(const char *format, ...);
+__attribute__((noinline)) void acme_give_up(void)
+{
+    panic("acme: the device is on fire");
+}
+#endif
 static void fire(struct irq_work *work)
 {
     (void)work;
+#if HOW == PANIC_IN_IRQ
+    acme_give_up();
+#else
     acme_work();
+#endif
 }
 static struct irq_work work = { .function = fire };
 #endif
@@ -143,11 +267,27 @@ int init_module(void)
     PRINTK("\0014acme: loaded\n");
 #if HOW == NULL_DEREF
     acme_work();
-#elif HOW == BUG
-    __asm__ volatile("ud2");
+#elif HOW == BUG || HOW == WARN
+    acme_check();
+#elif HOW == BAD_ADDRESS
+    acme_store();
+#elif HOW == SOFT_LOCKUP
+    acme_spin();
+#elif HOW == RCU_STALL
+    __rcu_read_lock();
+    acme_spin();
+#elif HOW == OVERFLOW
+    acme_recurse(1);
+#elif HOW == DOUBLE_FAULT
+    acme_lose_stack();
+#elif HOW == DEADLOCK
+    __mutex_init(&acme_first, "acme_first", key);
+    __mutex_init(&acme_second, "acme_second", key);
+    wake_up_process(kthread_create_on_node(acme_forth, 0, -1, "acme-forth"));
+    wake_up_process(kthread_create_on_node(acme_back, 0, -1, "acme-back"));
 #elif HOW == SOFTIRQ
     mod_timer(&timer, jiffies + 10);
-#elif HOW == HARDIRQ
+#elif HOW == HARDIRQ || HOW == PANIC_IN_IRQ
     irq_work_queue(&work);
 #elif HOW == SPINNER
     smp_call_function_single(1, spin, 0, 0);
@@ -161,9 +301,7 @@ int init_module(void)
 #elif HOW == STACK
     __asm__ volatile("mov $0xdead000000000000, %%rax; jmp *%%rax" ::: "rax");
 #elif HOW == LOCKUP
-    __asm__ volatile("cli");
-    for (;;)
-        __asm__ volatile("pause");
+    acme_spin();
 #endif
     return 0;
 }

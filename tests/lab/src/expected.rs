@@ -86,6 +86,46 @@ pub fn kinds(release: &str) -> Result<Kinds> {
         .with_context(|| format!("expected/pages.toml has no [[kinds]] for {release}"))
 }
 
+/// Answers of the analysis that differ from drgn's, for one series.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Differs {
+    /// Kernel releases that begin so; empty: all.
+    series: String,
+    /// `tasks`, `stacks`, `types` and so on.
+    section: String,
+    /// How many, exactly.
+    count: usize,
+    /// Why.
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnalysisFile {
+    #[serde(default)]
+    differs: Vec<Differs>,
+}
+
+fn differs() -> Result<Vec<Differs>> {
+    let path = crate::root().join("tests/lab/expected/analysis.toml");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("Cannot read {}", path.display()))?;
+    let file: AnalysisFile = toml::from_str(&text)?;
+    Ok(file.differs)
+}
+
+/// How many answers of a section are known to differ from drgn's for a release, and why.
+///
+/// # Errors
+/// The file is not right.
+pub fn analysis(release: &str, section: &str) -> Result<(usize, String)> {
+    let known = differs()?.into_iter();
+    let known = known.filter(|d| d.section == section && release.starts_with(&d.series));
+    let (counts, why): (Vec<_>, Vec<_>) = known.map(|d| (d.count, d.reason)).unzip();
+    Ok((counts.iter().sum(), why.join("; ")))
+}
+
 /// What is known for a release; nothing may differ where nothing is.
 ///
 /// # Errors
@@ -109,6 +149,10 @@ mod tests {
 
     #[test]
     fn every_known_difference_has_a_reason() {
+        for known in differs().unwrap() {
+            assert!(known.reason.len() > 20, "{known:?}");
+            assert!(known.count > 0, "{known:?}");
+        }
         for release in ["5.10.0-1", "6.1.0-1", "6.12.1", "7.2.1"] {
             let known = pages(release).unwrap();
             assert!(

@@ -110,6 +110,52 @@ fn pack(from: &Path, folder: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The vmlinux with debug information of a kernel that [`get`] fetched, from its -dbg package.
+///
+/// # Errors
+/// It cannot be fetched, or the kernel was given as a file.
+pub fn vmlinux(kernel: &KernelFiles) -> Result<PathBuf> {
+    let dir = kernel.image.parent().unwrap_or(&kernel.image);
+    let vmlinux = dir.join("vmlinux");
+    if vmlinux.exists() {
+        return Ok(vmlinux);
+    }
+    let name = dir.file_name().map(|n| n.to_string_lossy().into_owned());
+    let name = name.unwrap_or_default();
+    let series = name.strip_suffix("-generic").unwrap_or(&name);
+    let Some((_, suite)) = SERIES.iter().find(|(s, _)| *s == series) else {
+        bail!(
+            "No debug information is known for {}",
+            kernel.image.display()
+        );
+    };
+    let release = &kernel.release;
+    let debs = Apt::new(suite)?.download(&[format!("linux-image-{release}-dbg")])?;
+    for deb in debs {
+        let mut dpkg = Command::new("dpkg-deb")
+            .arg("--fsys-tarfile")
+            .arg(&deb)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("Cannot run dpkg-deb")?;
+        let pipe = dpkg.stdout.take().context("dpkg-deb has no output")?;
+        let partial = File::create(dir.join("vmlinux.partial"))?;
+        let tar = Command::new("tar")
+            .args(["-x", "--to-stdout"])
+            .arg(format!("./usr/lib/debug/boot/vmlinux-{release}"))
+            .stdin(pipe)
+            .stdout(partial)
+            .status()?;
+        // It is most of a gigabyte, and no longer needed.
+        let _ = fs::remove_file(&deb);
+        if !dpkg.wait()?.success() || !tar.success() {
+            bail!("{} holds no vmlinux of {release}", deb.display());
+        }
+    }
+    fs::rename(dir.join("vmlinux.partial"), &vmlinux)?;
+    Ok(vmlinux)
+}
+
 /// A kernel of this machine: the release is the name of its modules' directory.
 fn local(image: &Path, modules: Option<&Path>) -> Result<KernelFiles> {
     let Some(modules) = modules else {
@@ -282,6 +328,20 @@ impl Apt {
             .stdin(Stdio::null())
             .env("LC_ALL", "C");
         command
+    }
+
+    /// A package and all that it needs. Nothing is installed where this is asked, so it is complete.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub fn closure(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let text = run(self
+            .command("apt-get")
+            .args(["-q", "-s", "-y", "--no-install-recommends", "install"])
+            .args(packages))?;
+        let names = text.lines().filter_map(|l| l.strip_prefix("Inst "));
+        let names = names.filter_map(|rest| rest.split_whitespace().next());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// The packages that hold the kernel a meta package stands for.

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod demo;
 pub mod elf;
 pub mod expected;
+pub mod holes;
 pub mod kernels;
 pub mod mirror;
 pub mod module;
@@ -19,6 +20,7 @@ pub mod runner;
 pub mod scenario;
 pub mod table;
 pub mod tools;
+pub mod truth;
 
 use std::path::{Path, PathBuf};
 

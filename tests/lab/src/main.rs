@@ -44,6 +44,21 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
+    /// Hold the analysis of a core against drgn's and say how far they agree
+    Truth {
+        /// The kernel's series
+        series: String,
+        /// An unfiltered core of that kernel
+        core: PathBuf,
+    },
+    /// Damage a core in every way and look at what the report still says
+    Holes {
+        /// The core
+        core: PathBuf,
+        /// Its kernel's vmlinux, to make a core without symbols whole again
+        #[arg(long, value_name = "FILE")]
+        symbols: Option<PathBuf>,
+    },
     /// Fetch the kernels of scenarios and do nothing else
     Kernels {
         /// Series
@@ -134,6 +149,10 @@ fn main() -> ExitCode {
             };
             lab::peer::compare(options, pairs).map(|()| true)
         }
+        Verb::Holes { core, symbols } => {
+            lab::holes::check(&core, symbols.as_deref()).map(|()| true)
+        }
+        Verb::Truth { series, core } => truth(&series, &core),
         Verb::Kernels { names } => fetch(&names),
     };
     match result {
@@ -150,6 +169,19 @@ fn fetch(names: &[String]) -> Result<bool> {
     for name in names {
         let kernel = lab::kernels::get(name, None, &mut |line| eprintln!("lab: {line}"))?;
         println!("{name}: {} {}", kernel.release, kernel.image.display());
+    }
+    Ok(true)
+}
+
+fn truth(series: &str, core: &Path) -> Result<bool> {
+    let kernel = lab::kernels::get(series, None, &mut |line| eprintln!("lab: {line}"))?;
+    let vmlinux = lab::kernels::vmlinux(&kernel)?;
+    let dir = tempfile::tempdir()?;
+    for agreement in lab::truth::compare(core, &vmlinux, &kernel, dir.path())? {
+        println!("{}", agreement.line());
+        for one in &agreement.differ {
+            println!("  {one}");
+        }
     }
     Ok(true)
 }

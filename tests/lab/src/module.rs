@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The ways to die, and how the source calls them.
-pub const WAYS: [(&str, &str); 11] = [
+pub const WAYS: [(&str, &str); 19] = [
     ("null-deref", "NULL_DEREF"),
     ("bug", "BUG"),
     ("softirq", "SOFTIRQ"),
@@ -23,6 +23,14 @@ pub const WAYS: [(&str, &str); 11] = [
     ("divide", "DIVIDE"),
     ("bad-jump", "STACK"),
     ("lockup", "LOCKUP"),
+    ("bad-address", "BAD_ADDRESS"),
+    ("warn", "WARN"),
+    ("deadlock", "DEADLOCK"),
+    ("soft-lockup", "SOFT_LOCKUP"),
+    ("rcu-stall", "RCU_STALL"),
+    ("overflow", "OVERFLOW"),
+    ("double-fault", "DOUBLE_FAULT"),
+    ("panic-in-irq", "PANIC_IN_IRQ"),
 ];
 
 /// Compiles it into `dir`.

@@ -267,6 +267,7 @@ impl Lab {
                 pipe_pages: s.pipe_pages,
                 writers: s.writers,
                 press_leave_mib: s.press_leave_mib,
+                crowds: s.crowds,
                 fill: s.fill_leave_kib.map(|leave_kib| Fill {
                     dir: CRASH_DIR.into(),
                     leave_kib,

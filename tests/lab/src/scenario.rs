@@ -63,8 +63,9 @@ pub struct Scenario {
     pub crashkernel: String,
     /// More for the first kernel's command line.
     pub cmdline: String,
-    /// What makes it panic: `sysrq`, `sysrq:CPU`, `init-exits`, `out-of-memory`, `nmi`, `nothing`,
-    /// `crash-test:sysrq`, `crash-test:oops`, or `module:WAY`, see `module.rs`.
+    /// What makes it panic: `sysrq`, `sysrq:CPU`, `init-exits`, `out-of-memory`, `nmi`,
+    /// `machine-check`, `nothing`, `crash-test:sysrq`, `crash-test:oops`, or `module:WAY`, see
+    /// `module.rs`.
     pub panic: String,
     /// How often, one after the other, in the same machine.
     pub panics: u32,
@@ -94,6 +95,8 @@ pub struct Scenario {
     pub set: Vec<(String, String)>,
     /// Pages that a process holds in pipes, with as many free ones between them.
     pub pipe_pages: u32,
+    /// So many hundred sleeping threads.
+    pub crowds: u32,
     /// The target is filled until only so many KiB are free.
     pub fill_leave_kib: Option<u64>,
     /// The target's disk is not there any more after the panic.
@@ -185,6 +188,7 @@ impl Default for Scenario {
             kinds: false,
             set: Vec::new(),
             pipe_pages: 0,
+            crowds: 0,
             fill_leave_kib: None,
             disk_disappears: false,
             deadline: 420,
@@ -225,6 +229,7 @@ impl Scenario {
             "init-exits" => How::InitExits,
             "out-of-memory" => How::OutOfMemory,
             "nmi" => How::Nmi,
+            "machine-check" => How::MachineCheck,
             word if word.starts_with("module:") => How::Module {
                 path: MODULE.into(),
                 parameters: String::new(),

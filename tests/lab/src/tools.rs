@@ -108,19 +108,49 @@ pub fn storage() -> Result<Vec<Taken>> {
         "libudev1",
         "libuuid1",
     ];
-    let root = unpacked("storage", STORAGE_SUITE, &PACKAGES)?;
+    let root = unpacked("storage", STORAGE_SUITE, |_| Ok(owned(&PACKAGES)))?;
     let asked = ["lvm", "mdadm", "mkfs.ext4"]
         .map(|name| (format!("/usr/sbin/{name}").into(), "the guest".to_owned()));
     Ok(files::closure(&Root::new(&root), &asked)?)
 }
 
-/// The unpacked packages of makedumpfile.
-fn root() -> Result<PathBuf> {
-    unpacked(SUITE, SUITE, &PACKAGES)
+/// Python with drgn, to be given a script.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn drgn() -> Result<Command> {
+    let root = unpacked("drgn", SUITE, |apt| apt.closure(&["python3-drgn"]))?;
+    let libraries = root.join(LIBRARIES);
+    let python = fs::read_link(root.join("usr/bin/python3"))
+        .with_context(|| format!("{} holds no python3", root.display()))?;
+    let mut command = Command::new(libraries.join(LOADER));
+    command
+        .env("PYTHONHOME", root.join("usr"))
+        .env("PYTHONPATH", root.join("usr/lib/python3/dist-packages"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        // Nothing but the files that it is given.
+        .env("DEBUGINFOD_URLS", "")
+        .arg("--library-path")
+        .arg(&libraries)
+        .arg(root.join("usr/bin").join(python));
+    Ok(command)
 }
 
-/// The packages of a suite, unpacked under this name.
-fn unpacked(name: &str, suite: &str, packages: &[&str]) -> Result<PathBuf> {
+/// The unpacked packages of makedumpfile.
+fn root() -> Result<PathBuf> {
+    unpacked(SUITE, SUITE, |_| Ok(owned(&PACKAGES)))
+}
+
+fn owned(packages: &[&str]) -> Vec<String> {
+    packages.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Packages of a suite, unpacked under this name.
+fn unpacked(
+    name: &str,
+    suite: &str,
+    packages: impl FnOnce(&Apt) -> Result<Vec<String>>,
+) -> Result<PathBuf> {
     let dir = crate::cache().join("tools");
     fs::create_dir_all(&dir)?;
     let lock = File::create(dir.join(".lock"))?;
@@ -139,8 +169,8 @@ fn unpacked(name: &str, suite: &str, packages: &[&str]) -> Result<PathBuf> {
             fs::create_dir_all(partial.join(to))?;
             std::os::unix::fs::symlink(to, partial.join(link))?;
         }
-        let packages: Vec<String> = packages.iter().map(|p| (*p).to_owned()).collect();
-        let debs = Apt::new(suite)?.download(&packages)?;
+        let apt = Apt::new(suite)?;
+        let debs = apt.download(&packages(&apt)?)?;
         for deb in debs {
             unpack(&deb, &partial)?;
         }

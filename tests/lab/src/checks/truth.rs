@@ -3,7 +3,7 @@
 use super::{Found, kinds};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
-use crate::{elf, expected, tools};
+use crate::{elf, expected, holes, tools, truth};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
 use std::collections::BTreeSet;
@@ -11,9 +11,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use vmcore::kernel::{Kernel, hints};
 
 /// The comparisons by name.
-pub const WORDS: [&str; 11] = [
+pub const WORDS: [&str; 14] = [
     "verify",
     "plain",
     "readelf",
@@ -25,6 +26,9 @@ pub const WORDS: [&str; 11] = [
     "kpageflags",
     "no-secret",
     "cut",
+    "analysis",
+    "holes",
+    "recorded",
 ];
 
 /// Makes the named comparison.
@@ -58,11 +62,39 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
         "makedumpfile-levels" => kinds::levels(dir, &plain, kernel),
         "no-secret" => no_secret(&plain),
         "cut" => cut(found, core, dir),
+        "analysis" => analysis(&plain, kernel, dir),
+        "holes" => holes::check(core, Some(&crate::kernels::vmlinux(kernel)?)),
+        "recorded" => recorded(core),
         other => bail!(
             "No comparison is called {other}; there are {}",
             WORDS.join(" ")
         ),
     }
+}
+
+/// The note holds what an old kernel's VMCOREINFO lacks, as arming recorded it.
+fn recorded(core: &Path) -> Result<()> {
+    let kernel = Kernel::new(vmcore::image::open(core)?)?;
+    for name in hints::WANTED {
+        let line = format!("RELATIVE({name})=");
+        ensure!(kernel.recorded().contains(&line), "the note lacks {name}");
+    }
+    let scanned = hints::from_kernel(&kernel);
+    let lines = hints::to_lines(kernel.vmcoreinfo().build_id().unwrap_or_default(), &scanned);
+    let wrong = lines.lines().find(|line| !kernel.recorded().contains(line));
+    ensure!(
+        wrong.is_none(),
+        "the note says otherwise than the core: {wrong:?}"
+    );
+    Ok(())
+}
+
+/// Every answer of the analysis against drgn's.
+fn analysis(plain: &Path, kernel: &KernelFiles, dir: &Path) -> Result<()> {
+    for agreement in truth::check(plain, kernel, dir)? {
+        eprintln!("lab: {} {}", kernel.release, agreement.line());
+    }
+    Ok(())
 }
 
 /// Runs a command; its output, or what it said.
