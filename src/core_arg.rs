@@ -84,7 +84,7 @@ pub fn kernel_with(
             let file = SymbolFile::open(path)?;
             let note = image.info().vmcoreinfo.as_deref().unwrap_or_default();
             file.check(&Vmcoreinfo::parse(note))?;
-            Some(file)
+            Some(Arc::new(file))
         }
         None => None,
     };

@@ -80,7 +80,10 @@ fn fresh(args: &Args, context: &Context) -> anyhow::Result<Found> {
     };
     let mut report = report::build(&kernel, options);
     // What the panic kernel could not do as asked: a check of the filter that failed is among it.
-    let manifest = found.dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
+    let manifest = found
+        .dir
+        .as_deref()
+        .and_then(|dir| Manifest::read(dir).ok());
     if let Some(core) = manifest.and_then(|manifest| manifest.core) {
         report.warnings.extend(core.soft_errors);
     }

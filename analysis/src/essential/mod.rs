@@ -23,7 +23,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, VirtAddr};
 use vmcore::image::MemoryImage;
-use vmcore::kernel::{Beside, Kernel, KernelError, chain};
+use vmcore::kernel::{Kernel, KernelError, chain};
 
 /// Bounds of the level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,11 +89,7 @@ pub fn ranges(kernel: &Kernel, options: Options) -> Result<Essential, KernelErro
     let recorder = Arc::new(Recorder::new(Arc::clone(kernel.image()), known, runs));
     // A kernel of its own, so that every read is seen, those of its tables too.
     let image: Arc<dyn MemoryImage> = Arc::clone(&recorder) as Arc<dyn MemoryImage>;
-    let beside = Beside {
-        file: None,
-        recorded: kernel.recorded().to_owned(),
-    };
-    let recorded = Kernel::with(image, beside)?;
+    let recorded = kernel.on(image)?;
     let mut collector = Collector {
         kernel: &recorded,
         recorder: &recorder,

@@ -239,7 +239,7 @@ fn symbols(
     let file = SymbolFile::open(vmlinux)?;
     file.check(whole.vmcoreinfo())?;
     let beside = Beside {
-        file: Some(file),
+        file: Some(Arc::new(file)),
         ..Beside::default()
     };
     let report = build(&Kernel::with(Arc::new(damaged), beside)?);

@@ -52,10 +52,10 @@ pub struct Kernel {
 
 /// What is known of a kernel beside its dump, for what the dump does not tell. The caller checks that
 /// it is of this kernel.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Beside {
     /// The symbols of a file.
-    pub file: Option<SymbolFile>,
+    pub file: Option<Arc<SymbolFile>>,
     /// Lines that were recorded while it ran, see [`hints`]; lines of another build are not used.
     pub recorded: String,
 }
@@ -146,6 +146,14 @@ impl Kernel {
             percpu: OnceLock::new(),
             beside,
         })
+    }
+
+    /// The same kernel, seen through another image of its memory.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on(&self, image: Arc<dyn MemoryImage>) -> Result<Self, KernelError> {
+        Self::with(image, self.beside.clone())
     }
 
     /// The dump.

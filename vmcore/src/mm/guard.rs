@@ -34,7 +34,7 @@ pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
         return Ok(kernel);
     }
     let image = Arc::clone(kernel.image());
-    Kernel::new(Arc::new(Guarded { image, poisoned }))
+    kernel.on(Arc::new(Guarded { image, poisoned }))
 }
 
 /// An image with holes.
