@@ -83,10 +83,12 @@ fn hold() -> Result<()> {
         devices().context("devices")?
     ));
     balloon().context("balloon")?;
-    record().context("record")?;
+    let record = record().context("record")?;
     std::io::stdout().write_all(b"\n")?;
     std::io::stdout().flush()?;
-    std::hint::black_box((&huge, &anon, &thp, &shared, &locked, &pipe, &swapped));
+    std::hint::black_box((
+        &huge, &anon, &thp, &shared, &locked, &pipe, &swapped, &record,
+    ));
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
@@ -278,21 +280,26 @@ fn balloon() -> Result<()> {
     };
     say("wants the balloon");
     let begun = Instant::now();
-    while inflated()? < 4096 {
+    let mut before = 0;
+    loop {
         ensure!(
             begun.elapsed() < Duration::from_secs(60),
             "it does not inflate"
         );
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_secs(1));
+        let now = inflated()?;
+        if now >= 4096 && now == before {
+            break;
+        }
+        before = now;
     }
-    say(&format!("the balloon holds {} pages", inflated()?));
-    // The driver's last batch may be on its way.
-    std::thread::sleep(Duration::from_millis(500));
+    say(&format!("the balloon holds {before} pages"));
     Ok(())
 }
 
 /// Saves what the kernel says, into files whose pages are there already: saving changes little.
-fn record() -> Result<()> {
+/// The buffers stay: what is freed now would be something else in the dump.
+fn record() -> Result<Vec<Vec<u8>>> {
     let names = ["kpageflags", "kpagecount"];
     let mut saved = Vec::new();
     for name in names {
@@ -315,5 +322,5 @@ fn record() -> Result<()> {
         file.write_all_at(bytes, 0)?;
         file.sync_data()?;
     }
-    Ok(())
+    Ok(saved.into_iter().map(|(_, _, bytes)| bytes).collect())
 }
