@@ -142,8 +142,14 @@ pub fn examine(
     }
     let report = doctor::examine(root, config, capture);
     for finding in report.findings {
-        if finding.check == "target" && matches!(finding.level, Level::Fail | Level::NotMade) {
-            refuse(format!("the target: {}", finding.text), finding.fix);
+        // Without an image nobody knows whether the target can be reached.
+        let image = finding.check == "image" && finding.level == Level::Fail;
+        let target = finding.check == "target";
+        if image || target && matches!(finding.level, Level::Fail | Level::NotMade) {
+            refuse(
+                format!("the {}: {}", finding.check, finding.text),
+                finding.fix,
+            );
         }
     }
     let (here, elsewhere): (Vec<_>, Vec<_>) =

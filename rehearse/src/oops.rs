@@ -45,8 +45,12 @@ impl Layout {
     /// # Errors
     /// None of its modules looks like one.
     pub fn of(index: &Index) -> Result<Self, OopsError> {
-        let found = index.names().take(TRIES).find_map(|name| {
-            let bytes = modules::read(index, index.module(name)?).ok()?;
+        let there = index.names().filter_map(|name| {
+            let module = index.module(name)?;
+            index.path(module).is_file().then_some((name, module))
+        });
+        let found = there.take(TRIES).find_map(|(name, module)| {
+            let bytes = modules::read(index, module).ok()?;
             sample(&bytes, name)
         });
         found.ok_or_else(|| OopsError {

@@ -122,8 +122,7 @@ fn program(machine: &Machine) -> PathBuf {
     let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
     elf.extend([0; 28]);
     elf.extend([64, 0, 56, 0, 0, 0, 64, 0, 0, 0, 0, 0]);
-    let version = env!("CARGO_PKG_VERSION");
-    elf.extend(format!("afterpanic-capture {version}\n").as_bytes());
+    elf.extend(format!("afterpanic-capture {}\n", capture::BUILD).as_bytes());
     fs::write(dir.join("afterpanic-capture"), elf).unwrap();
     program
 }
