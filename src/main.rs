@@ -15,6 +15,11 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // The kernel hands words of its command line that it does not know (nokaslr is one) to PID 1,
+    // before ours: they are nobody's verb.
+    if rehearse::guest::init::is_pid1() {
+        let _ = rehearse::guest::init::main(None);
+    }
     let cli = Cli::parse();
     logger::init(cli.global.verbose, cli.global.quiet);
     let context = cli.global.context();

@@ -46,6 +46,12 @@ pub(super) fn say(text: impl std::fmt::Display) {
     let _ = nix::sys::termios::tcdrain(out);
 }
 
+/// Whether this is PID 1 of a rehearsal's guest.
+#[must_use]
+pub fn is_pid1() -> bool {
+    std::process::id() == 1 && Path::new(SCRIPT).exists()
+}
+
 /// What `afterpanic guest-init [ROLE]` does: without a role, everything; with one, a part of the
 /// work that needs a process of its own. Whether all went well, if it returns at all.
 #[must_use]
