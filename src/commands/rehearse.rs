@@ -396,7 +396,7 @@ fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
     if verdict.passed {
         writeln!(
             out,
-            "PROVED for this kernel, image and config. Not proved: {NOT_PROVED}."
+            "PROVED for this kernel, image and config. Not proved: {NOT_PROVED}.\nFor that: sudo afterpanic crash-test --yes"
         )?;
     } else {
         writeln!(out, "NOT PROVED:")?;
