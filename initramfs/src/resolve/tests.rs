@@ -432,6 +432,23 @@ fn running_watchdogs_come_first_and_others_not_at_all() {
         [("hpwdt".to_owned(), "pretimeout=0 kdumptimeout=0".to_owned())]
     );
 
+    // A driver that does not say which device its watchdog is.
+    let nobodys = Fixture::new();
+    nobodys.virtio(&ext4());
+    nobodys.mounts(&[("254:1", "/", "/", "ext4", "/dev/vda1")]);
+    let sys = "/sys/devices/virtual/watchdog/watchdog0";
+    nobodys.file(&format!("{sys}/state"), "active\n");
+    nobodys.file(&format!("{sys}/identity"), "i6300ESB timer\n");
+    nobodys.link("/sys/class/watchdog/watchdog0", sys);
+    assert!(default(&nobodys).notes[0].contains("i6300ESB timer"));
+    nobodys.file("/sys/module/i6300esb/initstate", "live\n");
+    let resolved = default(&nobodys);
+    assert_eq!(
+        modules(&nobodys, &resolved, RUNNING),
+        ["i6300esb", "virtio_blk"]
+    );
+    assert_eq!(resolved.watchdogs[0].identity, "i6300ESB timer");
+
     let off = resolve_as(&fixture, "[after]\nwatchdog = false\n", RUNNING).unwrap();
     assert_eq!(modules(&fixture, &off, RUNNING), ["virtio_blk"]);
 }

@@ -42,9 +42,12 @@ pub(super) fn resolve(machine: &Machine, out: &mut Resolved) {
             if identity == "Software Watchdog" {
                 continue;
             }
-            out.notes.push(format!(
-                "No driver is known for the watchdog \"{identity}\"; it may reset the machine during a dump"
-            ));
+            wanted = loaded(machine, &what);
+            if wanted.is_empty() {
+                out.notes.push(format!(
+                    "No driver is known for the watchdog \"{identity}\"; it may reset the machine during a dump"
+                ));
+            }
         }
         for one in &mut wanted {
             one.required = false;
@@ -59,6 +62,24 @@ pub(super) fn resolve(machine: &Machine, out: &mut Resolved) {
             .to_vec();
         add(out, wanted, "IPMI".to_owned());
     }
+}
+
+/// Some drivers (i6300esb up to 7.2) do not say which device their watchdog is: then every driver of
+/// watchdogs that is loaded may be the one.
+fn loaded(machine: &Machine, what: &str) -> Vec<Wanted> {
+    let is_driver = |name: &String| {
+        let module = machine.index.module(name);
+        module.is_some_and(|module| module.path.starts_with("kernel/drivers/watchdog/"))
+            && !matches!(name.as_str(), "softdog" | "watchdog")
+    };
+    let names = machine.root.names("/sys/module").into_iter();
+    names
+        .filter(is_driver)
+        .map(|name| {
+            let why = format!("{what}: {name} is loaded");
+            Wanted::optional(name, why)
+        })
+        .collect()
 }
 
 fn add(out: &mut Resolved, wanted: Vec<Wanted>, identity: String) {
