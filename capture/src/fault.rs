@@ -11,7 +11,7 @@
 use crate::protocol;
 use nix::sys::signal::{Signal, raise};
 use std::fs;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// The word on the command line.
@@ -56,11 +56,10 @@ fn parse(cmdline: &str, step: &str) -> Option<Fault> {
         })
 }
 
-/// A child's side: the fault comes a moment from now, whatever the step does.
-pub fn arm(step: &str) {
-    let Some(fault) = of(step).filter(|fault| *fault != Fault::Freeze) else {
-        return;
-    };
+/// A child's side: the fault comes a moment from now, whatever the step does. A step that is done
+/// earlier waits for it.
+pub fn arm(step: &str) -> Option<JoinHandle<()>> {
+    let fault = of(step).filter(|fault| *fault != Fault::Freeze)?;
     protocol::log(format!(
         "{step}: {fault:?} is asked for on the command line"
     ));
@@ -68,9 +67,10 @@ pub fn arm(step: &str) {
         thread::sleep(MOMENT);
         happen(fault);
     });
-    if let Err(error) = started {
+    if let Err(error) = &started {
         protocol::log(format!("the fault cannot happen: {error}"));
     }
+    started.ok()
 }
 
 fn happen(fault: Fault) {

@@ -31,10 +31,15 @@ pub fn child() -> u8 {
     };
     // The OOM killer shall take a child, never PID 1. Raising one's own score is always allowed.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
-    if order.init {
-        fault::arm(order.job.name());
+    let fault = match order.init {
+        true => fault::arm(order.job.name()),
+        false => None,
+    };
+    let outcome = work(&order);
+    if let Some(fault) = fault {
+        let _ = fault.join();
     }
-    match work(&order) {
+    match outcome {
         Ok(()) => {
             say(&Event::Done);
             0
