@@ -110,7 +110,8 @@ impl SymbolFile {
             .ok_or_else(|| other("VMCOREINFO has no _stext to compare".to_owned()))?;
         let wrong = info.symbols().find_map(|(name, at)| {
             let own = self.address(name)?;
-            (own >= KERNEL_MAP && own.wrapping_add(shift) != at.0)
+            // VMCOREINFO gives an array's content where the symbol is a pointer (mem_section).
+            (own >= KERNEL_MAP && at.0 >= KERNEL_MAP && own.wrapping_add(shift) != at.0)
                 .then(|| format!("{name} does not lie where the dump's VMCOREINFO says, {at}"))
         });
         wrong.map_or(Ok(()), |why| Err(other(why)))
@@ -326,6 +327,10 @@ mod tests {
         );
         let why = file.check(&info).unwrap_err().to_string();
         assert!(why.contains("another kernel: init_task"), "{why}");
+        let pointer = Vmcoreinfo::parse(
+            b"SYMBOL(_stext)=ffffffff91000000\nSYMBOL(init_task)=ffff8ae7bffd6000\n",
+        );
+        file.check(&pointer).unwrap();
         assert!(file.placed(&info).is_none());
         assert!(file.check(&Vmcoreinfo::default()).is_err());
     }
