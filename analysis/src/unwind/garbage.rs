@@ -177,7 +177,10 @@ pub fn run(data: &[u8]) {
                 module: None,
             })
         },
-        hidden: &|pc: u64, _: VirtAddr| (pc % 97 == 0).then_some(Some(TEXT + pc % TEXT_BYTES)),
+        hidden: &|pc: u64, _: VirtAddr| {
+            pc.is_multiple_of(97)
+                .then_some(Some(TEXT + pc % TEXT_BYTES))
+        },
     };
     let (frames, _) = walk.run(State::of_registers(&registers), Some(saved));
     assert!(frames.len() <= MAX_FRAMES * 2, "{} frames", frames.len());
