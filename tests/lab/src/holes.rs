@@ -255,7 +255,8 @@ fn symbols(
     Ok(())
 }
 
-/// A list of tasks that leads back into its middle: walked to there, and said.
+/// A list of tasks that leads back into its middle: said, and the rest is found from the other end. The
+/// few of the ring itself may be counted twice.
 fn ring(whole: &Kernel, image: &Arc<dyn MemoryImage>, sound: &Report) -> Result<()> {
     let total: u64 = sound.tasks.iter().flatten().map(|(_, n)| n).sum();
     let tasks = whole.offset_of("task_struct", "tasks")?;
@@ -273,7 +274,7 @@ fn ring(whole: &Kernel, image: &Arc<dyn MemoryImage>, sound: &Report) -> Result<
     let counted: u64 = report.tasks.iter().flatten().map(|(_, n)| n).sum();
     let said = report.warnings.join(" | ");
     ensure!(
-        counted < total && !said.is_empty(),
+        said.contains("circle") && counted.abs_diff(total) <= 4,
         "a list of tasks in a ring: {counted} of {total} tasks, {said}"
     );
     ensure!(
