@@ -181,13 +181,12 @@ impl Lab {
     fn every_kind(&self, scenario: &Scenario, session: &mut Session) -> Result<()> {
         let program = artefacts::kinds()?;
         session.files.push((KINDS.into(), program));
-        let live = ["/usr/bin/afterpanic", "pages", "live"];
-        for command in [live.map(String::from).to_vec(), vec![KINDS.into()]] {
-            session.arm.push(Step {
-                command,
-                ok: vec![0],
-            });
-        }
+        let ours = "/usr/bin/afterpanic";
+        let commands = [&[ours, "pages", "live"][..], &[ours, "status"], &[KINDS]];
+        session.arm.extend(commands.map(|words| Step {
+            command: words.iter().map(|word| (*word).to_owned()).collect(),
+            ok: vec![0],
+        }));
         session.storage.modules.push("virtio_balloon".into());
         let device = ["-device", "virtio-balloon-pci"].map(String::from);
         session.qemu.extend(device);

@@ -260,13 +260,13 @@ fn devices() -> Result<u64> {
         let name = zone.lines().next().unwrap_or_default();
         name.ends_with("Device")
     });
-    let present = zones.filter_map(|zone| {
+    let spanned = zones.filter_map(|zone| {
         let line = zone
             .lines()
-            .find_map(|l| l.trim().strip_prefix("present "))?;
+            .find_map(|l| l.trim().strip_prefix("spanned "))?;
         line.trim().parse::<u64>().ok()
     });
-    Ok(present.sum())
+    Ok(spanned.sum())
 }
 
 /// Asks the host for it and waits until the pages are gone.
