@@ -87,6 +87,7 @@ pub(super) fn levels(dir: &Path, plain: &Path, kernel: &KernelFiles) -> Result<(
             .args([plain, &theirs])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .status()?;
         ensure!(made.success(), "makedumpfile -d {level}: {made}");
         let bitmap = Bitmap::open(&theirs)?;
