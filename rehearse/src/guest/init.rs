@@ -135,6 +135,15 @@ fn follow() -> Result<(), GuestError> {
     for step in &script.run {
         run(&step.command, &step.ok)?;
     }
+    // Once more: a watchdog that was started by a setting is fed before the panic.
+    for setting in script
+        .settings
+        .iter()
+        .filter(|s| s.path.starts_with("/dev"))
+    {
+        let shown = setting.path.display();
+        fs::write(&setting.path, &setting.value).map_err(cannot(format!("write {shown}")))?;
+    }
     for serial in &script.wipe {
         wipe(&disk(serial)?)?;
     }
