@@ -178,6 +178,17 @@ pub fn convert(
     })
 }
 
+/// What a dump says of itself, with what only the kernel inside can add.
+#[must_use]
+pub fn meta_of(image: &dyn MemoryImage, kernel: Option<&Kernel>) -> CoreMeta {
+    let mut meta = CoreMeta::of(image.info());
+    if let Some(kernel) = kernel {
+        let had = meta.dump_level.try_into().unwrap_or(0);
+        describe(&mut meta, kernel, Level::Bits(had));
+    }
+    meta
+}
+
 /// Classifies the pages when a level is wanted that leaves some out.
 fn filter(
     request: &Request<'_>,

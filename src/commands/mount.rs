@@ -5,9 +5,10 @@ use crate::exit::Exit;
 use crate::output::Context;
 use analysis::report;
 use anyhow::Context as _;
+use capture::convert::meta_of;
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, LockOwner, MountOption,
-    OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, Request,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
+    MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,
 };
 use nix::sys::signal::{SigSet, Signal};
 use std::ffi::OsStr;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use vmcore::kernel::Kernel;
 use vmcore::printk;
-use vmcore::view::{ElfView, View};
+use vmcore::view::{ElfView, KdumpView, View};
 
 /// How long the kernel may remember a name: nothing here ever changes.
 const TTL: Duration = Duration::from_secs(3600);
@@ -34,11 +35,17 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, image) = core_arg::open(context, Some(&args.core))?;
     let mut files: Vec<(&'static str, Box<dyn View>)> = Vec::new();
-    match ElfView::new(Arc::clone(&image)) {
-        Ok(view) => files.push(("vmcore", Box::new(view))),
+    let kernel = Kernel::new(Arc::clone(&image));
+    let meta = meta_of(&*image, kernel.as_ref().ok());
+    match KdumpView::new(Arc::clone(&image), &meta) {
+        Ok(view) => files.push(("vmcore.kdump", Box::new(view))),
+        Err(error) => context.warn(&format!("no vmcore.kdump: {error}")),
+    }
+    match ElfView::new(image, meta) {
+        Ok(view) => files.insert(0, ("vmcore", Box::new(view))),
         Err(error) => context.warn(&format!("no vmcore: {error}")),
     }
-    match Kernel::new(image) {
+    match kernel {
         Ok(kernel) => files.extend(texts(&kernel, context)),
         Err(error) => context.warn(&format!("no log and no report: {error}")),
     }
@@ -149,6 +156,11 @@ impl Filesystem for Files {
             Some(attr) => reply.attr(&TTL, &attr),
             None => reply.error(Errno::ENOENT),
         }
+    }
+
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        // What one program has read the next need not ask for again.
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
     }
 
     fn read(

@@ -16,17 +16,16 @@ pub struct ElfView {
 }
 
 impl ElfView {
-    /// Builds the headers; no page is read.
+    /// Builds the headers, with what `meta` says; no page is read.
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] when the dump has more runs than an ELF core may have.
-    pub fn new(image: Arc<dyn MemoryImage>) -> io::Result<Self> {
-        let meta = CoreMeta::of(image.info());
+    pub fn new(image: Arc<dyn MemoryImage>, meta: CoreMeta) -> io::Result<Self> {
         let kept = PresentRuns(&*image);
         let mut head = Head::default();
         let mut writer = writer(OutputFormat::Elf, meta, None, Spool::memory())?;
         writer.begin(&kept, &RamRuns(&*image), &mut head)?;
-        let pages = Ranked::of(&kept)?;
+        let pages = Ranked::of(&*image)?;
         Ok(Self {
             image,
             head: head.0,

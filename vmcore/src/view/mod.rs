@@ -4,9 +4,11 @@
 //! from the very writers in [`crate::write`]; the pages come from the image when they are asked for.
 
 mod elf;
+mod kdump;
 mod pages;
 
 pub use elf::ElfView;
+pub use kdump::KdumpView;
 
 use crate::write::Output;
 use std::io;
@@ -67,3 +69,6 @@ impl Output for Head {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

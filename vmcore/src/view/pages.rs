@@ -2,25 +2,51 @@
 
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
 use crate::image::{MemoryImage, ReadError};
-use crate::write::Runs;
+use crate::write::{PresentRuns, Runs};
 use std::io;
 
-/// Every run with the rank of its first page. 24 bytes a run: at most 24 MiB for an ELF core.
+/// Marks that are kept at most: 16 MiB of them, as many as an ELF core may have runs.
+const MARKS: usize = 1 << 20;
+
+/// Where to find a page by its rank: the rank and the first page of every run, or of every second,
+/// fourth and so on when there are more runs than may be remembered.
 pub(super) struct Ranked {
-    runs: Vec<(u64, PfnRange)>,
+    marks: Vec<(u64, Pfn)>,
     pages: u64,
+    /// One past the last page.
+    end: Pfn,
 }
 
 impl Ranked {
-    /// Indexes `kept`.
-    pub(super) fn of(kept: &dyn Runs) -> io::Result<Self> {
+    /// Indexes the pages that `image` holds.
+    pub(super) fn of(image: &dyn MemoryImage) -> io::Result<Self> {
+        Self::with_marks(image, MARKS)
+    }
+
+    fn with_marks(image: &dyn MemoryImage, most: usize) -> io::Result<Self> {
         let mut ranked = Self {
-            runs: Vec::new(),
+            marks: Vec::new(),
             pages: 0,
+            end: Pfn(0),
         };
-        kept.for_each(&mut |run| {
-            ranked.runs.push((ranked.pages, run));
+        let (mut number, mut stride) = (0_u64, 1_u64);
+        PresentRuns(image).for_each(&mut |run| {
+            if number.is_multiple_of(stride) {
+                if ranked.marks.len() >= most {
+                    let mut second = false;
+                    ranked.marks.retain(|_| {
+                        second = !second;
+                        second
+                    });
+                    stride = stride.saturating_mul(2);
+                }
+                if number.is_multiple_of(stride) {
+                    ranked.marks.push((ranked.pages, run.start));
+                }
+            }
+            number = number.saturating_add(1);
             ranked.pages = ranked.pages.saturating_add(run.len());
+            ranked.end = run.end;
             Ok(())
         })?;
         Ok(ranked)
@@ -31,23 +57,27 @@ impl Ranked {
         self.pages
     }
 
-    /// Where the byte `at` of all pages laid end to end lies in memory, and how many bytes of its
-    /// run follow, itself included.
-    fn locate(&self, at: u64) -> Option<(PhysAddr, u64)> {
-        let rank = at / PAGE_SIZE;
-        let i = self
-            .runs
-            .partition_point(|(first, _)| *first <= rank)
-            .checked_sub(1)?;
-        let (first, run) = self.runs.get(i)?;
-        let into = rank.checked_sub(*first)?;
-        let pages = run.len().checked_sub(into).filter(|pages| *pages > 0)?;
-        let pfn = Pfn(run.start.0.checked_add(into)?);
-        let phys = pfn.phys()?.checked_add(at % PAGE_SIZE)?;
-        Some((
-            phys,
-            pages.checked_mul(PAGE_SIZE)?.checked_sub(at % PAGE_SIZE)?,
-        ))
+    /// One past the last page.
+    pub(super) fn end(&self) -> Pfn {
+        self.end
+    }
+
+    /// The page with this rank, and those of its run that follow.
+    fn locate(&self, image: &dyn MemoryImage, rank: u64) -> Option<PfnRange> {
+        if rank >= self.pages {
+            return None;
+        }
+        let after = self.marks.partition_point(|(first, _)| *first <= rank);
+        let (mut first, mut from) = self.marks.get(after.checked_sub(1)?).copied()?;
+        loop {
+            let run = image.next_present(from).filter(|run| !run.is_empty())?;
+            let into = rank.checked_sub(first)?;
+            if into < run.len() {
+                return Some(PfnRange::new(Pfn(run.start.0.checked_add(into)?), run.end));
+            }
+            first = first.checked_add(run.len())?;
+            from = run.end;
+        }
     }
 
     /// Fills `buf` from the byte `at` of all pages laid end to end; answers how many there were.
@@ -58,17 +88,20 @@ impl Ranked {
         buf: &mut [u8],
     ) -> io::Result<usize> {
         let mut done = 0_usize;
-        while done < buf.len() {
-            let Some((phys, left)) = self.locate(at.saturating_add(done as u64)) else {
+        let mut found = self.locate(image, at / PAGE_SIZE);
+        let mut inside = at % PAGE_SIZE;
+        while let Some(run) = found.filter(|_| done < buf.len()) {
+            let (Some(start), Some(end)) = (run.start.phys(), run.end.phys()) else {
                 break;
             };
-            let end =
-                usize::try_from(left).map_or(buf.len(), |n| buf.len().min(done.saturating_add(n)));
-            let Some(part) = buf.get_mut(done..end).filter(|part| !part.is_empty()) else {
-                break;
-            };
+            let phys = PhysAddr(start.0.saturating_add(inside));
+            let left = usize::try_from(end.0.saturating_sub(phys.0)).unwrap_or(usize::MAX);
+            let to = buf.len().min(done.saturating_add(left));
+            let part = buf.get_mut(done..to).unwrap_or_default();
             image.read_phys(phys, part).map_err(to_io)?;
-            done = end;
+            done = to;
+            inside = 0;
+            found = image.next_present(run.end);
         }
         Ok(done)
     }
@@ -78,5 +111,28 @@ fn to_io(error: ReadError) -> io::Error {
     match error {
         ReadError::Io { source, .. } => source,
         other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::tests::Every;
+
+    #[test]
+    fn few_marks_find_every_page_all_the_same() {
+        // Runs of 1, 2, … pages with holes between them.
+        let image = Every::runs((1..60_u64).map(|n| (n * 100, n)));
+        let pages: Vec<u64> = (1..60_u64).flat_map(|n| n * 100..n * 101).collect();
+        for most in [1, 2, 7, 64, MARKS] {
+            let ranked = Ranked::with_marks(&image, most).unwrap();
+            assert!(ranked.marks.len() <= most.max(1));
+            assert_eq!(ranked.pages(), pages.len() as u64);
+            for (rank, pfn) in (0_u64..).zip(&pages) {
+                let found = ranked.locate(&image, rank).map(|run| run.start);
+                assert_eq!(found, Some(Pfn(*pfn)), "rank {rank}, {most} marks");
+            }
+            assert_eq!(ranked.locate(&image, pages.len() as u64), None);
+        }
     }
 }

@@ -84,66 +84,68 @@ impl KdumpWriter {
         self.zero = Some(desc);
         Ok(desc)
     }
+}
 
-    /// Header, sub header and notes for a machine of `max_mapnr` pages; the block after them.
-    fn headers(&self, max_mapnr: u64, out: &mut dyn Output) -> io::Result<(u64, u64)> {
-        let too_large =
-            || io::Error::other("The machine has more memory than a kdump file can hold");
-        let notes = self.meta.all_notes();
-        let blob = encode_notes(&notes);
-        let notes_at = PAGE_SIZE + SUB_LEN as u64;
-        let sub_blocks = (SUB_LEN as u64 + blob.len() as u64).div_ceil(PAGE_SIZE);
-        let bitmap_blocks = 2 * max_mapnr.div_ceil(8).div_ceil(PAGE_SIZE);
-        let header = Header {
-            version: VERSION,
-            machine: String::new(),
-            time: self.meta.crash_time.unwrap_or(0),
-            status: self.method.flag(),
-            sub_blocks: u32::try_from(sub_blocks).map_err(|_| too_large())?,
-            bitmap_blocks: u32::try_from(bitmap_blocks).map_err(|_| too_large())?,
-            max_mapnr,
-            nr_cpus: self.meta.nr_cpus,
-        };
-        let uts = &self.meta.utsname;
-        let machine = match (uts.machine.as_str(), self.meta.machine) {
-            ("", goblin::elf::header::EM_X86_64) => "x86_64",
-            ("", goblin::elf::header::EM_AARCH64) => "aarch64",
-            (name, _) => name,
-        };
-        let uts = [
-            uts.sysname.as_str(),
-            &uts.nodename,
-            &uts.release,
-            &uts.version,
-            machine,
-            &uts.domainname,
-        ];
-        let page = u32::try_from(PAGE_SIZE).map_err(io::Error::other)?;
-        let mut bytes = header.encode(uts, page).to_vec();
-        bytes.resize(PAGE_BYTES, 0);
-        let vmcoreinfo = notes.iter().position(|note| note.name == b"VMCOREINFO");
-        let vmcoreinfo = vmcoreinfo.and_then(|at| {
-            // The text stands behind the notes before it, its own header and padded name.
-            let before = encode_notes(notes.get(..at)?).len() as u64;
-            let desc = notes.get(at)?.desc.len() as u64;
-            Some((notes_at + before + 12 + 12, desc))
-        });
-        let sub = SubHeader {
-            phys_base: self.meta.phys_base,
-            dump_level: Some(self.meta.dump_level),
-            split: false,
-            start_pfn: 0,
-            end_pfn: 0,
-            vmcoreinfo: vmcoreinfo.unwrap_or((0, 0)),
-            notes: (notes_at, blob.len() as u64),
-            max_mapnr,
-        };
-        bytes.extend_from_slice(&sub.encode());
-        bytes.extend_from_slice(&blob);
-        bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0);
-        out.write_at(0, &bytes)?;
-        Ok((bytes.len() as u64, bitmap_blocks / 2 * PAGE_SIZE))
-    }
+/// Header, sub header and notes of a file whose pages are compressed by `status`, for a machine of
+/// `max_mapnr` pages: whole blocks. And the bytes of each of the two bitmaps that follow.
+///
+/// # Errors
+/// [`io::Error`] when the machine is too large for the format.
+pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(Vec<u8>, u64)> {
+    let too_large = || io::Error::other("The machine has more memory than a kdump file can hold");
+    let notes = meta.all_notes();
+    let blob = encode_notes(&notes);
+    let notes_at = PAGE_SIZE + SUB_LEN as u64;
+    let sub_blocks = (SUB_LEN as u64 + blob.len() as u64).div_ceil(PAGE_SIZE);
+    let bitmap_blocks = 2 * max_mapnr.div_ceil(8).div_ceil(PAGE_SIZE);
+    let header = Header {
+        version: VERSION,
+        machine: String::new(),
+        time: meta.crash_time.unwrap_or(0),
+        status,
+        sub_blocks: u32::try_from(sub_blocks).map_err(|_| too_large())?,
+        bitmap_blocks: u32::try_from(bitmap_blocks).map_err(|_| too_large())?,
+        max_mapnr,
+        nr_cpus: meta.nr_cpus,
+    };
+    let uts = &meta.utsname;
+    let machine = match (uts.machine.as_str(), meta.machine) {
+        ("", goblin::elf::header::EM_X86_64) => "x86_64",
+        ("", goblin::elf::header::EM_AARCH64) => "aarch64",
+        (name, _) => name,
+    };
+    let uts = [
+        uts.sysname.as_str(),
+        &uts.nodename,
+        &uts.release,
+        &uts.version,
+        machine,
+        &uts.domainname,
+    ];
+    let page = u32::try_from(PAGE_SIZE).map_err(io::Error::other)?;
+    let mut bytes = header.encode(uts, page).to_vec();
+    bytes.resize(PAGE_BYTES, 0);
+    let vmcoreinfo = notes.iter().position(|note| note.name == b"VMCOREINFO");
+    let vmcoreinfo = vmcoreinfo.and_then(|at| {
+        // The text stands behind the notes before it, its own header and padded name.
+        let before = encode_notes(notes.get(..at)?).len() as u64;
+        let desc = notes.get(at)?.desc.len() as u64;
+        Some((notes_at + before + 12 + 12, desc))
+    });
+    let sub = SubHeader {
+        phys_base: meta.phys_base,
+        dump_level: Some(meta.dump_level),
+        split: false,
+        start_pfn: 0,
+        end_pfn: 0,
+        vmcoreinfo: vmcoreinfo.unwrap_or((0, 0)),
+        notes: (notes_at, blob.len() as u64),
+        max_mapnr,
+    };
+    bytes.extend_from_slice(&sub.encode());
+    bytes.extend_from_slice(&blob);
+    bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0);
+    Ok((bytes, bitmap_blocks / 2 * PAGE_SIZE))
 }
 
 impl Writer for KdumpWriter {
@@ -156,7 +158,9 @@ impl Writer for KdumpWriter {
         let all = Count::of(ram, None)?;
         self.announced = count.pages;
         let max_mapnr = all.end.max(count.end).0;
-        let (first_at, each) = self.headers(max_mapnr, out)?;
+        let (head, each) = head(&self.meta, self.method.flag(), max_mapnr)?;
+        out.write_at(0, &head)?;
+        let first_at = head.len() as u64;
         Bits::write(ram, first_at, each, out)?;
         Bits::write(kept, first_at + each, each, out)?;
         self.descs_at = first_at + 2 * each;
@@ -226,6 +230,27 @@ impl Writer for KdumpWriter {
     }
 }
 
+/// Sets `n` bits of `bits` from number `from` on; those past its end are left out.
+pub(crate) fn set_bits(bits: &mut [u8], from: u64, n: u64) {
+    let end = from.saturating_add(n);
+    let place = |bit: u64| usize::try_from(bit / 8).unwrap_or(usize::MAX);
+    let whole = place(from.saturating_add(7))..place(end);
+    if let Some(bytes) = bits.get_mut(whole.start..whole.end.max(whole.start)) {
+        bytes.fill(0xff);
+    }
+    // What is left: the bits before the first whole byte and after the last.
+    let edges = [
+        (from, end.min(from.next_multiple_of(8))),
+        ((end & !7).max(from), end),
+    ];
+    for (from, end) in edges {
+        if let (1.., Some(byte)) = (end.saturating_sub(from), bits.get_mut(place(from))) {
+            let mask = ((1_u16 << (end - from)) - 1) << (from % 8);
+            *byte |= u8::try_from(mask & 0xff).unwrap_or(0);
+        }
+    }
+}
+
 /// A bitmap on its way out: never held whole.
 struct Bits<'a> {
     out: &'a mut dyn Output,
@@ -258,27 +283,13 @@ impl<'a> Bits<'a> {
         let mut pfn = start;
         while pfn < end {
             let inside = pfn.saturating_sub(self.first);
-            let Some(byte) = usize::try_from(inside / 8).ok().filter(|at| *at < CHUNK) else {
+            let room = (CHUNK as u64 * 8).saturating_sub(inside);
+            if room == 0 {
                 self.flush()?;
                 continue;
-            };
-            let bit = inside % 8;
-            let n = (8 - bit).min(end - pfn);
-            if bit == 0 && n == 8 {
-                // Whole bytes at once, as far as the buffer goes.
-                let whole = usize::try_from((end - pfn) / 8).unwrap_or(usize::MAX);
-                let whole = whole.min(CHUNK - byte);
-                self.buf
-                    .get_mut(byte..byte + whole)
-                    .unwrap_or_default()
-                    .fill(0xff);
-                pfn += whole as u64 * 8;
-                continue;
             }
-            if let Some(byte) = self.buf.get_mut(byte) {
-                let mask = ((1_u16 << n) - 1) << bit;
-                *byte |= u8::try_from(mask & 0xff).unwrap_or(0);
-            }
+            let n = room.min(end - pfn);
+            set_bits(&mut self.buf, inside, n);
             pfn += n;
         }
         Ok(())

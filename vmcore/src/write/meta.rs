@@ -86,6 +86,31 @@ pub struct Utsname {
     pub domainname: String,
 }
 
+impl Utsname {
+    /// What a dump tells of it. None of the fields is left empty: libkdumpfile takes the machine
+    /// from a kdump header only when all of them say something.
+    fn of(info: &ImageInfo) -> Self {
+        let text = info.vmcoreinfo.as_deref().unwrap_or_default();
+        let release = text
+            .split(|b| *b == b'\n')
+            .find_map(|line| line.strip_prefix(b"OSRELEASE="))
+            .map(|release| String::from_utf8_lossy(release).into_owned());
+        let unknown = || "(none)".to_owned();
+        Self {
+            sysname: "Linux".into(),
+            nodename: unknown(),
+            release: release.unwrap_or_else(unknown),
+            version: unknown(),
+            machine: match info.machine {
+                goblin::elf::header::EM_X86_64 => "x86_64".into(),
+                goblin::elf::header::EM_AARCH64 => "aarch64".into(),
+                _ => String::new(),
+            },
+            domainname: unknown(),
+        }
+    }
+}
+
 /// What a writer puts around the pages.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CoreMeta {
@@ -113,7 +138,7 @@ pub struct CoreMeta {
 }
 
 impl CoreMeta {
-    /// What a dump says of itself, to be written again; `own` and `utsname` stay empty.
+    /// What a dump says of itself, to be written again; `own` stays empty.
     #[must_use]
     pub fn of(info: &ImageInfo) -> Self {
         let number = |key: &str| -> Option<i64> {
@@ -137,14 +162,7 @@ impl CoreMeta {
             direct_map_base: info.direct_map_base,
             kernel_image: info.kernel_image,
             dump_level: info.dump_level.unwrap_or(0),
-            utsname: Utsname {
-                machine: if info.machine == 62 {
-                    "x86_64".into()
-                } else {
-                    String::new()
-                },
-                ..Utsname::default()
-            },
+            utsname: Utsname::of(info),
             crash_time: number("CRASHTIME=").and_then(|t| u64::try_from(t).ok()),
             phys_base: number("NUMBER(phys_base)=").unwrap_or(0).cast_unsigned(),
             nr_cpus: u32::try_from(cpus).unwrap_or(1).max(1),

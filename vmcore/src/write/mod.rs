@@ -8,7 +8,7 @@ mod codec;
 mod elf;
 mod frames;
 mod header;
-mod kdump;
+pub(crate) mod kdump;
 pub mod meta;
 pub mod spool;
 

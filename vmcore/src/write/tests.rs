@@ -185,7 +185,12 @@ fn sixty_six_thousand_runs() {
             vec![0; PAGE_BYTES]
         }
     }
-    for format in [OutputFormat::ElfZst, OutputFormat::KdumpZlib] {
+    for format in [
+        OutputFormat::ElfZst,
+        OutputFormat::ElfLz4,
+        OutputFormat::KdumpZstd,
+        OutputFormat::KdumpZlib,
+    ] {
         let bytes = write(format, meta(None), &kept, &ram, some);
         let core = opened(&bytes);
         assert_eq!(runs_of(&*core).len(), 66_000);

@@ -322,3 +322,40 @@ fn pages_that_could_not_be_read_are_lost_pages() {
         }]
     );
 }
+
+/// A file that remembers what was asked of it.
+struct Asked(Vec<u8>, std::sync::Mutex<Vec<usize>>);
+
+impl ByteSource for Asked {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+        let at = offset as usize;
+        buf.copy_from_slice(&self.0[at..at + buf.len()]);
+        self.1.lock().unwrap().push(buf.len());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_page_by_itself_costs_one_frame() {
+    // Frames of four pages.
+    let bytes = core(OutputFormat::ElfZst, &[(16, 416)], &[]);
+    let largest = 4 * PAGE_BYTES + 100;
+    for page in [1, 7, 50, 133, 399] {
+        let file = Arc::new(Asked(bytes.clone(), std::sync::Mutex::default()));
+        let source = FramedSource::open(Arc::<Asked>::clone(&file), Codec::Zstd).unwrap();
+        let offset = source.len() - (400 - page) * PAGE_BYTES as u64;
+        file.1.lock().unwrap().clear();
+        source.read_at(offset, &mut [0; PAGE_BYTES]).unwrap();
+        // A stretch of the seek table (here: all of it), and the frame.
+        let asked = file.1.lock().unwrap().clone();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert!(asked.iter().all(|len| *len <= largest), "{asked:?}");
+        source.read_at(offset, &mut [0; PAGE_BYTES]).unwrap();
+        source.read_at(offset + 1, &mut [0; 9]).unwrap();
+        assert_eq!(file.1.lock().unwrap().len(), 2, "the frame was kept");
+    }
+}
