@@ -36,6 +36,18 @@ pub fn audit(dir: &Path) -> io::Result<Vec<Audited>> {
             }
         })
         .collect();
+    if let Some((core, sums)) = manifest
+        .core
+        .as_ref()
+        .and_then(|core| Some((core, core.sums.as_ref()?)))
+    {
+        all.push(Audited {
+            name: core.file.clone(),
+            outcome: sums
+                .check(&dir.join(&core.file))
+                .map(|()| "the CRC-32C of every piece"),
+        });
+    }
     if let Some((core, table)) = manifest
         .core
         .as_ref()

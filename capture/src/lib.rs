@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod save;
 pub mod space;
 pub mod steps;
+pub mod sums;
 mod sys;
 pub mod target;
 

@@ -121,6 +121,9 @@ pub struct CoreFacts {
     /// Where the seek table lies and its SHA-256 (it holds every frame's checksum).
     #[serde(default)]
     pub table: Option<TableFacts>,
+    /// Checksums of the whole file, for formats that hold none.
+    #[serde(default)]
+    pub sums: Option<crate::sums::Sums>,
     /// Pages of the dead machine.
     pub pages: PageCounts,
     /// Pages of RAM by kind, and whether they are kept.

@@ -7,6 +7,7 @@ use crate::directory;
 use crate::manifest::{TableFacts, hex};
 use crate::pipeline::{self, FileOutput, Stats, Stopped};
 use crate::policy::Policy;
+use crate::sums::Sums;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -140,6 +141,8 @@ pub struct Saved {
     pub finished: Finished,
     /// The table with its hash.
     pub table: Option<TableFacts>,
+    /// The file's checksums, for formats that hold none.
+    pub sums: Option<Sums>,
     /// Pages.
     pub stats: Stats,
 }
@@ -257,6 +260,9 @@ impl Save<'_> {
         if !self.drop_behind {
             out = out.keep_cached();
         }
+        if !matches!(self.format, OutputFormat::ElfZst | OutputFormat::ElfLz4) {
+            out = out.with_sums();
+        }
         if self.reserve > 0 {
             out.reserve(self.reserve)
                 .map_err(io_error("reserve space on the target"))?;
@@ -288,12 +294,12 @@ impl Save<'_> {
         };
         let finished = finish(writer.as_mut(), self.map, &trailer(&stats), &mut out)
             .map_err(io_error("write the end of the core"))?;
-        let hash = out
+        let checksums = out
             .finish(finished.len)
             .map_err(io_error("bring the core to the disk"))?;
         let table = finished
             .table
-            .zip(hash)
+            .zip(checksums.table)
             .map(|((offset, len), hash)| TableFacts {
                 offset,
                 len,
@@ -302,6 +308,7 @@ impl Save<'_> {
         Ok(Saved {
             finished,
             table,
+            sums: checksums.sums,
             stats,
         })
     }

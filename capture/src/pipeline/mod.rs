@@ -9,7 +9,7 @@ mod output;
 mod queue;
 mod read;
 
-pub use output::FileOutput;
+pub use output::{Checksums, FileOutput};
 pub use read::{MISSING_PATTERN, fill};
 
 use crate::budget::STACK;

@@ -4,6 +4,7 @@
 //! few streams are kept, each with a buffer of its own. The panic kernel has little memory: pages
 //! written are sent off at once and dropped one window later, so dirty pages never pile up.
 
+use crate::sums::{Summing, Sums};
 use crate::sys;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
@@ -32,7 +33,17 @@ pub struct FileOutput {
     /// Where the window that was not yet sent to the device begins.
     window: u64,
     table: Option<(u64, Sha256)>,
+    sums: Option<Summing>,
     drop_behind: bool,
+}
+
+/// What the file can be checked by later.
+#[derive(Debug, Default)]
+pub struct Checksums {
+    /// The SHA-256 of the seek table, if one was announced.
+    pub table: Option<[u8; 32]>,
+    /// The sums of the whole file, if they were wanted.
+    pub sums: Option<Sums>,
 }
 
 struct Stream {
@@ -53,6 +64,7 @@ impl FileOutput {
             len: 0,
             window: 0,
             table: None,
+            sums: None,
             drop_behind: true,
         }
     }
@@ -61,6 +73,13 @@ impl FileOutput {
     #[must_use]
     pub fn keep_cached(mut self) -> Self {
         self.drop_behind = false;
+        self
+    }
+
+    /// Sums the file up in pieces as it is written, for formats without checksums.
+    #[must_use]
+    pub fn with_sums(mut self) -> Self {
+        self.sums = Some(Summing::default());
         self
     }
 
@@ -79,18 +98,21 @@ impl FileOutput {
     }
 
     /// Writes what is buffered, gives back what was reserved beyond `len`, and waits until all of
-    /// it is on the device. Answers the SHA-256 of the seek table, if one was announced.
+    /// it is on the device.
     ///
     /// # Errors
     /// What the system said.
-    pub fn finish(mut self, len: u64) -> io::Result<Option<[u8; 32]>> {
+    pub fn finish(mut self, len: u64) -> io::Result<Checksums> {
         self.flush()?;
         self.file.set_len(len)?;
         self.file.sync_all()?;
         if self.drop_behind {
             self.forget(0, 0);
         }
-        Ok(self.table.map(|(_, hash)| hash.finalize().into()))
+        Ok(Checksums {
+            table: self.table.map(|(_, hash)| hash.finalize().into()),
+            sums: self.sums.map(|sums| sums.finish(len)),
+        })
     }
 
     /// Writes what is buffered: what was cut off by an error is as long as it can be.
@@ -172,6 +194,9 @@ impl Output for FileOutput {
         {
             hash.update(buf);
         }
+        if let Some(sums) = &mut self.sums {
+            sums.add(offset, buf);
+        }
         self.clock += 1;
         let at = self.stream(offset, buf.len() as u64)?;
         let mut stream = self.streams.swap_remove(at);
@@ -237,7 +262,7 @@ mod tests {
         let len = data + 20;
         out.table_begins(len as u64);
         put(&mut out, len, b"abc");
-        let hash = out.finish(len as u64 + 3).unwrap().unwrap();
+        let hash = out.finish(len as u64 + 3).unwrap().table.unwrap();
         // FIPS 180-2, B.1.
         assert_eq!(hash[..4], [0xba, 0x78, 0x16, 0xbf]);
         want.truncate(len + 3);

@@ -128,6 +128,7 @@ pub fn run(
             Saved {
                 finished: Default::default(),
                 table: None,
+                sums: None,
                 stats: stopped.stats.clone(),
             },
             Some(chain(&stopped)),
@@ -142,6 +143,7 @@ pub fn run(
         verdict: Verdict::Complete,
         size: fs::metadata(dir.join(file_name(format))).map_or(0, |meta| meta.len()),
         table: saved.table,
+        sums: saved.sums,
         pages: PageCounts {
             ram,
             kept: saved.stats.pages,
