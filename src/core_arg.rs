@@ -52,7 +52,7 @@ pub fn open(
     core: Option<&Path>,
 ) -> anyhow::Result<(Found, Arc<dyn MemoryImage>)> {
     let found = find(context, core)?;
-    let image = vmcore::image::open(&found.path)?;
+    let image = vmcore::image::open_set(&parts(&found.path))?;
     for warning in &image.info().warnings {
         context.warn(&format!("{}: {warning}", found.path.display()));
     }
@@ -65,6 +65,15 @@ pub struct SymbolsArg {
     /// System.map or vmlinux of that kernel, for a core that does not tell its symbols
     #[arg(long, value_name = "FILE")]
     pub symbols: Option<PathBuf>,
+}
+
+/// The files of a split dump, given with commas between them; otherwise the one file.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let text = path.to_string_lossy();
+    if path.exists() || !text.contains(',') {
+        return vec![path.to_path_buf()];
+    }
+    text.split(',').map(PathBuf::from).collect()
 }
 
 /// Opens the kernel behind CORE.

@@ -9,13 +9,16 @@ use capture::convert::{Request, convert};
 use capture::policy::Level;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use vmcore::addr::PAGE_SIZE;
+use vmcore::image::source::FileSource;
+use vmcore::image::{self, MemoryImage, flattened};
 use vmcore::write::OutputFormat;
 
 /// Arguments of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A core file, a crash directory or `last`
+    /// A core file, a crash directory, `last`, or `-` for a dump (flattened or not) on standard input
     #[arg(value_name = "IN")]
     core: PathBuf,
     /// The file to make; it must not exist
@@ -40,7 +43,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Some(format) => format,
         None => by_name(&args.out)?,
     };
-    let (_, image) = core_arg::open(context, Some(&args.core))?;
+    let image = match args.core.as_os_str() == "-" {
+        true => piped(&args.out)?,
+        false => core_arg::open(context, Some(&args.core))?.1,
+    };
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     let bar = progress::bytes(0, "writing", context.quiet);
     let request = Request {
@@ -79,6 +85,21 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         output::size(done.size)
     )?;
     Ok(exit)
+}
+
+/// The dump on standard input, by way of a file without a name beside OUT.
+fn piped(out: &Path) -> anyhow::Result<Arc<dyn MemoryImage>> {
+    let dir = match out.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let file = tempfile::tempfile_in(dir)
+        .with_context(|| format!("Cannot make a file in {}", dir.display()))?;
+    flattened::receive(std::io::stdin().lock(), &file)
+        .context("The dump on standard input cannot be taken")?;
+    let len = file.metadata()?.len();
+    let source = Arc::new(FileSource::new(file, len));
+    Ok(image::open_source(Path::new("standard input"), source)?)
 }
 
 /// `.elf.zst .elf.lz4 .elf .kdump`, the last one meaning kdump-zstd.

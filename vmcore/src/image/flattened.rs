@@ -9,7 +9,9 @@ use super::source::{ByteSource, Facts, SourceError};
 use crate::layout::be64;
 use crate::layout::kdump::{FLAT_HEADER_LEN, FLAT_RECORD_LEN, is_flattened};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Bytes that may be left unwritten besides as many as the stream is long.
@@ -260,6 +262,27 @@ pub fn assemble(
     }
 }
 
+/// A dump out of a pipe into a file: a flattened stream is put in order, anything else is taken as
+/// it is.
+///
+/// # Errors
+/// Those of [`assemble`].
+pub fn receive(mut input: impl Read, file: &File) -> io::Result<()> {
+    let mut head = Vec::new();
+    input
+        .by_ref()
+        .take(FLAT_HEADER_LEN)
+        .read_to_end(&mut head)?;
+    let flattened =
+        is_flattened(&head).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+    let mut input = head.as_slice().chain(input);
+    if flattened {
+        assemble(&mut input, &mut |at, part| file.write_all_at(part, at)).map(drop)
+    } else {
+        io::copy(&mut input, &mut &*file).map(drop)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,6 +344,20 @@ mod tests {
                 Ok(())
             }).unwrap();
             prop_assert_eq!(&piped, &want);
+        }
+    }
+
+    #[test]
+    fn a_pipe_becomes_a_file() {
+        let records = [(4, b"late".to_vec()), (0, b"soon".to_vec())];
+        for (sent, want) in [
+            (stream(&records, true), b"soonlate".to_vec()),
+            (b"\x7fELF, short".to_vec(), b"\x7fELF, short".to_vec()),
+            (vec![7; 10_000], vec![7; 10_000]),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            receive(sent.as_slice(), file.as_file()).unwrap();
+            assert_eq!(std::fs::read(file.path()).unwrap(), want);
         }
     }
 
