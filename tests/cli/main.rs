@@ -19,3 +19,4 @@ mod image;
 mod list;
 mod pages;
 mod usage;
+mod verify;
