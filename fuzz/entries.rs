@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vmcore::addr::{PAGE_BYTES, Pfn, PhysAddr};
 use vmcore::image::flattened::{FlattenedSource, assemble};
 use vmcore::image::frames::FramedSource;
+use vmcore::image::map::MapReader;
 use vmcore::image::source::{ByteSource, BytesSource};
 use vmcore::image::{Attachment, MemoryImage, open_source};
 use vmcore::layout::frames::Codec;
@@ -130,4 +131,25 @@ pub fn seek_table(data: &[u8]) {
 pub fn lz4_index(data: &[u8]) {
     frames(Codec::Lz4, data);
     whole(data);
+}
+
+/// A `pages.map`.
+pub fn pages_map(data: &[u8]) {
+    let Ok(map) = MapReader::open(Box::new(data.to_vec())) else {
+        return;
+    };
+    let mut last = Pfn(0);
+    let mut left = 10_000;
+    let _ = map.for_each(&mut |run| {
+        assert!(run.pages.start >= last, "runs out of order");
+        last = run.pages.end;
+        left -= 1;
+        match left {
+            0 => Err(std::io::Error::other("enough")),
+            _ => Ok(()),
+        }
+    });
+    for pfn in [0, 1, 4096, last.0, u64::MAX] {
+        let _ = map.kind_of(Pfn(pfn));
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vmcore::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
 use vmcore::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
-use vmcore::kernel::{Kernel, Types};
+use vmcore::kernel::{Kernel, Types, Vmcoreinfo};
 use vmcore::printk;
 
 /// BTF as a blob.
@@ -63,25 +63,51 @@ impl MemoryImage for Pages {
     }
 }
 
+/// The text of VMCOREINFO.
+pub fn vmcoreinfo(data: &[u8]) {
+    let info = Vmcoreinfo::parse(data);
+    for line in info.text().lines().take(1000) {
+        let Some((key, _)) = line.split_once('=') else {
+            continue;
+        };
+        let _ = info.value(key);
+        let inside = key.split_once('(').map(|(_, name)| name);
+        let name = inside
+            .and_then(|name| name.strip_suffix(')'))
+            .unwrap_or(key);
+        let _ = (info.symbol(name), info.offset(name), info.size(name));
+        let _ = (info.length(name), info.number(name));
+    }
+    let _ = (info.osrelease(), info.build_id(), info.crashtime());
+    let _ = (
+        info.kernel_offset(),
+        info.page_size(),
+        info.release_numbers(),
+    );
+}
+
+/// The log of a small kernel, laid out as for [`kernel`].
+pub fn printk(data: &[u8]) {
+    let Some(kernel) = small_kernel(data) else {
+        return;
+    };
+    let mut seen = 0u32;
+    let mut text = Vec::new();
+    let _ = printk::for_each(&kernel, &mut |record| {
+        let _ = printk::write_record(&record, &mut text);
+        text.clear();
+        seen += 1;
+        match seen {
+            10_000 => Err(std::io::Error::other("enough")),
+            _ => Ok(()),
+        }
+    });
+}
+
 /// A whole small kernel: the length of its VMCOREINFO (two bytes), that text, then pages, each with
 /// its number before it (four bytes).
 pub fn kernel(data: &[u8]) {
-    let Some((len, rest)) = data.split_first_chunk::<2>() else {
-        return;
-    };
-    let len = usize::from(u16::from_le_bytes(*len)).min(rest.len());
-    let (text, rest) = rest.split_at(len);
-    let mut pages = BTreeMap::new();
-    for record in rest.chunks_exact(4100) {
-        if let Some((pfn, page)) = record.split_first_chunk::<4>() {
-            pages.insert(u64::from(u32::from_le_bytes(*pfn)), page.to_vec());
-        }
-    }
-    let info = ImageInfo {
-        vmcoreinfo: Some(text.to_vec()),
-        ..ImageInfo::new(Format::Elf)
-    };
-    let Ok(kernel) = Kernel::new(Arc::new(Pages { pages, info })) else {
+    let Some(kernel) = small_kernel(data) else {
         return;
     };
     let mut seen = 0u32;
@@ -103,4 +129,21 @@ pub fn kernel(data: &[u8]) {
     let _ = kernel.modules().map(<[_]>::len);
     let _ = kernel.online_cpus().map(|cpus| cpus.len());
     let _ = kernel.prstatus(0);
+}
+
+fn small_kernel(data: &[u8]) -> Option<Kernel> {
+    let (len, rest) = data.split_first_chunk::<2>()?;
+    let len = usize::from(u16::from_le_bytes(*len)).min(rest.len());
+    let (text, rest) = rest.split_at(len);
+    let mut pages = BTreeMap::new();
+    for record in rest.chunks_exact(4100) {
+        if let Some((pfn, page)) = record.split_first_chunk::<4>() {
+            pages.insert(u64::from(u32::from_le_bytes(*pfn)), page.to_vec());
+        }
+    }
+    let info = ImageInfo {
+        vmcoreinfo: Some(text.to_vec()),
+        ..ImageInfo::new(Format::Elf)
+    };
+    Kernel::new(Arc::new(Pages { pages, info })).ok()
 }

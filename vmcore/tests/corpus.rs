@@ -50,3 +50,8 @@ fn seek_table() {
 fn lz4_index() {
     replay("lz4_index", entries::lz4_index);
 }
+
+#[test]
+fn pages_map() {
+    replay("pages_map", entries::pages_map);
+}

@@ -86,6 +86,9 @@ fn kernel() {
     put(&mut symbols, &names, Encoding::PlaceRelative, true);
     let mut machine = Machine::new(2, true);
     machine.process(Spec::default());
+    replay("printk", vec![("log", flat(&log))], entries::printk);
+    let text = log.text.clone().into_bytes();
+    replay("vmcoreinfo", vec![("log", text)], entries::vmcoreinfo);
     let seeds = vec![
         ("log", flat(&log)),
         ("symbols", flat(&symbols)),
