@@ -4,7 +4,7 @@
 //! mounted, /dev/console is standard output when the initramfs has that node.
 
 use super::{
-    Boot, End, HANDED_OUT, Mount, RESERVED, SAYS, SCRIPT, Script, Which, panic, tar, work,
+    Boot, End, HANDED_OUT, Mount, RESERVED, SAYS, SCRIPT, Script, Which, live, panic, tar, work,
 };
 use capture::target::probe::probe;
 use nix::mount::{MsFlags, mount};
@@ -64,8 +64,10 @@ pub fn main(role: Option<&str>) -> bool {
         }
         off();
     }
-    if let Some(role) = role {
-        return work::role(role);
+    match role {
+        Some("live") => return live::compare(),
+        Some(role) => return work::role(role),
+        None => {}
     }
     let _ = writeln!(
         io::stderr(),

@@ -6,6 +6,7 @@
 
 pub mod image;
 pub mod init;
+mod live;
 pub mod panic;
 mod pipes;
 pub mod tar;

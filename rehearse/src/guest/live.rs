@@ -1,0 +1,141 @@
+//! The running kernel read through /proc/kcore, against what /proc says of it.
+//!
+//! Source of the facts: proc(5): /proc/version is `linux_banner` with other words in no place, a
+//! process's directory has `stat` with its parent and `comm` with its name, to which kworkers add
+//! what they work on. What began or ended meanwhile is not judged.
+
+use super::init::{GuestError, cannot, say};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::process::{Command, Stdio};
+
+const AFTERPANIC: &str = "/usr/bin/afterpanic";
+
+/// Name and parent of a process.
+type Process = (String, i64);
+
+/// Makes the comparisons; says what was compared.
+pub(super) fn compare() -> bool {
+    match banner().and_then(|()| processes()).and_then(|()| report()) {
+        Ok(()) => true,
+        Err(error) => {
+            say(format_args!("live: failed: {error}: {}", source(&error)));
+            false
+        }
+    }
+}
+
+fn source(error: &GuestError) -> String {
+    std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
+}
+
+fn wrong(what: &str, why: String) -> GuestError {
+    cannot(what)(io::Error::other(why))
+}
+
+/// Runs a question to the live kernel; its answer, and the process that it was.
+fn ask(arguments: &[&str]) -> Result<(Vec<u8>, u32), GuestError> {
+    let what = format!("run afterpanic {}", arguments.join(" "));
+    let child = Command::new(AFTERPANIC)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(cannot(what.clone()))?;
+    let id = child.id();
+    let output = child.wait_with_output().map_err(cannot(what.clone()))?;
+    match output.status.code() {
+        // 4: something in a kernel that runs was read while it changed.
+        Some(0 | 4) => Ok((output.stdout, id)),
+        _ => Err(wrong(&what, output.status.to_string())),
+    }
+}
+
+fn banner() -> Result<(), GuestError> {
+    let version = fs::read("/proc/version").map_err(cannot("read /proc/version"))?;
+    let length = version.len().to_string();
+    let (read, _) = ask(&["read", "live", "linux_banner", &length, "--raw"])?;
+    if read != version {
+        let read = String::from_utf8_lossy(&read).into_owned();
+        return Err(wrong("find /proc/version in linux_banner", read));
+    }
+    say(format_args!(
+        "live: {length} bytes of linux_banner are /proc/version"
+    ));
+    Ok(())
+}
+
+fn listed() -> BTreeMap<i64, Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let process = |entry: fs::DirEntry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // pid (name) state parent: the name may hold anything.
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+        Some((pid, (comm.trim_end().to_owned(), parent.parse().ok()?)))
+    };
+    entries.filter_map(process).collect()
+}
+
+fn processes() -> Result<(), GuestError> {
+    let what = "compare the processes with /proc";
+    let before = listed();
+    let (answer, itself) = ask(&["ps", "live", "--json"])?;
+    let after = listed();
+    let answer: Value = serde_json::from_slice(&answer).map_err(cannot(what))?;
+    let number = |task: &Value, key: &str| task.get(key).and_then(Value::as_i64);
+    let ours: BTreeMap<i64, Process> = answer
+        .get("tasks")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|task| number(task, "pid") == number(task, "tgid"))
+        .filter_map(|task| {
+            let comm = task.get("comm")?.as_str()?.to_owned();
+            Some((number(task, "pid")?, (comm, number(task, "ppid")?)))
+        })
+        .filter(|(pid, _)| *pid != 0 && *pid != i64::from(itself))
+        .collect();
+    let mut equal = 0u32;
+    for (pid, (comm, parent)) in &before {
+        if !after.contains_key(pid) {
+            continue;
+        }
+        let same = ours.get(pid).is_some_and(|(ours, ours_parent)| {
+            let worker = ours.starts_with("kworker/") && comm.starts_with(ours.as_str());
+            (ours == comm || worker) && ours_parent == parent
+        });
+        if !same {
+            let found = ours.get(pid);
+            let why = format!("process {pid} is {comm} of {parent}, and we say {found:?}");
+            return Err(wrong(what, why));
+        }
+        equal = equal.saturating_add(1);
+    }
+    if let Some(pid) = ours
+        .keys()
+        .find(|pid| !before.contains_key(pid) && !after.contains_key(pid))
+    {
+        return Err(wrong(what, format!("there is no process {pid}")));
+    }
+    say(format_args!("live: {equal} processes are those of /proc"));
+    Ok(())
+}
+
+fn report() -> Result<(), GuestError> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_err(cannot("read the kernel's release"))?;
+    let (text, _) = ask(&["report", "live"])?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if !text.contains(release.trim_end()) {
+        return Err(wrong("find the release in the report", text));
+    }
+    say(format_args!(
+        "live: the report names {}",
+        release.trim_end()
+    ));
+    Ok(())
+}
