@@ -9,6 +9,7 @@ use rehearse::vm::End;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod interop;
 mod kinds;
 mod truth;
 

@@ -16,6 +16,7 @@ pub mod kernels;
 pub mod mirror;
 pub mod module;
 pub mod peer;
+pub mod readers;
 pub mod runner;
 pub mod scenario;
 pub mod table;

@@ -59,6 +59,17 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         symbols: Option<PathBuf>,
     },
+    /// Read a core beside libkdumpfile and crash
+    Readers {
+        /// A filtered vmcore.elf.zst
+        core: PathBuf,
+        /// The vmlinux with debug information, to time crash
+        #[arg(long, value_name = "FILE")]
+        vmlinux: Option<PathBuf>,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
     /// Fetch the kernels of scenarios and do nothing else
     Kernels {
         /// Series
@@ -153,6 +164,11 @@ fn main() -> ExitCode {
             lab::holes::check(&core, symbols.as_deref()).map(|()| true)
         }
         Verb::Truth { series, core } => truth(&series, &core),
+        Verb::Readers {
+            core,
+            vmlinux,
+            profile,
+        } => readers(core, vmlinux, &profile),
         Verb::Kernels { names } => fetch(&names),
     };
     match result {
@@ -163,6 +179,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn readers(core: PathBuf, vmlinux: Option<PathBuf>, profile: &str) -> Result<bool> {
+    lab::readers::compare(&lab::readers::Options {
+        core,
+        vmlinux,
+        afterpanic: lab::artefacts::build(profile)?.afterpanic,
+        dir: lab::cache().join("readers"),
+    })
 }
 
 fn fetch(names: &[String]) -> Result<bool> {

@@ -1,11 +1,14 @@
 //! Tools of a newer Debian than this machine may be: unpacked, run by their own loader.
+//!
+//! There are two trees: makedumpfile alone, which a few megabytes make, and everything that opens
+//! dumps, for the comparisons that `cargo xtask test --full` makes.
 
 use crate::kernels::{Apt, unpack};
 use anyhow::{Context, Result};
 use initramfs::files::{self, Taken};
 use initramfs::root::Root;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The suite they come from: trixie's makedumpfile 1.7.6 keeps free pages of 6.12.
@@ -31,19 +34,57 @@ const PACKAGES: [&str; 12] = [
     "libstdc++6",
 ];
 
-/// makedumpfile, to be given arguments.
+/// What opens dumps, and a Python with both libraries.
+const READERS: [&str; 5] = [
+    "crash",
+    "gdb",
+    "makedumpfile",
+    "python3-drgn",
+    "python3-libkdumpfile",
+];
+
+/// crash, gdb, makedumpfile or python3 (with drgn and kdumpfile) of the suite, to be given
+/// arguments.
 ///
 /// # Errors
 /// It cannot be fetched.
-pub fn makedumpfile() -> Result<Command> {
-    let root = root()?;
+pub fn reader(name: &str) -> Result<Command> {
+    let root = unpacked(&format!("{SUITE}-readers"), SUITE, |apt| {
+        apt.closure(&READERS)
+    })?;
+    let mut command = run_in(&root, name);
+    command
+        .env("PYTHONHOME", root.join("usr"))
+        .env("PYTHONPATH", root.join("usr/lib/python3/dist-packages"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        // Nobody's start-up files.
+        .env("HOME", "/nonexistent")
+        .env("LC_ALL", "C.UTF-8");
+    if name == "gdb" {
+        command
+            .arg("--data-directory")
+            .arg(root.join("usr/share/gdb"));
+    }
+    Ok(command)
+}
+
+/// A program of a tree, run by the tree's own loader.
+fn run_in(root: &Path, name: &str) -> Command {
     let libraries = root.join(LIBRARIES);
     let mut command = Command::new(libraries.join(LOADER));
     command
         .arg("--library-path")
         .arg(&libraries)
-        .arg(root.join("usr/bin/makedumpfile"));
-    Ok(command)
+        .arg(root.join("usr/bin").join(name));
+    command
+}
+
+/// makedumpfile, to be given arguments.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn makedumpfile() -> Result<Command> {
+    Ok(run_in(&root()?, "makedumpfile"))
 }
 
 /// makedumpfile's loader, its libraries and itself, to be put into an image.

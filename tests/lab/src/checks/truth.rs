@@ -1,6 +1,6 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
-use super::{Found, kinds};
+use super::{Found, interop, kinds};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};
@@ -65,9 +65,11 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
         "analysis" => analysis(&plain, kernel, dir),
         "holes" => holes::check(core, Some(&crate::kernels::vmlinux(kernel)?)),
         "recorded" => recorded(core),
+        word if interop::WORDS.contains(&word) => interop::check(word, found, core, &plain, kernel),
         other => bail!(
-            "No comparison is called {other}; there are {}",
-            WORDS.join(" ")
+            "No comparison is called {other}; there are {} {}",
+            WORDS.join(" "),
+            interop::WORDS.join(" ")
         ),
     }
 }
@@ -98,7 +100,7 @@ fn analysis(plain: &Path, kernel: &KernelFiles, dir: &Path) -> Result<()> {
 }
 
 /// Runs a command; its output, or what it said.
-fn output(command: &mut Command, package: &str) -> Result<String> {
+pub(super) fn output(command: &mut Command, package: &str) -> Result<String> {
     let name = command.get_program().display().to_string();
     let output = command
         .stdin(Stdio::null())
@@ -115,14 +117,14 @@ fn output(command: &mut Command, package: &str) -> Result<String> {
     Ok(text + &said)
 }
 
-fn last(text: &str) -> &str {
+pub(super) fn last(text: &str) -> &str {
     text.lines()
         .rfind(|l| !l.trim().is_empty())
         .unwrap_or("it said nothing")
 }
 
 /// By the format's own tool, as anybody would.
-fn unpack(core: &Path, plain: &Path) -> Result<()> {
+pub(super) fn unpack(core: &Path, plain: &Path) -> Result<()> {
     ensure!(
         core.extension().is_some_and(|e| e == "zst"),
         "{} is not compressed by zstd",
@@ -191,8 +193,11 @@ fn uts(plain: &Path, kernel: &KernelFiles) -> Result<(String, Vec<(usize, String
 }
 
 fn gdb(plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    gdb_with(Command::new("gdb"), plain, kernel)
+}
+
+pub(super) fn gdb_with(mut gdb: Command, plain: &Path, kernel: &KernelFiles) -> Result<()> {
     let (address, fields) = uts(plain, kernel)?;
-    let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-batch", "-core"]).arg(plain);
     for (offset, _) in &fields {
         gdb.arg("-ex").arg(format!("x/s 0x{address}+{offset}"));
