@@ -95,8 +95,10 @@ fn piped(out: &Path) -> anyhow::Result<Arc<dyn MemoryImage>> {
     };
     let file = tempfile::tempfile_in(dir)
         .with_context(|| format!("Cannot make a file in {}", dir.display()))?;
-    flattened::receive(std::io::stdin().lock(), &file)
-        .context("The dump on standard input cannot be taken")?;
+    flattened::receive(std::io::stdin().lock(), &file).context(
+        "The dump on standard input cannot be taken; of one that is cut off a file can be converted \
+         as far as it goes",
+    )?;
     let len = file.metadata()?.len();
     let source = Arc::new(FileSource::new(file, len));
     Ok(image::open_source(Path::new("standard input"), source)?)
