@@ -5,6 +5,7 @@ mod commands;
 mod core_arg;
 mod exit;
 mod frontpage;
+mod journal;
 mod logger;
 mod output;
 mod progress;

@@ -138,11 +138,11 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
     };
     let modules_root = request.modules_root.as_ref().unwrap_or(&request.root);
     let index = Index::open(modules_root, &release)?;
-    let binary = binary::read(&request.capture)?;
     let mut resolved = match &request.drivers {
         Some(names) => explicit::resolve(names, config, &index)?,
         None => resolve::resolve(&root, config, &index)?,
     };
+    let binary = binary::read(&request.capture)?;
     for name in &config.image.extra_modules {
         resolved
             .wanted

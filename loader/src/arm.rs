@@ -387,7 +387,13 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
     match kept.syscall {
         Syscall::File => by_file(kernel, &files, Slot::Crash)?
             .map_err(|errno| Refusal::of_load(root, Syscall::File, errno, &files, region))?,
-        Syscall::Load => segments::load(kernel, root, &files, region, &Purgatory::default())?,
+        Syscall::Load => {
+            let purgatory = Purgatory {
+                reset: !kept.halts,
+                corrupt: None,
+            };
+            segments::load(kernel, root, &files, region, &purgatory)?;
+        }
     }
     // On record for this boot: the kept image may come from an earlier one.
     let mut warnings = Vec::new();
@@ -465,6 +471,7 @@ fn write_state(
         image_bytes: loaded.image_bytes,
         cmdline: loaded.cmdline.clone(),
         syscall: loaded.syscall,
+        halts: !request.purgatory.reset,
         at: jiff::Timestamp::now().as_second(),
         boot_id: crate::status::boot_id(&request.root),
         inputs: inputs

@@ -134,75 +134,51 @@ fn journal(filesystem: &str) -> u64 {
     }
 }
 
+/// The parts that a rehearsal does not replace, summed up from what was measured of each.
+fn parts(inputs: &Inputs) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut part = |what: &str, bytes: u64, why: &str| {
+        if bytes > 0 {
+            parts.push(Part {
+                what: what.to_owned(),
+                bytes,
+                why: why.to_owned(),
+            });
+        }
+    };
+    if let Some(peak) = inputs.peak {
+        let why = "measured with this kernel, image and config";
+        part("peak of the rehearsal", peak, why);
+        let why = "a fifth: this machine has more devices than the VM";
+        part("margin", peak / 5, why);
+        return parts;
+    }
+    let (boot, measured) = boot_allocations(&inputs.release);
+    part("kernel, in memory", inputs.kernel, "text, data and bss");
+    part("kernel, booted with 1 CPU", boot * MIB, measured);
+    let more = u64::from(inputs.cpus.saturating_sub(1)) * 2 * MIB;
+    part("more CPUs", more, "2 MiB each");
+    part("image, as loaded", inputs.image, "until it is unpacked");
+    let why = "and its modules once more, where they are loaded";
+    part("image, unpacked", inputs.unpacked.saturating_mul(2), why);
+    part("capture worker", inputs.worker, "its limit");
+    let journal = inputs.filesystems.iter().map(|f| journal(f)).max();
+    let why = "replaying the journal of the target";
+    part("filesystem", journal.unwrap_or(0), why);
+    let so_far: u64 = parts.iter().map(|p| p.bytes).fold(0, u64::saturating_add);
+    parts.push(Part {
+        what: "page tables, memmap, page cache, margin".to_owned(),
+        bytes: 12 * MIB + so_far / 16,
+        why: "1/64 for the memmap, the rest to write with".to_owned(),
+    });
+    parts
+}
+
 /// Adds it up.
 #[must_use]
 pub fn estimate(inputs: &Inputs) -> Estimate {
-    let mut parts = Vec::new();
-    let mut part = |what: &str, bytes: u64, why: &str| {
-        parts.push(Part {
-            what: what.to_owned(),
-            bytes,
-            why: why.to_owned(),
-        });
-    };
-    let bytes = if let Some(peak) = inputs.peak {
-        part(
-            "peak of the rehearsal",
-            peak,
-            "measured with this kernel, image and config",
-        );
-        part(
-            "margin",
-            peak / 5,
-            "a fifth: this machine has more devices than the VM",
-        );
-        peak.saturating_add(peak / 5)
-    } else {
-        let (boot, measured) = boot_allocations(&inputs.release);
-        part("kernel, in memory", inputs.kernel, "text, data and bss");
-        part("kernel, booted with 1 CPU", boot * MIB, measured);
-        if inputs.cpus > 1 {
-            part(
-                "more CPUs",
-                u64::from(inputs.cpus - 1) * 2 * MIB,
-                "2 MiB each",
-            );
-        }
-        part("image, as loaded", inputs.image, "until it is unpacked");
-        part(
-            "image, unpacked",
-            inputs.unpacked,
-            "modules are copied once more when they are loaded",
-        );
-        part("capture worker", inputs.worker, "its limit");
-        if let Some(most) = inputs.filesystems.iter().map(|f| journal(f)).max() {
-            part("filesystem", most, "replaying the journal of the target");
-        }
-        let sum: u64 = [
-            inputs.kernel,
-            boot * MIB,
-            inputs.image,
-            inputs.unpacked.saturating_mul(2),
-            inputs.worker,
-        ]
-        .into_iter()
-        .fold(0, u64::saturating_add);
-        part(
-            "page tables, memmap, page cache, margin",
-            12 * MIB + sum / 16,
-            "1/64 for the memmap, the rest to write with",
-        );
-        sum.saturating_add(12 * MIB + sum / 16)
-            .saturating_add(
-                inputs
-                    .filesystems
-                    .iter()
-                    .map(|f| journal(f))
-                    .max()
-                    .unwrap_or(0),
-            )
-            .saturating_add(u64::from(inputs.cpus.saturating_sub(1)) * 2 * MIB)
-    };
+    let parts = parts(inputs);
+    let bytes: u64 = parts.iter().map(|p| p.bytes).fold(0, u64::saturating_add);
     // While it starts, kernel and image lie beside the place where the kernel unpacks itself.
     let start = inputs
         .init_size

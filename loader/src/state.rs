@@ -4,6 +4,7 @@
 //! The file is written by `load` and by whoever proves a dump (`rehearse`, `crash-test`); it is
 //! replaced as a whole (write, fsync, rename). Everything here is 0600 in a 0700 directory.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -33,6 +34,9 @@ pub struct State {
     /// The last panic that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash_test: Option<CrashTest>,
+    /// Crash directories, by name, that the journal was told about.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub announced: BTreeSet<String>,
     /// Keys that a later version wrote: kept when the file is written again.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,
@@ -55,6 +59,9 @@ pub struct LoadedState {
     pub cmdline: String,
     /// Which call loaded it.
     pub syscall: Syscall,
+    /// With kexec_load: purgatory halts instead of resetting when a segment was overwritten.
+    #[serde(default)]
+    pub halts: bool,
     /// Seconds since 1970 when it was loaded.
     pub at: i64,
     /// `/proc/sys/kernel/random/boot_id` of the boot it was loaded in.

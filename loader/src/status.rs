@@ -4,6 +4,8 @@
 //! (`/sys/kernel/kexec_crash_loaded`) up to 6.18 and both names from 6.19 on. Nothing is changed
 //! here, and everything is read under a root prefix. Without root most of it can still be told.
 
+pub mod dumps;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -97,6 +99,10 @@ pub struct Status {
     pub proof_void: Vec<String>,
     /// The last panic that was asked for, by `crash-test`.
     pub crash_test: Option<CrashTest>,
+    /// The newest crash saved here.
+    pub last_dump: Option<dumps::LastDump>,
+    /// Why a panic like the last one would leave no core: the machine dies in a loop.
+    pub loop_guard: Option<String>,
     /// What could not be told, and why.
     pub warnings: Vec<String>,
 }
@@ -199,6 +205,8 @@ pub fn status(root: &Path) -> Status {
         proof: state.proof,
         filter,
         crash_test: state.crash_test,
+        last_dump: dumps::last(root),
+        loop_guard: dumps::in_a_loop(root),
         warnings,
     }
 }

@@ -8,11 +8,11 @@ use crate::disk::{self, DiskError, Export, Fs};
 use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
 use crate::guest::{
     Boot, End as ScriptEnd, HANDED_OUT, How, Mount, PANICS_NOW, SAYS, Script, Setting, Step,
-    WANTS_MACHINE_CHECK, WANTS_NMI, Which, Work,
+    WANTS_MACHINE_CHECK, WANTS_MEMORY, WANTS_NMI, Which, Work,
 };
 use crate::storage::{Storage, Untouched};
-use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
-use serde_json::Value;
+use crate::vm::{Accel, Bus, Control, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +24,8 @@ const TARGET: &str = "target";
 /// The raw disk's that files are handed out on.
 const OUT: &str = "out";
 const DISK_BYTES: u64 = 2 << 30;
+/// What a guest that asks for memory is given.
+pub const MORE_MEMORY: u64 = 256 << 20;
 const FETCH_DEADLINE: Duration = Duration::from_secs(240);
 
 /// Why a rehearsal could not be made at all.
@@ -194,6 +196,14 @@ impl Crash {
 /// uncorrected, enabled, processor context corrupt; MCG_STATUS: in progress (SDM, volume 3, 17.3).
 fn machine_check() -> Value {
     serde_json::json!({"command-line": "mce -b 0 9 0xb200000000000000 0x4 0x0 0x0"})
+}
+
+/// Plugs a memory module in; the machine needs a slot for it (`-m 1024M,slots=1,maxmem=2G`).
+pub fn more_memory(control: &mut Control<'_>) {
+    let memory = json!({ "qom-type": "memory-backend-ram", "id": "more", "size": MORE_MEMORY });
+    control.execute("object-add", &memory);
+    let module = json!({ "driver": "pc-dimm", "id": "dimm", "memdev": "more" });
+    control.execute("device_add", &module);
 }
 
 impl Session {
@@ -383,6 +393,7 @@ impl Session {
                     None if line.ends_with(&format!("{SAYS}{WANTS_NMI}")) => {
                         control.execute("inject-nmi", &Value::Null);
                     }
+                    Some(WANTS_MEMORY) => more_memory(control),
                     Some(_) if times.up.is_none() => times.up = Some(at),
                     _ => {}
                 }

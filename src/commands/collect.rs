@@ -1,13 +1,19 @@
 //! `afterpanic collect`: at the next boot, names what was cut off for what it is and takes over pstore's
-//! records; says whether the core of the last crash test arrived.
+//! records, tells the journal which crashes are new; says whether the core of the last crash test arrived.
 
 use crate::exit::Exit;
+use crate::journal;
 use crate::output::Context;
 use anyhow::Context as _;
 use capture::collect::{self, Collected};
+use capture::crashes::{self, Crash, State as Progress};
+use capture::manifest::Manifest;
+use loader::state::State;
 use rehearse::crash_test;
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::SystemTime;
 
 /// Arguments of `collect`.
@@ -35,6 +41,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         ),
         None => None,
     };
+    let told = match &cut_off {
+        Some(_) => announce(&store, context)?,
+        None => Vec::new(),
+    };
     let given: Vec<PathBuf> = args.store.iter().cloned().collect();
     let test = crash_test::settle(&context.root, &given);
     let mut exit = Exit::Done;
@@ -53,6 +63,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             context.warn(&problem);
         }
     }
+    for problem in told {
+        exit = Exit::Degraded;
+        context.warn(&problem);
+    }
     match test {
         Ok(None) => {}
         Ok(Some(test)) => {
@@ -70,4 +84,71 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Tells the journal about each crash once; what went wrong, in sentences.
+fn announce(store: &Path, context: &Context) -> anyhow::Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let mut state = match State::read(&context.root) {
+        Ok(state) => state,
+        // Better said twice than not at all.
+        Err(why) => {
+            problems.push(why.to_string());
+            State::default()
+        }
+    };
+    let found = crashes::list(store).with_context(|| format!("Cannot list {}", store.display()))?;
+    let mut told = BTreeSet::new();
+    for crash in found.iter().filter(|c| c.state != Progress::Partial) {
+        let name = crash.path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        if !state.announced.contains(&name) {
+            label(&crash.path, context);
+            if let Err(why) = tell(crash, context) {
+                problems.push(format!("The journal was not told about {name}: {why}"));
+                continue;
+            }
+        }
+        told.insert(name);
+    }
+    // A directory that is gone is forgotten.
+    if problems.is_empty() && told != state.announced {
+        state.announced = told;
+        if let Err(why) = state.write(&context.root) {
+            problems.push(why.to_string());
+        }
+    }
+    Ok(problems)
+}
+
+fn tell(crash: &Crash, context: &Context) -> std::io::Result<bool> {
+    let manifest = Manifest::read(&crash.path).ok();
+    let verdict = manifest.as_ref().map_or("unknown", |m| m.verdict.name());
+    let signature = manifest.as_ref().and_then(|m| m.signature.as_deref());
+    let path = crash.path.display().to_string();
+    let died_of = signature.map(|s| format!(", {s}")).unwrap_or_default();
+    let message = format!(
+        "{} panicked at {}{died_of}; saved ({verdict}) in {path}; see: afterpanic report {path}",
+        crash.node, crash.stamp
+    );
+    let fields = [
+        ("AFTERPANIC_PATH", path.as_str()),
+        ("AFTERPANIC_VERDICT", verdict),
+        ("AFTERPANIC_SIGNATURE", signature.unwrap_or("unknown")),
+    ];
+    journal::send(
+        &context.path("/run/systemd/journal/socket"),
+        &message,
+        &fields,
+    )
+}
+
+/// The panic kernel knows no SELinux, so what it wrote has no labels.
+fn label(path: &Path, context: &Context) {
+    if context.root == Path::new("/") && Path::new("/sys/fs/selinux/enforce").exists() {
+        match Command::new("restorecon").arg("-R").arg(path).status() {
+            Ok(status) if status.success() => {}
+            other => log::warn!("restorecon {}: {other:?}", path.display()),
+        }
+    }
 }

@@ -1,21 +1,21 @@
 //! `afterpanic load`: builds the capture image and loads the panic kernel.
 
 use super::status;
+use super::syscall::Call;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
-use config::{Auto, Config, KernelChoice, Syscall};
+use config::{Action, Auto, Config, KernelChoice, Syscall};
 use initramfs::cache::{self, CacheError};
 use initramfs::read::Contents;
 use initramfs::{binary, build};
-use loader::arm::{self, Choice, LoadRequest, Loaded, Source};
+use loader::arm::{self, Choice, LoadRequest, Loaded, Purgatory, Source};
 use loader::cmdline::{self, Derived, Facts, Wishes};
 use loader::filter::{self, Filter, Outcome};
 use loader::sys::Linux;
 use serde::Serialize;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `load`.
 #[derive(clap::Args, Debug)]
@@ -38,27 +38,9 @@ pub struct Args {
     /// One JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
-}
-
-/// The system calls.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Call {
-    /// kexec_file_load, then kexec_load where that makes sense.
-    Auto,
-    /// kexec_file_load only.
-    File,
-    /// kexec_load only.
-    Load,
-}
-
-impl From<Call> for Choice {
-    fn from(call: Call) -> Self {
-        match call {
-            Call::Auto => Self::Auto,
-            Call::File => Self::File,
-            Call::Load => Self::Load,
-        }
-    }
+    /// For tests: change a byte of this segment after its checksum was taken (kexec_load)
+    #[arg(long, hide = true, value_name = "SEGMENT")]
+    corrupt: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +59,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return refresh(args, context);
     }
     let config = context.load_config()?;
+    if !args.dry_run {
+        // Before anything that only root can read: who may not load is told that, and nothing else.
+        loader::access::check(&context.root)?;
+    }
     let kernel = kernel_path(&config, context)?;
     let release = initramfs::kernel::release_of(&context.path(&kernel.to_string_lossy()))?;
     let (image, bytes, unpacked) = match &args.image {
@@ -108,8 +94,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             image,
             cmdline: answer.command_line.cmdline.clone(),
             syscall: args.syscall.map_or(configured, Choice::from),
-            keep: Some(inputs(context, &release)),
-            ..LoadRequest::default()
+            keep: Some(inputs(context, &release, &answer.kernel)),
+            purgatory: Purgatory {
+                // It can reset or halt; switching off needs a kernel.
+                reset: config.after.failure == Action::Reboot,
+                corrupt: args.corrupt.clone(),
+            },
         };
         answer.loaded = Some(arm::load(&Linux, &request)?);
     }
@@ -224,14 +214,15 @@ fn wishes(config: &Config) -> Wishes {
 }
 
 /// The files whose change makes the loaded image stale.
-fn inputs(context: &Context, release: &str) -> Vec<PathBuf> {
-    let mut inputs = vec![PathBuf::from(format!("/lib/modules/{release}/modules.dep"))];
+fn inputs(context: &Context, release: &str, kernel: &Path) -> Vec<PathBuf> {
+    let modules = PathBuf::from(format!("/lib/modules/{release}/modules.dep"));
+    let mut inputs = vec![kernel.to_owned(), modules];
     let config = context.config.clone();
     inputs.push(config.unwrap_or_else(|| PathBuf::from("/etc/afterpanic.toml")));
     inputs.extend(
         binary::find()
             .ok()
-            .filter(|_| context.root == std::path::Path::new("/")),
+            .filter(|_| context.root == Path::new("/")),
     );
     inputs
 }

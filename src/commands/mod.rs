@@ -27,6 +27,7 @@ mod reserve;
 pub mod status;
 mod structure;
 mod sym;
+mod syscall;
 mod unload;
 mod verify;
 

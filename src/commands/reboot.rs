@@ -1,10 +1,9 @@
 //! `afterpanic reboot`: into a kernel by kexec, past the firmware.
 
+use super::syscall::Call;
 use crate::exit::Exit;
 use crate::output::Context;
 use anyhow::Context as _;
-use clap::ValueEnum;
-use loader::arm::Choice;
 use loader::reboot::{self, RebootRequest};
 use loader::status::{is_loaded, running_release};
 use loader::sys::Linux;
@@ -38,17 +37,6 @@ pub struct Args {
     /// Take the loaded kernel out and stay up
     #[arg(long, conflicts_with_all = ["kernel", "initrd", "cmdline", "reuse_cmdline", "force"])]
     unload: bool,
-}
-
-/// The system calls.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Call {
-    /// kexec_file_load, then kexec_load where that makes sense.
-    Auto,
-    /// kexec_file_load only.
-    File,
-    /// kexec_load only.
-    Load,
 }
 
 /// Loads and reboots, or one of both.
@@ -93,11 +81,7 @@ fn load(args: &Args, context: &Context) -> anyhow::Result<()> {
         kernel,
         initrd,
         cmdline: args.cmdline.clone(),
-        syscall: match args.syscall {
-            Call::Auto => Choice::Auto,
-            Call::File => Choice::File,
-            Call::Load => Choice::Load,
-        },
+        syscall: args.syscall.into(),
     };
     let loaded = reboot::load(&Linux, &request)?;
     loaded

@@ -115,6 +115,10 @@ fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
     if let Some(test) = &status.crash_test {
         writeln!(out, "test    {}", crash_test(test, context))?;
     }
+    writeln!(out, "dumps   {}", dumps(status))?;
+    if let Some(why) = &status.loop_guard {
+        writeln!(out, "loop    {why}: another such panic leaves no core")?;
+    }
     if let Some(next) = &status.next {
         writeln!(out, "Next    {next}")?;
     }
@@ -157,4 +161,18 @@ fn crash_test(test: &CrashTest, context: &Context) -> String {
         }
         None => format!("{name} was asked for in this boot, and the machine is still up"),
     }
+}
+
+/// `last 20261121T231500Z, complete, null-deref:acme_poll:9f3c21, in /var/crash/…`
+fn dumps(status: &Status) -> String {
+    let Some(last) = &status.last_dump else {
+        return "none".into();
+    };
+    let verdict = last.verdict.as_deref().unwrap_or("cut off");
+    let signature = last.signature.as_deref().unwrap_or("no signature");
+    format!(
+        "last {}, {verdict}, {signature}, in {}",
+        last.time,
+        last.path.display()
+    )
 }

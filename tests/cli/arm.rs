@@ -173,3 +173,84 @@ fn status_tells_whether_the_filter_was_checked_on_this_kernel() {
         status()
     );
 }
+
+#[test]
+fn status_names_the_last_dump_and_a_loop() {
+    let machine = fixture("machine-armed");
+    let none = machine.run(&["status"]).exits(0).stdout();
+    assert!(none.contains("dumps   none\n"), "{none}");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    for (hour, ago) in [("01", 300), ("02", 200), ("03", 100)] {
+        let time = now.as_secs() - ago;
+        machine.file(
+            &format!("/var/crash/web-03-20261121T{hour}0000Z/manifest.json"),
+            &format!(
+                r#"{{"schema":1,"afterpanic":"0","verdict":"degraded","release":"6","crash_time":{time},
+                "signature":"bug:acme:1","uptime_s":9000,"files":[],"soft_errors":[],"steps":[]}}"#
+            ),
+        );
+    }
+    let text = machine.run(&["status"]).exits(0).stdout();
+    assert!(
+        text.contains("dumps   last 20261121T030000Z, degraded, bug:acme:1, in "),
+        "{text}"
+    );
+    assert!(text.contains("\nloop    3 dumps with signature"), "{text}");
+    let json = machine.run(&["status", "--json"]).exits(0).json();
+    assert_eq!(json["last_dump"]["verdict"], "degraded");
+    assert!(json["loop_guard"].is_string());
+}
+
+#[test]
+fn status_is_stale_when_an_input_changed_and_unknown_without_sysfs() {
+    let machine = fixture("machine-armed");
+    let state = "/var/lib/afterpanic/state.json";
+    let text = std::fs::read_to_string(machine.path(state)).unwrap();
+    let then = r#""inputs": [{"path": "/etc/afterpanic.toml", "size": null, "mtime": null}]"#;
+    machine.file(state, &text.replace(r#""inputs": []"#, then));
+    machine.run(&["status"]).exits(0);
+    machine.file("/etc/afterpanic.toml", "# new\n");
+    let text = machine.run(&["status"]).exits(3).stdout();
+    assert!(text.starts_with("armed   stale: "), "{text}");
+    Machine::empty().run(&["status"]).exits(1);
+}
+
+#[test]
+fn who_may_not_load_is_told_that_and_nothing_else() {
+    let machine = fixture("machine-armed");
+    machine.file("/proc/self/status", "Name:\tx\nCapEff:\t0000000000000000\n");
+    let said = machine.run(&["load"]).exits(1).stderr();
+    assert!(said.contains("root") && said.lines().count() == 1, "{said}");
+    let said = machine.run(&["unload"]).exits(1).stderr();
+    assert!(said.contains("root"), "{said}");
+}
+
+#[test]
+fn collect_tells_the_journal_about_each_crash_once() {
+    let machine = Machine::empty();
+    let name = "web-03-20261121T010000Z";
+    machine.file(
+        &format!("/var/crash/{name}/manifest.json"),
+        r#"{"schema":1,"afterpanic":"0","verdict":"complete","release":"6","signature":"bug:acme:1",
+        "files":[],"soft_errors":[],"steps":[]}"#,
+    );
+    let socket = machine.path("/run/systemd/journal/socket");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let journal = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    journal.set_nonblocking(true).unwrap();
+    let mut buf = [0; 2048];
+    machine.run(&["collect"]).exits(0);
+    let n = journal.recv(&mut buf).unwrap();
+    let record = String::from_utf8_lossy(&buf[..n]).into_owned();
+    assert!(
+        record.contains("\nMESSAGE_ID=8f1e0a66c5f24f6b9d0b3e6c5a7d4e21\n"),
+        "{record}"
+    );
+    assert!(
+        record.contains("\nAFTERPANIC_SIGNATURE=bug:acme:1\n"),
+        "{record}"
+    );
+    assert!(record.contains(name), "{record}");
+    machine.run(&["collect"]).exits(0);
+    assert!(journal.recv(&mut buf).is_err(), "told twice");
+}

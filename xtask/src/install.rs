@@ -39,6 +39,9 @@ pub const TRUTH: Needs = &[
     ("xz", "xz-utils"),
 ];
 
+/// What the life of a Debian server needs besides.
+pub const SERVER: Needs = &[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg")];
+
 fn there(what: &str) -> bool {
     if what.contains('/') {
         return what.split('|').any(|path| Path::new(path).exists());

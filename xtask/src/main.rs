@@ -1,6 +1,7 @@
 //! `cargo xtask`: build, demo and test commands. It depends on no crate of the workspace, so that
 //! it runs when they do not build; what boots machines is `cargo run -p lab`.
 
+mod deb;
 mod install;
 mod run;
 mod test;
@@ -18,6 +19,8 @@ cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules D
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
         [--keep] [--console] [--soak N]
     real panics and a table of what came of them
+cargo xtask deb [--profile PROFILE]
+    a Debian package of what ships, in target/debian
 Each installs the Debian packages it needs when it runs as root, else it says which.";
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
             [full] if full == "--full" => test::run(true),
             _ => bail!("cargo xtask test takes --full and nothing else"),
         },
+        "deb" => deb::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

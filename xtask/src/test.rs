@@ -51,6 +51,9 @@ const NEEDS_CORE: &str = "breaks_on_a_real_core_are_caught";
 /// Runs the set; whether all of it held.
 pub fn run(full: bool) -> Result<bool> {
     install::ensure(&[install::MACHINES, install::TRUTH])?;
+    if full {
+        install::ensure(&[install::SERVER])?;
+    }
     let mut total = Count::default();
     let mut summary = Vec::new();
     for one in steps(full)? {
@@ -148,6 +151,11 @@ fn steps(full: bool) -> Result<Vec<Step>> {
             listed
         },
     });
+    if full {
+        let lab = |verb| cargo(&["run", "--quiet", "--locked", "--package", "lab", "--", verb]);
+        steps.push(plain("fast reboot", lab("reboot")));
+        steps.push(plain("a Debian server", lab("server")));
+    }
     Ok(steps)
 }
 
@@ -263,6 +271,10 @@ fn not_run(full: bool, left_out: u64) -> Vec<String> {
                 "panics that are not listed (they could not be named: {error:#})"
             )),
         }
+    }
+    if !full {
+        let lives = "fast reboots, and a Debian server's life (as root): cargo xtask test --full";
+        lines.push(lives.into());
     }
     lines.push("the soak of 50 panics: cargo xtask crash --soak 50 --json FILE".into());
     lines.push("fuzzing beyond the kept corpora: CONTRIBUTING.md".into());

@@ -343,6 +343,18 @@ mod tests {
         )
         .unwrap();
         assert_eq!(detect(dir.path()), BootLoader::Pbl);
+        let said = |dir: &Path| propose(dir, "256M").unwrap().by_hand.unwrap();
+        assert_eq!(
+            said(dir.path()),
+            "pbl --del-option crashkernel; pbl --add-option crashkernel=256M; pbl --config"
+        );
+        std::fs::rename(
+            dir.path().join("usr/sbin/pbl"),
+            dir.path().join("usr/sbin/zipl"),
+        )
+        .unwrap();
+        std::fs::write(dir.path().join("etc/zipl.conf"), "parameters=quiet\n").unwrap();
+        assert!(said(dir.path()).ends_with("in /etc/zipl.conf, then run zipl"));
     }
 
     #[test]

@@ -38,6 +38,22 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             }
         }
     }
+    // `,high` and `,low` belong together; of the plain form the kernel takes the last.
+    let plain: Vec<&str> = (on.status.reservation.asked.iter())
+        .map(String::as_str)
+        .filter(|value| {
+            ![",high", ",low", ",cma"]
+                .iter()
+                .any(|form| value.ends_with(form))
+        })
+        .collect();
+    if plain.len() > 1 {
+        let text = format!(
+            "crashkernel= is given more than once ({}): the last one counts",
+            plain.join(" and ")
+        );
+        out.push(finding(CHECK, Level::Note, text));
+    }
     if out.is_empty() {
         out.push(finding(CHECK, Level::Ok, "no other kdump service"));
     }

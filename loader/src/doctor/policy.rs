@@ -1,6 +1,8 @@
 //! Whether what should panic this machine does, and whether the panic reaches the panic kernel.
 
-use super::{Examined, Finding, Level, finding};
+use std::path::Path;
+
+use super::{Examined, Finding, Level, finding, platform};
 use crate::root;
 
 const CHECK: &str = "policy";
@@ -27,12 +29,20 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         on.root,
         "/sys/module/kernel/parameters/crash_kexec_post_notifiers",
     );
-    if post.is_ok_and(|text| text == "Y" || text == "1") {
+    let notifiers_first = post.is_ok_and(|text| text == "Y" || text == "1");
+    if notifiers_first && platform::name(on.root) == "Hyper-V guest" {
+        out.push(finding(
+            CHECK,
+            Level::Note,
+            "on Hyper-V the kernel sets crash_kexec_post_notifiers itself: it tells the host before it dumps",
+        ));
+    } else if notifiers_first {
         out.push(
             finding(CHECK, Level::Warn, "crash_kexec_post_notifiers is set: the dead kernel's notifiers run first, and one that hangs loses the dump")
                 .fix("remove crash_kexec_post_notifiers from the command line, then reboot"),
         );
     }
+    out.extend(lockups(on.root));
     if out.is_empty() {
         out.push(finding(
             CHECK,
@@ -41,4 +51,18 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         ));
     }
     out
+}
+
+/// What stops a machine without a panic, and so without a dump. By choice: some lockups pass.
+fn lockups(root: &Path) -> Option<Finding> {
+    let off: Vec<&str> = ["softlockup_panic", "hardlockup_panic", "hung_task_panic"]
+        .into_iter()
+        .filter(|name| root::number(root, format!("/proc/sys/kernel/{name}")) == Some(0))
+        .collect();
+    let text = format!(
+        "a machine that hangs makes no dump: kernel.{} {} 0",
+        off.join(", kernel."),
+        if off.len() == 1 { "is" } else { "are" }
+    );
+    (!off.is_empty()).then(|| finding(CHECK, Level::Note, text))
 }

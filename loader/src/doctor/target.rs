@@ -9,6 +9,8 @@ use super::{Examined, Finding, Level, chain, finding, meminfo, size};
 use crate::root;
 
 const CHECK: &str = "target";
+/// Log, report, manifest and a small essential core.
+const LEAST: u64 = 32 << 20;
 
 pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let prepared = match &on.prepared {
@@ -19,10 +21,13 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             } else {
                 Level::NotMade
             };
-            return vec![
-                finding(CHECK, level, chain(why))
-                    .fix("name another [[target]] in /etc/afterpanic.toml"),
-            ];
+            let text = chain(why);
+            let fix = if text.contains("is encrypted") {
+                "name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted: nobody can type a passphrase after the panic"
+            } else {
+                "name another [[target]] in /etc/afterpanic.toml"
+            };
+            return vec![finding(CHECK, level, text).fix(fix)];
         }
         Err(_) => {
             return vec![finding(
@@ -66,6 +71,11 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     out
 }
 
+/// Whether files can be made in a directory, as far as access(2) tells.
+fn writable(directory: &Path) -> bool {
+    nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
 fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Finding {
     let host = root::under(on.root, path);
     // The directory itself is made while arming; its parent's filesystem counts until then.
@@ -81,7 +91,21 @@ fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Fin
         return finding(CHECK, Level::Fail, format!("{name}, mounted read-only"))
             .fix("mount it for writing, or name another [[target]]");
     }
+    if on.privileged && !writable(existing) {
+        return finding(CHECK, Level::Fail, format!("{name}, not writable")).fix(format!(
+            "let root write to {}, or name another [[target]]",
+            path.display()
+        ));
+    }
     let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+    if free < LEAST {
+        return finding(
+            CHECK,
+            Level::Fail,
+            format!("{name}, {} free: not even log and report fit", size(free)),
+        )
+        .fix("free some space, or name another [[target]]");
+    }
     let keep = on.config.keep.free.bytes();
     let text = match needed {
         Some(needed) => format!("{name}, {} free, about {} needed", size(free), size(needed)),

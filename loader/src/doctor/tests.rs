@@ -225,3 +225,93 @@ fn without_root_nothing_unseen_is_ok() {
     assert!(!levels(&report, "target").contains(&Level::Ok));
     assert!(!levels(&report, "image").contains(&Level::Fail));
 }
+
+/// A disk, found by the fixture's mounts, that a device-mapper target of this kind stands on.
+fn mapped(dir: &tempfile::TempDir, uuid: &str) {
+    put(
+        dir,
+        "proc/self/mountinfo",
+        "29 1 253:0 / / rw - ext4 /dev/mapper/root rw\n",
+    );
+    let disk = "sys/devices/virtual/block/dm-0";
+    put(dir, &format!("{disk}/dev"), "253:0\n");
+    put(dir, &format!("{disk}/size"), "4096\n");
+    put(dir, &format!("{disk}/dm/uuid"), uuid);
+    put(dir, &format!("{disk}/dm/name"), "root\n");
+    put(
+        dir,
+        &format!("{disk}/uevent"),
+        "DEVNAME=dm-0\nDEVTYPE=disk\n",
+    );
+    // An ext4 superblock, as far as it is looked at: its magic number and a UUID.
+    let mut content = vec![0; 1 << 16];
+    content[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    content[1128..1144].fill(0x0a);
+    put(dir, "dev/null", "");
+    fs::write(dir.path().join("dev/dm-0"), content).unwrap();
+    for link in ["sys/dev/block/253:0", "sys/class/block/dm-0"] {
+        let to = "/sys/devices/virtual/block/dm-0";
+        let link = dir.path().join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(to, link).unwrap();
+    }
+    for index in ["dep", "builtin", "alias", "softdep"] {
+        put(
+            dir,
+            &format!("lib/modules/6.12.107+deb13-cloud-amd64/modules.{index}"),
+            "",
+        );
+    }
+}
+
+#[test]
+fn an_encrypted_target_fails_with_another_one_as_its_fix() {
+    let dir = tree("machine-armed");
+    mapped(&dir, "CRYPT-LUKS2-0a0b-root");
+    let report = examined(&dir);
+    assert_eq!(
+        levels(&report, "target"),
+        [Level::Fail],
+        "{}",
+        said(&report, "target")
+    );
+    let text = said(&report, "target");
+    assert!(text.contains("encrypted"), "{text}");
+    assert!(text.contains("on a disk that is not encrypted"), "{text}");
+}
+
+#[test]
+fn what_hangs_without_a_panic_and_what_a_hypervisor_asks_for_is_noted() {
+    let dir = tree("machine-armed");
+    put(&dir, "proc/sys/kernel/softlockup_panic", "0\n");
+    put(&dir, "proc/sys/kernel/hardlockup_panic", "1\n");
+    put(
+        &dir,
+        "sys/module/kernel/parameters/crash_kexec_post_notifiers",
+        "Y\n",
+    );
+    put(
+        &dir,
+        "sys/class/dmi/id/sys_vendor",
+        "Microsoft Corporation\n",
+    );
+    put(&dir, "sys/class/dmi/id/product_name", "Virtual Machine\n");
+    let report = examined(&dir);
+    let text = said(&report, "policy");
+    assert_eq!(levels(&report, "policy"), [Level::Note, Level::Note]);
+    assert!(text.contains("on Hyper-V the kernel sets"), "{text}");
+    assert!(text.contains("kernel.softlockup_panic is 0"), "{text}");
+}
+
+#[test]
+fn two_values_of_crashkernel_are_noted() {
+    let dir = tree("machine-armed");
+    put(
+        &dir,
+        "proc/cmdline",
+        "crashkernel=64M quiet crashkernel=96M\n",
+    );
+    let report = examined(&dir);
+    assert_eq!(levels(&report, "others"), [Level::Note]);
+    assert!(said(&report, "others").contains("64M and 96M"));
+}

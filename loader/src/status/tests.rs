@@ -30,6 +30,7 @@ fn record(dir: &Path, boot_id: &str) {
             image_bytes: 5,
             cmdline: String::new(),
             syscall: Syscall::File,
+            halts: false,
             at: 0,
             boot_id: boot_id.to_owned(),
             inputs: vec![

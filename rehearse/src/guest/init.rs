@@ -4,7 +4,8 @@
 //! mounted, /dev/console is standard output when the initramfs has that node.
 
 use super::{
-    Boot, End, HANDED_OUT, Mount, RESERVED, SAYS, SCRIPT, Script, Which, live, panic, tar, work,
+    Boot, End, HANDED_OUT, Mount, RESERVED, SAYS, SCRIPT, Script, Which, hotplug, live, panic, tar,
+    work,
 };
 use capture::target::probe::probe;
 use nix::mount::{MsFlags, mount};
@@ -65,6 +66,7 @@ pub fn main(role: Option<&str>) -> bool {
         off();
     }
     match role {
+        Some("hotplug") => return hotplug::run(),
         Some("live") => return live::compare(),
         Some(role) => return work::role(role),
         None => {}

@@ -4,6 +4,7 @@
 //! guest-init` is PID 1 and follows it ([`init`]). Nothing else runs there: no shell, no busybox.
 //! What it does is told on the console in lines that begin with [`SAYS`].
 
+mod hotplug;
 pub mod image;
 pub mod init;
 mod live;
@@ -27,6 +28,8 @@ pub const RESERVED: &str = "reserved: ";
 pub const WANTS_NMI: &str = "waits for a non-maskable interrupt";
 /// The line with which the guest asks the host for a fatal machine check.
 pub const WANTS_MACHINE_CHECK: &str = "waits for a machine check";
+/// The line with which the guest asks the host for more memory.
+pub const WANTS_MEMORY: &str = "waits for more memory";
 /// The line after everything was handed out.
 pub const HANDED_OUT: &str = "handed out";
 

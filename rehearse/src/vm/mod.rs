@@ -11,7 +11,7 @@ pub mod qmp;
 pub mod spawn;
 
 pub use accel::Accel;
-pub use qemu::{Bus, DiskImage, Firmware, Running, Vm};
+pub use qemu::{Bus, Control, DiskImage, Firmware, Running, Vm};
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -122,7 +122,7 @@ pub struct DiskImage {
 /// A machine to be started.
 #[derive(Debug, Clone)]
 pub struct Vm {
-    /// The kernel (vmlinuz).
+    /// The kernel (vmlinuz); empty: the firmware starts what is on the first disk.
     pub kernel: PathBuf,
     /// Its initramfs, if any.
     pub initrd: Option<PathBuf>,
@@ -186,11 +186,13 @@ impl Vm {
             "-serial",
             "chardev:console",
         ]);
-        push(&["-kernel", &self.kernel.display().to_string()]);
+        if !self.kernel.as_os_str().is_empty() {
+            push(&["-kernel", &self.kernel.display().to_string()]);
+            push(&["-append", &self.cmdline]);
+        }
         if let Some(initrd) = &self.initrd {
             push(&["-initrd", &initrd.display().to_string()]);
         }
-        push(&["-append", &self.cmdline]);
         if !self.reboots {
             push(&["-no-reboot"]);
         }
@@ -230,7 +232,8 @@ impl Vm {
     /// # Errors
     /// QEMU is missing or ends at once; a file cannot be made.
     pub fn start(&self, accel: Accel) -> Result<Running, VmError> {
-        for file in std::iter::once(&self.kernel).chain(&self.initrd) {
+        let given = Some(&self.kernel).filter(|k| !k.as_os_str().is_empty());
+        for file in given.into_iter().chain(&self.initrd) {
             // QEMU would say it, too, but after it has connected the control socket.
             File::open(file).map_err(VmError::io("read", file))?;
         }

@@ -2,12 +2,14 @@
 
 use crate::scenario::Scenario;
 use crate::table::Check;
+use anyhow::{Context, ensure};
 use rehearse::guest::SAYS;
 use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::session::Crash;
 use rehearse::vm::End;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 mod interop;
 mod kinds;
@@ -202,6 +204,12 @@ pub fn all(s: &Scenario, found: &Found<'_>, kernel: &KernelFiles) -> Vec<Check> 
             truth::segments(found, expect.segments).map_err(|e| format!("{e:#}")),
         ));
     }
+    if let Some(least) = expect.ram_mib {
+        checks.push(Check::new(
+            format!("the core knows of {least} MiB of RAM"),
+            ram(found, least).map_err(|e| format!("{e:#}")),
+        ));
+    }
     checks.extend(expect.truth.iter().map(|word| {
         Check::new(
             word.clone(),
@@ -209,6 +217,18 @@ pub fn all(s: &Scenario, found: &Found<'_>, kernel: &KernelFiles) -> Vec<Check> 
         )
     }));
     checks
+}
+
+/// What `afterpanic info` counts as RAM.
+fn ram(found: &Found<'_>, least: u64) -> anyhow::Result<()> {
+    let core = found.core.as_ref().context("There is no core")?;
+    let mut command = Command::new(&found.binaries.afterpanic);
+    let output = command.args(["info", "--json"]).arg(core).output()?;
+    let info: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let pages = info.get("ram_pages").and_then(serde_json::Value::as_u64);
+    let mib = pages.context("afterpanic info counts no pages")? >> 8;
+    ensure!(mib >= least, "only of {mib} MiB");
+    Ok(())
 }
 
 fn guest(crash: &Crash) -> Result<(), String> {

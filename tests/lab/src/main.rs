@@ -4,6 +4,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use lab::runner::{Lab, Options};
 use lab::scenario::{self, Scenario};
+use lab::server::{self, Kind};
 use lab::table;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,21 @@ enum Verb {
         /// The vmlinux with debug information, to time crash
         #[arg(long, value_name = "FILE")]
         vmlinux: Option<PathBuf>,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
+    /// From kernel to kernel by kexec, past the firmware, and what that saves
+    Reboot {
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
+    /// A Debian server: the package installed, armed at boot, a panic, a fast reboot, removal (root)
+    Server {
+        /// `grub` or `bls` [default: both]
+        #[arg(value_parser = ["grub", "bls"])]
+        kind: Option<String>,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
@@ -169,6 +185,15 @@ fn main() -> ExitCode {
             vmlinux,
             profile,
         } => readers(core, vmlinux, &profile),
+        Verb::Reboot { profile } => lab::reboot::run(&Options {
+            profile,
+            ..Options::default()
+        }),
+        Verb::Server { kind, profile } => {
+            let wanted = |k: &Kind| kind.as_deref().is_none_or(|name| k.name() == name);
+            let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
+            server::run(&kinds, &profile)
+        }
         Verb::Kernels { names } => fetch(&names),
     };
     match result {

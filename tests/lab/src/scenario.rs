@@ -14,6 +14,8 @@ use std::path::Path;
 pub const MODULE: &str = "/lab/panics.ko";
 /// Where the module that is loaded before arming lies in the guest.
 pub const NOTIFIER: &str = "/lab/notifier.ko";
+/// Where the kernel with a bit turned over lies in the guest.
+pub const FLIPPED: &str = "/lab/vmlinuz-flipped";
 
 /// Where the program that makes memory of every kind lies in the guest.
 pub const KINDS: &str = "/lab/kinds";
@@ -83,6 +85,8 @@ pub struct Scenario {
     pub config: String,
     /// Arguments of `afterpanic load`.
     pub load: Vec<String>,
+    /// The vmlinuz with one bit turned over lies in the guest as [`FLIPPED`].
+    pub flipped_kernel: bool,
     /// Module names that `afterpanic load` does not find.
     pub absent: Vec<String>,
     /// More arguments for QEMU.
@@ -146,6 +150,8 @@ pub struct Expect {
     pub modules: Vec<String>,
     /// The core has at least so many segments.
     pub segments: u64,
+    /// So many MiB of RAM, at least, stand in the core's list of memory.
+    pub ram_mib: Option<u64>,
     /// Comparisons with other tools: see `checks`.
     pub truth: Vec<String>,
 }
@@ -182,6 +188,7 @@ impl Default for Scenario {
             press_leave_mib: None,
             config: String::new(),
             load: Vec::new(),
+            flipped_kernel: false,
             absent: Vec::new(),
             qemu: Vec::new(),
             notifier: String::new(),
@@ -212,6 +219,7 @@ impl Default for Expect {
             files: ["dmesg.txt", "manifest.json"].map(String::from).to_vec(),
             modules: Vec::new(),
             segments: 0,
+            ram_mib: None,
             truth: Vec::new(),
         }
     }

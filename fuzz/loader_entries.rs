@@ -1,0 +1,124 @@
+//! What the fuzz targets of the loader run: shared by the targets and by the tests that replay the
+//! corpus.
+//!
+//! No input may panic, hang, or take memory that its own size does not justify.
+
+use config::Config;
+use config::import::{self, Kind};
+use loader::arm::{self, Choice, LoadRequest, Source};
+use loader::kernel::{Call, Recorder};
+use loader::kimage::BzImage;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// A kernel image: its header, and what is cut out of it.
+pub fn image(data: &[u8]) {
+    let Ok(found) = BzImage::parse(data) else {
+        return;
+    };
+    assert!(found.header(data).len() <= data.len());
+    assert!(found.payload(data).len() <= data.len());
+    assert!(found.alignment.is_power_of_two());
+}
+
+/// The config, the peers' configs, and `crashkernel=`.
+pub fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Err(error) = Config::parse(&text) {
+        assert!(!error.to_string().is_empty());
+    }
+    for kind in [Kind::KdumpConf, Kind::KdumpTools] {
+        let _ = import::import(kind, &text);
+    }
+    for word in loader::crashkernel::parameters(&text) {
+        if let Ok(value) = loader::crashkernel::Value::parse(&word) {
+            let _ = value.explain();
+        }
+    }
+}
+
+/// A machine with a reservation, as files; made once.
+fn machine() -> &'static Path {
+    static MACHINE: OnceLock<PathBuf> = OnceLock::new();
+    MACHINE.get_or_init(|| {
+        let root = std::env::temp_dir().join(format!("loader-fuzz-{}", std::process::id()));
+        for (path, text) in [
+            (
+                "proc/iomem",
+                "1000-9fbff : System RAM\n100000-bffdffff : System RAM\n  21600000-241fffff : Kernel code\n",
+            ),
+            ("sys/kernel/kexec_crash_size", "100663296"),
+            ("sys/kernel/kexec_crash_loaded", "0"),
+            ("sys/kernel/vmcoreinfo", "6000 1024"),
+            ("sys/devices/system/cpu/cpu0/crash_notes", "5000"),
+            ("sys/devices/system/cpu/cpu0/crash_notes_size", "368"),
+        ] {
+            let path = root.join(path);
+            if let Some(parent) = path.parent() {
+                let _ = fs::create_dir_all(parent);
+            }
+            let _ = fs::write(path, text);
+        }
+        root
+    })
+}
+
+/// Where a region lies (four bytes, in pages) and how large it is (three), the size of the capture
+/// image (two), then a kernel: either it is refused, or every rule of the system call is kept.
+pub fn segments(data: &[u8]) {
+    let Some((head, kernel)) = data.split_first_chunk::<9>() else {
+        return;
+    };
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let start = number(&head[..4]) << 12;
+    let end = start + (number(&head[4..7]) << 12);
+    if end <= start {
+        return;
+    }
+    let root = machine();
+    let iomem = format!(
+        "1000-9fbff : System RAM\n100000-fffffffffff : System RAM\n  {start:x}-{:x} : Crash kernel\n",
+        end - 1
+    );
+    let vmlinuz = root.join("vmlinuz");
+    if fs::write(root.join("proc/iomem"), iomem).is_err() || fs::write(&vmlinuz, kernel).is_err() {
+        return;
+    }
+    let recorder = Recorder::default();
+    let request = LoadRequest {
+        root: root.to_owned(),
+        kernel: vmlinuz,
+        image: Source::Bytes(vec![7; number(&head[7..]) as usize + 1]),
+        cmdline: "console=ttyS0".into(),
+        syscall: Choice::Load,
+        ..LoadRequest::default()
+    };
+    if arm::load(&recorder, &request).is_err() {
+        assert!(recorder.calls().is_empty(), "refused after the call");
+        return;
+    }
+    for call in recorder.calls() {
+        let Call::Load {
+            segments, entry, ..
+        } = call
+        else {
+            continue;
+        };
+        let mut last = start;
+        let mut sorted: Vec<(u64, u64, usize)> = segments
+            .iter()
+            .map(|(address, size, bytes)| (*address, *size, bytes.len()))
+            .collect();
+        sorted.sort_unstable();
+        for (address, size, bytes) in sorted {
+            assert!(address % 4096 == 0 && size % 4096 == 0 && bytes as u64 <= size);
+            assert!(
+                address >= last && address + size <= end,
+                "outside or overlapping"
+            );
+            last = address + size;
+        }
+        assert!((start..end).contains(&entry));
+    }
+}

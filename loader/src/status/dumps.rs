@@ -1,0 +1,94 @@
+//! What earlier panics left: the last dump, and whether the next one would be cut short because the
+//! machine dies in a loop.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use capture::crashes;
+use capture::manifest::Manifest;
+use capture::space::{self, Present};
+use serde::Serialize;
+
+use crate::root;
+
+/// Where crashes are saved unless the config says otherwise.
+const STORE: &str = "/var/crash";
+
+/// The newest crash directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastDump {
+    /// The directory, with the root prefix.
+    pub path: PathBuf,
+    /// When the machine died, UTC, `20261121T231500Z`.
+    pub time: String,
+    /// The manifest's verdict; `None`: it has none, so it was cut off.
+    pub verdict: Option<String>,
+    /// What died.
+    pub signature: Option<String>,
+}
+
+/// The newest crash directory under `root`.
+#[must_use]
+pub fn last(root: &Path) -> Option<LastDump> {
+    let crash = crashes::list(&root::under(root, STORE)).ok()?.pop()?;
+    let manifest = Manifest::read(&crash.path).ok();
+    Some(LastDump {
+        time: crash.stamp,
+        verdict: manifest.as_ref().map(|m| m.verdict.name().to_owned()),
+        signature: manifest.and_then(|m| m.signature),
+        path: crash.path,
+    })
+}
+
+/// Why a panic now, with the signature of the last one, would leave no core.
+#[must_use]
+pub fn in_a_loop(root: &Path) -> Option<String> {
+    let earlier = space::earlier(&root::under(root, STORE)).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let uptime = root::text(root, "/proc/uptime").unwrap_or_default();
+    let present = Present {
+        signature: earlier.last()?.signature.clone(),
+        crash_time: Some(now.as_secs()),
+        uptime_s: uptime.split('.').next().and_then(|s| s.parse().ok()),
+    };
+    space::in_a_loop(&earlier, &present)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crash(root: &Path, stamp: &str, signature: &str, time: u64) {
+        let dir = root.join("var/crash").join(format!("web-{stamp}"));
+        std::fs::create_dir_all(&dir).unwrap();
+        let manifest = format!(
+            r#"{{"schema":1,"afterpanic":"0","verdict":"complete","release":"6","crash_time":{time},
+            "signature":"{signature}","uptime_s":9000,"files":[],"soft_errors":[],"steps":[]}}"#
+        );
+        std::fs::write(dir.join("manifest.json"), manifest).unwrap();
+    }
+
+    #[test]
+    fn the_newest_is_the_last_and_three_alike_today_are_a_loop() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!((last(dir.path()), in_a_loop(dir.path())), (None, None));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        for (stamp, ago) in [("20260101T000000Z", 300), ("20260101T010000Z", 200)] {
+            crash(dir.path(), stamp, "bug:x:1", now.as_secs() - ago);
+        }
+        assert_eq!(in_a_loop(dir.path()), None);
+        crash(
+            dir.path(),
+            "20260101T020000Z",
+            "bug:x:1",
+            now.as_secs() - 100,
+        );
+        let found = last(dir.path()).unwrap();
+        assert_eq!(found.time, "20260101T020000Z");
+        assert_eq!(found.verdict.as_deref(), Some("complete"));
+        assert!(in_a_loop(dir.path()).unwrap().contains("bug:x:1"));
+        // A directory without a manifest was cut off.
+        std::fs::create_dir(dir.path().join("var/crash/web-20260102T000000Z.incomplete")).unwrap();
+        assert_eq!(last(dir.path()).unwrap().verdict, None);
+    }
+}

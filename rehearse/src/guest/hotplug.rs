@@ -1,0 +1,65 @@
+//! Memory that comes and a CPU that goes after the machine was armed: `afterpanic guest-init hotplug`.
+//!
+//! Source of the facts: Documentation/admin-guide/mm/memory-hotplug.rst. The host is asked for the
+//! memory by a line on the console; whether the panic kernel knows of it is what is tested.
+
+use super::WANTS_MEMORY;
+use super::init::{GuestError, cannot, say};
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+const MEMORY: &str = "/sys/devices/system/memory";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks for memory, waits until it is used, and takes the last CPU away; whether all of it happened.
+pub(super) fn run() -> bool {
+    match change() {
+        Ok(()) => true,
+        Err(error) => {
+            say(format_args!("failed: {error}"));
+            false
+        }
+    }
+}
+
+fn change() -> Result<(), GuestError> {
+    let auto = format!("{MEMORY}/auto_online_blocks");
+    fs::write(&auto, "online").map_err(cannot(format!("write {auto}")))?;
+    let before = online_blocks();
+    say(WANTS_MEMORY);
+    let start = Instant::now();
+    let mut now = before;
+    let mut same_since = start;
+    // A module comes as many blocks, one after the other: until no more do.
+    while now == before || same_since.elapsed() < Duration::from_secs(2) {
+        if start.elapsed() > PATIENCE {
+            let source = io::Error::from(io::ErrorKind::TimedOut);
+            return Err(cannot("see the memory that was asked for")(source));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        let blocks = online_blocks();
+        if blocks != now {
+            now = blocks;
+            same_since = Instant::now();
+        }
+    }
+    let cpu = "/sys/devices/system/cpu/cpu1/online";
+    fs::write(cpu, "0").map_err(cannot(format!("write 0 to {cpu}")))?;
+    let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    say(format_args!(
+        "{before} blocks of memory became {now}, the CPUs online are {}",
+        cpus.trim_end()
+    ));
+    Ok(())
+}
+
+/// Blocks of memory that are in use.
+fn online_blocks() -> usize {
+    let state = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("state")).ok();
+    let entries = fs::read_dir(MEMORY).into_iter().flatten().flatten();
+    entries
+        .filter_map(state)
+        .filter(|s| s.trim_end() == "online")
+        .count()
+}

@@ -1,0 +1,329 @@
+//! A Debian server with systemd, from the package to the core and back: installed, reserved, armed at
+//! boot, panicked, collected, rebooted by kexec, purged.
+//!
+//! The root filesystem comes from debootstrap, which needs root, and lies in the cache. The guest
+//! follows `tests/lab/server/run`, one boot a stage, and says on the console what held. The first
+//! boot is given kernel and initramfs by QEMU; there the boot loader is installed, which starts every
+//! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries) by UEFI.
+
+use crate::{cache, root};
+use anyhow::{Context, Result, bail};
+use rehearse::session::more_memory;
+use rehearse::vm::{Accel, Control, DiskImage, End, Event, Firmware, Flow, Vm};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const SUITE: &str = "bookworm";
+const MIRROR: &str = "http://deb.debian.org/debian";
+/// What the server has besides debootstrap's smallest set. grub-pc and systemd-boot are both there
+/// until the first boot chooses.
+const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less";
+const SECTOR: u64 = 512;
+/// Where the first partition begins: GRUB's core image lies before it.
+const FIRST: u64 = 2048;
+const ROOT_MIB: u64 = 3072;
+const ESP_MIB: u64 = 128;
+const DEADLINE: Duration = Duration::from_secs(1500);
+/// How the guest's lines begin.
+const SAYS: &str = "lab: ";
+
+/// What starts the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// BIOS and GRUB.
+    Grub,
+    /// UEFI and systemd-boot.
+    Bls,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Kind; 2] = [Kind::Grub, Kind::Bls];
+
+    /// Its name: `grub` or `bls`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Grub => "grub",
+            Kind::Bls => "bls",
+        }
+    }
+
+    fn firmware(self) -> Firmware {
+        match self {
+            Kind::Grub => Firmware::Bios,
+            Kind::Bls => Firmware::Uefi,
+        }
+    }
+}
+
+/// What came of a server's life.
+#[derive(Debug, Default)]
+struct Life {
+    passed: usize,
+    failed: Vec<String>,
+    done: bool,
+    /// For each stage when it began, and how often the machine had been reset by then.
+    stages: Vec<(Duration, u32)>,
+}
+
+/// Runs the lives asked for; whether everything held.
+///
+/// # Errors
+/// Something that the laboratory needs is missing.
+pub fn run(kinds: &[Kind], profile: &str) -> Result<bool> {
+    let package = package(profile)?;
+    let base = base()?;
+    let mut good = true;
+    for kind in kinds {
+        let life = live(*kind, &base, &package)?;
+        good &= life.done && life.failed.is_empty();
+        println!("server {}:", kind.name());
+        for text in &life.failed {
+            println!("    {text}");
+        }
+        if !life.done {
+            println!("    it did not reach its end");
+        }
+        let failed = life.failed.len() + usize::from(!life.done);
+        println!("{} passed, {failed} failed", life.passed);
+    }
+    Ok(good)
+}
+
+/// The Debian package of this workspace.
+fn package(profile: &str) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(root())
+        .args(["run", "--quiet", "--package", "xtask", "--"])
+        .args(["deb", "--profile", profile])
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("Cannot run cargo")?;
+    if !output.status.success() {
+        bail!("The Debian package could not be made");
+    }
+    let path = String::from_utf8_lossy(&output.stdout);
+    Ok(PathBuf::from(path.trim()))
+}
+
+/// The server's root filesystem as a directory.
+fn base() -> Result<PathBuf> {
+    let dir = cache().join("server");
+    let base = dir.join("base");
+    if base.join("lab").exists() {
+        return Ok(base);
+    }
+    eprintln!("lab: debootstrap {SUITE} (once, some minutes)");
+    // One that was broken off cannot be continued.
+    let _ = fs::remove_dir_all(&base);
+    fs::create_dir_all(&dir)?;
+    let log = File::create(dir.join("debootstrap.log"))?;
+    let status = Command::new("debootstrap")
+        .args(["--variant=minbase", &format!("--include={PACKAGES}")])
+        .args([Path::new(SUITE), &base, Path::new(MIRROR)])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .status()
+        .context("Cannot run debootstrap; install it with: apt-get install debootstrap")?;
+    if !status.success() {
+        bail!(
+            "debootstrap failed ({status}; it needs root and a mirror); see {}",
+            dir.join("debootstrap.log").display()
+        );
+    }
+    prepare(&base)?;
+    Ok(base)
+}
+
+/// What every life has in common.
+fn prepare(base: &Path) -> Result<()> {
+    for archive in fs::read_dir(base.join("var/cache/apt/archives"))?.flatten() {
+        if archive.path().is_file() {
+            fs::remove_file(archive.path())?;
+        }
+    }
+    fs::write(base.join("etc/hostname"), "server\n")?;
+    fs::write(
+        base.join("etc/fstab"),
+        "/dev/vda1 / ext4 errors=remount-ro 0 1\n",
+    )?;
+    let system = base.join("etc/systemd/system");
+    fs::create_dir_all(system.join("multi-user.target.wants"))?;
+    let link = |to: &str, at: &str| -> Result<()> {
+        let at = system.join(at);
+        let _ = fs::remove_file(&at);
+        Ok(std::os::unix::fs::symlink(to, at)?)
+    };
+    // Its first act would be to hang up on whoever writes to the console.
+    link("/dev/null", "serial-getty@ttyS0.service")?;
+    link("/lab/lab.service", "lab.service")?;
+    link("/lab/lab.service", "multi-user.target.wants/lab.service")?;
+    fs::create_dir_all(base.join("lab"))?;
+    Ok(())
+}
+
+/// One server, from its first boot to its last.
+fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
+    let dir = cache().join("server").join(kind.name());
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    let scripts = root().join("tests/lab/server");
+    for (from, name) in [
+        (scripts.join("run"), "run"),
+        (scripts.join("lab.service"), "lab.service"),
+        (package.to_owned(), "afterpanic.deb"),
+    ] {
+        fs::copy(&from, base.join("lab").join(name))
+            .with_context(|| format!("Cannot copy {}", from.display()))?;
+    }
+    fs::write(base.join("lab/kind"), kind.name())?;
+    let disk = dir.join("disk.img");
+    make_disk(&disk, base)?;
+    let kernel = newest(&base.join("boot"), "vmlinuz-")?;
+    let accel = Accel::choose(&kernel, &cache())?;
+    let mut life = Life::default();
+    let machine = |kernel: PathBuf, console: &str| {
+        let mut vm = Vm::new(kernel, dir.join(console));
+        vm.firmware = kind.firmware();
+        vm.vcpus = 2;
+        vm.deadline = DEADLINE;
+        vm.reboots = true;
+        vm.disks.push(DiskImage {
+            path: disk.clone(),
+            serial: "server".into(),
+            ..DiskImage::default()
+        });
+        vm.extra = ["-m", "1024M,slots=2,maxmem=4G"].map(String::from).to_vec();
+        vm
+    };
+    let mut first = machine(kernel, "console-1.txt");
+    first.initrd = Some(newest(&base.join("boot"), "initrd.img-")?);
+    first.cmdline = "root=/dev/vda1 rw console=ttyS0 loglevel=4".into();
+    let installed = watch(&first, accel, &mut life)?;
+    if installed && life.failed.is_empty() {
+        watch(&machine(PathBuf::new(), "console-2.txt"), accel, &mut life)?;
+    }
+    if let [.., (_, before), (_, after)] = life.stages.as_slice()
+        && kind == Kind::Grub
+        && life.done
+    {
+        if before == after {
+            life.passed += 1;
+            eprintln!("lab: ok the fast reboot passed no firmware");
+        } else {
+            life.failed
+                .push("the fast reboot went through the firmware".into());
+        }
+    }
+    if life.failed.is_empty() && life.done {
+        fs::remove_file(&disk)?;
+    }
+    Ok(life)
+}
+
+/// Runs a machine until it is switched off; whether it was.
+fn watch(vm: &Vm, accel: Accel, life: &mut Life) -> Result<bool> {
+    let start = Instant::now();
+    let mut resets = 0;
+    let outcome = vm.start(accel)?.wait(&mut |at, event, control| {
+        match event {
+            Event::Line(line) => {
+                if let Some(said) = line.strip_prefix(SAYS) {
+                    eprintln!("[{:5.0}] {said}", at.as_secs_f64());
+                    heed(said, at, resets, control, life);
+                }
+            }
+            Event::Qmp { name, .. } if name == "RESET" => resets += 1,
+            Event::Qmp { .. } => {}
+        }
+        Flow::Continue
+    });
+    if outcome.end != End::PowerOff {
+        life.failed.push(format!(
+            "the machine ended after {:.0} s by {:?}; see {}",
+            start.elapsed().as_secs_f64(),
+            outcome.end,
+            vm.console.display()
+        ));
+    }
+    Ok(outcome.end == End::PowerOff)
+}
+
+fn heed(said: &str, at: Duration, resets: u32, control: &mut Control<'_>, life: &mut Life) {
+    if said.starts_with("ok ") {
+        life.passed += 1;
+    } else if let Some(what) = said.strip_prefix("FAILED") {
+        life.failed.push(what.trim_start().to_owned());
+    } else if said.starts_with("stage ") {
+        life.stages.push((at, resets));
+    } else if said == "wants memory" {
+        more_memory(control);
+    } else if said == "all done" {
+        life.done = true;
+    }
+}
+
+/// The last file in `dir` by name that begins so.
+fn newest(dir: &Path, prefix: &str) -> Result<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(dir)?.flatten().map(|e| e.path()).collect();
+    found.retain(|p| {
+        let name = p.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(prefix)
+    });
+    found.sort();
+    let none = || format!("There is no {prefix}* in {}", dir.display());
+    found.pop().with_context(none)
+}
+
+/// A disk with a DOS partition table: the root filesystem, and room for an EFI system partition.
+fn make_disk(disk: &Path, base: &Path) -> Result<()> {
+    let (first, esp) = (FIRST, FIRST + (ROOT_MIB << 20) / SECTOR);
+    let end = esp + (ESP_MIB << 20) / SECTOR;
+    let file = File::create(disk)?;
+    file.set_len(end * SECTOR)?;
+    drop(file);
+    let status = Command::new("mkfs.ext4")
+        .args([
+            "-q",
+            "-F",
+            "-E",
+            &format!("offset={}", first * SECTOR),
+            "-d",
+        ])
+        .arg(base)
+        .arg(disk)
+        .arg(format!("{}k", ROOT_MIB << 10))
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .status()
+        .context("Cannot run mkfs.ext4")?;
+    if !status.success() {
+        bail!("mkfs.ext4 failed: {status}");
+    }
+    let mut table = Vec::new();
+    for (start, end, kind, active) in [(first, esp, 0x83, 0x80), (esp, end, 0xef, 0)] {
+        // No cylinders: the fields say "see the sector numbers".
+        table.extend_from_slice(&[active, 0xfe, 0xff, 0xff, kind, 0xfe, 0xff, 0xff]);
+        for number in [start, end - start] {
+            table.extend_from_slice(&u32::try_from(number)?.to_le_bytes());
+        }
+    }
+    table.resize(64, 0);
+    table.extend_from_slice(&[0x55, 0xaa]);
+    let mut file = OpenOptions::new().write(true).open(disk)?;
+    file.seek(SeekFrom::Start(446))?;
+    Ok(file.write_all(&table)?)
+}
