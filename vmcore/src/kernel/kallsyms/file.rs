@@ -171,12 +171,10 @@ impl List {
         }
     }
 
-    pub(super) fn scan(&self, wanted: &[&str], mut hit: impl FnMut(usize, u32, char)) {
+    pub(super) fn find(&self, wanted: &str, mut hit: impl FnMut(u32, char)) {
         for ((kind, name), index) in self.0.iter().zip(0..) {
-            for (which, want) in wanted.iter().enumerate() {
-                if **want == **name {
-                    hit(which, index, char::from(*kind));
-                }
+            if **name == *wanted {
+                hit(index, char::from(*kind));
             }
         }
     }

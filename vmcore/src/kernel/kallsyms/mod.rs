@@ -1,8 +1,8 @@
 //! The kernel's symbol table as it lies in memory (kallsyms): name to address and back.
 //!
-//! Facts: kernel/kallsyms.c and scripts/kallsyms.c, 4.6 to 7.2. Only the addresses, the expanded
-//! tokens and a mark for every 256th name are held, about 4 bytes a symbol; names are decoded from
-//! the dump when asked for, so that 190,000 symbols cost less than a megabyte in the panic kernel.
+//! Facts: kernel/kallsyms.c and scripts/kallsyms.c, 4.6 to 7.2. Only the addresses, a hash of every
+//! name, the expanded tokens and a mark for every 32nd name are held, about 8 bytes a symbol; names
+//! are decoded from the dump when asked for, so that 190,000 symbols cost 1.5 MiB in the panic kernel.
 //! Symbols of modules are in their own tables; see [`super::modules`]. Where the dump has no usable
 //! table, the names of a file beside it serve ([`file`]).
 
@@ -71,13 +71,10 @@ impl Table {
         }
     }
 
-    fn scan(&self, wanted: &[&str], hit: impl FnMut(usize, u32, char)) -> Result<(), KernelError> {
+    fn find(&self, wanted: &str, hit: impl FnMut(u32, char)) {
         match self {
-            Self::Kallsyms(names) => names.scan(wanted, hit),
-            Self::File(list) => {
-                list.scan(wanted, hit);
-                Ok(())
-            }
+            Self::Kallsyms(names) => names.find(wanted, hit),
+            Self::File(list) => list.find(wanted, hit),
         }
     }
 }
@@ -142,13 +139,12 @@ impl Symbols {
             .ok_or_else(|| KernelError::MissingKey {
                 key: "SYMBOL(_stext)".to_owned(),
             })?;
-        let mut marks = [None; 2];
-        names.scan(&["_stext", "_end"], |which, index, _| {
-            if let Some(slot) = marks.get_mut(which) {
-                *slot = Some(index);
-            }
-        })?;
-        let [stext_index, end_index] = marks;
+        let last = |name| {
+            let mut found = None;
+            names.find(name, |index, _| found = Some(index));
+            found
+        };
+        let (stext_index, end_index) = (last("_stext"), last("_end"));
         let stext_index = stext_index.ok_or_else(|| KernelError::Corrupt {
             what: "The symbol table",
             why: "it has no _stext".to_owned(),
@@ -205,57 +201,39 @@ impl Symbols {
     /// The address of a name. Of several symbols with that name the first global one, else the first.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<VirtAddr> {
-        self.lookup_many(&[name]).into_iter().next().flatten()
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = found.get(name) {
+            return *known;
+        }
+        let address = self.search(name);
+        // What is not there now may yet come with the modules.
+        if address.is_some() || self.modules.get().is_some() {
+            if found.len() > CACHE {
+                found.clear();
+            }
+            found.insert(name.to_owned(), address);
+        }
+        address
     }
 
-    /// The addresses of several names in one pass over the table.
+    /// The addresses of several names.
     #[must_use]
     pub fn lookup_many(&self, names: &[&str]) -> Vec<Option<VirtAddr>> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.len() > CACHE {
-            found.clear();
-        }
-        let unknown: Vec<&str> = names
-            .iter()
-            .copied()
-            .filter(|&name| !found.contains_key(name))
-            .collect();
-        for (name, address) in unknown.iter().zip(self.search(&unknown)) {
-            // What is not there now may yet come with the modules.
-            if address.is_some() || self.modules.get().is_some() {
-                found.insert((*name).to_owned(), address);
-            }
-        }
-        names
-            .iter()
-            .map(|&name| found.get(name).copied().flatten())
-            .collect()
+        names.iter().map(|name| self.lookup(name)).collect()
     }
 
-    fn search(&self, names: &[&str]) -> Vec<Option<VirtAddr>> {
-        let mut hits: Vec<Option<(u32, bool)>> = vec![None; names.len()];
-        if names.is_empty() {
-            return Vec::new();
-        }
-        let scanned = self.names.scan(names, |which, index, kind| {
+    fn search(&self, name: &str) -> Option<VirtAddr> {
+        let mut found: Option<(u32, bool)> = None;
+        self.names.find(name, |index, kind| {
             let global = kind.is_ascii_uppercase();
-            if let Some(slot) = hits.get_mut(which)
-                && slot.is_none_or(|(_, already)| global && !already)
-            {
-                *slot = Some((index, global));
+            if found.is_none_or(|(_, already)| global && !already) {
+                found = Some((index, global));
             }
         });
-        if scanned.is_err() {
-            log::debug!("the symbol table cannot be read to its end");
-        }
-        hits.into_iter()
-            .zip(names)
-            .map(|(hit, name)| {
-                hit.and_then(|(index, _)| self.addresses.get(index))
-                    .map(VirtAddr)
-                    .or_else(|| self.modules.get()?.lookup(name))
-            })
-            .collect()
+        found
+            .and_then(|(index, _)| self.addresses.get(index))
+            .map(VirtAddr)
+            .or_else(|| self.modules.get()?.lookup(name))
     }
 
     /// The symbol that an address belongs to.

@@ -9,8 +9,8 @@ use crate::addr::{PAGE_SIZE, VirtAddr};
 use crate::kernel::{KernelError, Memory};
 use std::sync::Arc;
 
-/// Names between two marks. It is the kernel's own choice too, but any would do.
-const STRIDE: u32 = 256;
+/// Names between two marks: as many records are gone over, half of them on average, to get at one.
+const STRIDE: u32 = 32;
 /// KSYM_NAME_LEN is 512 since 6.1; a longer expansion is damage.
 const MAX_NAME: usize = 1024;
 /// Ten times the symbols of the largest kernel.
@@ -24,6 +24,8 @@ pub(super) struct Names {
     long: bool,
     /// Where every [`STRIDE`]th record begins, from `start`.
     marks: Vec<u32>,
+    /// The hash of each name, without its letter.
+    hashes: Vec<u32>,
     tokens: Tokens,
 }
 
@@ -81,24 +83,16 @@ impl Tokens {
             }
         }
     }
-
-    fn length(&self, record: &[u8]) -> usize {
-        record
-            .iter()
-            .filter_map(|&token| self.bounds.get(usize::from(token)))
-            .map(|&(start, end)| usize::from(end - start))
-            .sum()
-    }
 }
 
-/// A cursor over the stream that holds one page.
+/// A cursor over the stream: what is read and not yet taken is held, a page or two.
 struct Cursor<'a> {
     memory: &'a Memory,
-    /// Address of `page`'s first byte.
-    base: u64,
-    page: Vec<u8>,
-    at: u64,
-    record: Vec<u8>,
+    held: Vec<u8>,
+    /// How much of `held` was taken.
+    taken: usize,
+    /// Address of the first byte that was not read.
+    next: u64,
     long: bool,
 }
 
@@ -106,60 +100,73 @@ impl<'a> Cursor<'a> {
     fn new(memory: &'a Memory, at: VirtAddr, long: bool) -> Self {
         Self {
             memory,
-            base: 0,
-            page: Vec::new(),
-            at: at.0,
-            record: Vec::with_capacity(256),
+            held: Vec::new(),
+            taken: 0,
+            next: at.0,
             long,
         }
     }
 
-    /// The rest of the page that holds the next byte.
-    fn rest(&mut self) -> Result<&[u8], KernelError> {
-        let base = self.at & !(PAGE_SIZE - 1);
-        if self.base != base || self.page.is_empty() {
-            self.page.resize(crate::addr::PAGE_BYTES, 0);
-            self.base = base;
-            if let Err(source) = self.memory.read(VirtAddr(base), &mut self.page) {
-                self.page.clear();
+    /// Address of the next record.
+    fn at(&self) -> u64 {
+        let left = self.held.len().saturating_sub(self.taken);
+        self.next.wrapping_sub(left as u64)
+    }
+
+    /// The next `len` bytes, reading on to the end of the page that holds the last of them.
+    fn peek(&mut self, len: usize) -> Result<&[u8], KernelError> {
+        while self.held.len().saturating_sub(self.taken) < len {
+            self.held.drain(..self.taken.min(self.held.len()));
+            self.taken = 0;
+            let have = self.held.len();
+            let in_page = PAGE_SIZE - (self.next & (PAGE_SIZE - 1));
+            self.held
+                .resize(have + usize::try_from(in_page).unwrap_or(1), 0);
+            let fresh = self.held.get_mut(have..).unwrap_or_default();
+            if let Err(source) = self.memory.read(VirtAddr(self.next), fresh) {
+                self.held.truncate(have);
                 return Err(KernelError::Memory {
                     what: "the names of kallsyms".to_owned(),
                     source,
                 });
             }
+            self.next = self.next.wrapping_add(in_page);
         }
-        let skip = usize::try_from(self.at - base).unwrap_or(0);
-        Ok(self.page.get(skip..).unwrap_or_default())
-    }
-
-    fn byte(&mut self) -> Result<u8, KernelError> {
-        let byte = self.rest()?.first().copied().unwrap_or(0);
-        self.at = self.at.wrapping_add(1);
-        Ok(byte)
+        let end = self.taken.saturating_add(len);
+        Ok(self.held.get(self.taken..end).unwrap_or_default())
     }
 
     /// The next record's tokens.
     fn next(&mut self) -> Result<&[u8], KernelError> {
-        let mut len = usize::from(self.byte()?);
+        let mut head = 1;
+        let mut len = self.peek(1)?.first().copied().map_or(0, usize::from);
         if self.long && len & 0x80 != 0 {
-            len = (len & 0x7f) | usize::from(self.byte()?) << 7;
+            head = 2;
+            let high = self.peek(2)?.last().copied().map_or(0, usize::from);
+            len = (len & 0x7f) | high << 7;
         }
-        self.record.clear();
-        while self.record.len() < len {
-            let want = len - self.record.len();
-            let have: Vec<u8>;
-            {
-                let rest = self.rest()?;
-                have = rest
-                    .get(..want.min(rest.len()))
-                    .unwrap_or_default()
-                    .to_vec();
-            }
-            self.at = self.at.wrapping_add(have.len() as u64);
-            self.record.extend_from_slice(&have);
-        }
-        Ok(&self.record)
+        self.peek(head + len)?;
+        let start = self.taken + head;
+        self.taken = start + len;
+        Ok(self.held.get(start..self.taken).unwrap_or_default())
     }
+}
+
+/// Tells names apart: a name is looked for among the hashes, and decoded only where they agree.
+fn hash(name: &[u8]) -> u32 {
+    let (words, rest) = name.as_chunks::<8>();
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let mixed = words
+        .iter()
+        .chain([&last])
+        .fold(name.len() as u64, |hash, word| {
+            // The multiplier of Fibonacci hashing: 2^64 divided by the golden ratio.
+            (hash.rotate_left(29) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+    u32::try_from(mixed >> 32).unwrap_or(0)
 }
 
 impl Names {
@@ -179,18 +186,23 @@ impl Names {
         }
         let tokens = Tokens::read(memory, tables)?;
         let mut marks = Vec::with_capacity(count.div_ceil(STRIDE) as usize);
+        let mut hashes = Vec::with_capacity(count as usize);
         let mut cursor = Cursor::new(memory, tables.names, long);
+        let mut name = Vec::new();
         for index in 0..count {
             if index % STRIDE == 0 {
-                let from_start = cursor.at.wrapping_sub(tables.names.0);
+                let from_start = cursor.at().wrapping_sub(tables.names.0);
                 marks.push(u32::try_from(from_start).unwrap_or(u32::MAX));
             }
-            if cursor.next()?.is_empty() {
+            let record = cursor.next()?;
+            if record.is_empty() {
                 return Err(KernelError::Corrupt {
                     what: "The symbol table",
                     why: format!("name {index} of {count} is empty"),
                 });
             }
+            tokens.expand(record, &mut name);
+            hashes.push(hash(name.get(1..).unwrap_or_default()));
         }
         Ok(Self {
             memory: Arc::clone(memory),
@@ -198,6 +210,7 @@ impl Names {
             count,
             long,
             marks,
+            hashes,
             tokens,
         })
     }
@@ -239,38 +252,15 @@ impl Names {
         Ok(())
     }
 
-    /// Looks for several names at once; calls `hit` with the position in `wanted`, the symbol's
-    /// index and its type letter, for every symbol of such a name.
-    pub(super) fn scan(
-        &self,
-        wanted: &[&str],
-        mut hit: impl FnMut(usize, u32, char),
-    ) -> Result<(), KernelError> {
-        // Most names are told apart by their length, without expanding them.
-        let mut lengths = [false; MAX_NAME];
-        for name in wanted {
-            if let Some(slot) = lengths.get_mut(name.len() + 1) {
-                *slot = true;
+    /// Calls `hit` with the index and the type letter of every symbol of that name.
+    pub(super) fn find(&self, wanted: &str, mut hit: impl FnMut(u32, char)) {
+        let hash = hash(wanted.as_bytes());
+        for (index, _) in (0..).zip(&self.hashes).filter(|(_, is)| **is == hash) {
+            if let Some((name, kind)) = self.get(index)
+                && name == wanted
+            {
+                hit(index, char::from(kind));
             }
         }
-        let mut cursor = Cursor::new(&self.memory, self.start, self.long);
-        let mut expanded = Vec::new();
-        for index in 0..self.count {
-            let record = cursor.next()?;
-            let length = self.tokens.length(record);
-            if !lengths.get(length).copied().unwrap_or(false) {
-                continue;
-            }
-            self.tokens.expand(record, &mut expanded);
-            let Some((&kind, name)) = expanded.split_first() else {
-                continue;
-            };
-            for (which, want) in wanted.iter().enumerate() {
-                if want.as_bytes() == name {
-                    hit(which, index, char::from(kind));
-                }
-            }
-        }
-        Ok(())
     }
 }
