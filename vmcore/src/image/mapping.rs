@@ -2,10 +2,12 @@
 //! this crate's `unsafe`.
 //!
 //! Facts: fs/proc/vmcore.c, Linux 5.10 to 7.2: mappings are read-only and page aligned, may span
-//! segments, cost 8 bytes of page table for 4 KiB, and fail with EAGAIN where memory types conflict;
-//! `read` maps and unmaps one page at a time and is slower by far. So: windows, a few at a time,
-//! copied out of (the memory behind them may change while DMA is in flight, so no `&[u8]` into it
-//! ever exists), and `false` wherever a window cannot be had: the caller then uses pread.
+//! segments, cost 8 bytes of page table for 4 KiB, are filled in as a whole by mmap (no page fault
+//! follows), and fail with EAGAIN where memory types conflict; `read` maps and unmaps one page at a
+//! time, which costs more than a small window does. So: small windows, the last few used kept, for
+//! reads of any length. They are copied out of (the memory behind them may change while DMA is in
+//! flight, so no `&[u8]` into it ever exists), and `false` is the answer wherever a window cannot be
+//! had: the caller then uses pread.
 //!
 //! Regular files are not mapped: one truncated under us would raise SIGBUS.
 
@@ -16,14 +18,13 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes of a window; its page tables take 1/512 of that.
-const WINDOW: u64 = 64 << 20;
-/// Windows mapped at a time.
-const WINDOWS: usize = 2;
-/// Reads at least this long map their window at once.
-const LARGE: usize = 64 << 10;
-/// Shorter reads that fall into one unmapped window in a row before it is mapped after all.
-const NEARBY: u32 = 8;
+/// Bytes of a window: mapping it costs what a few preads do.
+const WINDOW: u64 = 2 << 20;
+/// Windows kept mapped. A walk over kernel structures comes back to a few dozen places again and
+/// again; their page tables take half a megabyte at most.
+const WINDOWS: usize = 48;
+/// Windows remembered as not to be had.
+const REFUSED: usize = 64;
 
 /// Windows onto a file that cannot shrink.
 #[derive(Debug)]
@@ -34,12 +35,20 @@ pub struct Mapping {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The newest last.
-    windows: Vec<(u64, Arc<Window>)>,
-    /// The last window that could not be mapped; it is not tried again before another was.
-    refused: Option<u64>,
-    /// The window that the last short reads fell into, and how many they were.
-    nearby: (u64, u32),
+    windows: Vec<Mapped>,
+    /// Uses so far, to find the window that was not used for longest.
+    clock: u64,
+    /// Where in `windows` the last read was.
+    last: usize,
+    /// Windows that could not be mapped, the newest last; they are read instead.
+    refused: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Mapped {
+    index: u64,
+    used: u64,
+    window: Arc<Window>,
 }
 
 #[derive(Debug)]
@@ -58,15 +67,14 @@ impl Mapping {
         }
     }
 
-    /// Copies `buf.len()` bytes from `offset`; false when a window could not be had (or is not
-    /// worth its price), `buf` then being undefined.
+    /// Copies `buf.len()` bytes from `offset`; false when a window could not be had, `buf` then
+    /// being undefined.
     pub fn copy(&self, file: &File, offset: u64, buf: &mut [u8]) -> bool {
-        let large = buf.len() >= LARGE;
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {
             let index = at / WINDOW;
-            let Some(window) = self.window(file, index, large) else {
+            let Some(window) = self.window(file, index) else {
                 return false;
             };
             let Ok(inside) = usize::try_from(at - index * WINDOW) else {
@@ -83,29 +91,34 @@ impl Mapping {
         true
     }
 
-    fn window(&self, file: &File, index: u64, large: bool) -> Option<Arc<Window>> {
+    fn window(&self, file: &File, index: u64) -> Option<Arc<Window>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = state.windows.iter().position(|(i, _)| *i == index) {
-            let found = state.windows.remove(at);
-            let window = Arc::clone(&found.1);
-            state.windows.push(found);
-            return Some(window);
+        let state = &mut *state;
+        state.clock += 1;
+        let last = state.windows.get(state.last);
+        let found = match last.filter(|mapped| mapped.index == index) {
+            Some(_) => Some(state.last),
+            None => state
+                .windows
+                .iter()
+                .position(|mapped| mapped.index == index),
+        };
+        if let Some(at) = found {
+            state.last = at;
+            let mapped = state.windows.get_mut(at)?;
+            mapped.used = state.clock;
+            return Some(Arc::clone(&mapped.window));
         }
-        if state.refused == Some(index) {
+        if state.refused.contains(&index) {
             return None;
-        }
-        if !large {
-            let (last, count) = state.nearby;
-            let count = if last == index { count + 1 } else { 1 };
-            state.nearby = (index, count);
-            if count < NEARBY {
-                return None;
-            }
         }
         let start = index.checked_mul(WINDOW)?;
         let len = usize::try_from(WINDOW.min(self.len.checked_sub(start)?)).ok()?;
         if state.windows.len() >= WINDOWS {
-            state.windows.remove(0);
+            let used = |at: &usize| state.windows.get(*at).map_or(0, |mapped| mapped.used);
+            let oldest = (0..state.windows.len()).min_by_key(used)?;
+            // A thread that still copies out of it holds it until it is done.
+            state.windows.swap_remove(oldest);
         }
         let mapped = MmapOptions::new()
             .offset(start)
@@ -114,13 +127,20 @@ impl Mapping {
         match mapped {
             Ok(map) => {
                 let window = Arc::new(Window { map, len });
-                state.windows.push((index, Arc::clone(&window)));
-                state.refused = None;
+                state.last = state.windows.len();
+                state.windows.push(Mapped {
+                    index,
+                    used: state.clock,
+                    window: Arc::clone(&window),
+                });
                 Some(window)
             }
             Err(error) => {
                 log::debug!("window at {start:#x} cannot be mapped, reading instead: {error}");
-                state.refused = Some(index);
+                if state.refused.len() >= REFUSED {
+                    state.refused.remove(0);
+                }
+                state.refused.push(index);
                 None
             }
         }
@@ -164,16 +184,25 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn short_reads_are_refused_until_they_gather() {
+    fn windows_come_and_go() {
+        const STEP: usize = 1 << 20;
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&[5; 20_000]).unwrap();
-        let mapping = Mapping::new(20_000);
-        let mut buf = [0; 100];
-        let tries = (0..20)
-            .filter(|_| mapping.copy(&file, 50, &mut buf))
-            .count();
-        assert!((1..20).contains(&tries), "{tries}");
-        assert_eq!(buf, [5; 100]);
+        let steps = 2 * WINDOWS + 10;
+        for n in 0..steps {
+            file.write_all(&vec![u8::try_from(n).unwrap(); STEP])
+                .unwrap();
+        }
+        let mapping = Mapping::new((steps * STEP) as u64);
+        // Forwards, backwards, and over the border between two windows.
+        for n in (0..steps).chain((0..steps).rev()).chain([0, steps - 1, 0]) {
+            let mut buf = [0; 100];
+            assert!(mapping.copy(&file, (n * STEP) as u64 + 7, &mut buf));
+            assert_eq!(buf, [u8::try_from(n).unwrap(); 100]);
+        }
+        let mut buf = vec![0; 3 * STEP];
+        assert!(mapping.copy(&file, STEP as u64, &mut buf));
+        assert_eq!((buf[0], buf[STEP], buf[3 * STEP - 1]), (1, 2, 3));
+        assert!(mapping.state.lock().unwrap().windows.len() <= WINDOWS);
     }
 
     #[test]
@@ -187,6 +216,6 @@ mod tests {
         let (reader, _writer) = std::io::pipe().unwrap();
         let file = File::from(std::os::fd::OwnedFd::from(reader));
         let mapping = Mapping::new(1 << 20);
-        assert!(!mapping.copy(&file, 0, &mut vec![0; LARGE]));
+        assert!(!mapping.copy(&file, 0, &mut [0; 100]));
     }
 }
