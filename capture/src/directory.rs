@@ -39,13 +39,8 @@ pub fn reduce(nodename: &[u8]) -> String {
 /// Seconds since 1970 as `20261121T231500Z`.
 #[must_use]
 pub fn stamp(seconds: u64) -> String {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|s| jiff::Timestamp::from_second(s).ok())
-        .map_or_else(
-            || "00000000T000000Z".into(),
-            |time| time.strftime("%Y%m%dT%H%M%SZ").to_string(),
-        )
+    vmcore::time::Utc::of(seconds)
+        .map_or_else(|| "00000000T000000Z".into(), vmcore::time::Utc::stamp)
 }
 
 /// Opens `path` below `root`, making directories that are not there and following no link.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use vmcore::kernel::{Kernel, chain};
 use vmcore::printk::{self, LogError};
+use vmcore::time::Utc;
 
 /// Bytes of the longest instruction of x86.
 const LONGEST_INSTRUCTION: usize = 15;
@@ -69,7 +70,7 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     let mut report = Report {
         system,
         crash_time,
-        crash_time_utc: crash_time.and_then(utc),
+        crash_time_utc: crash_time.and_then(Utc::of).map(|utc| utc.to_string()),
         uptime_seconds: log.last().map(|line| line.ts_nsec / 1_000_000_000),
         log_tail: Vec::new(),
         log_lines: u64::try_from(log.len()).unwrap_or(u64::MAX),
@@ -239,12 +240,6 @@ fn stamped(line: &Line) -> String {
         micros % 1_000_000,
         line.text
     )
-}
-
-/// Seconds since the epoch as `2026-11-21T23:15:00Z`.
-fn utc(seconds: u64) -> Option<String> {
-    let stamp = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
-    Some(stamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Batches into compressed frames: one frame a batch, its content checksum at its end.
 //!
 //! Facts: RFC 8878 and lz4_Frame_format.md put a frame's content checksum into its last four bytes
-//! (zstd: the low half of XXH64; LZ4: XXH32), which is what the seek table holds too.
+//! (zstd: the low half of XXH64; LZ4: XXH32), which is what the seek table holds too. The rest of an
+//! LZ4 frame's layout is from there as well.
 
 use super::{Batch, Encoded, Encoder, Piece};
 use crate::addr::PAGE_BYTES;
 use crate::layout::frames::Codec;
 use crate::layout::le32;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
-use std::io::{self, Write};
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+use std::io::{self, Cursor};
+use twox_hash::XxHash32;
 
 /// The zstd level when none is asked for.
 const ZSTD_LEVEL: i32 = 3;
@@ -30,9 +32,26 @@ pub fn zero_pages(data: &[u8]) -> u64 {
     data.chunks(PAGE_BYTES).filter(|page| is_zero(page)).count() as u64
 }
 
+/// LZ4: the most content of a block, and the number that says so in a frame's header.
+const LZ4_BLOCK: (usize, u8) = (256 << 10, 5);
+/// LZ4: the bit of a block's length that says that it is stored as it is.
+const LZ4_STORED: u32 = 1 << 31;
+
+/// A codec's context.
+enum Context {
+    Zstd(zstd::bulk::Compressor<'static>),
+    Lz4(Lz4),
+}
+
+/// LZ4's table, and room for a block: clearing that for every block would cost as much as copying.
+struct Lz4 {
+    table: CompressTable,
+    room: Vec<u8>,
+}
+
 /// Makes one frame out of each piece of content.
 pub struct Framer {
-    zstd: Option<zstd::bulk::Compressor<'static>>,
+    context: Context,
     /// The frame made of the last all-zero content, and that content's length: free memory makes
     /// runs of them.
     zero: Option<(usize, Vec<u8>)>,
@@ -44,16 +63,22 @@ impl Framer {
     /// # Errors
     /// When the context cannot be allocated or the level does not exist.
     pub fn new(codec: Codec, level: Option<i32>) -> io::Result<Self> {
-        let zstd = match codec {
-            Codec::Lz4 => None,
+        let context = match codec {
+            Codec::Lz4 => Context::Lz4(Lz4 {
+                table: CompressTable::large(),
+                room: vec![0; get_maximum_output_size(LZ4_BLOCK.0)],
+            }),
             Codec::Zstd => {
                 let mut zstd = zstd::bulk::Compressor::new(level.unwrap_or(ZSTD_LEVEL))?;
                 zstd.include_checksum(true)?;
                 zstd.include_contentsize(true)?;
-                Some(zstd)
+                Context::Zstd(zstd)
             }
         };
-        Ok(Self { zstd, zero: None })
+        Ok(Self {
+            context,
+            zero: None,
+        })
     }
 
     /// Appends the frame of `content` to `out`, and answers its checksum.
@@ -81,24 +106,47 @@ impl Framer {
     }
 
     fn compress(&mut self, content: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        if let Some(zstd) = &mut self.zstd {
-            let start = out.len();
-            let bound = zstd::zstd_safe::compress_bound(content.len());
-            out.resize(start.saturating_add(bound), 0);
-            let room = out.get_mut(start..).unwrap_or_default();
-            let len = zstd.compress_to_buffer(content, room)?;
-            out.truncate(start.saturating_add(len));
-            return Ok(());
+        match &mut self.context {
+            Context::Zstd(zstd) => {
+                // Through a cursor it writes into the vector's spare room, which need not be cleared.
+                let start = out.len() as u64;
+                out.reserve(zstd::zstd_safe::compress_bound(content.len()));
+                let mut end = Cursor::new(out);
+                end.set_position(start);
+                zstd.compress_to_buffer(content, &mut end)?;
+                Ok(())
+            }
+            Context::Lz4(lz4) => lz4.frame(content, out),
         }
-        let info = FrameInfo::new()
-            .block_mode(BlockMode::Independent)
-            .block_size(BlockSize::Max256KB)
-            .block_checksums(true)
-            .content_checksum(true)
-            .content_size(Some(content.len() as u64));
-        let mut lz4 = FrameEncoder::with_frame_info(info, out);
-        lz4.write_all(content)?;
-        lz4.finish()?;
+    }
+}
+
+impl Lz4 {
+    /// Appends an LZ4 frame: independent blocks, the content's length and checksum, none of each
+    /// block. `lz4_flex`'s own writer would copy the content once more and make a table for each frame.
+    fn frame(&mut self, content: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        let sum = |bytes: &[u8]| XxHash32::oneshot(0, bytes);
+        // Version 1, independent blocks, content length, content checksum.
+        let mut descriptor = vec![0b0110_1100, LZ4_BLOCK.1 << 4];
+        descriptor.extend_from_slice(&(content.len() as u64).to_le_bytes());
+        let [_, check, ..] = sum(&descriptor).to_le_bytes();
+        out.extend_from_slice(&Codec::Lz4.magic().to_le_bytes());
+        out.extend_from_slice(&descriptor);
+        out.push(check);
+        for block in content.chunks(LZ4_BLOCK.0) {
+            let len = compress_into_with_table(block, &mut self.room, &mut self.table)
+                .map_err(io::Error::other)?;
+            let packed = self
+                .room
+                .get(..len)
+                .filter(|packed| packed.len() < block.len());
+            let (bytes, flag) = packed.map_or((block, LZ4_STORED), |packed| (packed, 0));
+            let word = u32::try_from(bytes.len()).map_err(io::Error::other)? | flag;
+            out.extend_from_slice(&word.to_le_bytes());
+            out.extend_from_slice(bytes);
+        }
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&sum(content).to_le_bytes());
         Ok(())
     }
 }
