@@ -149,6 +149,8 @@ pub enum Event {
     },
     /// The crash directory's path, from the moment it exists or has a new name.
     Directory(String),
+    /// The report was made and written by the way.
+    Reported,
     /// The core as written.
     Core(Box<CoreFacts>),
     /// No core is wanted, and why: a loop of deaths, a core larger than allowed.

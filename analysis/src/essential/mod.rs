@@ -15,7 +15,9 @@ mod stacks;
 
 pub use runs::Runs;
 
-use crate::tasks;
+use crate::report::{self, Report};
+use crate::unwind::Unwinder;
+use crate::{notifiers, tasks};
 use parts::{cpus, image, log, modules};
 use recorder::Recorder;
 use serde::{Deserialize, Serialize};
@@ -44,7 +46,7 @@ impl Default for Options {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Essential {
     /// The pages, ascending, in runs that do not touch; all of them are in the image.
     pub ranges: Vec<PfnRange>,
@@ -52,6 +54,36 @@ pub struct Essential {
     pub parts: Vec<Part>,
     /// What could not be found.
     pub warnings: Vec<String>,
+    /// The report that was made to see what one reads.
+    pub report: Option<Made>,
+}
+
+/// A report, and the `panic.log` that goes with it.
+#[derive(Debug)]
+pub struct Made {
+    /// The report.
+    pub report: Report,
+    /// The text of `panic.log`, or why there is none.
+    pub panic_log: Result<Vec<u8>, String>,
+}
+
+impl Made {
+    /// Makes both from a kernel.
+    #[must_use]
+    pub fn of(kernel: &Kernel) -> Self {
+        let report = report::build(kernel, report::Options::default());
+        let panic_log = report::log_lines(kernel)
+            .map_err(|error| chain(&error))
+            .and_then(|(log, _)| {
+                let unwinder = Unwinder::new(kernel);
+                let notifiers = notifiers::read(kernel, &unwinder, &report.reason, &log);
+                let mut text = Vec::new();
+                notifiers::write_panic_log(&mut text, &report.reason, &log, &notifiers)
+                    .map(|()| text)
+                    .map_err(|error| error.to_string())
+            });
+        Self { report, panic_log }
+    }
 }
 
 impl Essential {
@@ -84,12 +116,12 @@ pub struct Part {
 /// # Errors
 /// When nothing can be found at all, because symbols or types are not to be had.
 pub fn ranges(kernel: &Kernel, options: Options) -> Result<Essential, KernelError> {
-    let known = image::physical(kernel)?;
     let runs = Runs::new(options.max_bytes / PAGE_SIZE, options.max_runs);
-    let recorder = Arc::new(Recorder::new(Arc::clone(kernel.image()), known, runs));
+    let recorder = Arc::new(Recorder::new(Arc::clone(kernel.image()), runs));
     // A kernel of its own, so that every read is seen, those of its tables too.
-    let image: Arc<dyn MemoryImage> = Arc::clone(&recorder) as Arc<dyn MemoryImage>;
-    let recorded = kernel.on(image)?;
+    let recording: Arc<dyn MemoryImage> = Arc::clone(&recorder) as Arc<dyn MemoryImage>;
+    let recorded = kernel.on(recording)?;
+    recorder.pass_through(image::physical(&recorded)?);
     let mut collector = Collector {
         kernel: &recorded,
         recorder: &recorder,
@@ -100,7 +132,7 @@ pub fn ranges(kernel: &Kernel, options: Options) -> Result<Essential, KernelErro
     collector.part("per-CPU areas", cpus::collect);
     collector.part("modules", modules::collect);
     collector.part("tasks", tasks_structures);
-    collector.part("report", report);
+    collector.part("report", everything);
     collector.part("stacks of running and blocked tasks", |c| {
         stacks::collect(c, stacks::Which::Awake)
     });
@@ -201,7 +233,7 @@ fn tasks_structures(collector: &mut Collector<'_>) -> Result<(), KernelError> {
 }
 
 /// Everything that the commands on a crash read.
-fn report(collector: &mut Collector<'_>) -> Result<(), KernelError> {
+fn everything(collector: &mut Collector<'_>) -> Result<(), KernelError> {
     let kernel = collector.kernel;
     let mut trouble = Vec::new();
     let mut note = |what: &str, result: Result<(), KernelError>| {
@@ -214,13 +246,10 @@ fn report(collector: &mut Collector<'_>) -> Result<(), KernelError> {
     note("mounts", crate::mounts::read(kernel).map(drop));
     note("slabs", crate::slabs::read(kernel).map(drop));
     drop(crate::memory::read(kernel));
-    drop(crate::report::build(
-        kernel,
-        crate::report::Options::default(),
-    ));
     for text in trouble {
         collector.warn(text);
     }
+    collector.essential.report = Some(Made::of(kernel));
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! wholes.
 
 use super::runs::Runs;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
 use vmcore::image::{Absence, ImageInfo, MemoryImage, ReadError};
 
@@ -13,19 +13,24 @@ use vmcore::image::{Absence, ImageInfo, MemoryImage, ReadError};
 pub struct Recorder {
     image: Arc<dyn MemoryImage>,
     /// Physical addresses that need no remembering.
-    known: Vec<(u64, u64)>,
+    known: OnceLock<Vec<(u64, u64)>>,
     runs: Mutex<Runs>,
 }
 
 impl Recorder {
-    /// Puts a recorder before `image`; reads inside `known` are passed through only.
+    /// Puts a recorder before `image`.
     #[must_use]
-    pub fn new(image: Arc<dyn MemoryImage>, known: Vec<(u64, u64)>, runs: Runs) -> Self {
+    pub fn new(image: Arc<dyn MemoryImage>, runs: Runs) -> Self {
         Self {
             image,
-            known,
+            known: OnceLock::new(),
             runs: Mutex::new(runs),
         }
+    }
+
+    /// From now on reads inside these physical addresses are passed through only.
+    pub fn pass_through(&self, known: Vec<(u64, u64)>) {
+        let _ = self.known.set(known);
     }
 
     /// The set of pages.
@@ -38,7 +43,7 @@ impl MemoryImage for Recorder {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.image.read_phys(addr, buf)?;
         let known = |&(start, end): &(u64, u64)| (start..end).contains(&addr.0);
-        if !self.known.iter().any(known) {
+        if !self.known.get().is_some_and(|all| all.iter().any(known)) {
             // Small reads only: a page is recorded as a whole, and large reads (a whole BTF) are
             // added by those who know what they are.
             let len = (buf.len() as u64).min(64 * PAGE_SIZE);

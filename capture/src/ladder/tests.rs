@@ -13,6 +13,8 @@ struct Script {
     /// (job, how often already, answer).
     falls: Vec<(&'static str, End)>,
     verdict: Verdict,
+    /// Whether the essential step brings the report along.
+    reports: bool,
 }
 
 fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Script {
@@ -32,6 +34,7 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
         ran: Vec::new(),
         falls: falls.to_vec(),
         verdict,
+        reports: false,
     }
 }
 
@@ -56,6 +59,7 @@ impl Runner for Script {
             Job::Begin { base } if !matches!(end, End::Deadline(_)) => {
                 events.push(Event::Directory(format!("{base}/d.partial")));
             }
+            Job::Essential { .. } if self.reports && end.is_done() => events.push(Event::Reported),
             Job::Finish { .. } if end.is_done() => events.push(Event::Verdict(self.verdict)),
             _ => {}
         }
@@ -91,6 +95,21 @@ fn all_is_well() {
     assert_eq!(run(&mut all), Outcome::Complete);
     assert_eq!(ran(&all), WHOLE);
     assert!(all.facts.soft_errors.is_empty());
+}
+
+#[test]
+fn a_report_that_came_with_the_essential_pages_is_not_made_again() {
+    let mut all = script(1, &[], Verdict::Complete);
+    all.reports = true;
+    assert_eq!(run(&mut all), Outcome::Complete);
+    assert_eq!(ran(&all), WHOLE.replace(" report", ""));
+    assert!(all.facts.report && all.facts.soft_errors.is_empty());
+    let failed = [("essential", End::Killed(9))];
+    let mut all = script(1, &failed, Verdict::Degraded);
+    all.reports = true;
+    run(&mut all);
+    assert_eq!(ran(&all), WHOLE);
+    assert!(all.facts.report);
 }
 
 #[test]

@@ -2,23 +2,26 @@
 //! anything that could take long. The struct pages of what was found are asked before it is read: what
 //! is poisoned or offline, and what the operator forbade, is left out.
 //!
-//! The other door from capture into analysis; it runs in a child with a deadline of its own, and
-//! its failure is a soft error.
+//! The door from capture into analysis: one walk finds the pages and makes the report. It runs in a
+//! child with a deadline of its own, and its failure is a soft error.
 
-use super::core::{codec_level, describe};
-use super::source;
+use super::core::describe;
+use super::{report, source};
 use crate::budget::Budget;
 use crate::classify::allowed;
 use crate::manifest::ESSENTIAL;
 use crate::plan::Plan;
 use crate::policy::{Level, Policy};
-use crate::protocol;
+use crate::protocol::{self, Event, say};
 use crate::save::{Pages, Save};
 use analysis::essential::{self, Options};
 use std::path::Path;
 use std::time::Instant;
 use vmcore::kernel::chain;
 use vmcore::write::{CoreMeta, OutputFormat};
+
+/// zstd's level. The file is gone once the core is complete, so only its time counts (`--fast=3`).
+const CODEC_LEVEL: i32 = -3;
 
 /// Output buffers.
 const BUFFER: usize = 256 << 10;
@@ -37,6 +40,11 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     if found.is_capped() {
         protocol::log("essential: the cap left something out");
     }
+    protocol::log(format!(
+        "essential: {} pages found in {:.1} s",
+        found.pages(),
+        begun.elapsed().as_secs_f64()
+    ));
     let policy = Policy::new(Level::Essential, &[], &plan.dump.never);
     let ranges = match allowed(&kernel, &found.ranges, policy) {
         Ok((ranges, forbidden)) => {
@@ -61,7 +69,7 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         pages: Pages::Runs(&ranges),
         meta,
         format: OutputFormat::ElfZst,
-        codec_level: codec_level(OutputFormat::ElfZst),
+        codec_level: Some(CODEC_LEVEL),
         dir,
         name: ESSENTIAL,
         map: None,
@@ -79,5 +87,9 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         begun.elapsed().as_secs_f64(),
         super::core::peak_rss_kib()
     ));
+    if let Some(made) = found.report {
+        report::write(&made, dir)?;
+        say(&Event::Reported);
+    }
     Ok(())
 }
