@@ -55,7 +55,6 @@ pub fn classify(
     });
     let summary = walked.map_err(|error| chain(&error))?;
     writer.finish().map_err(write)?;
-    reading.sync_all().map_err(write)?;
     let reader = MapReader::open(Box::new(reading)).map_err(|error| chain(&error))?;
     let rules_off = rules
         .off()

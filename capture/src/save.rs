@@ -194,7 +194,8 @@ impl Save<'_> {
         )?;
         let mut encoder = writer.encoder()?;
         let batch_pages = BATCH_PAGES as u64;
-        let step = (total / SAMPLES).max(batch_pages);
+        // Of a small core a fiftieth at most: more would be felt.
+        let step = (total / SAMPLES).max(batch_pages * 50);
         let (mut at, mut next) = (0_u64, 0_u64);
         let (mut plain, mut coded) = (0_u64, 0_u64);
         let (mut batch, mut encoded) = (Batch::default(), Encoded::default());

@@ -15,6 +15,7 @@ use crate::save::{Pages, Save, SaveError, Saved};
 use crate::space::{self, Earlier, Present};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 use vmcore::addr::PAGE_SIZE;
 use vmcore::image::MemoryImage;
@@ -49,8 +50,8 @@ pub fn run(
     }
     let format = output_format(dump.format).ok_or("The plan wants no core")?;
     let kernel = source::kernel(plan)?;
-    let image = kernel.image().as_ref();
-    let ram = ram_pages(image);
+    let image = Arc::clone(kernel.image());
+    let ram = ram_pages(&*image);
     clear(dir);
     protocol::log(format!(
         "core: level {level}, {}, {} threads, {} MiB of memory",
@@ -88,10 +89,12 @@ pub fn run(
     let mut format = format;
     let mut meta = CoreMeta::of(image.info());
     describe(&mut meta, &kernel, level);
+    // Its symbols and types take more memory than all that follows.
+    drop(kernel);
     let map_path = map.as_ref().map(|_| dir.join(PAGES_MAP));
     let saved = loop {
         let mut save = Save {
-            image,
+            image: &*image,
             pages,
             meta: meta.clone(),
             format,
@@ -122,6 +125,12 @@ pub fn run(
             other => break other,
         }
     };
+    // Not before: the pages were not to wait for it.
+    if let Some(path) = &map_path
+        && let Err(error) = fs::File::open(path).and_then(|file| file.sync_all())
+    {
+        soft_errors.push(format!("{PAGES_MAP} may not be on the disk: {error}"));
+    }
     let (saved, error) = match saved {
         Ok(saved) => (saved, None),
         Err(SaveError::Stopped(stopped)) => (
@@ -428,7 +437,7 @@ fn clear(dir: &Path) {
 
 /// The codec's level in the panic kernel, where seconds count more than bytes: zstd 1 takes half the
 /// time of the format's own 3 for 2.9% more bytes (docs/measurements.md).
-pub(super) fn codec_level(format: OutputFormat) -> Option<i32> {
+fn codec_level(format: OutputFormat) -> Option<i32> {
     (format == OutputFormat::ElfZst).then_some(1)
 }
 
