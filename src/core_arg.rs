@@ -5,7 +5,8 @@ use anyhow::{Context as _, bail};
 use capture::crashes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vmcore::image::MemoryImage;
+use vmcore::image::layered::Layered;
+use vmcore::image::{Completeness, MemoryImage};
 use vmcore::kernel::{Beside, Kernel, SymbolFile, Vmcoreinfo};
 
 /// Where a core was found.
@@ -14,6 +15,8 @@ pub struct Found {
     pub path: PathBuf,
     /// The crash directory it belongs to, if it stands in one.
     pub dir: Option<PathBuf>,
+    /// Whether CORE was that directory, and not one of its files.
+    pub whole: bool,
 }
 
 /// Resolves CORE; `None` means `last`.
@@ -23,6 +26,7 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
         return Ok(Found {
             path: context.path("/proc/kcore"),
             dir: None,
+            whole: false,
         });
     }
     let path = resolve(context, given)?;
@@ -37,13 +41,18 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
         return Ok(Found {
             path: core,
             dir: Some(path),
+            whole: true,
         });
     }
     let dir = path
         .parent()
         .filter(|dir| dir.join("manifest.json").exists())
         .map(Path::to_path_buf);
-    Ok(Found { path, dir })
+    Ok(Found {
+        path,
+        dir,
+        whole: false,
+    })
 }
 
 /// Opens the image behind CORE.
@@ -51,12 +60,47 @@ pub fn open(
     context: &Context,
     core: Option<&Path>,
 ) -> anyhow::Result<(Found, Arc<dyn MemoryImage>)> {
-    let found = find(context, core)?;
-    let image = vmcore::image::open_set(&parts(&found.path))?;
+    let mut found = find(context, core)?;
+    let image = match &found.dir {
+        Some(dir) if found.whole => {
+            let (path, image) = beside_essential(context, dir, &found.path)?;
+            found.path = path;
+            image
+        }
+        _ => vmcore::image::open_set(&parts(&found.path))?,
+    };
     for warning in &image.info().warnings {
         context.warn(&format!("{}: {warning}", found.path.display()));
     }
     Ok((found, image))
+}
+
+/// The core of a crash directory. Where it was cut off, or cannot be opened at all, the essential
+/// pages saved before it step in.
+fn beside_essential(
+    context: &Context,
+    dir: &Path,
+    core: &Path,
+) -> anyhow::Result<(PathBuf, Arc<dyn MemoryImage>)> {
+    let path = dir.join(capture::manifest::ESSENTIAL);
+    let upper = vmcore::image::open(core);
+    let whole = matches!(&upper, Ok(image) if !matches!(image.info().completeness, Completeness::Incomplete(_)));
+    if whole || core == path || !path.is_file() {
+        return Ok((core.to_path_buf(), upper?));
+    }
+    let lower = vmcore::image::open(&path);
+    match (upper, lower) {
+        (Ok(upper), Ok(lower)) => match Layered::new(Arc::clone(&upper), lower) {
+            Some(both) => Ok((core.to_path_buf(), Arc::new(both))),
+            None => Ok((core.to_path_buf(), upper)),
+        },
+        (Ok(upper), Err(_)) => Ok((core.to_path_buf(), upper)),
+        (Err(why), Ok(lower)) => {
+            context.warn(&format!("{why}; the essential pages are used instead"));
+            Ok((path, lower))
+        }
+        (Err(why), Err(_)) => Err(why.into()),
+    }
 }
 
 /// Where symbols come from when the core does not tell them.

@@ -10,6 +10,7 @@ mod extents;
 pub mod flattened;
 pub mod frames;
 pub mod kdump;
+pub mod layered;
 pub mod map;
 mod mapping;
 pub mod open;
