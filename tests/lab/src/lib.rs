@@ -6,6 +6,7 @@
 //! somebody else: the guest itself, makedumpfile, gdb, drgn.
 
 pub mod artefacts;
+pub mod bench;
 pub mod checks;
 pub mod compare;
 pub mod demo;

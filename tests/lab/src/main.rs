@@ -86,6 +86,18 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
+    /// Capture beside makedumpfile, on a core that is made for it
+    Bench {
+        /// How often each side runs, in turn
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+        /// A core that is there already
+        #[arg(long, value_name = "FILE")]
+        core: Option<PathBuf>,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
     /// Fetch the kernels of scenarios and do nothing else
     Kernels {
         /// Series
@@ -193,6 +205,17 @@ fn main() -> ExitCode {
             let wanted = |k: &Kind| kind.as_deref().is_none_or(|name| k.name() == name);
             let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
             server::run(&kinds, &profile)
+        }
+        Verb::Bench {
+            pairs,
+            core,
+            profile,
+        } => {
+            let options = Options {
+                profile,
+                ..Options::default()
+            };
+            lab::bench::run(options, &lab::bench::Request { core, pairs })
         }
         Verb::Kernels { names } => fetch(&names),
     };

@@ -15,6 +15,7 @@ use initramfs::compress::Compression;
 use initramfs::modules::Index;
 use rehearse::session::{Crash, Session};
 use rehearse::vm::Accel;
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,8 @@ pub struct Taken {
     pub mounted: Option<f64>,
     /// Bytes of the core.
     pub core: u64,
+    /// Our steps and the seconds each took.
+    pub steps: Vec<(String, f64)>,
 }
 
 /// Runs every side `pairs` times, in turn, and prints a line for each.
@@ -76,6 +79,13 @@ fn print(pair: usize, taken: &Taken) {
         taken.mounted.unwrap_or(f64::NAN),
         taken.core
     );
+    let steps = taken
+        .steps
+        .iter()
+        .map(|(name, s)| format!(" {name} {s:.1}"));
+    if !taken.steps.is_empty() {
+        println!("   of it{}", steps.collect::<String>());
+    }
 }
 
 fn one(lab: &Lab, scenario: &Scenario, who: &str, image: Option<PathBuf>) -> Result<Taken> {
@@ -110,7 +120,7 @@ fn one(lab: &Lab, scenario: &Scenario, who: &str, image: Option<PathBuf>) -> Res
             )
         })?;
     let mounted = init_to_mounted(&crash);
-    let core = core_bytes(&session, &crash, &dir).with_context(|| who.to_string())?;
+    let (core, steps) = saved(&session, &crash, &dir).with_context(|| who.to_string())?;
     let _ = fs::remove_dir_all(&dir);
     Ok(Taken {
         who: who.into(),
@@ -118,6 +128,7 @@ fn one(lab: &Lab, scenario: &Scenario, who: &str, image: Option<PathBuf>) -> Res
         seconds,
         mounted,
         core,
+        steps,
     })
 }
 
@@ -135,23 +146,36 @@ fn init_to_mounted(crash: &Crash) -> Option<f64> {
     Some(done.checked_sub(begun)?.as_secs_f64())
 }
 
-/// The largest file that was saved.
-fn core_bytes(session: &Session, crash: &Crash, dir: &Path) -> Result<u64> {
+/// The largest file that was saved, and the steps of the manifest beside it if there is one.
+fn saved(session: &Session, crash: &Crash, dir: &Path) -> Result<(u64, Vec<(String, f64)>)> {
     let to = dir.join("saved");
     session.fetch(crash, &to)?;
     let mut largest = 0;
+    let mut steps = Vec::new();
     for entry in fs::read_dir(&to)?
         .flatten()
         .filter(|entry| entry.path().is_dir())
     {
+        if let Ok(text) = fs::read(entry.path().join("manifest.json")) {
+            steps = steps_of(&serde_json::from_slice(&text)?);
+        }
         for file in fs::read_dir(entry.path())?.flatten() {
             largest = largest.max(file.metadata()?.len());
         }
     }
     match largest {
         0 => bail!("Nothing was saved; see {}", dir.display()),
-        bytes => Ok(bytes),
+        bytes => Ok((bytes, steps)),
     }
+}
+
+fn steps_of(manifest: &Value) -> Vec<(String, f64)> {
+    let steps = manifest.get("steps").and_then(Value::as_array);
+    let step = |step: &Value| {
+        let name = step.get("name")?.as_str()?.to_owned();
+        Some((name, step.get("seconds")?.as_f64()?))
+    };
+    steps.into_iter().flatten().filter_map(step).collect()
 }
 
 /// Builds the peer's image.
