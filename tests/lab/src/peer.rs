@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 /// Where the peer's image lies in the guest.
 const IMAGE: &str = "/lab/peer.img";
 
+/// The formats that we write: with zstd and with LZ4, as the peer with zstd and with LZO.
+const FORMATS: [&str; 2] = ["elf-zst", "elf-lz4"];
+
 /// How makedumpfile is called.
 const WAYS: [&str; 2] = ["-l -d 31", "-z -d 31"];
 
@@ -57,8 +60,14 @@ pub fn compare(options: Options, pairs: usize) -> Result<()> {
         scenario.memory, scenario.vcpus
     );
     for pair in 1..=pairs {
-        let ours = one(&lab, &scenario, "afterpanic elf-zst", None)?;
-        print(pair, &ours);
+        for format in FORMATS {
+            let mut ours = scenario.clone();
+            ours.config = format!("[dump]\nformat = \"{format}\"\n");
+            print(
+                pair,
+                &one(&lab, &ours, &format!("afterpanic {format}"), None)?,
+            );
+        }
         for way in WAYS {
             let image = image(&lab, &scenario, way)?;
             let theirs = one(&lab, &scenario, &format!("makedumpfile {way}"), Some(image))?;
