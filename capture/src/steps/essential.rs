@@ -16,6 +16,7 @@ use crate::protocol::{self, Event, say};
 use crate::save::{Pages, Save};
 use analysis::essential::{self, Options};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 use vmcore::kernel::chain;
 use vmcore::write::{CoreMeta, OutputFormat};
@@ -29,6 +30,9 @@ const BUFFER: usize = 256 << 10;
 pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
     let kernel = source::guarded(plan)?;
+    // The walk makes tables of its own; what this one has looked up is not to be held beside them.
+    let image = Arc::clone(kernel.image());
+    let kernel = kernel.on(image).map_err(|error| chain(&error))?;
     let options = Options {
         max_bytes: plan.dump.essential_max,
         ..Options::default()
