@@ -124,7 +124,7 @@ pub(super) fn role(role: &str) -> bool {
         // The first thread is one of the hundred.
         for _ in 1..100 {
             let sleeper = std::thread::Builder::new().stack_size(64 << 10);
-            if sleeper.spawn(|| loop_asleep()).is_err() {
+            if sleeper.spawn(loop_asleep).is_err() {
                 return false;
             }
         }
