@@ -130,6 +130,7 @@ impl Package {
         )?;
         let conffiles = self.list("conf-files").iter().filter_map(Value::as_str);
         let conffiles: String = conffiles.map(|path| format!("{path}\n")).collect();
+        fs::write(control.join("md5sums"), checksums(&stage, &conffiles)?)?;
         fs::write(control.join("conffiles"), conffiles)?;
         let scripts = root().join(self.text("/metadata/deb/maintainer-scripts")?);
         for script in fs::read_dir(&scripts).context("The maintainer scripts are missing")? {
@@ -183,8 +184,43 @@ fn install(asset: &Value, binaries: &Path, stage: &Path) -> Result<u64> {
             target.push(source.file_name().unwrap_or_default());
         }
         bytes += copy(&source, &target, mode)?;
+        if to.starts_with("usr/share/man/") || to.ends_with("/changelog") {
+            // As Debian's policy asks for (12.1, 12.7); without name and time, for the same bytes always.
+            succeed(Command::new("gzip").arg("-9n").arg(&target))?;
+        }
     }
     Ok(bytes)
+}
+
+/// Checksums of what is installed, for `dpkg --verify`: all but conffiles, as debhelper has it.
+fn checksums(stage: &Path, without: &str) -> Result<Vec<u8>> {
+    let mut files = Vec::new();
+    let mut directories = vec![stage.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                files.push(path.strip_prefix(stage)?.to_owned());
+            }
+        }
+    }
+    files.retain(|file| {
+        let kept = |line: &str| Path::new(line) == Path::new("/").join(file);
+        !file.starts_with("DEBIAN") && !without.lines().any(kept)
+    });
+    files.sort();
+    let output = Command::new("md5sum")
+        .current_dir(stage)
+        .arg("--")
+        .args(&files)
+        .output()
+        .context("Cannot run md5sum")?;
+    if !output.status.success() {
+        bail!("md5sum failed: {}", output.status);
+    }
+    Ok(output.stdout)
 }
 
 /// The files that a pattern with at most one star in its last part names.
@@ -242,7 +278,7 @@ mod tests {
         for unit in ["afterpanic.service", "afterpanic-collect.service"] {
             assert!(has(&format!("dist/{unit}")), "{files:?}");
         }
-        assert!(has("dist/afterpanic.toml") && has("LICENSE-MIT"));
+        assert!(has("dist/afterpanic.toml") && has("dist/copyright"));
         let control = package.control("1", "amd64", 7).unwrap();
         assert!(control.starts_with("Package: afterpanic\nVersion: 1-1\n"));
         assert!(
