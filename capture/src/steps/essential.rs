@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::policy::{Level, Policy};
 use crate::protocol::{self, Event, say};
 use crate::save::{Pages, Save};
-use analysis::essential::{self, Options};
+use analysis::essential::{self, Made, Options};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,9 +60,15 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
             }
             ranges
         }
-        Err(why) => {
+        Err(why) if plan.dump.never.is_empty() => {
             protocol::soft(format!("The essential pages were not looked up: {why}"));
             found.ranges
+        }
+        Err(why) => {
+            tell(found.report, dir)?;
+            return Err(format!(
+                "What is never to be written cannot be told from the rest: {why}"
+            ));
         }
     };
     let image = kernel.image().as_ref();
@@ -91,7 +97,12 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         begun.elapsed().as_secs_f64(),
         super::core::peak_rss_kib()
     ));
-    if let Some(made) = found.report {
+    tell(found.report, dir)
+}
+
+/// Writes the report that the walk made, and says that no step has to make it again.
+fn tell(made: Option<Made>, dir: &Path) -> Result<(), String> {
+    if let Some(made) = made {
         report::write(&made, dir)?;
         say(&Event::Reported);
     }
