@@ -2,7 +2,9 @@
 //!
 //! Source of the facts: proc(5): /proc/version is `linux_banner` with other words in no place, a
 //! process's directory has `stat` with its parent and `comm` with its name, to which kworkers add
-//! what they work on. What began or ended meanwhile is not judged.
+//! what they work on. That of other kernel threads is whole there since 5.17 (fs/proc/array.c,
+//! `proc_task_name`), where the task's own holds its first 15 bytes. What began or ended meanwhile
+//! is not judged.
 
 use super::init::{GuestError, cannot, say};
 use serde_json::Value;
@@ -12,6 +14,9 @@ use std::io;
 use std::process::{Command, Stdio};
 
 const AFTERPANIC: &str = "/usr/bin/afterpanic";
+
+/// Bytes of a name that the task itself has room for.
+const COMM: usize = 15;
 
 /// Name and parent of a process.
 type Process = (String, i64);
@@ -105,8 +110,9 @@ fn processes() -> Result<(), GuestError> {
             continue;
         }
         let same = ours.get(pid).is_some_and(|(ours, ours_parent)| {
-            let worker = ours.starts_with("kworker/") && comm.starts_with(ours.as_str());
-            (ours == comm || worker) && ours_parent == parent
+            let longer = ours.starts_with("kworker/") || ours.len() == COMM;
+            let name = ours == comm || (longer && comm.starts_with(ours.as_str()));
+            name && ours_parent == parent
         });
         if !same {
             let found = ours.get(pid);
