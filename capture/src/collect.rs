@@ -104,7 +104,7 @@ pub fn pstore(store: &Path, records: &Path) -> io::Result<Collected> {
         return Ok(collected);
     };
     let to = newest.path.join("pstore");
-    for entry in entries.flatten() {
+    for entry in entries.flatten().filter(|e| e.path().is_file()) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if to.join(&name).exists() {
             continue;
@@ -117,6 +117,30 @@ pub fn pstore(store: &Path, records: &Path) -> io::Result<Collected> {
         }
     }
     Ok(collected)
+}
+
+/// Directories below systemd-pstore's archive with records that it has moved there since `boot`: it
+/// runs before anything may wait for a store (systemd-pstore(8): a directory for each time of a
+/// crash, in newer versions with one for each record inside).
+#[must_use]
+pub fn archived(archive: &Path, boot: SystemTime) -> Vec<PathBuf> {
+    let fresh = |path: &PathBuf| {
+        let time = fs::metadata(path).and_then(|meta| meta.modified());
+        path.is_dir() && time.is_ok_and(|time| time >= boot)
+    };
+    let inside = |path: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries.map(|e| e.path()).filter(fresh).collect();
+        found.sort();
+        found
+    };
+    let mut found = Vec::new();
+    for time in inside(archive) {
+        let records = inside(&time);
+        found.push(time);
+        found.extend(records);
+    }
+    found
 }
 
 fn copy(from: &Path, to: &Path, name: &str) -> io::Result<()> {
@@ -182,5 +206,24 @@ mod tests {
                 .pstore
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn what_systemd_has_moved_away_in_this_boot_is_found() {
+        let archive = tempfile::tempdir().unwrap();
+        let record = archive.path().join("1795309800/001");
+        fs::create_dir_all(&record).unwrap();
+        fs::write(record.join("dmesg-efi-1"), "panic").unwrap();
+        let hour = Duration::from_secs(3600);
+        let found = archived(archive.path(), SystemTime::now() - hour);
+        assert_eq!(found, [archive.path().join("1795309800"), record]);
+        assert!(archived(archive.path(), SystemTime::now() + hour).is_empty());
+        assert!(archived(&archive.path().join("none"), SystemTime::UNIX_EPOCH).is_empty());
+        // A directory among the records is no record.
+        let store = tempfile::tempdir().unwrap();
+        fs::create_dir(store.path().join("n-20261121T231500Z")).unwrap();
+        let done = pstore(store.path(), &found[0]).unwrap();
+        assert!(done.pstore.is_empty() && done.problems.is_empty());
+        assert_eq!(pstore(store.path(), &found[1]).unwrap().pstore.len(), 1);
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Arguments of `collect`.
 #[derive(clap::Args, Debug)]
@@ -34,13 +34,13 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Err(error) if error.kind() == ErrorKind::NotFound && args.store.is_none() => None,
         other => Some(other.with_context(|| format!("Cannot list {}", store.display()))?),
     };
-    let records = match &cut_off {
-        Some(_) => Some(
-            collect::pstore(&store, &context.path("/sys/fs/pstore"))
-                .with_context(|| format!("Cannot list {}", store.display()))?,
-        ),
-        None => None,
-    };
+    let mut records = Vec::new();
+    if cut_off.is_some() {
+        for directory in kept(context) {
+            let done = collect::pstore(&store, &directory);
+            records.push(done.with_context(|| format!("Cannot list {}", store.display()))?);
+        }
+    }
     let told = match &cut_off {
         Some(_) => announce(&store, context)?,
         None => Vec::new(),
@@ -84,6 +84,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Where the firmware's records are: in pstore itself, or where systemd-pstore has put them in this boot.
+fn kept(context: &Context) -> Vec<PathBuf> {
+    let uptime = std::fs::read_to_string(context.path("/proc/uptime")).unwrap_or_default();
+    let uptime = uptime.split('.').next().and_then(|text| text.parse().ok());
+    let boot = uptime.and_then(|s| SystemTime::now().checked_sub(Duration::from_secs(s)));
+    let archive = context.path("/var/lib/systemd/pstore");
+    let mut all = vec![context.path("/sys/fs/pstore")];
+    all.extend(boot.map_or_else(Vec::new, |boot| collect::archived(&archive, boot)));
+    all
 }
 
 /// Tells the journal about each crash once; what went wrong, in sentences.
