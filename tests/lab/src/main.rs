@@ -73,6 +73,8 @@ enum Verb {
     },
     /// From kernel to kernel by kexec, past the firmware, and what that saves
     Reboot {
+        /// Machines: bios-1, bios-2, bios-reset, uefi-1, uefi-2, uefi-reset [default: all]
+        names: Vec<String>,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
@@ -197,10 +199,13 @@ fn main() -> ExitCode {
             vmlinux,
             profile,
         } => readers(core, vmlinux, &profile),
-        Verb::Reboot { profile } => lab::reboot::run(&Options {
-            profile,
-            ..Options::default()
-        }),
+        Verb::Reboot { names, profile } => {
+            let options = Options {
+                profile,
+                ..Options::default()
+            };
+            lab::reboot::run(&names, &options)
+        }
         Verb::Server { kind, profile } => {
             let wanted = |k: &Kind| kind.as_deref().is_none_or(|name| k.name() == name);
             let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();

@@ -42,11 +42,27 @@ struct Seen {
     resets: usize,
 }
 
-/// Runs all; whether everything held.
+/// The machines, by name.
+const MACHINES: [(&str, Firmware, Way); 6] = [
+    ("bios-1", Firmware::Bios, Way::Kexec(["file", "load"])),
+    ("bios-reset", Firmware::Bios, Way::Reset),
+    ("bios-2", Firmware::Bios, Way::Kexec(["load", "file"])),
+    ("uefi-1", Firmware::Uefi, Way::Kexec(["file", "load"])),
+    ("uefi-reset", Firmware::Uefi, Way::Reset),
+    ("uefi-2", Firmware::Uefi, Way::Kexec(["load", "file"])),
+];
+
+/// Runs the machines of these names, or all; whether everything held.
 ///
 /// # Errors
-/// The laboratory lacks something.
-pub fn run(options: &Options) -> Result<bool> {
+/// The laboratory lacks something, or there is no such machine.
+pub fn run(names: &[String], options: &Options) -> Result<bool> {
+    for name in names {
+        if !MACHINES.iter().any(|(known, ..)| known == name) {
+            let known = MACHINES.map(|(known, ..)| known).join(", ");
+            bail!("There is no machine {name}; there are {known}");
+        }
+    }
     let binaries = artefacts::build(&options.profile)?;
     let mut say = |line: &str| eprintln!("lab: {line}");
     let pair = [
@@ -55,14 +71,8 @@ pub fn run(options: &Options) -> Result<bool> {
     ];
     let mut failed = 0;
     let mut passed = 0;
-    for (name, firmware, way) in [
-        ("bios-1", Firmware::Bios, Way::Kexec(["file", "load"])),
-        ("bios-reset", Firmware::Bios, Way::Reset),
-        ("bios-2", Firmware::Bios, Way::Kexec(["load", "file"])),
-        ("uefi-1", Firmware::Uefi, Way::Kexec(["file", "load"])),
-        ("uefi-reset", Firmware::Uefi, Way::Reset),
-        ("uefi-2", Firmware::Uefi, Way::Kexec(["load", "file"])),
-    ] {
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    for (name, firmware, way) in MACHINES.into_iter().filter(|(name, ..)| wanted(name)) {
         let dir = cache().join("reboot").join(name);
         let seen = machine(&dir, &pair, &binaries, firmware, way)?;
         let verdict = judge(&seen, &pair, way);
