@@ -76,7 +76,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })?;
     context.hint(&hint);
     signals.wait().context("Cannot wait for signals")?;
-    session.umount_and_join().context("Cannot unmount")?;
+    session.umount_and_join().with_context(|| {
+        let dir = args.dir.display();
+        format!(
+            "{dir} is still mounted, as a program has a file of it open; end that, then: umount {dir}"
+        )
+    })?;
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@
 //! boot is given kernel and initramfs by QEMU; there the boot loader is installed, which starts every
 //! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries) by UEFI.
 
-use crate::{cache, root};
+use crate::{cache, mirror, root};
 use anyhow::{Context, Result, bail};
 use rehearse::session::more_memory;
 use rehearse::vm::{Accel, Control, DiskImage, End, Event, Firmware, Flow, Vm};
@@ -17,7 +17,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SUITE: &str = "bookworm";
-const MIRROR: &str = "http://deb.debian.org/debian";
 /// What the server has besides debootstrap's smallest set. grub-pc and systemd-boot are both there
 /// until the first boot chooses.
 const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less";
@@ -124,10 +123,11 @@ fn base() -> Result<PathBuf> {
     // One that was broken off cannot be continued.
     let _ = fs::remove_dir_all(&base);
     fs::create_dir_all(&dir)?;
+    let mirror = mirror::find(Path::new("/etc/apt"))?;
     let log = File::create(dir.join("debootstrap.log"))?;
     let status = Command::new("debootstrap")
         .args(["--variant=minbase", &format!("--include={PACKAGES}")])
-        .args([Path::new(SUITE), &base, Path::new(MIRROR)])
+        .args([Path::new(SUITE), &base, Path::new(&mirror.uri)])
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env(
             "PATH",
