@@ -7,6 +7,8 @@ use capture::classify::allowed;
 use capture::manifest::{Manifest, Verdict};
 use capture::plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
 use capture::policy::{Level, Policy};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -286,11 +288,9 @@ fn a_child_that_is_killed_costs_its_step() {
                 || waits.contains("wait_for_partner")
                 || begun.elapsed() > Duration::from_secs(1)
             {
-                killed = Command::new("kill")
-                    .args(["-9", pid])
-                    .status()
-                    .unwrap()
-                    .success();
+                killed = pid
+                    .parse()
+                    .is_ok_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok());
             }
         }
         std::thread::sleep(Duration::from_millis(20));
