@@ -231,7 +231,7 @@ pub enum Refusal {
 }
 
 const KEYS: &str = "Keys live in the kernel (.builtin_trusted_keys, .secondary_trusted_keys), the firmware's db and the MOK list \
-    (`mokutil --list-enrolled`): load a vmlinuz that your distribution signed, or enrol the key that signed this one; `dmesg` has the kernel's own line";
+    (`mokutil --list-enrolled`; .platform and .machine in /proc/keys): load a vmlinuz that your distribution signed, or enrol the key that signed this one; `dmesg` has the kernel's own line";
 
 impl Syscall {
     /// The system call's name.

@@ -216,15 +216,14 @@ impl Session {
             .map(|name| (*name).to_owned())
             .collect();
         names.extend(self.storage.modules.iter().cloned());
-        if self.fs == Fs::Vfat {
-            names.extend([
-                "nls_cp437".to_owned(),
-                "nls_ascii".to_owned(),
-                "nls_iso8859-1".to_owned(),
-                "nls_utf8".to_owned(),
-            ]);
+        let others = self.storage.more.iter().filter_map(|disk| disk.fs);
+        for fs in others.chain([self.fs]) {
+            if fs == Fs::Vfat {
+                let code_pages = ["nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8"];
+                names.extend(code_pages.map(str::to_owned));
+            }
+            names.push(fs.name().to_owned());
         }
-        names.push(self.fs.name().to_owned());
         names
     }
 

@@ -48,6 +48,9 @@ pub struct MoreDisk {
     /// What is on it.
     #[serde(default)]
     pub holds: Holds,
+    /// The kind of its filesystem, if not the target's.
+    #[serde(default)]
+    pub fs: Option<disk::Fs>,
     /// Whether it must come out as it went in.
     #[serde(default)]
     pub untouched: bool,
@@ -62,7 +65,7 @@ pub enum Holds {
     Nothing,
     /// What the target's disk holds, the UUID too.
     Copy,
-    /// The target's kind of filesystem, with this UUID.
+    /// A filesystem with this UUID.
     Filesystem(String),
 }
 
@@ -140,7 +143,9 @@ impl Storage {
             match &one.holds {
                 Holds::Nothing => disk::blank(&path, bytes)?,
                 Holds::Copy => disk::copy(target, &path)?,
-                Holds::Filesystem(uuid) => disk::make(&path, bytes, fs, uuid)?,
+                Holds::Filesystem(uuid) => {
+                    disk::make(&path, bytes, one.fs.unwrap_or(fs), uuid)?;
+                }
             }
             if one.untouched {
                 untouched.push(Untouched {

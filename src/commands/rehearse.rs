@@ -3,6 +3,7 @@
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
+use capture::plan::{Plan, TargetKind};
 use config::{Auto, Config, Target};
 use initramfs::files::Taken;
 use initramfs::root::Root;
@@ -15,7 +16,7 @@ use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::guest::{How, Step, Work};
 use rehearse::proof;
 use rehearse::session::Session;
-use rehearse::storage::Storage;
+use rehearse::storage::{Holds, MoreDisk, Storage};
 use rehearse::verdict::{self, Verdict};
 use rehearse::vm::{Accel, Firmware};
 use serde::Serialize;
@@ -25,6 +26,8 @@ use std::time::{Duration, SystemTime};
 
 /// The search for the smallest reservation, in MiB.
 const SEARCH: (u64, u64) = (56, 256);
+/// The size of the disks beside the first target's, sparse.
+const SCRATCH_MIB: u64 = 2048;
 
 /// Arguments of `rehearse`.
 #[derive(clap::Args, Debug)]
@@ -66,16 +69,14 @@ struct Answer<'a> {
     #[serde(flatten)]
     verdict: &'a Verdict,
     find_min_mib: Option<u64>,
-    not_proved: &'static str,
+    not_proved: &'a str,
 }
-
-const NOT_PROVED: &str = "this machine's own disk controller and firmware";
 
 /// Rehearses; exit code 0 means that a complete core arrived, 3 that it did not.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
     rehearse::vm::qemu::found()?;
-    let mut session = session(args, context, &config)?;
+    let (mut session, not_proved) = session(args, context, &config)?;
     let mut warnings = Vec::new();
     // Another kernel proves nothing for this machine.
     let with = match args.kernel {
@@ -116,12 +117,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let answer = Answer {
             verdict: &verdict,
             find_min_mib: smallest,
-            not_proved: NOT_PROVED,
+            not_proved: &not_proved,
         };
         output::json("afterpanic.rehearse/1", &warnings, &answer)?;
     } else {
         warnings.iter().for_each(|warning| context.warn(warning));
-        print(&verdict, smallest)?;
+        print(&verdict, smallest, &not_proved)?;
     }
     Ok(if verdict.passed { Exit::Done } else { Exit::No })
 }
@@ -147,17 +148,28 @@ fn once(session: &Session, dir: &Path, context: &Context) -> anyhow::Result<Verd
     ))
 }
 
-fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Session> {
+/// The session, and in words what it cannot prove.
+fn session(
+    args: &Args,
+    context: &Context,
+    config: &Config,
+) -> anyhow::Result<(Session, String)> {
     let capture = binary::find()?;
     let kernel = kernel(args, context)?;
-    let (fs, uuid) = target(context, config, &capture);
+    let request = build::Request::new(&context.root, config.clone(), capture.clone());
+    let plan = build::prepare(&request).ok().map(|p| p.plan().clone());
+    let mut targets = plan.as_ref().map(targets).unwrap_or_default();
+    let first = match targets.is_empty() {
+        true => Scratch::default(),
+        false => targets.remove(0),
+    };
     let crashkernel = args
         .crashkernel
         .clone()
         .or_else(|| configured(context, config));
     let cache = Path::new("/var/tmp/afterpanic-rehearse");
     let accel = Accel::choose(&kernel.image, cache)?;
-    Ok(Session {
+    let session = Session {
         accel,
         binaries: Binaries {
             afterpanic: std::env::current_exe()?,
@@ -175,13 +187,14 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
         qemu: Vec::new(),
         storage: Storage {
             tools: extra_files(context, config)?,
+            more: targets.iter().map(Scratch::disk).collect(),
             ..Storage::default()
         },
-        fs,
-        uuid,
+        fs: first.fs,
+        uuid: first.uuid.clone(),
         disk_bytes: None,
         hostname: "rehearsal".into(),
-        config: guest_config(config),
+        config: guest_config(config, &first, &targets),
         present: config.image.extra_modules.clone(),
         absent: Vec::new(),
         files: Vec::new(),
@@ -210,7 +223,28 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Se
         replies: Vec::new(),
         reuse_disk: false,
         kernel,
-    })
+    };
+    let not_proved = not_proved(plan.as_ref(), targets.len());
+    Ok((session, not_proved))
+}
+
+/// What a VM with virtio disks and a panic that finds the first target working leaves open.
+fn not_proved(plan: Option<&Plan>, others: usize) -> String {
+    let modules = plan.map(|plan| plan.modules.as_slice()).unwrap_or_default();
+    let drivers: Vec<&str> = modules
+        .iter()
+        .map(|module| module.name.as_str())
+        .filter(|name| !name.starts_with("virtio") && Fs::from_name(name).is_none())
+        .collect();
+    let mut text = "this machine's own storage and network drivers".to_owned();
+    if !drivers.is_empty() {
+        text += &format!(" ({})", drivers.join(", "));
+    }
+    text += " and firmware";
+    if others > 0 {
+        text += &format!("; that the core reaches the {others} targets after the first");
+    }
+    text
 }
 
 fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
@@ -250,24 +284,59 @@ fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
     })
 }
 
-/// The target's filesystem and UUID as they are here; ext4 where that cannot be told.
-fn target(context: &Context, config: &Config, capture: &Path) -> (Fs, String) {
-    let default = (Fs::Ext4, "5c4a7c4e-0000-4000-8000-000000000001".to_owned());
-    let request = build::Request::new(&context.root, config.clone(), capture.to_owned());
-    let Ok(prepared) = build::prepare(&request) else {
-        return default;
-    };
-    let found = prepared
-        .plan()
-        .targets
-        .iter()
-        .find_map(|target| match &target.kind {
-            capture::plan::TargetKind::Filesystem(fs) => {
-                Some((Fs::from_name(fs.fstype.name())?, fs.uuid.clone()?))
-            }
-            capture::plan::TargetKind::Directory(_) => None,
-        });
-    found.unwrap_or(default)
+/// What stands in for one target.
+struct Scratch {
+    fs: Fs,
+    uuid: String,
+    /// The target as the config has it, but by UUID and with the path inside the filesystem.
+    target: Target,
+}
+
+impl Scratch {
+    /// Its disk beside the first one's; the UUID is also what tells it apart.
+    fn disk(&self) -> MoreDisk {
+        let serial = self.uuid.chars().filter(char::is_ascii_hexdigit);
+        MoreDisk {
+            // virtio shows 20 bytes of a serial number.
+            serial: serial.take(20).collect(),
+            mib: SCRATCH_MIB,
+            holds: Holds::Filesystem(self.uuid.clone()),
+            fs: Some(self.fs),
+            untouched: false,
+        }
+    }
+}
+
+impl Default for Scratch {
+    /// Where this machine's target cannot be told.
+    fn default() -> Self {
+        Self {
+            fs: Fs::Ext4,
+            uuid: "5c4a7c4e-0000-4000-8000-000000000001".to_owned(),
+            target: Target::default(),
+        }
+    }
+}
+
+/// The targets' filesystems and UUIDs as they are here, each once.
+fn targets(plan: &Plan) -> Vec<Scratch> {
+    let mut found: Vec<Scratch> = Vec::new();
+    for planned in &plan.targets {
+        if let TargetKind::Filesystem(at) = &planned.kind
+            && let Some(fs) = Fs::from_name(at.fstype.name())
+            && let Some(uuid) = at.uuid.clone()
+            && found.iter().all(|other| other.uuid != uuid)
+        {
+            let target = Target {
+                device: Some(config::Device::Uuid(uuid.clone())),
+                path: at.path.clone().into(),
+                options: (!at.options.is_empty()).then(|| at.options.join(",")),
+                deadline: config::Time(planned.deadline_s),
+            };
+            found.push(Scratch { fs, uuid, target });
+        }
+    }
+    found
 }
 
 /// The config's extra files and what they need, for the guest to find where they are here.
@@ -293,10 +362,16 @@ fn configured(context: &Context, config: &Config) -> Option<String> {
     }
 }
 
-/// The config with a scratch disk in place of the targets.
-fn guest_config(config: &Config) -> String {
+/// The config with a scratch disk in place of each target; the first is mounted in the guest, so
+/// that it is found by its path.
+fn guest_config(config: &Config, first: &Scratch, others: &[Scratch]) -> String {
     let mut guest = config.clone();
-    guest.target = vec![Target::default()];
+    guest.target = vec![Target {
+        deadline: first.target.deadline,
+        options: first.target.options.clone(),
+        ..Target::default()
+    }];
+    guest.target.extend(others.iter().map(|o| o.target.clone()));
     guest.panic_kernel.kernel = config::KernelChoice::Running;
     guest.show()
 }
@@ -342,7 +417,7 @@ fn keep_proof(
     Ok(state.write(&context.root)?)
 }
 
-fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
+fn print(verdict: &Verdict, smallest: Option<u64>, not_proved: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let m = &verdict.moments;
     let named = [
@@ -396,7 +471,7 @@ fn print(verdict: &Verdict, smallest: Option<u64>) -> anyhow::Result<()> {
     if verdict.passed {
         writeln!(
             out,
-            "PROVED for this kernel, image and config. Not proved: {NOT_PROVED}.\nFor that: sudo afterpanic crash-test --yes"
+            "PROVED for this kernel, image and config. Not proved: {not_proved}.\nFor that: sudo afterpanic crash-test --yes"
         )?;
     } else {
         writeln!(out, "NOT PROVED:")?;

@@ -39,6 +39,13 @@ pub const TRUTH: Needs = &[
     ("xz", "xz-utils"),
 ];
 
+/// What kernels with signatures need besides.
+pub const SIGNED: Needs = &[
+    ("sbsign", "sbsigntool"),
+    ("openssl", "openssl"),
+    ("/usr/share/ovmf/PkKek-1-snakeoil.key", "ovmf"),
+];
+
 /// What the life of a Debian server needs besides.
 pub const SERVER: Needs = &[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg")];
 

@@ -97,8 +97,13 @@ fn follow() -> Result<(), GuestError> {
     ] {
         mount_fs(fs, fs, Path::new(at), false)?;
     }
-    if Path::new("/sys/fs/pstore").is_dir() {
-        mount_fs("pstore", "pstore", Path::new("/sys/fs/pstore"), false)?;
+    for (fs, at) in [
+        ("pstore", "/sys/fs/pstore"),
+        ("securityfs", "/sys/kernel/security"),
+    ] {
+        if Path::new(at).is_dir() {
+            mount_fs(fs, fs, Path::new(at), false)?;
+        }
     }
     let text = fs::read_to_string(SCRIPT).map_err(cannot(format!("read {SCRIPT}")))?;
     let script: Script = serde_json::from_str(&text).map_err(cannot(format!("parse {SCRIPT}")))?;

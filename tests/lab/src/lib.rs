@@ -22,6 +22,7 @@ pub mod reboot;
 pub mod runner;
 pub mod scenario;
 pub mod server;
+pub mod signed;
 pub mod table;
 pub mod tools;
 pub mod truth;

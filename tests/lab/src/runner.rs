@@ -1,7 +1,7 @@
 //! Runs scenarios: boots, arms, panics, fetches, judges.
 
 use crate::checks::{self, Found};
-use crate::scenario::{FLIPPED, KINDS, MODULE, NOTIFIER, Scenario};
+use crate::scenario::{VMLINUZ, KINDS, MODULE, NOTIFIER, Scenario};
 use crate::table::{Check, Row};
 use crate::{artefacts, kernels, module, tools};
 use anyhow::{Context, Result};
@@ -123,9 +123,9 @@ impl Lab {
         if scenario.kinds {
             self.every_kind(&scenario, &mut session)?;
         }
-        if scenario.flipped_kernel {
-            let path = flipped(&kernel.image, dir)?;
-            session.files.push((FLIPPED.into(), path));
+        if let Some(how) = scenario.vmlinuz {
+            let path = how.make(&kernel.image, dir)?;
+            session.files.push((VMLINUZ.into(), path));
         }
         let show = self.options.console;
         let crash = session.crash(dir, &mut |at, line| {
@@ -284,18 +284,6 @@ impl Lab {
             reuse_disk: false,
         })
     }
-}
-
-/// A copy of a kernel with one bit in its middle, where only code is, turned over.
-fn flipped(kernel: &Path, dir: &Path) -> Result<PathBuf> {
-    let mut bytes = fs::read(kernel)?;
-    let middle = bytes.len() / 2;
-    if let Some(byte) = bytes.get_mut(middle) {
-        *byte ^= 1;
-    }
-    let path = dir.join("vmlinuz-flipped");
-    fs::write(&path, bytes).context("Cannot write the kernel with a bit turned over")?;
-    Ok(path)
 }
 
 fn fetch(session: &Session, crash: &Crash, dir: &Path) -> Result<PathBuf> {

@@ -5,6 +5,7 @@ use rehearse::disk::Fs;
 use rehearse::guest::{Boot, End, How, Step};
 use rehearse::storage::{Cue, MoreDisk};
 use rehearse::vm::{Bus, Firmware};
+use crate::signed::Signed;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::fs;
@@ -14,8 +15,8 @@ use std::path::Path;
 pub const MODULE: &str = "/lab/panics.ko";
 /// Where the module that is loaded before arming lies in the guest.
 pub const NOTIFIER: &str = "/lab/notifier.ko";
-/// Where the kernel with a bit turned over lies in the guest.
-pub const FLIPPED: &str = "/lab/vmlinuz-flipped";
+/// Where the kernel that is signed anew lies in the guest.
+pub const VMLINUZ: &str = "/lab/vmlinuz";
 
 /// Where the program that makes memory of every kind lies in the guest.
 pub const KINDS: &str = "/lab/kinds";
@@ -85,8 +86,8 @@ pub struct Scenario {
     pub config: String,
     /// Arguments of `afterpanic load`.
     pub load: Vec<String>,
-    /// The vmlinuz with one bit turned over lies in the guest as [`FLIPPED`].
-    pub flipped_kernel: bool,
+    /// The kernel lies in the guest once more, as [`VMLINUZ`], with another signature.
+    pub vmlinuz: Option<Signed>,
     /// Module names that `afterpanic load` does not find.
     pub absent: Vec<String>,
     /// More arguments for QEMU.
@@ -188,7 +189,7 @@ impl Default for Scenario {
             press_leave_mib: None,
             config: String::new(),
             load: Vec::new(),
-            flipped_kernel: false,
+            vmlinuz: None,
             absent: Vec::new(),
             qemu: Vec::new(),
             notifier: String::new(),
