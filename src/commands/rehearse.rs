@@ -149,11 +149,7 @@ fn once(session: &Session, dir: &Path, context: &Context) -> anyhow::Result<Verd
 }
 
 /// The session, and in words what it cannot prove.
-fn session(
-    args: &Args,
-    context: &Context,
-    config: &Config,
-) -> anyhow::Result<(Session, String)> {
+fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(Session, String)> {
     let capture = binary::find()?;
     let kernel = kernel(args, context)?;
     let request = build::Request::new(&context.root, config.clone(), capture.clone());

@@ -1,7 +1,7 @@
 //! Runs scenarios: boots, arms, panics, fetches, judges.
 
 use crate::checks::{self, Found};
-use crate::scenario::{VMLINUZ, KINDS, MODULE, NOTIFIER, Scenario};
+use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
 use crate::table::{Check, Row};
 use crate::{artefacts, kernels, module, tools};
 use anyhow::{Context, Result};

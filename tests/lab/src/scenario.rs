@@ -1,11 +1,11 @@
 //! Scenarios: a real panic each, in a short TOML file under `scenarios/`.
 
+use crate::signed::Signed;
 use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
 use rehearse::guest::{Boot, End, How, Step};
 use rehearse::storage::{Cue, MoreDisk};
 use rehearse::vm::{Bus, Firmware};
-use crate::signed::Signed;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::fs;
