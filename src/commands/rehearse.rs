@@ -154,7 +154,8 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
     let kernel = kernel(args, context)?;
     let request = build::Request::new(&context.root, config.clone(), capture.clone());
     let plan = build::prepare(&request).ok().map(|p| p.plan().clone());
-    let mut targets = plan.as_ref().map(targets).unwrap_or_default();
+    let targets = plan.as_ref().map(|plan| targets(&plan.targets));
+    let mut targets = targets.unwrap_or_default();
     let first = match targets.is_empty() {
         true => Scratch::default(),
         false => targets.remove(0),
@@ -238,7 +239,7 @@ fn not_proved(plan: Option<&Plan>, others: usize) -> String {
     }
     text += " and firmware";
     if others > 0 {
-        text += &format!("; that the core reaches the {others} targets after the first");
+        text += &format!("; that the core reaches the other targets ({others})");
     }
     text
 }
@@ -315,9 +316,9 @@ impl Default for Scratch {
 }
 
 /// The targets' filesystems and UUIDs as they are here, each once.
-fn targets(plan: &Plan) -> Vec<Scratch> {
+fn targets(planned: &[capture::plan::Target]) -> Vec<Scratch> {
     let mut found: Vec<Scratch> = Vec::new();
-    for planned in &plan.targets {
+    for planned in planned {
         if let TargetKind::Filesystem(at) = &planned.kind
             && let Some(fs) = Fs::from_name(at.fstype.name())
             && let Some(uuid) = at.uuid.clone()
@@ -476,4 +477,50 @@ fn print(verdict: &Verdict, smallest: Option<u64>, not_proved: &str) -> anyhow::
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_has_a_disk_of_its_kind_and_uuid() {
+        let at = |fstype: &str, uuid: &str, path: &str| {
+            serde_json::from_value(serde_json::json!({
+                "kind": { "filesystem": {
+                    "fstype": fstype, "identity": { "uuid": uuid }, "uuid": uuid, "path": path,
+                } },
+                "deadline_s": 60,
+            }))
+            .unwrap()
+        };
+        let (one, two) = (
+            "0a0b0c0d-1111-2222-3333-444455556666",
+            "0a0b0c0d-2222-2222-3333-444455556666",
+        );
+        let planned = [
+            at("ext4", one, "/var/crash"),
+            at("xfs", two, "/dumps"),
+            at("xfs", two, "/others"),
+        ];
+        let found = targets(&planned);
+        assert_eq!(found.len(), 2, "one disk a filesystem");
+        let disk = found[1].disk();
+        assert_eq!(
+            (disk.fs, &disk.holds),
+            (Some(Fs::Xfs), &Holds::Filesystem(two.into()))
+        );
+        assert!(disk.serial.len() <= 20);
+        let config = guest_config(&Config::default(), &found[0], &found[1..]);
+        let guest = Config::parse(&config).unwrap();
+        assert_eq!(guest.target.len(), 2);
+        assert_eq!(guest.target[0].path, Path::new("/var/crash"));
+        assert_eq!(
+            guest.target[1].device,
+            Some(config::Device::Uuid(two.into()))
+        );
+        assert_eq!(guest.target[1].path, Path::new("/dumps"));
+        assert_eq!(guest.target[1].deadline, config::Time(60));
+        assert!(not_proved(None, 1).contains("the other targets (1)"));
+    }
 }
