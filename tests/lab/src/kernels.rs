@@ -8,6 +8,7 @@ use crate::mirror;
 use anyhow::{Context, Result, bail};
 use rehearse::guest::image::KernelFiles;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -140,15 +141,22 @@ pub fn vmlinux(kernel: &KernelFiles) -> Result<PathBuf> {
             .context("Cannot run dpkg-deb")?;
         let pipe = dpkg.stdout.take().context("dpkg-deb has no output")?;
         let partial = File::create(dir.join("vmlinux.partial"))?;
-        let tar = Command::new("tar")
-            .args(["-x", "--to-stdout"])
-            .arg(format!("./usr/lib/debug/boot/vmlinux-{release}"))
+        // One of the two is a file; where the other is there at all it is a link, which is no bytes.
+        // tar fails when one is missing.
+        let _ = Command::new("tar")
+            .args(["-x", "--to-stdout", "--wildcards"])
+            .arg(format!("*/boot/vmlinux-{release}"))
+            .arg(format!("*/modules/{release}/vmlinux"))
             .stdin(pipe)
             .stdout(partial)
+            .stderr(Stdio::null())
             .status()?;
         // It is most of a gigabyte, and no longer needed.
         let _ = fs::remove_file(&deb);
-        if !dpkg.wait()?.success() || !tar.success() {
+        let _ = dpkg.wait()?;
+        let mut magic = [0; 4];
+        let found = File::open(dir.join("vmlinux.partial"))?.read_exact(&mut magic);
+        if found.is_err() || magic != *b"\x7fELF" {
             bail!("{} holds no vmlinux of {release}", deb.display());
         }
     }
