@@ -5,6 +5,7 @@
 //! share a name the first that answers the question is taken: duplicates differ in members that
 //! were renamed locally, not in what a dump reader wants.
 
+mod blob;
 mod describe;
 mod members;
 mod raw;
@@ -18,6 +19,7 @@ pub use raw::TypeKind;
 use super::kallsyms::search;
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
+use blob::Blob;
 use raw::Btf;
 use std::sync::Arc;
 
@@ -98,7 +100,13 @@ impl Types {
                 why: format!("its length is {len}"),
             });
         }
+        let fits = kernel.translate_run(at).ok().filter(|(_, run)| len <= *run);
         let len = usize::try_from(len).unwrap_or(0);
+        // The kernel's own lies in its image, in one piece.
+        if let Some((pa, _)) = fits {
+            let image = Arc::clone(kernel.image());
+            return Self::of(Blob::of_image(image, at, pa, len), base);
+        }
         let mut data = Vec::new();
         // The analysis in the panic kernel has a hard limit: a length that is too large for it is
         // an answer, not an abort.
@@ -119,28 +127,13 @@ impl Types {
     /// # Errors
     /// When it is not BTF or is cut off.
     pub fn parse(data: Vec<u8>, base: Option<Arc<Self>>) -> Result<Self, KernelError> {
+        Self::of(Blob::held(data), base)
+    }
+
+    fn of(blob: Blob, base: Option<Arc<Self>>) -> Result<Self, KernelError> {
         let below = base.as_ref().map(|base| Arc::clone(&base.btf));
-        let btf = Arc::new(Btf::parse(data, below)?);
-        let mut names: Vec<(u32, u32)> = btf
-            .own_ids()
-            .filter_map(|id| {
-                let record = btf.record(id)?;
-                let named = record.name != 0
-                    && matches!(
-                        record.kind,
-                        TypeKind::Struct
-                            | TypeKind::Union
-                            | TypeKind::Enum
-                            | TypeKind::Enum64
-                            | TypeKind::Typedef
-                            | TypeKind::Int
-                            | TypeKind::Float
-                    );
-                named.then(|| (hash(btf.bytes(record.name)), id))
-            })
-            .collect();
-        names.sort_unstable();
-        names.shrink_to_fit();
+        let (btf, names) = Btf::parse(blob, below, hash)?;
+        let btf = Arc::new(btf);
         Ok(Self { btf, names, base })
     }
 
@@ -156,7 +149,7 @@ impl Types {
         self.len() == 0
     }
 
-    /// Bytes of memory that the blob and its index take.
+    /// Bytes of memory that the blob, as far as it was looked at, and its index take.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.btf.bytes_held() + self.names.len() * 8

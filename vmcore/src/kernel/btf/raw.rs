@@ -2,15 +2,20 @@
 //!
 //! Facts: include/uapi/linux/btf.h, kernel/bpf/btf.c, 5.10 to 7.2. 7.2 widened `vlen` to 24 bits and
 //! `kind` to 7; the bits were zero before, so one decoding serves all. The blob is kept as it came,
-//! with one 32-bit offset per type; no string is copied. Offsets are believed only after a bounds
-//! check, and type numbers may form cycles, which callers bound.
+//! with the offset of every sixteenth type; no string is copied. Offsets are believed only after a
+//! bounds check, and type numbers may form cycles, which callers bound.
 
+use super::blob::{Blob, NAME, Pass};
 use crate::kernel::KernelError;
 use std::sync::Arc;
 
 const MAGIC: u16 = 0xeb9f;
 /// Header bytes that every version has.
 const HEADER: usize = 24;
+/// Bytes of a record that every kind has.
+const RECORD: usize = 12;
+/// One offset is kept for so many types.
+const EVERY: usize = 16;
 
 /// What a record describes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,14 +108,51 @@ pub(super) struct Record {
     pub body: usize,
 }
 
+impl Record {
+    /// The record at `at`, whose first [`RECORD`] bytes these are.
+    fn parse(bytes: &[u8], at: usize) -> Option<Self> {
+        let [name, info, value] = bytes.first_chunk::<RECORD>()?.as_chunks::<4>().0 else {
+            return None;
+        };
+        let info = u32::from_le_bytes(*info);
+        Some(Self {
+            name: u32::from_le_bytes(*name),
+            kind: TypeKind::from_number(u8::try_from(info >> 24 & 0x7f).ok()?),
+            vlen: (info & 0x00ff_ffff) as usize,
+            kflag: info >> 31 == 1,
+            value: u32::from_le_bytes(*value),
+            body: at.checked_add(RECORD)?,
+        })
+    }
+
+    /// Whether its name is one to look it up by: functions and variables are not.
+    fn is_named_type(&self) -> bool {
+        self.name != 0
+            && matches!(
+                self.kind,
+                TypeKind::Struct
+                    | TypeKind::Union
+                    | TypeKind::Enum
+                    | TypeKind::Enum64
+                    | TypeKind::Typedef
+                    | TypeKind::Int
+                    | TypeKind::Float
+            )
+    }
+}
+
 /// A blob of BTF, on top of another one for a module.
 pub(super) struct Btf {
-    data: Vec<u8>,
+    blob: Blob,
     types: usize,
+    types_end: usize,
     strings: usize,
     strings_len: u32,
-    /// Offsets of the records from `types`.
+    /// 7.2's section on how long the kinds are: start and end.
+    layout: (usize, usize),
+    /// Offsets from `types` of every [`EVERY`]th record.
     index: Vec<u32>,
+    count: usize,
     first_id: u32,
     first_string: u32,
     base: Option<Arc<Btf>>,
@@ -123,15 +165,27 @@ fn corrupt(why: impl Into<String>) -> KernelError {
     }
 }
 
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    let bytes = data.get(at..)?.first_chunk::<4>()?;
-    Some(u32::from_le_bytes(*bytes))
+/// What a pass says that ended early: that it could not read, or `otherwise`.
+fn ended(pass: &mut Pass<'_>, otherwise: impl Into<String>) -> KernelError {
+    match pass.error.take() {
+        Some(source) => KernelError::reading("the type information (BTF)")(source),
+        None => corrupt(otherwise),
+    }
 }
 
 impl Btf {
-    /// Takes a blob, and the one it continues.
-    pub(super) fn parse(data: Vec<u8>, base: Option<Arc<Self>>) -> Result<Self, KernelError> {
-        let word = |at: usize| u32_at(&data, at).ok_or_else(|| corrupt("its header is cut off"));
+    /// Takes a blob, and the one it continues. Answers the hash of each type's name and its number,
+    /// sorted, beside it.
+    pub(super) fn parse(
+        blob: Blob,
+        base: Option<Arc<Self>>,
+        hash: fn(&[u8]) -> u32,
+    ) -> Result<(Self, Vec<(u32, u32)>), KernelError> {
+        let mut pass = blob.pass();
+        let mut word = |at: usize| {
+            pass.word(at)
+                .ok_or_else(|| ended(&mut pass, "its header is cut off"))
+        };
         let magic = word(0)?;
         if magic & 0xffff != u32::from(MAGIC) {
             return Err(corrupt(format!("it begins with {magic:#x}")));
@@ -141,7 +195,7 @@ impl Btf {
             let start = header.checked_add(offset as usize);
             let end = start.and_then(|start| start.checked_add(len as usize));
             match (start, end) {
-                (Some(start), Some(end)) if header >= HEADER && end <= data.len() => {
+                (Some(start), Some(end)) if header >= HEADER && end <= blob.len() => {
                     Ok((start, end))
                 }
                 _ => Err(corrupt("a section reaches past its end")),
@@ -167,94 +221,113 @@ impl Btf {
             .map_err(|_| corrupt("its strings are too long"))?;
         let mut this = Self {
             types,
+            types_end,
             strings,
             strings_len,
+            layout,
             index: Vec::new(),
+            count: 0,
             first_id,
             first_string,
             base,
-            data,
+            blob,
         };
-        this.index = this.build_index(types_end, layout)?;
-        Ok(this)
+        let mut names = this.build_index()?;
+        this.hash_names(&mut names, hash)?;
+        Ok((this, names))
     }
 
-    fn build_index(
-        &self,
-        types_end: usize,
-        layout: (usize, usize),
-    ) -> Result<Vec<u32>, KernelError> {
-        // A first pass counts, so that the vector is no larger than it must be.
-        let mut index = Vec::new();
-        for pass in 0..2 {
-            let mut count = 0;
-            let mut at = self.types;
-            while at < types_end {
-                let record = self
-                    .record_at(at)
-                    .ok_or_else(|| corrupt(format!("type {count} is cut off")))?;
-                let (fixed, each) = record
-                    .kind
-                    .trailing()
-                    .or_else(|| self.layout_of(record.kind, layout))
-                    .ok_or_else(|| {
-                        corrupt(format!("type {count} is of unknown kind {:?}", record.kind))
-                    })?;
-                if pass == 1 {
-                    let offset = u32::try_from(at - self.types)
-                        .map_err(|_| corrupt("it is larger than 4 GiB"))?;
-                    index.push(offset);
-                }
-                count += 1;
-                at = record.body + fixed + each * record.vlen;
+    /// Goes over all types once. Answers the named ones: where the name stands, and the number.
+    fn build_index(&mut self) -> Result<Vec<(u32, u32)>, KernelError> {
+        let (mut index, mut names) = (Vec::new(), Vec::new());
+        let mut pass = self.blob.pass();
+        let (mut count, mut at) = (0_usize, self.types);
+        while at < self.types_end {
+            let record = pass
+                .from(at, self.types_end, RECORD)
+                .and_then(|bytes| Record::parse(bytes, at))
+                .ok_or_else(|| ended(&mut pass, format!("type {count} is cut off")))?;
+            if count.is_multiple_of(EVERY) {
+                let offset = u32::try_from(at - self.types)
+                    .map_err(|_| corrupt("it is larger than 4 GiB"))?;
+                index.push(offset);
             }
-            if at != types_end {
-                return Err(corrupt("its last type is cut off"));
+            if record.is_named_type() {
+                let id = u32::try_from(count).ok();
+                let id = id.and_then(|n| self.first_id.checked_add(n));
+                names.push((
+                    record.name,
+                    id.ok_or_else(|| corrupt("it has too many types"))?,
+                ));
             }
-            if pass == 0 {
-                index.reserve_exact(count);
-            }
+            at = self.after(&record).ok_or_else(|| {
+                corrupt(format!("type {count} is of unknown kind {:?}", record.kind))
+            })?;
+            count += 1;
         }
-        Ok(index)
+        if at != self.types_end {
+            return Err(corrupt("its last type is cut off"));
+        }
+        (self.index, self.count) = (index, count);
+        names.shrink_to_fit();
+        Ok(names)
+    }
+
+    /// Puts the hashes of the names where their places were. Names lie in order then, so that one
+    /// pass over them does.
+    fn hash_names(
+        &self,
+        names: &mut [(u32, u32)],
+        hash: fn(&[u8]) -> u32,
+    ) -> Result<(), KernelError> {
+        names.sort_unstable();
+        let mut open: Option<(u32, Pass<'_>)> = None;
+        for (name, _) in names.iter_mut() {
+            let owner = self.string_owner(*name);
+            let (at, end) = owner.place(*name);
+            let pass = match &mut open {
+                Some((first, pass)) if *first == owner.first_string => pass,
+                _ => &mut open.insert((owner.first_string, owner.blob.pass())).1,
+            };
+            let bytes = match pass.from(at, end, NAME) {
+                Some(bytes) => until_nul(bytes),
+                None => return Err(ended(pass, "a name lies behind its end")),
+            };
+            *name = hash(bytes);
+        }
+        names.sort_unstable();
+        Ok(())
+    }
+
+    /// Where the record behind this one begins.
+    fn after(&self, record: &Record) -> Option<usize> {
+        let (fixed, each) = record
+            .kind
+            .trailing()
+            .or_else(|| self.layout_of(record.kind))?;
+        let length = each.checked_mul(record.vlen)?.checked_add(fixed)?;
+        record.body.checked_add(length)
     }
 
     /// How long a kind is that this reader does not know (7.2's layout section).
-    fn layout_of(&self, kind: TypeKind, (start, end): (usize, usize)) -> Option<(usize, usize)> {
+    fn layout_of(&self, kind: TypeKind) -> Option<(usize, usize)> {
         let TypeKind::Unknown(number) = kind else {
             return None;
         };
+        let (start, end) = self.layout;
         let at = start.checked_add(usize::from(number) * 4)?;
-        let entry = self
-            .data
-            .get(at..at.checked_add(4)?)
-            .filter(|_| at + 4 <= end)?;
-        match entry {
+        match self.blob.from(at, end).first_chunk::<4>()? {
             [info, element, ..] => Some((usize::from(*info), usize::from(*element))),
-            _ => None,
         }
     }
 
     fn record_at(&self, at: usize) -> Option<Record> {
-        let info = u32_at(&self.data, at.checked_add(4)?)?;
-        Some(Record {
-            name: u32_at(&self.data, at)?,
-            kind: TypeKind::from_number(u8::try_from(info >> 24 & 0x7f).ok()?),
-            vlen: (info & 0x00ff_ffff) as usize,
-            kflag: info >> 31 == 1,
-            value: u32_at(&self.data, at.checked_add(8)?)?,
-            body: at.checked_add(12)?,
-        })
+        Record::parse(self.blob.from(at, self.types_end), at)
     }
 
     /// The number after the last type's.
     pub(super) fn next_id(&self) -> Option<u32> {
-        self.first_id
-            .checked_add(u32::try_from(self.index.len()).ok()?)
-    }
-
-    /// Numbers of this blob's own types.
-    pub(super) fn own_ids(&self) -> std::ops::Range<u32> {
-        self.first_id..self.next_id().unwrap_or(self.first_id)
+        self.first_id.checked_add(u32::try_from(self.count).ok()?)
     }
 
     /// The blob that holds type `id`, which may be the base.
@@ -267,14 +340,23 @@ impl Btf {
 
     pub(super) fn record(&self, id: u32) -> Option<Record> {
         let owner = self.owner(id)?;
-        let at = owner.index.get((id - owner.first_id) as usize)?;
-        owner.record_at(owner.types.checked_add(*at as usize)?)
+        let number = (id - owner.first_id) as usize;
+        if number >= owner.count {
+            return None;
+        }
+        let at = *owner.index.get(number / EVERY)? as usize;
+        let mut record = owner.record_at(owner.types.checked_add(at)?)?;
+        for _ in 0..number % EVERY {
+            record = owner.record_at(owner.after(&record)?)?;
+        }
+        Some(record)
     }
 
     /// Word `n` of the trailing data of type `id`.
     pub(super) fn word(&self, id: u32, record: &Record, n: usize) -> Option<u32> {
         let owner = self.owner(id)?;
-        u32_at(&owner.data, record.body.checked_add(n.checked_mul(4)?)?)
+        let at = record.body.checked_add(n.checked_mul(4)?)?;
+        owner.blob.word(at)
     }
 
     /// The string at `offset`, without its NUL. Not UTF-8 or out of range: empty.
@@ -283,25 +365,32 @@ impl Btf {
     }
 
     pub(super) fn bytes(&self, offset: u32) -> &[u8] {
-        if offset < self.first_string {
-            return match &self.base {
-                Some(base) => base.bytes(offset),
-                None => &[],
-            };
+        let owner = self.string_owner(offset);
+        let (at, end) = owner.place(offset);
+        until_nul(owner.blob.from(at, end))
+    }
+
+    /// The blob that holds the string at `offset`, which may be the base.
+    fn string_owner(&self, offset: u32) -> &Self {
+        match &self.base {
+            Some(base) if offset < self.first_string => base.string_owner(offset),
+            _ => self,
         }
-        let offset = offset - self.first_string;
-        if offset >= self.strings_len {
-            return &[];
-        }
-        let start = self.strings.saturating_add(offset as usize);
+    }
+
+    /// Where a string of this blob's own begins, and where it ends at most; nowhere if out of range.
+    fn place(&self, offset: u32) -> (usize, usize) {
         let end = self.strings.saturating_add(self.strings_len as usize);
-        let rest = self.data.get(start..end).unwrap_or_default();
-        let len = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
-        rest.get(..len).unwrap_or_default()
+        let start = offset.saturating_sub(self.first_string) as usize;
+        (self.strings.saturating_add(start).min(end), end)
     }
 
     /// Bytes held.
     pub(super) fn bytes_held(&self) -> usize {
-        self.data.len() + self.index.len() * 4
+        self.blob.bytes_held() + self.index.len() * 4
     }
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
