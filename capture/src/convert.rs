@@ -4,18 +4,20 @@
 //! made in a hidden directory beside OUT and renamed at the end, so that nothing half-written ever
 //! stands under OUT's name.
 
-use crate::classify::{Classified, classify};
+use crate::classify::{Classified, allowed, classify};
 use crate::directory;
 use crate::manifest::{PAGES_MAP, RuleOff};
 use crate::pipeline::Stats;
 use crate::policy::{Level, Policy};
 use crate::save::{Pages, Save, SaveError};
 use crate::steps::core::describe;
+use analysis::essential;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vmcore::addr::PfnRange;
 use vmcore::image::{Attachment, MemoryImage};
 use vmcore::kernel::{Kernel, KernelError};
 use vmcore::write::{CoreMeta, OutputFormat};
@@ -48,6 +50,8 @@ pub struct Converted {
     pub size: u64,
     /// Rules of the filter that were off, with the reason.
     pub rules_off: Vec<RuleOff>,
+    /// What the walk for level essential could not find or take.
+    pub warnings: Vec<String>,
 }
 
 /// A core that was not converted; nothing stands under OUT's name.
@@ -60,9 +64,6 @@ pub enum ConvertError {
         /// OUT.
         path: PathBuf,
     },
-    /// Level essential is made from a live or unfiltered kernel, not page by page.
-    #[error("Level essential cannot be converted to yet; give 0 to 31, all or standard")]
-    Essential,
     /// A file could not be handled.
     #[error("Cannot write {}", path.display())]
     Io {
@@ -134,14 +135,15 @@ pub fn convert(
 
     let image = &*request.image;
     let mut meta = CoreMeta::of(image.info());
-    let map = filter(request, &work.0, &mut meta)?;
-    let pages = match (&map, request.level) {
-        (Some(map), Some(level)) => Pages::Kept {
+    let chosen = choose(request, &work.0, &mut meta)?;
+    let pages = match &chosen {
+        Chosen::Kinds(map, level) => Pages::Kept {
             map: &map.reader,
-            policy: Policy::new(level, &[], &[]).with_kept(&map.checked.distrusted()),
+            policy: Policy::new(*level, &[], &[]).with_kept(&map.checked.distrusted()),
             also: &map.checked.also_kept,
         },
-        _ => {
+        Chosen::Found(found) => Pages::Runs(&found.ranges),
+        Chosen::All => {
             carry_map(image, &work.0).map_err(io)?;
             Pages::All
         }
@@ -171,10 +173,16 @@ pub fn convert(
         .or_else(|_| fs::rename(work.0.join("core"), out))
         .map_err(io)?;
     directory::sync(parent).map_err(io)?;
+    let (rules_off, warnings) = match chosen {
+        Chosen::Kinds(map, _) => (map.rules_off, Vec::new()),
+        Chosen::Found(found) => (Vec::new(), found.warnings),
+        Chosen::All => Default::default(),
+    };
     Ok(Converted {
         stats: saved.stats,
         size: saved.finished.len,
-        rules_off: map.map_or_else(Vec::new, |map| map.rules_off),
+        rules_off,
+        warnings,
     })
 }
 
@@ -189,12 +197,22 @@ pub fn meta_of(image: &dyn MemoryImage, kernel: Option<&Kernel>) -> CoreMeta {
     meta
 }
 
-/// Classifies the pages when a level is wanted that leaves some out.
-fn filter(
-    request: &Request<'_>,
-    work: &Path,
-    meta: &mut CoreMeta,
-) -> Result<Option<Classified>, ConvertError> {
+/// Which pages go over.
+enum Chosen {
+    All,
+    Kinds(Box<Classified>, Level),
+    Found(Found),
+}
+
+/// The essential pages.
+struct Found {
+    ranges: Vec<PfnRange>,
+    warnings: Vec<String>,
+}
+
+/// Classifies the pages when a level is wanted that leaves some out, or walks the kernel's structures
+/// for the essential ones.
+fn choose(request: &Request<'_>, work: &Path, meta: &mut CoreMeta) -> Result<Chosen, ConvertError> {
     let kernel = Kernel::new(Arc::clone(&request.image));
     let level = match request.level {
         None | Some(Level::ALL) => {
@@ -202,16 +220,37 @@ fn filter(
                 let had = meta.dump_level.try_into().unwrap_or(0);
                 describe(meta, kernel, Level::Bits(had));
             }
-            return Ok(None);
+            return Ok(Chosen::All);
         }
-        Some(Level::Essential) => return Err(ConvertError::Essential),
         Some(level) => level,
     };
     let kernel = kernel?;
     describe(meta, &kernel, level);
+    if level == Level::Essential {
+        return essential(&kernel).map(Chosen::Found);
+    }
     classify(&kernel, work, request.threads, &mut |_| {})
-        .map(Some)
+        .map(|map| Chosen::Kinds(Box::new(map), level))
         .map_err(|why| ConvertError::Classify { why })
+}
+
+/// As in the panic kernel: what is poisoned or offline is left out, where that can be told.
+fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
+    let found = essential::ranges(kernel, essential::Options::default())?;
+    let capped = found.is_capped();
+    let mut warnings = found.warnings;
+    if capped {
+        warnings.push("the cap left something out".into());
+    }
+    let policy = Policy::new(Level::Essential, &[], &[]);
+    let ranges = match allowed(kernel, &found.ranges, policy) {
+        Ok((ranges, _)) => ranges,
+        Err(why) => {
+            warnings.push(format!("the pages were not looked up: {why}"));
+            found.ranges
+        }
+    };
+    Ok(Found { ranges, warnings })
 }
 
 /// Takes over the `pages.map` that travels inside the core.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use capture::classify::allowed;
+use capture::convert::{ConvertError, Request, convert};
 use capture::manifest::{Manifest, Verdict};
 use capture::plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
 use capture::policy::{Level, Policy};
@@ -15,11 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use synth::elf::Elf;
+use synth::machine::{Machine, Spec};
 use synth::memmap::{Series, Toy};
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
 use vmcore::image::{self, Completeness, MemoryImage};
 use vmcore::kernel::Kernel;
 use vmcore::mm::Kind;
+use vmcore::write::OutputFormat;
 
 /// Pages of the toy that hold something known: (page frame, first byte).
 const KEPT: [(u64, u8); 3] = [(4096, 0x11), (9000, 0x22), (20_000, 0x33)];
@@ -215,6 +218,92 @@ fn a_few_pages_are_looked_up_before_they_are_read() {
     let (kept, left_out) = allowed(&kernel, &ranges, policy(&["user".to_owned()])).unwrap();
     assert_eq!(kept.last(), Some(&range(ANON - 1, ANON)));
     assert_eq!(left_out.of(Kind::Anon), 1);
+}
+
+/// A machine whose structures can be walked, with a process called seven; it has no struct pages.
+fn walkable(path: &Path) {
+    let mut machine = Machine::new(1, true);
+    machine.process(Spec {
+        pid: 7,
+        comm: "seven",
+        rss: Some([1, 1, 1, 1]),
+        ..Spec::default()
+    });
+    let mut elf = Elf::new().note("VMCOREINFO", 0, machine.ram.text.as_bytes());
+    for (pfn, page) in machine.ram.pages() {
+        // Without an address of its own, as QEMU writes them.
+        elf = elf.load((pfn * 4096).wrapping_neg(), pfn * 4096, page);
+    }
+    fs::write(path, elf.build()).unwrap();
+}
+
+fn has_seven(core: &Path) -> bool {
+    let core = Kernel::new(image::open(core).unwrap()).unwrap();
+    let options = analysis::tasks::Options {
+        command_lines: false,
+        idle: false,
+    };
+    let tasks = analysis::tasks::read(&core, options).unwrap();
+    tasks.tasks.iter().any(|task| task.comm == "seven")
+}
+
+#[test]
+fn a_core_is_converted_to_its_essential_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, out) = (
+        dir.path().join("vmcore"),
+        dir.path().join("essential.kdump"),
+    );
+    let convert_to = |out: &Path, format| {
+        let request = Request {
+            image: image::open(&whole).unwrap(),
+            out,
+            format,
+            level: Some(Level::Essential),
+            codec_level: None,
+            threads: 1,
+        };
+        convert(&request, &mut |_, _| {})
+    };
+    walkable(&whole);
+    let done = convert_to(&out, OutputFormat::KdumpZstd).unwrap();
+    let all = fs::metadata(&whole).unwrap().len() / 4096;
+    let (kept, missing) = (done.stats.pages, done.stats.missing);
+    assert!(kept > 10 && kept < all && missing == 0, "{kept} of {all}");
+    // There was nothing to tell poisoned pages by.
+    let said = done.warnings.join("\n");
+    assert!(said.contains("were not looked up"), "{said}");
+    assert!(has_seven(&out));
+    // Without symbols there is no walk, and no file.
+    toy(&whole);
+    let out = dir.path().join("no.elf");
+    let error = convert_to(&out, OutputFormat::Elf).unwrap_err();
+    assert!(matches!(error, ConvertError::Kernel(_)), "{error}");
+    assert!(!out.exists());
+}
+
+/// A machine whose structures can be walked and whose struct pages cannot be found: with a wish that
+/// something never be written the essential pages are dropped, and the report stays.
+#[test]
+fn essential_pages_of_no_known_kind_are_dropped_when_something_is_forbidden() {
+    for (never, written) in [(vec![], true), (vec!["user".to_owned()], false)] {
+        let mut bench = Bench::new();
+        walkable(Path::new(&bench.plan.source));
+        bench.plan.dump.never = never;
+        bench.plan.dump.level = Level::Essential;
+        let (_, said) = bench.run();
+        let dir = &bench.crashes()[0];
+        let essential = dir.join("essential.elf.zst");
+        assert_eq!(essential.exists(), written, "{said}");
+        assert!(dir.join("report.json").exists(), "{said}");
+        if written {
+            // The source is the toy without its struct pages, and not one that cannot be walked.
+            assert!(said.contains("were not looked up"), "{said}");
+            assert!(has_seven(&essential));
+        } else {
+            assert!(said.contains("cannot be told from the rest"), "{said}");
+        }
+    }
 }
 
 #[test]

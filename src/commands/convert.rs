@@ -26,7 +26,7 @@ pub struct Args {
     /// elf-zst, elf-lz4, elf, kdump-zstd or kdump-zlib [default: by OUT's name]
     #[arg(long, value_parser = format)]
     format: Option<OutputFormat>,
-    /// all, standard, or makedumpfile's bits 0 to 31 [default: every page that IN holds]
+    /// all, standard, essential, or makedumpfile's bits 0 to 31 [default: every page that IN holds]
     #[arg(long, value_parser = level)]
     level: Option<Level>,
     /// The codec's level
@@ -70,6 +70,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             "more is kept than asked: rule {} is off: {}",
             off.rule, off.reason
         ));
+    }
+    for warning in &done.warnings {
+        exit = Exit::Degraded;
+        context.warn(&format!("essential: {warning}"));
     }
     if done.stats.missing > 0 {
         exit = Exit::Incomplete;
