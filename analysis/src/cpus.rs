@@ -67,6 +67,24 @@ pub fn read(kernel: &Kernel) -> Result<Vec<Cpu>, KernelError> {
         .collect()
 }
 
+/// The kernel's own clock in nanoseconds since it started, which the log's stamps are of, too: that of
+/// the run queue that was brought up to date last. One of an idle CPU stands still.
+#[must_use]
+pub fn clock(kernel: &Kernel) -> Option<u64> {
+    let runqueues = kernel.symbol("runqueues").ok()?;
+    let clock = kernel.member("rq", "clock").ok()?;
+    let cpus = kernel.online_cpus().ok()?;
+    let clocks = cpus.iter().filter_map(|cpu| {
+        let rq = kernel.per_cpu(runqueues, cpu).ok()?;
+        kernel.read_member(rq, &clock).ok()
+    });
+    // What is longer than any machine has been up is no clock.
+    clocks.filter(|clock| *clock < LONGEST_UP).max()
+}
+
+/// A hundred years in nanoseconds.
+const LONGEST_UP: u64 = 100 * 365 * 86_400 * 1_000_000_000;
+
 /// The CPU that panicked: `panic_cpu`, or `crashing_cpu` when an oops led straight to the panic
 /// kernel.
 #[must_use]

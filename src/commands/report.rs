@@ -41,6 +41,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         fresh(args, context)?
     };
+    // A check of the filter that failed is known only after the report was made.
+    let manifest = dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
+    report.dump = manifest.map_or_else(Vec::new, |manifest| {
+        let core = manifest.core.into_iter().flat_map(|core| core.soft_errors);
+        core.chain(manifest.soft_errors).collect()
+    });
     report.seen = dir.map(|dir| seen(&dir, &report.reason.signature));
     if args.json {
         output::json(SCHEMA, &report.warnings, &report)?;
@@ -49,7 +55,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         report::text::write(&report, &mut text)?;
         std::io::stdout().lock().write_all(text.as_bytes())?;
     }
-    Ok(if report.warnings.is_empty() {
+    Ok(if report.warnings.is_empty() && report.dump.is_empty() {
         Exit::Done
     } else {
         Exit::Degraded
@@ -78,16 +84,7 @@ fn fresh(args: &Args, context: &Context) -> anyhow::Result<Found> {
         log_tail: args.log_lines,
         sections,
     };
-    let mut report = report::build(&kernel, options);
-    // What the panic kernel could not do as asked: a check of the filter that failed is among it.
-    let manifest = found
-        .dir
-        .as_deref()
-        .and_then(|dir| Manifest::read(dir).ok());
-    if let Some(core) = manifest.and_then(|manifest| manifest.core) {
-        report.warnings.extend(core.soft_errors);
-    }
-    Ok((report, found.dir))
+    Ok((report::build(&kernel, options), found.dir))
 }
 
 fn section(name: &str) -> Result<Section, String> {

@@ -38,6 +38,13 @@ impl Default for Options<'_> {
     }
 }
 
+/// How long the kernel has been up: by its clock, or where that cannot be read by its last words. A
+/// kernel that runs may have said the last of them long ago.
+fn uptime(kernel: &Kernel, log: &[Line]) -> Option<u64> {
+    let last = log.last().map(|line| line.ts_nsec);
+    Some(last.max(cpus::clock(kernel))? / 1_000_000_000)
+}
+
 /// Builds the report of a dead kernel.
 #[must_use]
 pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
@@ -71,7 +78,7 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
         system,
         crash_time,
         crash_time_utc: crash_time.and_then(Utc::of).map(|utc| utc.to_string()),
-        uptime_seconds: log.last().map(|line| line.ts_nsec / 1_000_000_000),
+        uptime_seconds: uptime(kernel, &log),
         log_tail: Vec::new(),
         log_lines: u64::try_from(log.len()).unwrap_or(u64::MAX),
         stack: wants(Section::Stacks).then_some(stack),
@@ -89,6 +96,7 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
         seen: None,
         reason,
         warnings: Vec::new(),
+        dump: Vec::new(),
     };
     if wants(Section::Log) {
         let tail = log.len().saturating_sub(options.log_tail);

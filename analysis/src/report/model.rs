@@ -74,4 +74,7 @@ pub struct Report {
     pub seen: Option<usize>,
     /// What could not be read, and why.
     pub warnings: Vec<String>,
+    /// How far the dump itself is not what was asked for; known only after it was written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dump: Vec<String>,
 }

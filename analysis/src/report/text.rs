@@ -4,6 +4,9 @@ use super::{Report, sections};
 use crate::reason::{Class, Reason};
 use std::fmt::{self, Write};
 
+/// What a line begins with that says how far the dump is what was asked for.
+pub const OF_THE_DUMP: &str = "the dump: ";
+
 /// Frames of the stack shown.
 const FRAMES: usize = 8;
 
@@ -70,6 +73,9 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     }
     for warning in &report.warnings {
         writeln!(out, "  not known: {warning}")?;
+    }
+    for line in &report.dump {
+        writeln!(out, "  {OF_THE_DUMP}{line}")?;
     }
     Ok(())
 }
@@ -278,6 +284,7 @@ Call Trace:
             checks: None,
             seen: Some(2),
             warnings: vec!["the moon".into()],
+            dump: vec!["Rule free is off".into()],
         };
         let mut text = String::new();
         write(&report, &mut text).unwrap();
@@ -292,6 +299,7 @@ Call Trace:
             ", seen twice here\n",
             "  tasks: 93 (1 D, 2 R, 90 S)\n",
             "  not known: the moon\n",
+            "  the dump: Rule free is off\n",
         ] {
             assert!(
                 text.contains(expected),

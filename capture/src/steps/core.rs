@@ -5,7 +5,7 @@ use super::source;
 use crate::budget::Budget;
 use crate::classify::Classified;
 use crate::manifest::{
-    CheckFacts, CoreFacts, KindFacts, PAGES_MAP, PageCounts, REPORT_JSON, Verdict,
+    CheckFacts, CoreFacts, KindFacts, PAGES_MAP, PageCounts, REPORT_JSON, RuleOff, Verdict,
 };
 use crate::pipeline::Stats;
 use crate::plan::{Format, Plan};
@@ -110,6 +110,11 @@ pub fn run(
         match room_for(&save, plan, &earlier, &present, base)? {
             Room::For(need) => save.reserve = need,
             Room::Refused(why) => {
+                // There will be no facts of a core to say it.
+                if let Some(map) = &map {
+                    let doubts = doubts(&map.rules_off, &check_facts(map));
+                    doubts.into_iter().for_each(protocol::soft);
+                }
                 say(&Event::Skipped(why));
                 return Ok(());
             }
@@ -162,9 +167,7 @@ pub fn run(
         kinds: map
             .as_ref()
             .map_or_else(Default::default, |map| kinds(&map.reader, policy)),
-        checks: map.as_ref().map_or_else(Vec::new, |map| {
-            map.checked.checks.iter().map(check_facts).collect()
-        }),
+        checks: map.as_ref().map_or_else(Vec::new, check_facts),
         rules_off: map.map_or_else(Vec::new, |map| map.rules_off),
         missing_first: saved
             .stats
@@ -286,21 +289,8 @@ fn judge(facts: &mut CoreFacts, unfiltered: bool, stopped: bool) {
             facts.level, facts.asked
         ));
     }
-    for off in facts.rules_off.iter().filter(|off| off.degrades) {
-        facts
-            .soft_errors
-            .push(format!("Rule {} is off: {}", off.rule, off.reason));
-    }
-    for check in facts
-        .checks
-        .iter()
-        .filter(|check| check.verdict == "failed")
-    {
-        facts.soft_errors.push(format!(
-            "The check {} found {} pages where {} were expected; what its rule drops is kept",
-            check.name, check.found, check.expected
-        ));
-    }
+    let doubts = doubts(&facts.rules_off, &facts.checks);
+    facts.soft_errors.extend(doubts);
     if facts.pages.missing > 0 {
         facts.soft_errors.insert(
             0,
@@ -314,6 +304,20 @@ fn judge(facts: &mut CoreFacts, unfiltered: bool, stopped: bool) {
     } else {
         Verdict::Degraded
     };
+}
+
+/// Why more is kept than asked, a sentence for each rule that is not to be trusted.
+fn doubts(rules_off: &[RuleOff], checks: &[CheckFacts]) -> Vec<String> {
+    let off = rules_off.iter().filter(|off| off.degrades);
+    let off = off.map(|off| format!("Rule {} is off: {}", off.rule, off.reason));
+    let failed = checks.iter().filter(|check| check.verdict == "failed");
+    let failed = failed.map(|check| {
+        format!(
+            "The check {} found {} pages where {} were expected; what its rule drops is kept",
+            check.name, check.found, check.expected
+        )
+    });
+    off.chain(failed).collect()
 }
 
 fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Classified, String> {
@@ -344,8 +348,8 @@ fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Cla
     Ok(map)
 }
 
-fn check_facts(check: &Check) -> CheckFacts {
-    CheckFacts {
+fn check_facts(map: &Classified) -> Vec<CheckFacts> {
+    let of = |check: &Check| CheckFacts {
         name: check.name.clone(),
         found: check.found,
         expected: check.expected,
@@ -354,7 +358,8 @@ fn check_facts(check: &Check) -> CheckFacts {
             check::Verdict::Failed => "failed".into(),
             check::Verdict::NotChecked(why) => format!("not made: {why}"),
         },
-    }
+    };
+    map.checked.checks.iter().map(of).collect()
 }
 
 fn kinds(reader: &MapReader, policy: Policy) -> std::collections::BTreeMap<String, KindFacts> {

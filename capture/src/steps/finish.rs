@@ -3,7 +3,8 @@
 use crate::crashes::State;
 use crate::directory;
 use crate::manifest::{
-    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_JSON, RESERVE, SCHEMA, Verdict, files_of,
+    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_JSON, REPORT_TXT, RESERVE, SCHEMA, Verdict,
+    files_of,
 };
 use crate::plan::{Format, Plan};
 use crate::policy::Level;
@@ -23,6 +24,9 @@ pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
     let verdict = judge(plan, dir, facts);
     if verdict == Verdict::Complete && !plan.dump.keep_essential && facts.core.is_some() {
         let _ = fs::remove_file(dir.join(ESSENTIAL));
+    }
+    if let Err(error) = add_to_report(dir, facts) {
+        protocol::soft(format!("Cannot add to {REPORT_TXT}: {error}"));
     }
     if let Err(error) = write_log(dir, facts) {
         protocol::soft(format!("Cannot write {CAPTURE_LOG}: {error}"));
@@ -98,6 +102,24 @@ fn manifest(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> std::io
         soft_errors: facts.soft_errors.clone(),
         steps: facts.steps.clone(),
     })
+}
+
+/// The report was made before the pages were classified: what came of the dump is added.
+fn add_to_report(dir: &Path, facts: &Facts) -> std::io::Result<()> {
+    let core = facts.core.iter().flat_map(|core| &core.soft_errors);
+    let lines: Vec<&String> = core.chain(&facts.soft_errors).collect();
+    let path = dir.join(REPORT_TXT);
+    if lines.is_empty() || !path.is_file() {
+        return Ok(());
+    }
+    let mut file = OpenOptions::new()
+        .append(true)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path)?;
+    for line in lines {
+        writeln!(file, "  {}{line}", analysis::report::text::OF_THE_DUMP)?;
+    }
+    file.sync_all()
 }
 
 /// The panic kernel's own log, our lines among it; without /dev/kmsg our lines alone.
