@@ -71,11 +71,13 @@ impl FramedSource {
             )));
         }
         let size = |n: u64| usize::try_from(n).unwrap_or(0);
-        let mut buf = vec![0; size(packed)];
-        self.file.read_at(frame.at, &mut buf)?;
-        let tail = buf.len().checked_sub(4).and_then(|at| le32(&buf, at));
-        let content = self.unpackers.unpack(&buf, size(plain)).map_err(corrupt)?;
-        Ok((content, tail))
+        let (content, tail) = self.unpackers.unpack(
+            size(packed),
+            size(plain),
+            |buf| self.file.read_at(frame.at, buf),
+            corrupt,
+        )?;
+        Ok((content, tail.map(u32::from_le_bytes)))
     }
 }
 
