@@ -7,6 +7,10 @@ use super::raw::{Record, TypeKind};
 use super::{MAX_DEPTH, Types};
 use crate::kernel::KernelError;
 
+/// Unnamed members looked into for one name. No structure of a kernel has a hundred; one that
+/// contains itself twice has two to the depth.
+const UNNAMED: u32 = 512;
+
 /// A member of a structure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Member {
@@ -84,7 +88,7 @@ impl Types {
                 Some((name, rest)) => (name, Some(rest)),
                 None => (step, None),
             };
-            let (at, found_bits, found) = self.step(ty, name, MAX_DEPTH)?;
+            let (at, found_bits, found) = self.step(ty, name, MAX_DEPTH, &mut { UNNAMED })?;
             bit_offset = bit_offset.checked_add(at)?;
             bits = found_bits;
             ty = found;
@@ -106,8 +110,16 @@ impl Types {
     }
 
     /// One name inside `id`: its distance in bits, its width if it is a bitfield, its type.
-    fn step(&self, id: u32, name: &str, depth: u32) -> Option<(u64, Option<u32>, u32)> {
+    /// `left` is how many unnamed members may still be looked into.
+    fn step(
+        &self,
+        id: u32,
+        name: &str,
+        depth: u32,
+        left: &mut u32,
+    ) -> Option<(u64, Option<u32>, u32)> {
         let depth = depth.checked_sub(1)?;
+        *left = left.checked_sub(1)?;
         let id = self.strip(id)?;
         let record = self.btf.record(id)?;
         if !matches!(record.kind, TypeKind::Struct | TypeKind::Union) {
@@ -118,7 +130,7 @@ impl Types {
             return Some((member.bit_offset, member.bits, member.type_id));
         }
         members().filter(|m| m.name == 0).find_map(|outer| {
-            let (inner, bits, ty) = self.step(outer.type_id, name, depth)?;
+            let (inner, bits, ty) = self.step(outer.type_id, name, depth, left)?;
             Some((outer.bit_offset.checked_add(inner)?, bits, ty))
         })
     }
