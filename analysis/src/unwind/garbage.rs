@@ -65,9 +65,10 @@ impl Memory<'_> {
 
 impl Source for Memory<'_> {
     fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool {
-        for (byte, at) in buf.iter_mut().zip(va.0..) {
-            // Pages are read whole; only what is behind a region's end is missing.
-            *byte = self.byte(at).unwrap_or(0);
+        for (byte, n) in buf.iter_mut().zip(0..) {
+            // Pages are read whole, the last of all among them; only what is behind a region's end
+            // is missing.
+            *byte = self.byte(va.0.wrapping_add(n)).unwrap_or(0);
         }
         self.byte(va.0).is_some()
     }
