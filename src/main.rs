@@ -5,6 +5,7 @@ mod commands;
 mod core_arg;
 mod exit;
 mod frontpage;
+mod interrupt;
 mod journal;
 mod logger;
 mod output;

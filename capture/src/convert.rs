@@ -102,6 +102,21 @@ impl Drop for Workplace {
     }
 }
 
+fn beside(out: &Path) -> &Path {
+    out.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// The directory in which this process makes OUT; none when OUT names no file.
+#[must_use]
+pub fn workplace(out: &Path) -> Option<PathBuf> {
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(out.file_name()?);
+    hidden.push(format!(".{}.partial", std::process::id()));
+    Some(beside(out).join(hidden))
+}
+
 /// Converts. `progress` is told the pages written and the pages in all.
 ///
 /// # Errors
@@ -120,17 +135,7 @@ pub fn convert(
             path: out.to_path_buf(),
         });
     }
-    let parent = out
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let name = out
-        .file_name()
-        .ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.partial", std::process::id()));
-    let work = Workplace(parent.join(hidden));
+    let work = Workplace(workplace(out).ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?);
     DirBuilder::new().mode(0o700).create(&work.0).map_err(io)?;
 
     let image = &*request.image;
@@ -172,7 +177,7 @@ pub fn convert(
     fs::hard_link(work.0.join("core"), out)
         .or_else(|_| fs::rename(work.0.join("core"), out))
         .map_err(io)?;
-    directory::sync(parent).map_err(io)?;
+    directory::sync(beside(out)).map_err(io)?;
     let (rules_off, warnings) = match chosen {
         Chosen::Kinds(map, _) => (map.rules_off, Vec::new()),
         Chosen::Found(found) => (Vec::new(), found.warnings),

@@ -2,10 +2,11 @@
 
 use crate::core_arg;
 use crate::exit::Exit;
+use crate::interrupt::Interrupts;
 use crate::output::{self, Context};
 use crate::progress;
 use anyhow::{Context as _, bail};
-use capture::convert::{Request, convert};
+use capture::convert::{Request, convert, workplace};
 use capture::policy::Level;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ use vmcore::write::OutputFormat;
 /// Arguments of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A core file, a crash directory, `last`, or `-` for a dump (flattened or not) on standard input
+    /// A core file (the files of a split dump with commas between them), a crash directory, `last`, or
+    /// `-` for a dump (flattened or not) on standard input
     #[arg(value_name = "IN")]
     core: PathBuf,
     /// The file to make; it must not exist
@@ -43,6 +45,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Some(format) => format,
         None => by_name(&args.out)?,
     };
+    if let Some(dir) = workplace(&args.out) {
+        Interrupts::hold()?.remove(dir);
+    }
     let image = match args.core.as_os_str() == "-" {
         true => piped(&args.out)?,
         false => core_arg::open(context, Some(&args.core))?.1,

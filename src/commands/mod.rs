@@ -208,6 +208,7 @@ impl Verb {
 /// The CORE argument of the verbs whose only positional it is.
 #[derive(Args, Debug)]
 pub struct CoreArg {
-    /// A core file, a crash directory, `last` (the default) or `live`
+    /// A core file (the files of a split dump with commas between them), a crash directory, `last` (the
+    /// default) or `live`
     pub core: Option<PathBuf>,
 }

@@ -2,6 +2,7 @@
 
 use crate::core_arg;
 use crate::exit::Exit;
+use crate::interrupt::Interrupts;
 use crate::output::Context;
 use analysis::report;
 use anyhow::Context as _;
@@ -10,7 +11,6 @@ use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
     MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,
 };
-use nix::sys::signal::{SigSet, Signal};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,11 +50,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Err(error) => context.warn(&format!("no log and no report: {error}")),
     }
     // Blocked before any thread starts, so that only the wait below takes them.
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals.thread_block().context("Cannot block signals")?;
+    let signals = Interrupts::hold()?;
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     let hint = format!(
         "{}: {}; Ctrl-C unmounts",
@@ -75,7 +71,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )
     })?;
     context.hint(&hint);
-    signals.wait().context("Cannot wait for signals")?;
+    signals.wait()?;
     session.umount_and_join().with_context(|| {
         let dir = args.dir.display();
         format!(

@@ -12,6 +12,7 @@
 
 mod arm;
 mod config;
+mod convert;
 mod crash_test;
 mod frontpage;
 mod harness;

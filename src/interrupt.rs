@@ -1,0 +1,42 @@
+//! Ctrl-C: what is to be done before the program ends.
+
+use anyhow::Context as _;
+use nix::sys::signal::{SigSet, Signal, raise};
+use std::path::PathBuf;
+use std::{fs, thread};
+
+/// The signals that end a program from a terminal or a service manager, held back.
+pub struct Interrupts(SigSet);
+
+impl Interrupts {
+    /// Holds them back in this thread and those that it starts from now on.
+    pub fn hold() -> anyhow::Result<Self> {
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            signals.add(signal);
+        }
+        signals.thread_block().context("Cannot block signals")?;
+        Ok(Self(signals))
+    }
+
+    /// Waits for one.
+    pub fn wait(&self) -> anyhow::Result<Signal> {
+        self.0.wait().context("Cannot wait for signals")
+    }
+
+    /// When one comes, removes a directory with all that is in it, and ends as the signal would have.
+    pub fn remove(self, dir: PathBuf) {
+        thread::spawn(move || {
+            let Ok(signal) = self.wait() else { return };
+            // Whoever still writes there may put a file into it once more.
+            for _ in 0..10 {
+                let _ = fs::remove_dir_all(&dir);
+                if fs::symlink_metadata(&dir).is_err() {
+                    break;
+                }
+            }
+            let _ = self.0.thread_unblock();
+            let _ = raise(signal);
+        });
+    }
+}
