@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
+use lab::readers::Part;
 use lab::runner::{Lab, Options};
 use lab::scenario::{self, Scenario};
 use lab::server::{self, Kind};
@@ -64,12 +65,24 @@ enum Verb {
     Readers {
         /// A filtered vmcore.elf.zst
         core: PathBuf,
+        /// What is measured: scans, runs, sizes, crash [default: all]
+        #[arg(long = "part", value_name = "NAME", value_parser = ["scans", "runs", "sizes", "crash"])]
+        parts: Vec<String>,
+        /// The kdump file that crash starts on beside the mount [default: makedumpfile makes one]
+        #[arg(long, value_name = "FILE")]
+        kdump: Option<PathBuf>,
         /// The vmlinux with debug information, to time crash
         #[arg(long, value_name = "FILE")]
         vmlinux: Option<PathBuf>,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
+    },
+    /// How much memory a core takes that is open
+    #[command(hide = true)]
+    Held {
+        /// The core
+        core: PathBuf,
     },
     /// From kernel to kernel by kexec, past the firmware, and what that saves
     Reboot {
@@ -196,9 +209,22 @@ fn main() -> ExitCode {
         Verb::Truth { series, core } => truth(&series, &core),
         Verb::Readers {
             core,
+            parts,
+            kdump,
             vmlinux,
             profile,
-        } => readers(core, vmlinux, &profile),
+        } => {
+            let wanted = |part: &Part| parts.is_empty() || parts.iter().any(|p| p == part.name());
+            readers(&profile, |afterpanic| lab::readers::Options {
+                core,
+                parts: Part::ALL.into_iter().filter(wanted).collect(),
+                vmlinux,
+                kdump,
+                afterpanic,
+                dir: lab::cache().join("readers"),
+            })
+        }
+        Verb::Held { core } => lab::readers::held(&core).map(|()| true),
         Verb::Reboot { names, profile } => {
             let options = Options {
                 profile,
@@ -234,13 +260,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn readers(core: PathBuf, vmlinux: Option<PathBuf>, profile: &str) -> Result<bool> {
-    lab::readers::compare(&lab::readers::Options {
-        core,
-        vmlinux,
-        afterpanic: lab::artefacts::build(profile)?.afterpanic,
-        dir: lab::cache().join("readers"),
-    })
+fn readers(profile: &str, options: impl FnOnce(PathBuf) -> lab::readers::Options) -> Result<bool> {
+    let mut options = options(PathBuf::new());
+    if options.parts.contains(&Part::Crash) {
+        options.afterpanic = lab::artefacts::build(profile)?.afterpanic;
+    }
+    lab::readers::compare(&options)
 }
 
 fn fetch(names: &[String]) -> Result<bool> {

@@ -4,24 +4,27 @@
 //! library is called from Python's cffi without its wrapper class; the cost of that call is measured
 //! too, on a page that the library has at hand, and said.
 
+mod made;
+
+pub use made::held;
+
 use crate::tools;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
+use vmcore::addr::{PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
 use vmcore::image;
 use vmcore::kernel::Kernel;
-use vmcore::write::{
-    Batch, CoreMeta, Encoded, Output, OutputFormat, PresentRuns, Runs, Spool, writer,
-};
+use vmcore::write::{PresentRuns, Runs};
 
 /// Times that each side of a pair is measured.
 const PAIRS: usize = 5;
+/// Pages that a side reads each time at least: a short list is read again, opened anew.
+const AT_LEAST: usize = 5000;
 /// Pages of the scattered reads.
 const SCATTERED: usize = 4000;
 
@@ -30,12 +33,45 @@ const SCATTERED: usize = 4000;
 pub struct Options {
     /// A filtered `vmcore.elf.zst`.
     pub core: PathBuf,
+    /// What is measured.
+    pub parts: Vec<Part>,
     /// The vmlinux with debug information, for crash; none: crash is left out.
     pub vmlinux: Option<PathBuf>,
+    /// The kdump file that crash starts on beside the mount; none: makedumpfile makes one.
+    pub kdump: Option<PathBuf>,
     /// Our `afterpanic`, for its mount.
     pub afterpanic: PathBuf,
     /// Where files of the size of the core unpacked may be put.
     pub dir: PathBuf,
+}
+
+/// A part of what can be measured; each takes a few minutes at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Lists of pages through both libraries.
+    Scans,
+    /// A page of a core of many runs, and of few.
+    Runs,
+    /// Opening a core of 4 TiB, and what memory that takes.
+    Sizes,
+    /// crash's start-up through the mount.
+    Crash,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Scans, Self::Runs, Self::Sizes, Self::Crash];
+
+    /// What it is called on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scans => "scans",
+            Self::Runs => "runs",
+            Self::Sizes => "sizes",
+            Self::Crash => "crash",
+        }
+    }
 }
 
 /// Measures and prints.
@@ -44,13 +80,41 @@ pub struct Options {
 /// A file cannot be made or a tool not be had.
 pub fn compare(options: &Options) -> Result<bool> {
     fs::create_dir_all(&options.dir)?;
-    scans(options)?;
-    runs(&options.dir)?;
-    sizes(&options.dir)?;
-    if let Some(vmlinux) = &options.vmlinux {
-        crash(options, vmlinux)?;
+    for part in &options.parts {
+        match (part, &options.vmlinux) {
+            (Part::Scans, _) => scans(options)?,
+            (Part::Runs, _) => made::runs(&options.dir)?,
+            (Part::Sizes, _) => made::sizes(&options.dir)?,
+            (Part::Crash, Some(vmlinux)) => crash(options, vmlinux)?,
+            (Part::Crash, None) => println!("crash is left out: it wants --vmlinux"),
+        }
     }
     Ok(true)
+}
+
+/// makedumpfile's kdump file of the core's memory.
+fn theirs(options: &Options) -> Result<PathBuf> {
+    let plain = options.dir.join("plain.elf");
+    let theirs = options.dir.join("theirs.kdump");
+    // Of this core and no other.
+    let of = options.dir.join("theirs.of");
+    let core = options.core.canonicalize()?;
+    let same = fs::read(&of).is_ok_and(|was| was == core.as_os_str().as_encoded_bytes());
+    if !(same && theirs.exists()) {
+        let unpacked = Command::new("zstd")
+            .args(["-q", "-d", "--sparse", "-f", "-o"])
+            .args([plain.as_path(), core.as_path()])
+            .status()?;
+        ensure!(unpacked.success(), "zstd: {unpacked}");
+        let made = tools::reader("makedumpfile")?
+            .args(["-f", "-z", "-d", "31", "--message-level", "0"])
+            .args([&plain, &theirs])
+            .status()?;
+        ensure!(made.success(), "makedumpfile: {made}");
+        fs::remove_file(&plain)?;
+        fs::write(&of, core.as_os_str().as_encoded_bytes())?;
+    }
+    Ok(theirs)
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -60,21 +124,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// Lists of pages read through both libraries.
 fn scans(options: &Options) -> Result<()> {
-    let plain = options.dir.join("plain.elf");
-    let theirs = options.dir.join("theirs.kdump");
-    if !theirs.exists() {
-        let unpacked = Command::new("zstd")
-            .args(["-q", "-d", "--sparse", "-f", "-o"])
-            .args([plain.as_path(), options.core.as_path()])
-            .status()?;
-        ensure!(unpacked.success(), "zstd: {unpacked}");
-        let made = tools::reader("makedumpfile")?
-            .args(["-z", "-d", "31", "--message-level", "0"])
-            .args([&plain, &theirs])
-            .status()?;
-        ensure!(made.success(), "makedumpfile: {made}");
-        fs::remove_file(&plain)?;
-    }
+    let theirs = theirs(options)?;
     // What both hold: makedumpfile leaves zero pages out.
     let their_image = image::open(&theirs)?;
     let holds = |pfn: &u64| {
@@ -110,12 +160,15 @@ fn scans(options: &Options) -> Result<()> {
             bytes.write_all(&pfn.to_le_bytes())?;
         }
         bytes.flush()?;
+        let times = AT_LEAST.div_ceil(list.len());
         let (mut ours, mut peer, mut call) = (Vec::new(), Vec::new(), 0.0);
         for _ in 0..PAIRS {
-            ours.push(read_all(&options.core, &list)?);
+            let each: Result<_> = (0..times).map(|_| read_all(&options.core, &list)).collect();
+            ours.push(median(each?));
             let said = tools::reader("python3")?
                 .args(["-c", PEER])
                 .args([&theirs, &table])
+                .arg(times.to_string())
                 .output()?;
             let text = String::from_utf8_lossy(&said.stdout).into_owned();
             let mut words = text.split_whitespace().map(str::parse::<f64>);
@@ -193,210 +246,43 @@ fn struct_pages(kernel: &Kernel) -> Result<Vec<u64>> {
     Ok(pages)
 }
 
-/// A plain core of as many single pages as are asked for, empty but for its headers.
-fn sparse(path: &Path, runs: u64, apart: u64) -> Result<()> {
-    struct Single(u64, u64);
-    impl Runs for Single {
-        fn for_each(
-            &self,
-            f: &mut dyn FnMut(PfnRange) -> std::io::Result<()>,
-        ) -> std::io::Result<()> {
-            (0..self.0).try_for_each(|n| {
-                let at = 16 + n * self.1;
-                f(PfnRange::new(Pfn(at), Pfn(at + self.1 - 1)))
-            })
-        }
-    }
-    let mut file = Head(File::create(path)?, 0);
-    let meta = CoreMeta {
-        machine: 62,
-        direct_map_base: Some(0xffff_8880_0000_0000),
-        ..CoreMeta::default()
-    };
-    let kept = Single(runs, apart);
-    writer(OutputFormat::Elf, meta, None, Spool::memory())?.begin(&kept, &kept, &mut file)?;
-    let pages = runs * (apart - 1);
-    file.0.set_len(file.1 + pages * PAGE_SIZE)?;
-    Ok(())
-}
-
-/// An output that remembers how far it got.
-struct Head(File, u64);
-
-impl Output for Head {
-    fn write_at(&mut self, offset: u64, buf: &[u8]) -> std::io::Result<()> {
-        self.1 = self.1.max(offset + buf.len() as u64);
-        self.0.write_all_at(buf, offset)
-    }
-}
-
-/// A page of a core of 100,000 runs against one of 100.
-fn runs(dir: &Path) -> Result<()> {
-    const PAGES: u64 = 200_000;
-    let path = dir.join("runs.elf");
-    let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..PAIRS {
-        for (times, runs) in times.iter_mut().zip([100_u64, 100_000]) {
-            // As many pages in all, and each is read: the system keeps the same in its cache.
-            sparse(&path, runs, PAGES / runs + 1)?;
-            let image = image::open(&path)?;
-            let each = PAGES / runs;
-            let mut page = [0; 4096];
-            let mut read = |n: u64| {
-                let pfn = 16 + n / each * (each + 1) + n % each;
-                let read = image.read_phys(PhysAddr(pfn * PAGE_SIZE), &mut page);
-                black_box(&page);
-                read
-            };
-            (0..PAGES).try_for_each(&mut read)?;
-            let mut state = 7_u64;
-            let start = Instant::now();
-            for _ in 0..PAGES {
-                state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                read((state >> 20) % PAGES)?;
-            }
-            times.push(start.elapsed().as_secs_f64() / PAGES as f64);
-        }
-    }
-    let [few, many] = times.map(median);
-    println!(
-        "a page of a core of 100 runs: {:.2} us; of 100,000 runs: {:.2} us, {:.2} times",
-        few * 1e6,
-        many * 1e6,
-        many / few
-    );
-    fs::remove_file(path)?;
-    Ok(())
-}
-
-/// Opening a core of 4 TiB against one of 1 GiB with as many runs, plain and in frames.
-fn sizes(dir: &Path) -> Result<()> {
-    const RUNS: u64 = 1000;
-    for format in [OutputFormat::Elf, OutputFormat::ElfZst] {
-        let paths = [dir.join("small.core"), dir.join("large.core")];
-        let gib = [1_u64, 4096];
-        for (path, gib) in paths.iter().zip(gib) {
-            let pages = gib << 18;
-            match format {
-                OutputFormat::Elf => sparse(path, RUNS, pages / RUNS + 1)?,
-                _ => framed(path, RUNS, pages / RUNS)?,
-            }
-        }
-        let mut times = [Vec::new(), Vec::new()];
-        let mut held = [0, 0];
-        for _ in 0..PAIRS {
-            for ((path, times), held) in paths.iter().zip(&mut times).zip(&mut held) {
-                let before = anonymous()?;
-                let start = Instant::now();
-                let image = image::open(path)?;
-                times.push(start.elapsed().as_secs_f64());
-                *held = anonymous()?.saturating_sub(before).max(*held);
-                drop(black_box(image));
-            }
-        }
-        let [small, large] = times.map(median);
-        let [few, many] = held;
-        println!(
-            "{}, {RUNS} runs: opening 1 GiB {:.2} ms ({few} KiB held), 4 TiB {:.2} ms ({many} KiB \
-             held), {:.2} times; file of 4 TiB: {} bytes",
-            format.name(),
-            small * 1e3,
-            large * 1e3,
-            large / small,
-            paths
-                .last()
-                .map_or(Ok(0), |path| fs::metadata(path).map(|m| m.len()))?
-        );
-        for path in &paths {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// A core in frames whose pages are all zero: one frame encoded once, written as often as needed.
-fn framed(path: &Path, runs: u64, each: u64) -> Result<()> {
-    let kept: Vec<PfnRange> = (0..runs)
-        .map(|n| {
-            let at = 16 + n * (each + 1);
-            PfnRange::new(Pfn(at), Pfn(at + each))
-        })
-        .collect();
-    let meta = CoreMeta {
-        machine: 62,
-        direct_map_base: Some(0xffff_8880_0000_0000),
-        ..CoreMeta::default()
-    };
-    let mut out = Append(BufWriter::with_capacity(1 << 20, File::create(path)?));
-    let mut writer = writer(OutputFormat::ElfZst, meta, None, Spool::memory())?;
-    let mut encoder = writer.encoder()?;
-    writer.begin(&kept, &kept, &mut out)?;
-    let mut left = runs * each;
-    let mut encoded = (0, Encoded::default());
-    while left > 0 {
-        let n = left.min(64);
-        if encoded.0 != n {
-            let batch = Batch {
-                runs: vec![PfnRange::new(Pfn(0), Pfn(n))],
-                data: vec![0; usize::try_from(n * PAGE_SIZE)?],
-                missing: Vec::new(),
-            };
-            encoder.encode(&batch, &mut encoded.1)?;
-            encoded.0 = n;
-        }
-        writer.append(&encoded.1, &mut out)?;
-        left -= n;
-    }
-    writer.finish(&mut out)?;
-    out.0.flush()?;
-    Ok(())
-}
-
-/// An output that is only appended to.
-struct Append(BufWriter<File>);
-
-impl Output for Append {
-    fn write_at(&mut self, _: u64, buf: &[u8]) -> std::io::Result<()> {
-        self.0.write_all(buf)
-    }
-}
-
-/// KiB of the process that are no file's.
-fn anonymous() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
-    let number = line.and_then(|l| l.split_whitespace().next()?.parse().ok());
-    number.context("/proc/self/status has no RssAnon")
-}
-
 /// crash's start-up on the mounted vmcore.kdump against a kdump file of the same memory.
 fn crash(options: &Options, vmlinux: &Path) -> Result<()> {
+    let file = match &options.kdump {
+        Some(file) => file.clone(),
+        None => theirs(options)?,
+    };
     let script = options.dir.join("exit.cmd");
     fs::write(&script, "exit\n")?;
     let mounted = Mounted::new(&options.afterpanic, &options.core, &options.dir.join("mnt"))?;
-    let files = [
-        options.dir.join("theirs.kdump"),
-        mounted.dir.join("vmcore.kdump"),
-        mounted.dir.join("vmcore"),
-    ];
-    let mut times = [Vec::new(), Vec::new(), Vec::new()];
-    for _ in 0..PAIRS {
-        for (path, times) in files.iter().zip(&mut times) {
-            let mut crash = tools::reader("crash")?;
-            crash.args(["--no_scroll", "-s", "-i"]);
-            crash.arg(&script).arg(vmlinux).arg(path);
-            let start = Instant::now();
-            let status = crash.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
-            ensure!(status.success(), "crash {}: {status}", path.display());
-            times.push(start.elapsed().as_secs_f64());
-        }
+    let mount = mounted.dir.join("vmcore.kdump");
+    let start = |path: &Path| -> Result<f64> {
+        let mut crash = tools::reader("crash")?;
+        crash.args(["--no_scroll", "-s", "-i"]);
+        crash.arg(&script).arg(vmlinux).arg(path);
+        let start = Instant::now();
+        let status = crash.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+        ensure!(status.success(), "crash {}: {status}", path.display());
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let mut ratios = Vec::new();
+    for n in 0..PAIRS {
+        // Who goes first alternates, too.
+        let (theirs, ours) = if n % 2 == 0 {
+            let theirs = start(&file)?;
+            (theirs, start(&mount)?)
+        } else {
+            let ours = start(&mount)?;
+            (start(&file)?, ours)
+        };
+        println!(
+            "crash starts on the kdump file in {theirs:.2} s, on the mounted vmcore.kdump in \
+             {ours:.2} s, {:.2} times",
+            ours / theirs
+        );
+        ratios.push(ours / theirs);
     }
-    let [file, kdump, elf] = times.map(median);
-    println!(
-        "crash starts on makedumpfile's file in {file:.2} s, on the mounted vmcore.kdump in \
-         {kdump:.2} s, {:.2} times, on the mounted vmcore in {elf:.2} s",
-        kdump / file
-    );
+    println!("median of {PAIRS} pairs: {:.2} times", median(ratios));
     Ok(())
 }
 
@@ -449,18 +335,18 @@ import sys, struct, time, kdumpfile
 from _kdumpfile import ffi, lib
 dump = open(sys.argv[1], "rb")
 pages = [pfn * 4096 for pfn, in struct.iter_unpack("<Q", open(sys.argv[2], "rb").read())]
-context = kdumpfile.Context()
-context.open_fd(dump.fileno())
-handle, space, read = context._cdata, kdumpfile.MACHPHYSADDR, lib.kdump_read
+space, read = kdumpfile.MACHPHYSADDR, lib.kdump_read
 buffer, size = ffi.new("char[]", 4096), ffi.new("size_t*")
 def run(pages):
+    context = kdumpfile.Context()
+    context.open_fd(dump.fileno())
+    handle = context._cdata
     start = time.perf_counter()
     for at in pages:
         size[0] = 4096
         if read(handle, space, at, buffer, size) != 0:
             sys.exit(f"page at {at:#x} cannot be read")
     return time.perf_counter() - start
-total = run(pages)
-run(pages[:1])
-print(total, run(pages[:1] * 2000) / 2000)
+times = sorted(run(pages) for _ in range(int(sys.argv[3])))
+print(times[len(times) // 2], run(pages[:1] * 2000) / 2000)
 "#;
