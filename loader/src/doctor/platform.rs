@@ -7,7 +7,7 @@ use crate::root;
 
 const CHECK: &str = "platform";
 
-/// `KVM guest`, `Hyper-V guest`, `hardware` … from the firmware's tables.
+/// `KVM guest`, `Hyper-V guest`, `hardware` … from the firmware's tables and the clocks.
 pub(super) fn name(root: &Path) -> String {
     let dmi =
         |field: &str| root::text(root, format!("/sys/class/dmi/id/{field}")).unwrap_or_default();
@@ -26,7 +26,12 @@ pub(super) fn name(root: &Path) -> String {
         || product.starts_with("KVM")
         || vendor.starts_with("Red Hat")
     {
-        "KVM"
+        // The firmware's tables are the same where QEMU translates every instruction.
+        let clocks = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+        match root::text(root, clocks) {
+            Ok(clocks) if !clocks.contains("kvm-clock") => "QEMU",
+            _ => "KVM",
+        }
     } else if vendor == "innotek GmbH" {
         "VirtualBox"
     } else {

@@ -304,6 +304,19 @@ fn what_hangs_without_a_panic_and_what_a_hypervisor_asks_for_is_noted() {
 }
 
 #[test]
+fn a_machine_that_qemu_translates_is_not_called_kvm() {
+    let dir = tree("machine-unreserved");
+    let clocks = "sys/devices/system/clocksource/clocksource0/available_clocksource";
+    for (has, name) in [
+        ("tsc kvm-clock acpi_pm\n", "KVM guest"),
+        ("hpet acpi_pm\n", "QEMU guest"),
+    ] {
+        put(&dir, clocks, has);
+        assert_eq!(examined(&dir).machine.platform, name);
+    }
+}
+
+#[test]
 fn two_values_of_crashkernel_are_noted() {
     let dir = tree("machine-armed");
     put(
