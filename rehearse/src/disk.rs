@@ -181,6 +181,26 @@ pub fn make(path: &Path, bytes: u64, fs: Fs, uuid: &str) -> Result<(), DiskError
     run(tool, package, &arguments, path).map(drop)
 }
 
+/// A new image with ext4, `bytes` long from `offset` on, that holds what the directory holds.
+///
+/// # Errors
+/// The tool is missing or fails.
+pub fn of_directory(dir: &Path, image: &Path, offset: u64, bytes: u64) -> Result<(), DiskError> {
+    let fixed = ["-q", "-F", "-E"].map(str::to_owned);
+    let arguments: Vec<String> = fixed
+        .into_iter()
+        .chain([
+            format!("offset={offset}"),
+            "-d".into(),
+            dir.display().to_string(),
+            image.display().to_string(),
+            format!("{}k", bytes >> 10),
+        ])
+        .collect();
+    let (tool, package) = Fs::Ext4.tool();
+    run(tool, package, &arguments, image).map(drop)
+}
+
 /// A sparse copy of an image.
 ///
 /// # Errors

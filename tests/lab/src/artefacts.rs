@@ -32,16 +32,25 @@ pub fn kinds() -> Result<PathBuf> {
 
 /// The executables that a build made.
 fn cargo_build(profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
+    let fixed = ["build", "--message-format=json-render-diagnostics"];
+    let text = cargo(&[&fixed, &["--profile", profile], what].concat())
+        .context("The binaries could not be built")?;
+    Ok(text
+        .lines()
+        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+        .filter_map(|m| Some(PathBuf::from(m.get("executable")?.as_str()?)))
+        .collect())
+}
+
+/// What cargo answers in this workspace.
+///
+/// # Errors
+/// It cannot be run, or fails.
+pub fn cargo(arguments: &[&str]) -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(crate::root())
-        .args([
-            "build",
-            "--profile",
-            profile,
-            "--message-format=json-render-diagnostics",
-        ])
-        .args(what)
+        .args(arguments)
         // The variable would replace the flags that make the binaries static.
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null())
@@ -49,14 +58,9 @@ fn cargo_build(profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
         .output()
         .context("Cannot run cargo")?;
     if !output.status.success() {
-        bail!("The binaries could not be built (cargo: {})", output.status);
+        bail!("cargo {}: {}", arguments.join(" "), output.status);
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text
-        .lines()
-        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
-        .filter_map(|m| Some(PathBuf::from(m.get("executable")?.as_str()?)))
-        .collect())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn find(made: &[PathBuf], name: &str) -> Result<PathBuf> {

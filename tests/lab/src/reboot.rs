@@ -6,20 +6,21 @@
 
 use crate::runner::Options;
 use crate::{artefacts, cache, kernels};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rehearse::disk::Fs;
 use rehearse::guest::image::{self, Binaries, Contents, KernelFiles};
 use rehearse::guest::{End as ScriptEnd, Mount, SAYS, Script, Setting, Step, Which, Work};
 use rehearse::vm::{Accel, DiskImage, Event, Firmware, Flow, Vm};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 const AT: &str = "/mnt";
 const CMDLINE: &str = "console=ttyS0 loglevel=6 panic=20 -- guest-init";
 const DEADLINE: Duration = Duration::from_secs(600);
+/// The disk with the kernels, in bytes.
+const DISK_BYTES: u64 = 512 << 20;
 /// How often each machine reboots.
 const HOPS: usize = 6;
 
@@ -140,18 +141,8 @@ fn machine(
         images.push(image);
     }
     let disk = dir.join("disk.img");
-    File::create(&disk)?.set_len(512 << 20)?;
-    let status = Command::new("mkfs.ext4")
-        .args(["-q", "-F", "-d"])
-        .arg(&files)
-        .arg(&disk)
-        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-        .stdin(Stdio::null())
-        .status()
-        .context("Cannot run mkfs.ext4")?;
-    if !status.success() {
-        bail!("mkfs.ext4 failed: {status}");
-    }
+    rehearse::disk::blank(&disk, DISK_BYTES)?;
+    rehearse::disk::of_directory(&files, &disk, 0, DISK_BYTES)?;
     let mut vm = Vm::new(&pair[0].image, dir.join("console.txt"));
     vm.initrd = images.first().cloned();
     vm.cmdline = CMDLINE.into();

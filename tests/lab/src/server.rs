@@ -6,8 +6,9 @@
 //! boot is given kernel and initramfs by QEMU; there the boot loader is installed, which starts every
 //! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries) by UEFI.
 
-use crate::{cache, mirror, root};
+use crate::{artefacts, cache, mirror, root};
 use anyhow::{Context, Result, bail};
+use rehearse::disk;
 use rehearse::session::more_memory;
 use rehearse::vm::{Accel, Control, DiskImage, End, Event, Firmware, Flow, Vm};
 use std::fs::{self, File, OpenOptions};
@@ -95,21 +96,10 @@ pub fn run(kinds: &[Kind], profile: &str) -> Result<bool> {
 
 /// The Debian package of this workspace.
 fn package(profile: &str) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .current_dir(root())
-        .args(["run", "--quiet", "--package", "xtask", "--"])
-        .args(["deb", "--profile", profile])
-        .env_remove("RUSTFLAGS")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("Cannot run cargo")?;
-    if !output.status.success() {
-        bail!("The Debian package could not be made");
-    }
-    let path = String::from_utf8_lossy(&output.stdout);
-    Ok(PathBuf::from(path.trim()))
+    let xtask = ["run", "--quiet", "--package", "xtask", "--"];
+    let said = artefacts::cargo(&[&xtask, &["deb", "--profile", profile][..]].concat())
+        .context("The Debian package could not be made")?;
+    Ok(PathBuf::from(said.trim()))
 }
 
 /// The server's root filesystem as a directory.
@@ -291,30 +281,11 @@ fn newest(dir: &Path, prefix: &str) -> Result<PathBuf> {
 }
 
 /// A disk with a DOS partition table: the root filesystem, and room for an EFI system partition.
-fn make_disk(disk: &Path, base: &Path) -> Result<()> {
+fn make_disk(image: &Path, base: &Path) -> Result<()> {
     let (first, esp) = (FIRST, FIRST + (ROOT_MIB << 20) / SECTOR);
     let end = esp + (ESP_MIB << 20) / SECTOR;
-    let file = File::create(disk)?;
-    file.set_len(end * SECTOR)?;
-    drop(file);
-    let status = Command::new("mkfs.ext4")
-        .args([
-            "-q",
-            "-F",
-            "-E",
-            &format!("offset={}", first * SECTOR),
-            "-d",
-        ])
-        .arg(base)
-        .arg(disk)
-        .arg(format!("{}k", ROOT_MIB << 10))
-        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-        .stdin(Stdio::null())
-        .status()
-        .context("Cannot run mkfs.ext4")?;
-    if !status.success() {
-        bail!("mkfs.ext4 failed: {status}");
-    }
+    disk::blank(image, end * SECTOR)?;
+    disk::of_directory(base, image, first * SECTOR, ROOT_MIB << 20)?;
     let mut table = Vec::new();
     for (start, end, kind, active) in [(first, esp, 0x83, 0x80), (esp, end, 0xef, 0)] {
         // No cylinders: the fields say "see the sector numbers".
@@ -325,7 +296,7 @@ fn make_disk(disk: &Path, base: &Path) -> Result<()> {
     }
     table.resize(64, 0);
     table.extend_from_slice(&[0x55, 0xaa]);
-    let mut file = OpenOptions::new().write(true).open(disk)?;
+    let mut file = OpenOptions::new().write(true).open(image)?;
     file.seek(SeekFrom::Start(446))?;
     Ok(file.write_all(&table)?)
 }
