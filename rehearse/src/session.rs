@@ -257,6 +257,7 @@ impl Session {
             writers: 0,
             press_leave_mib: None,
             crowds: 0,
+            zombies: 0,
             fill: None,
         };
         Script {

@@ -207,6 +207,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
             writers: 0,
             press_leave_mib: None,
             crowds: 0,
+            zombies: 0,
             fill: None,
         },
         // 4: armed, degraded.

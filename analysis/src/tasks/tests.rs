@@ -199,6 +199,8 @@ fn run_queues_say_what_each_cpu_ran() {
         (cpus[2].comm.as_str(), cpus[2].clock_ns),
         ("busy", Some(5_002))
     );
+    // The clock of the CPU that was awake last.
+    assert_eq!(crate::cpus::clock(&kernel(&machine.ram)), Some(5_002));
 }
 
 #[test]

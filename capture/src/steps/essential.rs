@@ -45,9 +45,10 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         protocol::log("essential: the cap left something out");
     }
     protocol::log(format!(
-        "essential: {} pages found in {:.1} s",
+        "essential: {} pages found and the report made in {:.1} s, peak {} KiB",
         found.pages(),
-        begun.elapsed().as_secs_f64()
+        begun.elapsed().as_secs_f64(),
+        super::core::peak_rss_kib()
     ));
     let policy = Policy::new(Level::Essential, &[], &plan.dump.never);
     let ranges = match allowed(&kernel, &found.ranges, policy) {

@@ -68,6 +68,7 @@ pub fn main(role: Option<&str>) -> bool {
     match role {
         Some("hotplug") => return hotplug::run(),
         Some("live") => return live::compare(),
+        Some("hide-kcore") => return hide_kcore(),
         Some(role) => return work::role(role),
         None => {}
     }
@@ -76,6 +77,19 @@ pub fn main(role: Option<&str>) -> bool {
         "guest-init is PID 1 of a rehearsal's guest, nothing else"
     );
     false
+}
+
+/// As in a kernel without CONFIG_PROC_KCORE, as far as a program can tell.
+fn hide_kcore() -> bool {
+    let none = None::<&str>;
+    mount(
+        Some("/dev/null"),
+        "/proc/kcore",
+        none,
+        MsFlags::MS_BIND,
+        none,
+    )
+    .is_ok()
 }
 
 fn off() -> ! {

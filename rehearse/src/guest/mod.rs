@@ -138,6 +138,9 @@ pub struct Work {
     /// Processes of a hundred threads each, all asleep.
     #[serde(default)]
     pub crowds: u32,
+    /// Processes that leave a child behind which has ended.
+    #[serde(default)]
+    pub zombies: u32,
     /// Fill this directory until only so many KiB are free.
     pub fill: Option<Fill>,
 }

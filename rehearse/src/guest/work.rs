@@ -28,6 +28,7 @@ pub(super) fn begin(work: &Work) -> Result<(), GuestError> {
         ("write", work.writers),
         ("press", u32::from(work.press_leave_mib.is_some())),
         ("crowd", work.crowds),
+        ("leave-a-zombie", work.zombies),
     ];
     let mut count = 0u32;
     for (role, how_many) in roles {
@@ -112,6 +113,20 @@ pub(super) fn role(role: &str) -> bool {
                 return false;
             }
         },
+        // The child ends at once, having no such role, and nobody asks how.
+        "leave-a-zombie" => {
+            let child = Command::new("/proc/self/exe")
+                .args(["guest-init", "nothing"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn();
+            let Ok(child) = child else { return false };
+            let stat = format!("/proc/{}/stat", child.id());
+            let ended = || fs::read_to_string(&stat).is_ok_and(|text| text.contains(") Z "));
+            while !ended() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
         "press" => {
             let leave = script.work.press_leave_mib.unwrap_or_default();
             while available_mib() > leave {
@@ -152,7 +167,7 @@ pub(super) fn role(role: &str) -> bool {
             None => false,
         },
         "crowd" => loop_asleep(),
-        "hold" | "sleep" | "pipe" => loop {
+        "hold" | "sleep" | "pipe" | "leave-a-zombie" => loop {
             std::thread::sleep(Duration::from_secs(3600));
             std::hint::black_box((&secret, &pages));
         },

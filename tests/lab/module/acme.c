@@ -23,6 +23,8 @@
 #define OVERFLOW 17
 #define DOUBLE_FAULT 18
 #define PANIC_IN_IRQ 19
+#define COUNTERS 20
+#define HARD_LOCKUP 21
 
 #define INFO(tag, name, value) \
     __attribute__((section(".modinfo"), used)) static const char name[] = tag "=" value
@@ -119,6 +121,23 @@ __attribute__((noinline)) void acme_store(void)
 void __rcu_read_lock(void);
 __attribute__((noinline)) void acme_spin(void)
 {
+    for (;;)
+        __asm__ volatile("pause");
+}
+#endif
+
+#if HOW == COUNTERS
+// The first zone is the first member of the first node: include/linux/mmzone.h. Item 0 is
+// NR_FREE_PAGES.
+struct zone;
+extern struct zone *node_data[];
+void mod_zone_page_state(struct zone *zone, int item, long delta);
+#endif
+
+#if HOW == HARD_LOCKUP
+__attribute__((noinline)) void acme_spin(void)
+{
+    __asm__ volatile("cli");
     for (;;)
         __asm__ volatile("pause");
 }
@@ -300,8 +319,11 @@ int init_module(void)
     __asm__ volatile("xor %%ecx, %%ecx; mov $1, %%eax; cltd; idiv %%ecx" ::: "eax", "ecx", "edx");
 #elif HOW == STACK
     __asm__ volatile("mov $0xdead000000000000, %%rax; jmp *%%rax" ::: "rax");
-#elif HOW == LOCKUP
+#elif HOW == LOCKUP || HOW == HARD_LOCKUP
     acme_spin();
+#elif HOW == COUNTERS
+    mod_zone_page_state(node_data[0], 0, 100000);
+    acme_work();
 #endif
     return 0;
 }

@@ -174,12 +174,14 @@ pub fn all(s: &Scenario, found: &Found<'_>, kernel: &KernelFiles) -> Vec<Check> 
         checks.push(equal("crash directories", &got, &wanted));
     }
     let (dmesg, report) = (found.text("dmesg.txt"), found.text("report.txt"));
+    let manifest = found.text("manifest.json");
     for (what, text, needles) in [
         ("console before the panic", &before, &expect.console_before),
         ("console after the panic", &after, &expect.console_after),
         ("console after the reboot", &again, &expect.console_again),
         ("dmesg.txt", &dmesg, &expect.dmesg),
         ("report.txt", &report, &expect.report),
+        ("manifest.json", &manifest, &expect.manifest),
     ] {
         checks.extend(needles.iter().map(|needle| has(what, text, needle)));
     }

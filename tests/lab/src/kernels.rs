@@ -4,6 +4,8 @@
 //! package lists stay as they are. What the newest kernel package of a suite is says its meta
 //! package; 7.x splits it into several, all of which are unpacked into one tree.
 
+mod compiled;
+
 use crate::mirror;
 use anyhow::{Context, Result, bail};
 use rehearse::guest::image::KernelFiles;
@@ -32,6 +34,9 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     if let Some(base) = name.strip_suffix("-zst") {
         return packed(&get(base, None, say)?, name);
     }
+    if let Some(series) = name.strip_suffix("-lab") {
+        return compiled::get(series, name, say);
+    }
     let (series, meta) = match name.strip_suffix("-generic") {
         Some(series) => (series, "linux-image-amd64"),
         None => (name, "linux-image-cloud-amd64"),
@@ -39,19 +44,26 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     let Some((_, suite)) = SERIES.iter().find(|(s, _)| *s == series) else {
         let known: Vec<_> = SERIES.iter().map(|(s, _)| *s).collect();
         bail!(
-            "No kernel series is called {name}; known: {}, each also with -generic",
+            "No kernel series is called {name}; known: {}, each also with -generic, and 6.12-lab",
             known.join(", ")
         );
     };
+    cached(name, &mut |dir| {
+        say(&format!("fetching Linux {name} from Debian {suite}"));
+        fetch(suite, meta, dir)
+            .with_context(|| format!("Cannot fetch Linux {name} from Debian {suite}"))
+    })
+}
+
+/// The kernel's tree in the cache; `make` makes it where there is none.
+fn cached(name: &str, make: &mut dyn FnMut(&Path) -> Result<()>) -> Result<KernelFiles> {
     let dir = crate::cache().join("kernels").join(name);
     fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
     // Two runs at once must not unpack into one tree.
     let lock = File::create(crate::cache().join("kernels/.lock"))?;
     lock.lock().context("Cannot lock the kernel cache")?;
     if !dir.join("release").exists() {
-        say(&format!("fetching Linux {name} from Debian {suite}"));
-        fetch(suite, meta, &dir)
-            .with_context(|| format!("Cannot fetch Linux {name} from Debian {suite}"))?;
+        make(&dir)?;
     }
     let release = fs::read_to_string(dir.join("release"))?.trim().to_owned();
     let modules = dir.join("lib/modules").join(&release);
@@ -212,15 +224,19 @@ fn fetch(suite: &str, meta: &str, dir: &Path) -> Result<()> {
     .find(|p| root.join(p).exists())
     .context("The package holds no vmlinuz")?;
     std::os::unix::fs::symlink(image, root.join("vmlinuz"))?;
-    // Packages ship no indexes: their install script runs depmod.
+    finish(&root, &release, dir)
+}
+
+/// The indexes of the modules, which packages leave to their install script; then the final name.
+fn finish(root: &Path, release: &str, dir: &Path) -> Result<()> {
     run(Command::new("depmod")
         .arg("-b")
-        .arg(&root)
-        .arg(&release)
+        .arg(root)
+        .arg(release)
         .env("PATH", sbin_path()))?;
     fs::write(root.join("release"), format!("{release}\n"))?;
     let _ = fs::remove_dir_all(dir);
-    fs::rename(&root, dir)?;
+    fs::rename(root, dir)?;
     Ok(())
 }
 

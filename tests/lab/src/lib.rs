@@ -8,6 +8,7 @@
 pub mod artefacts;
 pub mod bench;
 pub mod checks;
+pub mod classify;
 pub mod compare;
 pub mod demo;
 pub mod elf;

@@ -61,6 +61,14 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         symbols: Option<PathBuf>,
     },
+    /// Tell the pages of an unfiltered ELF core apart, beside makedumpfile
+    Classify {
+        /// The core
+        core: PathBuf,
+        /// How often each side runs, in turn
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Read a core beside libkdumpfile and crash
     Readers {
         /// A filtered vmcore.elf.zst
@@ -206,6 +214,7 @@ fn main() -> ExitCode {
         Verb::Holes { core, symbols } => {
             lab::holes::check(&core, symbols.as_deref()).map(|()| true)
         }
+        Verb::Classify { core, rounds } => lab::classify::compare(&core, rounds),
         Verb::Truth { series, core } => truth(&series, &core),
         Verb::Readers {
             core,

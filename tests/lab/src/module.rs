@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The ways to die, and how the source calls them.
-pub const WAYS: [(&str, &str); 19] = [
+pub const WAYS: [(&str, &str); 21] = [
     ("null-deref", "NULL_DEREF"),
     ("bug", "BUG"),
     ("softirq", "SOFTIRQ"),
@@ -31,6 +31,8 @@ pub const WAYS: [(&str, &str); 19] = [
     ("overflow", "OVERFLOW"),
     ("double-fault", "DOUBLE_FAULT"),
     ("panic-in-irq", "PANIC_IN_IRQ"),
+    ("counters", "COUNTERS"),
+    ("hard-lockup", "HARD_LOCKUP"),
 ];
 
 /// Compiles it into `dir`.

@@ -236,6 +236,7 @@ fn script(n: usize, way: Way) -> Script {
             pipe_pages: 0,
             writers: 0,
             crowds: 0,
+            zombies: 0,
             press_leave_mib: None,
             fill: None,
         },

@@ -235,6 +235,10 @@ impl Lab {
             command: load,
             ok: vec![0, 4, s.expect.load_exit],
         }];
+        if s.no_kcore {
+            let words = ["/usr/bin/afterpanic", "guest-init", "hide-kcore"];
+            arm.splice(0..0, steps(&[words.map(String::from).to_vec()]));
+        }
         arm.extend(steps(&s.after_load));
         let settings = s.set.iter().map(|(path, value)| Setting {
             path: path.into(),
@@ -271,6 +275,7 @@ impl Lab {
                 writers: s.writers,
                 press_leave_mib: s.press_leave_mib,
                 crowds: s.crowds,
+                zombies: s.zombies,
                 fill: s.fill_leave_kib.map(|leave_kib| Fill {
                     dir: CRASH_DIR.into(),
                     leave_kib,

@@ -88,6 +88,8 @@ pub struct Scenario {
     pub load: Vec<String>,
     /// The kernel lies in the guest once more, as [`VMLINUZ`], with another signature.
     pub vmlinuz: Option<Signed>,
+    /// /proc/kcore cannot be read.
+    pub no_kcore: bool,
     /// Module names that `afterpanic load` does not find.
     pub absent: Vec<String>,
     /// More arguments for QEMU.
@@ -102,6 +104,8 @@ pub struct Scenario {
     pub pipe_pages: u32,
     /// So many hundred sleeping threads.
     pub crowds: u32,
+    /// Processes that leave a zombie each.
+    pub zombies: u32,
     /// The target is filled until only so many KiB are free.
     pub fill_leave_kib: Option<u64>,
     /// The target's disk is not there any more after the panic.
@@ -145,6 +149,8 @@ pub struct Expect {
     pub dmesg: Vec<String>,
     /// Each stands in `report.txt`.
     pub report: Vec<String>,
+    /// Each stands in `manifest.json`.
+    pub manifest: Vec<String>,
     /// Files of the crash directory.
     pub files: Vec<String>,
     /// Modules that the panic kernel loaded, in this order.
@@ -190,6 +196,7 @@ impl Default for Scenario {
             config: String::new(),
             load: Vec::new(),
             vmlinuz: None,
+            no_kcore: false,
             absent: Vec::new(),
             qemu: Vec::new(),
             notifier: String::new(),
@@ -197,6 +204,7 @@ impl Default for Scenario {
             set: Vec::new(),
             pipe_pages: 0,
             crowds: 0,
+            zombies: 0,
             fill_leave_kib: None,
             disk_disappears: false,
             deadline: 420,
@@ -217,6 +225,7 @@ impl Default for Expect {
             dirs: Vec::new(),
             dmesg: Vec::new(),
             report: Vec::new(),
+            manifest: Vec::new(),
             files: ["dmesg.txt", "manifest.json"].map(String::from).to_vec(),
             modules: Vec::new(),
             segments: 0,

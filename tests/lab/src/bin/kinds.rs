@@ -21,6 +21,7 @@ const MIB: usize = 1 << 20;
 /// Where the target is mounted.
 const TARGET: &str = "/var/crash";
 const HUGE: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+const GIGANTIC: &str = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages";
 const HVO: &str = "/proc/sys/vm/hugetlb_optimize_vmemmap";
 
 fn main() -> ExitCode {
@@ -181,6 +182,9 @@ fn hugetlb() -> Result<File> {
         fs::write(HVO, "1")?;
     }
     fs::write(HUGE, "12")?;
+    // Those of 1 GiB are the kernel's command line's.
+    let gigantic = fs::read_to_string(GIGANTIC).unwrap_or_default();
+    say(&format!("{} gigantic pages", gigantic.trim()));
     let got = fs::read_to_string(HUGE)?;
     say(&format!(
         "{} huge pages, struct pages {}",

@@ -3,9 +3,11 @@
 
 use super::Found;
 use crate::compare::{self, Bitmap, KpageFlags, PageCounts};
+use crate::elf::Core;
 use crate::{expected, tools};
 use anyhow::{Context, Result, ensure};
 use rehearse::guest::image::KernelFiles;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -67,6 +69,34 @@ pub(super) fn kpageflags(found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
         wrong <= bound,
         "{wrong} pages were mapped that no process can map"
     );
+    Ok(())
+}
+
+/// The rule of free pages was switched off, and no other: free pages are in the core, every one, and
+/// of caches and processes none but those that the kernel maps too.
+pub(super) fn free_kept(dir: &Path, core: &Core) -> Result<()> {
+    let mut pages: BTreeMap<(&str, bool), u64> = BTreeMap::new();
+    map(dir)?.for_each(&mut |run| {
+        for pfn in run.pages.start.0..run.pages.end.0 {
+            let kept = core.pages.contains_key(&pfn);
+            *pages.entry((run.kind.name(), kept)).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    let of = |kind: Kind, kept| pages.get(&(kind.name(), kept)).copied().unwrap_or(0);
+    let (free, lost) = (of(Kind::Free, true), of(Kind::Free, false));
+    eprintln!("lab: {free} free pages are in the core, {lost} are not");
+    ensure!(free > 10_000, "only {free} free pages are in the core");
+    ensure!(lost == 0, "{lost} free pages are not in the core");
+    for kind in [Kind::Cache, Kind::CachePrivate, Kind::Anon, Kind::Hugetlb] {
+        let (kept, out) = (of(kind, true), of(kind, false));
+        let name = kind.name();
+        eprintln!("lab: of {name} {kept} are in the core, {out} are not");
+        // One that the kernel maps, too, is kept by itself.
+        ensure!(kept <= 64, "{kept} pages of kind {name} are in the core");
+    }
+    let out = of(Kind::Cache, false) + of(Kind::Anon, false);
+    ensure!(out > 1000, "only {out} pages were left out");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use vmcore::kernel::{Kernel, hints};
 
 /// The comparisons by name.
-pub const WORDS: [&str; 14] = [
+pub const WORDS: [&str; 17] = [
     "verify",
     "plain",
     "readelf",
@@ -24,6 +24,9 @@ pub const WORDS: [&str; 14] = [
     "makedumpfile-pages",
     "makedumpfile-levels",
     "kpageflags",
+    "free-kept",
+    "five-levels",
+    "no-vmemmap",
     "no-secret",
     "cut",
     "analysis",
@@ -45,6 +48,11 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
     if word == "kpageflags" {
         return kinds::kpageflags(found, kernel);
     }
+    match word {
+        "five-levels" => return five_levels(core),
+        "no-vmemmap" => return no_vmemmap(core),
+        _ => {}
+    }
     let plain = dir.join("plain.elf");
     if !plain.exists() {
         unpack(core, &plain)?;
@@ -60,6 +68,7 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
         "makedumpfile-dmesg" => dmesg(&plain, dir),
         "makedumpfile-pages" => pages(found, core, &plain, kernel),
         "makedumpfile-levels" => kinds::levels(dir, &plain, kernel),
+        "free-kept" => kinds::free_kept(dir, &Core::open(&plain)?),
         "no-secret" => no_secret(&plain),
         "cut" => cut(found, core, dir),
         "analysis" => analysis(&plain, kernel, dir),
@@ -87,6 +96,30 @@ fn recorded(core: &Path) -> Result<()> {
     ensure!(
         wrong.is_none(),
         "the note says otherwise than the core: {wrong:?}"
+    );
+    Ok(())
+}
+
+/// The kernel's own word that its page tables have five levels.
+fn five_levels(core: &Path) -> Result<()> {
+    let kernel = Kernel::new(vmcore::image::open(core)?)?;
+    let said = kernel.vmcoreinfo().number("pgtable_l5_enabled");
+    ensure!(said == Some(1), "pgtable_l5_enabled is {said:?}");
+    Ok(())
+}
+
+/// The kernel has no one array of struct pages: its own configuration says so, and no symbol tells
+/// where one would begin.
+fn no_vmemmap(core: &Path) -> Result<()> {
+    let kernel = Kernel::new(vmcore::image::open(core)?)?;
+    let info = kernel.vmcoreinfo();
+    ensure!(
+        info.symbol("mem_section").is_some(),
+        "the kernel has no sections of memory"
+    );
+    ensure!(
+        kernel.symbol("vmemmap_populate").is_err(),
+        "the kernel has a vmemmap"
     );
     Ok(())
 }
