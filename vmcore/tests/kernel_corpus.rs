@@ -8,40 +8,25 @@
 mod entries;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use synth::btf::Btf;
 use synth::kallsyms::{Encoding, TEXT, put};
 use synth::machine::{Machine, Spec};
 use synth::printk::Ring;
 use synth::ram::Ram;
 
-fn corpus(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target)
-}
-
+/// The corpus and the seeds, which are written into it first if that is asked for.
 fn replay(target: &str, seeds: Vec<(&str, Vec<u8>)>, entry: fn(&[u8])) {
-    let dir = corpus(target);
     if std::env::var_os("AFTERPANIC_WRITE_SEEDS").is_some() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+        let dir = corpus.join(target);
         fs::create_dir_all(&dir).unwrap();
         for (name, data) in &seeds {
             fs::write(dir.join(name), data).unwrap();
         }
     }
-    let mut inputs: Vec<Vec<u8>> = seeds.into_iter().map(|(_, data)| data).collect();
-    for file in fs::read_dir(&dir).unwrap() {
-        inputs.push(fs::read(file.unwrap().path()).unwrap());
-    }
-    for data in inputs {
-        entry(&data);
-        entry(&data[..data.len() / 2]);
-        let mut flipped = data;
-        for at in (0..flipped.len()).step_by(flipped.len() / 24 + 1) {
-            flipped[at] ^= 0x81;
-            entry(&flipped);
-        }
-    }
+    let seeds = seeds.into_iter().map(|(_, data)| data).collect();
+    synth::corpus::replay(target, seeds, 24, entry);
 }
 
 /// RAM in the form that `entries::kernel` reads.

@@ -1,6 +1,7 @@
 //! Synthetic dumps.
 
 pub mod btf;
+pub mod corpus;
 pub mod elf;
 pub mod kallsyms;
 pub mod kdump;
