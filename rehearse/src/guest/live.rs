@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const AFTERPANIC: &str = "/usr/bin/afterpanic";
 
@@ -23,7 +24,11 @@ type Process = (String, i64);
 
 /// Makes the comparisons; says what was compared.
 pub(super) fn compare() -> bool {
-    match banner().and_then(|()| processes()).and_then(|()| report()) {
+    let all = banner()
+        .and_then(|()| processes())
+        .and_then(|()| report())
+        .and_then(|()| uptime());
+    match all {
         Ok(()) => true,
         Err(error) => {
             say(format_args!("live: failed: {error}: {}", source(&error)));
@@ -128,6 +133,35 @@ fn processes() -> Result<(), GuestError> {
         return Err(wrong(what, format!("there is no process {pid}")));
     }
     say(format_args!("live: {equal} processes are those of /proc"));
+    Ok(())
+}
+
+/// Seconds by which two clocks of the kernel may differ, and the last tick be old.
+const CLOCKS: u64 = 2;
+
+/// By the kernel's own clock and not by its last words, which are made old here.
+fn uptime() -> Result<(), GuestError> {
+    let what = "compare how long the kernel has been up";
+    std::thread::sleep(Duration::from_secs(3 * CLOCKS));
+    let now = || {
+        let text = fs::read_to_string("/proc/uptime").map_err(cannot("read /proc/uptime"))?;
+        let seconds = text.split('.').next().and_then(|n| n.parse::<u64>().ok());
+        seconds.ok_or_else(|| wrong("read /proc/uptime", text.clone()))
+    };
+    let before = now()?;
+    let (answer, _) = ask(&["report", "live", "--json", "--section", "reason"])?;
+    let after = now()?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(cannot(what))?;
+    let ours = answer.get("uptime_seconds").and_then(Value::as_u64);
+    let fits =
+        |ours: u64| before <= ours.saturating_add(CLOCKS) && ours <= after.saturating_add(CLOCKS);
+    if !ours.is_some_and(fits) {
+        let why = format!("it is {before} to {after} s, and we say {ours:?}");
+        return Err(wrong(what, why));
+    }
+    say(format_args!(
+        "live: up for {before} s, as /proc/uptime says"
+    ));
     Ok(())
 }
 
