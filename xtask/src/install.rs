@@ -39,6 +39,17 @@ pub const TRUTH: Needs = &[
     ("xz", "xz-utils"),
 ];
 
+/// What compiling a kernel needs besides.
+pub const COMPILE: Needs = &[
+    ("make", "make"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("bc", "bc"),
+    ("pahole", "dwarves"),
+    ("/usr/include/libelf.h", "libelf-dev"),
+    ("/usr/include/openssl/ssl.h", "libssl-dev"),
+];
+
 /// What kernels with signatures need besides.
 pub const SIGNED: Needs = &[
     ("sbsign", "sbsigntool"),

@@ -52,7 +52,7 @@ const NEEDS_CORE: &str = "breaks_on_a_real_core_are_caught";
 pub fn run(full: bool) -> Result<bool> {
     install::ensure(&[install::MACHINES, install::TRUTH])?;
     if full {
-        install::ensure(&[install::SERVER, install::SIGNED])?;
+        install::ensure(&[install::SERVER, install::SIGNED, install::COMPILE])?;
     }
     let mut total = Count::default();
     let mut summary = Vec::new();
