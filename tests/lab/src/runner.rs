@@ -84,6 +84,16 @@ impl Lab {
                 "panic_kernel",
                 &format!("syscall = \"{syscall}\""),
             );
+            for said in &mut adapted.expect.console_before {
+                if said == "kexec_file_load" || said == "kexec_load" {
+                    *said = if syscall == "load" {
+                        "kexec_load"
+                    } else {
+                        "kexec_file_load"
+                    }
+                    .into();
+                }
+            }
         }
         adapted
     }
