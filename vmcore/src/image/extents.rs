@@ -22,10 +22,16 @@ impl Extent {
     }
 }
 
+/// Extents for each piece of the address space, on average, at least.
+const EACH: u64 = 4;
+/// As many extents are looked at one after another: their cache lines are fetched at the same time,
+/// where a binary search waits for each.
+const IN_A_ROW: usize = 16;
+
 /// Extents in ascending order, disjoint, and where in the list a search has to begin.
 ///
-/// A binary search through 100,000 of them touches a dozen cache lines; with the address space cut
-/// into as many equal pieces as there are extents, it is one line of the table and one of the list.
+/// A binary search through 100,000 of them waits for a dozen cache lines. The address space is cut
+/// into equal pieces, a few extents each: a small table and a few neighbours in the list are left.
 #[derive(Debug, Default)]
 pub(crate) struct Extents {
     list: Vec<Extent>,
@@ -69,7 +75,7 @@ impl Extents {
         let base = list.first().map_or(0, |first| first.paddr);
         let span = list.last().map_or(0, |last| last.paddr - base);
         let mut shift = PAGE_SHIFT;
-        while span >> shift >= (list.len() as u64).max(1) {
+        while span >> shift >= (list.len() as u64 / EACH).max(2) {
             shift += 1;
         }
         let mut before = Vec::with_capacity(list.len().saturating_add(2));
@@ -96,7 +102,12 @@ impl Extents {
         let begin = *self.before.get(piece.min(last))? as usize;
         let end = *self.before.get(piece.min(last) + 1)? as usize;
         let here = self.list.get(begin..end)?;
-        let after = begin + here.partition_point(|extent| extent.paddr <= paddr);
+        let before = |extent: &Extent| extent.paddr <= paddr;
+        let after = match here.len() {
+            ..=IN_A_ROW => here.iter().filter(|extent| before(extent)).count(),
+            _ => here.partition_point(before),
+        };
+        let after = begin + after;
         let extent = self.list.get(after.checked_sub(1)?)?;
         let inside = paddr - extent.paddr;
         (inside < extent.len).then(|| (extent.offset.saturating_add(inside), extent.len - inside))
@@ -170,6 +181,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_search_by_pieces_finds_what_a_look_at_each_does(
+            list in prop::collection::vec((0..3_u8, 0..4000_u64, 1..3000_u64), 0..200)
+        ) {
+            // Dense, far apart, and up to the end of the address space.
+            let list: Vec<_> = list.into_iter().map(|(where_, n, len)| {
+                let paddr = match where_ {
+                    0 => 0x9000 + n * 700,
+                    1 => n << 47,
+                    _ => u64::MAX - 4000 - n * 1000,
+                };
+                extent(paddr, len, n ^ 0xff_ffff)
+            }).collect();
+            let extents = Extents::new(list);
+            let ends = extents.list.iter().flat_map(|e| [e.paddr, e.paddr + e.len]);
+            for at in ends.flat_map(|at| [at.wrapping_sub(1), at, at.wrapping_add(1)]) {
+                let holder = extents.list.iter().find(|e| e.paddr <= at && at - e.paddr < e.len);
+                let expected = holder.map(|e| (e.offset + (at - e.paddr), e.len - (at - e.paddr)));
+                prop_assert_eq!(extents.find(at), expected, "{:#x}", at);
+            }
+        }
+
         #[test]
         fn cutting_overlaps_loses_no_byte(
             list in prop::collection::vec((0..200_u64, 0..60_u64, 0..1000_u64), 0..12)

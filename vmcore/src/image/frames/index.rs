@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const KEPT: usize = 16;
 /// The longest stride an index may have: what one look-up reads.
 const MAX_STRIDE: u32 = 64 << 10;
+/// Bytes of checkpoints read at a time: as many as stay in the processor's cache.
+const CHECKPOINTS: u64 = 16 << 10;
 /// Skippable frames looked at before the table.
 const MAX_ATTACHMENTS: u64 = 8;
 /// Bytes of attachments' heads.
@@ -213,16 +215,19 @@ impl Index {
         if stride == 0 || stride > MAX_STRIDE || frames != last || head_len + body != packed {
             return Err(wrong());
         }
-        let bytes = read(file, at + head_len, body).map_err(Some)?;
-        let points: Vec<Point> = bytes
-            .chunks_exact(CHECKPOINT_LEN)
-            .filter_map(|b| {
+        let mut points = Vec::with_capacity(usize::try_from(points).unwrap_or(0));
+        let mut done = 0;
+        while done < body {
+            let n = CHECKPOINTS.min(body - done);
+            let bytes = read(file, at + head_len + done, n).map_err(Some)?;
+            points.extend(bytes.chunks_exact(CHECKPOINT_LEN).filter_map(|b| {
                 Some(Point {
                     packed: le64(b, 0)?,
                     plain: le64(b, 8)?,
                 })
-            })
-            .collect();
+            }));
+            done += n;
+        }
         let rising = points.is_sorted_by(|a, b| a.packed <= b.packed && a.plain <= b.plain);
         let ends = points.last().is_some_and(|end| end.packed == at);
         if !rising || !ends || points.first() != Some(&Point::default()) {
