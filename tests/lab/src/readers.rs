@@ -12,7 +12,7 @@ use crate::tools;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::hint::black_box;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use vmcore::write::{PresentRuns, Runs};
 
 /// Times that each side of a pair is measured.
 const PAIRS: usize = 5;
-/// Pages that a side reads each time at least: a short list is read again, opened anew.
+/// Pages that a side reads in all at least, and as often more pairs there are of a short list.
 const AT_LEAST: usize = 5000;
 /// Pages of the scattered reads.
 const SCATTERED: usize = 4000;
@@ -160,37 +160,70 @@ fn scans(options: &Options) -> Result<()> {
             bytes.write_all(&pfn.to_le_bytes())?;
         }
         bytes.flush()?;
-        let times = AT_LEAST.div_ceil(list.len());
-        let (mut ours, mut peer, mut call) = (Vec::new(), Vec::new(), 0.0);
-        for _ in 0..PAIRS {
-            let each: Result<_> = (0..times).map(|_| read_all(&options.core, &list)).collect();
-            ours.push(median(each?));
-            let said = tools::reader("python3")?
-                .args(["-c", PEER])
-                .args([&theirs, &table])
-                .arg(times.to_string())
-                .output()?;
-            let text = String::from_utf8_lossy(&said.stdout).into_owned();
-            let mut words = text.split_whitespace().map(str::parse::<f64>);
-            let (Some(Ok(all)), Some(Ok(one))) = (words.next(), words.next()) else {
-                bail!("libkdumpfile: {}", String::from_utf8_lossy(&said.stderr));
-            };
-            peer.push(all);
-            call = one;
+        let pairs = PAIRS * AT_LEAST.div_ceil(list.len());
+        let mut library = Library::start(&theirs, &table)?;
+        let (mut ours, mut peer) = (Vec::new(), Vec::new());
+        for _ in 0..pairs {
+            ours.push(read_all(&options.core, &list)?);
+            peer.push(library.ask("all")?);
         }
+        let call = library.ask("call")?;
+        let ratios = peer.iter().zip(&ours).map(|(peer, ours)| peer / ours);
+        let ratio = median(ratios.collect());
         let (ours, peer) = (median(ours), median(peer));
         let count = list.len() as f64;
         println!(
             "{name}: {} pages, ours {:.2} us a page, libkdumpfile {:.2} us (of it {:.2} us the call \
-             from Python), {:.2} times as many pages a second",
+             from Python), median of {pairs} pairs: {ratio:.2} times as many pages a second",
             list.len(),
             ours / count * 1e6,
             peer / count * 1e6,
-            call * 1e6,
-            peer / ours
+            call * 1e6
         );
     }
     Ok(())
+}
+
+/// libkdumpfile in a process of its own, which reads a list of pages whenever it is asked to.
+struct Library {
+    child: Child,
+    asked: std::process::ChildStdin,
+    says: BufReader<std::process::ChildStdout>,
+}
+
+impl Library {
+    fn start(dump: &Path, list: &Path) -> Result<Self> {
+        let mut child = tools::reader("python3")?
+            .args(["-c", PEER])
+            .args([dump, list])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(asked), Some(says)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("libkdumpfile cannot be asked");
+        };
+        Ok(Self {
+            child,
+            asked,
+            says: BufReader::new(says),
+        })
+    }
+
+    /// Seconds to read all pages, with the file opened anew; or those of one more call.
+    fn ask(&mut self, what: &str) -> Result<f64> {
+        writeln!(self.asked, "{what}")?;
+        let mut line = String::new();
+        self.says.read_line(&mut line)?;
+        let seconds = line.trim().parse();
+        seconds.with_context(|| format!("libkdumpfile answered {line:?}"))
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Seconds to read the pages of a list, opened anew.
@@ -329,7 +362,7 @@ impl Drop for Mounted {
     }
 }
 
-/// Reads the pages of a list through libkdumpfile; prints the seconds, and those of a call alone.
+/// Reads the pages of a list through libkdumpfile, each time that it is asked to; prints the seconds.
 const PEER: &str = r#"
 import sys, struct, time, kdumpfile
 from _kdumpfile import ffi, lib
@@ -347,6 +380,6 @@ def run(pages):
         if read(handle, space, at, buffer, size) != 0:
             sys.exit(f"page at {at:#x} cannot be read")
     return time.perf_counter() - start
-times = sorted(run(pages) for _ in range(int(sys.argv[3])))
-print(times[len(times) // 2], run(pages[:1] * 2000) / 2000)
+for line in sys.stdin:
+    print(run(pages) if line == "all\n" else run(pages[:1] * 20000) / 20000, flush=True)
 "#;

@@ -1,6 +1,6 @@
 //! Cores made for a measurement: of any number of runs, of 4 TiB, empty but for their headers.
 
-use super::{PAIRS, median};
+use super::median;
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -50,48 +50,61 @@ impl Output for Head {
     }
 }
 
-/// A page of a core of 100,000 runs against one of 100.
+/// A page of a core of 100,000 runs against one of 100: as many pages in all, and each is read once
+/// before, so that the system keeps the same in its cache. The two take turns in short batches.
 pub(super) fn runs(dir: &Path) -> Result<()> {
     const PAGES: u64 = 200_000;
-    let path = dir.join("runs.elf");
-    let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..PAIRS {
-        for (times, runs) in times.iter_mut().zip([100_u64, 100_000]) {
-            // As many pages in all, and each is read: the system keeps the same in its cache.
-            sparse(&path, runs, PAGES / runs + 1)?;
-            let image = image::open(&path)?;
-            let each = PAGES / runs;
+    const BATCH: u64 = 5_000;
+    const BATCHES: usize = 101;
+    let paths = ["few.core", "many.core"].map(|name| dir.join(name));
+    let mut sides = Vec::new();
+    for (path, runs) in paths.iter().zip([100_u64, 100_000]) {
+        let each = PAGES / runs;
+        sparse(path, runs, each + 1)?;
+        let image = image::open(path)?;
+        let read = move |n: u64| {
+            let pfn = 16 + n / each * (each + 1) + n % each;
             let mut page = [0; 4096];
-            let mut read = |n: u64| {
-                let pfn = 16 + n / each * (each + 1) + n % each;
-                let read = image.read_phys(PhysAddr(pfn * PAGE_SIZE), &mut page);
-                black_box(&page);
-                read
-            };
-            (0..PAGES).try_for_each(&mut read)?;
-            let mut state = 7_u64;
+            let read = image.read_phys(PhysAddr(pfn * PAGE_SIZE), &mut page);
+            black_box(&page);
+            read
+        };
+        (0..PAGES).try_for_each(&read)?;
+        sides.push((read, Vec::new()));
+    }
+    let mut state = 7_u64;
+    for _ in 0..BATCHES {
+        for (read, times) in &mut sides {
             let start = Instant::now();
-            for _ in 0..PAGES {
+            for _ in 0..BATCH {
                 state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                 read((state >> 20) % PAGES)?;
             }
-            times.push(start.elapsed().as_secs_f64() / PAGES as f64);
+            times.push(start.elapsed().as_secs_f64() / BATCH as f64);
         }
     }
-    let [few, many] = times.map(median);
+    let times: Vec<Vec<f64>> = sides.into_iter().map(|(_, times)| times).collect();
+    let [few, many] = times.as_slice() else {
+        return Ok(());
+    };
+    let ratios = many.iter().zip(few).map(|(many, few)| many / few);
     println!(
-        "a page of a core of 100 runs: {:.2} us; of 100,000 runs: {:.2} us, {:.2} times",
-        few * 1e6,
-        many * 1e6,
-        many / few
+        "a page of a core of 100 runs: {:.2} us; of 100,000 runs: {:.2} us; median of {BATCHES} \
+         pairs: {:.2} times",
+        median(few.clone()) * 1e6,
+        median(many.clone()) * 1e6,
+        median(ratios.collect())
     );
-    fs::remove_file(path)?;
+    for path in &paths {
+        fs::remove_file(path)?;
+    }
     Ok(())
 }
 
 /// Opening a core of 4 TiB against one of 1 GiB with as many runs, plain and in frames.
 pub(super) fn sizes(dir: &Path) -> Result<()> {
     const RUNS: u64 = 1000;
+    const OPENED: usize = 51;
     for format in [OutputFormat::Elf, OutputFormat::ElfZst] {
         let paths = [dir.join("small.core"), dir.join("large.core")];
         let gib = [1_u64, 4096];
@@ -103,7 +116,7 @@ pub(super) fn sizes(dir: &Path) -> Result<()> {
             }
         }
         let mut times = [Vec::new(), Vec::new()];
-        for _ in 0..PAIRS {
+        for _ in 0..OPENED {
             for (path, times) in paths.iter().zip(&mut times) {
                 let start = Instant::now();
                 let image = image::open(path)?;
