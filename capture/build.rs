@@ -71,6 +71,11 @@ fn main() {
             "cargo::warning=afterpanic-capture will be dynamic and of no use as /init: is RUSTFLAGS set? Unset it"
         );
     }
+    // At a fixed address: 9,500 relocations would be made anew, with a copy of every page that they
+    // lie in, each time a step is started; and an emulated processor would translate all its code again.
+    for argument in ["-static", "-no-pie"] {
+        println!("cargo::rustc-link-arg-bin=afterpanic-capture={argument}");
+    }
     // While developing, symbols and unwind tables are worth having.
     if std::env::var("PROFILE").as_deref() == Ok("release") {
         link_small();

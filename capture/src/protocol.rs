@@ -1,8 +1,8 @@
 //! The words between PID 1 and its children.
 //!
 //! A child is the same binary, started again with [`CHILD`] in its environment and an [`Order`] as
-//! JSON on standard input (a memory file, so that nobody waits for anybody). It answers with one
-//! [`Event`] a line on standard output; whatever else it prints is taken as a log line. PID 1
+//! JSON on standard input (a memory file, so that nobody waits for anybody), or a copy of PID 1. It
+//! answers with one [`Event`] a line on standard output; whatever else it prints is taken as a log line. PID 1
 //! believes a child only what it said before its deadline.
 
 use crate::manifest::{CoreFacts, Verdict};
@@ -83,6 +83,15 @@ pub enum Job {
 }
 
 impl Job {
+    /// Whether the step is held to a memory limit of its own.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        matches!(
+            self,
+            Self::Essential { .. } | Self::Report { .. } | Self::Core { .. }
+        )
+    }
+
     /// The word for the log.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -4,7 +4,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// WDIOC_SETTIMEOUT of include/uapi/linux/watchdog.h: _IOWR('W', 6, int).
 const WDIOC_SETTIMEOUT: libc::c_ulong = 0xc004_5706;
@@ -46,6 +47,36 @@ pub fn sync_file_range(file: &File, offset: u64, len: u64, wait: bool) -> io::Re
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Runs `body` in a child that is a copy of this process, with `output` as its standard output and
+/// error and no other file of this one. Its answer is the exit code. Answers the child's pid.
+///
+/// # Errors
+/// What the kernel said; and where this process has more than one thread, because a lock that another
+/// one held would stay locked in the child.
+pub fn fork(output: BorrowedFd<'_>, body: impl FnOnce() -> u8) -> io::Result<libc::pid_t> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    // SAFETY: the calling thread is the only one of this process, as was just seen, and nobody else
+    // could have started another since: the child has all that the parent has, no lock is held in it.
+    match unsafe { libc::fork() } {
+        0 => {}
+        pid if pid > 0 => return Ok(pid),
+        _ => return Err(io::Error::last_os_error()),
+    }
+    let output = output.as_raw_fd();
+    // SAFETY: no call takes a pointer. The files that are closed belong to values that nobody uses or
+    // drops in this process any more: it ends in `_exit`, below.
+    unsafe {
+        libc::dup2(output, 1);
+        libc::dup2(output, 2);
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
+    }
+    let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+    // SAFETY: ends the process, whatever it holds.
+    unsafe { libc::_exit(libc::c_int::from(code)) }
 }
 
 /// The size of struct dm_ioctl, include/uapi/linux/dm-ioctl.h.

@@ -6,16 +6,25 @@
 
 use crate::budget::mem_available;
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// How often it is looked at, at most.
+const EVERY: Duration = Duration::from_millis(100);
 
 /// The least memory that was ever available.
 #[derive(Debug, Default)]
 pub struct Peak {
     least: Option<u64>,
+    looked: Option<Instant>,
 }
 
 impl Peak {
-    /// Looks once more.
+    /// Looks once more, if the last look is a while ago.
     pub fn sample(&mut self) {
+        if self.looked.is_some_and(|at| at.elapsed() < EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         self.note(&text);
     }

@@ -7,6 +7,7 @@
 //! By hand (`afterpanic-capture PLAN`) the same supervisor runs the same steps, without mounts,
 //! modules and final action, and answers with an exit code.
 
+mod child;
 pub mod console;
 pub mod last;
 pub mod memory;

@@ -1,38 +1,30 @@
 //! Children with deadlines: PID 1 waits for nothing else.
 //!
-//! A child is this binary again, with its order on standard input. The supervisor polls the child's
+//! The supervisor polls the child's
 //! pipe and a signalfd, so it never blocks: not on a device, not on a child that is stuck in the
 //! kernel (it is killed, and abandoned if it does not die), not on one that floods its pipe.
 
+use super::child::Child;
 use super::console::Console;
 use super::memory::Peak;
 use super::watchdog::Watchdogs;
 use crate::fault::{self, Fault};
 use crate::ladder::Runner;
 use crate::plan::Plan;
-use crate::protocol::{CHILD, Event, Facts, Job, Order, Step};
+use crate::protocol::{Event, Facts, Job, Order, Step};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::fs::File;
-use std::io::{self, PipeReader, Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a killed or finished child may take to go away before it is abandoned.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// glibc copies and clears large blocks with `rep movsb` and `rep stosb`. Processors are as fast
-/// without, and an emulated one goes byte by byte.
-const COPYING: &str = "glibc.cpu.x86_rep_movsb_threshold=0x40000000:\
-                       glibc.cpu.x86_rep_stosb_threshold=0x40000000";
 
 /// The longest line a child may say.
 const MAX_LINE: usize = 1 << 20;
@@ -109,13 +101,6 @@ pub struct Supervisor {
     aborted: Option<&'static str>,
     facts: Facts,
     memory: Peak,
-}
-
-struct Child {
-    pid: Pid,
-    pipe: PipeReader,
-    line: Vec<u8>,
-    open: bool,
 }
 
 impl Supervisor {
@@ -232,35 +217,13 @@ impl Supervisor {
             deadline_s: deadline.as_secs(),
             init: self.init,
         };
-        let mut input = File::from(memfd_create(c"order", MFdFlags::MFD_CLOEXEC)?);
-        input.write_all(&serde_json::to_vec(&order)?)?;
-        input.rewind()?;
-        let (reader, writer) = io::pipe()?;
-        let flags = fcntl(reader.as_fd(), FcntlArg::F_GETFL)?;
-        let flags = OFlag::from_bits_truncate(flags) | OFlag::O_NONBLOCK;
-        fcntl(reader.as_fd(), FcntlArg::F_SETFL(flags))?;
-        let child = Command::new(&self.program)
-            .env_clear()
-            .env(CHILD, "1")
-            .env("MALLOC_ARENA_MAX", "1")
-            // A batch has 256 KiB: as mappings of their own its buffers would be made and torn down
-            // for every frame (seen: a quarter of the worker's time with lz4).
-            .env("MALLOC_TRIM_THRESHOLD_", "1048576")
-            .env("MALLOC_MMAP_THRESHOLD_", "4194304")
-            .env("GLIBC_TUNABLES", COPYING)
-            .current_dir("/")
-            .stdin(Stdio::from(input))
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
-            .spawn()?;
-        let pid =
-            i32::try_from(child.id()).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
-        Ok(Child {
-            pid: Pid::from_raw(pid),
-            pipe: reader,
-            line: Vec::new(),
-            open: true,
-        })
+        if self.init && !order.job.is_limited() {
+            match Child::forked(&order) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+                other => return other,
+            }
+        }
+        Child::started(&self.program, &order)
     }
 
     fn supervise(

@@ -19,7 +19,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use std::fs;
 use std::path::Path;
 
-/// A child's whole life. Answers its exit code.
+/// The whole life of a child that was started. Answers its exit code.
 #[must_use]
 pub fn child() -> u8 {
     let order = match protocol::read_order() {
@@ -29,13 +29,18 @@ pub fn child() -> u8 {
             return 1;
         }
     };
+    follow(&order)
+}
+
+/// Does the job of an order, in a process that has nothing else to do. Answers the exit code.
+pub(crate) fn follow(order: &Order) -> u8 {
     // The OOM killer shall take a child, never PID 1. Raising one's own score is always allowed.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let fault = match order.init {
         true => fault::arm(order.job.name()),
         false => None,
     };
-    let outcome = work(&order);
+    let outcome = work(order);
     if let Some(fault) = fault {
         let _ = fault.join();
     }

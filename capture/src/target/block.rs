@@ -8,6 +8,7 @@ use super::assemble::{Assembly, Machine};
 use super::partition;
 use super::probe::{Found, probe};
 use super::prove::{self, Choice};
+use super::wake::Wake;
 use crate::plan::Filesystem;
 use crate::protocol;
 use std::collections::HashSet;
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long the set of devices must stay as it is before a device counts as the only one.
 const SETTLE: Duration = Duration::from_millis(300);
+
+/// How long nothing may be looked at: not every change has an event.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How long a device may take to answer before it is left out.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -156,6 +160,7 @@ struct Looking {
     sender: Sender<(String, Result<Candidate, String>)>,
     candidates: Vec<Candidate>,
     changed: Instant,
+    wake: Wake,
 }
 
 impl Looking {
@@ -168,20 +173,25 @@ impl Looking {
             sender,
             candidates: Vec::new(),
             changed: Instant::now(),
+            wake: Wake::new(),
         }
     }
 
     fn round(&mut self, sys: &Path, dev: &Path) {
         for device in list(sys, dev) {
-            if !self.seen.insert(device.name.clone()) {
+            // sysfs shows a device a moment before its node is there.
+            if self.seen.contains(&device.name) || !device.path.exists() {
                 continue;
             }
+            self.seen.insert(device.name.clone());
             self.changed = Instant::now();
             self.pending.push((device.name.clone(), Instant::now()));
             let (sender, sys) = (self.sender.clone(), sys.to_path_buf());
+            let waker = self.wake.waker();
             let body = move || {
                 let name = device.name.clone();
                 let _ = sender.send((name, look(device, &sys)));
+                waker.wake();
             };
             let _ = thread::Builder::new().stack_size(128 << 10).spawn(body);
         }
@@ -256,7 +266,7 @@ fn wait_below(fs: &Filesystem, wait: Duration, sys: &Path, dev: &Path) -> Result
             }
             _ => {}
         }
-        thread::sleep(Duration::from_millis(50));
+        looking.wake.wait(TICK);
     }
 }
 

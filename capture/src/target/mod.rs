@@ -12,6 +12,7 @@ pub mod mount;
 pub mod partition;
 pub mod probe;
 pub mod prove;
+mod wake;
 
 use crate::directory;
 use crate::plan::{Target, TargetKind};
