@@ -10,6 +10,7 @@ pub mod bench;
 pub mod checks;
 pub mod classify;
 pub mod compare;
+pub mod cut;
 pub mod demo;
 pub mod elf;
 pub mod expected;

@@ -111,12 +111,26 @@ enum Verb {
     },
     /// Capture beside makedumpfile, on a core that is made for it
     Bench {
-        /// How often each side runs, in turn
+        /// How often each side runs, in turn; 0: only make the core
         #[arg(long, default_value_t = 5)]
         pairs: usize,
+        /// Of our formats only this one; may be given again
+        #[arg(long = "format", value_name = "FORMAT")]
+        formats: Vec<String>,
         /// A core that is there already
         #[arg(long, value_name = "FILE")]
         core: Option<PathBuf>,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
+    /// Cut captured cores off at many places and look whether the report is still right
+    Cut {
+        /// An unfiltered core
+        core: PathBuf,
+        /// At how many places each format is cut
+        #[arg(long, default_value_t = 200)]
+        points: u64,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
@@ -248,6 +262,7 @@ fn main() -> ExitCode {
         }
         Verb::Bench {
             pairs,
+            formats,
             core,
             profile,
         } => {
@@ -255,8 +270,22 @@ fn main() -> ExitCode {
                 profile,
                 ..Options::default()
             };
-            lab::bench::run(options, &lab::bench::Request { core, pairs })
+            let request = lab::bench::Request {
+                core,
+                pairs,
+                formats,
+            };
+            lab::bench::run(options, &request)
         }
+        Verb::Cut {
+            core,
+            points,
+            profile,
+        } => lab::cut::run(&lab::cut::Request {
+            core,
+            points,
+            profile,
+        }),
         Verb::Kernels { names } => fetch(&names),
     };
     match result {
