@@ -79,6 +79,37 @@ pub fn fork(output: BorrowedFd<'_>, body: impl FnOnce() -> u8) -> io::Result<lib
     unsafe { libc::_exit(libc::c_int::from(code)) }
 }
 
+/// The state of a CRC-32C after `bytes`, by the processor's instruction for it, without the ones before
+/// and after; `None` where it has none.
+#[cfg(target_arch = "x86_64")]
+pub fn crc32c(state: u32, bytes: &[u8]) -> Option<u32> {
+    use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
+
+    #[target_feature(enable = "sse4.2")]
+    fn by_instruction(state: u32, bytes: &[u8]) -> u32 {
+        let (eights, rest) = bytes.as_chunks::<8>();
+        let state = eights.iter().fold(u64::from(state), |state, eight| {
+            _mm_crc32_u64(state, u64::from_le_bytes(*eight))
+        });
+        // The upper half is always 0.
+        let state = u32::try_from(state & u64::from(u32::MAX)).unwrap_or(0);
+        rest.iter()
+            .fold(state, |state, byte| _mm_crc32_u8(state, *byte))
+    }
+
+    if !std::is_x86_feature_detected!("sse4.2") {
+        return None;
+    }
+    // SAFETY: the processor has the instructions, as was just asked.
+    Some(unsafe { by_instruction(state, bytes) })
+}
+
+/// No processor but x86 is asked.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn crc32c(_state: u32, _bytes: &[u8]) -> Option<u32> {
+    None
+}
+
 /// The size of struct dm_ioctl, include/uapi/linux/dm-ioctl.h.
 pub const DM_HEADER: usize = 312;
 
