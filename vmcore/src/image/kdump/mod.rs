@@ -365,6 +365,12 @@ impl Part {
         if self.header.status & VMEMMAP_EXCLUDED != 0 {
             return Some("the page structures of excluded pages were left out".into());
         }
+        if self.descs_at > self.file.len() {
+            return Some(format!(
+                "the file is cut off at {:#x}, before its first page",
+                self.file.len()
+            ));
+        }
         let last = self.last_page()?;
         let number = self.desc_number(last).ok()?;
         // Zero pages share data near the beginning: go back to a page with its own.

@@ -120,6 +120,26 @@ fn the_parts_of_a_split_dump_in_any_order() {
 }
 
 #[test]
+fn a_cut_anywhere_is_known_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = sample().packing(Packing::Raw).build();
+    let mut opened = 0;
+    for len in (0..bytes.len()).step_by(1021) {
+        let path = store(&dir, "cut", &bytes[..len]);
+        let Ok(image) = open_set(&[path]) else {
+            continue;
+        };
+        opened += 1;
+        let completeness = &image.info().completeness;
+        assert!(
+            matches!(completeness, Completeness::Incomplete(_)),
+            "{len}: {completeness:?}"
+        );
+    }
+    assert!(opened > 5, "{opened} of {}", bytes.len());
+}
+
+#[test]
 fn a_full_disk_and_a_cut_leave_what_was_written() {
     let image = opened(&sample().incomplete(39_999).build());
     assert!(matches!(
