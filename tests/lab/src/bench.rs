@@ -140,9 +140,14 @@ impl Bench<'_> {
             false => 0,
         };
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..pairs {
-            ours.push(self.ours(contest.ours)?);
-            theirs.push(self.theirs(contest.theirs, threads)?);
+        for pair in 1..=pairs {
+            let (us, them) = (
+                self.ours(contest.ours)?,
+                self.theirs(contest.theirs, threads)?,
+            );
+            println!("  {pair}: {:.2} / {:.2} s", us.seconds, them.seconds);
+            ours.push(us);
+            theirs.push(them);
         }
         let (ours, theirs) = (median(&ours)?, median(&theirs)?);
         let wall = ours.seconds / theirs.seconds;
