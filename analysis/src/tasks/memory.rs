@@ -43,6 +43,8 @@ enum Counters {
 
 pub(super) struct Layout {
     counters: Counters,
+    /// The CPUs whose parts are added.
+    cpus: Vec<u32>,
     pgd: Member,
     arg_start: Member,
     arg_end: Member,
@@ -73,8 +75,14 @@ impl Layout {
         } else {
             Counters::Atomic(each(&|n| format!("rss_stat.count[{n}]"))?)
         };
+        let cpus = match &counters {
+            Counters::PerCpu(_) => kernel.online_cpus().map(|cpus| cpus.iter().collect()),
+            Counters::Atomic(_) => Ok(Vec::new()),
+        };
+        let cpus = cpus.unwrap_or_default();
         Ok(Self {
             counters,
+            cpus,
             pgd: mm("pgd")?,
             arg_start: mm("arg_start")?,
             arg_end: mm("arg_end")?,
@@ -90,8 +98,12 @@ impl Layout {
                 }
             }
             Counters::PerCpu(members) => {
+                if self.cpus.is_empty() {
+                    // Why there are none.
+                    kernel.online_cpus()?;
+                }
                 for (slot, (count, parts)) in pages.iter_mut().zip(members) {
-                    *slot = percpu_counter(kernel, mm, count, parts)?;
+                    *slot = percpu_counter(kernel, mm, count, parts, &self.cpus)?;
                 }
             }
         }
@@ -137,14 +149,15 @@ fn percpu_counter(
     base: VirtAddr,
     count: &Member,
     parts: &Member,
+    cpus: &[u32],
 ) -> Result<i64, KernelError> {
     let mut sum = kernel.read_member(base, count)?.cast_signed();
     let parts = kernel.read_member(base, parts)?;
     if parts == 0 {
         return Ok(sum);
     }
-    for cpu in kernel.online_cpus()?.iter() {
-        let at = kernel.per_cpu(VirtAddr(parts), cpu)?;
+    for cpu in cpus {
+        let at = kernel.per_cpu(VirtAddr(parts), *cpu)?;
         let part = kernel.read_i32(at).map_err(|source| KernelError::Memory {
             what: "a per-CPU counter".to_owned(),
             source,

@@ -121,6 +121,7 @@ pub fn for_each(
         layout: &layout,
         mm: memory::Layout::of(kernel),
         options,
+        last: None,
     };
     let mut bad = Vec::new();
     let mut warnings = addresses_with(kernel, &layout, options.idle, |task| {
@@ -159,6 +160,7 @@ pub fn one(kernel: &Kernel, task: VirtAddr, options: Options) -> Result<Task, Ke
         layout: &layout,
         mm: memory::Layout::of(kernel),
         options,
+        last: None,
     }
     .task(task)
 }
@@ -270,6 +272,8 @@ struct Reader<'k> {
     layout: &'k Layout,
     mm: Result<memory::Layout, KernelError>,
     options: Options,
+    /// What the memory of the last task is: threads of a process share theirs.
+    last: Option<(u64, Option<Rss>, Option<String>)>,
 }
 
 impl Reader<'_> {
@@ -315,14 +319,26 @@ impl Reader<'_> {
                 .and_then(|n| u32::try_from(n).ok()),
             mm: Hex(mm),
         };
-        if mm != 0
-            && let Ok(layout) = &self.mm
-        {
-            this.rss = layout.rss(kernel, VirtAddr(mm)).ok();
-            if self.options.command_lines {
-                this.command_line = layout.command_line(kernel, VirtAddr(mm));
-            }
+        if mm != 0 {
+            (this.rss, this.command_line) = self.memory(mm);
         }
         Ok(this)
+    }
+
+    /// What a process uses and was called with; `mm` is its `mm_struct`.
+    fn memory(&mut self, mm: u64) -> (Option<Rss>, Option<String>) {
+        let Ok(layout) = &self.mm else {
+            return (None, None);
+        };
+        let known = self.last.as_ref().filter(|(last, ..)| *last == mm);
+        if let Some((_, rss, line)) = known {
+            return (*rss, line.clone());
+        }
+        let rss = layout.rss(self.kernel, VirtAddr(mm)).ok();
+        let line = self.options.command_lines;
+        let line = line.then(|| layout.command_line(self.kernel, VirtAddr(mm)));
+        let line = line.flatten();
+        self.last = Some((mm, rss, line.clone()));
+        (rss, line)
     }
 }
