@@ -1,5 +1,8 @@
 //! Replays what the fuzzers found worth keeping (fuzz/corpus), shortened and flipped too.
 
+// Fails loudly: it is a part of tests.
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
 use std::fs;
 use std::path::Path;
 
