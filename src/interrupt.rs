@@ -12,8 +12,12 @@ impl Interrupts {
     /// Holds them back in this thread and those that it starts from now on.
     pub fn hold() -> anyhow::Result<Self> {
         let mut signals = SigSet::empty();
+        // What whoever started us has ignored stays so: nohup, and a shell's jobs in the background.
+        let ignored = ignored();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            signals.add(signal);
+            if ignored & (1 << (signal as u32 - 1)) == 0 {
+                signals.add(signal);
+            }
         }
         signals.thread_block().context("Cannot block signals")?;
         Ok(Self(signals))
@@ -37,6 +41,16 @@ impl Interrupts {
             }
             let _ = self.0.thread_unblock();
             let _ = raise(signal);
+            // Only where something made it harmless in between.
+            std::process::exit(128 + signal as i32);
         });
     }
+}
+
+/// The signals that this process ignores, a bit each from signal 1 on (proc(5), `SigIgn`).
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }

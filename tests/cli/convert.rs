@@ -32,7 +32,12 @@ fn an_interrupted_one_leaves_nothing() {
         let from = endless(&machine);
         let dir = machine.path("/out");
         std::fs::create_dir(&dir).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_afterpanic"))
+        // Whoever runs the tests may have these ignored, and that is inherited.
+        let mut child = Command::new("env")
+            .args([
+                "--default-signal=INT,TERM",
+                env!("CARGO_BIN_EXE_afterpanic"),
+            ])
             .args(["-q", "convert"])
             .args([&from, &dir.join("core.elf.zst")])
             .stdin(Stdio::null())
