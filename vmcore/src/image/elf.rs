@@ -64,10 +64,12 @@ impl ElfImage {
     pub fn open(source: Arc<dyn ByteSource>, options: ElfOptions) -> Result<Self, String> {
         let head = read_up_to(&*source, 0, elf::EHDR_LEN as u64)?;
         let header = Header::parse(&head)?;
-        let facts = source.facts();
-        let mut warnings = facts.warnings;
+        let mut warnings = Vec::new();
         let table = Table::read(&*source, header, &mut warnings)?;
         let notes = read_notes(&*source, &table.notes, &mut warnings)?;
+        // Now, when all of what it says has been put to use.
+        let facts = source.facts();
+        warnings.splice(0..0, facts.warnings);
         let vmcoreinfo = elf::vmcoreinfo(&notes);
         let machine = header.machine;
         let direct_map_base = direct_map_base(machine, &table.loads);

@@ -1,9 +1,11 @@
 //! Which frame holds a byte of content.
 //!
-//! The seek table stays on disk. In memory are checkpoints, one every [`STRIDE`] frames (256 MiB
-//! of content): read from our own index frame, or summed up from the table of a file that has none.
-//! From a checkpoint on, a stretch of the table is read and summed, and must end where the next
-//! checkpoint says. Without a table (the file was cut off) the frames are walked once and remembered.
+//! The seek table stays on disk. So do checkpoints into it, one every [`STRIDE`] frames (256 MiB of
+//! content), where the file has our own index frame; in a file that has none they are summed up from
+//! the table and held. From a checkpoint on, a stretch of the table is read and summed, and must end
+//! where the next checkpoint says: only so is a checkpoint believed, and [`Index::unindexed`] does
+//! without those that are wrong. Without a table (the file was cut off) the frames are walked once
+//! and remembered.
 
 use super::super::source::{ByteSource, SourceError};
 use crate::layout::frames::{
@@ -17,10 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 const KEPT: usize = 16;
 /// The longest stride an index may have: what one look-up reads.
 const MAX_STRIDE: u32 = 64 << 10;
-/// Bytes of checkpoints read at a time: as many as stay in the processor's cache.
-const CHECKPOINTS: u64 = 16 << 10;
 /// Skippable frames looked at before the table.
 const MAX_ATTACHMENTS: u64 = 8;
+/// What is said of an index frame that is not believed.
+const WRONG: &str = "the index of the seek table is wrong and was not used";
 /// Bytes of attachments' heads.
 const OUR_HEAD: usize = 16;
 
@@ -113,15 +115,24 @@ enum Store {
     Walked(Vec<(u32, u32)>),
 }
 
+/// Where the checkpoints are, one a stride and the end.
+#[derive(Debug)]
+enum Points {
+    /// In the index frame, from this offset.
+    InFile(u64),
+    Held(Vec<Point>),
+}
+
 /// The way from content to frames.
 #[derive(Debug)]
 pub(super) struct Index {
     store: Store,
     frames: u64,
     stride: u64,
-    /// One a stride, and the end.
-    points: Vec<Point>,
-    kept: Mutex<Vec<(u64, Arc<Vec<Frame>>)>>,
+    points: Points,
+    /// The last checkpoint: where the frames end.
+    end: Point,
+    kept: Mutex<Vec<Arc<Vec<Frame>>>>,
     /// What travels beside the content.
     pub attachments: Vec<Attached>,
     /// Whether the content is under checksums.
@@ -138,18 +149,27 @@ impl Index {
     /// # Errors
     /// When there is no content at all.
     pub fn open(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
-        let why = match Self::from_table(file, codec) {
-            Ok(index) => return Ok(index),
-            Err(why) => why,
-        };
-        let mut index = Self::walk(file, codec)?;
-        index
-            .warnings
-            .push(format!("{why}; the frames were found one by one"));
+        let table = Self::from_table(file, codec, true);
+        table.or_else(|why| Self::walk(file, codec, &why))
+    }
+
+    /// The same without the index frame, which has turned out to be wrong.
+    ///
+    /// # Errors
+    /// When there is no content at all.
+    pub fn unindexed(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
+        let table = Self::from_table(file, codec, false);
+        let mut index = table.or_else(|why| Self::walk(file, codec, &why))?;
+        index.warnings.insert(0, WRONG.into());
         Ok(index)
     }
 
-    fn from_table(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
+    /// Whether checkpoints are taken from the file, which [`Index::unindexed`] does without.
+    pub fn is_indexed(&self) -> bool {
+        matches!(self.points, Points::InFile(_))
+    }
+
+    fn from_table(file: &dyn ByteSource, codec: Codec, indexed: bool) -> Result<Self, String> {
         let missing = || "the file does not end with a seek table".to_owned();
         let footer_at = file.len().checked_sub(FOOTER_LEN).ok_or_else(missing)?;
         let footer =
@@ -171,17 +191,20 @@ impl Index {
             store,
             frames: u64::from(footer.frames),
             stride: u64::from(STRIDE),
-            points: Vec::new(),
+            points: Points::Held(Vec::new()),
+            end: Point::default(),
             kept: Mutex::default(),
             attachments: Vec::new(),
             checksums: footer.checksums,
             cut_off: None,
             warnings: Vec::new(),
         };
-        if let Err(why) = index.take_checkpoints(file, at) {
-            if let Some(why) = why {
-                index.warnings.push(why);
-            }
+        let taken = match indexed {
+            true => index.take_checkpoints(file, at),
+            false => Err(None),
+        };
+        if let Err(why) = taken {
+            index.warnings.extend(why);
             index.sum_up(file, at)?;
         }
         index.find_attachments(file, at);
@@ -207,7 +230,7 @@ impl Index {
         let head_len = SKIPPABLE_LEN + INDEX_HEAD_LEN;
         let head = read(file, at, head_len).map_err(|_| None)?;
         let (stride, frames) = index_head(head.get(8..).unwrap_or_default()).ok_or(None)?;
-        let wrong = || Some("the index of the seek table is wrong and was not used".to_owned());
+        let wrong = || Some(WRONG.to_owned());
         let points = frames.div_ceil(u64::from(stride.max(1))) + 1;
         let body = points
             .checked_mul(CHECKPOINT_LEN as u64)
@@ -215,27 +238,23 @@ impl Index {
         if stride == 0 || stride > MAX_STRIDE || frames != last || head_len + body != packed {
             return Err(wrong());
         }
-        let mut points = Vec::with_capacity(usize::try_from(points).unwrap_or(0));
-        let mut done = 0;
-        while done < body {
-            let n = CHECKPOINTS.min(body - done);
-            let bytes = read(file, at + head_len + done, n).map_err(Some)?;
-            points.extend(bytes.chunks_exact(CHECKPOINT_LEN).filter_map(|b| {
-                Some(Point {
-                    packed: le64(b, 0)?,
-                    plain: le64(b, 8)?,
-                })
-            }));
-            done += n;
-        }
-        let rising = points.is_sorted_by(|a, b| a.packed <= b.packed && a.plain <= b.plain);
-        let ends = points.last().is_some_and(|end| end.packed == at);
-        if !rising || !ends || points.first() != Some(&Point::default()) {
+        let body = at + head_len;
+        let first = checkpoint(file, body, 0).map_err(|e| Some(e.to_string()))?;
+        let end = checkpoint(file, body, points - 1).map_err(|e| Some(e.to_string()))?;
+        if first != Point::default() || end.packed != at {
             return Err(wrong());
         }
         self.frames = frames;
         self.stride = u64::from(stride);
-        self.points = points;
+        self.points = Points::InFile(body);
+        self.end = end;
+        // The others are compared with the table when they are needed; the end says how much
+        // content there is.
+        if self.block(file, self.blocks().saturating_sub(1)).is_err() {
+            self.frames = last + 1;
+            self.stride = u64::from(STRIDE);
+            return Err(wrong());
+        }
         Ok(())
     }
 
@@ -259,13 +278,13 @@ impl Index {
             ));
         }
         points.push(at);
-        self.points = points;
+        self.points = Points::Held(points);
+        self.end = at;
         Ok(())
     }
 
     fn find_attachments(&mut self, file: &dyn ByteSource, table: u64) {
-        let covered = self.points.last().map_or(0, |end| end.packed);
-        let mut at = covered.min(table);
+        let mut at = self.end.packed.min(table);
         let first = self.frames.saturating_sub(MAX_ATTACHMENTS);
         let Ok(entries) = self.entries(file, first, self.frames - first) else {
             return;
@@ -279,23 +298,25 @@ impl Index {
         }
     }
 
-    fn walk(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
+    /// Finds the frames one by one, `why` being why.
+    fn walk(file: &dyn ByteSource, codec: Codec, why: &str) -> Result<Self, String> {
         let mut index = Self {
             store: Store::Walked(Vec::new()),
             frames: 0,
             stride: u64::from(STRIDE),
-            points: Vec::new(),
+            points: Points::Held(Vec::new()),
+            end: Point::default(),
             kept: Mutex::default(),
             attachments: Vec::new(),
             checksums: true,
             cut_off: None,
-            warnings: Vec::new(),
+            warnings: vec![format!("{why}; the frames were found one by one")],
         };
         let mut peek = |at: u64, n: usize| {
             let mut buf = vec![0; n];
             file.read_at(at, &mut buf).ok().map(|()| buf)
         };
-        let mut found = Vec::new();
+        let (mut found, mut points) = (Vec::new(), Vec::new());
         let mut at = Point::default();
         while at.packed < file.len() {
             let Some(frame) = measure(codec, at.packed, &mut peek) else {
@@ -328,7 +349,7 @@ impl Index {
                 index.attachments.extend(Attached::read(file, at.packed));
             }
             if (found.len() as u64).is_multiple_of(index.stride) {
-                index.points.push(at);
+                points.push(at);
             }
             found.push((packed, plain));
             let entry = Entry {
@@ -345,7 +366,9 @@ impl Index {
                 file.len()
             ));
         }
-        index.points.push(at);
+        points.push(at);
+        index.points = Points::Held(points);
+        index.end = at;
         index.frames = found.len() as u64;
         found.shrink_to_fit();
         index.store = Store::Walked(found);
@@ -383,7 +406,7 @@ impl Index {
 
     /// Bytes of content.
     pub fn plain_len(&self) -> u64 {
-        self.points.last().map_or(0, |end| end.plain)
+        self.end.plain
     }
 
     /// Stretches of frames.
@@ -391,29 +414,53 @@ impl Index {
         self.frames.div_ceil(self.stride)
     }
 
+    /// Checkpoint number `n`.
+    fn point(&self, file: &dyn ByteSource, n: u64) -> Result<Point, SourceError> {
+        if n == 0 || n >= self.blocks() {
+            return Ok(if n == 0 { Point::default() } else { self.end });
+        }
+        match &self.points {
+            Points::InFile(at) => checkpoint(file, *at, n),
+            Points::Held(held) => {
+                let held = usize::try_from(n).ok().and_then(|n| held.get(n));
+                Ok(held.copied().unwrap_or(self.end))
+            }
+        }
+    }
+
+    /// The stretch between whose checkpoints byte `plain` of the content lies. Where the frames are
+    /// equally long the first guess is right; else the rest is halved again and again.
+    fn stretch(&self, file: &dyn ByteSource, plain: u64) -> Result<u64, SourceError> {
+        let (mut low, mut high) = (0, self.blocks());
+        let share = u128::from(plain) * u128::from(self.frames) / u128::from(self.end.plain.max(1));
+        let mut guess = u64::try_from(share).unwrap_or(0) / self.stride;
+        while low + 1 < high {
+            let middle = guess.clamp(low, high - 1);
+            if self.point(file, middle)?.plain > plain {
+                high = middle;
+            } else if self.point(file, middle + 1)?.plain <= plain {
+                low = middle + 1;
+            } else {
+                return Ok(middle);
+            }
+            guess = low.midpoint(high);
+        }
+        Ok(low)
+    }
+
     /// The frames of stretch number `block`.
     ///
     /// # Errors
     /// When the table does not agree with its checkpoints.
     pub fn block(&self, file: &dyn ByteSource, block: u64) -> Result<Arc<Vec<Frame>>, SourceError> {
-        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, frames)) = lock().iter().find(|(key, _)| *key == block) {
-            return Ok(Arc::clone(frames));
-        }
-        let corrupt = |offset: u64| SourceError::Corrupt {
-            offset,
+        let begin = self.point(file, block)?;
+        let end = self.point(file, block.saturating_add(1))?;
+        let corrupt = || SourceError::Corrupt {
+            offset: begin.packed,
             why: format!(
                 "the lengths of frames {} and following do not add up in the seek table",
                 block * self.stride
             ),
-        };
-        let point = |n: u64| {
-            usize::try_from(n)
-                .ok()
-                .and_then(|n| self.points.get(n).copied())
-        };
-        let (Some(begin), Some(end)) = (point(block), point(block + 1)) else {
-            return Err(corrupt(0));
         };
         let first = block * self.stride;
         let n = self.stride.min(self.frames.saturating_sub(first));
@@ -427,18 +474,12 @@ impl Index {
                 plain: entry.plain,
                 checksum: entry.checksum,
             });
-            at = at.after(entry).ok_or_else(|| corrupt(begin.packed))?;
+            at = at.after(entry).ok_or_else(corrupt)?;
         }
         if at != end {
-            return Err(corrupt(begin.packed));
+            return Err(corrupt());
         }
-        let frames = Arc::new(frames);
-        let mut kept = lock();
-        if kept.len() >= KEPT {
-            kept.remove(0);
-        }
-        kept.push((block, Arc::clone(&frames)));
-        Ok(frames)
+        Ok(Arc::new(frames))
     }
 
     /// The frame that holds byte `plain` of the content.
@@ -453,15 +494,46 @@ impl Index {
         if plain >= self.plain_len() {
             return Err(past);
         }
-        let after = self.points.partition_point(|point| point.plain <= plain);
-        let Some(block) = after.checked_sub(1) else {
-            return Err(past);
-        };
-        let frames = self.block(file, block as u64)?;
-        let after = frames.partition_point(|frame| frame.plain_at <= plain);
-        let frame = after.checked_sub(1).and_then(|at| frames.get(at));
-        frame.copied().ok_or(past)
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = lock().iter().rev().find_map(|frames| holder(frames, plain)) {
+            return Ok(frame);
+        }
+        let frames = self.block(file, self.stretch(file, plain)?)?;
+        let frame = holder(&frames, plain).ok_or_else(|| SourceError::Corrupt {
+            offset: self.end.packed,
+            why: format!("the index of the seek table does not lead to byte {plain:#x}"),
+        })?;
+        let mut kept = lock();
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push(frames);
+        Ok(frame)
     }
+}
+
+/// The frame among neighbours that holds byte `plain` of the content.
+fn holder(frames: &[Frame], plain: u64) -> Option<Frame> {
+    if plain < frames.first()?.plain_at {
+        return None;
+    }
+    let after = match frames.last()? {
+        last if last.plain_at <= plain => frames.len(),
+        _ => frames.partition_point(|frame| frame.plain_at <= plain),
+    };
+    let frame = frames.get(after.checked_sub(1)?)?;
+    (plain - frame.plain_at < u64::from(frame.plain)).then_some(*frame)
+}
+
+/// Checkpoint number `n` of those from `body` on.
+fn checkpoint(file: &dyn ByteSource, body: u64, n: u64) -> Result<Point, SourceError> {
+    let mut bytes = [0; CHECKPOINT_LEN];
+    let at = n.saturating_mul(CHECKPOINT_LEN as u64);
+    file.read_at(body.saturating_add(at), &mut bytes)?;
+    Ok(Point {
+        packed: le64(&bytes, 0).unwrap_or(u64::MAX),
+        plain: le64(&bytes, 8).unwrap_or(u64::MAX),
+    })
 }
 
 fn read(file: &dyn ByteSource, at: u64, len: u64) -> Result<Vec<u8>, String> {

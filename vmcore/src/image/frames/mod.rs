@@ -17,7 +17,7 @@ use super::verify::Damage;
 use crate::layout::frames::{Codec, SKIPPABLE, TAG_MAP, TAG_TRAILER};
 use crate::layout::le32;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Content of one frame that is taken into memory. Ours hold 256 KiB.
 const MAX_PLAIN: u64 = 16 << 20;
@@ -27,6 +27,8 @@ pub struct FramedSource {
     file: Arc<dyn ByteSource>,
     codec: Codec,
     index: Index,
+    /// What takes the place of `index` once a checkpoint in the file has turned out to be wrong.
+    unindexed: OnceLock<Option<Index>>,
     cache: Cache,
     unpackers: Unpackers,
 }
@@ -42,9 +44,38 @@ impl FramedSource {
             file,
             codec,
             index,
+            unindexed: OnceLock::new(),
             cache: Cache::default(),
             unpackers: Unpackers::new(codec),
         })
+    }
+
+    fn index(&self) -> &Index {
+        let unindexed = self.unindexed.get().and_then(Option::as_ref);
+        unindexed.unwrap_or(&self.index)
+    }
+
+    /// Asks the index, and again without its checkpoints where they do not agree with the table.
+    fn ask<T>(
+        &self,
+        question: impl Fn(&Index, &dyn ByteSource) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let index = self.index();
+        let wrong = match question(index, &*self.file) {
+            Err(wrong @ SourceError::Corrupt { .. }) if index.is_indexed() => wrong,
+            answer => return answer,
+        };
+        let without = self.unindexed.get_or_init(|| {
+            let without = Index::unindexed(&*self.file, self.codec);
+            for why in without.iter().flat_map(|without| &without.warnings) {
+                log::warn!("{why}");
+            }
+            without.ok()
+        });
+        match without {
+            Some(without) => question(without, &*self.file),
+            None => Err(wrong),
+        }
     }
 
     fn content(&self, frame: Frame) -> Result<Arc<Vec<u8>>, SourceError> {
@@ -83,14 +114,14 @@ impl FramedSource {
 
 impl ByteSource for FramedSource {
     fn len(&self) -> u64 {
-        self.index.plain_len()
+        self.index().plain_len()
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {
-            let frame = self.index.find(&*self.file, at)?;
+            let frame = self.ask(|index, file| index.find(file, at))?;
             let content = self.content(frame)?;
             let inside = usize::try_from(at.saturating_sub(frame.plain_at)).unwrap_or(usize::MAX);
             let here = content.get(inside..).unwrap_or_default();
@@ -121,7 +152,7 @@ impl ByteSource for FramedSource {
             Attachment::Trailer => TAG_TRAILER,
         };
         let piece = self
-            .index
+            .index()
             .attachments
             .iter()
             .find(|piece| piece.tag == tag)?;
@@ -131,9 +162,9 @@ impl ByteSource for FramedSource {
     fn facts(&self) -> Facts {
         Facts {
             compression: Some(self.codec.name()),
-            checksums: self.index.checksums,
-            cut_off: self.index.cut_off.clone(),
-            warnings: self.index.warnings.clone(),
+            checksums: self.index().checksums,
+            cut_off: self.index().cut_off.clone(),
+            warnings: self.index().warnings.clone(),
         }
     }
 
@@ -142,14 +173,23 @@ impl ByteSource for FramedSource {
         progress: &mut dyn FnMut(u64),
         found: &mut dyn FnMut(Damage),
     ) -> io::Result<bool> {
-        for why in self.index.warnings.iter().chain(&self.index.cut_off) {
+        // Every checkpoint is looked at first, so that what is wrong with them is known here.
+        for block in 0..self.index.blocks() {
+            if let Err(SourceError::Io { source, .. }) =
+                self.ask(|index, file| index.block(file, block))
+            {
+                return Err(source);
+            }
+        }
+        let index = self.index();
+        for why in index.warnings.iter().chain(&index.cut_off) {
             found(Damage::Structure {
                 offset: None,
                 why: why.clone(),
             });
         }
-        for block in 0..self.index.blocks() {
-            let frames = match self.index.block(&*self.file, block) {
+        for block in 0..index.blocks() {
+            let frames = match index.block(&*self.file, block) {
                 Ok(frames) => frames,
                 Err(SourceError::Io { source, .. }) => return Err(source),
                 Err(other) => {
@@ -170,7 +210,7 @@ impl ByteSource for FramedSource {
                 progress(u64::from(frame.packed));
             }
         }
-        for piece in &self.index.attachments {
+        for piece in &index.attachments {
             if let Err(error) = piece.check(&*self.file) {
                 found(Damage::Unit {
                     offset: piece.at,

@@ -1,5 +1,6 @@
 //! Writer to reader, and files that were cut off or damaged.
 
+use super::super::source::BytesSource;
 use super::super::verify::{Damage, verify};
 use super::super::{Absence, Completeness, MemoryImage, Note, open};
 use super::*;
@@ -241,6 +242,139 @@ fn a_table_without_our_index_is_summed_up() {
         let at = (pfn as usize - 5) * PAGE_BYTES;
         assert!(read(&*image, pfn).unwrap() == synth::elf::pages(1, 30)[at..at + PAGE_BYTES]);
     }
+}
+
+/// A file of ours made by hand: `parts` as frames, an index of one checkpoint every `stride` of them
+/// as `change` leaves it, and the table.
+fn indexed(parts: &[&[u8]], stride: usize, change: impl FnOnce(&mut Vec<[u64; 2]>)) -> Vec<u8> {
+    let mut packer = zstd::bulk::Compressor::new(1).unwrap();
+    packer.include_checksum(true).unwrap();
+    let (mut file, mut table, mut points) = (Vec::new(), Vec::new(), Vec::new());
+    let mut plain = 0;
+    for (n, part) in parts.iter().enumerate() {
+        if n % stride == 0 {
+            points.push([file.len() as u64, plain]);
+        }
+        let frame = packer.compress(part).unwrap();
+        table.extend([frame.len(), part.len()].map(|n| n as u32));
+        plain += part.len() as u64;
+        file.extend(frame);
+    }
+    points.push([file.len() as u64, plain]);
+    change(&mut points);
+    let mut index = b"APindex1".to_vec();
+    index.extend((stride as u64).to_le_bytes());
+    index.extend((parts.len() as u64).to_le_bytes());
+    index.extend(points.iter().flatten().flat_map(|n| n.to_le_bytes()));
+    table.extend([index.len() as u32 + 8, 0]);
+    for (magic, body) in [
+        (0x184d_2a5a_u32, index),
+        (0x184d_2a5e, {
+            let mut body: Vec<u8> = table.iter().flat_map(|n| n.to_le_bytes()).collect();
+            body.extend((parts.len() as u32 + 1).to_le_bytes());
+            body.push(0);
+            body.extend(0x8f92_eab1_u32.to_le_bytes());
+            body
+        }),
+    ] {
+        file.extend(magic.to_le_bytes());
+        file.extend((body.len() as u32).to_le_bytes());
+        file.extend(body);
+    }
+    file
+}
+
+#[test]
+fn checkpoints_are_read_when_they_are_needed() {
+    let content = synth::elf::pages(3, 100);
+    // Frames of all lengths, so that no guess is right.
+    let (mut parts, mut rest) = (Vec::new(), content.as_slice());
+    for n in 1.. {
+        let (part, later) = rest.split_at(rest.len().min(n * n * 13 % 7001 + 1));
+        parts.push(part);
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    let checkpoints = parts.len() / 3;
+    assert!(checkpoints > 30, "{checkpoints}");
+    let bytes = indexed(&parts, 3, |_| ());
+    let file = Arc::new(Asked(bytes, std::sync::Mutex::default()));
+    let source = FramedSource::open(Arc::<Asked>::clone(&file), Codec::Zstd).unwrap();
+    assert_eq!(source.facts().warnings, Vec::<String>::new());
+    let asked = |len| file.1.lock().unwrap().iter().filter(|n| **n == len).count();
+    assert!(asked(16) <= 4, "{} checkpoints for opening", asked(16));
+    for at in (0..content.len()).step_by(997).rev() {
+        file.1.lock().unwrap().clear();
+        let mut got = vec![0; 500.min(content.len() - at)];
+        source.read_at(at as u64, &mut got).unwrap();
+        assert!(got == content[at..at + got.len()], "{at}");
+        assert!(asked(16) <= 20, "{} checkpoints for {at}", asked(16));
+    }
+    assert!(
+        source
+            .read_at(content.len() as u64 - 1, &mut [0; 2])
+            .is_err()
+    );
+}
+
+#[test]
+fn a_wrong_checkpoint_costs_nothing_but_a_warning() {
+    let content = synth::elf::pages(5, 50);
+    let parts: Vec<&[u8]> = content.chunks(6000).collect();
+    let last = parts.len().div_ceil(4);
+    for wrong in 0..=last {
+        for (which, by) in [(0, 1), (1, 1), (0, 1 << 40), (1, 1 << 40), (1, 1 << 63)] {
+            let bytes = indexed(&parts, 4, |points| {
+                assert_eq!(points.len(), last + 1);
+                points[wrong][which] ^= by;
+            });
+            let source = FramedSource::open(Arc::new(BytesSource(bytes)), Codec::Zstd).unwrap();
+            assert_eq!(source.len(), content.len() as u64);
+            let mut got = vec![0; content.len()];
+            for (n, part) in got
+                .chunks_mut(4500)
+                .enumerate()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+            {
+                source.read_at(n as u64 * 4500, part).unwrap();
+            }
+            assert!(got == content, "checkpoint {wrong}");
+            let warnings = source.facts().warnings;
+            let [warning] = warnings.as_slice() else {
+                panic!("{warnings:?} of checkpoint {wrong}");
+            };
+            assert!(
+                warning.contains("index of the seek table is wrong"),
+                "{warning}"
+            );
+            let mut found = Vec::new();
+            source.check(&mut |_| (), &mut |d| found.push(d)).unwrap();
+            assert!(
+                matches!(found.as_slice(), [Damage::Structure { .. }]),
+                "{found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn verify_finds_a_wrong_checkpoint_that_nobody_came_by() {
+    let content = synth::elf::pages(5, 50);
+    let parts: Vec<&[u8]> = content.chunks(6000).collect();
+    let bytes = indexed(&parts, 4, |points| points[5][0] += 1);
+    let source = FramedSource::open(Arc::new(BytesSource(bytes)), Codec::Zstd).unwrap();
+    source.read_at(0, &mut [0; 100]).unwrap();
+    assert_eq!(source.facts().warnings, Vec::<String>::new());
+    let mut found = Vec::new();
+    source.check(&mut |_| (), &mut |d| found.push(d)).unwrap();
+    assert!(
+        matches!(found.as_slice(), [Damage::Structure { .. }]),
+        "{found:?}"
+    );
 }
 
 #[test]
