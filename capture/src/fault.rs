@@ -11,6 +11,7 @@
 use crate::protocol;
 use nix::sys::signal::{Signal, raise};
 use std::fs;
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ pub enum Fault {
 /// The fault of a step, if the command line wants one.
 #[must_use]
 pub fn of(step: &str) -> Option<Fault> {
-    parse(&fs::read_to_string("/proc/cmdline").ok()?, step)
+    static CMDLINE: OnceLock<String> = OnceLock::new();
+    let cmdline = CMDLINE.get_or_init(|| fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    parse(cmdline, step)
 }
 
 fn parse(cmdline: &str, step: &str) -> Option<Fault> {

@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 pub trait Runner {
     /// The plan.
     fn plan(&self) -> &Plan;
-    /// Whether this is PID 1 of a panic kernel, which has modules to load.
-    fn is_init(&self) -> bool;
     /// Runs a job within its deadline, killed after `stall` without progress.
     fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer;
     /// A line for the log.
@@ -51,14 +49,11 @@ impl Outcome {
     }
 }
 
-/// For small steps: module loading, the log, the manifest.
+/// For small steps: modules, a mount, the log, the manifest.
 const SHORT: Duration = Duration::from_secs(60);
 
 /// Follows the plan to its end.
 pub fn run(runner: &mut dyn Runner) -> Outcome {
-    if runner.is_init() && !runner.plan().modules.is_empty() {
-        runner.run(Job::Modules, SHORT, None);
-    }
     let mut best = Outcome::Nothing;
     for target in 0..runner.plan().targets.len() {
         match on_target(runner, target) {
@@ -99,7 +94,8 @@ fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
         return Outcome::Nothing;
     };
     let whole = Duration::from_secs(settings.deadline_s);
-    let mounting = Duration::from_secs(settings.device_wait_s) + SHORT * 2;
+    // Modules, the wait for the device, putting it together, the mount.
+    let mounting = Duration::from_secs(settings.device_wait_s) + SHORT * 3;
     let clock = Clock {
         until: Instant::now() + whole,
     };
@@ -117,20 +113,53 @@ fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
         ));
         return Outcome::Nothing;
     };
-    let outcome = in_place(runner, &base, &clock);
-    if let Some(mount_point) = mount_point {
-        runner.run(Job::Umount { mount_point }, SHORT, None);
+    let another = target + 1 < runner.plan().targets.len();
+    match in_place(runner, &base, &clock, another) {
+        Ok(outcome) => {
+            if let Some(mount_point) = mount_point {
+                runner.run(Job::Umount { mount_point }, SHORT, None);
+            }
+            outcome
+        }
+        Err(Stuck { left }) => {
+            runner.soft(format!(
+                "Target {} is not touched any more: a step is stuck in the kernel",
+                target + 1
+            ));
+            left
+        }
     }
-    outcome
 }
 
-fn in_place(runner: &mut dyn Runner, base: &str, clock: &Clock) -> Outcome {
+/// A step is stuck in the kernel, and every other on this target would be: each until its deadline.
+struct Stuck {
+    /// What the target has so far.
+    left: Outcome,
+}
+
+/// The steps on a mounted target. With `another` target to go to, one that is stuck is left at once.
+fn in_place(
+    runner: &mut dyn Runner,
+    base: &str,
+    clock: &Clock,
+    another: bool,
+) -> Result<Outcome, Stuck> {
     let job = Job::Begin { base: base.into() };
     let answer = runner.run(job, clock.at_most(SHORT, runner), None);
     let begun = answer.end.is_done();
+    let going_on = |stuck: bool| match stuck && another {
+        true if begun => Err(Stuck {
+            left: Outcome::Incomplete,
+        }),
+        true => Err(Stuck {
+            left: Outcome::Nothing,
+        }),
+        false => Ok(()),
+    };
+    going_on(answer.stuck)?;
     let Some(dir) = directory_of(&answer) else {
         runner.soft(format!("Cannot begin in {base}: {}", answer.end.words()));
-        return Outcome::Nothing;
+        return Ok(Outcome::Nothing);
     };
     if !begun {
         runner.soft(format!("The log was not saved: {}", answer.end.words()));
@@ -143,6 +172,7 @@ fn in_place(runner: &mut dyn Runner, base: &str, clock: &Clock) -> Outcome {
     if !essential.end.is_done() {
         runner.soft(format!("No {ESSENTIAL}: {}", essential.end.words()));
     }
+    going_on(essential.stuck)?;
     let reported = |event: &Event| matches!(event, Event::Reported);
     if essential.events.iter().any(reported) {
         runner.facts().report = true;
@@ -154,8 +184,9 @@ fn in_place(runner: &mut dyn Runner, base: &str, clock: &Clock) -> Outcome {
         if !report.end.is_done() {
             runner.soft(format!("No report was made: {}", report.end.words()));
         }
+        going_on(report.stuck)?;
     }
-    core(runner, &dir, base, clock, stall);
+    going_on(core(runner, &dir, base, clock, stall))?;
 
     let facts = Box::new(runner.facts().clone());
     let has_core = facts.core.is_some();
@@ -169,20 +200,25 @@ fn in_place(runner: &mut dyn Runner, base: &str, clock: &Clock) -> Outcome {
         Event::Verdict(verdict) => Some(*verdict),
         _ => None,
     });
-    match (answer.end.is_done(), verdict) {
+    let left = match (answer.end.is_done(), verdict) {
         (true, Some(Verdict::Complete)) => Outcome::Complete,
         (true, Some(Verdict::Degraded)) => Outcome::Degraded,
         _ if has_core || begun => Outcome::Incomplete,
         _ => Outcome::Nothing,
+    };
+    match answer.stuck {
+        true => Err(Stuck { left }),
+        false => Ok(left),
     }
 }
 
-/// The core, a step of the ladder at a time.
-fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Duration) {
+/// The core, a step of the ladder at a time; whether the last one is stuck.
+fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Duration) -> bool {
     let dump = &runner.plan().dump;
     if dump.format == Format::None || dump.level == Level::Essential {
-        return;
+        return false;
     }
+    let mut stuck = false;
     let mut steps = vec![(dump.level, false)];
     if dump.allow_unfiltered {
         steps.push((Level::ALL, true));
@@ -196,6 +232,7 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
         };
         let limit = clock.at_most(Duration::from_secs(u64::from(u32::MAX)), runner);
         let answer = runner.run(job, limit, Some(stall));
+        stuck = answer.stuck;
         for event in answer.events {
             match event {
                 Event::Core(core) => runner.facts().core = Some(*core),
@@ -207,10 +244,14 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
             }
         }
         if answer.end.is_done() {
-            return;
+            return stuck;
         }
         runner.soft(format!("The core at level {level}: {}", answer.end.words()));
+        if stuck {
+            break;
+        }
     }
+    stuck
 }
 
 fn directory_of(answer: &Answer) -> Option<String> {

@@ -31,9 +31,7 @@ pub struct Order {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Job {
-    /// Load the plan's modules in order.
-    Modules,
-    /// Find, prove and mount a target of the plan.
+    /// Load the modules that a target of the plan needs; find, prove and mount it.
     Mount {
         /// Its index.
         target: usize,
@@ -96,7 +94,6 @@ impl Job {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Modules => "modules",
             Self::Mount { .. } => "target",
             Self::Begin { .. } => "log",
             Self::Essential { .. } => "essential",

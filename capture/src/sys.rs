@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// WDIOC_SETTIMEOUT of include/uapi/linux/watchdog.h: _IOWR('W', 6, int).
@@ -56,7 +57,9 @@ pub fn sync_file_range(file: &File, offset: u64, len: u64, wait: bool) -> io::Re
 /// What the kernel said; and where this process has more than one thread, because a lock that another
 /// one held would stay locked in the child.
 pub fn fork(output: BorrowedFd<'_>, body: impl FnOnce() -> u8) -> io::Result<libc::pid_t> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+    // A directory of /proc has two links and one for each directory in it, here a thread's
+    // (proc_task_getattr, fs/proc/base.c).
+    if std::fs::metadata("/proc/self/task")?.nlink() != 3 {
         return Err(io::ErrorKind::ResourceBusy.into());
     }
     // SAFETY: the calling thread is the only one of this process, as was just seen, and nobody else

@@ -20,6 +20,8 @@ pub struct Wanted {
     pub why: String,
     /// Whether nothing works without it.
     pub required: bool,
+    /// The target that it is for, by its place in the config; what is for all is for the first.
+    pub target: usize,
 }
 
 impl Wanted {
@@ -30,6 +32,7 @@ impl Wanted {
             name: name.into(),
             why: why.into(),
             required: true,
+            target: 0,
         }
     }
 
@@ -52,12 +55,14 @@ pub struct Picked {
     pub why: Vec<String>,
     /// Whether one of them cannot do without.
     pub required: bool,
+    /// The first target that needs it.
+    pub target: usize,
 }
 
 /// What the names came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closure {
-    /// The modules in load order.
+    /// The modules in load order, those that the first target needs first.
     pub modules: Vec<Picked>,
     /// What was asked for and is in the kernel image already, with who asked.
     pub builtin: Vec<(String, String)>,
@@ -82,10 +87,14 @@ pub fn resolve(index: &Index, wanted: &[Wanted], omit: &[String]) -> Result<Clos
             .map(|name| crate::modules::name_of(name))
             .collect(),
         stack: Vec::new(),
+        target: 0,
         at: BTreeMap::new(),
         out: Closure::default(),
     };
+    let mut wanted: Vec<&Wanted> = wanted.iter().collect();
+    wanted.sort_by_key(|one| one.target);
     for one in wanted {
+        walk.target = one.target;
         walk.ask(&one.name, &one.why, one.required)?;
     }
     Ok(walk.out)
@@ -96,6 +105,8 @@ struct Walk<'a> {
     omit: Vec<String>,
     /// Modules whose dependencies are being visited.
     stack: Vec<String>,
+    /// The target that asks.
+    target: usize,
     /// Where each finished module stands in the result.
     at: BTreeMap<String, usize>,
     out: Closure,
@@ -188,6 +199,7 @@ impl Walk<'_> {
             name: name.to_owned(),
             why: vec![why.to_owned()],
             required,
+            target: self.target,
         });
         self.after(name)
     }

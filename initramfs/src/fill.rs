@@ -35,6 +35,7 @@ pub(crate) fn plan(
             name: picked.name.clone(),
             options: options(&picked.name),
             required: picked.required,
+            target: picked.target,
         })
         .collect();
     plan.keep = Keep {

@@ -30,22 +30,22 @@ impl Console {
     /// PID 1's console.
     #[must_use]
     pub fn for_init() -> Self {
-        // The first wants its newline (devkmsg_sysctl_set_loglvl, kernel/printk/printk.c). Without them lines may be dropped or not shown, no more.
-        let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
-        let _ = fs::write("/proc/sys/kernel/printk", "7");
         let kmsg = OpenOptions::new().write(true).open("/dev/kmsg").ok();
-        let tty = OpenOptions::new()
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open("/dev/console")
-            .ok();
         Self {
             kmsg,
-            tty,
+            tty: None,
             by_hand: false,
             begun: Instant::now(),
             lines: VecDeque::new(),
         }
+    }
+
+    /// Has the kernel show and keep every line, for which there is time once a child is at work.
+    pub fn unlimited(&self) {
+        // The first wants its newline (devkmsg_sysctl_set_loglvl, kernel/printk/printk.c). Without
+        // them lines may be dropped or not shown, no more.
+        let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
+        let _ = fs::write("/proc/sys/kernel/printk", "7");
     }
 
     /// Standard error, by hand.
@@ -82,7 +82,17 @@ impl Console {
             .kmsg
             .as_mut()
             .is_some_and(|kmsg| kmsg.write_all(record.as_bytes()).is_ok());
-        if !heard && let Some(tty) = self.tty.as_mut() {
+        if heard {
+            return;
+        }
+        if self.tty.is_none() {
+            self.tty = OpenOptions::new()
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+                .open("/dev/console")
+                .ok();
+        }
+        if let Some(tty) = self.tty.as_mut() {
             let _ = tty.write_all(format!("afterpanic: {line}\r\n").as_bytes());
         }
     }

@@ -12,19 +12,29 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(100);
 
 /// The least memory that was ever available.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Peak {
     least: Option<u64>,
-    looked: Option<Instant>,
+    looked: Instant,
+}
+
+impl Default for Peak {
+    /// Before the first while is over there is nothing to see.
+    fn default() -> Self {
+        Self {
+            least: None,
+            looked: Instant::now(),
+        }
+    }
 }
 
 impl Peak {
     /// Looks once more, if the last look is a while ago.
     pub fn sample(&mut self) {
-        if self.looked.is_some_and(|at| at.elapsed() < EVERY) {
+        if self.looked.elapsed() < EVERY {
             return;
         }
-        self.looked = Some(Instant::now());
+        self.looked = Instant::now();
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         self.note(&text);
     }

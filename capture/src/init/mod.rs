@@ -20,7 +20,7 @@ use crate::plan::{self, FinalAction, Plan};
 use console::Console;
 use nix::mount::{MsFlags, mount};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use supervisor::Supervisor;
 use vmcore::kernel::chain;
@@ -31,6 +31,7 @@ pub const MOUNT_POINT: &str = "/target";
 /// Runs the panic kernel's user space. Never returns.
 pub fn pid1() -> ! {
     let mounts = mount_kernel_filesystems();
+    do_not_wait_for_readers();
     let mut console = Console::for_init();
     for problem in mounts {
         console.say(&problem);
@@ -105,7 +106,6 @@ fn mount_kernel_filesystems() -> Vec<String> {
         ("proc", "/proc", quiet, ""),
         ("sysfs", "/sys", quiet, ""),
         ("devtmpfs", "/dev", MsFlags::MS_NOSUID, "mode=0755"),
-        ("tmpfs", "/run", quiet, "mode=0755,size=4m"),
     ];
     let mut problems = Vec::new();
     for (fstype, point, flags, data) in wanted {
@@ -115,12 +115,13 @@ fn mount_kernel_filesystems() -> Vec<String> {
             Err(error) => problems.push(format!("Cannot mount {fstype} on {point}: {error}")),
         }
     }
-    // Absent where the kernel has no pstore; the records of the dead kernel, where it has.
-    let pstore = "/sys/fs/pstore";
-    if Path::new(pstore).is_dir() {
-        let _ = mount(Some("pstore"), pstore, Some("pstore"), quiet, None::<&str>);
-    }
     problems
+}
+
+/// Inserting a module and mounting wait for RCU again and again: tens of milliseconds each time, or a
+/// few interrupts (Documentation/RCU/, `rcu_expedited`). Nothing here minds the interrupts.
+fn do_not_wait_for_readers() {
+    let _ = fs::write("/sys/kernel/rcu_expedited", "1");
 }
 
 /// The OOM killer takes workers first and PID 1 never.

@@ -1,5 +1,6 @@
-//! Loading of the plan's modules, in the plan's order: a child of PID 1, because a driver's probe
-//! may block on its device.
+//! Loading of the plan's modules, in the plan's order: in a child of PID 1, because a driver's probe
+//! may block on its device, and there in a thread, because a device may be looked at as soon as its
+//! driver has found it.
 //!
 //! Modules lie uncompressed in the image, so finit_module(2) needs no flag. Dependencies are the
 //! image builder's business; here order is all.
@@ -10,10 +11,105 @@ use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 use std::ffi::CString;
 use std::fs::File;
-use std::time::Instant;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long all of them may take before the target is looked for without the rest.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the rest may take once the target is mounted.
+const REST: Duration = Duration::from_secs(10);
+
+/// The modules of the plan that this target needs and that an earlier one has not brought.
+#[must_use]
+pub fn for_target(modules: &[Module], target: usize) -> Vec<Module> {
+    let there = |module: &Module| {
+        Path::new("/sys/module")
+            .join(&module.name)
+            .join("initstate")
+            .exists()
+    };
+    let wanted = modules.iter().filter(|module| module.target <= target);
+    wanted
+        .filter(|module| target == 0 || !there(module))
+        .cloned()
+        .collect()
+}
+
+/// Modules that are being loaded.
+#[derive(Debug)]
+pub struct Loading {
+    thread: Option<JoinHandle<()>>,
+    begun: Instant,
+    done: Option<Instant>,
+}
+
+impl Loading {
+    /// Begins to load; `then` is called when the last one is done.
+    #[must_use]
+    pub fn begin(modules: Vec<Module>, then: impl FnOnce() + Send + 'static) -> Self {
+        let begun = Instant::now();
+        let body = move || {
+            load(&modules);
+            then();
+        };
+        let thread = thread::Builder::new().stack_size(128 << 10).spawn(body);
+        if let Err(error) = &thread {
+            protocol::soft(format!("No thread can load the modules: {error}"));
+        }
+        Self {
+            thread: thread.ok(),
+            begun,
+            done: None,
+        }
+    }
+
+    /// Nothing is to be loaded.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            thread: None,
+            begun: Instant::now(),
+            done: None,
+        }
+    }
+
+    /// Since when no module need be waited for.
+    pub fn done(&mut self) -> Option<Instant> {
+        if self.done.is_none() {
+            match &self.thread {
+                None => self.done = Some(self.begun),
+                Some(thread) if thread.is_finished() => self.done = Some(Instant::now()),
+                Some(_) if self.begun.elapsed() > PATIENCE => {
+                    self.done = Some(Instant::now());
+                    let seconds = PATIENCE.as_secs();
+                    protocol::soft(format!("The modules are not loaded after {seconds} s"));
+                }
+                Some(_) => {}
+            }
+        }
+        self.done
+    }
+
+    /// Waits for the rest, but not for ever.
+    pub fn finish(self) {
+        let Some(thread) = self.thread else {
+            return;
+        };
+        let until = Instant::now() + REST;
+        while !thread.is_finished() {
+            if Instant::now() > until {
+                protocol::soft("A module is still being loaded; it is left alone");
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
 
 /// Loads the modules; what fails is a soft error, and the mount that needs it will say the rest.
-pub fn load(modules: &[Module]) {
+fn load(modules: &[Module]) {
     for (at, module) in modules.iter().enumerate() {
         let begun = Instant::now();
         match one(module) {
@@ -44,5 +140,34 @@ fn one(module: &Module) -> Result<&'static str, String> {
             Errno::ENOEXEC => "it was built for another kernel".to_owned(),
             other => other.desc().to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_waits_for_its_modules_and_brings_only_its_own() {
+        let module = |name: &str, target| Module {
+            path: format!("/nowhere/{name}.ko"),
+            name: format!("no_such_{name}"),
+            options: String::new(),
+            required: false,
+            target,
+        };
+        let all = [module("watchdog", 0), module("disk", 0), module("other", 1)];
+        assert_eq!(for_target(&all, 0), all[..2]);
+        assert_eq!(for_target(&all, 1), all);
+        let (sender, told) = std::sync::mpsc::channel();
+        let mut loading = Loading::begin(for_target(&all, 0), move || sender.send(()).unwrap());
+        told.recv_timeout(Duration::from_secs(20)).unwrap();
+        while loading.done().is_none() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let done = loading.done();
+        assert_eq!(loading.done(), done);
+        loading.finish();
+        assert!(Loading::nothing().done().is_some());
     }
 }

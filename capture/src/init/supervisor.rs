@@ -84,6 +84,20 @@ pub struct Answer {
     pub end: End,
     /// Its events, without log lines, soft errors and progress.
     pub events: Vec<Event>,
+    /// Whether it is stuck in the kernel and could not even be killed.
+    pub stuck: bool,
+}
+
+impl Answer {
+    /// How it ended and what it had said.
+    #[must_use]
+    pub fn new(end: End, events: Vec<Event>) -> Self {
+        Self {
+            end,
+            events,
+            stuck: false,
+        }
+    }
 }
 
 /// PID 1's state.
@@ -171,7 +185,6 @@ impl Supervisor {
     pub fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer {
         let name = job.name();
         let begun = Instant::now();
-        self.watchdogs.open(&mut self.console);
         if matches!(job, Job::Finish { .. }) {
             // It writes what was said so far into the crash directory.
             self.say_peak();
@@ -184,10 +197,7 @@ impl Supervisor {
             }
         }
         let answer = match self.aborted {
-            Some(why) => Answer {
-                end: End::Aborted(why),
-                events: Vec::new(),
-            },
+            Some(why) => Answer::new(End::Aborted(why), Vec::new()),
             None => self.supervise(job, deadline, stall, true),
         };
         let seconds = begun.elapsed().as_secs_f64();
@@ -236,13 +246,12 @@ impl Supervisor {
         let mut events = Vec::new();
         let mut child = match self.start(job, deadline) {
             Ok(child) => child,
-            Err(error) => {
-                return Answer {
-                    end: End::NotStarted(error.to_string()),
-                    events,
-                };
-            }
+            Err(error) => return Answer::new(End::NotStarted(error.to_string()), events),
         };
+        if self.init && self.facts.steps.is_empty() {
+            // While the child is at work there is time for it.
+            self.console.unlimited();
+        }
         let begun = Instant::now();
         let mut moved = begun;
         let mut said = None;
@@ -266,13 +275,14 @@ impl Supervisor {
                     WaitStatus::Exited(_, code) => End::Exited(code),
                     _ => End::Exited(-1),
                 });
-                return Answer { end, events };
+                return Answer::new(end, events);
             }
             if let Some((end, since)) = over.take() {
                 if since.elapsed() > GRACE {
                     self.console
                         .say(&format!("child {} does not go away; abandoned", child.pid));
-                    return Answer { end, events };
+                    let stuck = true;
+                    return Answer { end, events, stuck };
                 }
                 over = Some((end, since));
                 continue;
@@ -284,6 +294,8 @@ impl Supervisor {
                 }
                 over = Some((end, Instant::now()));
             } else if feed {
+                // A driver may have been loaded by now.
+                self.watchdogs.open(&mut self.console);
                 self.watchdogs.feed();
             }
         }
@@ -425,10 +437,6 @@ impl Supervisor {
 impl Runner for Supervisor {
     fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    fn is_init(&self) -> bool {
-        self.init
     }
 
     fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer {

@@ -13,6 +13,8 @@ struct Script {
     /// (job, how often already, answer).
     falls: Vec<(&'static str, End)>,
     verdict: Verdict,
+    /// The job whose fall is one into the kernel.
+    stuck: &'static str,
     /// Whether the essential step brings the report along.
     reports: bool,
 }
@@ -34,6 +36,7 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
         ran: Vec::new(),
         falls: falls.to_vec(),
         verdict,
+        stuck: "",
         reports: false,
     }
 }
@@ -41,9 +44,6 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
 impl Runner for Script {
     fn plan(&self) -> &Plan {
         &self.plan
-    }
-    fn is_init(&self) -> bool {
-        false
     }
     fn run(&mut self, job: Job, _: Duration, _: Option<Duration>) -> Answer {
         let name = job.name();
@@ -63,7 +63,8 @@ impl Runner for Script {
             Job::Finish { .. } if end.is_done() => events.push(Event::Verdict(self.verdict)),
             _ => {}
         }
-        Answer { end, events }
+        let stuck = name == self.stuck && !end.is_done();
+        Answer { end, events, stuck }
     }
     fn say(&mut self, _: &str) {}
     fn soft(&mut self, line: String) {
@@ -154,6 +155,24 @@ fn the_next_target_starts_over() {
     let mut all = script(2, &full, Verdict::Incomplete);
     run(&mut all);
     assert_eq!(ran(&all), format!("{WHOLE} {WHOLE}"));
+}
+
+#[test]
+fn a_target_that_is_stuck_is_left_at_once_where_there_is_another() {
+    let stalled = || [("core", End::Stalled(Duration::from_secs(120)))];
+    let mut all = script(2, &stalled(), Verdict::Degraded);
+    all.stuck = "core";
+    assert_eq!(run(&mut all), Outcome::Degraded);
+    assert_eq!(ran(&all), format!("target log report core {WHOLE}"));
+    let mut all = script(1, &stalled(), Verdict::Incomplete);
+    all.stuck = "core";
+    assert_eq!(run(&mut all), Outcome::Incomplete);
+    assert_eq!(ran(&all), WHOLE);
+    let late = [("finish", End::Deadline(Duration::from_secs(120)))];
+    let mut all = script(1, &late, Verdict::Complete);
+    all.stuck = "finish";
+    assert_eq!(run(&mut all), Outcome::Incomplete);
+    assert_eq!(ran(&all), WHOLE.replace(" umount", ""));
 }
 
 #[test]

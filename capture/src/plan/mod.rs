@@ -87,6 +87,10 @@ pub struct Module {
     /// Whether the target cannot be reached without it. Others may fail without a word of blame.
     #[serde(default = "yes")]
     pub required: bool,
+    /// The first target that needs it, by its place in [`Plan::targets`]: it is loaded when that one
+    /// is tried. Watchdogs' drivers stand first and belong to the first.
+    #[serde(default)]
+    pub target: usize,
 }
 
 /// A watchdog that bites unless it is fed.

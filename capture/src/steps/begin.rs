@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use crate::protocol::{self, Event, say};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -17,17 +18,20 @@ use vmcore::printk;
 /// Most bytes saved of one pstore record, and most records.
 const PSTORE_MAX: (u64, usize) = (4 << 20, 64);
 
+/// Where the records show.
+const PSTORE: &str = "/sys/fs/pstore";
+
 /// Bytes of the reserve.
 const RESERVED: i64 = 2 << 20;
 
-pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
+pub fn run(plan: &Plan, base: &Path, init: bool) -> Result<(), String> {
     let kernel = source::kernel(plan);
     let (node, stamp) = source::name_of(plan, kernel.as_ref().ok());
     let dir = directory::create(base, &node, &stamp)
         .map_err(|error| format!("Cannot make a directory in {}: {error}", base.display()))?;
     let _ = directory::sync(base);
     say(&Event::Directory(dir.to_string_lossy().into_owned()));
-    let kernel = kernel.inspect_err(|_| save_pstore(&dir))?;
+    let kernel = kernel.inspect_err(|_| save_pstore(&dir, init))?;
     if let Some(release) = kernel.vmcoreinfo().osrelease()
         && !plan.kernel.release.is_empty()
         && release != plan.kernel.release
@@ -52,7 +56,7 @@ pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     synced.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
     directory::sync(&dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
     protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
-    save_pstore(&dir);
+    save_pstore(&dir, init);
     if let Err(error) = reserve(&dir) {
         protocol::soft(format!("The target is full: {error}"));
     }
@@ -70,8 +74,13 @@ fn reserve(dir: &Path) -> std::io::Result<()> {
 }
 
 /// What firmware and ramoops kept of this or an earlier death.
-fn save_pstore(dir: &Path) {
-    let Ok(entries) = fs::read_dir("/sys/fs/pstore") else {
+fn save_pstore(dir: &Path, init: bool) {
+    // Mounting reads every record from the firmware: no call for PID 1. By hand it is mounted already.
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
+    if init && Path::new(PSTORE).is_dir() {
+        let _ = mount(Some("pstore"), PSTORE, Some("pstore"), quiet, None::<&str>);
+    }
+    let Ok(entries) = fs::read_dir(PSTORE) else {
         return;
     };
     let to = dir.join("pstore");

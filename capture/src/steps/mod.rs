@@ -59,17 +59,15 @@ pub(crate) fn follow(order: &Order) -> u8 {
 fn work(order: &Order) -> Result<(), String> {
     let plan = &order.plan;
     match &order.job {
-        Job::Modules => {
-            init::modules::load(&plan.modules);
-            Ok(())
-        }
         Job::Mount { target } => {
+            let modules = match order.init {
+                true => init::modules::for_target(&plan.modules, *target),
+                false => Vec::new(),
+            };
             let target = plan.targets.get(*target).ok_or("There is no such target")?;
-            let event = target::prepare(target, Path::new(init::MOUNT_POINT))?;
-            say(&event);
-            Ok(())
+            target::prepare(target, modules, Path::new(init::MOUNT_POINT))
         }
-        Job::Begin { base } => begin::run(plan, Path::new(base)),
+        Job::Begin { base } => begin::run(plan, Path::new(base), order.init),
         Job::Essential { dir } => {
             let budget = limit(plan);
             essential::run(plan, Path::new(dir), budget)

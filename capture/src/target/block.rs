@@ -8,7 +8,8 @@ use super::assemble::{Assembly, Machine};
 use super::partition;
 use super::probe::{Found, probe};
 use super::prove::{self, Choice};
-use super::wake::Wake;
+use super::wake::{Wake, Waker};
+use crate::init::modules::Loading;
 use crate::plan::Filesystem;
 use crate::protocol;
 use std::collections::HashSet;
@@ -153,7 +154,7 @@ fn look(device: Device, sys: &Path) -> Result<Candidate, String> {
 }
 
 /// Devices that are being looked at.
-struct Looking {
+pub(super) struct Looking {
     seen: HashSet<String>,
     pending: Vec<(String, Instant)>,
     answers: Receiver<(String, Result<Candidate, String>)>,
@@ -164,7 +165,7 @@ struct Looking {
 }
 
 impl Looking {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         let (sender, answers) = mpsc::channel();
         Self {
             seen: HashSet::new(),
@@ -217,57 +218,87 @@ impl Looking {
         let since = self.changed.elapsed();
         (self.pending.is_empty() && since >= SETTLE).then_some(since)
     }
-}
 
-/// Waits until the filesystem's device is there and proven, and puts it together where the plan says
-/// of what.
-///
-/// # Errors
-/// What was found instead, in one sentence.
-pub fn wait_for(fs: &Filesystem, wait: Duration) -> Result<PathBuf, String> {
-    wait_below(fs, wait, Path::new("/sys"), Path::new("/dev"))
-}
-
-fn wait_below(fs: &Filesystem, wait: Duration, sys: &Path, dev: &Path) -> Result<PathBuf, String> {
-    let begun = Instant::now();
-    let mut looking = Looking::begin();
-    let mut assembly = Assembly::default();
-    loop {
-        looking.round(sys, dev);
-        let settled = looking.settled();
-        assembly.step(fs, &looking.candidates, Machine { sys, dev }, settled)?;
-        let choice = prove::choose(fs, &looking.candidates);
-        let over = begun.elapsed() >= wait;
-        match choice {
-            Choice::Device { path, proof, sure } if sure || settled.is_some() || over => {
-                protocol::log(format!("target {}: {proof}", path.display()));
-                return Ok(path);
-            }
-            // The right one may still come.
-            Choice::Refused(why) if over => return Err(said(why, &assembly)),
-            Choice::Ambiguous(why) if settled.is_some() || over => return Err(why),
-            Choice::Absent if over => {
-                let names: Vec<_> = looking
-                    .candidates
-                    .iter()
-                    .map(|c| c.device.name.as_str())
-                    .collect();
-                let names = if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(" ")
-                };
-                let why = format!(
-                    "No device with {} within {} s; there are: {names}",
-                    prove::wanted(fs),
-                    wait.as_secs(),
-                );
-                return Err(said(why, &assembly));
-            }
-            _ => {}
-        }
-        looking.wake.wait(TICK);
+    /// Ends the wait from a thread.
+    pub(super) fn waker(&self) -> Waker {
+        self.wake.waker()
     }
+
+    /// Waits until the filesystem's device is there and proven, and puts it together where the plan
+    /// says of what. The wait for a device begins when its modules are loaded.
+    ///
+    /// # Errors
+    /// What was found instead, in one sentence.
+    pub(super) fn wait_for(
+        &mut self,
+        fs: &Filesystem,
+        wait: Duration,
+        loading: &mut Loading,
+    ) -> Result<PathBuf, String> {
+        self.wait_below(fs, wait, loading, Path::new("/sys"), Path::new("/dev"))
+    }
+
+    fn wait_below(
+        &mut self,
+        fs: &Filesystem,
+        wait: Duration,
+        loading: &mut Loading,
+        sys: &Path,
+        dev: &Path,
+    ) -> Result<PathBuf, String> {
+        let looking = self;
+        let mut assembly = Assembly::default();
+        loop {
+            let loaded = loading.done();
+            looking.round(sys, dev);
+            // What another driver may still bring counts as a change.
+            let settled = loaded.and_then(|_| looking.settled());
+            if loaded.is_some() {
+                assembly.step(fs, &looking.candidates, Machine { sys, dev }, settled)?;
+            }
+            let choice = prove::choose(fs, &looking.candidates);
+            let over = loaded.is_some_and(|since| since.elapsed() >= wait);
+            match choice {
+                Choice::Device { path, proof, sure }
+                    if sure && (loaded.is_some() || known(fs)) || settled.is_some() || over =>
+                {
+                    protocol::log(format!("target {}: {proof}", path.display()));
+                    return Ok(path);
+                }
+                // The right one may still come.
+                Choice::Refused(why) if over => return Err(said(why, &assembly)),
+                Choice::Ambiguous(why) if settled.is_some() || over => return Err(why),
+                Choice::Absent if over => {
+                    let names: Vec<_> = looking
+                        .candidates
+                        .iter()
+                        .map(|c| c.device.name.as_str())
+                        .collect();
+                    let names = if names.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        names.join(" ")
+                    };
+                    let why = format!(
+                        "No device with {} within {} s; there are: {names}",
+                        prove::wanted(fs),
+                        wait.as_secs(),
+                    );
+                    return Err(said(why, &assembly));
+                }
+                _ => {}
+            }
+            // The kernel's events are worth listening to when no answer is on its way.
+            looking.wake.wait(TICK, looking.pending.is_empty());
+        }
+    }
+}
+
+/// Whether the kernel has the filesystem's driver by now.
+fn known(fs: &Filesystem) -> bool {
+    let all = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    all.lines()
+        .any(|line| line.split('\t').nth(1) == Some(fs.fstype.name()))
 }
 
 fn said(why: String, assembly: &Assembly) -> String {
@@ -332,7 +363,9 @@ mod tests {
         assert_eq!(devices[1].serial.as_deref(), Some("S1"));
         let wait = Duration::from_secs(5);
         let uuid = "11111111-1111-1111-1111-111111111111";
-        let found = wait_below(&filesystem(uuid), wait, &sys, &dev).unwrap();
+        let mut none = Loading::nothing();
+        let found = Looking::begin().wait_below(&filesystem(uuid), wait, &mut none, &sys, &dev);
+        let found = found.unwrap();
         assert_eq!(found, dev.join("vda1"));
     }
 
@@ -341,12 +374,8 @@ mod tests {
         let root = tree();
         let (sys, dev) = (root.path().join("sys"), root.path().join("dev"));
         let wait = Duration::from_secs(4);
-        let why = wait_below(
-            &filesystem("22222222-0000-0000-0000-000000000000"),
-            wait,
-            &sys,
-            &dev,
-        );
+        let fs = filesystem("22222222-0000-0000-0000-000000000000");
+        let why = Looking::begin().wait_below(&fs, wait, &mut Loading::nothing(), &sys, &dev);
         let why = why.unwrap_err();
         assert!(
             why.contains("UUID 22222222") && why.contains("vda vda1"),

@@ -15,16 +15,37 @@ pub mod prove;
 mod wake;
 
 use crate::directory;
-use crate::plan::{Target, TargetKind};
-use crate::protocol::Event;
+use crate::init::modules::Loading;
+use crate::plan::{Module, Target, TargetKind};
+use crate::protocol::{Event, say};
+use block::Looking;
 use std::path::Path;
 use std::time::Duration;
 
-/// Makes a target ready to be written to.
+/// Makes a target ready to be written to, and says where it is. Its modules are loaded meanwhile.
 ///
 /// # Errors
 /// Why it cannot be used, in one sentence.
-pub fn prepare(target: &Target, mount_point: &Path) -> Result<Event, String> {
+pub fn prepare(target: &Target, modules: Vec<Module>, mount_point: &Path) -> Result<(), String> {
+    let mut looking = Looking::begin();
+    let mut loading = match modules.is_empty() {
+        true => Loading::nothing(),
+        false => {
+            let waker = looking.waker();
+            Loading::begin(modules, move || waker.wake())
+        }
+    };
+    say(&reach(target, mount_point, &mut looking, &mut loading)?);
+    loading.finish();
+    Ok(())
+}
+
+fn reach(
+    target: &Target,
+    mount_point: &Path,
+    looking: &mut Looking,
+    loading: &mut Loading,
+) -> Result<Event, String> {
     match &target.kind {
         TargetKind::Directory(dir) => {
             let base = directory::ensure(Path::new("/"), &dir.path)
@@ -43,7 +64,7 @@ pub fn prepare(target: &Target, mount_point: &Path) -> Result<Event, String> {
         }
         TargetKind::Filesystem(fs) => {
             let wait = Duration::from_secs(target.device_wait_s);
-            let device = block::wait_for(fs, wait)?;
+            let device = looking.wait_for(fs, wait, loading)?;
             mount::mount(&device, fs, mount_point)?;
             let base = directory::ensure(mount_point, &fs.path)
                 .map_err(|error| format!("Cannot make the directory {}: {error}", fs.path))?;

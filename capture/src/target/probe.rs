@@ -12,6 +12,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// Bytes at a device's beginning that hold all superblocks there: btrfs's is the last, at 64 KiB.
+const HEAD: usize = 0x1_1000;
+
+/// Bytes at its end that hold md's, both kinds.
+const TAIL: u64 = 128 << 10;
+
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Found {
@@ -70,8 +76,8 @@ pub struct MdMember {
 /// When it cannot be opened or read at all.
 pub fn probe(path: &Path, sectors: u64) -> io::Result<Found> {
     let file = File::open(path)?;
-    // A small device may end in it.
-    let mut head = vec![0; 8192];
+    // All that stands at the beginning, in one read. A small device may end in it.
+    let mut head = vec![0; HEAD];
     let mut filled = 0;
     while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, filled as u64) {
@@ -85,12 +91,10 @@ pub fn probe(path: &Path, sectors: u64) -> io::Result<Found> {
     ext(&head, &mut found);
     xfs(&head, &mut found);
     vfat(&head, &mut found);
-    if let Ok(block) = read(&file, 0x1_0000, 4096) {
-        btrfs(&block, &mut found);
-    }
+    btrfs(bytes(&head, 0x1_0000, 4096), &mut found);
     // An array's superblock at the end comes first: its members look like what the array holds,
     // a physical volume too.
-    found.member = md(&file, sectors).or_else(|| other_member(&head));
+    found.member = md(&file, &head, sectors).or_else(|| other_member(&head));
     Ok(found)
 }
 
@@ -220,9 +224,18 @@ fn other_member(head: &[u8]) -> Option<Member> {
 
 /// md's superblock: 1.1 stands at 0, 1.2 at 4 KiB, 1.0 and 0.90 at the end, where they leave the
 /// beginning to what the array holds.
-fn md(file: &File, sectors: u64) -> Option<Member> {
+fn md(file: &File, head: &[u8], sectors: u64) -> Option<Member> {
     let end_1 = sectors.checked_sub(16).map(|last| last & !7);
     let end_0 = (sectors & !127).checked_sub(128);
+    // Both of the end in one read, too.
+    let first = end_0.or(end_1).unwrap_or(0);
+    let length = end_1.map_or(0, |last| {
+        (last.saturating_sub(first) * 512 + 4096).min(TAIL)
+    });
+    let tail = usize::try_from(length)
+        .ok()
+        .and_then(|length| read(file, first.checked_mul(512)?, length).ok())
+        .unwrap_or_default();
     let places = [
         (Some(0), "1.1"),
         (Some(8), "1.2"),
@@ -231,29 +244,34 @@ fn md(file: &File, sectors: u64) -> Option<Member> {
     ];
     places.into_iter().find_map(|(sector, version)| {
         let sector = sector?;
-        let block = read(file, sector.checked_mul(512)?, 4096).ok()?;
-        if bytes(&block, 0, 4) != MD_MAGIC {
+        let (from, part) = match version {
+            "1.1" | "1.2" => (0, head),
+            _ => (first, &*tail),
+        };
+        let at = usize::try_from(sector.checked_sub(from)?.checked_mul(512)?).ok()?;
+        let block = bytes(part, at, 4096);
+        if bytes(block, 0, 4) != MD_MAGIC {
             return None;
         }
-        let member = match (version, le32(&block, 4)) {
+        let member = match (version, le32(block, 4)) {
             ("0.90", 0) => MdMember {
                 // uuid0 is word 5, uuid1..3 are words 13 to 15, each in the machine's order.
                 uuid: [20, 52, 56, 60]
-                    .map(|at| format!("{:08x}", le32(&block, at)))
+                    .map(|at| format!("{:08x}", le32(block, at)))
                     .concat(),
                 version,
                 // this_disk.number, the first word of the last 32.
-                own: le32(&block, 3968).to_string(),
+                own: le32(block, 3968).to_string(),
                 // events_lo and events_hi, words 39 and 40.
-                events: le64(&block, 156),
+                events: le64(block, 156),
             },
             // super_offset is counted from where the member begins: on a disk whose last partition is
             // a member it is another one than the superblock's place on the disk.
-            ("1.0" | "1.1" | "1.2", 1) if le64(&block, 144) == sector => MdMember {
-                uuid: crate::manifest::hex(bytes(&block, 16, 16)),
+            ("1.0" | "1.1" | "1.2", 1) if le64(block, 144) == sector => MdMember {
+                uuid: crate::manifest::hex(bytes(block, 16, 16)),
                 version,
-                own: crate::manifest::hex(bytes(&block, 168, 16)),
-                events: le64(&block, 200),
+                own: crate::manifest::hex(bytes(block, 168, 16)),
+                events: le64(block, 200),
             },
             _ => return None,
         };

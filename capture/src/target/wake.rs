@@ -22,8 +22,9 @@ const KERNEL: u32 = 1;
 /// What ends the wait.
 #[derive(Debug)]
 pub(super) struct Wake {
-    /// None where the kernel's events cannot be had: then only time passes.
+    /// None where the kernel's events cannot be had, or nobody has asked: then only time passes.
     events: Option<OwnedFd>,
+    asked: bool,
     answers: Option<PipeReader>,
     waker: Waker,
 }
@@ -43,14 +44,15 @@ impl Waker {
 }
 
 impl Wake {
-    /// Listens from now on.
+    /// For answers; the kernel's events come in with the first wait for them.
     pub fn new() -> Self {
         let (answers, waker) = match pipe() {
             Ok((reader, writer)) => (Some(reader), Some(Arc::new(writer))),
             Err(_) => (None, None),
         };
         Self {
-            events: listen().ok(),
+            events: None,
+            asked: false,
             answers,
             waker: Waker(waker),
         }
@@ -61,8 +63,15 @@ impl Wake {
         self.waker.clone()
     }
 
-    /// Waits until something is new, `most` at most.
-    pub fn wait(&mut self, most: Duration) {
+    /// Waits until something is new, `most` at most; for the kernel's `events`, too, if they are wanted.
+    /// What came before the first such wait is not told.
+    pub fn wait(&mut self, most: Duration, events: bool) {
+        if events && !self.asked {
+            self.asked = true;
+            self.events = listen().ok();
+            // Something may have come while nobody listened.
+            return;
+        }
         let mut fds = Vec::new();
         if let Some(events) = &self.events {
             fds.push(PollFd::new(events.as_fd(), PollFlags::POLLIN));
@@ -118,8 +127,6 @@ mod tests {
     #[test]
     fn an_answer_ends_the_wait_and_silence_does_not() {
         let mut wake = Wake::new();
-        // The machine's own devices are none of this test's business.
-        wake.events = None;
         let waker = wake.waker();
         let begun = Instant::now();
         let thread = thread::spawn(move || {
@@ -127,12 +134,12 @@ mod tests {
             waker.wake();
             waker.wake();
         });
-        wake.wait(Duration::from_secs(20));
+        wake.wait(Duration::from_secs(20), false);
         assert!(begun.elapsed() < Duration::from_secs(10));
         thread.join().unwrap();
-        wake.wait(Duration::ZERO);
+        wake.wait(Duration::ZERO, false);
         let begun = Instant::now();
-        wake.wait(Duration::from_millis(60));
+        wake.wait(Duration::from_millis(60), false);
         assert!(begun.elapsed() >= Duration::from_millis(60));
     }
 }

@@ -147,6 +147,36 @@ fn required_spreads_to_needs_but_not_to_softdeps() {
 }
 
 #[test]
+fn what_the_first_target_needs_comes_first_whoever_asks_later() {
+    let root = sample("", "");
+    let for_target = |name: &str, target| Wanted {
+        target,
+        ..Wanted::required(name, "the test")
+    };
+    let wanted = [
+        for_target("base", 1),
+        for_target("late", 1),
+        for_target("bigfs", 2),
+        for_target("sum_lib", 0),
+    ];
+    let closure = closure::resolve(&open(&root), &wanted, &[]).unwrap();
+    let order: Vec<_> = closure
+        .modules
+        .iter()
+        .map(|picked| (picked.name.as_str(), picked.target))
+        .collect();
+    let expected = [
+        ("sum_fast", 0),
+        ("base", 0),
+        ("sum_lib", 0),
+        ("maybe", 1),
+        ("late", 1),
+        ("bigfs", 2),
+    ];
+    assert_eq!(order, expected);
+}
+
+#[test]
 fn omitted_softdeps_are_noted_and_omitted_needs_refused() {
     let root = sample("", "");
     let index = open(&root);

@@ -54,8 +54,12 @@ pub fn resolve(
     if config.after.watchdog {
         watchdog::resolve(&machine, &mut out);
     }
-    for target in &config.target {
+    for (at, target) in config.target.iter().enumerate() {
+        let before = out.wanted.len();
         let resolved = target::resolve(&machine, target, &mut out)?;
+        for wanted in out.wanted.iter_mut().skip(before) {
+            wanted.target = at;
+        }
         out.targets.push(resolved);
     }
     Ok(out)
