@@ -15,6 +15,7 @@ pub mod demo;
 pub mod elf;
 pub mod expected;
 pub mod holes;
+pub mod init;
 pub mod kernels;
 pub mod mirror;
 pub mod module;

@@ -46,6 +46,21 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
+    /// From /init to the mounted target, beside a minimal image of busybox
+    Init {
+        /// How often each side runs, in turn
+        #[arg(long, default_value_t = 7)]
+        pairs: usize,
+        /// Words to add to both sides' command line
+        #[arg(long, value_name = "WORDS", default_value = "")]
+        cmdline: String,
+        /// Let the guest's clock count instructions, one a nanosecond
+        #[arg(long)]
+        instructions: bool,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
     /// Hold the analysis of a core against drgn's and say how far they agree
     Truth {
         /// The kernel's series
@@ -225,6 +240,18 @@ fn main() -> ExitCode {
             };
             lab::peer::compare(options, pairs).map(|()| true)
         }
+        Verb::Init {
+            pairs,
+            cmdline,
+            instructions,
+            profile,
+        } => lab::init::compare(&lab::init::Request {
+            pairs,
+            cmdline,
+            instructions,
+            profile,
+        })
+        .map(|()| true),
         Verb::Holes { core, symbols } => {
             lab::holes::check(&core, symbols.as_deref()).map(|()| true)
         }

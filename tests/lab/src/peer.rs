@@ -9,10 +9,11 @@ use crate::runner::{Lab, Options};
 use crate::scenario::Scenario;
 use crate::tools;
 use anyhow::{Context, Result, bail};
-use initramfs::archive::Archive;
+use initramfs::archive::{Archive, Placed};
 use initramfs::closure::{self, Wanted};
 use initramfs::compress::Compression;
 use initramfs::modules::Index;
+use rehearse::guest::image::KernelFiles;
 use rehearse::session::{Crash, Session};
 use rehearse::vm::Accel;
 use serde_json::Value;
@@ -192,8 +193,7 @@ fn image(lab: &Lab, scenario: &Scenario, way: &str) -> Result<PathBuf> {
     let kernel = lab.kernel(scenario)?;
     let mut archive = Archive::new();
     archive.nodes()?;
-    let busybox = busybox()?;
-    archive.file("bin/busybox", 0o755, fs::read(busybox)?, "the shell")?;
+    let mut init = begin(&kernel, &mut archive)?;
     let (loader, libraries, makedumpfile) = tools::makedumpfile_files()?;
     archive.file(
         "bin/makedumpfile",
@@ -219,23 +219,8 @@ fn image(lab: &Lab, scenario: &Scenario, way: &str) -> Result<PathBuf> {
             "a library of it",
         )?;
     }
-    let root = kernel
-        .modules
-        .ancestors()
-        .nth(3)
-        .context("The modules stand in no lib/modules")?;
-    let index = Index::open(root, &kernel.release)?;
-    let wanted = [Wanted::required("virtio_blk", "the disk")];
-    let placed = archive.modules(&index, &closure::resolve(&index, &wanted, &[])?)?;
-    let mut init = String::from(
-        "#!/bin/busybox sh\nB=/bin/busybox\necho peer: begins\n$B mkdir -p /proc /sys /dev /target\n\
-         $B mount -t proc proc /proc\n$B mount -t sysfs sysfs /sys\n$B mount -t devtmpfs dev /dev\n",
-    );
-    for module in placed {
-        init.push_str(&format!("$B insmod {}\n", module.path));
-    }
     init.push_str(&format!(
-        "$B mount -t ext4 /dev/vda /target && echo peer: mounted && $B mkdir /target/peer\n\
+        "$B mkdir /target/peer\n\
          LD_LIBRARY_PATH=/lib /bin/makedumpfile {way} /proc/vmcore /target/peer/vmcore\n\
          $B sync\n$B umount /target\n$B reboot -f\n"
     ));
@@ -243,6 +228,35 @@ fn image(lab: &Lab, scenario: &Scenario, way: &str) -> Result<PathBuf> {
     let path = crate::cache().join("peer.img");
     fs::write(&path, archive.pack(Compression::Zstd(19))?)?;
     Ok(path)
+}
+
+/// Puts busybox and the disk's module into the image; the script that goes as far as the mounted disk.
+///
+/// # Errors
+/// One of them cannot be had.
+pub fn begin(kernel: &KernelFiles, archive: &mut Archive) -> Result<String> {
+    archive.file("bin/busybox", 0o755, fs::read(busybox()?)?, "the shell")?;
+    let mut init = String::from(
+        "#!/bin/busybox sh\nB=/bin/busybox\necho peer: begins\n$B mkdir -p /proc /sys /dev /target\n\
+         $B mount -t proc proc /proc\n$B mount -t sysfs sysfs /sys\n$B mount -t devtmpfs dev /dev\n",
+    );
+    for module in disk_modules(kernel, archive)? {
+        init.push_str(&format!("$B insmod {}\n", module.path));
+    }
+    init.push_str("$B mount -t ext4 /dev/vda /target && echo peer: mounted\n");
+    Ok(init)
+}
+
+/// Puts the module of a virtio disk into an image, with what it needs.
+///
+/// # Errors
+/// The kernel's modules are not complete.
+pub fn disk_modules(kernel: &KernelFiles, archive: &mut Archive) -> Result<Vec<Placed>> {
+    let root =
+        (kernel.modules.ancestors().nth(3)).context("The modules stand in no lib/modules")?;
+    let index = Index::open(root, &kernel.release)?;
+    let wanted = [Wanted::required("virtio_blk", "the disk")];
+    Ok(archive.modules(&index, &closure::resolve(&index, &wanted, &[])?)?)
 }
 
 /// busybox-static of the same suite as makedumpfile, unpacked.
