@@ -5,7 +5,6 @@
 
 use crate::harness::Machine;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 const RELEASE: &str = "6.12.107+deb13-cloud-amd64";
 const TRIGGER: &str = "/proc/sysrq-trigger";
@@ -110,23 +109,6 @@ fn block(machine: &Machine, sys: &str, name: &str, dev: &str, content: &[u8]) {
     fs::write(machine.path(&format!("/dev/{name}")), content).unwrap();
 }
 
-/// The program beside a capture binary that was never built: a header and the mark with its version.
-fn program(machine: &Machine) -> PathBuf {
-    let dir = machine.path("/opt");
-    fs::create_dir_all(&dir).unwrap();
-    let program = dir.join("afterpanic");
-    let built = Path::new(env!("CARGO_BIN_EXE_afterpanic"));
-    if fs::hard_link(built, &program).is_err() {
-        fs::copy(built, &program).unwrap();
-    }
-    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
-    elf.extend([0; 28]);
-    elf.extend([64, 0, 56, 0, 0, 0, 64, 0, 0, 0, 0, 0]);
-    elf.extend(format!("afterpanic-capture {}\n", capture::BUILD).as_bytes());
-    fs::write(dir.join("afterpanic-capture"), elf).unwrap();
-    program
-}
-
 fn read(machine: &Machine, path: &str) -> String {
     fs::read_to_string(machine.path(path)).unwrap()
 }
@@ -134,7 +116,7 @@ fn read(machine: &Machine, path: &str) -> String {
 #[test]
 fn a_machine_that_is_not_armed_is_left_alone() {
     let machine = armed();
-    let program = program(&machine);
+    let program = machine.program();
     machine.file("/sys/kernel/kexec_crash_loaded", "0\n");
     let run = machine
         .run_program(&program, &["crash-test", "--yes"])
@@ -153,7 +135,7 @@ fn a_machine_that_is_not_armed_is_left_alone() {
 #[test]
 fn a_target_that_cannot_be_reached_is_reason_enough() {
     let machine = armed();
-    let program = program(&machine);
+    let program = machine.program();
     fs::remove_file(machine.path("/sys/dev/block/254:1")).unwrap();
     let run = machine
         .run_program(&program, &["crash-test", "--yes"])
@@ -165,7 +147,7 @@ fn a_target_that_cannot_be_reached_is_reason_enough() {
 #[test]
 fn without_yes_it_says_what_it_would_do() {
     let machine = armed();
-    let program = program(&machine);
+    let program = machine.program();
     let run = machine.run_program(&program, &["crash-test"]).exits(0);
     let said = run.stdout();
     assert!(
@@ -203,7 +185,7 @@ fn without_yes_it_says_what_it_would_do() {
 #[test]
 fn with_yes_the_mark_is_on_disk_and_in_the_log_before_the_panic() {
     let machine = armed();
-    let program = program(&machine);
+    let program = machine.program();
     let run = machine
         .run_program(&program, &["crash-test", "--yes"])
         .exits(1);

@@ -1,6 +1,12 @@
 //! `afterpanic image` on images of other suites and on machines that have none.
 
 use crate::harness::Machine;
+use std::fs;
+use std::path::PathBuf;
+
+const RELEASE: &str = "9.9.9-cloud";
+const DIR: &str = "/lib/modules/9.9.9-cloud";
+const UUID: &str = "[[target]]\ndevice = \"UUID=0a0b0c0d-1111-2222-3333-444455556666\"\n";
 
 /// A plain archive with one file, header and padding written out.
 fn cpio(name: &str, content: &str) -> String {
@@ -79,4 +85,138 @@ fn a_machine_without_proc_says_so() {
         "{}",
         run.stderr()
     );
+}
+
+/// A machine whose disk driver is a module that needs another, and our program on it.
+fn with_modules(dep: &str) -> (Machine, PathBuf) {
+    let machine = Machine::empty();
+    machine.file("/etc/afterpanic.toml", UUID);
+    machine.file(&format!("{DIR}/modules.dep"), dep);
+    machine.file(
+        &format!("{DIR}/modules.builtin"),
+        "kernel/fs/ext4/ext4.ko\n",
+    );
+    for name in ["virtio_blk", "ring"] {
+        machine.file(&format!("{DIR}/kernel/{name}.ko"), "\x7fELF, more or less");
+    }
+    let program = machine.program();
+    (machine, program)
+}
+
+/// What `image build` for a virtio disk complains of.
+fn build_fails(machine: &Machine, program: &std::path::Path) -> String {
+    let out = machine.path("/new.img");
+    let out = out.to_str().unwrap();
+    let args = [
+        "image",
+        "build",
+        "--kernel",
+        RELEASE,
+        "--for",
+        "virtio_blk,ext4",
+        "--out",
+        out,
+    ];
+    let run = machine.run_program(program, &args).exits(1);
+    assert!(!machine.path("/new.img").exists());
+    run.stderr()
+}
+
+const GOOD: &str = "kernel/virtio_blk.ko: kernel/ring.ko\nkernel/ring.ko:\n";
+
+#[test]
+fn an_image_is_built_from_modules_and_says_who_asked() {
+    let (machine, program) = with_modules(GOOD);
+    let out = machine.path("/new.img");
+    let out = out.to_str().unwrap();
+    let args = [
+        "image",
+        "build",
+        "--kernel",
+        RELEASE,
+        "--for",
+        "virtio_blk,ext4",
+        "--out",
+        out,
+    ];
+    machine.run_program(&program, &args).exits(0);
+    let said = machine.run(&["image", "list", out]).exits(0).stdout();
+    let line = |name: &str| {
+        said.lines()
+            .find(|line| line.contains(name))
+            .map(str::to_owned)
+    };
+    let ring = line("/lib/modules/ring.ko").unwrap_or_else(|| panic!("{said}"));
+    assert!(ring.contains("dependency of virtio_blk"), "{ring}");
+}
+
+#[test]
+fn a_module_that_is_not_on_disk_is_named_with_what_mends_it() {
+    let (machine, program) = with_modules(GOOD);
+    fs::remove_file(machine.path(&format!("{DIR}/kernel/ring.ko"))).unwrap();
+    let said = build_fails(&machine, &program);
+    assert!(
+        said.contains(&format!("{DIR}/kernel/ring.ko, which modules.dep lists")),
+        "{said}"
+    );
+    assert!(said.contains("reinstall that kernel's package"), "{said}");
+}
+
+#[test]
+fn a_circle_in_modules_dep_is_shown() {
+    let (machine, program) = with_modules(
+        "kernel/virtio_blk.ko: kernel/ring.ko\nkernel/ring.ko: kernel/virtio_blk.ko\n",
+    );
+    let said = build_fails(&machine, &program);
+    assert!(
+        said.contains("in a circle: virtio_blk -> ring -> virtio_blk; run depmod"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_corrupt_modules_dep_is_named_with_its_line() {
+    for (dep, place) in [
+        (format!("{GOOD}\u{1}\u{2}garbage\n"), "modules.dep:3: "),
+        (
+            "kernel/virtio_blk.ko: kernel/gone.ko\n".to_owned(),
+            "modules.dep:1: ",
+        ),
+    ] {
+        let (machine, program) = with_modules(&dep);
+        let said = build_fails(&machine, &program);
+        assert!(
+            said.contains(place) && said.contains("run depmod for this kernel"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_target_without_a_disk_is_refused() {
+    for (fstype, source) in [("tmpfs", "tmpfs"), ("nfs4", "server:/export")] {
+        let (machine, program) = with_modules(GOOD);
+        machine.file(
+            "/etc/afterpanic.toml",
+            "[[target]]\npath = \"/var/crash\"\n",
+        );
+        machine.file(
+            "/proc/self/mountinfo",
+            &format!("20 1 0:5 / / rw - rootfs none rw\n21 20 0:44 / /var/crash rw - {fstype} {source} rw\n"),
+        );
+        let args = [
+            "image",
+            "build",
+            "--kernel",
+            RELEASE,
+            "--out",
+            "/nowhere/new.img",
+        ];
+        let said = machine.run_program(&program, &args).exits(1).stderr();
+        let wanted = format!("/var/crash lies on {fstype}, which has no disk of its own");
+        assert!(
+            said.contains(&wanted) && said.contains("give the target a device"),
+            "{said}"
+        );
+    }
 }
