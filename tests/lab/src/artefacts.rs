@@ -18,6 +18,17 @@ pub fn build(profile: &str) -> Result<Binaries> {
     })
 }
 
+/// Builds `afterpanic-capture` alone.
+///
+/// # Errors
+/// As [`build`].
+pub fn capture(profile: &str) -> Result<PathBuf> {
+    find(
+        &cargo_build(profile, &["-p", "capture"])?,
+        "afterpanic-capture",
+    )
+}
+
 /// Builds the program that makes memory of every kind in a guest, with the profile whose parts are
 /// there already.
 ///

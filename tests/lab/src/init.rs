@@ -5,9 +5,7 @@
 //! /init as init process" and "EXT4-fs (vda): mounted filesystem". Ours has the plan that a machine
 //! with this disk would get, its serial number recorded.
 
-use crate::peer;
-use crate::runner::{Lab, Options};
-use crate::scenario::Scenario;
+use crate::{artefacts, kernels, peer};
 use anyhow::{Context, Result};
 use capture::plan::{self, Filesystem, FirstKernel, FsType, Identity, Layer, Plan, TargetKind};
 use initramfs::archive::Archive;
@@ -53,12 +51,8 @@ const BY_INSTRUCTION: [&str; 2] = ["-icount", "shift=0,sleep=off"];
 /// # Errors
 /// A machine could not be built, or did not mount its disk.
 pub fn compare(request: &Request) -> Result<()> {
-    let scenario = Scenario::default();
-    let lab = Lab::new(Options {
-        profile: request.profile.clone(),
-        ..Options::default()
-    })?;
-    let kernel = lab.kernel(&scenario)?;
+    let capture = artefacts::capture(&request.profile)?;
+    let kernel = kernels::get("6.12", None, &mut |line| eprintln!("lab: {line}"))?;
     // Both processors at work, as in `peer`; a boot that an old translator loses is run again.
     let accel = match Accel::choose(&kernel.image, &crate::cache())? {
         _ if request.instructions => Accel::TcgOneThread,
@@ -68,7 +62,7 @@ pub fn compare(request: &Request) -> Result<()> {
     let dir = crate::cache().join("runs/init");
     fs::create_dir_all(&dir)?;
     let images = [
-        ("afterpanic", ours(&kernel, &lab.binaries.capture, &dir)?),
+        ("afterpanic", ours(&kernel, &capture, &dir)?),
         ("busybox", theirs(&kernel, &dir)?),
     ];
     println!("start of /init to target mounted, {MEMORY_MIB} MiB, {VCPUS} vCPUs, virtio, ext4; ms");
