@@ -142,10 +142,10 @@ fn file_checks(dir: &std::path::Path) -> Vec<Check> {
 fn print(answer: &Answer) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}: {}", answer.path, answer.verdict)?;
-    let how = if answer.checksums {
-        "every checksum right"
-    } else {
-        "no checksums to check"
+    let how = match (answer.checksums, answer.files.is_empty()) {
+        (true, _) => "every checksum right",
+        (false, true) => "no checksums to check",
+        (false, false) => "the checksums being the manifest's",
     };
     writeln!(
         out,

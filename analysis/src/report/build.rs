@@ -1,6 +1,6 @@
 //! Gathers a report. Nothing here fails: what cannot be read is named in the report's warnings.
 
-use super::model::Report;
+use super::model::{self, Report};
 use super::section::Section;
 use crate::reason::{Class, Code, Line, Location, Reason};
 use crate::system::System;
@@ -75,6 +75,7 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     }
     let crash_time = kernel.vmcoreinfo().crashtime();
     let mut report = Report {
+        schema: model::schema(),
         system,
         crash_time,
         crash_time_utc: crash_time.and_then(Utc::of).map(|utc| utc.to_string()),
@@ -289,6 +290,7 @@ mod tests {
         let mut machine = Machine::new(2, true);
         machine.process(Spec::default());
         let report = all(&toy::kernel(&machine.ram));
+        assert_eq!(report.schema, "afterpanic.report/1");
         assert!(report.tasks.is_some_and(|tasks| !tasks.is_empty()));
         assert!(report.warnings.iter().any(|why| why.contains("the log")));
     }

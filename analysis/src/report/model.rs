@@ -17,10 +17,18 @@ use std::collections::BTreeMap;
 /// The schema's name in JSON. Members are only ever added.
 pub const SCHEMA: &str = "afterpanic.report/1";
 
+/// What a report has that is made here, and one of before that did not say.
+pub(super) fn schema() -> String {
+    SCHEMA.to_owned()
+}
+
 /// What is known about a crash. The members after `log_lines` are there when their section was
 /// asked for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Report {
+    /// [`SCHEMA`].
+    #[serde(default = "schema")]
+    pub schema: String,
     /// The machine and its kernel.
     pub system: System,
     /// When it died, seconds since the epoch (CRASHTIME).

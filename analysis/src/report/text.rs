@@ -255,6 +255,7 @@ Call Trace:
         })
         .collect();
         let mut report = Report {
+            schema: String::new(),
             system: crate::system::System {
                 uts: crate::system::Uts {
                     nodename: "web-03".into(),
