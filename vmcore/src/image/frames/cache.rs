@@ -1,20 +1,21 @@
 //! The frames unpacked last, within a fixed number of bytes.
 
+use super::room::Room;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes kept: 48 frames of ours.
-const BUDGET: usize = 12 << 20;
+/// Bytes kept: 46 frames of ours, 12 MiB together with one that is being unpacked.
+const BUDGET: usize = 46 * (256 << 10);
 
 /// Unpacked frames by their place in the file; the least recently used go first.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Cache {
     /// The most recently used last.
-    kept: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
+    kept: Mutex<Vec<(u64, Arc<Room>)>>,
 }
 
 impl Cache {
     /// The content of the frame at `at`, if it is here.
-    pub fn get(&self, at: u64) -> Option<Arc<Vec<u8>>> {
+    pub fn get(&self, at: u64) -> Option<Arc<Room>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let place = kept.iter().rposition(|(key, _)| *key == at)?;
         let found = kept.remove(place);
@@ -24,7 +25,7 @@ impl Cache {
     }
 
     /// Keeps `content`, and lets others go for it.
-    pub fn put(&self, at: u64, content: &Arc<Vec<u8>>) {
+    pub fn put(&self, at: u64, content: &Arc<Room>) {
         if content.len() > BUDGET {
             return;
         }
@@ -51,7 +52,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes_first_and_the_budget_holds() {
         let cache = Cache::default();
-        let quarter = Arc::new(vec![1; BUDGET / 4]);
+        let quarter = Arc::new(Room::new(BUDGET / 4));
         for at in 0..4 {
             cache.put(at, &quarter);
         }
@@ -59,7 +60,7 @@ mod tests {
         cache.put(9, &quarter);
         assert!(cache.get(0).is_some());
         assert!(cache.get(1).is_none());
-        cache.put(10, &Arc::new(vec![1; BUDGET + 1]));
+        cache.put(10, &Arc::new(Room::new(BUDGET + 1)));
         assert!(cache.get(10).is_none());
         assert!(cache.get(9).is_some());
     }

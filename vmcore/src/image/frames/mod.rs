@@ -7,10 +7,11 @@
 mod cache;
 mod codec;
 mod index;
+mod room;
 
 use self::cache::Cache;
-use self::codec::Unpackers;
 use self::index::{Frame, Index};
+use self::room::Room;
 use super::Attachment;
 use super::source::{ByteSource, Facts, SourceError, Stretch};
 use super::verify::Damage;
@@ -30,7 +31,6 @@ pub struct FramedSource {
     /// What takes the place of `index` once a checkpoint in the file has turned out to be wrong.
     unindexed: OnceLock<Option<Index>>,
     cache: Cache,
-    unpackers: Unpackers,
 }
 
 impl FramedSource {
@@ -46,7 +46,6 @@ impl FramedSource {
             index,
             unindexed: OnceLock::new(),
             cache: Cache::default(),
-            unpackers: Unpackers::new(codec),
         })
     }
 
@@ -78,7 +77,7 @@ impl FramedSource {
         }
     }
 
-    fn content(&self, frame: Frame) -> Result<Arc<Vec<u8>>, SourceError> {
+    fn content(&self, frame: Frame) -> Result<Arc<Room>, SourceError> {
         if let Some(content) = self.cache.get(frame.at) {
             return Ok(content);
         }
@@ -88,7 +87,7 @@ impl FramedSource {
     }
 
     /// The content of a frame, and the checksum at its end.
-    fn unpack(&self, frame: Frame) -> Result<(Vec<u8>, Option<u32>), SourceError> {
+    fn unpack(&self, frame: Frame) -> Result<(Room, Option<u32>), SourceError> {
         let corrupt = |why: String| SourceError::Corrupt {
             offset: frame.at,
             why,
@@ -102,7 +101,8 @@ impl FramedSource {
             )));
         }
         let size = |n: u64| usize::try_from(n).unwrap_or(0);
-        let (content, tail) = self.unpackers.unpack(
+        let (content, tail) = codec::unpack(
+            self.codec,
             size(packed),
             size(plain),
             |buf| self.file.read_at(frame.at, buf),
