@@ -107,6 +107,14 @@ enum Verb {
         /// The core
         core: PathBuf,
     },
+    /// The time of one pass over a list of pages
+    #[command(hide = true)]
+    Pass {
+        /// The core
+        core: PathBuf,
+        /// The numbers of the pages
+        list: PathBuf,
+    },
     /// From kernel to kernel by kexec, past the firmware, and what that saves
     Reboot {
         /// Machines: bios-1, bios-2, bios-reset, uefi-1, uefi-2, uefi-reset [default: all]
@@ -275,6 +283,7 @@ fn main() -> ExitCode {
             })
         }
         Verb::Held { core } => lab::readers::held(&core).map(|()| true),
+        Verb::Pass { core, list } => lab::readers::pass(&core, &list).map(|()| true),
         Verb::Reboot { names, profile } => {
             let options = Options {
                 profile,

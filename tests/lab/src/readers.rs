@@ -25,6 +25,8 @@ use vmcore::write::{PresentRuns, Runs};
 const PAIRS: usize = 5;
 /// Pages that a side reads in all at least, and as often more pairs there are of a short list.
 const AT_LEAST: usize = 5000;
+/// Times that a process of its own reads a list once.
+const ALONE: usize = 41;
 /// Pages of the scattered reads.
 const SCATTERED: usize = 4000;
 
@@ -180,7 +182,48 @@ fn scans(options: &Options) -> Result<()> {
             peer / count * 1e6,
             call * 1e6
         );
+        drop(library);
+        if name == "task list" {
+            alone(&options.core, &theirs, &table, list.len())?;
+        }
     }
+    Ok(())
+}
+
+/// A list read once by a process of its own, which has no memory and no context from a pass before.
+fn alone(core: &Path, theirs: &Path, table: &Path, pages: usize) -> Result<()> {
+    let (mut ours, mut peer) = (Vec::new(), Vec::new());
+    for _ in 0..ALONE {
+        let said = Command::new(std::env::current_exe()?)
+            .arg("pass")
+            .args([core, table])
+            .output()?;
+        ensure!(said.status.success(), "lab pass: {}", said.status);
+        ours.push(String::from_utf8_lossy(&said.stdout).trim().parse()?);
+        peer.push(Library::start(theirs, table)?.ask("all")?);
+    }
+    let ratios = peer.iter().zip(&ours).map(|(peer, ours)| peer / ours);
+    let (ratio, count) = (median(ratios.collect()), pages as f64);
+    println!(
+        "the same, each time in a process of its own: ours {:.2} us a page, libkdumpfile {:.2} us, \
+         median of {ALONE} pairs: {ratio:.2} times as many pages a second",
+        median(ours) / count * 1e6,
+        median(peer) / count * 1e6,
+    );
+    Ok(())
+}
+
+/// Reads a list of pages once and says in how many seconds.
+///
+/// # Errors
+/// The core or the list cannot be read.
+pub fn pass(core: &Path, table: &Path) -> Result<()> {
+    let list = fs::read(table)?;
+    let list: Vec<u64> = list
+        .chunks_exact(8)
+        .filter_map(|pfn| Some(u64::from_le_bytes(pfn.try_into().ok()?)))
+        .collect();
+    println!("{}", read_all(core, &list)?);
     Ok(())
 }
 
