@@ -107,14 +107,15 @@ pub fn run(
             drop_behind: true,
             reserve: 0,
         };
-        match room_for(&save, plan, &earlier, &present, base)? {
+        let room = room_for(&save, plan, &earlier, &present, base);
+        if let (Some(map), Err(_) | Ok(Room::Refused(_))) = (&map, &room) {
+            // There will be no facts of a core to say why so much is kept.
+            let doubts = doubts(&map.rules_off, &check_facts(map));
+            doubts.into_iter().for_each(protocol::soft);
+        }
+        match room? {
             Room::For(need) => save.reserve = need,
             Room::Refused(why) => {
-                // There will be no facts of a core to say it.
-                if let Some(map) = &map {
-                    let doubts = doubts(&map.rules_off, &check_facts(map));
-                    doubts.into_iter().for_each(protocol::soft);
-                }
                 say(&Event::Skipped(why));
                 return Ok(());
             }
