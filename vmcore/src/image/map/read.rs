@@ -188,7 +188,7 @@ impl MapReader {
         let mut tail = [0u8; TAIL_LEN];
         self.bytes.read_at(tail_at, &mut tail).ok()?;
         let offset = parse_file_tail(&tail)?;
-        let header = self.header(offset).filter(|h| h.what == Block::End)?;
+        let header = self.header(offset).ok()?.filter(|h| h.what == Block::End)?;
         let plain = self.unpack(offset, &header).ok().flatten()?;
         let kinds = u64_at(&plain, 16)?;
         let index_at = usize::try_from(kinds)
@@ -213,7 +213,9 @@ impl MapReader {
         self.index = Index::default();
         let mut at = HEADER_LEN as u64;
         let mut pages = PfnRange::new(Pfn(0), Pfn(0));
-        while let Some(header) = self.header(at).filter(|h| h.what == Block::Runs) {
+        // What the disk does not give ends it as what is damaged does.
+        let runs = |header: &BlockHeader| header.what == Block::Runs;
+        while let Some(header) = self.header(at).ok().flatten().filter(runs) {
             let next = at + BLOCK_LEN as u64 + u64::from(header.payload);
             if next > len || header.pages.start < pages.end {
                 break;
@@ -234,10 +236,13 @@ impl MapReader {
         Ok(())
     }
 
-    fn header(&self, offset: u64) -> Option<BlockHeader> {
+    /// The header of the block at `offset`, or `None` when it is damaged or not there.
+    fn header(&self, offset: u64) -> io::Result<Option<BlockHeader>> {
         let mut bytes = [0u8; BLOCK_LEN];
-        self.bytes.read_at(offset, &mut bytes).ok()?;
-        BlockHeader::parse(&bytes)
+        match self.bytes.read_at(offset, &mut bytes) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            other => other.map(|()| BlockHeader::parse(&bytes)),
+        }
     }
 
     /// The tokens of a block, or `None` when they are damaged.
@@ -287,7 +292,7 @@ impl MapReader {
     ) -> io::Result<()> {
         let mut at = self.index.seek(from).unwrap_or(HEADER_LEN as u64);
         while at < self.blocks_end {
-            let header = self.header(at).ok_or_else(|| damaged(at))?;
+            let header = self.header(at)?.ok_or_else(|| damaged(at))?;
             if header.pages.end > from {
                 let plain = self.unpack(at, &header)?.ok_or_else(|| damaged(at))?;
                 let runs = Tokens::new(&plain, header.pages);
@@ -368,7 +373,7 @@ impl MapReader {
         };
         let mut offset = self.index.seek(pfn).unwrap_or(HEADER_LEN as u64);
         while offset < self.blocks_end {
-            let Some(header) = self.header(offset) else {
+            let Some(header) = self.header(offset)? else {
                 return Ok(Err(Lookup::Lost));
             };
             if header.pages.start > pfn {
