@@ -269,11 +269,12 @@ impl Looking {
                 Choice::Refused(why) if over => return Err(said(why, &assembly)),
                 Choice::Ambiguous(why) if settled.is_some() || over => return Err(why),
                 Choice::Absent if over => {
-                    let names: Vec<_> = looking
+                    let mut names: Vec<_> = looking
                         .candidates
                         .iter()
                         .map(|c| c.device.name.as_str())
                         .collect();
+                    names.sort_unstable();
                     let names = if names.is_empty() {
                         "none".to_owned()
                     } else {
