@@ -3,8 +3,9 @@
 use super::room::Room;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes kept: 46 frames of ours, 12 MiB together with one that is being unpacked.
-const BUDGET: usize = 46 * (256 << 10);
+/// Bytes kept: 30 frames of ours, 8 MiB together with one that is being unpacked. A capture that reads
+/// such a core has 24 MiB in all.
+const BUDGET: usize = 30 * (256 << 10);
 
 /// Unpacked frames by their place in the file; the least recently used go first.
 #[derive(Default)]
