@@ -1,5 +1,6 @@
 //! The whole image: resolved once, its inputs digested, then written and packed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use capture::plan::{self, Plan};
@@ -120,6 +121,7 @@ pub struct Prepared {
     binary: Vec<u8>,
     compression: Compression,
     inputs: Inputs,
+    drivers: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -143,6 +145,8 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
         None => resolve::resolve(&root, config, &index)?,
     };
     let binary = binary::read(&request.capture)?;
+    let drivers = resolved.wanted.iter().filter(|wanted| wanted.driver);
+    let drivers: BTreeSet<String> = drivers.map(|wanted| wanted.name.clone()).collect();
     for name in &config.image.extra_modules {
         resolved
             .wanted
@@ -179,6 +183,7 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
         binary,
         compression,
         inputs,
+        drivers: drivers.into_iter().collect(),
         notes,
     })
 }
@@ -200,6 +205,12 @@ impl Prepared {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The drivers of the devices on the way to the targets, modules and built in, by name.
+    #[must_use]
+    pub fn drivers(&self) -> &[String] {
+        &self.drivers
     }
 
     /// Writes and packs the image.

@@ -22,6 +22,8 @@ pub struct Wanted {
     pub required: bool,
     /// The target that it is for, by its place in the config; what is for all is for the first.
     pub target: usize,
+    /// Whether it drives a device of this machine.
+    pub driver: bool,
 }
 
 impl Wanted {
@@ -33,6 +35,16 @@ impl Wanted {
             why: why.into(),
             required: true,
             target: 0,
+            driver: false,
+        }
+    }
+
+    /// The driver of a device that nothing works without.
+    #[must_use]
+    pub fn driver(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            driver: true,
+            ..Self::required(name, why)
         }
     }
 

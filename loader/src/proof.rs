@@ -83,11 +83,15 @@ impl Proven {
         let shown = path.display();
         // An image that was proved before it was ever loaded is not there yet.
         if now.size.is_none() {
-            return (self.what != "image").then(|| format!("{shown} was removed"));
+            return (self.what != "image").then(|| format!("{shown} was removed since"));
         }
         match digest_of(root, path) {
             Ok(sha256) if sha256 == self.sha256 => None,
-            Ok(_) => Some(format!("{shown} changed")),
+            // It may be older than the proof: an image for another config.
+            Ok(_) if self.what == "image" => {
+                Some(format!("{shown} is not the image that was proved"))
+            }
+            Ok(_) => Some(format!("{shown} changed since")),
             Err(error) => Some(format!("{shown} cannot be read: {error}")),
         }
     }
@@ -166,16 +170,16 @@ mod tests {
         put(root, "/var/lib/afterpanic/images/6.12.img", "image");
         assert_eq!(void(), [""; 0]);
         put(root, "/var/lib/afterpanic/images/6.12.img", "imagE");
-        assert_eq!(void(), ["/var/lib/afterpanic/images/6.12.img changed"]);
+        assert_eq!(void(), ["/var/lib/afterpanic/images/6.12.img is not the image that was proved"]);
         put(root, "/var/lib/afterpanic/images/6.12.img", "image");
         put(root, "/etc/afterpanic.toml", "");
-        assert_eq!(void(), ["/etc/afterpanic.toml changed"]);
+        assert_eq!(void(), ["/etc/afterpanic.toml changed since"]);
         fs::remove_file(root.join("etc/afterpanic.toml")).unwrap();
         fs::remove_file(root.join("boot/vmlinuz-6.12")).unwrap();
-        assert_eq!(void(), ["/boot/vmlinuz-6.12 was removed"]);
+        assert_eq!(void(), ["/boot/vmlinuz-6.12 was removed since"]);
         put(root, "/boot/vmlinuz-6.12", "kernel, but newer");
         put(root, "/proc/sys/kernel/osrelease", "6.13\n");
-        assert_eq!(void(), ["this is Linux 6.13", "/boot/vmlinuz-6.12 changed"]);
+        assert_eq!(void(), ["this is Linux 6.13", "/boot/vmlinuz-6.12 changed since"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
-use capture::plan::{Plan, TargetKind};
+use capture::plan::TargetKind;
 use config::{Auto, Config, Target};
 use initramfs::files::Taken;
 use initramfs::root::Root;
@@ -153,9 +153,10 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
     let capture = binary::find()?;
     let kernel = kernel(args, context)?;
     let request = build::Request::new(&context.root, config.clone(), capture.clone());
-    let plan = build::prepare(&request).ok().map(|p| p.plan().clone());
-    let targets = plan.as_ref().map(|plan| targets(&plan.targets));
-    let mut targets = targets.unwrap_or_default();
+    let (mut targets, drivers) = match build::prepare(&request) {
+        Ok(own) => (targets(&own.plan().targets), own.drivers().to_vec()),
+        Err(_) => (Vec::new(), Vec::new()),
+    };
     let first = match targets.is_empty() {
         true => Scratch::default(),
         false => targets.remove(0),
@@ -222,18 +223,14 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         reuse_disk: false,
         kernel,
     };
-    let not_proved = not_proved(plan.as_ref(), targets.len());
+    let not_proved = not_proved(&drivers, targets.len());
     Ok((session, not_proved))
 }
 
 /// What a VM with virtio disks and a panic that finds the first target working leaves open.
-fn not_proved(plan: Option<&Plan>, others: usize) -> String {
-    let modules = plan.map(|plan| plan.modules.as_slice()).unwrap_or_default();
-    let drivers: Vec<&str> = modules
-        .iter()
-        .map(|module| module.name.as_str())
-        .filter(|name| !name.starts_with("virtio") && Fs::from_name(name).is_none())
-        .collect();
+fn not_proved(drivers: &[String], others: usize) -> String {
+    let drivers = drivers.iter().map(String::as_str);
+    let drivers: Vec<&str> = drivers.filter(|name| !name.starts_with("virtio")).collect();
     let mut text = "this machine's own storage and network drivers".to_owned();
     if !drivers.is_empty() {
         text += &format!(" ({})", drivers.join(", "));
@@ -522,6 +519,6 @@ mod tests {
         );
         assert_eq!(guest.target[1].path, Path::new("/dumps"));
         assert_eq!(guest.target[1].deadline, config::Time(60));
-        assert!(not_proved(None, 1).contains("the other targets (1)"));
+        assert!(not_proved(&[], 1).contains("the other targets (1)"));
     }
 }

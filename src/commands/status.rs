@@ -144,7 +144,7 @@ fn proof(status: &Status) -> String {
     if !status.proof_void.is_empty() {
         let void = status.proof_void.join(", ");
         text.push_str(&format!(
-            "; but since then {void}.  Next: sudo afterpanic rehearse"
+            "; but {void}.  Next: sudo afterpanic rehearse"
         ));
     }
     text

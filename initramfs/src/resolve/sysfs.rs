@@ -126,7 +126,7 @@ impl Machine<'_> {
         for driver in self.drivers(sys) {
             let why = format!("{what}: {} is held by {}", driver.device, driver.driver);
             for name in self.names(&driver) {
-                wanted.push(Wanted::required(name, why.clone()));
+                wanted.push(Wanted::driver(name, why.clone()));
             }
         }
         wanted

@@ -125,8 +125,8 @@ enum Verb {
     },
     /// A Debian server: the package installed, armed at boot, a panic, a fast reboot, removal (root)
     Server {
-        /// `grub` or `bls` [default: both]
-        #[arg(value_parser = ["grub", "bls"])]
+        /// `grub`, `bls` or `rehearse` [default: all]
+        #[arg(value_parser = ["grub", "bls", "rehearse"])]
         kind: Option<String>,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]

@@ -1,5 +1,6 @@
 //! A Debian server with systemd, from the package to the core and back: installed, reserved, armed at
-//! boot, panicked, collected, rebooted by kexec, purged.
+//! boot, panicked, collected, rebooted by kexec, purged. And one that rehearses its panic in a VM of
+//! its own, until nothing of that holds any more.
 //!
 //! The root filesystem comes from debootstrap, which needs root, and lies in the cache. The guest
 //! follows `tests/lab/server/run`, one boot a stage, and says on the console what held. The first
@@ -10,7 +11,7 @@ use crate::{artefacts, cache, mirror, root};
 use anyhow::{Context, Result, bail};
 use rehearse::disk;
 use rehearse::session::more_memory;
-use rehearse::vm::{Accel, Control, DiskImage, End, Event, Firmware, Flow, Vm};
+use rehearse::vm::{Accel, Bus, Control, DiskImage, End, Event, Firmware, Flow, Vm};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,12 +21,14 @@ use std::time::{Duration, Instant};
 const SUITE: &str = "bookworm";
 /// What the server has besides debootstrap's smallest set. grub-pc and systemd-boot are both there
 /// until the first boot chooses.
-const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less";
+const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less,qemu-system-x86,e2fsprogs,xfsprogs";
 const SECTOR: u64 = 512;
 /// Where the first partition begins: GRUB's core image lies before it.
 const FIRST: u64 = 2048;
 const ROOT_MIB: u64 = 3072;
 const ESP_MIB: u64 = 128;
+/// The disk of the second target.
+const SECOND_MIB: u64 = 512;
 const DEADLINE: Duration = Duration::from_secs(1500);
 /// How the guest's lines begin.
 const SAYS: &str = "lab: ";
@@ -37,24 +40,27 @@ pub enum Kind {
     Grub,
     /// UEFI and systemd-boot.
     Bls,
+    /// Nothing: QEMU gives it its kernel. It has a second target, and a processor with virtualization.
+    Rehearse,
 }
 
 impl Kind {
-    /// Both.
-    pub const ALL: [Kind; 2] = [Kind::Grub, Kind::Bls];
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::Grub, Kind::Bls, Kind::Rehearse];
 
-    /// Its name: `grub` or `bls`.
+    /// Its name: `grub`, `bls` or `rehearse`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Grub => "grub",
             Kind::Bls => "bls",
+            Kind::Rehearse => "rehearse",
         }
     }
 
     fn firmware(self) -> Firmware {
         match self {
-            Kind::Grub => Firmware::Bios,
+            Kind::Grub | Kind::Rehearse => Firmware::Bios,
             Kind::Bls => Firmware::Uefi,
         }
     }
@@ -106,7 +112,7 @@ fn package(profile: &str) -> Result<PathBuf> {
 fn base() -> Result<PathBuf> {
     let dir = cache().join("server");
     let base = dir.join("base");
-    if base.join("lab").exists() {
+    if base.join("lab").exists() && base.join("usr/bin/qemu-system-x86_64").exists() {
         return Ok(base);
     }
     eprintln!("lab: debootstrap {SUITE} (once, some minutes)");
@@ -185,8 +191,20 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
     let disk = dir.join("disk.img");
     make_disk(&disk, base)?;
     let kernel = newest(&base.join("boot"), "vmlinuz-")?;
-    let accel = Accel::choose(&kernel, &cache())?;
+    let accel = match Accel::choose(&kernel, &cache())? {
+        // On one thread the guest of its guest gets stuck in its first second.
+        Accel::TcgOneThread if kind == Kind::Rehearse => Accel::Tcg,
+        chosen => chosen,
+    };
     let mut life = Life::default();
+    let second = DiskImage {
+        path: dir.join("second.img"),
+        serial: "second".into(),
+        bus: Bus::Nvme,
+        ..DiskImage::default()
+    };
+    disk::blank(&second.path, SECOND_MIB << 20)?;
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let machine = |kernel: PathBuf, console: &str| {
         let mut vm = Vm::new(kernel, dir.join(console));
         vm.firmware = kind.firmware();
@@ -198,14 +216,27 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
             serial: "server".into(),
             ..DiskImage::default()
         });
-        vm.extra = ["-m", "1024M,slots=2,maxmem=4G"].map(String::from).to_vec();
+        match kind {
+            Kind::Grub | Kind::Bls => vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]),
+            Kind::Rehearse => {
+                vm.memory_mib = 3072;
+                vm.disks.push(second.clone());
+                if accel != Accel::Kvm {
+                    // The last one counts. What QEMU itself emulates is AMD's virtualization.
+                    vm.extra = words(&["-cpu", "EPYC,+svm,-cx16"]);
+                }
+            }
+        }
         vm
     };
     let mut first = machine(kernel, "console-1.txt");
     first.initrd = Some(newest(&base.join("boot"), "initrd.img-")?);
     first.cmdline = "root=/dev/vda1 rw console=ttyS0 loglevel=4".into();
+    if kind == Kind::Rehearse {
+        first.cmdline += " crashkernel=160M";
+    }
     let installed = watch(&first, accel, &mut life)?;
-    if installed && life.failed.is_empty() {
+    if installed && life.failed.is_empty() && kind != Kind::Rehearse {
         watch(&machine(PathBuf::new(), "console-2.txt"), accel, &mut life)?;
     }
     if let [.., (_, before), (_, after)] = life.stages.as_slice()
@@ -222,6 +253,7 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
     }
     if life.failed.is_empty() && life.done {
         fs::remove_file(&disk)?;
+        fs::remove_file(&second.path)?;
     }
     Ok(life)
 }
