@@ -397,9 +397,9 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // As Ctrl-C does.
+        // Not the signal of Ctrl-C, which what is started in the background is told to ignore.
         let _ = Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
+            .args(["-TERM", &self.child.id().to_string()])
             .status();
         let _ = self.child.wait();
     }
