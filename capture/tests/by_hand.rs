@@ -6,7 +6,7 @@
 use capture::classify::allowed;
 use capture::convert::{ConvertError, Request, convert};
 use capture::manifest::{Manifest, Verdict};
-use capture::plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
+use capture::plan::{Directory, FinalAction, FirstKernel, Format, Plan, Target, TargetKind};
 use capture::policy::{Level, Policy};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -158,6 +158,40 @@ fn a_core_arrives_with_little_memory() {
         }
         assert_eq!(page(&*image, ANON), None);
         assert_eq!(page(&*image, 16_384), None);
+    }
+}
+
+/// What is kept of a compressed core while it is read is not the worker's.
+#[test]
+fn a_compressed_core_is_captured_with_little_memory() {
+    let first = Bench::new();
+    let path = PathBuf::from(&first.plan.source);
+    let mut toy = Toy::new(Series::V6_12, 1);
+    let mut noise = 1_u64;
+    let mut page = [0; 4096];
+    for pfn in 17_408..17_408 + 64 * 120 {
+        for word in page.chunks_exact_mut(8) {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            word.copy_from_slice(&noise.to_le_bytes());
+        }
+        toy.put(pfn * 4096, &page);
+    }
+    write(&toy, &path, "no such key");
+    let (code, said) = first.run();
+    assert_eq!(code, 5, "{said}");
+    for format in [Format::KdumpZstd, Format::ElfZst] {
+        let mut bench = Bench::new();
+        let core = first.crashes()[0].join("vmcore.elf.zst");
+        bench.plan.source = core.to_string_lossy().into_owned();
+        bench.plan.dump.worker_memory = Some(8 << 20);
+        bench.plan.dump.threads = Some(2);
+        bench.plan.dump.format = format;
+        let (code, said) = bench.run();
+        assert_eq!(code, 5, "{said}");
+        let core = Manifest::read(&bench.crashes()[0]).unwrap().core;
+        assert_eq!(core.expect(&said).pages.missing, 0, "{said}");
     }
 }
 

@@ -102,10 +102,15 @@ fn work(order: &Order) -> Result<(), String> {
     }
 }
 
-/// Holds this process to its share of the memory.
+/// Holds this process to its share of the memory. What a compressed core keeps unpacked while it is
+/// read, by hand, comes on top; the panic kernel's source is never compressed.
 fn limit(plan: &Plan) -> Budget {
+    const UNPACKED: u64 = 12 << 20;
     let budget = Budget::here(&plan.dump);
-    if let Err(errno) = setrlimit(Resource::RLIMIT_DATA, budget.limit, budget.limit) {
+    let compressed = plan.source != "/proc/vmcore"
+        && source::image(plan).is_ok_and(|image| image.info().compression != "none");
+    let limit = budget.limit + if compressed { UNPACKED } else { 0 };
+    if let Err(errno) = setrlimit(Resource::RLIMIT_DATA, limit, limit) {
         protocol::soft(format!("Cannot limit the worker's memory: {errno}"));
     }
     budget
