@@ -20,7 +20,7 @@ use crate::plan::{self, FinalAction, Plan};
 use console::Console;
 use nix::mount::{MsFlags, mount};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use supervisor::Supervisor;
 use vmcore::kernel::chain;
@@ -32,6 +32,7 @@ pub const MOUNT_POINT: &str = "/target";
 pub fn pid1() -> ! {
     let mounts = mount_kernel_filesystems();
     do_not_wait_for_readers();
+    do_not_ask_for_modprobe();
     let mut console = Console::for_init();
     for problem in mounts {
         console.say(&problem);
@@ -122,6 +123,16 @@ fn mount_kernel_filesystems() -> Vec<String> {
 /// few interrupts (Documentation/RCU/, `rcu_expedited`). Nothing here minds the interrupts.
 fn do_not_wait_for_readers() {
     let _ = fs::write("/sys/kernel/rcu_expedited", "1");
+}
+
+/// A driver or a filesystem that asks for a module has the kernel start modprobe and wait for it. Where
+/// the image has none that only takes time (kernel/module/kmod.c, 5.10 to 7.2: an empty path is ENOENT).
+fn do_not_ask_for_modprobe() {
+    const PATH: &str = "/proc/sys/kernel/modprobe";
+    let program = fs::read_to_string(PATH).unwrap_or_default();
+    if !program.trim().is_empty() && !Path::new(program.trim()).exists() {
+        let _ = fs::write(PATH, "\n");
+    }
 }
 
 /// The OOM killer takes workers first and PID 1 never.
