@@ -170,7 +170,10 @@ mod tests {
         put(root, "/var/lib/afterpanic/images/6.12.img", "image");
         assert_eq!(void(), [""; 0]);
         put(root, "/var/lib/afterpanic/images/6.12.img", "imagE");
-        assert_eq!(void(), ["/var/lib/afterpanic/images/6.12.img is not the image that was proved"]);
+        assert_eq!(
+            void(),
+            ["/var/lib/afterpanic/images/6.12.img is not the image that was proved"]
+        );
         put(root, "/var/lib/afterpanic/images/6.12.img", "image");
         put(root, "/etc/afterpanic.toml", "");
         assert_eq!(void(), ["/etc/afterpanic.toml changed since"]);
@@ -179,7 +182,10 @@ mod tests {
         assert_eq!(void(), ["/boot/vmlinuz-6.12 was removed since"]);
         put(root, "/boot/vmlinuz-6.12", "kernel, but newer");
         put(root, "/proc/sys/kernel/osrelease", "6.13\n");
-        assert_eq!(void(), ["this is Linux 6.13", "/boot/vmlinuz-6.12 changed since"]);
+        assert_eq!(
+            void(),
+            ["this is Linux 6.13", "/boot/vmlinuz-6.12 changed since"]
+        );
     }
 
     #[test]

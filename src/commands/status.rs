@@ -143,9 +143,7 @@ fn proof(status: &Status) -> String {
     );
     if !status.proof_void.is_empty() {
         let void = status.proof_void.join(", ");
-        text.push_str(&format!(
-            "; but {void}.  Next: sudo afterpanic rehearse"
-        ));
+        text.push_str(&format!("; but {void}.  Next: sudo afterpanic rehearse"));
     }
     text
 }
