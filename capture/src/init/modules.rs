@@ -12,6 +12,8 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use std::ffi::CString;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,8 @@ pub fn for_target(modules: &[Module], target: usize) -> Vec<Module> {
 #[derive(Debug)]
 pub struct Loading {
     thread: Option<JoinHandle<()>>,
+    /// Set before anybody is told.
+    loaded: Arc<AtomicBool>,
     begun: Instant,
     done: Option<Instant>,
 }
@@ -50,8 +54,11 @@ impl Loading {
     #[must_use]
     pub fn begin(modules: Vec<Module>, then: impl FnOnce() + Send + 'static) -> Self {
         let begun = Instant::now();
+        let loaded = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&loaded);
         let body = move || {
             load(&modules);
+            flag.store(true, Ordering::Release);
             then();
         };
         let thread = thread::Builder::new().stack_size(128 << 10).spawn(body);
@@ -60,7 +67,25 @@ impl Loading {
         }
         Self {
             thread: thread.ok(),
+            loaded,
             begun,
+            done: None,
+        }
+    }
+
+    /// Modules that take until `released` hangs up.
+    #[cfg(test)]
+    pub fn until(released: std::sync::mpsc::Receiver<()>) -> Self {
+        let loaded = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&loaded);
+        let body = move || {
+            let _ = released.recv();
+            flag.store(true, Ordering::Release);
+        };
+        Self {
+            thread: Some(thread::spawn(body)),
+            loaded,
+            begun: Instant::now(),
             done: None,
         }
     }
@@ -70,6 +95,7 @@ impl Loading {
     pub fn nothing() -> Self {
         Self {
             thread: None,
+            loaded: Arc::default(),
             begun: Instant::now(),
             done: None,
         }
@@ -80,7 +106,9 @@ impl Loading {
         if self.done.is_none() {
             match &self.thread {
                 None => self.done = Some(self.begun),
-                Some(thread) if thread.is_finished() => self.done = Some(Instant::now()),
+                Some(thread) if self.loaded.load(Ordering::Acquire) || thread.is_finished() => {
+                    self.done = Some(Instant::now());
+                }
                 Some(_) if self.begun.elapsed() > PATIENCE => {
                     self.done = Some(Instant::now());
                     let seconds = PATIENCE.as_secs();

@@ -259,8 +259,9 @@ impl Looking {
             let choice = prove::choose(fs, &looking.candidates);
             let over = loaded.is_some_and(|since| since.elapsed() >= wait);
             match choice {
+                // Not before its modules: a filesystem may want more than its own to be mounted.
                 Choice::Device { path, proof, sure }
-                    if sure && (loaded.is_some() || known(fs)) || settled.is_some() || over =>
+                    if sure && loaded.is_some() || settled.is_some() || over =>
                 {
                     protocol::log(format!("target {}: {proof}", path.display()));
                     return Ok(path);
@@ -293,13 +294,6 @@ impl Looking {
             looking.wake.wait(TICK, looking.pending.is_empty());
         }
     }
-}
-
-/// Whether the kernel has the filesystem's driver by now.
-fn known(fs: &Filesystem) -> bool {
-    let all = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    all.lines()
-        .any(|line| line.split('\t').nth(1) == Some(fs.fstype.name()))
 }
 
 fn said(why: String, assembly: &Assembly) -> String {
@@ -368,6 +362,40 @@ mod tests {
         let found = Looking::begin().wait_below(&filesystem(uuid), wait, &mut none, &sys, &dev);
         let found = found.unwrap();
         assert_eq!(found, dev.join("vda1"));
+    }
+
+    #[test]
+    fn a_device_that_is_there_waits_for_the_modules_of_its_filesystem() {
+        let root = tree();
+        let (sys, dev) = (root.path().join("sys"), root.path().join("dev"));
+        let mut fs = filesystem("11111111-1111-1111-1111-111111111111");
+        // Its hardware proves it at once.
+        let partition = crate::plan::Layer::Partition {
+            name: "vda1".into(),
+            number: 1,
+            partuuid: None,
+            start: 2048,
+            sectors: 8192,
+        };
+        let disk = crate::plan::Layer::Disk {
+            name: "vda".into(),
+            wwid: None,
+            serial: Some("S1".into()),
+            sectors: 16_384,
+        };
+        fs.stack = vec![partition, disk];
+        let (held, released) = mpsc::channel::<()>();
+        let mut loading = Loading::until(released);
+        let loads = Duration::from_millis(700);
+        std::thread::spawn(move || {
+            std::thread::sleep(loads);
+            drop(held);
+        });
+        let begun = Instant::now();
+        let wait = Duration::from_secs(5);
+        let found = Looking::begin().wait_below(&fs, wait, &mut loading, &sys, &dev);
+        assert!(found.is_ok(), "{found:?}");
+        assert!(begun.elapsed() >= loads);
     }
 
     #[test]
