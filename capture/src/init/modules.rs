@@ -1,6 +1,6 @@
 //! Loading of the plan's modules, in the plan's order: in a child of PID 1, because a driver's probe
-//! may block on its device, and there in a thread, because a device may be looked at as soon as its
-//! driver has found it.
+//! may block on its device, and there in a thread, because one that blocks must not keep the child from
+//! looking for the target without it.
 //!
 //! Modules lie uncompressed in the image, so finit_module(2) needs no flag. Dependencies are the
 //! image builder's business; here order is all.

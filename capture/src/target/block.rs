@@ -249,20 +249,20 @@ impl Looking {
         let looking = self;
         let mut assembly = Assembly::default();
         loop {
-            let loaded = loading.done();
+            // Not before its modules are there: a disk whose driver is still at work cannot be opened
+            // (ENXIO), and a filesystem may want more than its own module to be mounted.
+            let Some(loaded) = loading.done() else {
+                looking.wake.wait(TICK, false);
+                continue;
+            };
+            looking.changed = looking.changed.max(loaded);
             looking.round(sys, dev);
-            // What another driver may still bring counts as a change.
-            let settled = loaded.and_then(|_| looking.settled());
-            if loaded.is_some() {
-                assembly.step(fs, &looking.candidates, Machine { sys, dev }, settled)?;
-            }
+            let settled = looking.settled();
+            assembly.step(fs, &looking.candidates, Machine { sys, dev }, settled)?;
             let choice = prove::choose(fs, &looking.candidates);
-            let over = loaded.is_some_and(|since| since.elapsed() >= wait);
+            let over = loaded.elapsed() >= wait;
             match choice {
-                // Not before its modules: a filesystem may want more than its own to be mounted.
-                Choice::Device { path, proof, sure }
-                    if sure && loaded.is_some() || settled.is_some() || over =>
-                {
+                Choice::Device { path, proof, sure } if sure || settled.is_some() || over => {
                     protocol::log(format!("target {}: {proof}", path.display()));
                     return Ok(path);
                 }

@@ -22,7 +22,7 @@ use block::Looking;
 use std::path::Path;
 use std::time::Duration;
 
-/// Makes a target ready to be written to, and says where it is. Its modules are loaded meanwhile.
+/// Makes a target ready to be written to, and says where it is; its modules are loaded first.
 ///
 /// # Errors
 /// Why it cannot be used, in one sentence.
