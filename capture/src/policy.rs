@@ -153,7 +153,12 @@ impl Policy {
             .into_iter()
             .filter(|kind| kind.never_read())
             .fold(0, |set, kind| set | bit(kind));
-        let forbidden = set(never) | unreadable;
+        // What is not understood may be what the operator forbade.
+        let unknown = match set(never) & !unreadable {
+            0 => 0,
+            _ => bit(Kind::Unknown),
+        };
+        let forbidden = set(never) | unreadable | unknown;
         Self {
             kept: (wanted | set(keep_kinds)) & !forbidden,
             forbidden,
@@ -251,8 +256,14 @@ mod tests {
         assert!(policy.keeps(Kind::Cache));
         assert!(!policy.with_kept(&[Kind::Anon]).keeps(Kind::Anon));
         assert!(policy.forbids_by_choice());
+        assert!(
+            policy.forbids(Kind::Unknown)
+                && !policy.with_kept(&[Kind::Unknown]).keeps(Kind::Unknown)
+        );
         let plain = Policy::new(Level::ALL, &["hwpoison".to_owned()], &[]);
         assert!(!plain.keeps(Kind::HwPoison) && !plain.forbids_by_choice());
+        let nothing_more = Policy::new(Level::ALL, &[], &["hwpoison".to_owned()]);
+        assert_eq!(nothing_more, Policy::new(Level::ALL, &[], &[]));
     }
 
     #[test]

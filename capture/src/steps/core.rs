@@ -85,7 +85,8 @@ pub fn run(
     };
 
     let begun = Instant::now();
-    let mut soft_errors = Vec::new();
+    let unread = map.as_ref().and_then(|map| unread(map, policy));
+    let mut soft_errors = Vec::from_iter(unread);
     let mut format = format;
     let mut meta = CoreMeta::of(image.info());
     describe(&mut meta, &kernel, level);
@@ -199,6 +200,20 @@ fn untold(map: &Classified, policy: Policy) -> Option<String> {
     let kind = map.blind.iter().find(forbidden)?.name();
     Some(format!(
         "pages of the kind {kind} are never to be written, and cannot be told from others here"
+    ))
+}
+
+/// What follows from struct pages that could not be read.
+fn unread(map: &Classified, policy: Policy) -> Option<String> {
+    let unknown = map.summary.counts.of(Kind::Unknown);
+    let pages = Some(map.summary.unmapped).filter(|pages| *pages > 0)?;
+    let so = match policy.keeps(Kind::Unknown) {
+        true => "they are kept",
+        false => "they are left out: what is never to be written may be among them",
+    };
+    Some(format!(
+        "The struct pages of {pages} pages could not be read; {unknown} pages are of no known kind, \
+         {so}"
     ))
 }
 

@@ -1,5 +1,5 @@
-//! Mapped windows of /proc/vmcore, and the question whether a file is the kernel's: all of
-//! this crate's `unsafe`.
+//! Mapped windows of /proc/vmcore, and the questions whether a file is the kernel's and whether it can
+//! become shorter: all of this crate's `unsafe`.
 //!
 //! Facts: fs/proc/vmcore.c, Linux 5.10 to 7.2: mappings are read-only and page aligned, may span
 //! segments, cost 8 bytes of page table for 4 KiB, are filled in as a whole by mmap (no page fault
@@ -9,7 +9,8 @@
 //! flight, so no `&[u8]` into it ever exists), and `false` is the answer wherever a window cannot be
 //! had: the caller then uses pread.
 //!
-//! Regular files are not mapped: one truncated under us would raise SIGBUS.
+//! Regular files are not mapped: one truncated under us would raise SIGBUS. One in memory that is
+//! sealed against it (memfd_create(2), F_SEAL_SHRINK) is: by it all this is tested without a panic.
 
 #![allow(unsafe_code)]
 
@@ -178,6 +179,14 @@ pub fn on_procfs(file: &File) -> bool {
     status == 0 && stat.f_type == libc::PROC_SUPER_MAGIC
 }
 
+/// Whether an open file keeps its length for as long as it is open: the kernel's own, or one sealed.
+#[must_use]
+pub fn cannot_shrink(file: &File) -> bool {
+    // SAFETY: the request takes no pointer; the descriptor is open for as long as `file` is borrowed.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+    on_procfs(file) || (seals >= 0 && seals & libc::F_SEAL_SHRINK != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +218,8 @@ mod tests {
     fn the_kernels_files_are_told_apart() {
         assert!(on_procfs(&File::open("/proc/self/stat").unwrap()));
         assert!(!on_procfs(&tempfile::tempfile().unwrap()));
+        assert!(cannot_shrink(&File::open("/proc/self/stat").unwrap()));
+        assert!(!cannot_shrink(&tempfile::tempfile().unwrap()));
     }
 
     #[test]

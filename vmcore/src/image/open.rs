@@ -4,7 +4,7 @@ use super::elf::{ElfImage, ElfOptions};
 use super::flattened::FlattenedSource;
 use super::frames::FramedSource;
 use super::kdump::KdumpImage;
-use super::mapping::on_procfs;
+use super::mapping::{cannot_shrink, on_procfs};
 use super::source::{ByteSource, FileSource};
 use super::{Format, MemoryImage, OpenError};
 use crate::layout::elf::is_elf;
@@ -112,7 +112,7 @@ impl<'a> Place<'a> {
         };
         let procfs = on_procfs(&file);
         let place = Self { path, len, procfs };
-        let source: Arc<dyn ByteSource> = if procfs && len < KCORE_MIN {
+        let source: Arc<dyn ByteSource> = if cannot_shrink(&file) && len < KCORE_MIN {
             Arc::new(FileSource::mapped(file, len))
         } else {
             Arc::new(FileSource::new(file, len))

@@ -3,6 +3,8 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod bad_memory;
+
 use capture::classify::allowed;
 use capture::convert::{ConvertError, Request, convert};
 use capture::manifest::{Manifest, Verdict};
@@ -255,7 +257,7 @@ fn a_few_pages_are_looked_up_before_they_are_read() {
 }
 
 /// A machine whose structures can be walked, with a process called seven; it has no struct pages.
-fn walkable(path: &Path) {
+fn walkable() -> Machine {
     let mut machine = Machine::new(1, true);
     machine.process(Spec {
         pid: 7,
@@ -263,12 +265,16 @@ fn walkable(path: &Path) {
         rss: Some([1, 1, 1, 1]),
         ..Spec::default()
     });
+    machine
+}
+
+fn elf_of(machine: &Machine) -> Vec<u8> {
     let mut elf = Elf::new().note("VMCOREINFO", 0, machine.ram.text.as_bytes());
     for (pfn, page) in machine.ram.pages() {
         // Without an address of its own, as QEMU writes them.
         elf = elf.load((pfn * 4096).wrapping_neg(), pfn * 4096, page);
     }
-    fs::write(path, elf.build()).unwrap();
+    elf.build()
 }
 
 fn has_seven(core: &Path) -> bool {
@@ -299,7 +305,7 @@ fn a_core_is_converted_to_its_essential_pages() {
         };
         convert(&request, &mut |_, _| {})
     };
-    walkable(&whole);
+    fs::write(&whole, elf_of(&walkable())).unwrap();
     let done = convert_to(&out, OutputFormat::KdumpZstd).unwrap();
     let all = fs::metadata(&whole).unwrap().len() / 4096;
     let (kept, missing) = (done.stats.pages, done.stats.missing);
@@ -322,7 +328,7 @@ fn a_core_is_converted_to_its_essential_pages() {
 fn essential_pages_of_no_known_kind_are_dropped_when_something_is_forbidden() {
     for (never, written) in [(vec![], true), (vec!["user".to_owned()], false)] {
         let mut bench = Bench::new();
-        walkable(Path::new(&bench.plan.source));
+        fs::write(&bench.plan.source, elf_of(&walkable())).unwrap();
         bench.plan.dump.never = never;
         bench.plan.dump.level = Level::Essential;
         let (_, said) = bench.run();
