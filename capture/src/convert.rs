@@ -167,6 +167,7 @@ pub fn convert(
         buffer: BUFFER,
         drop_behind: false,
         reserve: 0,
+        beat: None,
     }
     .run(&mut crate::steps::core::trailer, progress)
     .map_err(|source| ConvertError::Save {

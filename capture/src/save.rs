@@ -94,14 +94,28 @@ fn kept(
     open.map_or(Ok(()), f)
 }
 
+/// Runs between two words of a pass over them: a fraction of a second.
+const BEAT: u64 = 1 << 24;
+
 struct Chosen<'a> {
     image: &'a dyn MemoryImage,
     pages: Pages<'a>,
+    beat: Option<&'a (dyn Fn(Pfn) + Sync)>,
 }
 
 impl Runs for Chosen<'_> {
     fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
-        self.pages.for_each(self.image, f)
+        let Some(beat) = self.beat else {
+            return self.pages.for_each(self.image, f);
+        };
+        let mut runs = 0_u64;
+        self.pages.for_each(self.image, &mut |run| {
+            runs += 1;
+            if runs.is_multiple_of(BEAT) {
+                beat(run.end);
+            }
+            f(run)
+        })
     }
 }
 
@@ -132,6 +146,9 @@ pub struct Save<'a> {
     pub drop_behind: bool,
     /// Bytes to reserve on the target before the first page; 0: none.
     pub reserve: u64,
+    /// Told now and then how far a pass over the runs is that writes no page: on a very large machine
+    /// each takes a minute.
+    pub beat: Option<&'a (dyn Fn(Pfn) + Sync)>,
 }
 
 /// A core as it was written.
@@ -184,6 +201,7 @@ impl Save<'_> {
         let chosen = Chosen {
             image: self.image,
             pages: self.pages,
+            beat: self.beat,
         };
         let total = count(&chosen)?;
         let writer = writer(
@@ -250,6 +268,7 @@ impl Save<'_> {
         let chosen = Chosen {
             image: self.image,
             pages: self.pages,
+            beat: self.beat,
         };
         let total = count(&chosen).map_err(io_error("count the pages"))?;
         let spool = directory::unnamed_file(self.dir, ".table").map_err(io_error("make a file"))?;
@@ -276,9 +295,13 @@ impl Save<'_> {
             let _ = std::fs::remove_file(self.dir.join(self.name));
             return Err(SaveError::Unsupported(source));
         }
+        let quiet = Chosen {
+            beat: None,
+            ..chosen
+        };
         let pages = pipeline::run(
             self.image,
-            &chosen,
+            &quiet,
             total,
             writer.as_mut(),
             &mut out,

@@ -107,6 +107,7 @@ pub fn run(
             buffer: BUFFER,
             drop_behind: true,
             reserve: 0,
+            beat: Some(&|pfn| tell("count", pfn.0, ram, begun)),
         };
         let room = room_for(&save, plan, &earlier, &present, base);
         if let (Some(map), Err(_) | Ok(Room::Refused(_))) = (&map, &room) {

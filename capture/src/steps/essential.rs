@@ -88,6 +88,7 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         buffer: BUFFER,
         drop_behind: true,
         reserve: 0,
+        beat: None,
     }
     .run(&mut |_| b"{}".to_vec(), &mut |_, _| {})
     .map_err(|error| chain(&error))?;

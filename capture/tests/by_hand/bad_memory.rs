@@ -363,9 +363,10 @@ fn the_report_is_made_and_says_that_pages_are_lost() {
     let file = elf_of(&machine);
     let at = (file.len() - (pages.len() - seven) * 4096) as u64;
     let source = Source::sealed(Toy::new(Series::V6_12, 1), &file);
+    let page = || std::iter::once(at..at + 4096).collect();
     let faults = Faults {
-        unmappable: Vec::from([at..at + 4096]),
-        unreadable: Vec::from([at..at + 4096]),
+        unmappable: page(),
+        unreadable: page(),
     };
     let mut bench = Bench::new();
     bench.plan.dump.allow_unfiltered = true;

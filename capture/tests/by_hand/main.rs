@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bad_memory;
+mod bounded;
+mod sink;
 
 use capture::classify::allowed;
 use capture::convert::{ConvertError, Request, convert};
