@@ -2,38 +2,18 @@
 //!
 //! Facts: [`crate::layout::kdump`]. Both bitmaps are streamed from the runs; descriptors are written
 //! behind them as the pages come, 2,700 at a time; all zero pages share one uncompressed page, as
-//! makedumpfile has it. Pages that do not shrink are stored as they are.
+//! makedumpfile has it. How pages are compressed stands in [`super::page`].
 
-use super::codec::is_zero;
 use super::header::Count;
-use super::{Attachment, Batch, CoreMeta, Encoded, Encoder, Finished, Output, Piece, Runs, Writer};
+use super::page::{Method, PageEncoder};
+use super::{Attachment, CoreMeta, Encoded, Encoder, Finished, Output, Runs, Writer};
 use crate::addr::{PAGE_BYTES, PAGE_SIZE};
 use crate::layout::elf::encode_notes;
-use crate::layout::kdump::{DESC_LEN, Header, PageDesc, SUB_LEN, SubHeader, VERSION, ZLIB, ZSTD};
-use flate2::{Compress, Compression, FlushCompress, Status};
+use crate::layout::kdump::{DESC_LEN, Header, PageDesc, SUB_LEN, SubHeader, VERSION};
 use std::io::{self, Read};
 
 /// Bytes of bitmap or descriptors that are collected before they go to the output.
 const CHUNK: usize = 64 << 10;
-/// The level of either codec when none is asked for: makedumpfile's.
-const LEVEL: i32 = 1;
-
-/// How pages are compressed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Method {
-    Zlib,
-    Zstd,
-}
-
-impl Method {
-    fn flag(self) -> u32 {
-        match self {
-            Self::Zlib => ZLIB,
-            Self::Zstd => ZSTD,
-        }
-    }
-}
-
 /// Writes `kdump-zstd` and `kdump-zlib`.
 pub(super) struct KdumpWriter {
     meta: CoreMeta,
@@ -305,73 +285,6 @@ impl<'a> Bits<'a> {
         self.at += part.len() as u64;
         self.first += CHUNK as u64 * 8;
         self.buf.fill(0);
-        Ok(())
-    }
-}
-
-/// Compresses page by page.
-struct PageEncoder {
-    method: Method,
-    zlib: Compress,
-    zstd: zstd::bulk::Compressor<'static>,
-    page: Vec<u8>,
-}
-
-impl PageEncoder {
-    fn new(method: Method, level: Option<i32>) -> io::Result<Self> {
-        let level = level.unwrap_or(LEVEL);
-        let zlib_level = u32::try_from(level.clamp(0, 9)).unwrap_or(1);
-        Ok(Self {
-            method,
-            zlib: Compress::new(Compression::new(zlib_level), true),
-            zstd: zstd::bulk::Compressor::new(level)?,
-            // One byte less than a page: what does not fit is stored as it is.
-            page: vec![0; PAGE_BYTES - 1],
-        })
-    }
-
-    /// The compressed page in `self.page`, or `None` when it does not shrink.
-    fn compress(&mut self, page: &[u8]) -> Option<usize> {
-        match self.method {
-            Method::Zstd => self
-                .zstd
-                .compress_to_buffer(page, self.page.as_mut_slice())
-                .ok(),
-            Method::Zlib => {
-                self.zlib.reset();
-                let status = self
-                    .zlib
-                    .compress(page, &mut self.page, FlushCompress::Finish);
-                match status {
-                    Ok(Status::StreamEnd) => usize::try_from(self.zlib.total_out()).ok(),
-                    _ => None,
-                }
-            }
-        }
-    }
-}
-
-impl Encoder for PageEncoder {
-    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> io::Result<()> {
-        out.clear();
-        for page in batch.data.chunks(PAGE_BYTES) {
-            if is_zero(page) {
-                out.zero_pages += 1;
-                out.pieces.push(Piece { len: 0, flags: 0 });
-                continue;
-            }
-            let (bytes, flags) = match self.compress(page) {
-                Some(len) => (self.page.get(..len).unwrap_or_default(), self.method.flag()),
-                None => (page, 0),
-            };
-            out.bytes.extend_from_slice(bytes);
-            out.pieces.push(Piece {
-                len: u32::try_from(bytes.len()).map_err(io::Error::other)?,
-                flags,
-            });
-        }
-        out.plain_len = batch.data.len();
-        out.missing.extend_from_slice(&batch.missing);
         Ok(())
     }
 }

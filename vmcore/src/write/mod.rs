@@ -10,6 +10,7 @@ mod frames;
 mod header;
 pub(crate) mod kdump;
 pub mod meta;
+mod page;
 pub mod spool;
 
 pub use crate::image::{Attachment, KernelImage};
@@ -20,7 +21,8 @@ pub use spool::Spool;
 use crate::addr::{Pfn, PfnRange};
 use crate::image::MemoryImage;
 use crate::layout::frames::Codec;
-use kdump::{KdumpWriter, Method};
+use kdump::KdumpWriter;
+use page::Method;
 use std::io;
 
 /// Pages in a full batch: 64 pages are one 256 KiB frame of the compressed ELF formats.
