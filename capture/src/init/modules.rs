@@ -11,10 +11,11 @@ use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 use std::ffi::CString;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long all of them may take before the target is looked for without the rest.
@@ -42,97 +43,56 @@ pub fn for_target(modules: &[Module], target: usize) -> Vec<Module> {
 /// Modules that are being loaded.
 #[derive(Debug)]
 pub struct Loading {
-    thread: Option<JoinHandle<()>>,
-    /// Set before anybody is told.
-    loaded: Arc<AtomicBool>,
-    begun: Instant,
-    done: Option<Instant>,
+    /// Hangs up when the last one is done.
+    done: Receiver<()>,
 }
 
 impl Loading {
-    /// Begins to load; `then` is called when the last one is done.
+    /// Begins to load.
     #[must_use]
-    pub fn begin(modules: Vec<Module>, then: impl FnOnce() + Send + 'static) -> Self {
-        let begun = Instant::now();
-        let loaded = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&loaded);
-        let body = move || {
+    pub fn begin(modules: Vec<Module>) -> Self {
+        let modules: Arc<[Module]> = modules.into();
+        let theirs = Arc::clone(&modules);
+        Self::work(move || load(&theirs)).unwrap_or_else(|error| {
+            protocol::log(format!(
+                "no thread for the modules ({error}): they come first"
+            ));
             load(&modules);
-            flag.store(true, Ordering::Release);
-            then();
-        };
-        let thread = thread::Builder::new().stack_size(128 << 10).spawn(body);
-        if let Err(error) = &thread {
-            protocol::soft(format!("No thread can load the modules: {error}"));
-        }
-        Self {
-            thread: thread.ok(),
-            loaded,
-            begun,
-            done: None,
-        }
+            Self {
+                done: mpsc::channel().1,
+            }
+        })
     }
 
-    /// Modules that take until `released` hangs up.
-    #[cfg(test)]
-    pub fn until(released: std::sync::mpsc::Receiver<()>) -> Self {
-        let loaded = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&loaded);
+    fn work(work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (busy, done) = mpsc::channel();
         let body = move || {
-            let _ = released.recv();
-            flag.store(true, Ordering::Release);
+            work();
+            drop(busy);
         };
-        Self {
-            thread: Some(thread::spawn(body)),
-            loaded,
-            begun: Instant::now(),
-            done: None,
+        thread::Builder::new()
+            .stack_size(128 << 10)
+            .spawn(body)
+            .map(|_| Self { done })
+    }
+
+    /// Waits until all are loaded, but not for ever.
+    pub fn wait(&self) {
+        if !self.over(PATIENCE) {
+            let seconds = PATIENCE.as_secs();
+            protocol::soft(format!("The modules are not loaded after {seconds} s"));
         }
     }
 
-    /// Nothing is to be loaded.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self {
-            thread: None,
-            loaded: Arc::default(),
-            begun: Instant::now(),
-            done: None,
-        }
-    }
-
-    /// Since when no module need be waited for.
-    pub fn done(&mut self) -> Option<Instant> {
-        if self.done.is_none() {
-            match &self.thread {
-                None => self.done = Some(self.begun),
-                Some(thread) if self.loaded.load(Ordering::Acquire) || thread.is_finished() => {
-                    self.done = Some(Instant::now());
-                }
-                Some(_) if self.begun.elapsed() > PATIENCE => {
-                    self.done = Some(Instant::now());
-                    let seconds = PATIENCE.as_secs();
-                    protocol::soft(format!("The modules are not loaded after {seconds} s"));
-                }
-                Some(_) => {}
-            }
-        }
-        self.done
-    }
-
-    /// Waits for the rest, but not for ever.
+    /// Waits for the rest, with the target mounted.
     pub fn finish(self) {
-        let Some(thread) = self.thread else {
-            return;
-        };
-        let until = Instant::now() + REST;
-        while !thread.is_finished() {
-            if Instant::now() > until {
-                protocol::soft("A module is still being loaded; it is left alone");
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
+        if !self.over(REST) {
+            protocol::soft("A module is still being loaded; it is left alone");
         }
+    }
+
+    fn over(&self, most: Duration) -> bool {
+        self.done.recv_timeout(most) != Err(RecvTimeoutError::Timeout)
     }
 }
 
@@ -187,15 +147,16 @@ mod tests {
         let all = [module("watchdog", 0), module("disk", 0), module("other", 1)];
         assert_eq!(for_target(&all, 0), all[..2]);
         assert_eq!(for_target(&all, 1), all);
-        let (sender, told) = std::sync::mpsc::channel();
-        let mut loading = Loading::begin(for_target(&all, 0), move || sender.send(()).unwrap());
-        told.recv_timeout(Duration::from_secs(20)).unwrap();
-        while loading.done().is_none() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let done = loading.done();
-        assert_eq!(loading.done(), done);
+    }
+
+    #[test]
+    fn who_waits_goes_on_when_the_last_one_is_done() {
+        let (go, gate) = mpsc::channel::<()>();
+        let loading = Loading::work(move || assert!(gate.recv().is_err())).unwrap();
+        assert!(!loading.over(Duration::from_millis(50)));
+        drop(go);
+        assert!(loading.over(Duration::from_secs(20)));
         loading.finish();
-        assert!(Loading::nothing().done().is_some());
+        Loading::begin(Vec::new()).wait();
     }
 }

@@ -8,11 +8,10 @@ use super::assemble::{Assembly, Machine};
 use super::partition;
 use super::probe::{Found, probe};
 use super::prove::{self, Choice};
-use super::wake::{Wake, Waker};
-use crate::init::modules::Loading;
+use super::wake::Wake;
 use crate::plan::Filesystem;
 use crate::protocol;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -27,6 +26,10 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How long a device may take to answer before it is left out.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// After how long a device that could not be looked at is looked at again: its driver may not have been
+/// ready.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// One block device, as sysfs shows it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -160,6 +163,10 @@ pub(super) struct Looking {
     answers: Receiver<(String, Result<Candidate, String>)>,
     sender: Sender<(String, Result<Candidate, String>)>,
     candidates: Vec<Candidate>,
+    /// What could not be looked at, and when that was.
+    failed: HashMap<String, Instant>,
+    /// Of which of them it was said.
+    told: HashSet<String>,
     changed: Instant,
     wake: Wake,
 }
@@ -173,6 +180,8 @@ impl Looking {
             answers,
             sender,
             candidates: Vec::new(),
+            failed: HashMap::new(),
+            told: HashSet::new(),
             changed: Instant::now(),
             wake: Wake::new(),
         }
@@ -180,12 +189,18 @@ impl Looking {
 
     fn round(&mut self, sys: &Path, dev: &Path) {
         for device in list(sys, dev) {
+            let due = match self.failed.get(&device.name) {
+                Some(at) => at.elapsed() >= AGAIN,
+                None => !self.seen.contains(&device.name),
+            };
             // sysfs shows a device a moment before its node is there.
-            if self.seen.contains(&device.name) || !device.path.exists() {
+            if !due || !device.path.exists() {
                 continue;
             }
-            self.seen.insert(device.name.clone());
-            self.changed = Instant::now();
+            self.failed.remove(&device.name);
+            if self.seen.insert(device.name.clone()) {
+                self.changed = Instant::now();
+            }
             self.pending.push((device.name.clone(), Instant::now()));
             let (sender, sys) = (self.sender.clone(), sys.to_path_buf());
             let waker = self.wake.waker();
@@ -197,11 +212,19 @@ impl Looking {
             let _ = thread::Builder::new().stack_size(128 << 10).spawn(body);
         }
         while let Ok((name, answer)) = self.answers.try_recv() {
-            self.changed = Instant::now();
             self.pending.retain(|(pending, _)| *pending != name);
             match answer {
-                Ok(candidate) => self.candidates.push(candidate),
-                Err(why) => protocol::log(format!("cannot look at {why}")),
+                Ok(candidate) => {
+                    self.changed = Instant::now();
+                    self.candidates.push(candidate);
+                }
+                Err(why) => {
+                    if self.told.insert(name.clone()) {
+                        self.changed = Instant::now();
+                        protocol::log(format!("cannot look at {why}"));
+                    }
+                    self.failed.insert(name, Instant::now());
+                }
             }
         }
         self.pending.retain(|(name, since)| {
@@ -219,48 +242,31 @@ impl Looking {
         (self.pending.is_empty() && since >= SETTLE).then_some(since)
     }
 
-    /// Ends the wait from a thread.
-    pub(super) fn waker(&self) -> Waker {
-        self.wake.waker()
-    }
-
     /// Waits until the filesystem's device is there and proven, and puts it together where the plan
-    /// says of what. The wait for a device begins when its modules are loaded.
+    /// says of what.
     ///
     /// # Errors
     /// What was found instead, in one sentence.
-    pub(super) fn wait_for(
-        &mut self,
-        fs: &Filesystem,
-        wait: Duration,
-        loading: &mut Loading,
-    ) -> Result<PathBuf, String> {
-        self.wait_below(fs, wait, loading, Path::new("/sys"), Path::new("/dev"))
+    pub(super) fn wait_for(&mut self, fs: &Filesystem, wait: Duration) -> Result<PathBuf, String> {
+        self.wait_below(fs, wait, Path::new("/sys"), Path::new("/dev"))
     }
 
     fn wait_below(
         &mut self,
         fs: &Filesystem,
         wait: Duration,
-        loading: &mut Loading,
         sys: &Path,
         dev: &Path,
     ) -> Result<PathBuf, String> {
         let looking = self;
         let mut assembly = Assembly::default();
+        let begun = Instant::now();
         loop {
-            // Not before its modules are there: a disk whose driver is still at work cannot be opened
-            // (ENXIO), and a filesystem may want more than its own module to be mounted.
-            let Some(loaded) = loading.done() else {
-                looking.wake.wait(TICK, false);
-                continue;
-            };
-            looking.changed = looking.changed.max(loaded);
             looking.round(sys, dev);
             let settled = looking.settled();
             assembly.step(fs, &looking.candidates, Machine { sys, dev }, settled)?;
             let choice = prove::choose(fs, &looking.candidates);
-            let over = loaded.elapsed() >= wait;
+            let over = begun.elapsed() >= wait;
             match choice {
                 Choice::Device { path, proof, sure } if sure || settled.is_some() || over => {
                     protocol::log(format!("target {}: {proof}", path.display()));
@@ -358,44 +364,31 @@ mod tests {
         assert_eq!(devices[1].serial.as_deref(), Some("S1"));
         let wait = Duration::from_secs(5);
         let uuid = "11111111-1111-1111-1111-111111111111";
-        let mut none = Loading::nothing();
-        let found = Looking::begin().wait_below(&filesystem(uuid), wait, &mut none, &sys, &dev);
+        let found = Looking::begin().wait_below(&filesystem(uuid), wait, &sys, &dev);
         let found = found.unwrap();
         assert_eq!(found, dev.join("vda1"));
     }
 
     #[test]
-    fn a_device_that_is_there_waits_for_the_modules_of_its_filesystem() {
+    fn a_device_whose_driver_is_not_ready_is_looked_at_again() {
         let root = tree();
         let (sys, dev) = (root.path().join("sys"), root.path().join("dev"));
-        let mut fs = filesystem("11111111-1111-1111-1111-111111111111");
-        // Its hardware proves it at once.
-        let partition = crate::plan::Layer::Partition {
-            name: "vda1".into(),
-            number: 1,
-            partuuid: None,
-            start: 2048,
-            sectors: 8192,
-        };
-        let disk = crate::plan::Layer::Disk {
-            name: "vda".into(),
-            wwid: None,
-            serial: Some("S1".into()),
-            sectors: 16_384,
-        };
-        fs.stack = vec![partition, disk];
-        let (held, released) = mpsc::channel::<()>();
-        let mut loading = Loading::until(released);
-        let loads = Duration::from_millis(700);
-        std::thread::spawn(move || {
-            std::thread::sleep(loads);
-            drop(held);
+        // A directory can be opened and not be read.
+        let (node, aside) = (dev.join("vda1"), root.path().join("aside"));
+        fs::rename(&node, &aside).unwrap();
+        fs::create_dir(&node).unwrap();
+        let ready = std::thread::spawn({
+            let node = node.clone();
+            move || {
+                std::thread::sleep(AGAIN + AGAIN / 2);
+                fs::remove_dir(&node).unwrap();
+                fs::rename(&aside, &node).unwrap();
+            }
         });
-        let begun = Instant::now();
-        let wait = Duration::from_secs(5);
-        let found = Looking::begin().wait_below(&fs, wait, &mut loading, &sys, &dev);
-        assert!(found.is_ok(), "{found:?}");
-        assert!(begun.elapsed() >= loads);
+        let fs = filesystem("11111111-1111-1111-1111-111111111111");
+        let found = Looking::begin().wait_below(&fs, Duration::from_secs(20), &sys, &dev);
+        ready.join().unwrap();
+        assert_eq!(found.unwrap(), node);
     }
 
     #[test]
@@ -404,7 +397,7 @@ mod tests {
         let (sys, dev) = (root.path().join("sys"), root.path().join("dev"));
         let wait = Duration::from_secs(4);
         let fs = filesystem("22222222-0000-0000-0000-000000000000");
-        let why = Looking::begin().wait_below(&fs, wait, &mut Loading::nothing(), &sys, &dev);
+        let why = Looking::begin().wait_below(&fs, wait, &sys, &dev);
         let why = why.unwrap_err();
         assert!(
             why.contains("UUID 22222222") && why.contains("vda vda1"),

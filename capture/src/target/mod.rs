@@ -27,25 +27,20 @@ use std::time::Duration;
 /// # Errors
 /// Why it cannot be used, in one sentence.
 pub fn prepare(target: &Target, modules: Vec<Module>, mount_point: &Path) -> Result<(), String> {
-    let mut looking = Looking::begin();
-    let mut loading = match modules.is_empty() {
-        true => Loading::nothing(),
-        false => {
-            let waker = looking.waker();
-            Loading::begin(modules, move || waker.wake())
-        }
-    };
-    say(&reach(target, mount_point, &mut looking, &mut loading)?);
-    loading.finish();
+    let loading = (!modules.is_empty()).then(|| Loading::begin(modules));
+    // Nothing is looked at before they are there: a disk whose driver is still at work cannot be opened
+    // (ENXIO), and a filesystem may want more than its own module to be mounted.
+    if let Some(loading) = &loading {
+        loading.wait();
+    }
+    say(&reach(target, mount_point)?);
+    if let Some(loading) = loading {
+        loading.finish();
+    }
     Ok(())
 }
 
-fn reach(
-    target: &Target,
-    mount_point: &Path,
-    looking: &mut Looking,
-    loading: &mut Loading,
-) -> Result<Event, String> {
+fn reach(target: &Target, mount_point: &Path) -> Result<Event, String> {
     match &target.kind {
         TargetKind::Directory(dir) => {
             let base = directory::ensure(Path::new("/"), &dir.path)
@@ -64,7 +59,7 @@ fn reach(
         }
         TargetKind::Filesystem(fs) => {
             let wait = Duration::from_secs(target.device_wait_s);
-            let device = looking.wait_for(fs, wait, loading)?;
+            let device = Looking::begin().wait_for(fs, wait)?;
             mount::mount(&device, fs, mount_point)?;
             let base = directory::ensure(mount_point, &fs.path)
                 .map_err(|error| format!("Cannot make the directory {}: {error}", fs.path))?;

@@ -33,6 +33,7 @@ fn keeps_what_reaches_the_machine_and_drops_what_is_the_first_kernels() {
     assert!(!got.cmdline.contains("guest-init") && !got.cmdline.contains("--"));
     assert_eq!(got.dropped.len(), 13);
     assert!(has(&got, "panic=10") && has(&got, "oops=panic") && has(&got, "nr_cpus=1"));
+    assert!(has(&got, "cryptomgr.notests=1"));
 }
 
 #[test]

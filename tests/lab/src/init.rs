@@ -3,13 +3,15 @@
 //!
 //! The clock is the guest's: the kernel says on both sides the same two lines with its own time, "Run
 //! /init as init process" and "EXT4-fs (vda): mounted filesystem". Ours has the plan that a machine
-//! with this disk would get, its serial number recorded.
+//! with this disk would get, its serial number recorded, and the command line that `load` would write;
+//! busybox runs with the bare one and, so that image and words can be told apart, with ours.
 
 use crate::{artefacts, kernels, peer};
 use anyhow::{Context, Result};
 use capture::plan::{self, Filesystem, FirstKernel, FsType, Identity, Layer, Plan, TargetKind};
 use initramfs::archive::Archive;
 use initramfs::compress::Compression;
+use loader::cmdline;
 use rehearse::disk::{self, Fs};
 use rehearse::guest::image::KernelFiles;
 use rehearse::vm::{Accel, DiskImage, Event, Flow, Vm};
@@ -21,7 +23,6 @@ const UUID: &str = "0a0b0c0d-1111-2222-3333-444455556666";
 const SERIAL: &str = "target";
 const DISK_BYTES: u64 = 256 << 20;
 const MEMORY_MIB: u64 = 192;
-const VCPUS: u32 = 2;
 /// Both lines are the kernel's own.
 const BEGINS: &str = "Run /init as init process";
 const MOUNTED: &str = "EXT4-fs (vda): mounted filesystem";
@@ -34,7 +35,9 @@ type Line = (f64, String);
 pub struct Request {
     /// How often each side runs.
     pub pairs: usize,
-    /// Words for both sides' command line.
+    /// Processors of each machine.
+    pub vcpus: u32,
+    /// Words for every side's command line.
     pub cmdline: String,
     /// Let the guest's clock count instructions instead of time.
     pub instructions: bool,
@@ -61,36 +64,48 @@ pub fn compare(request: &Request) -> Result<()> {
     };
     let dir = crate::cache().join("runs/init");
     fs::create_dir_all(&dir)?;
-    let images = [
-        ("afterpanic", ours(&kernel, &capture, &dir)?),
-        ("busybox", theirs(&kernel, &dir)?),
+    let bare = format!("console=ttyS0 loglevel=7 panic=5 {}", request.cmdline);
+    let words = as_loaded(&bare, &kernel, request.vcpus);
+    let busybox = theirs(&kernel, &dir)?;
+    let sides = [
+        ("afterpanic", ours(&kernel, &capture, &dir)?, &words),
+        ("busybox", busybox.clone(), &bare),
+        ("busybox, our words", busybox, &words),
     ];
-    println!("start of /init to target mounted, {MEMORY_MIB} MiB, {VCPUS} vCPUs, virtio, ext4; ms");
-    let mut all: [Vec<(f64, Vec<Line>)>; 2] = Default::default();
+    println!(
+        "start of /init to target mounted, {MEMORY_MIB} MiB, {} vCPUs, virtio, ext4; ms",
+        request.vcpus
+    );
+    println!("our words: {words}");
+    let mut all: [Vec<(f64, Vec<Line>)>; 3] = Default::default();
     for pair in 1..=request.pairs {
-        for ((who, image), taken) in images.iter().zip(&mut all) {
+        for ((who, image, words), taken) in sides.iter().zip(&mut all) {
             let lines = (0..3).find_map(|_| {
-                let lines = boot(&kernel, image, accel, request, &dir);
+                let lines = boot(&kernel, image, words, accel, request, &dir);
                 lines.map(|lines| span(&lines)).transpose()
             });
             let (ms, lines) = lines.with_context(|| {
                 format!("{who}: the disk was not mounted; see {}", dir.display())
             })??;
-            println!("{pair}  {who:<12} {ms:>5.0}");
+            println!("{pair}  {who:<20} {ms:>5.0}");
             taken.push((ms, lines));
         }
     }
     let mut medians = Vec::new();
-    for ((who, _), taken) in images.iter().zip(&mut all) {
+    for ((who, ..), taken) in sides.iter().zip(&mut all) {
         taken.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (ms, _) = taken.get(taken.len() / 2).context("No round was run")?;
-        println!("median {who:<12} {ms:>5.0}");
+        println!("median {who:<20} {ms:>5.0}");
         medians.push(*ms);
     }
-    if let [ours, theirs] = medians.as_slice() {
-        println!("ours / busybox's {:.2}", ours / theirs);
+    if let [ours, bare, worded] = medians.as_slice() {
+        println!(
+            "ours / busybox's {:.2}, with our words {:.2}",
+            ours / bare,
+            ours / worded
+        );
     }
-    let [ours, _] = &all;
+    let [ours, ..] = &all;
     if let Some((_, lines)) = ours.get(ours.len() / 2) {
         println!("the median round of ours:");
         for (at, line) in lines {
@@ -118,6 +133,7 @@ fn span(lines: &[Line]) -> Option<(f64, Vec<Line>)> {
 fn boot(
     kernel: &KernelFiles,
     image: &Path,
+    words: &str,
     accel: Accel,
     request: &Request,
     dir: &Path,
@@ -127,12 +143,12 @@ fn boot(
     disk::make(&path, DISK_BYTES, Fs::Ext4, UUID)?;
     let mut vm = Vm::new(&kernel.image, dir.join("console.txt"));
     vm.initrd = Some(image.to_owned());
-    vm.cmdline = format!("console=ttyS0 loglevel=7 panic=5 {}", request.cmdline);
+    vm.cmdline = words.to_owned();
     if request.instructions {
         vm.extra = BY_INSTRUCTION.map(String::from).to_vec();
     }
     vm.memory_mib = MEMORY_MIB;
-    vm.vcpus = VCPUS;
+    vm.vcpus = request.vcpus;
     vm.deadline = Duration::from_secs(60);
     vm.disks.push(DiskImage {
         path,
@@ -155,6 +171,18 @@ fn boot(
         Flow::Continue
     });
     Ok(lines)
+}
+
+/// What `load` makes of a running kernel's command line on such a machine.
+fn as_loaded(running: &str, kernel: &KernelFiles, vcpus: u32) -> String {
+    let facts = cmdline::Facts {
+        running: running.to_owned(),
+        release: kernel.release.clone(),
+        cpus: vcpus,
+        reserved: MEMORY_MIB << 20,
+        ..cmdline::Facts::default()
+    };
+    cmdline::derive(&facts, &cmdline::Wishes::default()).cmdline
 }
 
 /// Our image, with the plan of a machine that has this disk.

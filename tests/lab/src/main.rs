@@ -51,7 +51,10 @@ enum Verb {
         /// How often each side runs, in turn
         #[arg(long, default_value_t = 7)]
         pairs: usize,
-        /// Words to add to both sides' command line
+        /// Processors of each machine
+        #[arg(long, default_value_t = 2)]
+        vcpus: u32,
+        /// Words to add to every side's command line
         #[arg(long, value_name = "WORDS", default_value = "")]
         cmdline: String,
         /// Let the guest's clock count instructions, one a nanosecond
@@ -250,11 +253,13 @@ fn main() -> ExitCode {
         }
         Verb::Init {
             pairs,
+            vcpus,
             cmdline,
             instructions,
             profile,
         } => lab::init::compare(&lab::init::Request {
             pairs,
+            vcpus,
             cmdline,
             instructions,
             profile,
