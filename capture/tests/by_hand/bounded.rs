@@ -11,6 +11,7 @@ use capture::manifest::{Manifest, Verdict};
 use capture::plan::Format;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::process::{Child, ExitStatus};
@@ -94,6 +95,9 @@ fn vmcoreinfo() -> String {
 
 /// Waits for a supervisor, with an eye on what its children hold.
 fn watch(mut supervisor: Child) -> (ExitStatus, u64) {
+    // In an hour it says more than a pipe takes.
+    let mut said = supervisor.stderr.take().unwrap();
+    std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
     let children = format!("/proc/{0}/task/{0}/children", supervisor.id());
     let mut most = 0;
     loop {
