@@ -6,6 +6,7 @@
 
 pub mod dumps;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -121,6 +122,22 @@ pub fn is_loaded(root: &Path, slot: Slot) -> Option<bool> {
         Slot::Boot => sysfs(root, "loaded", "kexec_loaded"),
     };
     value.map(|n| n != 0)
+}
+
+/// Whether what is loaded was loaded by us in this boot, and is this kernel with the kept image as it is
+/// now and this command line.
+#[must_use]
+pub fn is_current(root: &Path, kernel: &Path, cmdline: &str) -> bool {
+    let loaded = State::read(root).ok().and_then(|state| state.loaded);
+    let same = |loaded: &LoadedState| {
+        // An image that was replaced later is not the loaded one.
+        let image = std::fs::metadata(root::under(root, &loaded.image));
+        image.is_ok_and(|meta| meta.len() == loaded.image_bytes && meta.mtime() <= loaded.at)
+            && (loaded.kernel == kernel && loaded.cmdline == cmdline)
+            && loaded.boot_id == boot_id(root)
+            && image_state(root, loaded).changed.is_empty()
+    };
+    is_loaded(root, Slot::Crash) == Some(true) && loaded.as_ref().is_some_and(same)
 }
 
 /// Bytes reserved for the panic kernel, as sysfs says.

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use config::{Action, Auto, Config, KernelChoice, Syscall};
-use initramfs::cache::{self, CacheError};
+use initramfs::cache::{self, CacheError, Outcome as Kept};
 use initramfs::read::Contents;
 use initramfs::{binary, build};
 use loader::arm::{self, Choice, LoadRequest, Loaded, Purgatory, Source};
@@ -26,6 +26,9 @@ pub struct Args {
     /// Load again what was loaded last, as it was kept: early at boot, and after CPU or memory hotplug
     #[arg(long, conflicts_with_all = ["dry_run", "syscall", "image"])]
     refresh: bool,
+    /// Do nothing if what would be loaded is loaded: when a volume or array was changed, maybe another
+    #[arg(long, conflicts_with_all = ["dry_run", "refresh", "image", "json"])]
+    if_changed: bool,
     /// Check the filter of pages on all of RAM, not only on what two seconds allow
     #[arg(long, conflicts_with_all = ["dry_run", "refresh"])]
     deep: bool,
@@ -65,20 +68,34 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let kernel = kernel_path(&config, context)?;
     let release = initramfs::kernel::release_of(&context.path(&kernel.to_string_lossy()))?;
-    let (image, bytes, unpacked) = match &args.image {
+    let image = match &args.image {
         Some(path) => {
             let meta = std::fs::metadata(path);
             let meta = meta.with_context(|| format!("Cannot read the image {}", path.display()))?;
-            (Source::Path(path.clone()), meta.len(), None)
+            Image {
+                source: Source::Path(path.clone()),
+                bytes: meta.len(),
+                unpacked: None,
+                as_kept: false,
+            }
         }
         None => built(args, context, &config, &release)?,
     };
     let derived = cmdline::derive(&Facts::read(&context.root, &release), &wishes(&config));
+    if args.if_changed
+        && image.as_kept
+        && loader::status::is_current(&context.root, &kernel, &derived.cmdline)
+    {
+        context.hint(&format!(
+            "nothing has changed: Linux {release} stays loaded"
+        ));
+        return Ok(Exit::Done);
+    }
     let mut answer = Answer {
         loaded: None,
         kernel: kernel.clone(),
-        image_bytes: bytes,
-        image_unpacked_bytes: unpacked,
+        image_bytes: image.bytes,
+        image_unpacked_bytes: image.unpacked,
         command_line: derived,
         filter: None,
     };
@@ -91,7 +108,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let request = LoadRequest {
             root: context.root.clone(),
             kernel,
-            image,
+            image: image.source,
             cmdline: answer.command_line.cmdline.clone(),
             syscall: args.syscall.map_or(configured, Choice::from),
             keep: Some(inputs(context, &release, &answer.kernel)),
@@ -132,38 +149,47 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
+/// A capture image to load.
+struct Image {
+    source: Source,
+    bytes: u64,
+    unpacked: Option<u64>,
+    /// It was right as it was kept.
+    as_kept: bool,
+}
+
 /// The image that is kept for the release, built again if an input changed; for a dry run it is built
-/// beside it. Its size packed and unpacked.
-fn built(
-    args: &Args,
-    context: &Context,
-    config: &Config,
-    release: &str,
-) -> anyhow::Result<(Source, u64, Option<u64>)> {
+/// beside it.
+fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyhow::Result<Image> {
     let mut request = build::Request::new(&context.root, config.clone(), binary::find()?);
     request.kernel = Some(release.to_owned());
     let path = cache::path(&context.root, release);
     let kept = match args.dry_run {
-        true => false,
+        true => None,
         false => match cache::ensure(&request, &path) {
-            Ok(_) => true,
+            Ok(outcome) => Some(outcome),
             // A full or read-only disk is no reason not to be armed; it is said after loading.
-            Err(CacheError::Write { .. }) => false,
+            Err(CacheError::Write { .. }) => None,
             Err(error) => return Err(error.into()),
         },
     };
-    if !kept {
+    let Some(outcome) = kept else {
         let image = build::build(&request)?;
-        let bytes = image.bytes.len() as u64;
-        return Ok((Source::Bytes(image.bytes), bytes, Some(image.unpacked)));
-    }
+        return Ok(Image {
+            bytes: image.bytes.len() as u64,
+            source: Source::Bytes(image.bytes),
+            unpacked: Some(image.unpacked),
+            as_kept: false,
+        });
+    };
     let contents = Contents::open(&path)?;
     let sections = contents.sections();
-    Ok((
-        Source::Path(path),
-        sections.iter().map(|section| section.packed).sum(),
-        Some(sections.iter().map(|section| section.unpacked()).sum()),
-    ))
+    Ok(Image {
+        source: Source::Path(path),
+        bytes: sections.iter().map(|section| section.packed).sum(),
+        unpacked: Some(sections.iter().map(|section| section.unpacked()).sum()),
+        as_kept: outcome == Kept::Kept,
+    })
 }
 
 /// Loads what is kept.

@@ -248,6 +248,34 @@ fn what_is_kept_is_on_record_in_the_next_boot_too() {
 }
 
 #[test]
+fn what_is_loaded_is_told_from_what_would_be() {
+    let m = Machine::new();
+    let mut request = m.request();
+    request.keep = Some(vec![]);
+    load(&Recorder::default(), &request).unwrap();
+    let is_current = |cmdline| crate::status::is_current(m.dir.path(), &m.path("vmlinuz"), cmdline);
+    assert!(!is_current("console=ttyS0"), "nothing is loaded");
+    m.put("sys/kernel/kexec_crash_loaded", "1\n");
+    assert!(is_current("console=ttyS0"));
+    assert!(!is_current("console=ttyS1"));
+    // Another image was built since, and not loaded.
+    let image = m.path("var/lib/afterpanic/images/6.12.img");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    let touch = |time| {
+        std::fs::File::open(&image)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    };
+    touch(later);
+    assert!(!is_current("console=ttyS0"));
+    touch(std::time::UNIX_EPOCH);
+    assert!(is_current("console=ttyS0"));
+    m.put("proc/sys/kernel/random/boot_id", "the next\n");
+    assert!(!is_current("console=ttyS0"));
+}
+
+#[test]
 fn unloading_works_without_kexec_file_load() {
     let m = Machine::new();
     let kernel = Recorder::failing(&[Errno::ENOSYS]);

@@ -128,8 +128,8 @@ enum Verb {
     },
     /// A Debian server: the package installed, armed at boot, a panic, a fast reboot, removal (root)
     Server {
-        /// `grub`, `bls` or `rehearse` [default: all]
-        #[arg(value_parser = ["grub", "bls", "rehearse"])]
+        /// `grub`, `bls`, `rehearse` or `rearm` [default: all]
+        #[arg(value_parser = ["grub", "bls", "rehearse", "rearm"])]
         kind: Option<String>,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]

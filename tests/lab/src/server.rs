@@ -1,6 +1,7 @@
 //! A Debian server with systemd, from the package to the core and back: installed, reserved, armed at
-//! boot, panicked, collected, rebooted by kexec, purged. And one that rehearses its panic in a VM of
-//! its own, until nothing of that holds any more.
+//! boot, panicked, collected, rebooted by kexec, purged. One that rehearses its panic in a VM of
+//! its own, until nothing of that holds any more. And one whose targets, a logical volume and an array,
+//! change while it is armed.
 //!
 //! The root filesystem comes from debootstrap, which needs root, and lies in the cache. The guest
 //! follows `tests/lab/server/run`, one boot a stage, and says on the console what held. The first
@@ -21,14 +22,22 @@ use std::time::{Duration, Instant};
 const SUITE: &str = "bookworm";
 /// What the server has besides debootstrap's smallest set. grub-pc and systemd-boot are both there
 /// until the first boot chooses.
-const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less,qemu-system-x86,e2fsprogs,xfsprogs";
+const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less,qemu-system-x86,e2fsprogs,xfsprogs,lvm2,mdadm";
+/// What tells that a kept root filesystem has them all.
+const PROGRAMS: [&str; 3] = [
+    "usr/bin/qemu-system-x86_64",
+    "usr/sbin/lvm",
+    "usr/sbin/mdadm",
+];
 const SECTOR: u64 = 512;
 /// Where the first partition begins: GRUB's core image lies before it.
 const FIRST: u64 = 2048;
 const ROOT_MIB: u64 = 3072;
 const ESP_MIB: u64 = 128;
-/// The disk of the second target.
+/// The disk of the second target, or of the volume group.
 const SECOND_MIB: u64 = 512;
+/// Each disk of the array.
+const ARRAY_MIB: u64 = 128;
 const DEADLINE: Duration = Duration::from_secs(1500);
 /// How the guest's lines begin.
 const SAYS: &str = "lab: ";
@@ -42,25 +51,33 @@ pub enum Kind {
     Bls,
     /// Nothing: QEMU gives it its kernel. It has a second target, and a processor with virtualization.
     Rehearse,
+    /// Nothing, too. Its targets are a logical volume and an array.
+    Rearm,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 3] = [Kind::Grub, Kind::Bls, Kind::Rehearse];
+    pub const ALL: [Kind; 4] = [Kind::Grub, Kind::Bls, Kind::Rehearse, Kind::Rearm];
 
-    /// Its name: `grub`, `bls` or `rehearse`.
+    /// Its name: `grub`, `bls`, `rehearse` or `rearm`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Grub => "grub",
             Kind::Bls => "bls",
             Kind::Rehearse => "rehearse",
+            Kind::Rearm => "rearm",
         }
+    }
+
+    /// Whether a boot loader starts it, from its second boot on.
+    fn has_boot_loader(self) -> bool {
+        matches!(self, Kind::Grub | Kind::Bls)
     }
 
     fn firmware(self) -> Firmware {
         match self {
-            Kind::Grub | Kind::Rehearse => Firmware::Bios,
+            Kind::Grub | Kind::Rehearse | Kind::Rearm => Firmware::Bios,
             Kind::Bls => Firmware::Uefi,
         }
     }
@@ -112,7 +129,7 @@ fn package(profile: &str) -> Result<PathBuf> {
 fn base() -> Result<PathBuf> {
     let dir = cache().join("server");
     let base = dir.join("base");
-    if base.join("lab").exists() && base.join("usr/bin/qemu-system-x86_64").exists() {
+    if base.join("lab").exists() && PROGRAMS.iter().all(|program| base.join(program).exists()) {
         return Ok(base);
     }
     eprintln!("lab: debootstrap {SUITE} (once, some minutes)");
@@ -197,13 +214,27 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
         chosen => chosen,
     };
     let mut life = Life::default();
-    let second = DiskImage {
-        path: dir.join("second.img"),
-        serial: "second".into(),
-        bus: Bus::Nvme,
-        ..DiskImage::default()
+    let beside: &[(&str, Bus, u64)] = match kind {
+        Kind::Grub | Kind::Bls => &[],
+        Kind::Rehearse => &[("second", Bus::Nvme, SECOND_MIB)],
+        Kind::Rearm => &[
+            ("group", Bus::VirtioBlk, SECOND_MIB),
+            ("array-a", Bus::VirtioBlk, ARRAY_MIB),
+            ("array-b", Bus::VirtioBlk, ARRAY_MIB),
+            ("array-c", Bus::VirtioBlk, ARRAY_MIB),
+        ],
     };
-    disk::blank(&second.path, SECOND_MIB << 20)?;
+    let beside = beside.iter().map(|(name, bus, mib)| {
+        let path = dir.join(format!("{name}.img"));
+        disk::blank(&path, mib << 20)?;
+        Ok(DiskImage {
+            path,
+            serial: (*name).into(),
+            bus: *bus,
+            ..DiskImage::default()
+        })
+    });
+    let beside = beside.collect::<Result<Vec<_>>>()?;
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let machine = |kernel: PathBuf, console: &str| {
         let mut vm = Vm::new(kernel, dir.join(console));
@@ -216,11 +247,12 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
             serial: "server".into(),
             ..DiskImage::default()
         });
+        vm.disks.extend(beside.iter().cloned());
         match kind {
             Kind::Grub | Kind::Bls => vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]),
+            Kind::Rearm => vm.memory_mib = 1024,
             Kind::Rehearse => {
                 vm.memory_mib = 3072;
-                vm.disks.push(second.clone());
                 if accel != Accel::Kvm {
                     // The last one counts. What QEMU itself emulates is AMD's virtualization.
                     vm.extra = words(&["-cpu", "EPYC,+svm,-cx16"]);
@@ -232,11 +264,11 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
     let mut first = machine(kernel, "console-1.txt");
     first.initrd = Some(newest(&base.join("boot"), "initrd.img-")?);
     first.cmdline = "root=/dev/vda1 rw console=ttyS0 loglevel=4".into();
-    if kind == Kind::Rehearse {
+    if !kind.has_boot_loader() {
         first.cmdline += " crashkernel=160M";
     }
     let installed = watch(&first, accel, &mut life)?;
-    if installed && life.failed.is_empty() && kind != Kind::Rehearse {
+    if installed && life.failed.is_empty() && kind.has_boot_loader() {
         watch(&machine(PathBuf::new(), "console-2.txt"), accel, &mut life)?;
     }
     if let [.., (_, before), (_, after)] = life.stages.as_slice()
@@ -253,7 +285,9 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
     }
     if life.failed.is_empty() && life.done {
         fs::remove_file(&disk)?;
-        fs::remove_file(&second.path)?;
+        for disk in &beside {
+            fs::remove_file(&disk.path)?;
+        }
     }
     Ok(life)
 }
