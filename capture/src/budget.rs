@@ -2,7 +2,8 @@
 //!
 //! The panic kernel has what the crashkernel reservation left: MemAvailable at start says how much.
 //! The worker gets a third of it, 24 MiB at most, and is held to it by RLIMIT_DATA (heap, stacks,
-//! private mappings; not the page cache). What does not depend on RAM does not grow with it.
+//! private mappings; not the page cache). What does not depend on RAM does not grow with it. What is
+//! written and not yet on the device lies in the page cache: that, too, is a part of what is available.
 
 use crate::plan::Dump;
 use std::fs;
@@ -17,6 +18,11 @@ const PER_THREAD: u64 = 2 << 20;
 /// What the rest needs: reading the kernel, the map's blocks, output buffers.
 const BASE: u64 = 5 << 20;
 
+/// The least and the most bytes of a window on its way to the device.
+const WINDOW: (u64, u64) = (2 << 20, 8 << 20);
+/// The most windows that wait.
+const WINDOWS: u64 = 32;
+
 /// Stack of every thread.
 pub const STACK: usize = 256 << 10;
 
@@ -27,6 +33,32 @@ pub struct Budget {
     pub limit: u64,
     /// Worker threads.
     pub threads: usize,
+    /// What may be on its way to the device.
+    pub flight: InFlight,
+}
+
+/// How much of a file may be written and not yet on the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InFlight {
+    /// Bytes of a window, which is sent as a whole.
+    pub bytes: u64,
+    /// Windows that wait to be sent, beside the one being written and two on their way.
+    pub windows: usize,
+}
+
+impl InFlight {
+    /// An eighth of what is available for a window, or a sixteenth for all that wait.
+    #[must_use]
+    pub fn derive(available: u64) -> Self {
+        let bytes = (available / 8).clamp(WINDOW.0, WINDOW.1);
+        // Whole pages of any size.
+        let bytes = bytes >> 20 << 20;
+        let windows = (available / 16 / bytes).clamp(1, WINDOWS);
+        Self {
+            bytes,
+            windows: usize::try_from(windows).unwrap_or(1),
+        }
+    }
 }
 
 impl Budget {
@@ -44,6 +76,8 @@ impl Budget {
         Self {
             limit,
             threads: wanted.min(fed).max(1),
+            // What is not known may be little.
+            flight: InFlight::derive(available.unwrap_or(0)),
         }
     }
 
@@ -77,11 +111,16 @@ mod tests {
     fn the_budget_follows_memory() {
         let dump = Dump::default();
         let derive = |mib: u64, cpus| Budget::derive(Some(mib << 20), cpus, &dump);
+        let windows = |mib: u64, windows| InFlight {
+            bytes: mib << 20,
+            windows,
+        };
         assert_eq!(
             derive(1000, 2),
             Budget {
                 limit: MOST,
-                threads: 2
+                threads: 2,
+                flight: windows(8, 7),
             }
         );
         assert_eq!(derive(1000, 64).threads, 9);
@@ -89,9 +128,12 @@ mod tests {
             derive(20, 4),
             Budget {
                 limit: LEAST,
-                threads: 1
+                threads: 1,
+                flight: windows(2, 1),
             }
         );
+        assert_eq!(derive(40, 1).flight, windows(5, 1));
+        assert_eq!(derive(16_000, 1).flight, windows(8, 32));
         assert_eq!(Budget::derive(None, 2, &dump).limit, MOST);
     }
 
@@ -103,13 +145,7 @@ mod tests {
             ..Dump::default()
         };
         let budget = Budget::derive(Some(1 << 30), 8, &dump);
-        assert_eq!(
-            budget,
-            Budget {
-                limit: 64 << 20,
-                threads: 1
-            }
-        );
+        assert_eq!((budget.limit, budget.threads), (64 << 20, 1));
     }
 
     #[test]

@@ -165,7 +165,7 @@ pub fn convert(
         map: map_file.exists().then_some(&*map_file),
         threads: request.threads,
         buffer: BUFFER,
-        drop_behind: false,
+        flight: None,
         reserve: 0,
         beat: None,
     }

@@ -3,6 +3,7 @@
 //! This is the whole of `convert`, of the panic kernel's core step and of the benchmark: they differ
 //! only in where the image and the kinds of pages come from.
 
+use crate::budget::InFlight;
 use crate::directory;
 use crate::manifest::{TableFacts, hex};
 use crate::pipeline::{self, FileOutput, Stats, Stopped};
@@ -141,9 +142,9 @@ pub struct Save<'a> {
     pub threads: usize,
     /// Output buffers, in bytes.
     pub buffer: usize,
-    /// Whether written pages are dropped from the cache (the panic kernel), or kept (a running
-    /// system).
-    pub drop_behind: bool,
+    /// How written pages are sent off and dropped from the cache (the panic kernel); none: they stay (a
+    /// running system).
+    pub flight: Option<InFlight>,
     /// Bytes to reserve on the target before the first page; 0: none.
     pub reserve: u64,
     /// Told now and then how far a pass over the runs is that writes no page: on a very large machine
@@ -277,8 +278,10 @@ impl Save<'_> {
         let file =
             directory::create_file(self.dir, self.name).map_err(io_error("make the file"))?;
         let mut out = FileOutput::new(file, self.buffer);
-        if !self.drop_behind {
-            out = out.keep_cached();
+        if let Some(flight) = self.flight {
+            out = out
+                .drop_behind(flight)
+                .map_err(io_error("start a thread"))?;
         }
         if !matches!(self.format, OutputFormat::ElfZst | OutputFormat::ElfLz4) {
             out = out.with_sums();

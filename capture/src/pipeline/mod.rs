@@ -2,7 +2,8 @@
 //!
 //! The reader thread goes over the kept runs and cuts batches; workers read a batch's pages from
 //! the image and encode them; the caller's thread puts the results in order and writes. What is in
-//! flight is bounded by a fixed number of slots, each taken in order, so nothing can starve. A page
+//! flight is bounded by a fixed number of slots. A worker takes a slot before it takes a batch, so the
+//! batch that is written next always has one. A page
 //! that cannot be read costs that page: it holds a pattern and is counted as missing.
 
 mod output;
@@ -14,7 +15,6 @@ pub use read::{MISSING_PATTERN, fill};
 
 use crate::budget::STACK;
 use queue::Queue;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
 use std::thread;
@@ -56,11 +56,19 @@ pub struct Stopped {
     pub source: io::Error,
 }
 
-/// One batch on its way.
+/// Batches that are cut before a worker has time for them.
+const CUTS: usize = 32;
+
+/// What a batch consists of.
+struct Cut {
+    seq: u64,
+    runs: Vec<PfnRange>,
+}
+
+/// One batch on its way to the file.
 #[derive(Default)]
 struct Slot {
     seq: u64,
-    runs: Vec<PfnRange>,
     encoded: Encoded,
     error: Option<io::Error>,
 }
@@ -106,7 +114,7 @@ fn pump(
     let threads = threads.max(1);
     let slots = threads * 2 + 1;
     let free = Queue::new(slots);
-    let work = Queue::new(slots);
+    let work = Queue::new(CUTS);
     let done = Queue::new(slots);
     for _ in 0..slots {
         free.push(Slot::default());
@@ -120,8 +128,8 @@ fn pump(
         let mut started = 0;
         let mut result = Ok(());
         for encoder in encoders {
-            let (work, done) = (&work, &done);
-            let body = move || encode_all(image, encoder, work, done);
+            let (free, work, done) = (&free, &work, &done);
+            let body = move || encode_all(image, encoder, free, work, done);
             match thread::Builder::new()
                 .stack_size(STACK)
                 .spawn_scoped(scope, body)
@@ -133,7 +141,7 @@ fn pump(
             }
         }
         let reader = || {
-            if let Err(error) = cut(kept, &free, &work)
+            if let Err(error) = cut(kept, &work)
                 && let Ok(mut slot) = reader_error.lock()
             {
                 *slot = Some(error);
@@ -162,42 +170,30 @@ fn pump(
 }
 
 /// The reader: cuts the runs into batches and hands each to the workers.
-fn cut(kept: &(dyn Runs + Sync), free: &Queue<Slot>, work: &Queue<Slot>) -> io::Result<()> {
+fn cut(kept: &(dyn Runs + Sync), work: &Queue<Cut>) -> io::Result<()> {
     let stopped = || io::Error::new(io::ErrorKind::BrokenPipe, "the writer stopped");
-    let mut current: Option<Slot> = None;
-    let mut pages = 0_u64;
-    let mut seq = 0;
     let full = BATCH_PAGES as u64;
+    let (mut runs, mut pages, mut seq) = (Vec::new(), 0_u64, 0);
     kept.for_each(&mut |run| {
         let mut at = run.start;
         while at < run.end {
-            let slot = match &mut current {
-                Some(slot) => slot,
-                None => {
-                    let mut slot = free.pop().ok_or_else(stopped)?;
-                    slot.runs.clear();
-                    slot.seq = seq;
-                    seq += 1;
-                    pages = 0;
-                    current.insert(slot)
-                }
-            };
             let take = (full - pages).min(run.end.0 - at.0);
             let end = Pfn(at.0 + take);
-            slot.runs.push(PfnRange::new(at, end));
+            runs.push(PfnRange::new(at, end));
             pages += take;
             at = end;
-            if pages == full
-                && let Some(slot) = current.take()
-                && !work.push(slot)
-            {
-                return Err(stopped());
+            if pages == full {
+                let runs = std::mem::take(&mut runs);
+                if !work.push(Cut { seq, runs }) {
+                    return Err(stopped());
+                }
+                (pages, seq) = (0, seq + 1);
             }
         }
         Ok(())
     })?;
-    if let Some(slot) = current.take() {
-        work.push(slot);
+    if pages > 0 {
+        work.push(Cut { seq, runs });
     }
     Ok(())
 }
@@ -206,15 +202,19 @@ fn cut(kept: &(dyn Runs + Sync), free: &Queue<Slot>, work: &Queue<Slot>) -> io::
 fn encode_all(
     image: &dyn MemoryImage,
     mut encoder: Box<dyn Encoder>,
-    work: &Queue<Slot>,
+    free: &Queue<Slot>,
+    work: &Queue<Cut>,
     done: &Queue<Slot>,
 ) {
     let mut batch = Batch::default();
-    while let Some(mut slot) = work.pop() {
-        std::mem::swap(&mut batch.runs, &mut slot.runs);
+    while let Some(mut slot) = free.pop() {
+        let Some(cut) = work.pop() else {
+            break;
+        };
+        slot.seq = cut.seq;
+        batch.runs = cut.runs;
         read::fill(image, &mut batch);
         slot.error = encoder.encode(&batch, &mut slot.encoded).err();
-        std::mem::swap(&mut batch.runs, &mut slot.runs);
         if !done.push(slot) {
             return;
         }
@@ -234,12 +234,14 @@ fn collect(
     progress: &mut dyn FnMut(&Stats),
 ) -> io::Result<()> {
     done.producers(workers);
-    let mut early: BTreeMap<u64, Slot> = BTreeMap::new();
+    // Few enough to look through.
+    let mut early: Vec<Slot> = Vec::new();
     let mut next = 0;
     let mut told = Instant::now();
     while let Some(slot) = done.pop() {
-        early.insert(slot.seq, slot);
-        while let Some(mut slot) = early.remove(&next) {
+        early.push(slot);
+        while let Some(at) = early.iter().position(|slot| slot.seq == next) {
+            let mut slot = early.swap_remove(at);
             next += 1;
             if let Some(error) = slot.error.take() {
                 return Err(error);

@@ -1,9 +1,13 @@
 //! Bytes to a file in large aligned writes, dropped from the cache once they are on the device.
 //!
 //! A core is mostly appended to; kdump-compressed also fills its descriptor table as it goes. So a
-//! few streams are kept, each with a buffer of its own. The panic kernel has little memory: pages
-//! written are sent off at once and dropped one window later, so dirty pages never pile up.
+//! few streams are kept, each with a buffer of its own. What is written is sent to the device a window
+//! at a time and dropped from the cache when it is there, by a thread of its own: sending blocks
+//! where the device's queue is full, and the pages behind are not to wait for that. The panic kernel has
+//! little memory, so the windows on their way are few and small there: see [`InFlight`].
 
+use super::queue::Queue;
+use crate::budget::InFlight;
 use crate::sums::{Summing, Sums};
 use crate::sys;
 use nix::errno::Errno;
@@ -12,13 +16,15 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use vmcore::write::Output;
 
 /// Streams that are written at once: the pages, and a table that grows beside them.
 const STREAMS: usize = 2;
 
-/// Bytes after which a stretch is sent to the device, and the one before it is waited for.
-const WINDOW: u64 = 8 << 20;
+/// Stack of a thread that only makes system calls.
+const SMALL_STACK: usize = 64 << 10;
 
 /// A file being written.
 pub struct FileOutput {
@@ -30,11 +36,10 @@ pub struct FileOutput {
     clock: u64,
     /// The highest byte written.
     len: u64,
-    /// Where the window that was not yet sent to the device begins.
-    window: u64,
+    /// Sends windows to the device; none: what is written stays in the cache.
+    behind: Option<Behind>,
     table: Option<(u64, Sha256)>,
     sums: Option<Summing>,
-    drop_behind: bool,
 }
 
 /// What the file can be checked by later.
@@ -62,18 +67,20 @@ impl FileOutput {
             streams: Vec::new(),
             clock: 0,
             len: 0,
-            window: 0,
+            behind: None,
             table: None,
             sums: None,
-            drop_behind: true,
         }
     }
 
-    /// Leaves written pages in the cache: on a running system somebody may read them soon.
-    #[must_use]
-    pub fn keep_cached(mut self) -> Self {
-        self.drop_behind = false;
-        self
+    /// Sends what is written to the device at once and drops it from the cache. Without it written
+    /// pages stay there: on a running system somebody may read them soon.
+    ///
+    /// # Errors
+    /// What the system said; the file is as it was.
+    pub fn drop_behind(mut self, flight: InFlight) -> io::Result<Self> {
+        self.behind = Some(Behind::new(&self.file, flight)?);
+        Ok(self)
     }
 
     /// Sums the file up in pieces as it is written, for formats without checksums.
@@ -104,10 +111,14 @@ impl FileOutput {
     /// What the system said.
     pub fn finish(mut self, len: u64) -> io::Result<Checksums> {
         self.flush()?;
+        let dropped = self.behind.is_some();
+        if let Some(mut behind) = self.behind.take() {
+            behind.join()?;
+        }
         self.file.set_len(len)?;
         self.file.sync_all()?;
-        if self.drop_behind {
-            self.forget(0, 0);
+        if dropped {
+            forget(&self.file, 0, 0);
         }
         Ok(Checksums {
             table: self.table.map(|(_, hash)| hash.finalize().into()),
@@ -134,22 +145,10 @@ impl FileOutput {
         }
         self.file.write_all_at(buf, at)?;
         self.len = self.len.max(at + buf.len() as u64);
-        if self.drop_behind && self.len >= self.window + WINDOW {
-            let (begin, behind) = (self.window, self.window.saturating_sub(WINDOW));
-            let _ = sys::sync_file_range(&self.file, begin, WINDOW, false);
-            if begin > behind && sys::sync_file_range(&self.file, behind, WINDOW, true).is_ok() {
-                self.forget(behind, WINDOW);
-            }
-            self.window += WINDOW;
+        if let Some(behind) = &mut self.behind {
+            behind.reached(self.len)?;
         }
         Ok(())
-    }
-
-    fn forget(&self, offset: u64, len: u64) {
-        if let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) {
-            let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
-            let _ = posix_fadvise(&self.file, offset, len, advice);
-        }
     }
 
     /// The stream that ends where this write begins; makes one, writing another out, if need be.
@@ -232,6 +231,90 @@ impl FileOutput {
     }
 }
 
+/// The thread that brings windows to the device.
+struct Behind {
+    flight: InFlight,
+    /// Where the window that was not yet sent begins.
+    window: u64,
+    windows: Arc<Queue<u64>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Behind {
+    fn new(file: &File, flight: InFlight) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let windows = Arc::new(Queue::new(flight.windows.max(1)));
+        let taken = Arc::clone(&windows);
+        let body = move || {
+            let result = send(&file, flight.bytes, &taken);
+            taken.close();
+            result
+        };
+        let thread = thread::Builder::new().stack_size(SMALL_STACK).spawn(body)?;
+        Ok(Self {
+            flight,
+            window: 0,
+            windows,
+            thread: Some(thread),
+        })
+    }
+
+    /// All up to `len` was written once. Waits while too much is on its way.
+    fn reached(&mut self, len: u64) -> io::Result<()> {
+        while len >= self.window + self.flight.bytes {
+            if !self.windows.push(self.window) {
+                return self.join();
+            }
+            self.window += self.flight.bytes;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was sent is on its way, all but the last of it on the device. What the
+    /// device said meanwhile is told once.
+    fn join(&mut self) -> io::Result<()> {
+        self.windows.close();
+        let thread = self.thread.take().map(JoinHandle::join);
+        thread.and_then(Result::ok).unwrap_or(Ok(()))
+    }
+}
+
+impl Drop for Behind {
+    /// The thread ends; a device that hangs is not waited for.
+    fn drop(&mut self) {
+        self.windows.close();
+    }
+}
+
+/// Sends each window, then waits for the one before it. An error of the device ends it: the kernel
+/// tells it once for an open file, so the sync at the end would not (mm/filemap.c,
+/// `file_check_and_advance_wb_err`).
+fn send(file: &File, bytes: u64, windows: &Queue<u64>) -> io::Result<()> {
+    let fatal = [libc::EIO, libc::ENOSPC, libc::EDQUOT].map(Some);
+    // Others say that the filesystem cannot do this.
+    let told = |result: io::Result<()>| match result {
+        Err(error) if fatal.contains(&error.raw_os_error()) => Err(error),
+        other => Ok(other.is_ok()),
+    };
+    let mut before = None;
+    while let Some(window) = windows.pop() {
+        told(sys::sync_file_range(file, window, bytes, false))?;
+        if let Some(before) = before.replace(window)
+            && told(sys::sync_file_range(file, before, bytes, true))?
+        {
+            forget(file, before, bytes);
+        }
+    }
+    Ok(())
+}
+
+fn forget(file: &File, offset: u64, len: u64) {
+    if let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) {
+        let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+        let _ = posix_fadvise(file, offset, len, advice);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,7 +324,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let file = File::create_new(&path).unwrap();
-        let mut out = FileOutput::new(file, 4096);
+        let flight = InFlight {
+            bytes: 8192,
+            windows: 1,
+        };
+        let mut out = FileOutput::new(file, 4096).drop_behind(flight).unwrap();
         let mut want = vec![0_u8; 100_000];
         let mut put = |out: &mut FileOutput, at: usize, bytes: &[u8]| {
             want[at..at + bytes.len()].copy_from_slice(bytes);

@@ -1,4 +1,8 @@
 //! A bounded queue for several producers and consumers, which can be closed from any side.
+//!
+//! Whoever changes it wakes one of those who wait for just that, and makes no system call where nobody
+//! does: 64 pages are compressed in half a millisecond, and a wake-up costs a tenth of that in a virtual
+//! machine.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,7 +10,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// The queue. Nothing here panics while the lock is held, so a poisoned lock is taken as it is.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// There is an item, or there will be none.
+    filled: Condvar,
+    /// It is half empty again, or of no more use.
+    drained: Condvar,
     capacity: usize,
 }
 
@@ -16,6 +23,9 @@ struct State<T> {
     /// Producers still at work and whether their number is known.
     producers: Option<usize>,
     left: usize,
+    /// Who waits for an item, and who for room.
+    takers: usize,
+    givers: usize,
 }
 
 impl<T> Queue<T> {
@@ -27,8 +37,11 @@ impl<T> Queue<T> {
                 closed: false,
                 producers: None,
                 left: 0,
+                takers: 0,
+                givers: 0,
             }),
-            changed: Condvar::new(),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
             capacity,
         }
     }
@@ -37,23 +50,26 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, guard: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
-        self.changed
-            .wait(guard)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds an item, waiting for room; false when the queue is closed.
     pub fn push(&self, item: T) -> bool {
         let mut state = self.lock();
         while state.items.len() >= self.capacity && !state.closed {
-            state = self.wait(state);
+            state.givers += 1;
+            state = self
+                .drained
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.givers -= 1;
         }
         if state.closed {
             return false;
         }
         state.items.push_back(item);
-        self.changed.notify_all();
+        let somebody = state.takers > 0;
+        drop(state);
+        if somebody {
+            self.filled.notify_one();
+        }
         true
     }
 
@@ -63,31 +79,42 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
-                self.changed.notify_all();
+                // Half empty, so that who fills it is not woken for each item.
+                let somebody = state.givers > 0 && state.items.len() <= self.capacity / 2;
+                drop(state);
+                if somebody {
+                    self.drained.notify_all();
+                }
                 return Some(item);
             }
             if state.closed || state.producers.is_some_and(|n| state.left >= n) {
                 return None;
             }
-            state = self.wait(state);
+            state.takers += 1;
+            state = self
+                .filled
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.takers -= 1;
         }
     }
 
     /// No more items come in; those inside may still be taken.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_all();
+        self.filled.notify_all();
+        self.drained.notify_all();
     }
 
     /// Says how many producers there are, each of which will [`Queue::leave`].
     pub fn producers(&self, count: usize) {
         self.lock().producers = Some(count);
-        self.changed.notify_all();
+        self.filled.notify_all();
     }
 
     /// A producer has pushed its last.
     pub fn leave(&self) {
         self.lock().left += 1;
-        self.changed.notify_all();
+        self.filled.notify_all();
     }
 }

@@ -105,7 +105,7 @@ pub fn run(
             map: map_path.as_deref(),
             threads: budget.threads,
             buffer: BUFFER,
-            drop_behind: true,
+            flight: Some(budget.flight),
             reserve: 0,
             beat: Some(&|pfn| tell("count", pfn.0, ram, begun)),
         };

@@ -86,7 +86,7 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         map: None,
         threads: budget.threads,
         buffer: BUFFER,
-        drop_behind: true,
+        flight: Some(budget.flight),
         reserve: 0,
         beat: None,
     }
