@@ -221,7 +221,6 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
             ("group", Bus::VirtioBlk, SECOND_MIB),
             ("array-a", Bus::VirtioBlk, ARRAY_MIB),
             ("array-b", Bus::VirtioBlk, ARRAY_MIB),
-            ("array-c", Bus::VirtioBlk, ARRAY_MIB),
         ],
     };
     let beside = beside.iter().map(|(name, bus, mib)| {
