@@ -47,6 +47,8 @@ struct Step {
 /// The variable that names a raw core for the one test that needs one.
 const CORE: &str = "AFTERPANIC_CORE";
 const NEEDS_CORE: &str = "breaks_on_a_real_core_are_caught";
+/// How the names of tests begin that even `--full` leaves out.
+const AN_HOUR: &str = "bounded::sixteen_tib";
 
 /// Runs the set; whether all of it held.
 pub fn run(full: bool) -> Result<bool> {
@@ -132,7 +134,7 @@ fn steps(full: bool) -> Result<Vec<Step>> {
     if full {
         // Optimised: they are marked because they take minutes even so.
         let mut long = cargo(&tests);
-        long.args(["--profile", "lab", "--", "--ignored"]);
+        long.args(["--profile", "lab", "--", "--ignored", "--skip", AN_HOUR]);
         if std::env::var_os(CORE).is_none() {
             long.args(["--skip", NEEDS_CORE]);
         }
@@ -250,6 +252,10 @@ fn counts(line: &str) -> Option<Count> {
 fn not_run(full: bool, left_out: u64) -> Vec<String> {
     let mut lines = Vec::new();
     if full {
+        lines.push(format!(
+            "{AN_HOUR}*, each most of an hour: cargo test --profile lab -p capture --test by_hand -- \
+             --ignored {AN_HOUR}"
+        ));
         if std::env::var_os(CORE).is_none() {
             lines.push(format!(
                 "{NEEDS_CORE}, which needs a raw core: {CORE}=FILE cargo xtask test --full"
