@@ -1,8 +1,9 @@
 //! The same panic captured twice in equal machines: by us, and by makedumpfile in a busybox image.
 //!
 //! The peer's image is as small as such an image gets: busybox, makedumpfile with its libraries,
-//! the one module that the disk needs. It is loaded by the same `afterpanic load`, so that only what
-//! runs after the panic differs.
+//! the one module that the disk needs. It is loaded by the same `afterpanic load`: once with the words
+//! for the panic kernel that Debian's kdump-tools has, too, and once with all of ours, so that only what
+//! runs in the panic kernel differs.
 
 use crate::kernels::{Apt, unpack};
 use crate::runner::{Lab, Options};
@@ -27,7 +28,20 @@ const IMAGE: &str = "/lab/peer.img";
 const FORMATS: [&str; 2] = ["elf-zst", "elf-lz4"];
 
 /// How makedumpfile is called.
-const WAYS: [&str; 2] = ["-l -d 31", "-z -d 31"];
+const WAY: &str = "-l -d 31";
+
+/// What `load` adds to the command line and kdump-tools does not.
+const OURS: [&str; 9] = [
+    "acpi_no_memhotplug",
+    "cgroup_disable",
+    "cma",
+    "cryptomgr.notests",
+    "hugetlb_cma",
+    "initramfs_options",
+    "kfence.sample_interval",
+    "numa",
+    "transparent_hugepage",
+];
 
 /// One capture.
 #[derive(Debug)]
@@ -64,10 +78,11 @@ pub fn compare(options: Options, pairs: usize) -> Result<()> {
         ours.config = format!("[dump]\nformat = \"{format}\"\n");
         sides.push((format!("afterpanic {format}"), ours, None));
     }
-    for way in WAYS {
-        let image = image(&lab, &scenario, way)?;
-        sides.push((format!("makedumpfile {way}"), scenario.clone(), Some(image)));
-    }
+    let image = image(&lab, &scenario)?;
+    let mut bare = scenario.clone();
+    bare.config = format!("[panic_kernel]\ncmdline_drop = {OURS:?}\n");
+    sides.push((format!("makedumpfile {WAY}"), bare, Some(image.clone())));
+    sides.push(("  with all our words".to_owned(), scenario, Some(image)));
     let mut all: Vec<(String, Vec<f64>)> = Vec::new();
     for pair in 1..=pairs {
         for (at, (who, scenario, image)) in sides.iter().enumerate() {
@@ -191,7 +206,7 @@ fn steps_of(manifest: &Value) -> Vec<(String, f64)> {
 }
 
 /// Builds the peer's image.
-fn image(lab: &Lab, scenario: &Scenario, way: &str) -> Result<PathBuf> {
+fn image(lab: &Lab, scenario: &Scenario) -> Result<PathBuf> {
     let kernel = lab.kernel(scenario)?;
     let mut archive = Archive::new();
     archive.nodes()?;
@@ -223,11 +238,11 @@ fn image(lab: &Lab, scenario: &Scenario, way: &str) -> Result<PathBuf> {
     }
     init.push_str(&format!(
         "$B mkdir /target/peer\n\
-         LD_LIBRARY_PATH=/lib /bin/makedumpfile {way} /proc/vmcore /target/peer/vmcore\n\
+         LD_LIBRARY_PATH=/lib /bin/makedumpfile {WAY} /proc/vmcore /target/peer/vmcore\n\
          $B sync\n$B umount /target\n$B reboot -f\n"
     ));
     archive.file("init", 0o755, init.into_bytes(), "captures and reboots")?;
-    let path = crate::cache().join(format!("peer{}.img", way.replace(' ', "")));
+    let path = crate::cache().join("peer.img");
     fs::write(&path, archive.pack(Compression::Zstd(19))?)?;
     Ok(path)
 }
