@@ -14,6 +14,7 @@ use std::io::{self, Read};
 
 /// Bytes of bitmap or descriptors that are collected before they go to the output.
 const CHUNK: usize = 64 << 10;
+
 /// Writes `kdump-zstd` and `kdump-zlib`.
 pub(super) struct KdumpWriter {
     meta: CoreMeta,
