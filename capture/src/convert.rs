@@ -166,6 +166,7 @@ pub fn convert(
         threads: request.threads,
         buffer: BUFFER,
         flight: None,
+        total: None,
         reserve: 0,
         beat: None,
     }

@@ -40,6 +40,19 @@ pub enum Pages<'a> {
 }
 
 impl Pages<'_> {
+    /// At least as many pages as [`Pages::for_each`] gives, without going over them.
+    fn at_most(self, image: &dyn MemoryImage) -> u64 {
+        match self {
+            Self::All => count(&RamRuns(image)).unwrap_or(u64::MAX),
+            Self::Kept { map, policy, also } => {
+                let kinds = map.counts().iter().filter(|(kind, _)| policy.keeps(*kind));
+                let beside = also.iter().map(|run| run.pages.len());
+                kinds.map(|(_, pages)| pages).chain(beside).sum()
+            }
+            Self::Runs(runs) => runs.iter().map(|run| run.len()).sum(),
+        }
+    }
+
     fn for_each(
         self,
         image: &dyn MemoryImage,
@@ -145,11 +158,24 @@ pub struct Save<'a> {
     /// How written pages are sent off and dropped from the cache (the panic kernel); none: they stay (a
     /// running system).
     pub flight: Option<InFlight>,
+    /// How many pages there are, where an estimate has counted them.
+    pub total: Option<u64>,
     /// Bytes to reserve on the target before the first page; 0: none.
     pub reserve: u64,
     /// Told now and then how far a pass over the runs is that writes no page: on a very large machine
     /// each takes a minute.
     pub beat: Option<&'a (dyn Fn(Pfn) + Sync)>,
+}
+
+/// What is known of a core before its first page is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Estimate {
+    /// Its pages.
+    pub pages: u64,
+    /// The runs that they lie in.
+    pub runs: u64,
+    /// About how long the file will be, a little more rather than less.
+    pub bytes: u64,
 }
 
 /// A core as it was written.
@@ -192,19 +218,12 @@ fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> SaveError {
 /// Batches that are tried for an estimate.
 const SAMPLES: u64 = 24;
 
-impl Save<'_> {
-    /// Pages, and about how many bytes the core will have, from a sample of the pages. A little more
-    /// than it will be rather than less.
+impl<'a> Save<'a> {
+    /// Counts the pages and their runs in one pass, and tells the file's size from a sample of them.
     ///
     /// # Errors
     /// Those of the runs and of the codec.
-    pub fn estimate(&self) -> io::Result<(u64, u64)> {
-        let chosen = Chosen {
-            image: self.image,
-            pages: self.pages,
-            beat: self.beat,
-        };
-        let total = count(&chosen)?;
+    pub fn estimate(&self) -> io::Result<Estimate> {
         let writer = writer(
             self.format,
             self.meta.clone(),
@@ -214,12 +233,13 @@ impl Save<'_> {
         let mut encoder = writer.encoder()?;
         let batch_pages = BATCH_PAGES as u64;
         // Of a small core a fiftieth at most: more would be felt.
-        let step = (total / SAMPLES).max(batch_pages * 50);
-        let (mut at, mut next) = (0_u64, 0_u64);
+        let step = (self.pages.at_most(self.image) / SAMPLES).max(batch_pages * 50);
+        let (mut runs, mut at, mut next) = (0_u64, 0_u64, 0_u64);
         let (mut plain, mut coded) = (0_u64, 0_u64);
         let (mut batch, mut encoded) = (Batch::default(), Encoded::default());
         let mut pages = 0;
-        chosen.for_each(&mut |run| {
+        self.chosen().for_each(&mut |run| {
+            runs += 1;
             let mut from = run.start;
             while from < run.end {
                 let left = run.end.0 - from.0;
@@ -245,7 +265,7 @@ impl Save<'_> {
             }
             Ok(())
         })?;
-        let bytes = total.saturating_mul(PAGE_SIZE);
+        let bytes = at.saturating_mul(PAGE_SIZE);
         let coded_all = u128::from(bytes) * u128::from(coded) / u128::from(plain.max(1));
         let body = if plain == 0 {
             bytes
@@ -253,8 +273,20 @@ impl Save<'_> {
             u64::try_from(coded_all).unwrap_or(u64::MAX)
         };
         // kdump has a descriptor of 24 bytes a page and two bitmaps; all have headers and notes.
-        let beside = total.saturating_mul(28).saturating_add(1 << 20);
-        Ok((total, body.saturating_add(body / 10).saturating_add(beside)))
+        let beside = at.saturating_mul(28).saturating_add(1 << 20);
+        Ok(Estimate {
+            pages: at,
+            runs,
+            bytes: body.saturating_add(body / 10).saturating_add(beside),
+        })
+    }
+
+    fn chosen(&self) -> Chosen<'a> {
+        Chosen {
+            image: self.image,
+            pages: self.pages,
+            beat: self.beat,
+        }
     }
 
     /// Writes the core. `trailer` makes the JSON that travels inside it, from what happened.
@@ -266,12 +298,11 @@ impl Save<'_> {
         trailer: &mut dyn FnMut(&Stats) -> Vec<u8>,
         progress: &mut dyn FnMut(&Stats, u64),
     ) -> Result<Saved, SaveError> {
-        let chosen = Chosen {
-            image: self.image,
-            pages: self.pages,
-            beat: self.beat,
+        let chosen = self.chosen();
+        let total = match self.total {
+            Some(total) => total,
+            None => count(&chosen).map_err(io_error("count the pages"))?,
         };
-        let total = count(&chosen).map_err(io_error("count the pages"))?;
         let spool = directory::unnamed_file(self.dir, ".table").map_err(io_error("make a file"))?;
         let mut writer = writer(self.format, self.meta, self.codec_level, Spool::file(spool))
             .map_err(io_error("prepare the codec"))?;
@@ -279,9 +310,7 @@ impl Save<'_> {
             directory::create_file(self.dir, self.name).map_err(io_error("make the file"))?;
         let mut out = FileOutput::new(file, self.buffer);
         if let Some(flight) = self.flight {
-            out = out
-                .drop_behind(flight)
-                .map_err(io_error("start a thread"))?;
+            out = out.drop_behind(flight);
         }
         if !matches!(self.format, OutputFormat::ElfZst | OutputFormat::ElfLz4) {
             out = out.with_sums();

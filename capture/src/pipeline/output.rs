@@ -74,13 +74,12 @@ impl FileOutput {
     }
 
     /// Sends what is written to the device at once and drops it from the cache. Without it written
-    /// pages stay there: on a running system somebody may read them soon.
-    ///
-    /// # Errors
-    /// What the system said; the file is as it was.
-    pub fn drop_behind(mut self, flight: InFlight) -> io::Result<Self> {
-        self.behind = Some(Behind::new(&self.file, flight)?);
-        Ok(self)
+    /// pages stay there: on a running system somebody may read them soon. So they do where no thread
+    /// can be had, and the kernel drops them when it needs the room.
+    #[must_use]
+    pub fn drop_behind(mut self, flight: InFlight) -> Self {
+        self.behind = Behind::new(&self.file, flight).ok();
+        self
     }
 
     /// Sums the file up in pieces as it is written, for formats without checksums.
@@ -328,7 +327,7 @@ mod tests {
             bytes: 8192,
             windows: 1,
         };
-        let mut out = FileOutput::new(file, 4096).drop_behind(flight).unwrap();
+        let mut out = FileOutput::new(file, 4096).drop_behind(flight);
         let mut want = vec![0_u8; 100_000];
         let mut put = |out: &mut FileOutput, at: usize, bytes: &[u8]| {
             want[at..at + bytes.len()].copy_from_slice(bytes);

@@ -11,7 +11,7 @@ use crate::pipeline::Stats;
 use crate::plan::{Format, Plan};
 use crate::policy::{Level, Policy, bits};
 use crate::protocol::{self, Event, Progress, say};
-use crate::save::{Pages, Save, SaveError, Saved};
+use crate::save::{Estimate, Pages, Save, SaveError, Saved};
 use crate::space::{self, Earlier, Present};
 use std::fs;
 use std::path::Path;
@@ -93,46 +93,51 @@ pub fn run(
     // Its symbols and types take more memory than all that follows.
     drop(kernel);
     let map_path = map.as_ref().map(|_| dir.join(PAGES_MAP));
-    let saved = loop {
-        let mut save = Save {
-            image: &*image,
-            pages,
-            meta: meta.clone(),
-            format,
-            codec_level: codec_level(format),
-            dir,
-            name: file_name(format),
-            map: map_path.as_deref(),
-            threads: budget.threads,
-            buffer: BUFFER,
-            flight: Some(budget.flight),
-            reserve: 0,
-            beat: Some(&|pfn| tell("count", pfn.0, ram, begun)),
-        };
-        let room = room_for(&save, plan, &earlier, &present, base);
-        if let (Some(map), Err(_) | Ok(Room::Refused(_))) = (&map, &room) {
-            // There will be no facts of a core to say why so much is kept.
-            let doubts = doubts(&map.rules_off, &check_facts(map));
-            doubts.into_iter().for_each(protocol::soft);
-        }
-        match room? {
-            Room::For(need) => save.reserve = need,
-            Room::Refused(why) => {
-                say(&Event::Skipped(why));
-                return Ok(());
-            }
-        }
-        let save = save.run(&mut trailer, &mut |stats, total| {
-            tell("core", stats.pages, total, begun);
-        });
-        match save {
-            Err(SaveError::Unsupported(why)) if format != OutputFormat::KdumpZstd => {
-                soft_errors.push(format!("Written as kdump-zstd: {why}"));
-                format = OutputFormat::KdumpZstd;
-            }
-            other => break other,
-        }
+    let mut save = Save {
+        image: &*image,
+        pages,
+        meta,
+        format,
+        codec_level: codec_level(format),
+        dir,
+        name: file_name(format),
+        map: map_path.as_deref(),
+        threads: budget.threads,
+        buffer: BUFFER,
+        flight: Some(budget.flight),
+        total: None,
+        reserve: 0,
+        beat: Some(&|pfn| tell("count", pfn.0, ram, begun)),
     };
+    let estimate = save
+        .estimate()
+        .map_err(|error| format!("Cannot estimate the core's size: {error}"))?;
+    if !format.holds(estimate.runs) {
+        soft_errors.push(format!(
+            "Written as kdump-zstd: the pages lie in {} runs, more than {} can have",
+            estimate.runs,
+            format.name()
+        ));
+        format = OutputFormat::KdumpZstd;
+        (save.format, save.codec_level, save.name) =
+            (format, codec_level(format), file_name(format));
+    }
+    let room = room_for(estimate, plan, &earlier, &present, base);
+    if let (Some(map), Err(_) | Ok(Room::Refused(_))) = (&map, &room) {
+        // There will be no facts of a core to say why so much is kept.
+        let doubts = doubts(&map.rules_off, &check_facts(map));
+        doubts.into_iter().for_each(protocol::soft);
+    }
+    match room? {
+        Room::For(need) => (save.reserve, save.total) = (need, Some(estimate.pages)),
+        Room::Refused(why) => {
+            say(&Event::Skipped(why));
+            return Ok(());
+        }
+    }
+    let saved = save.run(&mut trailer, &mut |stats, total| {
+        tell("core", stats.pages, total, begun);
+    });
     // Not before: the pages were not to wait for it.
     if let Some(path) = &map_path
         && let Err(error) = fs::File::open(path).and_then(|file| file.sync_all())
@@ -243,19 +248,20 @@ enum Room {
     Refused(String),
 }
 
-/// Estimates the core and makes room for it, or says why it cannot be written here.
+/// Makes room for a core, or says why it cannot be written here.
 fn room_for(
-    save: &Save<'_>,
+    estimate: Estimate,
     plan: &Plan,
     earlier: &[Earlier],
     present: &Present,
     base: &Path,
 ) -> Result<Room, String> {
-    let (pages, need) = save
-        .estimate()
-        .map_err(|error| format!("Cannot estimate the core's size: {error}"))?;
+    let need = estimate.bytes;
     let mib = need >> 20;
-    protocol::log(format!("{pages} pages to write, about {mib} MiB"));
+    protocol::log(format!(
+        "{} pages to write in {} runs, about {mib} MiB",
+        estimate.pages, estimate.runs
+    ));
     if let Some(most) = plan.dump.max_size.filter(|most| need > *most) {
         let most = most >> 20;
         return Ok(Room::Refused(format!(

@@ -87,6 +87,7 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         threads: budget.threads,
         buffer: BUFFER,
         flight: Some(budget.flight),
+        total: None,
         reserve: 0,
         beat: None,
     }

@@ -57,6 +57,15 @@ impl OutputFormat {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
+    /// Whether a file of this format can hold pages in so many runs.
+    #[must_use]
+    pub fn holds(self, runs: u64) -> bool {
+        match self {
+            Self::ElfZst | Self::ElfLz4 | Self::Elf => runs <= MAX_ELF_RUNS,
+            Self::KdumpZstd | Self::KdumpZlib => true,
+        }
+    }
+
     /// What a file of this format is called after its stem: `vmcore` + `.elf.zst`.
     #[must_use]
     pub fn suffix(self) -> &'static str {
