@@ -12,6 +12,8 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::io;
+use std::thread;
 
 use crate::closure::Closure;
 use crate::compress::Compression;
@@ -20,6 +22,9 @@ use crate::modules::{self, Index, ModuleError};
 
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
+
+/// Bytes after which a part of the archive ends: our binary is one.
+const PART: usize = 2 << 20;
 
 /// Why an archive cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +53,7 @@ pub enum ArchiveError {
         /// The compression.
         with: &'static str,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -195,25 +200,42 @@ impl Archive {
             .sum()
     }
 
-    /// The plain archive.
-    pub fn to_cpio(&self) -> Result<Vec<u8>, ArchiveError> {
+    /// The archive, packed in parts of at least [`PART`] bytes, all at once: the kernel unpacks one
+    /// after the other (init/initramfs.c, `unpack_to_rootfs`, 5.10 to 7.2).
+    pub fn pack(&self, compression: Compression) -> Result<Vec<u8>, ArchiveError> {
+        let parts = self.parts(PART)?;
+        let packed = thread::scope(|scope| {
+            let pack = |part: Vec<u8>| scope.spawn(move || compression.pack(&part));
+            let threads: Vec<_> = parts.into_iter().map(pack).collect();
+            let died = |_| Err(io::Error::other("a thread died"));
+            let results = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(died));
+            results.collect::<io::Result<Vec<_>>>()
+        });
+        let failed = |source| ArchiveError::Pack {
+            with: compression.name(),
+            source,
+        };
+        Ok(packed.map_err(failed)?.concat())
+    }
+
+    /// Plain archives that together are this one, each as soon as it has `size` bytes.
+    fn parts(&self, size: usize) -> Result<Vec<Vec<u8>>, ArchiveError> {
+        let mut parts = Vec::new();
         let mut writer = cpio::Writer::new();
         for (path, node) in &self.nodes {
             if !writer.entry(path, node.mode, node.rdev, &node.data) {
                 return Err(ArchiveError::TooLarge { path: path.clone() });
             }
+            if writer.size() >= size {
+                parts.push(std::mem::take(&mut writer).finish());
+            }
         }
-        Ok(writer.finish())
-    }
-
-    /// The packed archive.
-    pub fn pack(&self, compression: Compression) -> Result<Vec<u8>, ArchiveError> {
-        compression
-            .pack(&self.to_cpio()?)
-            .map_err(|source| ArchiveError::Pack {
-                with: compression.name(),
-                source,
-            })
+        if parts.is_empty() || writer.size() > 0 {
+            parts.push(writer.finish());
+        }
+        Ok(parts)
     }
 
     fn put(
@@ -346,7 +368,7 @@ mod tests {
                     .file(name, 0o644, name.as_bytes().to_vec(), "test")
                     .unwrap();
             }
-            archive.to_cpio().unwrap()
+            archive.pack(Compression::None).unwrap()
         };
         let bytes = fill(&["z", "a/b/c", "a-b"]);
         assert_eq!(bytes, fill(&["a-b", "z", "a/b/c"]));

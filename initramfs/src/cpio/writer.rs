@@ -25,6 +25,12 @@ impl Writer {
         self.append(self.entries, path, mode, rdev, data)
     }
 
+    /// Bytes so far.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.out.len()
+    }
+
     /// Ends the archive and hands out its bytes, padded so that another one may follow.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {

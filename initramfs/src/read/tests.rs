@@ -12,7 +12,7 @@ fn archive(name: &str, content: &[u8]) -> Archive {
 
 fn image() -> Vec<u8> {
     let mut bytes = archive("kernel/x86/microcode/GenuineIntel.bin", b"early")
-        .to_cpio()
+        .pack(Compression::None)
         .unwrap();
     bytes.resize(bytes.len().next_multiple_of(512), 0);
     for (name, compression) in [
@@ -43,6 +43,31 @@ fn sections_are_told_apart_wherever_they_end() {
     assert!(contents.why().unwrap().is_none());
     let packed: u64 = contents.sections().iter().map(|s| s.packed).sum();
     assert!(packed <= image().len() as u64);
+}
+
+#[test]
+fn a_large_archive_is_packed_in_parts_and_read_as_one() {
+    let mut archive = Archive::new();
+    let files = ["a/one", "a/two", "three"].map(|name| (name, name.repeat(600_000).into_bytes()));
+    for (name, content) in &files {
+        archive.file(name, 0o644, content.clone(), "test").unwrap();
+    }
+    for compression in [
+        Compression::Zstd(3),
+        Compression::Gzip,
+        Compression::Lz4,
+        Compression::None,
+    ] {
+        let bytes = archive.pack(compression).unwrap();
+        assert_eq!(bytes, archive.pack(compression).unwrap());
+        let contents = Contents::new(&bytes).unwrap();
+        for (name, content) in &files {
+            assert!(contents.file(name).unwrap() == *content, "{compression:?}");
+        }
+        assert_eq!(contents.entries().unwrap().len(), 4, "{compression:?}");
+    }
+    let contents = Contents::new(&archive.pack(Compression::Zstd(3)).unwrap()).unwrap();
+    assert_eq!(contents.sections().len(), 3);
 }
 
 #[test]
