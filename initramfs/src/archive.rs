@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use crate::closure::Closure;
 use crate::compress::Compression;
@@ -205,13 +205,17 @@ impl Archive {
     pub fn pack(&self, compression: Compression) -> Result<Vec<u8>, ArchiveError> {
         let parts = self.parts(PART)?;
         let packed = thread::scope(|scope| {
-            let pack = |part: Vec<u8>| scope.spawn(move || compression.pack(&part));
-            let threads: Vec<_> = parts.into_iter().map(pack).collect();
+            let pack = |part: Vec<u8>| {
+                let body = move || compression.pack(&part);
+                thread::Builder::new().spawn_scoped(scope, body)
+            };
+            let threads: io::Result<Vec<_>> = parts.into_iter().map(pack).collect();
             let died = |_| Err(io::Error::other("a thread died"));
-            let results = threads
+            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(died);
+            threads?
                 .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(died));
-            results.collect::<io::Result<Vec<_>>>()
+                .map(join)
+                .collect::<io::Result<Vec<_>>>()
         });
         let failed = |source| ArchiveError::Pack {
             with: compression.name(),

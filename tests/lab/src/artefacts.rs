@@ -41,6 +41,17 @@ pub fn kinds() -> Result<PathBuf> {
     )
 }
 
+/// Builds the program that only mounts a disk.
+///
+/// # Errors
+/// As [`build`].
+pub fn floor(profile: &str) -> Result<PathBuf> {
+    find(
+        &cargo_build(profile, &["-p", "lab", "--bin", "floor"])?,
+        "floor",
+    )
+}
+
 /// The executables that a build made.
 fn cargo_build(profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
     let fixed = ["build", "--message-format=json-render-diagnostics"];
