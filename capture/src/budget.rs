@@ -86,7 +86,7 @@ impl Budget {
     pub fn here(dump: &Dump) -> Self {
         let available = fs::read_to_string("/proc/meminfo")
             .ok()
-            .and_then(|text| mem_available(&text));
+            .and_then(|text| usable(&text));
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Self::derive(available, cpus, dump)
     }
@@ -95,9 +95,21 @@ impl Budget {
 /// MemAvailable of /proc/meminfo, in bytes.
 #[must_use]
 pub fn mem_available(meminfo: &str) -> Option<u64> {
+    field(meminfo, "MemAvailable:")
+}
+
+/// The same without what waits for a device, which may be one that hangs: MemAvailable has it in.
+fn usable(meminfo: &str) -> Option<u64> {
+    let waits = ["Dirty:", "Writeback:"].map(|name| field(meminfo, name).unwrap_or(0));
+    let waits = waits.into_iter().fold(0, u64::saturating_add);
+    mem_available(meminfo).map(|bytes| bytes.saturating_sub(waits))
+}
+
+/// A field of /proc/meminfo, in bytes.
+fn field(meminfo: &str, name: &str) -> Option<u64> {
     meminfo
         .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|kib| kib.trim().parse::<u64>().ok())
         .and_then(|kib| kib.checked_mul(1024))
@@ -153,5 +165,9 @@ mod tests {
         let text = "MemTotal:  38000 kB\nMemAvailable:   12345 kB\n";
         assert_eq!(mem_available(text), Some(12345 * 1024));
         assert_eq!(mem_available("MemTotal: 1 kB\n"), None);
+        assert_eq!(usable("MemTotal: 1 kB\nDirty: 2 kB\n"), None);
+        assert_eq!(usable(text), Some(12345 * 1024));
+        let hangs = format!("{text}Dirty:   300 kB\nWriteback:   45 kB\n");
+        assert_eq!(usable(&hangs), Some(12000 * 1024));
     }
 }

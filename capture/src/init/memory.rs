@@ -62,6 +62,14 @@ impl Peak {
     }
 }
 
+/// Lets a device be written while another hangs. What the hanging one was sent stays dirty for ever, and
+/// above a part of memory, a fifth where nobody says otherwise, the kernel holds up who writes to any
+/// device (mm/page-writeback.c, `balance_dirty_pages`, 5.10 to 7.2). What is on its way is bounded by
+/// [`crate::budget::InFlight`].
+pub fn do_not_wait_for_others() {
+    let _ = fs::write("/proc/sys/vm/dirty_ratio", "90");
+}
+
 /// Bytes of System RAM above the first MiB.
 fn ram(iomem: &str) -> u64 {
     let range = |line: &str| {

@@ -6,7 +6,7 @@
 
 use super::child::Child;
 use super::console::Console;
-use super::memory::Peak;
+use super::memory::{self, Peak};
 use super::watchdog::Watchdogs;
 use crate::fault::{self, Fault};
 use crate::ladder::Runner;
@@ -251,6 +251,7 @@ impl Supervisor {
         if self.init && self.facts.steps.is_empty() {
             // While the child is at work there is time for it.
             self.console.unlimited();
+            memory::do_not_wait_for_others();
         }
         let begun = Instant::now();
         let mut moved = begun;
