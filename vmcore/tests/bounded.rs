@@ -8,6 +8,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use synth::endless::{struct_page, vmcoreinfo};
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
 use vmcore::image::map::{MapReader, MapWriter};
 use vmcore::image::{Format, ImageInfo, MemoryImage, ReadError};
@@ -36,28 +37,11 @@ struct Endless {
 
 impl Endless {
     fn new(gib: u64) -> Self {
-        let mut pair = [0u8; 128];
-        pair[48..52].copy_from_slice(&u32::MAX.to_le_bytes());
-        pair[52] = 1;
-        pair[64 + 48..64 + 52].copy_from_slice(&0xf000_0000u32.to_le_bytes());
-        let text = format!(
-            "OSRELEASE=6.12.0\nPAGESIZE=4096\nNUMBER(phys_base)={}\nNUMBER(pgtable_l5_enabled)=0\n\
-             NUMBER(KERNEL_IMAGE_SIZE)=1073741824\nSYMBOL(swapper_pg_dir)=ffffffff80000000\n\
-             SYMBOL(mem_section)={:x}\nLENGTH(mem_section)=2048\nSIZE(mem_section)=16\n\
-             OFFSET(mem_section.section_mem_map)=0\nNUMBER(SECTION_SIZE_BITS)=27\n\
-             NUMBER(MAX_PHYSMEM_BITS)=46\nSIZE(page)=64\nOFFSET(page.flags)=0\n\
-             OFFSET(page.mapping)=24\nOFFSET(page.private)=40\nOFFSET(page._mapcount)=48\n\
-             OFFSET(page._refcount)=52\nOFFSET(page.compound_head)=8\nNUMBER(PG_head_mask)=64\n\
-             NUMBER(PG_lru)=5\nNUMBER(PG_private)=14\nNUMBER(PG_swapcache)=10\n\
-             NUMBER(PG_swapbacked)=17\nLENGTH(zone.free_area)=11\n\
-             NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)=-184549376\n\
-             NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-268435456\n",
-            TABLES,
-            0xffff_ffff_8000_0000 + (ROOTS - TABLES),
-        );
+        let kernel_map = 0xffff_ffff_8000_0000;
+        let text = vmcoreinfo(kernel_map, kernel_map + (ROOTS - TABLES), TABLES);
         Self {
             pages: gib << 18,
-            pattern: pair.repeat(512),
+            pattern: [false, true].map(struct_page).concat().repeat(512),
             info: ImageInfo {
                 vmcoreinfo: Some(text.into_bytes()),
                 ..ImageInfo::new(Format::Elf)

@@ -17,6 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 use synth::elf::Elf;
+use synth::endless::{struct_page, vmcoreinfo};
 use vmcore::addr::Pfn;
 use vmcore::image;
 
@@ -50,17 +51,11 @@ fn endless(gib: u64, run: usize) -> File {
         put(SECTIONS + n * 16, &(VMEMMAP | 0xf).to_le_bytes());
     }
     for n in 0..STRUCT_PAGES {
-        let page = MEMMAP + n * 64;
-        let free = n / run % 2 == 1;
-        let (mapcount, count) = if free {
-            (0xf000_0000_u32, 0_u32)
-        } else {
-            (u32::MAX, 1)
-        };
-        put(page + 48, &mapcount.to_le_bytes());
-        put(page + 52, &count.to_le_bytes());
+        put(MEMMAP + n * 64, &struct_page(n / run % 2 == 1));
     }
-    let elf = Elf::new().note("VMCOREINFO", 0, vmcoreinfo().as_bytes());
+    let kernel = |at: usize| KERNEL_MAP + at as u64;
+    let text = vmcoreinfo(kernel(PGD), kernel(ROOTS), 0);
+    let elf = Elf::new().note("VMCOREINFO", 0, text.as_bytes());
     let mut elf = elf.load(DIRECT_MAP, 0, &low).build();
     let begin = (elf.len() - low.len()) as u64;
     // The second program header: p_filesz and p_memsz.
@@ -71,26 +66,6 @@ fn endless(gib: u64, run: usize) -> File {
     file.write_all_at(&elf, 0).unwrap();
     file.set_len(begin + (gib << 30)).unwrap();
     file
-}
-
-fn vmcoreinfo() -> String {
-    format!(
-        "OSRELEASE=6.12.0\nPAGESIZE=4096\nNUMBER(phys_base)=0\nNUMBER(pgtable_l5_enabled)=0\n\
-         NUMBER(KERNEL_IMAGE_SIZE)=1073741824\nSYMBOL(swapper_pg_dir)={:x}\n\
-         SYMBOL(mem_section)={:x}\nLENGTH(mem_section)=2048\nSIZE(mem_section)=16\n\
-         OFFSET(mem_section.section_mem_map)=0\nNUMBER(SECTION_SIZE_BITS)=27\n\
-         NUMBER(MAX_PHYSMEM_BITS)=46\nSIZE(page)=64\nOFFSET(page.flags)=0\n\
-         OFFSET(page.mapping)=24\nOFFSET(page.private)=40\nOFFSET(page._mapcount)=48\n\
-         OFFSET(page._refcount)=52\nOFFSET(page.compound_head)=8\nNUMBER(PG_head_mask)=64\n\
-         NUMBER(PG_lru)=5\nNUMBER(PG_private)=14\nNUMBER(PG_swapcache)=10\n\
-         NUMBER(PG_swapbacked)=17\nNUMBER(PG_hwpoison)=21\nLENGTH(zone.free_area)=11\n\
-         NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)=-184549376\n\
-         NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-268435456\n\
-         NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)=-201326592\n\
-         NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)=-251658240\n",
-        KERNEL_MAP + PGD as u64,
-        KERNEL_MAP + ROOTS as u64,
-    )
 }
 
 /// Waits for a supervisor, with an eye on what its children hold.

@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod corpus;
 pub mod elf;
+pub mod endless;
 pub mod kallsyms;
 pub mod kdump;
 pub mod machine;
