@@ -262,13 +262,18 @@ fn list(path: &std::path::Path, json: bool, context: &Context) -> anyhow::Result
 
 fn print(listed: &Listed) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    for section in &listed.sections {
+    // An image of ours is packed in parts, which are nobody's business here.
+    let alike = |a: &ListedSection, b: &ListedSection| a.compression == b.compression;
+    for sections in listed.sections.chunk_by(alike) {
+        let Some(first) = sections.first() else {
+            continue;
+        };
         writeln!(
             out,
             "{} ({}), {} unpacked",
-            output::size(section.bytes),
-            section.compression,
-            output::size(section.unpacked),
+            output::size(sections.iter().map(|section| section.bytes).sum()),
+            first.compression,
+            output::size(sections.iter().map(|section| section.unpacked).sum()),
         )?;
     }
     let width = listed
