@@ -109,9 +109,11 @@ pub fn run(
         reserve: 0,
         beat: Some(&|pfn| tell("count", pfn.0, ram, begun)),
     };
-    let estimate = save
-        .estimate()
-        .map_err(|error| format!("Cannot estimate the core's size: {error}"))?;
+    let estimated = |save: &Save<'_>| {
+        save.estimate()
+            .map_err(|error| format!("Cannot estimate the core's size: {error}"))
+    };
+    let mut estimate = estimated(&save)?;
     if !format.holds(estimate.runs) {
         soft_errors.push(format!(
             "Written as kdump-zstd: the pages lie in {} runs, more than {} can have",
@@ -121,6 +123,7 @@ pub fn run(
         format = OutputFormat::KdumpZstd;
         (save.format, save.codec_level, save.name) =
             (format, codec_level(format), file_name(format));
+        estimate = estimated(&save)?;
     }
     let room = room_for(estimate, plan, &earlier, &present, base);
     if let (Some(map), Err(_) | Ok(Room::Refused(_))) = (&map, &room) {
