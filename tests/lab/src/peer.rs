@@ -56,6 +56,8 @@ pub struct Taken {
     pub core: u64,
     /// Our steps and the seconds each took.
     pub steps: Vec<(String, f64)>,
+    /// Our threads: one where the panic was on the second processor, which cannot start the first.
+    pub threads: Option<u64>,
 }
 
 /// Runs every side `pairs` times, in turn, and prints a line for each.
@@ -116,7 +118,8 @@ fn print(pair: usize, taken: &Taken) {
         .iter()
         .map(|(name, s)| format!(" {name} {s:.1}"));
     if !taken.steps.is_empty() {
-        println!("   of it{}", steps.collect::<String>());
+        let steps = steps.collect::<String>();
+        println!("   of it{steps}; threads: {}", taken.threads.unwrap_or(0));
     }
 }
 
@@ -162,29 +165,30 @@ fn attempt(lab: &Lab, scenario: &Scenario, who: &str, image: Option<&Path>) -> R
                 dir.display()
             )
         })?;
-    let (core, steps) = saved(&session, &crash, &dir).with_context(|| who.to_string())?;
+    let (core, manifest) = saved(&session, &crash, &dir).with_context(|| who.to_string())?;
     let _ = fs::remove_dir_all(&dir);
     Ok(Taken {
         who: who.into(),
         image: bytes,
         seconds,
         core,
-        steps,
+        steps: steps_of(&manifest),
+        threads: manifest.pointer("/core/threads").and_then(Value::as_u64),
     })
 }
 
-/// The largest file that was saved, and the steps of the manifest beside it if there is one.
-fn saved(session: &Session, crash: &Crash, dir: &Path) -> Result<(u64, Vec<(String, f64)>)> {
+/// The largest file that was saved, and the manifest beside it if there is one.
+fn saved(session: &Session, crash: &Crash, dir: &Path) -> Result<(u64, Value)> {
     let to = dir.join("saved");
     session.fetch(crash, &to)?;
     let mut largest = 0;
-    let mut steps = Vec::new();
+    let mut manifest = Value::Null;
     for entry in fs::read_dir(&to)?
         .flatten()
         .filter(|entry| entry.path().is_dir())
     {
         if let Ok(text) = fs::read(entry.path().join("manifest.json")) {
-            steps = steps_of(&serde_json::from_slice(&text)?);
+            manifest = serde_json::from_slice(&text)?;
         }
         for file in fs::read_dir(entry.path())?.flatten() {
             largest = largest.max(file.metadata()?.len());
@@ -192,7 +196,7 @@ fn saved(session: &Session, crash: &Crash, dir: &Path) -> Result<(u64, Vec<(Stri
     }
     match largest {
         0 => bail!("Nothing was saved; see {}", dir.display()),
-        bytes => Ok((bytes, steps)),
+        bytes => Ok((bytes, manifest)),
     }
 }
 
