@@ -5,7 +5,7 @@
 //! /init as init process" and "EXT4-fs (vda): mounted filesystem". Ours has the plan that a machine
 //! with this disk would get, its serial number recorded, and the command line that `load` would write;
 //! busybox runs with the bare one and, so that image and words can be told apart, with ours. The last
-//! side is a program of the few calls without which no disk is mounted: no image can be faster.
+//! side is a program of the few calls without which no disk is mounted: what an image could come near to.
 
 use crate::{artefacts, kernels, peer};
 use anyhow::{Context, Result};

@@ -1,5 +1,5 @@
-//! The first program of `lab init`'s third side: the calls without which no disk is mounted, and
-//! nothing else. Nothing that starts as /init is there sooner; what it takes is the kernel's own time.
+//! The first program of `lab init`'s last side: the calls without which no disk is mounted, and
+//! nothing else. Beside its own start, what it takes is the kernel's time.
 
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
