@@ -21,8 +21,8 @@ use std::time::Instant;
 use vmcore::kernel::chain;
 use vmcore::write::{CoreMeta, OutputFormat};
 
-/// zstd's level. The file is gone once the core is complete, so only its time counts (`--fast=3`).
-const CODEC_LEVEL: i32 = -3;
+/// zstd's level. The file is gone once the core is complete, so only its time counts (`--fast=10`).
+const CODEC_LEVEL: i32 = -10;
 
 /// Output buffers.
 const BUFFER: usize = 256 << 10;
