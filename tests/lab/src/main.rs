@@ -42,6 +42,9 @@ enum Verb {
         /// How often each side runs, in turn
         #[arg(long, default_value_t = 3)]
         pairs: usize,
+        /// Processors of each machine
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+        vcpus: u32,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
@@ -244,12 +247,16 @@ fn main() -> ExitCode {
             profile,
             ..Options::default()
         }),
-        Verb::Peer { pairs, profile } => {
+        Verb::Peer {
+            pairs,
+            vcpus,
+            profile,
+        } => {
             let options = Options {
                 profile,
                 ..Options::default()
             };
-            lab::peer::compare(options, pairs).map(|()| true)
+            lab::peer::compare(options, pairs, vcpus).map(|()| true)
         }
         Verb::Init {
             pairs,

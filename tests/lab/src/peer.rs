@@ -3,7 +3,8 @@
 //! The peer's image is as small as such an image gets: busybox, makedumpfile with its libraries,
 //! the one module that the disk needs. It is loaded by the same `afterpanic load`: once with the words
 //! for the panic kernel that Debian's kdump-tools has, too, and once with all of ours, so that only what
-//! runs in the panic kernel differs.
+//! runs in the panic kernel differs. In a round the panic is on the same processor on every side: where it
+//! is not on the first, the panic kernel cannot start that one and has one processor less.
 
 use crate::kernels::{Apt, unpack};
 use crate::runner::{Lab, Options};
@@ -18,6 +19,7 @@ use rehearse::guest::image::KernelFiles;
 use rehearse::session::{Crash, Session};
 use rehearse::vm::Accel;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -56,18 +58,20 @@ pub struct Taken {
     pub core: u64,
     /// Our steps and the seconds each took.
     pub steps: Vec<(String, f64)>,
-    /// Our threads: one where the panic was on the second processor, which cannot start the first.
+    /// Our threads: at most one for each processor that the panic kernel has.
     pub threads: Option<u64>,
 }
 
-/// Runs every side `pairs` times, in turn, and prints a line for each.
+/// Runs every side `pairs` times, in turn, and prints a line for each. The panics go round the processors,
+/// the last one first.
 ///
 /// # Errors
 /// A machine could not be built, or a side saved nothing.
-pub fn compare(options: Options, pairs: usize) -> Result<()> {
+pub fn compare(options: Options, pairs: usize, vcpus: u32) -> Result<()> {
     let lab = Lab::new(options)?;
     let scenario = Scenario {
         name: "peer".into(),
+        vcpus,
         ..Scenario::default()
     };
     println!(
@@ -85,32 +89,31 @@ pub fn compare(options: Options, pairs: usize) -> Result<()> {
     bare.config = format!("[panic_kernel]\ncmdline_drop = {OURS:?}\n");
     sides.push((format!("makedumpfile {WAY}"), bare, Some(image.clone())));
     sides.push(("  with all our words".to_owned(), scenario, Some(image)));
-    let mut all: Vec<(String, Vec<f64>)> = Vec::new();
-    for pair in 1..=pairs {
-        for (at, (who, scenario, image)) in sides.iter().enumerate() {
+    let mut all: BTreeMap<(u32, usize), Vec<f64>> = BTreeMap::new();
+    for (pair, cpu) in (1..=pairs).zip((0..vcpus).rev().cycle()) {
+        println!("{pair}  panic on processor {cpu}");
+        for (at, (who, scenario, image)) in sides.iter_mut().enumerate() {
+            scenario.panic = format!("sysrq:{cpu}");
             let taken = one(&lab, scenario, who, image.as_deref())?;
-            print(pair, &taken);
-            match all.get_mut(at) {
-                Some((_, seconds)) => seconds.push(taken.seconds),
-                None => all.push((who.clone(), vec![taken.seconds])),
-            }
+            print(&taken);
+            all.entry((cpu, at)).or_default().push(taken.seconds);
         }
     }
-    for (who, mut seconds) in all {
+    for ((cpu, at), mut seconds) in all {
         seconds.sort_by(f64::total_cmp);
-        if let Some(median) = seconds.get(seconds.len() / 2) {
-            println!("median {who:<24} {median:>6.1} s");
+        if let (Some((who, ..)), Some(median)) = (sides.get(at), seconds.get(seconds.len() / 2)) {
+            println!("processor {cpu}: median {who:<24} {median:>6.1} s");
         }
     }
     Ok(())
 }
 
-fn print(pair: usize, taken: &Taken) {
+fn print(taken: &Taken) {
     let image = taken
         .image
         .map_or(String::new(), |bytes| format!("  image {bytes} bytes"));
     println!(
-        "{pair}  {:<24} {:>6.1} s  core {:>9} bytes{image}",
+        "   {:<24} {:>6.1} s  core {:>9} bytes{image}",
         taken.who, taken.seconds, taken.core
     );
     let steps = taken
@@ -119,7 +122,10 @@ fn print(pair: usize, taken: &Taken) {
         .map(|(name, s)| format!(" {name} {s:.1}"));
     if !taken.steps.is_empty() {
         let steps = steps.collect::<String>();
-        println!("   of it{steps}; threads: {}", taken.threads.unwrap_or(0));
+        println!(
+            "      of it{steps}; threads: {}",
+            taken.threads.unwrap_or(0)
+        );
     }
 }
 
