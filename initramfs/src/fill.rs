@@ -52,7 +52,9 @@ pub(crate) fn plan(
     plan
 }
 
-fn dump(config: &Config) -> Dump {
+/// What the config says of what is dumped and how.
+#[must_use]
+pub fn dump(config: &Config) -> Dump {
     let from = &config.dump;
     Dump {
         level: match from.level.bits() {

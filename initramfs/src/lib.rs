@@ -20,7 +20,7 @@ pub mod compress;
 pub mod cpio;
 mod explicit;
 pub mod files;
-mod fill;
+pub mod fill;
 pub mod kernel;
 pub mod modules;
 pub mod read;

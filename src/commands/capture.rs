@@ -4,8 +4,10 @@ use crate::core_arg;
 use crate::exit::Exit;
 use crate::output::Context;
 use anyhow::{Context as _, bail};
-use capture::plan::{Directory, FinalAction, FirstKernel, Format, Plan, Target, TargetKind};
+use capture::plan::{Directory, Dump, FinalAction, FirstKernel, Format, Plan, Target, TargetKind};
 use capture::policy::Level;
+use config::Config;
+use initramfs::fill;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -20,13 +22,13 @@ pub struct Args {
     core: PathBuf,
     /// Where the crash directory is made
     dir: PathBuf,
-    /// all, standard, essential, or makedumpfile's bits 0 to 31 [default: standard]
+    /// all, standard, essential, or makedumpfile's bits 0 to 31 [default: the config's, else standard]
     #[arg(long, value_parser = super::convert::level)]
     level: Option<Level>,
-    /// elf-zst, elf-lz4, elf, kdump-zstd, kdump-zlib, none [default: elf-zst]
+    /// elf-zst, elf-lz4, elf, kdump-zstd, kdump-zlib, none [default: the config's, else elf-zst]
     #[arg(long, value_parser = format)]
     format: Option<Format>,
-    /// Worker threads [default: by the CPUs and the memory]
+    /// Worker threads [default: the config's, else by the CPUs and the memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: Option<u32>,
 }
@@ -45,9 +47,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let mut plan = Plan::new(FirstKernel::default());
     plan.source = absolute(&found.path)?;
-    plan.dump.level = args.level.unwrap_or(Level::STANDARD);
-    plan.dump.format = args.format.unwrap_or_default();
-    plan.dump.threads = args.threads;
+    plan.dump = dump(args, &context.load_config()?);
     plan.keep.loop_guard = false;
     plan.targets = vec![Target {
         kind: TargetKind::Directory(Directory {
@@ -91,7 +91,52 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
+/// What the panic kernel would do, but for what was asked for.
+fn dump(args: &Args, config: &Config) -> Dump {
+    let configured = fill::dump(config);
+    Dump {
+        level: args.level.unwrap_or(configured.level),
+        format: args.format.unwrap_or(configured.format),
+        threads: args.threads.or(configured.threads),
+        ..configured
+    }
+}
+
 fn format(text: &str) -> Result<Format, String> {
     Format::from_name(text)
         .ok_or_else(|| "elf-zst, elf-lz4, elf, kdump-zstd, kdump-zlib or none".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(level: Option<Level>, format: Option<Format>, threads: Option<u32>) -> Args {
+        Args {
+            core: PathBuf::new(),
+            dir: PathBuf::new(),
+            level,
+            format,
+            threads,
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_goes_before_the_config_and_never_stays() {
+        let text = "[dump]\nlevel = 17\nformat = \"elf-lz4\"\nthreads = 3\nnever = [\"user\"]\n\
+                    keep_essential = true\n";
+        let config = Config::parse(text).unwrap();
+        let found = dump(&asked(None, None, None), &config);
+        assert_eq!(found, fill::dump(&config));
+        assert_eq!(found.level, Level::Bits(17));
+        assert_eq!(found.never, ["user"]);
+        assert!(found.keep_essential);
+        let args = asked(Some(Level::ALL), Some(Format::KdumpZstd), Some(1));
+        let found = dump(&args, &config);
+        assert_eq!(
+            (found.level, found.format, found.threads),
+            (Level::ALL, Format::KdumpZstd, Some(1))
+        );
+        assert_eq!(found.never, ["user"]);
+    }
 }
