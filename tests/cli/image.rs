@@ -1,11 +1,13 @@
 //! `afterpanic image` on images of other suites and on machines that have none.
 
-use crate::harness::Machine;
+use crate::harness::{Machine, Run};
 use std::fs;
 use std::path::PathBuf;
 
 const RELEASE: &str = "9.9.9-cloud";
 const DIR: &str = "/lib/modules/9.9.9-cloud";
+/// The image that is built.
+const OUT: &str = "/new.img";
 const UUID: &str = "[[target]]\ndevice = \"UUID=0a0b0c0d-1111-2222-3333-444455556666\"\n";
 
 /// A plain archive with one file, header and padding written out.
@@ -103,9 +105,9 @@ fn with_modules(dep: &str) -> (Machine, PathBuf) {
     (machine, program)
 }
 
-/// What `image build` for a virtio disk complains of.
-fn build_fails(machine: &Machine, program: &std::path::Path) -> String {
-    let out = machine.path("/new.img");
+/// `image build` for a virtio disk into [`OUT`].
+fn build(machine: &Machine, program: &std::path::Path) -> Run {
+    let out = machine.path(OUT);
     let out = out.to_str().unwrap();
     let args = [
         "image",
@@ -117,8 +119,13 @@ fn build_fails(machine: &Machine, program: &std::path::Path) -> String {
         "--out",
         out,
     ];
-    let run = machine.run_program(program, &args).exits(1);
-    assert!(!machine.path("/new.img").exists());
+    machine.run_program(program, &args)
+}
+
+/// What it complains of.
+fn build_fails(machine: &Machine, program: &std::path::Path) -> String {
+    let run = build(machine, program).exits(1);
+    assert!(!machine.path(OUT).exists());
     run.stderr()
 }
 
@@ -127,20 +134,12 @@ const GOOD: &str = "kernel/virtio_blk.ko: kernel/ring.ko\nkernel/ring.ko:\n";
 #[test]
 fn an_image_is_built_from_modules_and_says_who_asked() {
     let (machine, program) = with_modules(GOOD);
-    let out = machine.path("/new.img");
-    let out = out.to_str().unwrap();
-    let args = [
-        "image",
-        "build",
-        "--kernel",
-        RELEASE,
-        "--for",
-        "virtio_blk,ext4",
-        "--out",
-        out,
-    ];
-    machine.run_program(&program, &args).exits(0);
-    let said = machine.run(&["image", "list", out]).exits(0).stdout();
+    build(&machine, &program).exits(0);
+    let out = machine.path(OUT);
+    let said = machine
+        .run(&["image", "list", out.to_str().unwrap()])
+        .exits(0)
+        .stdout();
     let line = |name: &str| {
         said.lines()
             .find(|line| line.contains(name))

@@ -12,7 +12,7 @@ use rehearse::guest::image::KernelFiles;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The series that scenarios may name, and the suite each comes from.
 const SERIES: [(&str, &str); 4] = [
@@ -145,13 +145,7 @@ pub fn vmlinux(kernel: &KernelFiles) -> Result<PathBuf> {
     let release = &kernel.release;
     let debs = Apt::new(suite)?.download(&[format!("linux-image-{release}-dbg")])?;
     for deb in debs {
-        let mut dpkg = Command::new("dpkg-deb")
-            .arg("--fsys-tarfile")
-            .arg(&deb)
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("Cannot run dpkg-deb")?;
-        let pipe = dpkg.stdout.take().context("dpkg-deb has no output")?;
+        let (mut dpkg, pipe) = files_of(&deb)?;
         let partial = File::create(dir.join("vmlinux.partial"))?;
         // One of the two is a file; where the other is there at all it is a link, which is no bytes.
         // tar fails when one is missing.
@@ -249,13 +243,7 @@ fn sbin_path() -> String {
 /// # Errors
 /// The package is damaged.
 pub(crate) fn unpack(deb: &Path, root: &Path) -> Result<()> {
-    let mut dpkg = Command::new("dpkg-deb")
-        .arg("--fsys-tarfile")
-        .arg(deb)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("Cannot run dpkg-deb")?;
-    let pipe = dpkg.stdout.take().context("dpkg-deb has no output")?;
+    let (mut dpkg, pipe) = files_of(deb)?;
     run(Command::new("tar")
         .args(["-x", "--keep-directory-symlink", "-C"])
         .arg(root)
@@ -264,6 +252,18 @@ pub(crate) fn unpack(deb: &Path, root: &Path) -> Result<()> {
         bail!("{} cannot be unpacked", deb.display());
     }
     Ok(())
+}
+
+/// A package's files as the archive that it holds, and the program that writes it.
+fn files_of(deb: &Path) -> Result<(Child, ChildStdout)> {
+    let mut dpkg = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(deb)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("Cannot run dpkg-deb")?;
+    let pipe = dpkg.stdout.take().context("dpkg-deb has no output")?;
+    Ok((dpkg, pipe))
 }
 
 fn only_entry(dir: &Path) -> Result<String> {

@@ -5,7 +5,7 @@
 //! `allnoconfig` says what is on besides; what the configuration does not take is an error here. A
 //! build takes 10 to 15 minutes of both processors and 5 GB for the time; what is kept has 15 MB.
 
-use super::{Apt, cached, finish, only_entry, run};
+use super::{Apt, cached, files_of, finish, only_entry, run};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
 use std::fs;
@@ -83,13 +83,7 @@ fn compile(series: &str, suite: &str, config: &Path, work: &Path, dir: &Path) ->
 fn unpack(series: &str, suite: &str, work: &Path) -> Result<PathBuf> {
     let package = format!("linux-source-{series}");
     for deb in Apt::new(suite)?.download(std::slice::from_ref(&package))? {
-        let mut dpkg = Command::new("dpkg-deb")
-            .arg("--fsys-tarfile")
-            .arg(&deb)
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("Cannot run dpkg-deb")?;
-        let pipe = dpkg.stdout.take().context("dpkg-deb has no output")?;
+        let (mut dpkg, pipe) = files_of(&deb)?;
         let mut outer = Command::new("tar")
             .args(["-x", "--to-stdout"])
             .arg(format!("./usr/src/{package}.tar.xz"))
