@@ -171,7 +171,8 @@ impl Bench<'_> {
     fn ours(&self, format: &str) -> Result<Run> {
         self.clear()?;
         let status = Command::new(&self.lab.binaries.afterpanic)
-            .arg("capture")
+            // Not what this machine's own config says.
+            .args(["--config", "/dev/null", "capture"])
             .args([self.core, &self.out])
             .args(["--format", format])
             .stderr(Stdio::null())

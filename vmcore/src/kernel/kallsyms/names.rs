@@ -313,17 +313,17 @@ impl Names {
     /// Calls `hit` with the index and the type letter of every symbol of that name.
     pub(super) fn find(&self, wanted: &str, mut hit: impl FnMut(u32, char)) {
         let hash = Piece::of(wanted.as_bytes()).hash();
-        for (start, block) in (0..).step_by(BLOCK).zip(self.hashes.chunks(BLOCK)) {
-            // Looking through a block at once takes a fraction of looking at one after the other.
-            if !block.contains(&hash) {
-                continue;
-            }
-            for (index, _) in (start..).zip(block).filter(|(_, is)| **is == hash) {
-                if let Some((name, kind)) = self.get(index)
-                    && name == wanted
-                {
-                    hit(index, char::from(kind));
-                }
+        // Looking through a block at once takes a fraction of looking at one after the other.
+        let blocks = (0..).step_by(BLOCK).zip(self.hashes.chunks(BLOCK));
+        let alike = blocks
+            .filter(|(_, block)| block.contains(&hash))
+            .flat_map(|(start, block)| (start..).zip(block))
+            .filter(|(_, is)| **is == hash);
+        for (index, _) in alike {
+            if let Some((name, kind)) = self.get(index)
+                && name == wanted
+            {
+                hit(index, char::from(kind));
             }
         }
     }
