@@ -4,7 +4,7 @@
 //! FNV-1a over names and contents: it tells builds apart, it protects against nobody.
 //!
 //! And how the binary is linked: small, because its image counts against the memory that the panic
-//! kernel has. zstd is one library for this binary and for the CLI. What the panic kernel never calls is
+//! kernel has. zstd is one library for this binary and for the CLI. What the capture kernel never calls is
 //! left out of this binary alone, by giving the linker another name for it: it compresses at level 1
 //! and below, which is the strategy `fast`, without dictionaries and in one go. What a higher level asked
 //! for would be compressed like that: correct, and larger (lib/compress/zstd_compress_internal.h: every

@@ -5,11 +5,11 @@
 use std::path::Path;
 use std::sync::Arc;
 use vmcore::addr::{PAGE_BYTES, Pfn, PhysAddr};
-use vmcore::image::flattened::{FlattenedSource, assemble};
-use vmcore::image::frames::FramedSource;
-use vmcore::image::map::MapReader;
-use vmcore::image::source::{ByteSource, BytesSource};
-use vmcore::image::{Attachment, MemoryImage, open_source};
+use vmcore::dump::flattened::{FlattenedSource, assemble};
+use vmcore::dump::frames::FramedSource;
+use vmcore::dump::map::MapReader;
+use vmcore::dump::source::{ByteSource, BytesSource};
+use vmcore::dump::{Attachment, MemoryDump, open_source};
 use vmcore::layout::frames::Codec;
 
 /// Runs and pages looked at: enough to reach every reader, few enough to be quick.
@@ -20,13 +20,13 @@ fn bytes(data: &[u8]) -> Arc<dyn ByteSource> {
     Arc::new(BytesSource(data.to_vec()))
 }
 
-/// Looks at everything an image answers.
-fn look(image: &dyn MemoryImage) {
+/// Looks at everything an dump answers.
+fn look(dump: &dyn MemoryDump) {
     let mut buf = vec![0; PAGE_BYTES];
     let next: [&dyn Fn(Pfn) -> Option<vmcore::addr::PfnRange>; 3] = [
-        &|from| image.next_present(from),
-        &|from| image.next_ram(from),
-        &|from| image.next_claimed(from),
+        &|from| dump.next_present(from),
+        &|from| dump.next_ram(from),
+        &|from| dump.next_claimed(from),
     ];
     for next in next {
         let mut from = Pfn(0);
@@ -35,29 +35,29 @@ fn look(image: &dyn MemoryImage) {
             assert!(run.start >= from && run.end > run.start, "runs ascend");
             for pfn in (run.start.0..run.end.0).take(PAGES as usize) {
                 let Some(addr) = Pfn(pfn).phys() else { break };
-                let _ = image.read_phys(addr, &mut buf);
-                let _ = image.read_phys(PhysAddr(addr.0 | 0xfff), &mut [0; 2]);
-                let _ = image.absence(Pfn(pfn));
+                let _ = dump.read_phys(addr, &mut buf);
+                let _ = dump.read_phys(PhysAddr(addr.0 | 0xfff), &mut [0; 2]);
+                let _ = dump.absence(Pfn(pfn));
             }
-            let _ = image.absence(run.end);
+            let _ = dump.absence(run.end);
             from = run.end;
         }
     }
     for addr in [0, 0xfff, u64::MAX - 1, u64::MAX] {
-        let _ = image.read_phys(PhysAddr(addr), &mut [0; 3]);
+        let _ = dump.read_phys(PhysAddr(addr), &mut [0; 3]);
     }
     for what in [Attachment::PagesMap, Attachment::Trailer] {
-        if let Some(mut body) = image.attachment(what) {
+        if let Some(mut body) = dump.attachment(what) {
             let _ = std::io::copy(&mut body, &mut std::io::sink());
         }
     }
-    let _ = image.check(&mut |_| (), &mut |_| ());
-    assert!(image.info().warnings.len() < 10_000);
+    let _ = dump.check(&mut |_| (), &mut |_| ());
+    assert!(dump.info().warnings.len() < 10_000);
 }
 
 fn whole(data: &[u8]) {
-    if let Ok(image) = open_source(Path::new("fuzz"), bytes(data)) {
-        look(&*image);
+    if let Ok(dump) = open_source(Path::new("fuzz"), bytes(data)) {
+        look(&*dump);
     }
 }
 

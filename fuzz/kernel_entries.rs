@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vmcore::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
-use vmcore::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::dump::{Absence, DumpInfo, Format, MemoryDump, ReadError};
 use vmcore::kernel::{Kernel, Types, Vmcoreinfo};
 use vmcore::printk;
 
@@ -27,10 +27,10 @@ pub fn btf(data: &[u8]) {
 
 struct Pages {
     pages: BTreeMap<u64, Vec<u8>>,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
-impl MemoryImage for Pages {
+impl MemoryDump for Pages {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let mut at = addr;
         let mut rest = buf;
@@ -58,7 +58,7 @@ impl MemoryImage for Pages {
         Some(PfnRange::new(Pfn(pfn), Pfn(pfn + 1)))
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
@@ -141,9 +141,9 @@ fn small_kernel(data: &[u8]) -> Option<Kernel> {
             pages.insert(u64::from(u32::from_le_bytes(*pfn)), page.to_vec());
         }
     }
-    let info = ImageInfo {
+    let info = DumpInfo {
         vmcoreinfo: Some(text.to_vec()),
-        ..ImageInfo::new(Format::Elf)
+        ..DumpInfo::new(Format::Elf)
     };
     Kernel::new(Arc::new(Pages { pages, info })).ok()
 }

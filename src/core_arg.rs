@@ -5,8 +5,8 @@ use anyhow::{Context as _, bail};
 use capture::crashes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vmcore::image::layered::Layered;
-use vmcore::image::{Completeness, MemoryImage};
+use vmcore::dump::layered::Layered;
+use vmcore::dump::{Completeness, MemoryDump};
 use vmcore::kernel::{Beside, Kernel, SymbolFile, Vmcoreinfo};
 
 /// Where a core was found.
@@ -55,24 +55,24 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
     })
 }
 
-/// Opens the image behind CORE.
+/// Opens the dump behind CORE.
 pub fn open(
     context: &Context,
     core: Option<&Path>,
-) -> anyhow::Result<(Found, Arc<dyn MemoryImage>)> {
+) -> anyhow::Result<(Found, Arc<dyn MemoryDump>)> {
     let mut found = find(context, core)?;
-    let image = match &found.dir {
+    let dump = match &found.dir {
         Some(dir) if found.whole => {
-            let (path, image) = beside_essential(context, dir, &found.path)?;
+            let (path, dump) = beside_essential(context, dir, &found.path)?;
             found.path = path;
-            image
+            dump
         }
-        _ => vmcore::image::open_set(&parts(&found.path))?,
+        _ => vmcore::dump::open_set(&parts(&found.path))?,
     };
-    for warning in &image.info().warnings {
+    for warning in &dump.info().warnings {
         context.warn(&format!("{}: {warning}", found.path.display()));
     }
-    Ok((found, image))
+    Ok((found, dump))
 }
 
 /// The core of a crash directory. Where it was cut off, or cannot be opened at all, the essential
@@ -81,14 +81,14 @@ fn beside_essential(
     context: &Context,
     dir: &Path,
     core: &Path,
-) -> anyhow::Result<(PathBuf, Arc<dyn MemoryImage>)> {
+) -> anyhow::Result<(PathBuf, Arc<dyn MemoryDump>)> {
     let path = dir.join(capture::manifest::ESSENTIAL);
-    let upper = vmcore::image::open(core);
-    let whole = matches!(&upper, Ok(image) if !matches!(image.info().completeness, Completeness::Incomplete(_)));
+    let upper = vmcore::dump::open(core);
+    let whole = matches!(&upper, Ok(dump) if !matches!(dump.info().completeness, Completeness::Incomplete(_)));
     if whole || core == path || !path.is_file() {
         return Ok((core.to_path_buf(), upper?));
     }
-    let lower = vmcore::image::open(&path);
+    let lower = vmcore::dump::open(&path);
     match (upper, lower) {
         (Ok(upper), Ok(lower)) => match Layered::new(Arc::clone(&upper), lower) {
             Some(both) => Ok((core.to_path_buf(), Arc::new(both))),
@@ -131,11 +131,11 @@ pub fn kernel_with(
     core: Option<&Path>,
     symbols: &SymbolsArg,
 ) -> anyhow::Result<(Found, Kernel)> {
-    let (found, image) = open(context, core)?;
+    let (found, dump) = open(context, core)?;
     let file = match &symbols.symbols {
         Some(path) => {
             let file = SymbolFile::open(path)?;
-            let note = image.info().vmcoreinfo.as_deref().unwrap_or_default();
+            let note = dump.info().vmcoreinfo.as_deref().unwrap_or_default();
             file.check(&Vmcoreinfo::parse(note))?;
             Some(Arc::new(file))
         }
@@ -145,7 +145,7 @@ pub fn kernel_with(
         file,
         ..Beside::default()
     };
-    let kernel = Kernel::with(image, beside)
+    let kernel = Kernel::with(dump, beside)
         .with_context(|| format!("Cannot find the kernel inside {}", found.path.display()))?;
     Ok((found, kernel))
 }

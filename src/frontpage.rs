@@ -17,11 +17,11 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "reserve",
-                "how much memory the panic kernel needs; --apply sets crashkernel=",
+                "how much memory the capture kernel needs; --apply sets crashkernel=",
             ),
             (
                 "load",
-                "load the panic kernel (the systemd unit does this at boot)",
+                "load the capture kernel (the systemd unit does this at boot)",
             ),
             ("unload", "take it out again"),
             ("status", "armed or not, and what proves it"),
@@ -42,7 +42,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("list", "crashes saved here"),
             ("report", "why it died"),
-            ("dmesg", "the dead kernel's log"),
+            ("dmesg", "the crashed kernel's log"),
             ("bt", "kernel stacks: --all, --cpu N, --pid N, --state D"),
             ("ps", "the tasks"),
             ("mods", "the modules that were loaded"),
@@ -63,7 +63,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("convert", "into another format, or filtered further"),
             (
                 "capture",
-                "filter and write a core by hand, as the panic kernel does",
+                "filter and write a core by hand, as the capture kernel does",
             ),
             ("mount", "as files that gdb, drgn and crash open"),
             ("pages", "what RAM was used for, and what each level keeps"),

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use synth::ram::Ram;
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
-use vmcore::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::dump::{Absence, DumpInfo, Format, MemoryDump, ReadError};
 use vmcore::kernel::Kernel;
 
-struct RamImage {
+struct RamDump {
     ram: Ram,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
-impl MemoryImage for RamImage {
+impl MemoryDump for RamDump {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         for (i, byte) in buf.iter_mut().enumerate() {
             let at = PhysAddr(addr.0 + i as u64);
@@ -33,20 +33,20 @@ impl MemoryImage for RamImage {
         Some(PfnRange::new(Pfn(pfn), Pfn(pfn + 1)))
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
 
 /// A kernel in that RAM.
 pub(crate) fn kernel(ram: &Ram) -> Kernel {
-    let info = ImageInfo {
+    let info = DumpInfo {
         vmcoreinfo: Some(ram.text.clone().into_bytes()),
-        ..ImageInfo::new(Format::Elf)
+        ..DumpInfo::new(Format::Elf)
     };
-    let image = RamImage {
+    let dump = RamDump {
         ram: ram.clone(),
         info,
     };
-    Kernel::new(Arc::new(image)).unwrap()
+    Kernel::new(Arc::new(dump)).unwrap()
 }

@@ -1,6 +1,6 @@
 //! How much memory the worker may use, and how many threads that feeds.
 //!
-//! The panic kernel has what the crashkernel reservation left: MemAvailable at start says how much.
+//! The capture kernel has what the crashkernel reservation left: MemAvailable at start says how much.
 //! The worker gets a third of it, 24 MiB at most, and is held to it by RLIMIT_DATA (heap, stacks,
 //! private mappings; not the page cache). What does not depend on RAM does not grow with it. What is
 //! written and not yet on the device lies in the page cache: that, too, is a part of what is available.

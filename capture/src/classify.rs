@@ -8,7 +8,7 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmcore::addr::PfnRange;
-use vmcore::image::map::{MapReader, MapWriter};
+use vmcore::dump::map::{MapReader, MapWriter};
 use vmcore::kernel::{Kernel, chain};
 use vmcore::mm::{self, Kind, KindCounts, Rule, Rules, Summary, check};
 

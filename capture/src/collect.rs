@@ -1,4 +1,4 @@
-//! At the next boot: what the panic kernel could not finish, and what firmware kept.
+//! At the next boot: what the capture kernel could not finish, and what firmware kept.
 //!
 //! A directory that is still `.partial` was cut off: by power, a watchdog, a hang. It gets the name
 //! that says so, and a manifest if it has none, so that rotation and `list` see it. Records of pstore
@@ -77,7 +77,7 @@ fn settle(crash: &Crash) -> io::Result<PathBuf> {
             files: files_of(dir)?,
             core: None,
             soft_errors: vec![
-                "The panic kernel was cut off before it could finish; collected at the next boot"
+                "The capture kernel was cut off before it could finish; collected at the next boot"
                     .into(),
             ],
             steps: Vec::new(),

@@ -1,6 +1,6 @@
 //! One core into another: any format in, any format out, filtered further on the way.
 //!
-//! The same pipeline as in the panic kernel; only the beginning and the end differ. Everything is
+//! The same pipeline as in the capture kernel; only the beginning and the end differ. Everything is
 //! made in a hidden directory beside OUT and renamed at the end, so that nothing half-written ever
 //! stands under OUT's name.
 
@@ -18,7 +18,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::addr::PfnRange;
-use vmcore::image::{Attachment, MemoryImage};
+use vmcore::dump::{Attachment, MemoryDump};
 use vmcore::kernel::{Kernel, KernelError};
 use vmcore::write::{CoreMeta, OutputFormat};
 
@@ -28,7 +28,7 @@ const BUFFER: usize = 4 << 20;
 /// What is wanted.
 pub struct Request<'a> {
     /// The core.
-    pub image: Arc<dyn MemoryImage>,
+    pub dump: Arc<dyn MemoryDump>,
     /// The file to make; it must not exist.
     pub out: &'a Path,
     /// Its format.
@@ -138,8 +138,8 @@ pub fn convert(
     let work = Workplace(workplace(out).ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?);
     DirBuilder::new().mode(0o700).create(&work.0).map_err(io)?;
 
-    let image = &*request.image;
-    let mut meta = CoreMeta::of(image.info());
+    let dump = &*request.dump;
+    let mut meta = CoreMeta::of(dump.info());
     let chosen = choose(request, &work.0, &mut meta)?;
     let pages = match &chosen {
         Chosen::Kinds(map, level) => Pages::Kept {
@@ -149,13 +149,13 @@ pub fn convert(
         },
         Chosen::Found(found) => Pages::Runs(&found.ranges),
         Chosen::All => {
-            carry_map(image, &work.0).map_err(io)?;
+            carry_map(dump, &work.0).map_err(io)?;
             Pages::All
         }
     };
     let map_file = work.0.join(PAGES_MAP);
     let saved = Save {
-        image,
+        dump,
         pages,
         meta,
         format: request.format,
@@ -195,8 +195,8 @@ pub fn convert(
 
 /// What a dump says of itself, with what only the kernel inside can add.
 #[must_use]
-pub fn meta_of(image: &dyn MemoryImage, kernel: Option<&Kernel>) -> CoreMeta {
-    let mut meta = CoreMeta::of(image.info());
+pub fn meta_of(dump: &dyn MemoryDump, kernel: Option<&Kernel>) -> CoreMeta {
+    let mut meta = CoreMeta::of(dump.info());
     if let Some(kernel) = kernel {
         let had = meta.dump_level.try_into().unwrap_or(0);
         describe(&mut meta, kernel, Level::Bits(had));
@@ -220,7 +220,7 @@ struct Found {
 /// Classifies the pages when a level is wanted that leaves some out, or walks the kernel's structures
 /// for the essential ones.
 fn choose(request: &Request<'_>, work: &Path, meta: &mut CoreMeta) -> Result<Chosen, ConvertError> {
-    let kernel = Kernel::new(Arc::clone(&request.image));
+    let kernel = Kernel::new(Arc::clone(&request.dump));
     let level = match request.level {
         None | Some(Level::ALL) => {
             if let Ok(kernel) = &kernel {
@@ -241,7 +241,7 @@ fn choose(request: &Request<'_>, work: &Path, meta: &mut CoreMeta) -> Result<Cho
         .map_err(|why| ConvertError::Classify { why })
 }
 
-/// As in the panic kernel: what is poisoned or offline is left out, where that can be told.
+/// As in the capture kernel: what is poisoned or offline is left out, where that can be told.
 fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
     let found = essential::ranges(kernel, essential::Options::default())?;
     let capped = found.is_capped();
@@ -261,8 +261,8 @@ fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
 }
 
 /// Takes over the `pages.map` that travels inside the core.
-fn carry_map(image: &dyn MemoryImage, work: &Path) -> io::Result<()> {
-    let Some(mut map) = image.attachment(Attachment::PagesMap) else {
+fn carry_map(dump: &dyn MemoryDump, work: &Path) -> io::Result<()> {
+    let Some(mut map) = dump.attachment(Attachment::PagesMap) else {
         return Ok(());
     };
     let mut file = directory::create_file(work, PAGES_MAP)?;

@@ -1,11 +1,11 @@
-//! Faults on demand: `afterpanic.fault=STEP:WHAT` on the panic kernel's command line
-//! (`panic_kernel.cmdline_add` in the config) lets one step go wrong, so that a rehearsal shows what
+//! Faults on demand: `afterpanic.fault=STEP:WHAT` on the capture kernel's command line
+//! (`capture_kernel.cmdline_add` in the config) lets one step go wrong, so that a rehearsal shows what
 //! still arrives. Without the word nothing here does anything; a word that is not known is said and
 //! ignored.
 //!
 //! STEP is a step's name as the log has it (`target`, `log`, `essential`, `report`, `core`, `finish`,
 //! …). WHAT is `kill` (the step's process is killed), `hang` (it stops for good), `memory` (it takes
-//! memory until there is none), `panic` (the panic kernel panics), all a moment after the step began;
+//! memory until there is none), `panic` (the capture kernel panics), all a moment after the step began;
 //! or `freeze` (PID 1 itself stops and feeds no watchdog any more).
 
 use crate::protocol;
@@ -30,7 +30,7 @@ pub enum Fault {
     Hang,
     /// It takes memory until there is none.
     Memory,
-    /// The panic kernel panics.
+    /// The capture kernel panics.
     Panic,
     /// PID 1 stops.
     Freeze,

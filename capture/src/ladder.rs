@@ -71,7 +71,7 @@ pub fn run(runner: &mut dyn Runner) -> Outcome {
         facts.report = false;
     }
     if best == Outcome::Nothing {
-        runner.say("no target works: the log of the dead kernel follows on the console");
+        runner.say("no target works: the log of the crashed kernel follows on the console");
         runner.run(Job::Console, SHORT, None);
     }
     best

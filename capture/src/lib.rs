@@ -1,4 +1,4 @@
-//! What runs in the panic kernel, as a library.
+//! What runs in the capture kernel, as a library.
 //!
 //! [`plan`] is all that is known before the panic; [`policy`] says which kinds of pages are kept;
 //! [`crashes`] is where dumps lie. [`init`] is PID 1: it runs the steps of the [`ladder`] in children

@@ -1,4 +1,4 @@
-//! `afterpanic-capture [PLAN]`: PID 1 of the panic kernel, or the same steps by hand on a plan.
+//! `afterpanic-capture [PLAN]`: PID 1 of the capture kernel, or the same steps by hand on a plan.
 //!
 //! There are no options: the plan says everything. Started by its own supervisor it is a child that
 //! does one job.

@@ -12,13 +12,13 @@ use std::path::Path;
 
 /// The manifest's own name.
 pub const FILE: &str = "manifest.json";
-/// The dead kernel's log.
+/// The crashed kernel's log.
 pub const DMESG: &str = "dmesg.txt";
 /// The small core.
 pub const ESSENTIAL: &str = "essential.elf.zst";
 /// The kinds of pages.
 pub const PAGES_MAP: &str = "pages.map";
-/// The panic kernel's log and our steps.
+/// The capture kernel's log and our steps.
 pub const CAPTURE_LOG: &str = "capture.log";
 /// The report for programs.
 pub const REPORT_JSON: &str = "report.json";
@@ -69,7 +69,7 @@ pub struct Manifest {
     pub afterpanic: String,
     /// How far it can be trusted.
     pub verdict: Verdict,
-    /// The dead kernel's `uname -r`.
+    /// The crashed kernel's `uname -r`.
     pub release: String,
     /// When it died, seconds since 1970.
     #[serde(default)]
@@ -77,7 +77,7 @@ pub struct Manifest {
     /// What died, in a form that is the same for the same bug; from the report.
     #[serde(default)]
     pub signature: Option<String>,
-    /// Seconds from the dead kernel's boot to its end, from its log.
+    /// Seconds from the crashed kernel's boot to its end, from its log.
     #[serde(default)]
     pub uptime_s: Option<u64>,
     /// Every file beside the manifest.

@@ -23,7 +23,7 @@ pub struct Order {
     pub job: Job,
     /// Seconds until it is killed, for its own planning.
     pub deadline_s: u64,
-    /// Whether this is a panic kernel, not a plan followed by hand.
+    /// Whether this is a capture kernel, not a plan followed by hand.
     pub init: bool,
 }
 
@@ -36,7 +36,7 @@ pub enum Job {
         /// Its index.
         target: usize,
     },
-    /// Make the crash directory below `base` and write the dead kernel's log into it.
+    /// Make the crash directory below `base` and write the crashed kernel's log into it.
     Begin {
         /// Where crash directories lie.
         base: String,
@@ -74,7 +74,7 @@ pub enum Job {
         /// Where it is mounted.
         mount_point: String,
     },
-    /// Print the dead kernel's log on the console: nothing else worked.
+    /// Print the crashed kernel's log on the console: nothing else worked.
     Console,
     /// End it all.
     Last(FinalAction),

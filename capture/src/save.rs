@@ -1,6 +1,6 @@
 //! From an image to one core file: what is kept, in which format, beside what.
 //!
-//! This is the whole of `convert`, of the panic kernel's core step and of the benchmark: they differ
+//! This is the whole of `convert`, of the capture kernel's core step and of the benchmark: they differ
 //! only in where the image and the kinds of pages come from.
 
 use crate::budget::InFlight;
@@ -13,8 +13,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange};
-use vmcore::image::map::MapReader;
-use vmcore::image::{Attachment, MemoryImage};
+use vmcore::dump::map::MapReader;
+use vmcore::dump::{Attachment, MemoryDump};
 use vmcore::mm::KindRun;
 use vmcore::write::{
     BATCH_PAGES, Batch, CoreMeta, Encoded, Finished, Output, OutputFormat, PresentRuns, RamRuns,
@@ -41,9 +41,9 @@ pub enum Pages<'a> {
 
 impl Pages<'_> {
     /// At least as many pages as [`Pages::for_each`] gives, without going over them.
-    fn at_most(self, image: &dyn MemoryImage) -> u64 {
+    fn at_most(self, dump: &dyn MemoryDump) -> u64 {
         match self {
-            Self::All => count(&RamRuns(image)).unwrap_or(u64::MAX),
+            Self::All => count(&RamRuns(dump)).unwrap_or(u64::MAX),
             Self::Kept { map, policy, also } => {
                 let kinds = map.counts().iter().filter(|(kind, _)| policy.keeps(*kind));
                 let beside = also.iter().map(|run| run.pages.len());
@@ -55,11 +55,11 @@ impl Pages<'_> {
 
     fn for_each(
         self,
-        image: &dyn MemoryImage,
+        dump: &dyn MemoryDump,
         f: &mut dyn FnMut(PfnRange) -> io::Result<()>,
     ) -> io::Result<()> {
         match self {
-            Self::All => PresentRuns(image).for_each(f),
+            Self::All => PresentRuns(dump).for_each(f),
             Self::Kept { map, policy, also } => kept(map, policy, also, f),
             Self::Runs(runs) => runs.for_each(f),
         }
@@ -112,7 +112,7 @@ fn kept(
 const BEAT: u64 = 1 << 24;
 
 struct Chosen<'a> {
-    image: &'a dyn MemoryImage,
+    dump: &'a dyn MemoryDump,
     pages: Pages<'a>,
     beat: Option<&'a (dyn Fn(Pfn) + Sync)>,
 }
@@ -120,10 +120,10 @@ struct Chosen<'a> {
 impl Runs for Chosen<'_> {
     fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
         let Some(beat) = self.beat else {
-            return self.pages.for_each(self.image, f);
+            return self.pages.for_each(self.dump, f);
         };
         let mut runs = 0_u64;
-        self.pages.for_each(self.image, &mut |run| {
+        self.pages.for_each(self.dump, &mut |run| {
             runs += 1;
             if runs.is_multiple_of(BEAT) {
                 beat(run.end);
@@ -136,7 +136,7 @@ impl Runs for Chosen<'_> {
 /// One core to be written.
 pub struct Save<'a> {
     /// The source.
-    pub image: &'a dyn MemoryImage,
+    pub dump: &'a dyn MemoryDump,
     /// Which of its pages.
     pub pages: Pages<'a>,
     /// What stands around them.
@@ -155,7 +155,7 @@ pub struct Save<'a> {
     pub threads: usize,
     /// Output buffers, in bytes.
     pub buffer: usize,
-    /// How written pages are sent off and dropped from the cache (the panic kernel); none: they stay (a
+    /// How written pages are sent off and dropped from the cache (the capture kernel); none: they stay (a
     /// running system).
     pub flight: Option<InFlight>,
     /// How many pages there are, where an estimate has counted them.
@@ -233,7 +233,7 @@ impl<'a> Save<'a> {
         let mut encoder = writer.encoder()?;
         let batch_pages = BATCH_PAGES as u64;
         // Of a small core a fiftieth at most: more would be felt.
-        let step = (self.pages.at_most(self.image) / SAMPLES).max(batch_pages * 50);
+        let step = (self.pages.at_most(self.dump) / SAMPLES).max(batch_pages * 50);
         let (mut runs, mut at, mut next) = (0_u64, 0_u64, 0_u64);
         let (mut plain, mut coded) = (0_u64, 0_u64);
         let (mut batch, mut encoded) = (Batch::default(), Encoded::default());
@@ -254,7 +254,7 @@ impl<'a> Save<'a> {
                 batch.runs.push(PfnRange::new(from, end));
                 (at, from, pages) = (at + take, end, pages + take);
                 if pages == batch_pages {
-                    pipeline::fill(self.image, &mut batch);
+                    pipeline::fill(self.dump, &mut batch);
                     encoder.encode(&batch, &mut encoded)?;
                     plain += batch.data.len() as u64;
                     coded += encoded.bytes.len() as u64;
@@ -283,7 +283,7 @@ impl<'a> Save<'a> {
 
     fn chosen(&self) -> Chosen<'a> {
         Chosen {
-            image: self.image,
+            dump: self.dump,
             pages: self.pages,
             beat: self.beat,
         }
@@ -319,7 +319,7 @@ impl<'a> Save<'a> {
             out.reserve(self.reserve)
                 .map_err(io_error("reserve space on the target"))?;
         }
-        if let Err(source) = writer.begin(&chosen, &RamRuns(self.image), &mut out) {
+        if let Err(source) = writer.begin(&chosen, &RamRuns(self.dump), &mut out) {
             if source.kind() != io::ErrorKind::Unsupported {
                 return Err(io_error("write the headers")(source));
             }
@@ -332,7 +332,7 @@ impl<'a> Save<'a> {
             ..chosen
         };
         let pages = pipeline::run(
-            self.image,
+            self.dump,
             &quiet,
             total,
             writer.as_mut(),
@@ -399,7 +399,7 @@ fn finish(
 mod tests {
     use super::*;
     use crate::policy::Level;
-    use vmcore::image::map::MapWriter;
+    use vmcore::dump::map::MapWriter;
     use vmcore::mm::Kind;
 
     fn run(start: u64, end: u64, kind: Kind) -> KindRun {

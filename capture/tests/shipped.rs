@@ -1,4 +1,4 @@
-//! What ships in the panic kernel: which crates, and that the binary needs nothing beside it.
+//! What ships in the capture kernel: which crates, and that the binary needs nothing beside it.
 
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// Every crate in the panic kernel stands in `dependencies.txt`: a new one is a decision.
+/// Every crate in the capture kernel stands in `dependencies.txt`: a new one is a decision.
 #[test]
 fn every_crate_is_listed() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,6 +1,6 @@
 //! The types of `/etc/afterpanic.toml`, with every default, and what reads, shows and imports them.
 //!
-//! The file is read when the panic kernel is loaded, never after the panic: what it says is resolved
+//! The file is read when the capture kernel is loaded, never after the panic: what it says is resolved
 //! once into the plan inside the image. This crate knows the words of the file and whether they can
 //! be true; it does not look at the machine. An unknown key is an error, with its line and column and
 //! the nearest known key.
@@ -23,8 +23,8 @@ mod units;
 pub use error::ConfigError;
 pub use load::DEFAULT_PATH;
 pub use model::{
-    Action, After, Auto, Config, Device, Dump, Format, Image, KINDS, Keep, KernelChoice, Level,
-    PanicKernel, Syscall, Target,
+    Action, After, Auto, CaptureKernel, Config, Device, Dump, Format, Image, KINDS, Keep,
+    KernelChoice, Level, Syscall, Target,
 };
 pub use scalar::Scalar;
 pub use units::{Size, Time};

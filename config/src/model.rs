@@ -41,7 +41,7 @@ pub struct Config {
     /// How many crashes stay.
     pub keep: Keep,
     /// The kernel that captures.
-    pub panic_kernel: PanicKernel,
+    pub capture_kernel: CaptureKernel,
     /// What goes into its image beside what the target needs.
     pub image: Image,
     /// What happens when the dump is done, or cannot be.
@@ -54,7 +54,7 @@ impl Default for Config {
             dump: Dump::default(),
             target: vec![Target::default()],
             keep: Keep::default(),
-            panic_kernel: PanicKernel::default(),
+            capture_kernel: CaptureKernel::default(),
             image: Image::default(),
             after: After::default(),
         }
@@ -342,15 +342,15 @@ impl Default for Keep {
     }
 }
 
-/// `[panic_kernel]`
+/// `[capture_kernel]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct PanicKernel {
+pub struct CaptureKernel {
     /// Which kernel captures.
     pub kernel: KernelChoice,
     /// What `reserve` asks for.
     pub crashkernel: Auto<String>,
-    /// CPUs the panic kernel brings up.
+    /// CPUs the capture kernel brings up.
     pub cpus: Auto<u32>,
     /// How the kernel is loaded.
     pub syscall: Syscall,
@@ -361,7 +361,7 @@ pub struct PanicKernel {
     pub cmdline_drop: Vec<String>,
 }
 
-impl Default for PanicKernel {
+impl Default for CaptureKernel {
     fn default() -> Self {
         Self {
             kernel: KernelChoice::Running,
@@ -458,7 +458,7 @@ impl Default for After {
     }
 }
 
-/// The last act of the panic kernel.
+/// The last act of the capture kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {

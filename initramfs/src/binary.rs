@@ -37,7 +37,7 @@ pub enum BinaryError {
         /// Its path.
         path: PathBuf,
     },
-    /// It needs shared libraries, which the panic kernel has not.
+    /// It needs shared libraries, which the capture kernel has not.
     #[error("{} is dynamically linked; unset RUSTFLAGS and {REMEDY}", path.display())]
     Dynamic {
         /// Its path.

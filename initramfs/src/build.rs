@@ -136,7 +136,7 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
     let config = &request.config;
     let release = match &request.kernel {
         Some(release) => release.clone(),
-        None => kernel::chosen(&root, &config.panic_kernel.kernel)?,
+        None => kernel::chosen(&root, &config.capture_kernel.kernel)?,
     };
     let modules_root = request.modules_root.as_ref().unwrap_or(&request.root);
     let index = Index::open(modules_root, &release)?;

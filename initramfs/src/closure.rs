@@ -2,7 +2,7 @@
 //!
 //! modprobe's rules (kmod 29 to 34) with two differences. What is built in satisfies a soft
 //! dependency even where a faster module exists. And a weak dependency is loaded before the module
-//! that may ask for it later, because the panic kernel has no modprobe to answer then.
+//! that may ask for it later, because the capture kernel has no modprobe to answer then.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The compression of an archive: what the kernel can unpack, and the packing.
 //!
 //! Facts: lib/decompress_*.c and init/initramfs.c, 5.10 to 7.2. lz4 is the legacy frame; zstd is one
-//! frame at a time, and its window is memory that the panic kernel must have while it unpacks, so it
+//! frame at a time, and its window is memory that the capture kernel must have while it unpacks, so it
 //! is kept at 4 MiB. xz is never written: a kernel that unpacks only xz gets a plain archive.
 
 use std::io::Write;

@@ -22,7 +22,7 @@ pub enum KernelError {
         path: std::path::PathBuf,
     },
     /// The kernel file cannot be read.
-    #[error("Cannot read the kernel {}; correct panic_kernel.kernel", path.display())]
+    #[error("Cannot read the kernel {}; correct capture_kernel.kernel", path.display())]
     Read {
         /// The file.
         path: std::path::PathBuf,
@@ -30,7 +30,7 @@ pub enum KernelError {
         source: std::io::Error,
     },
     /// The kernel file is no bzImage.
-    #[error("{} is no bzImage with a version in it; correct panic_kernel.kernel", path.display())]
+    #[error("{} is no bzImage with a version in it; correct capture_kernel.kernel", path.display())]
     NotBzImage {
         /// The file.
         path: std::path::PathBuf,
@@ -68,7 +68,7 @@ fn addresses(root: &Root) -> hints::Distances {
     let live = root
         .open_path("/proc/kcore")
         .ok()
-        .and_then(|path| vmcore::image::open(&path).ok())
+        .and_then(|path| vmcore::dump::open(&path).ok())
         .and_then(|image| Kernel::new(image).ok());
     if let Some(live) = live {
         found.extend(hints::from_kernel(&live));

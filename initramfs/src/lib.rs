@@ -1,4 +1,4 @@
-//! Builds the panic kernel's world: the smallest image that can reach the disk.
+//! Builds the capture kernel's world: the smallest image that can reach the disk.
 //!
 //! What goes in follows from the target: from its path or device through `/sys` to every driver
 //! involved, through `modules.dep` and its companions to files, then into one archive together with

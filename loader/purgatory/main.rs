@@ -1,4 +1,4 @@
-//! The code that runs between the crashed kernel and the panic kernel when kexec_load(2) was used:
+//! The code that runs between the crashed kernel and the capture kernel when kexec_load(2) was used:
 //! it checks the SHA-256 of every segment and jumps, or says on the serial port which segment was
 //! overwritten and resets or halts.
 //!

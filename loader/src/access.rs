@@ -50,7 +50,7 @@ pub fn may_boot(root: &Path) -> Option<bool> {
     Some(caps >> CAP_SYS_BOOT & 1 == 1)
 }
 
-/// How many more panic kernels may be loaded; `None` when there is no limit.
+/// How many more capture kernels may be loaded; `None` when there is no limit.
 #[must_use]
 pub fn loads_left(root: &Path) -> Option<u64> {
     let text = root::text(root, "/proc/sys/kernel/kexec_load_limit_panic").ok()?;
@@ -66,7 +66,7 @@ pub fn lacks_kexec(root: &Path) -> bool {
         && !has("/sys/kernel/kexec/crash_loaded")
 }
 
-/// Checks all of it for the panic kernel.
+/// Checks all of it for the capture kernel.
 ///
 /// # Errors
 /// With the one reason that the system call would hide behind EPERM or ENOSYS.

@@ -1,4 +1,4 @@
-//! Loading the panic kernel into the reserved memory, and taking it out.
+//! Loading the capture kernel into the reserved memory, and taking it out.
 //!
 //! Both system calls free the image that was loaded before they look at the new one (kernel/kexec.c,
 //! kernel/kexec_file.c, Linux 5.10 to 7.2), so everything that can be checked is checked first, and
@@ -60,7 +60,7 @@ pub struct LoadRequest {
     pub kernel: PathBuf,
     /// The capture image.
     pub image: Source,
-    /// The complete command line of the panic kernel.
+    /// The complete command line of the capture kernel.
     pub cmdline: String,
     /// Which system call.
     pub syscall: Choice,
@@ -85,7 +85,7 @@ impl Default for LoadRequest {
     }
 }
 
-/// A panic kernel that is now loaded.
+/// A capture kernel that is now loaded.
 #[derive(Clone, Debug, Serialize)]
 pub struct Loaded {
     /// Its release, out of its own header.
@@ -115,7 +115,7 @@ pub(crate) struct Files {
     pub(crate) cmdline: CString,
 }
 
-/// Loads the panic kernel.
+/// Loads the capture kernel.
 ///
 /// # Errors
 /// With the reason, the next step, and what became of the image that was loaded before.
@@ -153,7 +153,7 @@ pub fn load(kernel: &dyn Kernel, request: &LoadRequest) -> Result<Loaded, LoadEr
     keep(request, &files, loaded)
 }
 
-/// Takes the panic kernel out. One that is not there is not an error.
+/// Takes the capture kernel out. One that is not there is not an error.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -201,7 +201,7 @@ fn check(request: &LoadRequest) -> Result<Files, Refusal> {
 
 pub(crate) fn check_files(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
     if image.is_empty() {
-        return Err(Refusal::EmptyImage);
+        return Err(Refusal::EmptyDump);
     }
     let files = read_kernel(path, image, cmdline)?;
     let limit = (files.header.cmdline_size as usize).saturating_sub(CMDLINE_OVERHEAD);

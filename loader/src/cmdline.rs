@@ -1,4 +1,4 @@
-//! The panic kernel's command line, derived from the running kernel's.
+//! The capture kernel's command line, derived from the running kernel's.
 //!
 //! Facts: lib/cmdline.c and kernel/params.c (words, quotes, `--`), Documentation/admin-guide/
 //! kernel-parameters.txt, Linux 5.10 to 7.2; what distributions drop and add is the collected
@@ -19,10 +19,10 @@ use crate::root;
 const DROP: &[(&str, &str)] = &[
     ("BOOT_IMAGE", "the boot loader's"),
     ("crashkernel", "nothing is reserved inside the reservation"),
-    ("elfcorehdr", "belongs to an earlier panic kernel"),
-    ("dmcryptkeys", "belongs to an earlier panic kernel"),
-    ("mem", "the panic kernel has a memory map of its own"),
-    ("memmap", "the panic kernel has a memory map of its own"),
+    ("elfcorehdr", "belongs to an earlier capture kernel"),
+    ("dmcryptkeys", "belongs to an earlier capture kernel"),
+    ("mem", "the capture kernel has a memory map of its own"),
+    ("memmap", "the capture kernel has a memory map of its own"),
     ("hugepages", "memory"),
     ("hugepagesz", "memory"),
     ("default_hugepagesz", "memory"),
@@ -54,7 +54,7 @@ const DROP: &[(&str, &str)] = &[
     ),
     ("reserve_mem", "memory"),
     ("kho", "memory"),
-    ("quiet", "the console shows what the panic kernel does"),
+    ("quiet", "the console shows what the capture kernel does"),
     ("splash", "there is no screen to draw on"),
     ("vt.handoff", "there is no screen to draw on"),
     ("root", "the image is the root"),
@@ -107,9 +107,9 @@ const DROP: &[(&str, &str)] = &[
         "unknown_nmi_panic",
         "a second press of the NMI button must not end the dump",
     ),
-    ("panic_print", "for the first kernel"),
-    ("crash_kexec_post_notifiers", "for the first kernel"),
-    ("sysrq_always_enabled", "for the first kernel"),
+    ("panic_print", "for the crashed kernel"),
+    ("crash_kexec_post_notifiers", "for the crashed kernel"),
+    ("sysrq_always_enabled", "for the crashed kernel"),
     ("numa", "set again below"),
     ("numa_balancing", "memory"),
     ("cgroup_*", "set again below"),
@@ -127,9 +127,9 @@ const DROP: &[(&str, &str)] = &[
 pub struct Facts {
     /// The running kernel's command line.
     pub running: String,
-    /// The panic kernel's release.
+    /// The capture kernel's release.
     pub release: String,
-    /// The running kernel's release: when both are equal, `symbols` speaks for the panic kernel too.
+    /// The running kernel's release: when both are equal, `symbols` speaks for the capture kernel too.
     pub running_release: String,
     /// Names in the running kernel's /proc/kallsyms that tell which parameters it knows; `None` when
     /// it could not be read.
@@ -146,7 +146,7 @@ pub struct Facts {
     pub vendor: String,
 }
 
-/// What the operator asks for, `[panic_kernel]` of the config.
+/// What the operator asks for, `[capture_kernel]` of the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// CPUs; `None`: by the reserved memory.
@@ -240,7 +240,7 @@ fn version(release: &str) -> (u32, u32, u32) {
 }
 
 impl Facts {
-    /// Reads the machine under `root`, for a panic kernel of this release.
+    /// Reads the machine under `root`, for a capture kernel of this release.
     #[must_use]
     pub fn read(root: &Path, release: &str) -> Self {
         Self {
@@ -256,7 +256,7 @@ impl Facts {
         }
     }
 
-    /// Whether the panic kernel has this function; by version where the symbols do not tell.
+    /// Whether the capture kernel has this function; by version where the symbols do not tell.
     fn has(&self, symbol: &str, by_version: bool) -> bool {
         match &self.symbols {
             Some(symbols) if self.release == self.running_release => {
@@ -373,10 +373,13 @@ fn additions(facts: &Facts, wishes: &Wishes) -> Vec<Decision> {
             "starting the boot CPU again would reset the machine (kernels before 6.9)",
         );
     }
-    add("panic=10".to_owned(), "a panic of the panic kernel reboots");
+    add(
+        "panic=10".to_owned(),
+        "a panic of the capture kernel reboots",
+    );
     add(
         "oops=panic".to_owned(),
-        "an oops of the panic kernel reboots",
+        "an oops of the capture kernel reboots",
     );
     add(
         "nokaslr".to_owned(),
@@ -422,7 +425,7 @@ fn additions(facts: &Facts, wishes: &Wishes) -> Vec<Decision> {
         };
         add(
             format!("{module}.{key}=0"),
-            "the watchdog's pretimeout must not panic the panic kernel",
+            "the watchdog's pretimeout must not panic the capture kernel",
         );
     }
     out

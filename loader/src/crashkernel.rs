@@ -196,7 +196,7 @@ impl Value {
                 words.join("; ")
             }
             Self::High(size) => format!("{} from the top of memory, usually above 4 GiB", Memory(*size)),
-            Self::Low(0) => "no part below 4 GiB beside the high region: devices that need 32-bit DMA will not work in the panic kernel".to_owned(),
+            Self::Low(0) => "no part below 4 GiB beside the high region: devices that need 32-bit DMA will not work in the capture kernel".to_owned(),
             Self::Low(size) => format!("{} below 4 GiB beside the high region, for 32-bit DMA", Memory(*size)),
             Self::Cma(size) => format!("{} more out of memory that programs may use until the panic; user pages in it are missing from the dump, and the kernel waits 10 s before it jumps", Memory(*size)),
         }

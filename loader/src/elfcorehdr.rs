@@ -1,4 +1,4 @@
-//! The ELF header that tells the panic kernel where the crashed kernel's memory is; it becomes
+//! The ELF header that tells the capture kernel where the crashed kernel's memory is; it becomes
 //! /proc/vmcore.
 //!
 //! Facts: kernel/kexec_file.c (crash_prepare_elf64_headers), fs/proc/vmcore.c, arch/x86/kernel/
@@ -42,8 +42,8 @@ const PHDR: usize = 56;
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 
-/// What the panic kernel saves: RAM, without the first MiB (the kernel keeps no data there since
-/// 5.13) and without what belongs to the panic kernel.
+/// What the capture kernel saves: RAM, without the first MiB (the kernel keeps no data there since
+/// 5.13) and without what belongs to the capture kernel.
 pub(crate) fn ram(system_ram: &[Range], holes: &[Range]) -> Vec<Range> {
     let mut out = system_ram.to_vec();
     let low = Range {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn ram_is_without_the_first_mib_and_the_panic_kernel() {
+    fn ram_is_without_the_first_mib_and_the_capture_kernel() {
         let ram = ram(
             &[
                 Range {

@@ -1,4 +1,4 @@
-//! From a running machine to an armed one: everything that puts a panic kernel into the reserved
+//! From a running machine to an armed one: everything that puts a capture kernel into the reserved
 //! memory, takes it out again, and says whether it is there.
 //!
 //! From low to high: [`kernel`] (the system calls as a trait, with a recording fake) and its Linux

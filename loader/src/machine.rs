@@ -67,7 +67,7 @@ impl Machine {
         }
     }
 
-    /// The memory map of a panic kernel: what it may use, and what it must know of.
+    /// The memory map of a capture kernel: what it may use, and what it must know of.
     pub(crate) fn crash_e820(
         &self,
         main: Range,

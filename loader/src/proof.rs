@@ -27,7 +27,7 @@ pub struct Proof {
     pub passed: bool,
     /// One line for the reader.
     pub summary: String,
-    /// The most memory the panic kernel used, in bytes, where it was measured.
+    /// The most memory the capture kernel used, in bytes, where it was measured.
     pub peak: Option<u64>,
     /// What it was proved with.
     #[serde(default)]

@@ -2,7 +2,7 @@
 //!
 //! Facts: kexec_load(2), kexec_file_load(2), reboot(2) with LINUX_REBOOT_CMD_KEXEC, systemd's
 //! `systemctl kexec`, which stops services and unmounts before it jumps into a loaded kernel. Nothing
-//! here touches the panic kernel: that is another slot.
+//! here touches the capture kernel: that is another slot.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -90,7 +90,7 @@ pub(crate) fn mib(bytes: u64) -> String {
 pub enum Refusal {
     /// No memory is reserved.
     #[error(
-        "No memory is reserved for a panic kernel ({why}); run `afterpanic reserve --apply`, then reboot"
+        "No memory is reserved for a capture kernel ({why}); run `afterpanic reserve --apply`, then reboot"
     )]
     NoReservation {
         /// What the command line says.
@@ -130,7 +130,7 @@ pub enum Refusal {
     Disabled,
     /// kernel.kexec_load_limit_panic.
     #[error(
-        "kernel.kexec_load_limit_panic is 0: no more panic kernels may be loaded in this boot; raise it in /etc/sysctl.d, then reboot"
+        "kernel.kexec_load_limit_panic is 0: no more capture kernels may be loaded in this boot; raise it in /etc/sysctl.d, then reboot"
     )]
     LoadLimit,
     /// CONFIG_KEXEC is off.
@@ -166,10 +166,10 @@ pub enum Refusal {
     },
     /// Nothing in it.
     #[error("The capture image is empty; build it with `afterpanic image build`")]
-    EmptyImage,
+    EmptyDump,
     /// Past the limit.
     #[error(
-        "The panic kernel's command line has {len} bytes, {limit} are possible; drop parameters with cmdline_drop in /etc/afterpanic.toml"
+        "The capture kernel's command line has {len} bytes, {limit} are possible; drop parameters with cmdline_drop in /etc/afterpanic.toml"
     )]
     CmdlineTooLong {
         /// Its length.
@@ -179,11 +179,11 @@ pub enum Refusal {
     },
     /// A NUL inside.
     #[error(
-        "The panic kernel's command line holds a NUL byte; correct cmdline_add in /etc/afterpanic.toml"
+        "The capture kernel's command line holds a NUL byte; correct cmdline_add in /etc/afterpanic.toml"
     )]
     CmdlineNul,
     /// Nothing was ever loaded here.
-    #[error("No panic kernel is kept from an earlier load; run `afterpanic load`")]
+    #[error("No capture kernel is kept from an earlier load; run `afterpanic load`")]
     NothingKept,
     /// The state cannot be read.
     #[error(transparent)]

@@ -1,8 +1,8 @@
-//! How much memory the panic kernel needs, part by part, and how the machine gets it.
+//! How much memory the capture kernel needs, part by part, and how the machine gets it.
 //!
 //! The kernel's share is measured, not guessed: its image in memory from /proc/iomem, and what each
 //! series takes besides until its first process runs (1 and 2 CPUs, Debian's cloud kernels 6.1, 6.12
-//! and 7.2 in guests, from MemTotal and MemFree of the panic kernel). A rehearsal's peak, where there
+//! and 7.2 in guests, from MemTotal and MemFree of the capture kernel). A rehearsal's peak, where there
 //! is one for this kernel, replaces the sum.
 
 use std::path::Path;
@@ -22,7 +22,7 @@ const STEP: u64 = 16 * MIB;
 /// What the sum is made from.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
-    /// The panic kernel's release.
+    /// The capture kernel's release.
     pub release: String,
     /// Bytes of its image in memory: text, data and bss.
     pub kernel: u64,
@@ -34,7 +34,7 @@ pub struct Inputs {
     pub unpacked: u64,
     /// The capture worker's memory limit.
     pub worker: u64,
-    /// CPUs that the panic kernel starts.
+    /// CPUs that the capture kernel starts.
     pub cpus: u32,
     /// The targets' filesystems.
     pub filesystems: Vec<String>,

@@ -55,7 +55,7 @@ pub(crate) struct Layout {
     pub(crate) update_elfcorehdr: bool,
 }
 
-/// Loads a panic kernel into the region.
+/// Loads a capture kernel into the region.
 pub(crate) fn load(
     kernel: &dyn Kernel,
     root: &Path,
@@ -177,7 +177,7 @@ fn impossible(what: &str) -> Refusal {
     }
 }
 
-/// The layout of a panic kernel.
+/// The layout of a capture kernel.
 pub(crate) fn crash(
     machine: &Machine,
     region: Range,
@@ -298,7 +298,7 @@ pub(crate) fn crash(
 }
 
 /// The layout of a kernel that takes over the machine: in the largest piece of RAM below 4 GiB (or
-/// anywhere for a kernel that may be loaded there) that is not reserved for the panic kernel.
+/// anywhere for a kernel that may be loaded there) that is not reserved for the capture kernel.
 pub(crate) fn boot(
     machine: &Machine,
     e820: Vec<(Range, MemoryType)>,

@@ -45,7 +45,7 @@ pub struct State {
 /// One successful load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadedState {
-    /// The panic kernel's release, from its image.
+    /// The capture kernel's release, from its image.
     pub release: String,
     /// The kernel file that was named.
     pub kernel: PathBuf,
@@ -55,7 +55,7 @@ pub struct LoadedState {
     pub image: PathBuf,
     /// Bytes of the image.
     pub image_bytes: u64,
-    /// The panic kernel's command line.
+    /// The capture kernel's command line.
     pub cmdline: String,
     /// Which call loaded it.
     pub syscall: Syscall,
@@ -97,7 +97,7 @@ impl Input {
 /// A real panic that was asked for, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrashTest {
-    /// Names it: the dead kernel's log says it, too.
+    /// Names it: the crashed kernel's log says it, too.
     pub id: String,
     /// `sysrq` or `oops`.
     pub how: String,

@@ -21,9 +21,9 @@ use crate::state::{CrashTest, Input, LoadedState, Proof, State};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Armed {
-    /// A panic kernel is loaded and its image is current. Exit code 0.
+    /// A capture kernel is loaded and its image is current. Exit code 0.
     Yes,
-    /// A panic kernel is loaded, but something it was made from has changed since. Exit code 3.
+    /// A capture kernel is loaded, but something it was made from has changed since. Exit code 3.
     Stale,
     /// None is loaded. Exit code 3.
     No,
@@ -46,11 +46,11 @@ impl Armed {
 /// The memory that is reserved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reservation {
-    /// Where the panic kernel is loaded. `None` when nothing is reserved, or without root.
+    /// Where the capture kernel is loaded. `None` when nothing is reserved, or without root.
     pub main: Option<Range>,
     /// The part below 4 GiB beside a high `main`.
     pub low: Option<Range>,
-    /// Memory of `crashkernel=…,cma`, used by the panic kernel but not for loading.
+    /// Memory of `crashkernel=…,cma`, used by the capture kernel but not for loading.
     pub cma: Vec<Range>,
     /// Bytes reserved, as sysfs says (main and low; before 6.12 only main). Known without root.
     pub bytes: Option<u64>,
@@ -84,7 +84,7 @@ pub struct Status {
     pub running: Option<String>,
     /// The host's name.
     pub hostname: Option<String>,
-    /// The panic kernel's release, when we loaded it.
+    /// The capture kernel's release, when we loaded it.
     pub kernel: Option<String>,
     /// How it was loaded, when we loaded it.
     pub syscall: Option<Syscall>,
@@ -140,7 +140,7 @@ pub fn is_current(root: &Path, kernel: &Path, cmdline: &str) -> bool {
     is_loaded(root, Slot::Crash) == Some(true) && loaded.as_ref().is_some_and(same)
 }
 
-/// Bytes reserved for the panic kernel, as sysfs says.
+/// Bytes reserved for the capture kernel, as sysfs says.
 #[must_use]
 pub fn crash_size(root: &Path) -> Option<u64> {
     sysfs(root, "crash_size", "kexec_crash_size")
@@ -248,7 +248,7 @@ fn judge(
         ),
         (Some(false), ..) if reservation.bytes == Some(0) => {
             let why = if reservation.asked.is_empty() {
-                "no memory is reserved for a panic kernel"
+                "no memory is reserved for a capture kernel"
             } else {
                 "crashkernel= is given, but no memory is reserved"
             };
@@ -256,7 +256,7 @@ fn judge(
         }
         (Some(false), ..) => (
             Armed::No,
-            "no panic kernel is loaded".to_owned(),
+            "no capture kernel is loaded".to_owned(),
             Some("sudo afterpanic load"),
         ),
         (Some(true), Some(ours), Some(image)) if !image.changed.is_empty() => (
@@ -275,7 +275,7 @@ fn judge(
         ),
         (Some(true), None, _) => (
             Armed::Yes,
-            "a panic kernel is loaded that is not on record here (another kdump service?)"
+            "a capture kernel is loaded that is not on record here (another kdump service?)"
                 .to_owned(),
             Some("sudo afterpanic doctor"),
         ),

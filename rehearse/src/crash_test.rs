@@ -208,7 +208,7 @@ pub fn examine(
 const TRIGGER: &str = "/proc/sysrq-trigger";
 
 fn takes_a_file(store: &Path) -> io::Result<()> {
-    // The panic kernel makes the directory itself where it is not there yet.
+    // The capture kernel makes the directory itself where it is not there yet.
     let dir = store.ancestors().find(|dir| dir.is_dir()).unwrap_or(store);
     let file = tempfile::Builder::new()
         .prefix(".crash-test-")
@@ -303,7 +303,7 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CrashT
     move |source| CrashTestError::Io { what, path, source }
 }
 
-/// What stands in the dead kernel's log.
+/// What stands in the crashed kernel's log.
 fn said(id: &str) -> String {
     format!("afterpanic: crash-test {id}")
 }
@@ -370,7 +370,7 @@ fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> Test
         if crash.state == Stage::Partial {
             looked
                 .wrong
-                .push("The panic kernel was cut off before it could finish".into());
+                .push("The capture kernel was cut off before it could finish".into());
         }
         return TestFound {
             passed: looked.wrong.is_empty(),
@@ -397,7 +397,7 @@ fn names(dir: &Path, id: &str) -> bool {
     read.is_ok() && log.windows(needle.len()).any(|w| w == needle.as_bytes())
 }
 
-/// What the panic kernel itself said about the crash, believed.
+/// What the capture kernel itself said about the crash, believed.
 fn glance(dir: &Path) -> Looked {
     let mut looked = Looked::default();
     match Manifest::read(dir) {
@@ -405,7 +405,7 @@ fn glance(dir: &Path) -> Looked {
             if manifest.verdict == manifest::Verdict::Incomplete {
                 looked
                     .wrong
-                    .push("The panic kernel calls the dump incomplete".into());
+                    .push("The capture kernel calls the dump incomplete".into());
             }
             if manifest.core.is_none() {
                 looked.wrong.push("There is no core among the files".into());

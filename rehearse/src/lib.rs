@@ -1,7 +1,7 @@
 //! A virtual machine from panic to verdict: what `afterpanic rehearse` and the laboratory share.
 //!
 //! [`vm`] runs QEMU, [`disk`] makes scratch filesystems and reads them back, [`guest`] is both
-//! sides of the first kernel in it: the initramfs that the host builds, and the init
+//! sides of the crashed kernel in it: the initramfs that the host builds, and the init
 //! (`afterpanic guest-init`) that mounts, works, arms and panics; [`session`] is one rehearsal.
 //! Which kernels and which panics there are is the laboratory's knowledge, not this crate's.
 

@@ -77,7 +77,7 @@ pub struct Session {
     pub firmware: Firmware,
     /// `crashkernel=`; none: no memory is reserved.
     pub crashkernel: Option<String>,
-    /// Added to the first kernel's command line.
+    /// Added to the crashed kernel's command line.
     pub cmdline: String,
     /// Further arguments for QEMU.
     pub qemu: Vec<String>,
@@ -207,7 +207,7 @@ pub fn more_memory(control: &mut Control<'_>) {
 }
 
 impl Session {
-    /// The module names that the first kernel needs for its disks.
+    /// The module names that the crashed kernel needs for its disks.
     fn modules(&self) -> Vec<String> {
         let buses = [self.storage.bus, Bus::VirtioBlk];
         let mut names: Vec<String> = buses
@@ -322,7 +322,7 @@ impl Session {
                 ..DiskImage::default()
             });
         }
-        // A kernel whose panic kernel does not start reboots, instead of waiting for the deadline.
+        // A kernel whose capture kernel does not start reboots, instead of waiting for the deadline.
         vm.cmdline = "console=ttyS0 loglevel=6 panic=20".into();
         vm
     }

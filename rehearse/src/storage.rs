@@ -1,5 +1,5 @@
 //! The disks of a rehearsal's machines: how the target is attached, what else is there, what is put
-//! together from them, and what happens to them while the panic kernel runs.
+//! together from them, and what happens to them while the capture kernel runs.
 //!
 //! It knows no scenario; everything here has a default, which is one virtio disk with a filesystem.
 

@@ -1,6 +1,6 @@
 //! Whether what arrived is a core: judged on this machine, by reading all of it.
 //!
-//! The panic kernel's own word (the manifest's verdict) is not enough: every checksum is read again,
+//! The capture kernel's own word (the manifest's verdict) is not enough: every checksum is read again,
 //! the kernel inside must hang together, and the report must name what the rehearsal did.
 
 use crate::guest::{RESERVED, SAYS};
@@ -12,8 +12,8 @@ use loader::crashkernel::Value;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
-use vmcore::image::verify::verify;
-use vmcore::image::{Completeness, open};
+use vmcore::dump::verify::verify;
+use vmcore::dump::{Completeness, open};
 use vmcore::kernel::{Kernel, sanity};
 
 /// The function that a sysrq-c dies in, in every kernel.
@@ -40,7 +40,7 @@ pub struct Verdict {
     pub core: Option<Core>,
     /// The first line of what the report says the reason was.
     pub reason: Option<String>,
-    /// The most memory the panic kernel used, in bytes, where it was measured.
+    /// The most memory the capture kernel used, in bytes, where it was measured.
     pub peak: Option<u64>,
 }
 
@@ -122,7 +122,7 @@ pub fn judge(session: &Session, crash: &Crash, saved: Option<&Path>) -> Verdict 
     verdict
 }
 
-/// What the first kernel said that it has reserved.
+/// What the crashed kernel said that it has reserved.
 fn reserved(crash: &Crash) -> Option<u64> {
     let said = format!("{SAYS}{RESERVED}");
     let line = crash.lines(false).find_map(|l| l.strip_prefix(&said))?;
@@ -187,7 +187,7 @@ fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), Strin
         let name = manifest.verdict.name();
         looked
             .wrong
-            .push(format!("The panic kernel calls the dump {name}"));
+            .push(format!("The capture kernel calls the dump {name}"));
     }
     looked.wrong.extend(manifest.soft_errors.iter().cloned());
     let facts = (manifest.core.as_ref()).ok_or("There is no core among the files")?;
@@ -239,7 +239,7 @@ pub fn reason(report: &str) -> Option<String> {
     report.lines().nth(1).map(|line| line.trim().to_owned())
 }
 
-/// Reads the times off the console, where the panic kernel says each step as it ends.
+/// Reads the times off the console, where the capture kernel says each step as it ends.
 fn moments(crash: &Crash) -> Moments {
     let Some(panic) = crash.times.panic else {
         return Moments::default();
@@ -264,7 +264,7 @@ fn moments(crash: &Crash) -> Moments {
     }
 }
 
-/// The panic kernel says at its end how much of its memory was ever in use: `memory: peak 71 of 96
+/// The capture kernel says at its end how much of its memory was ever in use: `memory: peak 71 of 96
 /// MiB`.
 pub fn peak<'a>(lines: impl Iterator<Item = &'a str>) -> Option<u64> {
     let line = lines.filter_map(|l| l.split_once("memory: peak ")).last()?;

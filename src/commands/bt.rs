@@ -1,4 +1,4 @@
-//! `afterpanic bt`: kernel stacks, unwound by the dead kernel's own tables.
+//! `afterpanic bt`: kernel stacks, unwound by the crashed kernel's own tables.
 
 use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};

@@ -1,4 +1,4 @@
-//! `afterpanic capture`: the panic kernel's own binary, by hand, on a core that is there already.
+//! `afterpanic capture`: the capture kernel's own binary, by hand, on a core that is there already.
 
 use crate::core_arg;
 use crate::exit::Exit;
@@ -91,7 +91,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
-/// What the panic kernel would do, but for what was asked for.
+/// What the capture kernel would do, but for what was asked for.
 fn dump(args: &Args, config: &Config) -> Dump {
     let configured = fill::dump(config);
     Dump {

@@ -154,7 +154,7 @@ fn tell(crash: &Crash, context: &Context) -> std::io::Result<bool> {
     )
 }
 
-/// The panic kernel knows no SELinux, so what it wrote has no labels.
+/// The capture kernel knows no SELinux, so what it wrote has no labels.
 fn label(path: &Path, context: &Context) {
     if context.root == Path::new("/") && Path::new("/sys/fs/selinux/enforce").exists() {
         match Command::new("restorecon").arg("-R").arg(path).status() {

@@ -12,8 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::addr::PAGE_SIZE;
-use vmcore::image::source::FileSource;
-use vmcore::image::{self, MemoryImage, flattened};
+use vmcore::dump::source::FileSource;
+use vmcore::dump::{self as formats, MemoryDump, flattened};
 use vmcore::write::OutputFormat;
 
 /// Arguments of `convert`.
@@ -48,14 +48,14 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(dir) = workplace(&args.out) {
         Interrupts::hold()?.remove(dir);
     }
-    let image = match args.core.as_os_str() == "-" {
+    let dump = match args.core.as_os_str() == "-" {
         true => piped(&args.out)?,
         false => core_arg::open(context, Some(&args.core))?.1,
     };
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     let bar = progress::bytes(0, "writing", context.quiet);
     let request = Request {
-        image,
+        dump,
         out: &args.out,
         format,
         level: args.level,
@@ -97,7 +97,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// The dump on standard input, by way of a file without a name beside OUT.
-fn piped(out: &Path) -> anyhow::Result<Arc<dyn MemoryImage>> {
+fn piped(out: &Path) -> anyhow::Result<Arc<dyn MemoryDump>> {
     let dir = match out.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
@@ -110,7 +110,7 @@ fn piped(out: &Path) -> anyhow::Result<Arc<dyn MemoryImage>> {
     )?;
     let len = file.metadata()?.len();
     let source = Arc::new(FileSource::new(file, len));
-    Ok(image::open_source(Path::new("standard input"), source)?)
+    Ok(formats::open_source(Path::new("standard input"), source)?)
 }
 
 /// `.elf.zst .elf.lz4 .elf .kdump`, the last one meaning kdump-zstd.

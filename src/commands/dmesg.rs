@@ -1,4 +1,4 @@
-//! `afterpanic dmesg`: the dead kernel's log.
+//! `afterpanic dmesg`: the crashed kernel's log.
 
 use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};

@@ -1,4 +1,4 @@
-//! `afterpanic image`: builds the panic kernel's image, and looks into images.
+//! `afterpanic image`: builds the capture kernel's image, and looks into images.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,12 +31,12 @@ enum What {
     Show {
         /// The file's path in the image, such as /plan.json
         file: String,
-        /// The image [default: the one kept for the panic kernel]
+        /// The image [default: the one kept for the capture kernel]
         image: Option<PathBuf>,
     },
     /// Say whether an image still fits kernel, modules, config and target
     Check {
-        /// The image [default: the one kept for the panic kernel]
+        /// The image [default: the one kept for the capture kernel]
         image: Option<PathBuf>,
         #[command(flatten)]
         machine: Machine,
@@ -48,7 +48,7 @@ enum What {
     Extract {
         /// The folder, which must not exist yet
         dir: PathBuf,
-        /// The image [default: the one kept for the panic kernel]
+        /// The image [default: the one kept for the capture kernel]
         image: Option<PathBuf>,
     },
 }
@@ -56,7 +56,7 @@ enum What {
 /// What an image is for.
 #[derive(clap::Args, Debug)]
 struct Machine {
-    /// The panic kernel's release [default: what the config says]
+    /// The capture kernel's release [default: what the config says]
     #[arg(long, value_name = "KVER")]
     kernel: Option<String>,
     /// The folder that holds lib/modules [default: the root]
@@ -81,7 +81,7 @@ struct Build {
 
 #[derive(clap::Args, Debug)]
 struct List {
-    /// The image, of any suite [default: the one kept for the panic kernel]
+    /// The image, of any suite [default: the one kept for the capture kernel]
     image: Option<PathBuf>,
     /// One JSON object (docs/json.md)
     #[arg(long)]
@@ -132,7 +132,7 @@ impl Machine {
     }
 }
 
-/// The image that was named, or the one that is kept for the panic kernel.
+/// The image that was named, or the one that is kept for the capture kernel.
 fn kept(
     named: Option<&PathBuf>,
     release: Option<&String>,
@@ -144,7 +144,7 @@ fn kept(
     let release = match release {
         Some(release) => release.clone(),
         None => {
-            let choice = context.load_config()?.panic_kernel.kernel;
+            let choice = context.load_config()?.capture_kernel.kernel;
             kernel::chosen(&Root::new(&context.root), &choice)?
         }
     };

@@ -7,7 +7,7 @@ use crate::output::{self, Context};
 use serde::Serialize;
 use std::io::Write;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange};
-use vmcore::image::{Completeness, MemoryImage};
+use vmcore::dump::{Completeness, MemoryDump};
 use vmcore::kernel::Vmcoreinfo;
 
 /// Arguments of `info`.
@@ -50,26 +50,26 @@ struct NoteInfo {
 
 /// Prints what the file says of itself.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (found, image) = core_arg::open(context, args.core.core.as_deref())?;
-    let info = gather(&found.path.display().to_string(), &*image);
+    let (found, dump) = core_arg::open(context, args.core.core.as_deref())?;
+    let info = gather(&found.path.display().to_string(), &*dump);
     if args.json {
-        output::json("afterpanic.info/1", &image.info().warnings, &info)?;
+        output::json("afterpanic.info/1", &dump.info().warnings, &info)?;
     } else {
         print(&info)?;
     }
     Ok(match info.complete {
         Some(false) => Exit::Incomplete,
-        _ if image.info().warnings.is_empty() => Exit::Done,
+        _ if dump.info().warnings.is_empty() => Exit::Done,
         _ => Exit::Degraded,
     })
 }
 
-fn gather(path: &str, image: &dyn MemoryImage) -> Info {
-    let said = image.info();
+fn gather(path: &str, dump: &dyn MemoryDump) -> Info {
+    let said = dump.info();
     let vmcoreinfo = said.vmcoreinfo.as_deref().map(Vmcoreinfo::parse);
     let vmcoreinfo = vmcoreinfo.as_ref();
-    let (pages, runs) = count(|from| image.next_present(from));
-    let (ram_pages, _) = count(|from| image.next_ram(from));
+    let (pages, runs) = count(|from| dump.next_present(from));
+    let (ram_pages, _) = count(|from| dump.next_ram(from));
     let (complete, incomplete_because) = match &said.completeness {
         Completeness::Complete => (Some(true), None),
         Completeness::Incomplete(why) => (Some(false), Some(why.clone())),

@@ -1,4 +1,4 @@
-//! `afterpanic load`: builds the capture image and loads the panic kernel.
+//! `afterpanic load`: builds the capture image and loads the capture kernel.
 
 use super::status;
 use super::syscall::Call;
@@ -100,7 +100,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         filter: None,
     };
     if !args.dry_run {
-        let configured = match config.panic_kernel.syscall {
+        let configured = match config.capture_kernel.syscall {
             Syscall::Auto => Choice::Auto,
             Syscall::File => Choice::File,
             Syscall::Load => Choice::Load,
@@ -214,7 +214,7 @@ fn refresh(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// The kernel file, as a path that is not prefixed.
 fn kernel_path(config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
-    if let KernelChoice::Path(path) = &config.panic_kernel.kernel {
+    if let KernelChoice::Path(path) = &config.capture_kernel.kernel {
         return Ok(path.clone());
     }
     let release = loader::status::running_release(&context.root)
@@ -222,7 +222,7 @@ fn kernel_path(config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
     match loader::kimage::find(&context.root, &release) {
         Ok(path) => Ok(path),
         Err(places) => bail!(
-            "The image of the running kernel {release} is not in {}; name it as panic_kernel.kernel in the config",
+            "The image of the running kernel {release} is not in {}; name it as capture_kernel.kernel in the config",
             places.join(", ")
         ),
     }
@@ -230,12 +230,12 @@ fn kernel_path(config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
 
 fn wishes(config: &Config) -> Wishes {
     Wishes {
-        cpus: match config.panic_kernel.cpus {
+        cpus: match config.capture_kernel.cpus {
             Auto::Auto => None,
             Auto::Set(cpus) => Some(cpus),
         },
-        add: config.panic_kernel.cmdline_add.clone(),
-        drop: config.panic_kernel.cmdline_drop.clone(),
+        add: config.capture_kernel.cmdline_add.clone(),
+        drop: config.capture_kernel.cmdline_drop.clone(),
     }
 }
 

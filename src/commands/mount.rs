@@ -33,15 +33,15 @@ pub struct Args {
 
 /// Mounts, waits for Ctrl-C or SIGTERM, unmounts.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, image) = core_arg::open(context, Some(&args.core))?;
+    let (_, dump) = core_arg::open(context, Some(&args.core))?;
     let mut files: Vec<(&'static str, Box<dyn View>)> = Vec::new();
-    let kernel = Kernel::new(Arc::clone(&image));
-    let meta = meta_of(&*image, kernel.as_ref().ok());
-    match KdumpView::new(Arc::clone(&image), &meta) {
+    let kernel = Kernel::new(Arc::clone(&dump));
+    let meta = meta_of(&*dump, kernel.as_ref().ok());
+    match KdumpView::new(Arc::clone(&dump), &meta) {
         Ok(view) => files.push(("vmcore.kdump", Box::new(view))),
         Err(error) => context.warn(&format!("no vmcore.kdump: {error}")),
     }
-    match ElfView::new(image, meta) {
+    match ElfView::new(dump, meta) {
         Ok(view) => files.insert(0, ("vmcore", Box::new(view))),
         Err(error) => context.warn(&format!("no vmcore: {error}")),
     }

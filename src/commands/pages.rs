@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmcore::addr::PAGE_SIZE;
-use vmcore::image::map::{MapReader, MapWriter};
+use vmcore::dump::map::{MapReader, MapWriter};
 use vmcore::kernel::Kernel;
 use vmcore::mm::check::{self, Check, Verdict};
 use vmcore::mm::{Kind, KindCounts, Rules, Summary, walk_threads};

@@ -47,10 +47,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     };
     if args.phys {
-        let (_, image) = core_arg::open(context, Some(&args.core))?;
+        let (_, dump) = core_arg::open(context, Some(&args.core))?;
         let start = parse_hex(&args.addr)?;
         each_chunk(start, args.len, |at, buf| {
-            image.read_phys(PhysAddr(at), buf)?;
+            dump.read_phys(PhysAddr(at), buf)?;
             Ok(emit(at, buf, &mut out)?)
         })?;
     } else {

@@ -350,7 +350,7 @@ fn configured(context: &Context, config: &Config) -> Option<String> {
         .split_whitespace()
         .filter_map(|w| w.strip_prefix("crashkernel="))
         .next_back();
-    match (running, &config.panic_kernel.crashkernel) {
+    match (running, &config.capture_kernel.crashkernel) {
         (Some(running), _) => Some(running.to_owned()),
         (None, Auto::Set(size)) => Some(size.clone()),
         (None, Auto::Auto) => None,
@@ -367,7 +367,7 @@ fn guest_config(config: &Config, first: &Scratch, others: &[Scratch]) -> String 
         ..Target::default()
     }];
     guest.target.extend(others.iter().map(|o| o.target.clone()));
-    guest.panic_kernel.kernel = config::KernelChoice::Running;
+    guest.capture_kernel.kernel = config::KernelChoice::Running;
     guest.show()
 }
 
@@ -452,7 +452,7 @@ fn print(verdict: &Verdict, smallest: Option<u64>, not_proved: &str) -> anyhow::
     match verdict.peak {
         Some(peak) => writeln!(
             out,
-            "  panic kernel's peak: {} of {reserved}",
+            "  capture kernel's peak: {} of {reserved}",
             output::size(peak)
         )?,
         None => writeln!(out, "  reserved: {reserved}; its peak was not measured")?,

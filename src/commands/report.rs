@@ -19,7 +19,7 @@ pub struct Args {
     core: CoreArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Show what the panic kernel wrote instead of computing it afresh
+    /// Show what the capture kernel wrote instead of computing it afresh
     #[arg(long)]
     stored: bool,
     /// Only these parts: reason, stacks, tasks, blocked, locks, memory, slabs, modules, mounts,

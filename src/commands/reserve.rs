@@ -1,4 +1,4 @@
-//! `afterpanic reserve`: how much memory the panic kernel needs; `--apply` sets `crashkernel=`.
+//! `afterpanic reserve`: how much memory the capture kernel needs; `--apply` sets `crashkernel=`.
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
@@ -45,7 +45,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
     let (inputs, warnings) = inputs(context, &config);
     let estimate = reserve::estimate(&inputs);
-    let value = match (&args.size, &config.panic_kernel.crashkernel) {
+    let value = match (&args.size, &config.capture_kernel.crashkernel) {
         (Some(value), _) | (None, Auto::Set(value)) => value.clone(),
         (None, Auto::Auto) => reserve::value_of(&estimate),
     };
@@ -103,7 +103,7 @@ fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
             inputs.filesystems.push("xfs".to_owned());
         }
     }
-    if let Auto::Set(cpus) = config.panic_kernel.cpus {
+    if let Auto::Set(cpus) = config.capture_kernel.cpus {
         inputs.cpus = cpus;
     }
     (inputs, warnings)

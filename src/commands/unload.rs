@@ -1,4 +1,4 @@
-//! `afterpanic unload`: takes the panic kernel out again.
+//! `afterpanic unload`: takes the capture kernel out again.
 
 use crate::exit::Exit;
 use crate::output::Context;

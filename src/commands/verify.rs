@@ -7,8 +7,8 @@ use crate::output::{self, Context};
 use crate::progress;
 use serde::Serialize;
 use std::io::Write;
-use vmcore::image::verify::{Damage, verify};
-use vmcore::image::{Completeness, MemoryImage};
+use vmcore::dump::verify::{Damage, verify};
+use vmcore::dump::{Completeness, MemoryDump};
 use vmcore::kernel::{Kernel, chain, sanity};
 
 /// Damages printed or kept for JSON; all are counted.
@@ -47,25 +47,21 @@ struct Check {
 
 /// Reads all of it; exit code 0 is sound, 5 damaged or incomplete, 1 unreadable.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (found, image) = core_arg::open(context, args.core.core.as_deref())?;
-    let bar = progress::bytes(image.info().file_size, "reading", context.quiet);
+    let (found, dump) = core_arg::open(context, args.core.core.as_deref())?;
+    let bar = progress::bytes(dump.info().file_size, "reading", context.quiet);
     let mut damage = Vec::new();
-    let sum = verify(
-        &*image,
-        &mut |bytes| bar.inc(bytes),
-        &mut |found: Damage| {
-            if damage.len() < SHOWN {
-                damage.push(found.to_string());
-            }
-        },
-    )?;
+    let sum = verify(&*dump, &mut |bytes| bar.inc(bytes), &mut |found: Damage| {
+        if damage.len() < SHOWN {
+            damage.push(found.to_string());
+        }
+    })?;
     bar.finish_and_clear();
-    let incomplete_because = match &image.info().completeness {
+    let incomplete_because = match &dump.info().completeness {
         Completeness::Incomplete(why) => Some(why.clone()),
         _ => None,
     };
-    let checksums = image.info().checksums;
-    let kernel = kernel_checks(image);
+    let checksums = dump.info().checksums;
+    let kernel = kernel_checks(dump);
     let sound =
         sum.damages == 0 && incomplete_because.is_none() && kernel.iter().all(|check| check.ok);
     let files = found.dir.as_deref().map(file_checks).unwrap_or_default();
@@ -90,8 +86,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(if sound { Exit::Done } else { Exit::Incomplete })
 }
 
-fn kernel_checks(image: std::sync::Arc<dyn MemoryImage>) -> Vec<Check> {
-    match Kernel::new(image) {
+fn kernel_checks(dump: std::sync::Arc<dyn MemoryDump>) -> Vec<Check> {
+    match Kernel::new(dump) {
         Err(why) => {
             vec![Check {
                 what: "a kernel is inside".into(),

@@ -113,7 +113,7 @@ fn status_answers_yes_and_no_by_exit_code() {
         .exits(3)
         .stdout();
     assert!(
-        not.starts_with("armed   no: no memory is reserved for a panic kernel\n"),
+        not.starts_with("armed   no: no memory is reserved for a capture kernel\n"),
         "{not}"
     );
 }

@@ -123,7 +123,7 @@ fn a_machine_that_is_not_armed_is_left_alone() {
         .exits(3);
     assert!(
         run.stdout()
-            .contains("this machine is not armed: no panic kernel is loaded"),
+            .contains("this machine is not armed: no capture kernel is loaded"),
         "{}",
         run.stdout()
     );

@@ -17,7 +17,7 @@ fn the_front_page_needs_nothing_and_names_this_machine() {
         "{page}"
     );
     assert!(
-        page.contains("armed        no: no memory is reserved for a panic kernel"),
+        page.contains("armed        no: no memory is reserved for a capture kernel"),
         "{page}"
     );
     assert!(page.contains("crashes      none in /var/crash"), "{page}");

@@ -1,7 +1,7 @@
 //! Seconds since 1970 as a date and a time of day in UTC.
 //!
 //! The proleptic Gregorian calendar without leap seconds, as POSIX counts. Time zones and parsing are
-//! other people's business: the panic kernel needs a name for a directory and a line in a report.
+//! other people's business: the capture kernel needs a name for a directory and a line in a report.
 
 use std::fmt;
 

@@ -10,8 +10,8 @@ use std::process::Command;
 use std::sync::Arc;
 use synth::endless::{struct_page, vmcoreinfo};
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
-use vmcore::image::map::{MapReader, MapWriter};
-use vmcore::image::{Format, ImageInfo, MemoryImage, ReadError};
+use vmcore::dump::map::{MapReader, MapWriter};
+use vmcore::dump::{DumpInfo, Format, MemoryDump, ReadError};
 use vmcore::kernel::Kernel;
 use vmcore::mm::{Kind, Rules, walk_threads};
 use vmcore::write::Runs;
@@ -32,7 +32,7 @@ struct Endless {
     pages: u64,
     /// Two struct pages, as often as they go into 64 KiB.
     pattern: Vec<u8>,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
 impl Endless {
@@ -42,9 +42,9 @@ impl Endless {
         Self {
             pages: gib << 18,
             pattern: [false, true].map(struct_page).concat().repeat(512),
-            info: ImageInfo {
+            info: DumpInfo {
                 vmcoreinfo: Some(text.into_bytes()),
-                ..ImageInfo::new(Format::Elf)
+                ..DumpInfo::new(Format::Elf)
             },
         }
     }
@@ -68,7 +68,7 @@ impl Endless {
     }
 }
 
-impl MemoryImage for Endless {
+impl MemoryDump for Endless {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         if addr.0 >= TABLES {
             for (n, byte) in buf.iter_mut().enumerate() {
@@ -90,7 +90,7 @@ impl MemoryImage for Endless {
         (from.0 < self.pages).then(|| PfnRange::new(from, Pfn(self.pages)))
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
@@ -100,9 +100,9 @@ fn classify(gib: u64) {
     let mut too_much: Vec<u8> = Vec::new();
     assert!(too_much.try_reserve_exact(17 << 20).is_err());
 
-    let image = Arc::new(Endless::new(gib));
-    let pages = image.pages;
-    let kernel = Kernel::new(image).unwrap();
+    let dump = Arc::new(Endless::new(gib));
+    let pages = dump.pages;
+    let kernel = Kernel::new(dump).unwrap();
     let rules = Rules::of(&kernel);
     let file = tempfile::tempfile().unwrap();
     let mut writer = MapWriter::new(std::io::BufWriter::new(file.try_clone().unwrap())).unwrap();
@@ -123,7 +123,7 @@ fn classify(gib: u64) {
         .unwrap();
     assert_eq!(kept, pages / 2);
     let last = map.kind_of(Pfn(pages - SECTION_PAGES - 1)).unwrap();
-    assert_eq!(last, vmcore::image::map::Lookup::Kind(Kind::Free));
+    assert_eq!(last, vmcore::dump::map::Lookup::Kind(Kind::Free));
     println!("peak {}", peak());
 }
 

@@ -12,7 +12,7 @@ fn reading(what: &'static str) -> impl FnOnce(vmcore::kernel::MemError) -> Kerne
 }
 
 /// The kernel image, without what was given back after booting.
-pub(super) mod image {
+pub(super) mod dump {
     use super::*;
 
     /// Pieces that stay: text, read-only data, data with the unwind tables behind it up to the init

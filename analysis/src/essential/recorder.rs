@@ -7,22 +7,22 @@
 use super::runs::Runs;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
-use vmcore::image::{Absence, ImageInfo, MemoryImage, ReadError};
+use vmcore::dump::{Absence, DumpInfo, MemoryDump, ReadError};
 
 /// The recorder.
 pub struct Recorder {
-    image: Arc<dyn MemoryImage>,
+    dump: Arc<dyn MemoryDump>,
     /// Physical addresses that need no remembering.
     known: OnceLock<Vec<(u64, u64)>>,
     runs: Mutex<Runs>,
 }
 
 impl Recorder {
-    /// Puts a recorder before `image`.
+    /// Puts a recorder before `dump`.
     #[must_use]
-    pub fn new(image: Arc<dyn MemoryImage>, runs: Runs) -> Self {
+    pub fn new(dump: Arc<dyn MemoryDump>, runs: Runs) -> Self {
         Self {
-            image,
+            dump,
             known: OnceLock::new(),
             runs: Mutex::new(runs),
         }
@@ -39,9 +39,9 @@ impl Recorder {
     }
 }
 
-impl MemoryImage for Recorder {
+impl MemoryDump for Recorder {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        self.image.read_phys(addr, buf)?;
+        self.dump.read_phys(addr, buf)?;
         let known = |&(start, end): &(u64, u64)| (start..end).contains(&addr.0);
         if !self.known.get().is_some_and(|all| all.iter().any(known)) {
             // Small reads only: a page is recorded as a whole, and large reads (a whole BTF) are
@@ -53,18 +53,18 @@ impl MemoryImage for Recorder {
     }
 
     fn next_present(&self, from: Pfn) -> Option<PfnRange> {
-        self.image.next_present(from)
+        self.dump.next_present(from)
     }
 
     fn next_ram(&self, from: Pfn) -> Option<PfnRange> {
-        self.image.next_ram(from)
+        self.dump.next_ram(from)
     }
 
     fn absence(&self, pfn: Pfn) -> Absence {
-        self.image.absence(pfn)
+        self.dump.absence(pfn)
     }
 
-    fn info(&self) -> &ImageInfo {
-        self.image.info()
+    fn info(&self) -> &DumpInfo {
+        self.dump.info()
     }
 }

@@ -1,7 +1,7 @@
 //! How far panic() came: what its CPU's stack, the flag, CRASHTIME and the log's last line prove.
 //!
 //! Facts: kernel/panic.c, kernel/crash_core.c (`__crash_kexec` writes CRASHTIME right before the jump,
-//! and only with a panic kernel loaded), 5.10 to 7.x.
+//! and only with a capture kernel loaded), 5.10 to 7.x.
 
 use super::Outcome;
 use crate::unwind::{Trace, Trust};
@@ -11,7 +11,7 @@ use crate::unwind::{Trace, Trust};
 pub struct Facts {
     /// The flag.
     pub post_notifiers: Option<bool>,
-    /// Whether the jump to the panic kernel was begun: VMCOREINFO holds CRASHTIME.
+    /// Whether the jump to the capture kernel was begun: VMCOREINFO holds CRASHTIME.
     pub jumped: bool,
     /// Whether a CPU panicked.
     pub panicked: bool,
@@ -24,7 +24,7 @@ pub struct Facts {
 /// What a panic() on the stack was calling.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Call {
-    /// The jump to the panic kernel.
+    /// The jump to the capture kernel.
     Jump,
     /// The notifiers; the function that was running, by its address, when there was one.
     Notifiers(Option<u64>),
@@ -51,7 +51,7 @@ pub enum Stage {
 
 const AFTER_JUMP: &str = "panic() had called __crash_kexec, which with crash_kexec_post_notifiers \
     comes after the notifiers and dumpers (a notifier may end the chain early, which leaves no trace)";
-const BEFORE_JUMP: &str = "with crash_kexec_post_notifiers off the jump to the panic kernel comes \
+const BEFORE_JUMP: &str = "with crash_kexec_post_notifiers off the jump to the capture kernel comes \
     before the notifiers and dumpers";
 const NO_PANIC: &str = "this kernel has not panicked";
 const ENDED: &str =

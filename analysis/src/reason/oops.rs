@@ -1,7 +1,7 @@
 //! The lines of an oops or a panic's own stack: where, who, registers, code, call trace.
 //!
 //! Sources: arch/x86/kernel/{dumpstack,process_64}.c, lib/dump_stack.c, 5.10 to 7.x. What is read
-//! here is what the dying kernel printed of itself; the unwinder reads the same from memory and is
+//! here is what the crashed kernel printed of itself; the unwinder reads the same from memory and is
 //! preferred where it works.
 
 use serde::{Deserialize, Serialize};

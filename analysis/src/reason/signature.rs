@@ -2,7 +2,7 @@
 //!
 //! Built from the class and the functions on the stack, without offsets, compiler suffixes, CPU,
 //! task or addresses. Frames of the panic machinery itself are left out, so that the same bug gets
-//! the same name whether the oops or panic() started the panic kernel.
+//! the same name whether the oops or panic() started the capture kernel.
 
 use super::{Class, Location, Oops};
 use sha2::{Digest, Sha256};

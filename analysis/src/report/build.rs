@@ -45,7 +45,7 @@ fn uptime(kernel: &Kernel, log: &[Line]) -> Option<u64> {
     Some(last.max(cpus::clock(kernel))? / 1_000_000_000)
 }
 
-/// Builds the report of a dead kernel.
+/// Builds the report of a crashed kernel.
 #[must_use]
 pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
     let mut warnings = Vec::new();

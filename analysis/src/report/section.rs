@@ -47,7 +47,7 @@ impl Section {
         Self::Checks,
     ];
 
-    /// What `afterpanic report` shows unless told otherwise, and what the panic kernel writes.
+    /// What `afterpanic report` shows unless told otherwise, and what the capture kernel writes.
     pub const USUAL: [Self; 5] = [
         Self::Reason,
         Self::Stacks,

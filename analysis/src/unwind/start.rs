@@ -322,7 +322,7 @@ impl<'k> Unwinder<'k> {
     }
 }
 
-/// The CPU that panicked: `panic_cpu`, else the one that stopped the others for the panic kernel.
+/// The CPU that panicked: `panic_cpu`, else the one that stopped the others for the capture kernel.
 /// `None` while nobody has.
 #[must_use]
 pub fn panic_cpu(kernel: &Kernel) -> Option<u32> {

@@ -103,10 +103,10 @@ impl Tables {
             warnings.push(format!("the modules' ORC tables: {}", chain(&error)));
             Vec::new()
         });
-        let image = kernel.vmcoreinfo().number("KERNEL_IMAGE_SIZE");
-        let image = image.map_or(IMAGE_SIZE, i64::cast_unsigned);
+        let dump = kernel.vmcoreinfo().number("KERNEL_IMAGE_SIZE");
+        let dump = dump.map_or(IMAGE_SIZE, i64::cast_unsigned);
         let generated = Range {
-            start: KERNEL_MAP.saturating_add(image),
+            start: KERNEL_MAP.saturating_add(dump),
             end: MODULES_END,
         };
         Self::new(format, code, modules, generated)

@@ -1,4 +1,4 @@
-//! How much of its memory the panic kernel ever used: what `crashkernel=` has to be at least.
+//! How much of its memory the capture kernel ever used: what `crashkernel=` has to be at least.
 //!
 //! Sampled while the supervisor waits, so a spike between two samples is not seen, nor what the
 //! kernel took and gave back before PID 1. The whole is what /proc/iomem calls System RAM above the

@@ -1,4 +1,4 @@
-//! Hardware watchdogs that the first kernel had running: fed while the dump makes progress, so that
+//! Hardware watchdogs that the crashed kernel had running: fed while the dump makes progress, so that
 //! a hang here ends in a reset.
 //!
 //! Only devices named in the plan are opened, because opening one starts it. The driver's timeout

@@ -3,7 +3,7 @@
 //! A core is mostly appended to; kdump-compressed also fills its descriptor table as it goes. So a
 //! few streams are kept, each with a buffer of its own. What is written is sent to the device a window
 //! at a time and dropped from the cache when it is there, by a thread of its own: sending blocks
-//! where the device's queue is full, and the pages behind are not to wait for that. The panic kernel has
+//! where the device's queue is full, and the pages behind are not to wait for that. The capture kernel has
 //! little memory, so the windows on their way are few and small there: see [`InFlight`].
 
 use super::queue::Queue;

@@ -1,14 +1,14 @@
 //! Reading of a batch's pages: whole runs first, page by page where a run fails.
 
 use vmcore::addr::{PAGE_BYTES, PAGE_SIZE, Pfn};
-use vmcore::image::MemoryImage;
+use vmcore::dump::MemoryDump;
 use vmcore::write::Batch;
 
 /// What stands in a page that could not be read, so that nobody takes it for data.
 pub const MISSING_PATTERN: u64 = 0xdead_feed_dead_feed;
 
 /// Fills `batch.data` and `batch.missing` for the runs in `batch.runs`.
-pub fn fill(image: &dyn MemoryImage, batch: &mut Batch) {
+pub fn fill(dump: &dyn MemoryDump, batch: &mut Batch) {
     let pages: u64 = batch.runs.iter().map(|run| run.len()).sum();
     let bytes = usize::try_from(pages.saturating_mul(PAGE_SIZE)).unwrap_or(0);
     batch.data.resize(bytes, 0);
@@ -23,7 +23,7 @@ pub fn fill(image: &dyn MemoryImage, batch: &mut Batch) {
         let whole = run
             .start
             .phys()
-            .is_some_and(|addr| image.read_phys(addr, part).is_ok());
+            .is_some_and(|addr| dump.read_phys(addr, part).is_ok());
         if whole {
             continue;
         }
@@ -31,7 +31,7 @@ pub fn fill(image: &dyn MemoryImage, batch: &mut Batch) {
         for page in part.chunks_exact_mut(PAGE_BYTES) {
             let read = pfn
                 .phys()
-                .is_some_and(|addr| image.read_phys(addr, page).is_ok());
+                .is_some_and(|addr| dump.read_phys(addr, page).is_ok());
             if !read {
                 mark(page);
                 batch.missing.push(pfn);

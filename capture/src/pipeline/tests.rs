@@ -3,25 +3,25 @@
 use super::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vmcore::addr::{PAGE_SIZE, PhysAddr};
-use vmcore::image::{Absence, Attachment, Format, ImageInfo, ReadError};
+use vmcore::dump::{Absence, Attachment, DumpInfo, Format, ReadError};
 use vmcore::write::{Finished, Piece};
 
 /// Page n holds the bytes of n; every multiple of `bad` cannot be read.
 struct Made {
     bad: u64,
     reads: AtomicU64,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
 fn made(bad: u64) -> Made {
     Made {
         bad,
         reads: AtomicU64::new(0),
-        info: ImageInfo::new(Format::Elf),
+        info: DumpInfo::new(Format::Elf),
     }
 }
 
-impl MemoryImage for Made {
+impl MemoryDump for Made {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         for (page, pfn) in buf.chunks_mut(4096).zip(addr.0 / PAGE_SIZE..) {
@@ -42,7 +42,7 @@ impl MemoryImage for Made {
         (from.0 < 1 << 40).then(|| PfnRange::new(from, Pfn(1 << 40)))
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
@@ -120,7 +120,7 @@ fn runs() -> (Vec<PfnRange>, Vec<u64>) {
     (runs, pages)
 }
 
-fn go(image: &Made, threads: usize, fail_at: Option<usize>) -> (Result<Stats, Stopped>, Vec<u64>) {
+fn go(dump: &Made, threads: usize, fail_at: Option<usize>) -> (Result<Stats, Stopped>, Vec<u64>) {
     let (runs, pages) = runs();
     let mut writer = Words {
         fail_at,
@@ -128,7 +128,7 @@ fn go(image: &Made, threads: usize, fail_at: Option<usize>) -> (Result<Stats, St
     };
     let total = pages.len() as u64;
     let result = run(
-        image,
+        dump,
         &runs,
         total,
         &mut writer,
@@ -143,8 +143,8 @@ fn go(image: &Made, threads: usize, fail_at: Option<usize>) -> (Result<Stats, St
 fn order_is_kept_with_any_number_of_threads() {
     let (_, pages) = runs();
     for threads in [1, 2, 7] {
-        let image = made(0);
-        let (result, written) = go(&image, threads, None);
+        let dump = made(0);
+        let (result, written) = go(&dump, threads, None);
         let stats = result.unwrap();
         assert!(written == pages, "{threads} threads");
         assert_eq!(stats.pages, pages.len() as u64);
@@ -180,14 +180,14 @@ fn a_bad_page_costs_that_page() {
 fn a_full_disk_stops_everything() {
     let (_, pages) = runs();
     for threads in [1, 4] {
-        let image = made(0);
-        let (result, written) = go(&image, threads, Some(1000));
+        let dump = made(0);
+        let (result, written) = go(&dump, threads, Some(1000));
         let stopped = result.unwrap_err();
         assert_eq!(stopped.source.raw_os_error(), Some(libc::ENOSPC));
         assert_eq!(stopped.stats.pages, written.len() as u64);
         assert!(written == pages[..written.len()]);
         // Nobody reads on: what was in flight is all.
-        assert!(image.reads.load(Ordering::Relaxed) < 400);
+        assert!(dump.reads.load(Ordering::Relaxed) < 400);
     }
 }
 

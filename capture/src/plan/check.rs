@@ -1,4 +1,4 @@
-//! What a plan must satisfy. Checked when an image is built and again in the panic kernel.
+//! What a plan must satisfy. Checked when an image is built and again in the capture kernel.
 
 use super::{Filesystem, Identity, Plan, TargetKind, VERSION};
 use crate::policy;

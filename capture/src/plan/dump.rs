@@ -85,7 +85,7 @@ pub struct Dump {
     pub essential_max: u64,
     /// Keep `essential.elf.zst` beside a complete core.
     pub keep_essential: bool,
-    /// Worker threads; `None`: by the CPUs and memory of the panic kernel.
+    /// Worker threads; `None`: by the CPUs and memory of the capture kernel.
     pub threads: Option<u32>,
     /// The worker's limit on heap and stacks; `None`: derived from MemAvailable, 24 MiB at most.
     pub worker_memory: Option<u64>,

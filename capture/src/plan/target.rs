@@ -1,7 +1,7 @@
 //! Where the dump goes, and what proves that a device is the one that was armed.
 //!
 //! The stack of devices under a filesystem is recorded from the filesystem down: the first layer
-//! is what is mounted, the last ones are disks. In the panic kernel it is what tells two devices
+//! is what is mounted, the last ones are disks. In the capture kernel it is what tells two devices
 //! with one UUID apart, and what an assembled device is built from.
 
 use serde::{Deserialize, Serialize};

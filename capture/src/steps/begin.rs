@@ -1,4 +1,4 @@
-//! The first step on a target: the crash directory, and the dead kernel's log in it before anything
+//! The first step on a target: the crash directory, and the crashed kernel's log in it before anything
 //! else can go wrong.
 
 use super::source;
@@ -37,7 +37,7 @@ pub fn run(plan: &Plan, base: &Path, init: bool) -> Result<(), String> {
         && release != plan.kernel.release
     {
         protocol::soft(format!(
-            "The dead kernel is {release}, the plan was made for {}",
+            "The crashed kernel is {release}, the plan was made for {}",
             plan.kernel.release
         ));
     }

@@ -1,4 +1,4 @@
-//! Nothing else worked: the end of the dead kernel's log goes to the console.
+//! Nothing else worked: the end of the crashed kernel's log goes to the console.
 
 use super::source;
 use crate::plan::Plan;

@@ -18,8 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use vmcore::addr::PAGE_SIZE;
-use vmcore::image::MemoryImage;
-use vmcore::image::map::MapReader;
+use vmcore::dump::MemoryDump;
+use vmcore::dump::map::MapReader;
 use vmcore::kernel::{Kernel, chain};
 use vmcore::mm::Kind;
 use vmcore::mm::check::{self, Check};
@@ -36,7 +36,7 @@ pub fn run(
     unfiltered: bool,
     budget: Budget,
 ) -> Result<(), String> {
-    let dump = &plan.dump;
+    let wanted = &plan.dump;
     let (earlier, present) = history(dir, base);
     let guarded = plan.keep.loop_guard && !unfiltered;
     if let Some(why) = space::in_a_loop(&earlier, &present).filter(|_| guarded) {
@@ -44,14 +44,14 @@ pub fn run(
         say(&Event::Skipped(why));
         return Ok(());
     }
-    let policy = Policy::new(level, &dump.keep_kinds, &dump.never);
+    let policy = Policy::new(level, &wanted.keep_kinds, &wanted.never);
     if unfiltered && policy.forbids_by_choice() {
         return Err("Without classification what is forbidden cannot be left out".into());
     }
-    let format = output_format(dump.format).ok_or("The plan wants no core")?;
+    let format = output_format(wanted.format).ok_or("The plan wants no core")?;
     let kernel = source::kernel(plan)?;
-    let image = Arc::clone(kernel.image());
-    let ram = ram_pages(&*image);
+    let dump = Arc::clone(kernel.dump());
+    let ram = ram_pages(&*dump);
     clear(dir);
     protocol::log(format!(
         "core: level {level}, {}, {} threads, {} MiB of memory",
@@ -88,13 +88,13 @@ pub fn run(
     let unread = map.as_ref().and_then(|map| unread(map, policy));
     let mut soft_errors = Vec::from_iter(unread);
     let mut format = format;
-    let mut meta = CoreMeta::of(image.info());
+    let mut meta = CoreMeta::of(dump.info());
     describe(&mut meta, &kernel, level);
     // Its symbols and types take more memory than all that follows.
     drop(kernel);
     let map_path = map.as_ref().map(|_| dir.join(PAGES_MAP));
     let mut save = Save {
-        image: &*image,
+        dump: &*dump,
         pages,
         meta,
         format,
@@ -164,7 +164,7 @@ pub fn run(
         file: file_name(format).into(),
         format: format.name().into(),
         level: level.to_string(),
-        asked: dump.level.to_string(),
+        asked: wanted.level.to_string(),
         verdict: Verdict::Complete,
         size: fs::metadata(dir.join(file_name(format))).map_or(0, |meta| meta.len()),
         table: saved.table,
@@ -400,7 +400,7 @@ fn kinds(reader: &MapReader, policy: Policy) -> std::collections::BTreeMap<Strin
         .collect()
 }
 
-/// Our own note and the header fields that come from the dead kernel.
+/// Our own note and the header fields that come from the crashed kernel.
 pub(crate) fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     let number = match level {
         Level::Bits(n) => n,
@@ -449,9 +449,9 @@ pub(crate) fn trailer(stats: &Stats) -> Vec<u8> {
     .unwrap_or_default()
 }
 
-fn ram_pages(image: &dyn MemoryImage) -> u64 {
+fn ram_pages(dump: &dyn MemoryDump) -> u64 {
     let mut pages = 0_u64;
-    let _ = RamRuns(image).for_each(&mut |run| {
+    let _ = RamRuns(dump).for_each(&mut |run| {
         pages = pages.saturating_add(run.len());
         Ok(())
     });
@@ -466,7 +466,7 @@ fn clear(dir: &Path) {
     let _ = fs::remove_file(dir.join(PAGES_MAP));
 }
 
-/// The codec's level in the panic kernel, where seconds count more than bytes: zstd 1 takes half the
+/// The codec's level in the capture kernel, where seconds count more than bytes: zstd 1 takes half the
 /// time of the format's own 3 for 2.9% more bytes (docs/measurements.md).
 fn codec_level(format: OutputFormat) -> Option<i32> {
     (format == OutputFormat::ElfZst).then_some(1)

@@ -31,8 +31,8 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
     let kernel = source::guarded(plan)?;
     // The walk makes tables of its own; what this one has looked up is not to be held beside them.
-    let image = Arc::clone(kernel.image());
-    let kernel = kernel.on(image).map_err(|error| chain(&error))?;
+    let dump = Arc::clone(kernel.dump());
+    let kernel = kernel.on(dump).map_err(|error| chain(&error))?;
     let options = Options {
         max_bytes: plan.dump.essential_max,
         ..Options::default()
@@ -72,11 +72,11 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
             ));
         }
     };
-    let image = kernel.image().as_ref();
-    let mut meta = CoreMeta::of(image.info());
+    let dump = kernel.dump().as_ref();
+    let mut meta = CoreMeta::of(dump.info());
     describe(&mut meta, &kernel, Level::Essential);
     let saved = Save {
-        image,
+        dump,
         pages: Pages::Runs(&ranges),
         meta,
         format: OutputFormat::ElfZst,

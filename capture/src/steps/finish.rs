@@ -15,7 +15,7 @@ use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Most bytes of the panic kernel's log.
+/// Most bytes of the capture kernel's log.
 const LOG_MAX: usize = 4 << 20;
 
 pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
@@ -122,12 +122,12 @@ fn add_to_report(dir: &Path, facts: &Facts) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// The panic kernel's own log, our lines among it; without /dev/kmsg our lines alone.
+/// The capture kernel's own log, our lines among it; without /dev/kmsg our lines alone.
 fn write_log(dir: &Path, facts: &Facts) -> std::io::Result<()> {
     let _ = fs::remove_file(dir.join(CAPTURE_LOG));
     let mut out = BufWriter::new(directory::create_file(dir, CAPTURE_LOG)?);
-    let panic_kernel = std::os::unix::process::parent_id() == 1;
-    let kernel_lines = if panic_kernel {
+    let capture_kernel = std::os::unix::process::parent_id() == 1;
+    let kernel_lines = if capture_kernel {
         copy_kmsg(&mut out)?
     } else {
         0

@@ -1,16 +1,16 @@
-//! The dead kernel, opened.
+//! The crashed kernel, opened.
 
 use crate::directory;
 use crate::plan::Plan;
 use std::path::Path;
 use std::sync::Arc;
-use vmcore::image::{self, MemoryImage};
+use vmcore::dump::{self, MemoryDump};
 use vmcore::kernel::{Beside, Kernel, chain, hints};
 use vmcore::write::Utsname;
 
 /// Opens the plan's source as memory.
-pub fn image(plan: &Plan) -> Result<Arc<dyn MemoryImage>, String> {
-    image::open(Path::new(&plan.source)).map_err(|error| {
+pub fn dump(plan: &Plan) -> Result<Arc<dyn MemoryDump>, String> {
+    dump::open(Path::new(&plan.source)).map_err(|error| {
         let hint = if plan.source == "/proc/vmcore" && !Path::new(&plan.source).exists() {
             " (this kernel was not started by a panic)"
         } else {
@@ -33,7 +33,7 @@ pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
             .map(|id| hints::to_lines(id, &first.addresses))
             .unwrap_or_default(),
     };
-    Kernel::with(image(plan)?, beside).map_err(|error| chain(&error))
+    Kernel::with(dump(plan)?, beside).map_err(|error| chain(&error))
 }
 
 /// The same for those who follow its pointers: a page known to be poisoned is never read.
@@ -41,7 +41,7 @@ pub fn guarded(plan: &Plan) -> Result<Kernel, String> {
     vmcore::mm::guarded(kernel(plan)?).map_err(|error| chain(&error))
 }
 
-/// The dead kernel's own name, from init_uts_ns.
+/// The crashed kernel's own name, from init_uts_ns.
 pub fn utsname(kernel: &Kernel) -> Option<Utsname> {
     // struct new_utsname: six fields of 65 bytes since Linux 1.3 (include/uapi/linux/utsname.h).
     const FIELD: usize = 65;
@@ -62,7 +62,7 @@ pub fn utsname(kernel: &Kernel) -> Option<Utsname> {
     })
 }
 
-/// Node name and time for the crash directory's name, from the dead kernel where it can tell them.
+/// Node name and time for the crash directory's name, from the crashed kernel where it can tell them.
 pub fn name_of(plan: &Plan, kernel: Option<&Kernel>) -> (String, String) {
     let node = kernel
         .and_then(utsname)

@@ -1,5 +1,5 @@
 //! What is on a block device, by its superblocks: enough to find a filesystem and to keep away from
-//! the members of arrays and volume groups. Asked while arming and again in the panic kernel.
+//! the members of arrays and volume groups. Asked while arming and again in the capture kernel.
 //!
 //! Layouts: include/uapi/linux/{btrfs_tree,msdos_fs,raid/md_p}.h, fs/ext4/ext4.h,
 //! fs/xfs/libxfs/xfs_format.h; LVM2's label from its on-disk format. Offsets hold for every version

@@ -20,9 +20,9 @@ use std::os::fd::AsRawFd;
 use synth::elf::Elf;
 use synth::memmap::{Series, Toy};
 use synth::printk::legacy_record;
-use vmcore::image::{self, MemoryImage, verify};
+use vmcore::dump::{self, MemoryDump, verify};
 
-/// Bytes of a window: see `vmcore::image::mapping`.
+/// Bytes of a window: see `vmcore::dump::mapping`.
 const WINDOW: u64 = 2 << 20;
 /// Pages with known content.
 const FILLED: Range<u64> = 19_968..26_000;
@@ -225,7 +225,7 @@ impl Faults {
 struct Left {
     core: CoreFacts,
     verdict: Verdict,
-    image: std::sync::Arc<dyn MemoryImage>,
+    dump: std::sync::Arc<dyn MemoryDump>,
     dir: std::path::PathBuf,
 }
 
@@ -233,17 +233,17 @@ fn result(bench: &Bench) -> Left {
     let dir = bench.crashes().pop().unwrap();
     let manifest = Manifest::read(&dir).unwrap();
     let core = manifest.core.unwrap();
-    let image = image::open(&dir.join(&core.file)).unwrap();
+    let dump = dump::open(&dir.join(&core.file)).unwrap();
     Left {
         core,
         verdict: manifest.verdict,
-        image,
+        dump,
         dir,
     }
 }
 
 /// Every page of RAM in a core against the machine's; answers those that hold the pattern instead.
-fn compare(core: &dyn MemoryImage, source: &Source, kept: &dyn Fn(u64) -> bool) -> Vec<u64> {
+fn compare(core: &dyn MemoryDump, source: &Source, kept: &dyn Fn(u64) -> bool) -> Vec<u64> {
     let pattern = [0xed, 0xfe, 0xad, 0xde].repeat(1024);
     let mut lost = Vec::new();
     let (start, end) = source.toy.ram[0];
@@ -261,7 +261,7 @@ fn compare(core: &dyn MemoryImage, source: &Source, kept: &dyn Fn(u64) -> bool) 
 }
 
 /// What `verify` says of a core: lost pages, and its words.
-fn verified(core: &dyn MemoryImage) -> (u64, String) {
+fn verified(core: &dyn MemoryDump) -> (u64, String) {
     let mut words = String::new();
     let mut found = |damage: verify::Damage| words += &format!("{damage}\n");
     let sum = verify::verify(core, &mut |_| {}, &mut found).unwrap();
@@ -285,7 +285,7 @@ fn what_cannot_be_mapped_is_read_and_what_cannot_be_read_is_named() {
         assert_eq!((code, whole.verdict), (4, Verdict::Degraded), "{said}");
         assert_eq!(whole.core.verdict, Verdict::Complete, "{said}");
         let nothing: [u64; 0] = [];
-        assert_eq!(compare(&*whole.image, &source, &|pfn| !anon(pfn)), nothing);
+        assert_eq!(compare(&*whole.dump, &source, &|pfn| !anon(pfn)), nothing);
 
         // One window that cannot be mapped, with nothing wrong in it; two with pages that cannot be
         // read either; one that can be mapped and not be read: it is never asked to.
@@ -307,7 +307,7 @@ fn what_cannot_be_mapped_is_read_and_what_cannot_be_read_is_named() {
         let bad = result(&bench);
         assert_eq!((code, bad.verdict), (5, Verdict::Incomplete), "{said}");
         assert!(bad.dir.to_str().unwrap().ends_with(".incomplete"));
-        assert_eq!(compare(&*bad.image, &source, &|pfn| !anon(pfn)), lost);
+        assert_eq!(compare(&*bad.dump, &source, &|pfn| !anon(pfn)), lost);
         assert_eq!(bad.core.pages.missing, 5);
         let names: Vec<String> = lost.iter().map(|pfn| format!("{pfn:#x}")).collect();
         assert_eq!(bad.core.missing_first, names);
@@ -316,7 +316,7 @@ fn what_cannot_be_mapped_is_read_and_what_cannot_be_read_is_named() {
         let counts = |core: &CoreFacts| (core.pages.ram, core.pages.kept, core.pages.zero);
         assert_eq!(counts(&bad.core), counts(&whole.core));
         assert_eq!(bad.core.kinds, whole.core.kinds);
-        let (pages, words) = verified(&*bad.image);
+        let (pages, words) = verified(&*bad.dump);
         assert_eq!(pages, 5, "{words}");
         for name in [&names[0], &names[1], &names[4]] {
             assert!(words.contains(name.as_str()), "{words}");
@@ -344,7 +344,7 @@ fn pages_of_no_known_kind_are_kept_unless_something_is_forbidden() {
             true => kept,
             false => !anon(pfn),
         };
-        assert_eq!(compare(&*bad.image, &source, &expected), [STRUCT_PAGES]);
+        assert_eq!(compare(&*bad.dump, &source, &expected), [STRUCT_PAGES]);
         let unknown = bad.core.kinds["unknown"];
         assert_eq!((unknown.pages, unknown.kept), (64, kept));
         let words = bad.core.soft_errors.join("\n");

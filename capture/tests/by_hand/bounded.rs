@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use synth::elf::Elf;
 use synth::endless::{struct_page, vmcoreinfo};
 use vmcore::addr::Pfn;
-use vmcore::image;
+use vmcore::dump;
 
 const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
@@ -170,7 +170,7 @@ impl Case<'_> {
             Format::ElfLz4 => "vmcore.elf.lz4",
             _ => "vmcore.elf.zst",
         };
-        let core = image::open(&bench.crashes().pop().unwrap().join(name)).unwrap();
+        let core = dump::open(&bench.crashes().pop().unwrap().join(name)).unwrap();
         let pages = self.gib << 18;
         for at in (0..pages).step_by(usize::try_from(pages / 16 - self.run).unwrap()) {
             let first = at / self.run / 2 * self.run * 2;

@@ -1,4 +1,4 @@
-//! The panic kernel's binary, on a file: `afterpanic-capture PLAN`.
+//! The capture kernel's binary, on a file: `afterpanic-capture PLAN`.
 
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -23,7 +23,7 @@ use synth::elf::Elf;
 use synth::machine::{Machine, Spec};
 use synth::memmap::{Series, Toy};
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
-use vmcore::image::{self, Completeness, MemoryImage};
+use vmcore::dump::{self, Completeness, MemoryDump};
 use vmcore::kernel::Kernel;
 use vmcore::mm::Kind;
 use vmcore::write::OutputFormat;
@@ -121,10 +121,9 @@ impl Bench {
     }
 }
 
-fn page(image: &dyn MemoryImage, pfn: u64) -> Option<Vec<u8>> {
+fn page(dump: &dyn MemoryDump, pfn: u64) -> Option<Vec<u8>> {
     let mut page = vec![0; 4096];
-    image
-        .read_phys(PhysAddr(pfn * 4096), &mut page)
+    dump.read_phys(PhysAddr(pfn * 4096), &mut page)
         .ok()
         .map(|()| page)
 }
@@ -156,12 +155,12 @@ fn a_core_arrives_with_little_memory() {
         assert_eq!(core.kinds["free"].pages, 256);
         assert_eq!(core.pages.kept + 257, core.pages.ram);
         assert!(core.pages.zero > core.pages.kept / 2);
-        let image = image::open(&dir.join(&core.file)).unwrap();
+        let dump = dump::open(&dir.join(&core.file)).unwrap();
         for (pfn, byte) in KEPT {
-            assert_eq!(page(&*image, pfn).unwrap(), [byte; 4096]);
+            assert_eq!(page(&*dump, pfn).unwrap(), [byte; 4096]);
         }
-        assert_eq!(page(&*image, ANON), None);
-        assert_eq!(page(&*image, 16_384), None);
+        assert_eq!(page(&*dump, ANON), None);
+        assert_eq!(page(&*dump, 16_384), None);
     }
 }
 
@@ -212,7 +211,7 @@ fn what_is_forbidden_is_not_written_when_it_cannot_be_told() {
         let manifest = Manifest::read(dir).unwrap();
         let core = manifest
             .core
-            .map(|core| image::open(&dir.join(&core.file)).unwrap());
+            .map(|core| dump::open(&dir.join(&core.file)).unwrap());
         // Without the wish it is kept: what is not understood is.
         assert_eq!(core.is_some(), written, "{said}");
         if let Some(core) = core {
@@ -231,7 +230,7 @@ fn a_few_pages_are_looked_up_before_they_are_read() {
     built.poison(9000);
     built.offline(9001);
     write(&built, &path, "no such key");
-    let kernel = Kernel::new(image::open(&path).unwrap()).unwrap();
+    let kernel = Kernel::new(dump::open(&path).unwrap()).unwrap();
     let range = |start, end| PfnRange::new(Pfn(start), Pfn(end));
     let ranges = [
         range(4096, 4098),
@@ -280,7 +279,7 @@ fn elf_of(machine: &Machine) -> Vec<u8> {
 }
 
 fn has_seven(core: &Path) -> bool {
-    let core = Kernel::new(image::open(core).unwrap()).unwrap();
+    let core = Kernel::new(dump::open(core).unwrap()).unwrap();
     let options = analysis::tasks::Options {
         command_lines: false,
         idle: false,
@@ -298,7 +297,7 @@ fn a_core_is_converted_to_its_essential_pages() {
     );
     let convert_to = |out: &Path, format| {
         let request = Request {
-            image: image::open(&whole).unwrap(),
+            dump: dump::open(&whole).unwrap(),
             out,
             format,
             level: Some(Level::Essential),
@@ -358,7 +357,7 @@ fn a_core_cut_off_anywhere_opens_and_never_lies() {
     bench.run();
     let dir = &bench.crashes()[0];
     let bytes = fs::read(dir.join("vmcore.elf.zst")).unwrap();
-    let whole = image::open(&dir.join("vmcore.elf.zst")).unwrap();
+    let whole = dump::open(&dir.join("vmcore.elf.zst")).unwrap();
     let cut = dir.join("cut");
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut opened = 0;
@@ -369,19 +368,19 @@ fn a_core_cut_off_anywhere_opens_and_never_lies() {
         let len = usize::try_from(seed % bytes.len() as u64).unwrap();
         fs::write(&cut, &bytes[..len]).unwrap();
         // Before the headers are whole there is nothing to open.
-        let Ok(image) = image::open(&cut) else {
+        let Ok(dump) = dump::open(&cut) else {
             assert!(len < 64 << 10, "cut at {len} does not open");
             continue;
         };
         opened += 1;
-        let complete = image.info().completeness == Completeness::Complete;
+        let complete = dump.info().completeness == Completeness::Complete;
         assert!(!complete, "cut at {len} of {}", bytes.len());
         for pfn in (0..32_768).step_by(509).chain(KEPT.map(|(pfn, _)| pfn)) {
-            if let Some(page) = page(&*image, pfn) {
+            if let Some(page) = page(&*dump, pfn) {
                 assert_eq!(Some(page), self::page(&*whole, pfn), "cut at {len}");
             }
         }
-        assert!(image.next_present(Pfn(0)).is_some() || len < 64 << 10);
+        assert!(dump.next_present(Pfn(0)).is_some() || len < 64 << 10);
     }
     assert!(opened > 100, "{opened}");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Imported, action, collector};
 use crate::model::{KernelChoice, Syscall};
 
-/// What kdump-tools puts on the panic kernel's command line and afterpanic derives itself.
+/// What kdump-tools puts on the capture kernel's command line and afterpanic derives itself.
 const DERIVED: [&str; 5] = [
     "reset_devices",
     "systemd.unit=kdump-tools-dump.service",
@@ -54,7 +54,7 @@ fn one(at: usize, key: &str, value: &str, out: &mut Imported) {
         "USE_KDUMP" => {}
         "KDUMP_KERNEL" if value == "/var/lib/kdump/vmlinuz" => {}
         "KDUMP_KERNEL" if value.starts_with('/') => {
-            out.config.panic_kernel.kernel = KernelChoice::Path(PathBuf::from(value));
+            out.config.capture_kernel.kernel = KernelChoice::Path(PathBuf::from(value));
         }
         "KDUMP_INITRD" => out.note(at, "the image is afterpanic's own"),
         "KDUMP_COREDIR" => target(out, value),
@@ -83,7 +83,7 @@ fn one(at: usize, key: &str, value: &str, out: &mut Imported) {
                         continue;
                     }
                 };
-                out.config.panic_kernel.syscall = syscall;
+                out.config.capture_kernel.syscall = syscall;
             }
         }
         "KDUMP_CMDLINE" => out.note(
@@ -95,7 +95,7 @@ fn one(at: usize, key: &str, value: &str, out: &mut Imported) {
                 .split_ascii_whitespace()
                 .filter(|word| !DERIVED.contains(word))
                 .map(str::to_owned);
-            out.config.panic_kernel.cmdline_add.extend(words);
+            out.config.capture_kernel.cmdline_add.extend(words);
         }
         "NFS" | "NFS_TIMEO" | "NFS_RETRANS" | "SSH" | "SSH_KEY" | "FTP" | "FTP_USER"
         | "FTP_PASSWORD" | "FTP_PORT" | "HOSTTAG" => {

@@ -92,9 +92,9 @@ HOSTTAG=$(hostname)
     assert_eq!(config.keep.dumps, 3);
     assert_eq!(config.dump.level, Level::Bits(1));
     assert_eq!(config.dump.format, Format::KdumpZlib);
-    assert_eq!(config.panic_kernel.kernel, KernelChoice::Running);
-    assert_eq!(config.panic_kernel.syscall, Syscall::File);
-    assert_eq!(config.panic_kernel.cmdline_add, ["mce=off"]);
+    assert_eq!(config.capture_kernel.kernel, KernelChoice::Running);
+    assert_eq!(config.capture_kernel.syscall, Syscall::File);
+    assert_eq!(config.capture_kernel.cmdline_add, ["mce=off"]);
     let notes = lines(&imported);
     assert_eq!(
         notes.iter().map(|(line, _)| *line).collect::<Vec<_>>(),

@@ -72,7 +72,7 @@ device = \"LABEL=cores\"
 path = \"/\"
 deadline = \"90s\"
 [[target]]
-[panic_kernel]
+[capture_kernel]
 kernel = \"/boot/vmlinuz\"
 crashkernel = \"2G-:256M\"
 [after]
@@ -97,8 +97,8 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
         "config:3:1: Unknown key \"keep_kind\"; \"keep_kinds\" is the nearest known one"
     );
     assert_eq!(
-        message("[panic-kernel]\n"),
-        "config:1:2: Unknown key \"panic-kernel\"; \"panic_kernel\" is the nearest known one"
+        message("[capture-kernel]\n"),
+        "config:1:2: Unknown key \"capture-kernel\"; \"capture_kernel\" is the nearest known one"
     );
     assert_eq!(
         message("[keep]\n  zzzzzz = 1\n"),
@@ -136,11 +136,11 @@ fn a_wrong_value_is_named_with_its_place() {
             "\"reboot\" is the nearest",
         ),
         (
-            "[panic_kernel]\ncmdline_drop = [\"a=b\"]\n",
+            "[capture_kernel]\ncmdline_drop = [\"a=b\"]\n",
             "config:2:",
             "before \"=\"",
         ),
-        ("[panic_kernel]\ncpus = 0\n", "config:2:8", "from 1"),
+        ("[capture_kernel]\ncpus = 0\n", "config:2:8", "from 1"),
         ("target = []\n", "config:1:", "/var/crash"),
         ("[dump\n", "config:1:", ""),
     ] {

@@ -90,7 +90,7 @@ fn an_image_is_built_again_only_when_an_input_changed() {
     };
     assert_eq!(because(""), "there was none");
     assert_eq!(ensure(""), Outcome::Kept);
-    assert_eq!(ensure("[panic_kernel]\ncpus = 2\n"), Outcome::Kept);
+    assert_eq!(ensure("[capture_kernel]\ncpus = 2\n"), Outcome::Kept);
     assert_eq!(because("[keep]\ndumps = 7\n"), "changed: the config");
     fixture.file(
         &format!("/lib/modules/{RUNNING}/kernel/fs/xfs/xfs.ko"),

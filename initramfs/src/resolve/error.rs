@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a target cannot be reached by a panic kernel.
+/// Why a target cannot be reached by a capture kernel.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
@@ -22,7 +22,7 @@ pub enum ResolveError {
     },
     /// The filesystem has no block device.
     #[error(
-        "{} lies on {fstype}, which has no disk of its own, so a panic kernel cannot write there; choose a path on a local disk, or give the target a device",
+        "{} lies on {fstype}, which has no disk of its own, so a capture kernel cannot write there; choose a path on a local disk, or give the target a device",
         path.display()
     )]
     NoDisk {
@@ -63,7 +63,7 @@ pub enum ResolveError {
     },
     /// No filesystem, or one that is not known.
     #[error(
-        "{device} holds {found}; a panic kernel writes to ext2, ext3, ext4, xfs, btrfs and vfat only"
+        "{device} holds {found}; a capture kernel writes to ext2, ext3, ext4, xfs, btrfs and vfat only"
     )]
     Filesystem {
         /// The device.
@@ -71,9 +71,9 @@ pub enum ResolveError {
         /// What is there instead.
         found: String,
     },
-    /// A layer that the panic kernel cannot put together.
+    /// A layer that the capture kernel cannot put together.
     #[error(
-        "{device} is {what}, which a panic kernel cannot put together; choose a target that does not need it"
+        "{device} is {what}, which a capture kernel cannot put together; choose a target that does not need it"
     )]
     Layer {
         /// The device.

@@ -1,4 +1,4 @@
-//! Logical volumes: the table that the panic kernel builds them from, out of LVM's own metadata.
+//! Logical volumes: the table that the capture kernel builds them from, out of LVM's own metadata.
 //!
 //! Facts: the text that vgcfgbackup prints, LVM2 2.02 to 2.03; what is read from disk is
 //! [`capture::target::lvm`]'s business. The table is not asked of the kernel but worked out from what

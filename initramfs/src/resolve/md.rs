@@ -1,6 +1,6 @@
 //! md arrays: what `/sys` and a member's superblock say about them.
 //!
-//! Facts: Documentation/admin-guide/md.rst, Linux 5.10 to 7.2. The panic kernel puts them together
+//! Facts: Documentation/admin-guide/md.rst, Linux 5.10 to 7.2. The capture kernel puts them together
 //! through sysfs ([`capture::target::md`]), so the image needs the level's module and no mdadm.
 
 use std::path::{Path, PathBuf};

@@ -310,7 +310,7 @@ fn identify(machine: &Machine, sys: &Path) -> Result<Superblock, ResolveError> {
     }
 }
 
-/// What the panic kernel will look for.
+/// What the capture kernel will look for.
 fn identity(
     device: Option<&Device>,
     found: &Superblock,

@@ -310,7 +310,7 @@ fn a_device_by_name_is_found_once_or_refused() {
 }
 
 #[test]
-fn what_no_panic_kernel_can_reach_is_refused_with_its_name() {
+fn what_no_capture_kernel_can_reach_is_refused_with_its_name() {
     let fixture = Fixture::new();
     fixture.virtio(&ext4());
     for (dev, fstype, source) in [

@@ -1,4 +1,4 @@
-//! Watchdogs that run: the panic kernel must feed them, so their drivers go in and are loaded first.
+//! Watchdogs that run: the capture kernel must feed them, so their drivers go in and are loaded first.
 //!
 //! Facts: Documentation/ABI/testing/sysfs-class-watchdog, Linux 5.10 to 7.2. `state` is there only
 //! with CONFIG_WATCHDOG_SYSFS; without it every watchdog counts as running. softdog is no hardware
@@ -12,7 +12,7 @@ use super::Resolved;
 use super::sysfs::{Machine, name_of};
 use crate::closure::Wanted;
 
-/// Drivers whose pretimeout would send an NMI into the panic kernel, and what switches it off.
+/// Drivers whose pretimeout would send an NMI into the capture kernel, and what switches it off.
 const PRETIMEOUT_OFF: [(&str, &str); 2] = [
     ("hpwdt", "pretimeout=0 kdumptimeout=0"),
     ("ipmi_watchdog", "pretimeout=0 preaction=pre_none"),

@@ -17,7 +17,7 @@ const OURS: &str = "/etc/default/grub.d/90-afterpanic.cfg";
 /// The file's text.
 fn text(value: &str) -> String {
     format!(
-        "# Written by `afterpanic reserve`: memory for the panic kernel.\n\
+        "# Written by `afterpanic reserve`: memory for the capture kernel.\n\
          GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT crashkernel={value}\"\n"
     )
 }

@@ -30,7 +30,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         }
         (Armed::No, _) if on.status.reservation.bytes.is_some_and(|b| b > 0) => {
             out.push(
-                finding(CHECK, Level::Fail, "no panic kernel is loaded")
+                finding(CHECK, Level::Fail, "no capture kernel is loaded")
                     .fix("systemctl enable --now afterpanic"),
             );
         }
@@ -46,7 +46,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                 finding(
                     CHECK,
                     Level::Warn,
-                    "a panic kernel is loaded, but not by afterpanic",
+                    "a capture kernel is loaded, but not by afterpanic",
                 )
                 .fix("stop the other kdump service, then: afterpanic load"),
             );

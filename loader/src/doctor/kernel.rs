@@ -1,4 +1,4 @@
-//! Whether the running kernel can load a panic kernel, and whether that one could make a dump.
+//! Whether the running kernel can load a capture kernel, and whether that one could make a dump.
 
 use super::{Examined, Finding, Level, chain, finding};
 use crate::access::{self, Lockdown};
@@ -10,7 +10,7 @@ const CHECK: &str = "kernel";
 
 /// Options without which nothing works, and what each is for.
 const NEEDED: [(&str, &str); 2] = [
-    ("CONFIG_CRASH_DUMP", "to run as a panic kernel"),
+    ("CONFIG_CRASH_DUMP", "to run as a capture kernel"),
     ("CONFIG_PROC_VMCORE", "for /proc/vmcore"),
 ];
 
@@ -53,7 +53,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         let armed = on.status.armed != crate::status::Armed::No;
         let level = if armed { Level::Warn } else { Level::Fail };
         out.push(
-            finding(CHECK, level, "kernel.kexec_load_limit_panic is used up: no panic kernel can be loaded in this boot")
+            finding(CHECK, level, "kernel.kexec_load_limit_panic is used up: no capture kernel can be loaded in this boot")
                 .fix("raise kernel.kexec_load_limit_panic in /etc/sysctl.d, then reboot"),
         );
     }
@@ -82,7 +82,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         out.push(finding(
             CHECK,
             Level::Ok,
-            format!("can load a panic kernel{locked}"),
+            format!("can load a capture kernel{locked}"),
         ));
     }
     out
@@ -94,7 +94,7 @@ fn signed(on: &Examined<'_>) -> Option<Finding> {
         Lockdown::Integrity => "integrity",
         Lockdown::Confidentiality => "confidentiality",
     };
-    if matches!(on.config.panic_kernel.syscall, config::Syscall::Load) {
+    if matches!(on.config.capture_kernel.syscall, config::Syscall::Load) {
         return Some(
             finding(
                 CHECK,
@@ -117,7 +117,7 @@ fn signed(on: &Examined<'_>) -> Option<Finding> {
 }
 
 fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
-    let path = match &on.config.panic_kernel.kernel {
+    let path = match &on.config.capture_kernel.kernel {
         config::KernelChoice::Path(path) => path.clone(),
         config::KernelChoice::Running => match kimage::find(on.root, on.release()) {
             Ok(path) => path,
@@ -125,7 +125,7 @@ fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
                 let text = format!("its image is in none of {}", places.join(", "));
                 return Some(
                     finding(CHECK, Level::Fail, text)
-                        .fix("name it as kernel in [panic_kernel] of /etc/afterpanic.toml"),
+                        .fix("name it as kernel in [capture_kernel] of /etc/afterpanic.toml"),
                 );
             }
         },
@@ -151,7 +151,7 @@ fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
 
 /// The configured system call.
 pub(super) fn choice(on: &Examined<'_>) -> Choice {
-    match on.config.panic_kernel.syscall {
+    match on.config.capture_kernel.syscall {
         config::Syscall::Auto => Choice::Auto,
         config::Syscall::File => Choice::File,
         config::Syscall::Load => Choice::Load,

@@ -71,7 +71,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     }
     if reservation.main.is_some_and(|r| r.start >= 1 << 32) && reservation.low.is_none() {
         out.push(
-            finding(CHECK, Level::Warn, "all of it lies above 4 GiB: devices with 32-bit DMA will not work in the panic kernel")
+            finding(CHECK, Level::Warn, "all of it lies above 4 GiB: devices with 32-bit DMA will not work in the capture kernel")
                 .fix("remove crashkernel=0,low from the command line"),
         );
     }

@@ -1,4 +1,4 @@
-//! Whether another kdump service would load its own panic kernel over ours.
+//! Whether another kdump service would load its own capture kernel over ours.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                     finding(
                         CHECK,
                         Level::Warn,
-                        format!("{unit} is enabled and loads a panic kernel of its own"),
+                        format!("{unit} is enabled and loads a capture kernel of its own"),
                     )
                     .fix(format!("systemctl disable --now {unit}")),
                 );

@@ -1,4 +1,4 @@
-//! What the machine is: places where a panic kernel cannot work or needs care.
+//! What the machine is: places where a capture kernel cannot work or needs care.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             finding(
                 CHECK,
                 Level::Fail,
-                "this is a container: a panic kernel belongs to the host",
+                "this is a container: a capture kernel belongs to the host",
             )
             .fix("run afterpanic on the host"),
         );
@@ -66,7 +66,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     }
     if has("/dev/sev-guest") || has("/dev/tdx_guest") {
         out.push(
-            finding(CHECK, Level::Warn, "a confidential guest: whether a panic kernel starts depends on kernel and hypervisor")
+            finding(CHECK, Level::Warn, "a confidential guest: whether a capture kernel starts depends on kernel and hypervisor")
                 .fix("prove it: afterpanic crash-test --yes"),
         );
     }

@@ -1,4 +1,4 @@
-//! Whether what should panic this machine does, and whether the panic reaches the panic kernel.
+//! Whether what should panic this machine does, and whether the panic reaches the capture kernel.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         ));
     } else if notifiers_first {
         out.push(
-            finding(CHECK, Level::Warn, "crash_kexec_post_notifiers is set: the dead kernel's notifiers run first, and one that hangs loses the dump")
+            finding(CHECK, Level::Warn, "crash_kexec_post_notifiers is set: the crashed kernel's notifiers run first, and one that hangs loses the dump")
                 .fix("remove crash_kexec_post_notifiers from the command line, then reboot"),
         );
     }
@@ -47,7 +47,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         out.push(finding(
             CHECK,
             Level::Ok,
-            "an oops panics, a panic goes straight to the panic kernel",
+            "an oops panics, a panic goes straight to the capture kernel",
         ));
     }
     out

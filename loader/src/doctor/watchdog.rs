@@ -1,4 +1,4 @@
-//! What brings the machine back when the panic kernel itself hangs.
+//! What brings the machine back when the capture kernel itself hangs.
 
 use std::fs;
 
@@ -31,9 +31,9 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         return vec![finding(CHECK, Level::Ok, first.clone())];
     }
     let text = if choice(on) == Choice::Load {
-        "no hardware watchdog: a panic kernel that hangs stays down"
+        "no hardware watchdog: a capture kernel that hangs stays down"
     } else {
-        "no hardware watchdog: a panic kernel that hangs stays down, and so does one that was overwritten \
+        "no hardware watchdog: a capture kernel that hangs stays down, and so does one that was overwritten \
          in memory (with kexec_file_load the kernel's own check spins without a word)"
     };
     vec![finding(CHECK, Level::Note, text)]

@@ -58,9 +58,9 @@ fn nothing_reserved_nothing_loaded_no_kexec_no_sysfs() {
         )
     );
     put(dir.path(), "proc/cmdline", "quiet");
-    assert_eq!(said(&dir).1, "no memory is reserved for a panic kernel");
+    assert_eq!(said(&dir).1, "no memory is reserved for a capture kernel");
     put(dir.path(), "sys/kernel/kexec_crash_size", "5");
-    assert_eq!(said(&dir).1, "no panic kernel is loaded");
+    assert_eq!(said(&dir).1, "no capture kernel is loaded");
     std::fs::remove_file(dir.path().join("sys/kernel/kexec_crash_loaded")).unwrap();
     assert_eq!(
         said(&dir),

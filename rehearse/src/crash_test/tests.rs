@@ -80,7 +80,7 @@ fn another_crash_is_not_this_tests() {
 }
 
 #[test]
-fn a_glance_believes_the_panic_kernel() {
+fn a_glance_believes_the_capture_kernel() {
     let dir = marked("one");
     let at = "var/crash/n-20261121T231500Z";
     put(dir.path(), &format!("{at}/dmesg.txt"), LOG);

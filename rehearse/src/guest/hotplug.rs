@@ -1,7 +1,7 @@
 //! Memory that comes and a CPU that goes after the machine was armed: `afterpanic guest-init hotplug`.
 //!
 //! Source of the facts: Documentation/admin-guide/mm/memory-hotplug.rst. The host is asked for the
-//! memory by a line on the console; whether the panic kernel knows of it is what is tested.
+//! memory by a line on the console; whether the capture kernel knows of it is what is tested.
 
 use super::WANTS_MEMORY;
 use super::init::{GuestError, cannot, say};

@@ -1,4 +1,4 @@
-//! The initramfs of the first kernel, built on the host.
+//! The initramfs of the crashed kernel, built on the host.
 //!
 //! It is the smallest machine that `afterpanic load` can arm: the two binaries, a config, the
 //! kernel image under /boot, the kernel's modules as they are (those that the guest loads, with the

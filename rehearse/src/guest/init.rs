@@ -1,4 +1,4 @@
-//! PID 1 of the first kernel: follows the script, one console line a step.
+//! PID 1 of the crashed kernel: follows the script, one console line a step.
 //!
 //! Source of the facts: Documentation/admin-guide/initrd and init(8): PID 1 may not end, nothing is
 //! mounted, /dev/console is standard output when the initramfs has that node.

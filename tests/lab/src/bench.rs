@@ -2,7 +2,7 @@
 //!
 //! The core is a whole machine's: 7 GiB with files, processes, slab, and a process that holds every
 //! second page of a long stretch in pipes. Both sides read it from one file and write to one filesystem,
-//! by turns, so that what else the machine does hits both. Ours is the core step of the panic kernel's own binary: it
+//! by turns, so that what else the machine does hits both. Ours is the core step of the capture kernel's own binary: it
 //! classifies, estimates, writes and waits until all is on the disk; makedumpfile does not wait.
 
 use crate::runner::{Lab, Options};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use vmcore::addr::{PAGE_SIZE, Pfn};
-use vmcore::image;
+use vmcore::dump;
 
 /// What the core must hold at level standard: runs of pages, and bytes.
 const LEAST_RUNS: u64 = 100_000;

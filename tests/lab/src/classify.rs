@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
-use vmcore::image::map::MapWriter;
+use vmcore::dump::map::MapWriter;
 use vmcore::kernel::Kernel;
 use vmcore::mm::{Rules, walk_threads};
 
@@ -97,7 +97,7 @@ fn makedumpfile(core: &Path) -> Result<f64> {
 
 /// Pages found and seconds, the core open already.
 fn walk(core: &Path, threads: usize, map: bool) -> Result<(u64, f64)> {
-    let kernel = Kernel::new(vmcore::image::open(core)?)?;
+    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
     let rules = Rules::of(&kernel);
     let begun = Instant::now();
     let summary = match map {

@@ -12,7 +12,7 @@ pub use kpageflags::{KpageFlags, PageCounts, Seen};
 
 use anyhow::Result;
 use std::collections::BTreeMap;
-use vmcore::image::map::MapReader;
+use vmcore::dump::map::MapReader;
 use vmcore::mm::Kind;
 
 /// Pages on which two accounts differ, of one sort.
@@ -70,7 +70,7 @@ fn dropped(kind: Kind, level: u32) -> bool {
 /// Pages of which the kernel said something else shortly before, by our kind and its word.
 pub type Kinds = BTreeMap<(Kind, Seen), Difference>;
 
-/// Compares our kinds with what the first kernel showed in /proc/kpageflags. Pages that changed in
+/// Compares our kinds with what the crashed kernel showed in /proc/kpageflags. Pages that changed in
 /// between differ too: the caller bounds them.
 ///
 /// # Errors

@@ -1,9 +1,9 @@
 //! A core that was cut off: by power, a watchdog, a full disk. Whatever is left of it, `report` on
 //! the crash directory has to answer what it answers from all of it.
 //!
-//! The directory is what the panic kernel leaves when it stops while it writes the core: the log, the
+//! The directory is what the capture kernel leaves when it stops while it writes the core: the log, the
 //! essential pages, the map of the pages, and so much of the core. There is no manifest yet. The
-//! report that the panic kernel made beside them is left out, so that none is shown that was made
+//! report that the capture kernel made beside them is left out, so that none is shown that was made
 //! from the whole.
 
 use crate::artefacts;

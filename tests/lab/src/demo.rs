@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// How our panic kernel's lines begin on the console.
+/// How our capture kernel's lines begin on the console.
 const CAPTURE: &str = "afterpanic: ";
 
 /// Runs it; whether the core arrived complete.

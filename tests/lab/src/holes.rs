@@ -10,19 +10,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
-use vmcore::image::{Absence, ImageInfo, MemoryImage, ReadError};
+use vmcore::dump::{Absence, DumpInfo, MemoryDump, ReadError};
 use vmcore::kernel::{Beside, Kernel, KernelError, SymbolFile};
 
 /// A core without some pages, or with noise in them.
 struct Damaged {
-    inner: Arc<dyn MemoryImage>,
+    inner: Arc<dyn MemoryDump>,
     pages: BTreeSet<u64>,
     /// Noise instead of a hole.
     noise: bool,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
-impl MemoryImage for Damaged {
+impl MemoryDump for Damaged {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let mut at = addr;
         let mut rest = buf;
@@ -50,7 +50,7 @@ impl MemoryImage for Damaged {
         self.inner.next_present(from)
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
@@ -130,7 +130,7 @@ const SECTIONS: [Section; 12] = Section::ALL;
 /// # Errors
 /// A report lacks what it should still have, or does not say what it could not read.
 pub fn check(core: &Path, vmlinux: Option<&Path>) -> Result<()> {
-    let image = vmcore::image::open(core)?;
+    let image = vmcore::dump::open(core)?;
     let whole = Kernel::new(Arc::clone(&image))?;
     let sound = build(&whole);
     ensure!(
@@ -225,7 +225,7 @@ fn pages(kernel: &Kernel, start: VirtAddr, end: VirtAddr) -> Result<BTreeSet<u64
 /// Without the names of kallsyms the symbols of a vmlinux give the whole report back.
 fn symbols(
     whole: &Kernel,
-    image: &Arc<dyn MemoryImage>,
+    image: &Arc<dyn MemoryDump>,
     sound: &Report,
     vmlinux: &Path,
 ) -> Result<()> {
@@ -257,7 +257,7 @@ fn symbols(
 
 /// A list of tasks that leads back into its middle: said, and the rest is found from the other end. The
 /// few of the ring itself may be counted twice.
-fn ring(whole: &Kernel, image: &Arc<dyn MemoryImage>, sound: &Report) -> Result<()> {
+fn ring(whole: &Kernel, image: &Arc<dyn MemoryDump>, sound: &Report) -> Result<()> {
     let total: u64 = sound.tasks.iter().flatten().map(|(_, n)| n).sum();
     let tasks = whole.offset_of("task_struct", "tasks")?;
     let head = whole.symbol("init_task")?.wrapping_add(tasks);
@@ -286,12 +286,12 @@ fn ring(whole: &Kernel, image: &Arc<dyn MemoryImage>, sound: &Report) -> Result<
 
 /// A core with one word changed.
 struct Patched {
-    inner: Arc<dyn MemoryImage>,
+    inner: Arc<dyn MemoryDump>,
     at: PhysAddr,
     value: u64,
 }
 
-impl MemoryImage for Patched {
+impl MemoryDump for Patched {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.inner.read_phys(addr, buf)?;
         for (byte, own) in self.value.to_le_bytes().iter().zip(self.at.0..) {
@@ -309,13 +309,13 @@ impl MemoryImage for Patched {
         self.inner.next_present(from)
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         self.inner.info()
     }
 }
 
 /// A core of another architecture is refused by name.
-fn machine(image: &Arc<dyn MemoryImage>) -> Result<()> {
+fn machine(image: &Arc<dyn MemoryDump>) -> Result<()> {
     let mut info = image.info().clone();
     info.machine = 183;
     let other = Damaged {

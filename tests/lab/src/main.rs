@@ -190,7 +190,7 @@ struct Crash {
     /// The modules of a kernel given as a file
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
-    /// How the panic kernel is loaded
+    /// How the capture kernel is loaded
     #[arg(long, value_name = "file|load", value_parser = ["file", "load"])]
     syscall: Option<String>,
     /// Virtual CPUs

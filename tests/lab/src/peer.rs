@@ -2,9 +2,9 @@
 //!
 //! The peer's image is as small as such an image gets: busybox, makedumpfile with its libraries,
 //! the one module that the disk needs. It is loaded by the same `afterpanic load`: once with the words
-//! for the panic kernel that Debian's kdump-tools has, too, and once with all of ours, so that only what
-//! runs in the panic kernel differs. In a round the panic is on the same processor on every side: where it
-//! is not on the first, the panic kernel cannot start that one and has one processor less.
+//! for the capture kernel that Debian's kdump-tools has, too, and once with all of ours, so that only what
+//! runs in the capture kernel differs. In a round the panic is on the same processor on every side: where it
+//! is not on the first, the capture kernel cannot start that one and has one processor less.
 
 use crate::kernels::{Apt, unpack};
 use crate::runner::{Lab, Options};
@@ -58,7 +58,7 @@ pub struct Taken {
     pub core: u64,
     /// Our steps and the seconds each took.
     pub steps: Vec<(String, f64)>,
-    /// Our threads: at most one for each processor that the panic kernel has.
+    /// Our threads: at most one for each processor that the capture kernel has.
     pub threads: Option<u64>,
 }
 
@@ -86,7 +86,7 @@ pub fn compare(options: Options, pairs: usize, vcpus: u32) -> Result<()> {
     }
     let image = image(&lab, &scenario)?;
     let mut bare = scenario.clone();
-    bare.config = format!("[panic_kernel]\ncmdline_drop = {OURS:?}\n");
+    bare.config = format!("[capture_kernel]\ncmdline_drop = {OURS:?}\n");
     sides.push((format!("makedumpfile {WAY}"), bare, Some(image.clone())));
     sides.push(("  with all our words".to_owned(), scenario, Some(image)));
     let mut all: BTreeMap<(u32, usize), Vec<f64>> = BTreeMap::new();

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use vmcore::addr::{PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
-use vmcore::image;
+use vmcore::dump;
 use vmcore::kernel::Kernel;
 use vmcore::write::{PresentRuns, Runs};
 
@@ -135,7 +135,7 @@ fn scans(options: &Options) -> Result<()> {
     };
     let kernel = Kernel::new(image::open(&options.core)?)?;
     let mut every = Vec::new();
-    PresentRuns(&**kernel.image()).for_each(&mut |run| {
+    PresentRuns(&**kernel.dump()).for_each(&mut |run| {
         every.extend(run.start.0..run.end.0);
         Ok(())
     })?;
@@ -307,7 +307,7 @@ fn struct_pages(kernel: &Kernel) -> Result<Vec<u64>> {
     let size = kernel.types()?.size_of("page")?;
     let base = kernel.memory().read_u64(kernel.symbol("vmemmap_base")?)?;
     let (mut pages, mut from) = (Vec::new(), Pfn(0));
-    while let Some(run) = kernel.image().next_ram(from) {
+    while let Some(run) = kernel.dump().next_ram(from) {
         let end = base.wrapping_add(run.end.0.wrapping_mul(size));
         let mut at = base.wrapping_add(run.start.0.wrapping_mul(size)) & !(PAGE_SIZE - 1);
         while at < end {

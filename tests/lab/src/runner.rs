@@ -35,7 +35,7 @@ pub struct Options {
     pub memory: Option<u64>,
     /// Another firmware.
     pub firmware: Option<String>,
-    /// The syscall that loads the panic kernel.
+    /// The syscall that loads the capture kernel.
     pub syscall: Option<String>,
     /// Keep the files of runs that passed.
     pub keep: bool,
@@ -81,7 +81,7 @@ impl Lab {
         if let Some(syscall) = &options.syscall {
             adapted.config = with_key(
                 &adapted.config,
-                "panic_kernel",
+                "capture_kernel",
                 &format!("syscall = \"{syscall}\""),
             );
             for said in &mut adapted.expect.console_before {
@@ -326,12 +326,12 @@ mod tests {
     #[test]
     fn a_key_goes_into_its_table_once() {
         assert_eq!(
-            with_key("[keep]\ndumps = 1", "panic_kernel", "a = 1"),
-            "[keep]\ndumps = 1\n[panic_kernel]\na = 1\n"
+            with_key("[keep]\ndumps = 1", "capture_kernel", "a = 1"),
+            "[keep]\ndumps = 1\n[capture_kernel]\na = 1\n"
         );
         assert_eq!(
-            with_key("[panic_kernel]\nb = 2\n", "panic_kernel", "a = 1"),
-            "[panic_kernel]\na = 1\nb = 2\n"
+            with_key("[capture_kernel]\nb = 2\n", "capture_kernel", "a = 1"),
+            "[capture_kernel]\na = 1\nb = 2\n"
         );
     }
 }

@@ -40,7 +40,7 @@ pub struct Scenario {
     pub drive: String,
     /// Disks beside it: `/dev/vdb` and so on while the target is on virtio, too.
     pub disks: Vec<MoreDisk>,
-    /// Modules that the first kernel loads, too, with what its command line says for them.
+    /// Modules that the crashed kernel loads, too, with what its command line says for them.
     pub modules: Vec<String>,
     /// Commands that make what is mounted out of empty disks. lvm, mdadm and mkfs.ext4 are there.
     pub make: Vec<Vec<String>>,
@@ -64,7 +64,7 @@ pub struct Scenario {
     pub firmware: String,
     /// `crashkernel=`; empty: none.
     pub crashkernel: String,
-    /// More for the first kernel's command line.
+    /// More for the crashed kernel's command line.
     pub cmdline: String,
     /// What makes it panic: `sysrq`, `sysrq:CPU`, `init-exits`, `out-of-memory`, `nmi`,
     /// `machine-check`, `nothing`, `crash-test:sysrq`, `crash-test:oops`, or `module:WAY`, see
@@ -153,7 +153,7 @@ pub struct Expect {
     pub manifest: Vec<String>,
     /// Files of the crash directory.
     pub files: Vec<String>,
-    /// Modules that the panic kernel loaded, in this order.
+    /// Modules that the capture kernel loaded, in this order.
     pub modules: Vec<String>,
     /// The core has at least so many segments.
     pub segments: u64,

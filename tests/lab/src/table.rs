@@ -44,7 +44,7 @@ pub struct Row {
     pub saved: String,
     /// Seconds of the whole scenario.
     pub seconds: f64,
-    /// Seconds from the panic to the end of the panic kernel.
+    /// Seconds from the panic to the end of the capture kernel.
     pub panic_to_end: Option<f64>,
     /// The core's size in bytes.
     pub core_bytes: Option<u64>,

@@ -120,7 +120,7 @@ pub fn makedumpfile_files() -> Result<(PathBuf, Vec<PathBuf>, PathBuf)> {
     ))
 }
 
-/// What puts disks together, with its libraries, to be put into the first kernel's guest.
+/// What puts disks together, with its libraries, to be put into the crashed kernel's guest.
 ///
 /// # Errors
 /// It cannot be fetched.

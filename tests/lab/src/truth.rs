@@ -76,7 +76,7 @@ pub fn compare(
     files: &KernelFiles,
     dir: &Path,
 ) -> Result<Vec<Agreement>> {
-    let image = vmcore::image::open(core)?;
+    let image = vmcore::dump::open(core)?;
     let kernel = Kernel::new(image)?;
     let list = modules::read(&kernel)?;
     let mut objects = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::x86_64::paging::WalkError;
-use crate::image::ReadError;
+use crate::dump::ReadError;
 
 /// A virtual address that could not be read.
 #[derive(Debug, thiserror::Error)]

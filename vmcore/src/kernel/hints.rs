@@ -8,7 +8,7 @@
 
 use super::{Kernel, Vmcoreinfo};
 use crate::addr::VirtAddr;
-use crate::image::Note;
+use crate::dump::Note;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 

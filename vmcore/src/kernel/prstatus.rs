@@ -61,7 +61,7 @@ impl Kernel {
     }
 
     fn nth_prstatus(&self, n: u32) -> Option<(i32, Registers)> {
-        self.image()
+        self.dump()
             .info()
             .notes
             .iter()

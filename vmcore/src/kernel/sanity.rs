@@ -30,7 +30,7 @@ pub fn check(kernel: &Kernel) -> Vec<Sanity> {
         },
         Sanity {
             what: "the page tables map the kernel image where phys_base says",
-            answer: image(kernel),
+            answer: kernel_image(kernel),
         },
     ]
 }
@@ -50,7 +50,7 @@ fn banner(kernel: &Kernel) -> Result<String, String> {
     }
 }
 
-fn image(kernel: &Kernel) -> Result<String, String> {
+fn kernel_image(kernel: &Kernel) -> Result<String, String> {
     let start = kernel.symbol("_stext").map_err(|why| chain(&why))?;
     let end = kernel.symbol("_end").map_err(|why| chain(&why))?;
     let pages = end.0.saturating_sub(start.0) / PAGE_SIZE;
@@ -61,7 +61,7 @@ fn image(kernel: &Kernel) -> Result<String, String> {
         let va = start.wrapping_add(page.saturating_mul(PAGE_SIZE));
         page = page.saturating_add(step);
         // Freed init sections are unmapped: absent is no contradiction.
-        let Ok(walked) = kernel.memory().paging().walk(&**kernel.image(), va) else {
+        let Ok(walked) = kernel.memory().paging().walk(&**kernel.dump(), va) else {
             continue;
         };
         let told = kernel.translate(va).map_err(|why| chain(&why))?;

@@ -2,16 +2,16 @@
 
 use super::Kernel;
 use crate::addr::{Pfn, PfnRange, PhysAddr};
-use crate::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
+use crate::dump::{Absence, DumpInfo, Format, MemoryDump, ReadError};
 use std::sync::Arc;
 use synth::ram::Ram;
 
-struct RamImage {
+struct RamDump {
     ram: Ram,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
-impl MemoryImage for RamImage {
+impl MemoryDump for RamDump {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let mut at = addr;
         let mut rest = buf;
@@ -43,23 +43,23 @@ impl MemoryImage for RamImage {
         Some(PfnRange::new(Pfn(start), Pfn(end)))
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
 
 /// A kernel in that RAM, its direct map said to begin at `direct`.
 pub(crate) fn kernel_at(ram: &Ram, direct: Option<u64>) -> Kernel {
-    let info = ImageInfo {
+    let info = DumpInfo {
         vmcoreinfo: Some(ram.text.clone().into_bytes()),
         direct_map_base: direct,
-        ..ImageInfo::new(Format::Elf)
+        ..DumpInfo::new(Format::Elf)
     };
-    let image = RamImage {
+    let dump = RamDump {
         ram: ram.clone(),
         info,
     };
-    Kernel::new(Arc::new(image)).unwrap()
+    Kernel::new(Arc::new(dump)).unwrap()
 }
 
 /// A kernel in that RAM.

@@ -6,7 +6,7 @@
 //! program headers.
 
 use super::{le16, le32, le64};
-use crate::image::{Note, Segment};
+use crate::dump::{Note, Segment};
 use goblin::elf::header::{
     EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, ET_CORE, EV_CURRENT, SELFMAG,
 };

@@ -19,7 +19,7 @@ pub use live::{Live, live};
 
 use super::{Kind, KindRun, Rule, Summary};
 use crate::addr::PfnRange;
-use crate::image::map::MapReader;
+use crate::dump::map::MapReader;
 use crate::kernel::{Kernel, chain as chain_of};
 use std::io;
 use std::time::Instant;
@@ -260,7 +260,7 @@ fn ram_in(kernel: &Kernel, span: PfnRange) -> u64 {
     let mut pages = 0;
     let mut at = span.start;
     while let Some(ram) = kernel
-        .image()
+        .dump()
         .next_ram(at)
         .and_then(|ram| ram.intersect(PfnRange::new(at, span.end)))
     {

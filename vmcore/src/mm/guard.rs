@@ -7,7 +7,7 @@
 
 use super::{Kind, Rules, walk};
 use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, PhysAddr};
-use crate::image::{Absence, ImageInfo, MemoryImage, ReadError};
+use crate::dump::{Absence, DumpInfo, MemoryDump, ReadError};
 use crate::kernel::{Kernel, KernelError};
 use std::sync::Arc;
 
@@ -33,13 +33,13 @@ pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
     if walked.is_err() || poisoned.is_empty() {
         return Ok(kernel);
     }
-    let image = Arc::clone(kernel.image());
-    kernel.on(Arc::new(Guarded { image, poisoned }))
+    let dump = Arc::clone(kernel.dump());
+    kernel.on(Arc::new(Guarded { dump, poisoned }))
 }
 
 /// An image with holes.
 struct Guarded {
-    image: Arc<dyn MemoryImage>,
+    dump: Arc<dyn MemoryDump>,
     /// Ascending, disjoint.
     poisoned: Vec<PfnRange>,
 }
@@ -53,7 +53,7 @@ impl Guarded {
     }
 }
 
-impl MemoryImage for Guarded {
+impl MemoryDump for Guarded {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let end = addr.0.saturating_add(buf.len() as u64);
         let pages = PfnRange::new(addr.pfn(), Pfn(end.div_ceil(1 << PAGE_SHIFT)));
@@ -62,27 +62,27 @@ impl MemoryImage for Guarded {
                 pfn,
                 why: Absence::Missing,
             }),
-            None => self.image.read_phys(addr, buf),
+            None => self.dump.read_phys(addr, buf),
         }
     }
 
     fn next_present(&self, from: Pfn) -> Option<PfnRange> {
-        self.image.next_present(from)
+        self.dump.next_present(from)
     }
 
     fn next_ram(&self, from: Pfn) -> Option<PfnRange> {
-        self.image.next_ram(from)
+        self.dump.next_ram(from)
     }
 
     fn absence(&self, pfn: Pfn) -> Absence {
         match self.first_in(PfnRange::new(pfn, Pfn(pfn.0.saturating_add(1)))) {
             Some(_) => Absence::Missing,
-            None => self.image.absence(pfn),
+            None => self.dump.absence(pfn),
         }
     }
 
-    fn info(&self) -> &ImageInfo {
-        self.image.info()
+    fn info(&self) -> &DumpInfo {
+        self.dump.info()
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         let kernel = kernel(&populated(Series::V6_12));
         let poisoned = FIRST_USABLE + 2091;
         let guarded = Guarded {
-            image: Arc::clone(kernel.image()),
+            dump: Arc::clone(kernel.dump()),
             poisoned: vec![PfnRange::new(Pfn(poisoned), Pfn(poisoned + 1))],
         };
         let read = |addr: u64, len: usize| {
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn a_kernel_that_does_not_know_poison_is_left_as_it_was() {
         let kernel = kernel(&populated(Series::V6_1));
-        let before = Arc::as_ptr(kernel.image()).cast::<u8>();
+        let before = Arc::as_ptr(kernel.dump()).cast::<u8>();
         let same = guarded(kernel).unwrap();
-        assert_eq!(Arc::as_ptr(same.image()).cast::<u8>(), before);
+        assert_eq!(Arc::as_ptr(same.dump()).cast::<u8>(), before);
     }
 }

@@ -1,20 +1,20 @@
 //! `synth`'s toy memory map as a dump, for the tests of this module.
 
 use crate::addr::{Pfn, PfnRange, PhysAddr};
-use crate::image::{Absence, Format, ImageInfo, MemoryImage, ReadError};
+use crate::dump::{Absence, DumpInfo, Format, MemoryDump, ReadError};
 use crate::kernel::Kernel;
 use crate::mm::{Kind, KindRun, Rules, Summary, walk_threads};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use synth::memmap::{FIRST_USABLE, SECTION, Series, Toy};
 
-struct ToyImage {
+struct ToyDump {
     memory: BTreeMap<u64, Box<[u8; 4096]>>,
     ram: Vec<(u64, u64)>,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
-impl MemoryImage for ToyImage {
+impl MemoryDump for ToyDump {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let mut at = addr;
         let mut rest = buf;
@@ -46,7 +46,7 @@ impl MemoryImage for ToyImage {
             .map(|r| PfnRange::new(Pfn(r.0.max(from.0)), Pfn(r.1)))
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
@@ -88,16 +88,16 @@ pub(super) fn populated(series: Series) -> Toy {
 
 /// The kernel of a toy.
 pub(super) fn kernel(toy: &Toy) -> Kernel {
-    let image = ToyImage {
+    let dump = ToyDump {
         memory: toy.memory.clone(),
         ram: toy.ram.clone(),
-        info: ImageInfo {
+        info: DumpInfo {
             vmcoreinfo: Some(toy.vmcoreinfo().into_bytes()),
             direct_map_base: Some(toy.direct_map()),
-            ..ImageInfo::new(Format::Elf)
+            ..DumpInfo::new(Format::Elf)
         },
     };
-    Kernel::new(Arc::new(image)).unwrap()
+    Kernel::new(Arc::new(dump)).unwrap()
 }
 
 /// One walk: the kind of every page of RAM, and what else the walk said.

@@ -9,7 +9,7 @@ use super::classify::{Classifier, Findings};
 use super::memmap::{Memmap, Section};
 use super::{Kind, KindCounts, KindRun, Rules};
 use crate::addr::{Pfn, PfnRange};
-use crate::image::MemoryImage;
+use crate::dump::MemoryDump;
 use crate::kernel::Kernel;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -104,14 +104,14 @@ pub fn walk_within(
         shift: map.section_shift().min(UNIT_SHIFT),
     };
     let mut runs = Joiner {
-        image: &**kernel.image(),
+        dump: &**kernel.dump(),
         within,
         sink,
         pending: None,
         summary: Summary::default(),
     };
     let units = Units {
-        image: &**kernel.image(),
+        dump: &**kernel.dump(),
         shift: worker.shift,
         at: within.start,
         end: within.end,
@@ -150,7 +150,7 @@ pub fn walk_ranges(
         shift,
     };
     let mut runs = Joiner {
-        image: &**kernel.image(),
+        dump: &**kernel.dump(),
         within: everything(),
         sink,
         pending: None,
@@ -204,7 +204,7 @@ impl Default for Unit {
 
 /// The units that hold any RAM, ascending.
 struct Units<'a> {
-    image: &'a dyn MemoryImage,
+    dump: &'a dyn MemoryDump,
     shift: u32,
     at: Pfn,
     end: Pfn,
@@ -214,7 +214,7 @@ impl Iterator for Units<'_> {
     type Item = PfnRange;
 
     fn next(&mut self) -> Option<PfnRange> {
-        let ram = self.image.next_ram(self.at)?;
+        let ram = self.dump.next_ram(self.at)?;
         let first = ram.start.max(self.at);
         if first >= self.end {
             return None;
@@ -316,7 +316,7 @@ fn around_holes(
 
 /// Joins units to runs of RAM.
 struct Joiner<'a> {
-    image: &'a dyn MemoryImage,
+    dump: &'a dyn MemoryDump,
     within: PfnRange,
     sink: &'a mut dyn FnMut(KindRun) -> io::Result<()>,
     pending: Option<KindRun>,
@@ -332,7 +332,7 @@ impl Joiner<'_> {
         let mut at = wanted.start;
         let mut ram_pages = 0;
         while let Some(ram) = self
-            .image
+            .dump
             .next_ram(at)
             .and_then(|ram| ram.intersect(PfnRange::new(at, wanted.end)))
         {

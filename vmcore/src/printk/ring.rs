@@ -4,7 +4,7 @@
 //! VMCOREINFO, which exports this structure for exactly this purpose; flags and level share the byte
 //! after `facility`, which no version exports and none has moved: it lies before `caller_id`.
 //! Records that a writer has committed but not finalised are read too: the last partial line of a
-//! dying kernel is such a one.
+//! crashed kernel is such a one.
 
 use super::{LogError, Record, warn};
 use crate::addr::VirtAddr;

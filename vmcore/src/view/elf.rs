@@ -3,14 +3,14 @@
 use super::pages::Ranked;
 use super::{Head, View, copy_from};
 use crate::addr::PAGE_SIZE;
-use crate::image::MemoryImage;
+use crate::dump::MemoryDump;
 use crate::write::{CoreMeta, OutputFormat, PresentRuns, RamRuns, Spool, writer};
 use std::io;
 use std::sync::Arc;
 
 /// A plain ELF core with the pages of an image.
 pub struct ElfView {
-    image: Arc<dyn MemoryImage>,
+    dump: Arc<dyn MemoryDump>,
     head: Vec<u8>,
     pages: Ranked,
 }
@@ -20,14 +20,14 @@ impl ElfView {
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] when the dump has more runs than an ELF core may have.
-    pub fn new(image: Arc<dyn MemoryImage>, meta: CoreMeta) -> io::Result<Self> {
-        let kept = PresentRuns(&*image);
+    pub fn new(dump: Arc<dyn MemoryDump>, meta: CoreMeta) -> io::Result<Self> {
+        let kept = PresentRuns(&*dump);
         let mut head = Head::default();
         let mut writer = writer(OutputFormat::Elf, meta, None, Spool::memory())?;
-        writer.begin(&kept, &RamRuns(&*image), &mut head)?;
-        let pages = Ranked::of(&*image)?;
+        writer.begin(&kept, &RamRuns(&*dump), &mut head)?;
+        let pages = Ranked::of(&*dump)?;
         Ok(Self {
-            image,
+            dump,
             head: head.0,
             pages,
         })
@@ -47,6 +47,6 @@ impl View for ElfView {
             return Ok(from_head);
         };
         let rest = buf.get_mut(from_head..).unwrap_or_default();
-        Ok(from_head.saturating_add(self.pages.read_at(&*self.image, at, rest)?))
+        Ok(from_head.saturating_add(self.pages.read_at(&*self.dump, at, rest)?))
     }
 }

@@ -9,7 +9,7 @@
 use super::pages::Ranked;
 use super::{View, copy_from};
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange};
-use crate::image::MemoryImage;
+use crate::dump::MemoryDump;
 use crate::layout::kdump::{DESC_LEN, PageDesc};
 use crate::write::kdump::{head, set_bits};
 use crate::write::{CoreMeta, RamRuns, Runs};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// A kdump-compressed file with the pages of an image.
 pub struct KdumpView {
-    image: Arc<dyn MemoryImage>,
+    dump: Arc<dyn MemoryDump>,
     head: Vec<u8>,
     /// Bytes of a bitmap.
     bitmap: u64,
@@ -42,11 +42,11 @@ impl KdumpView {
     ///
     /// # Errors
     /// When the machine has more memory than the format can say.
-    pub fn new(image: Arc<dyn MemoryImage>, meta: &CoreMeta) -> io::Result<Self> {
+    pub fn new(dump: Arc<dyn MemoryDump>, meta: &CoreMeta) -> io::Result<Self> {
         let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
-        let pages = Ranked::of(&*image)?;
+        let pages = Ranked::of(&*dump)?;
         let mut end = pages.end();
-        RamRuns(&*image).for_each(&mut |run| {
+        RamRuns(&*dump).for_each(&mut |run| {
             end = end.max(run.end);
             Ok(())
         })?;
@@ -65,7 +65,7 @@ impl KdumpView {
             });
         let data_at = data_at.ok_or_else(too_large)?;
         Ok(Self {
-            image,
+            dump,
             head,
             bitmap,
             descs_at,
@@ -144,11 +144,11 @@ impl View for KdumpView {
                 Part::Head => {
                     copy_from(&self.head, inside, piece);
                 }
-                Part::Ram => bits(|from| self.image.next_ram(from), inside, piece),
-                Part::Held => bits(|from| self.image.next_present(from), inside, piece),
+                Part::Ram => bits(|from| self.dump.next_ram(from), inside, piece),
+                Part::Held => bits(|from| self.dump.next_present(from), inside, piece),
                 Part::Descs => self.descs(inside, piece),
                 Part::Data => {
-                    self.pages.read_at(&*self.image, inside, piece)?;
+                    self.pages.read_at(&*self.dump, inside, piece)?;
                 }
             }
             done = n;

@@ -1,7 +1,7 @@
 //! The pages of a dump by their rank: the n-th kept page, in ascending order.
 
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
-use crate::image::{MemoryImage, ReadError};
+use crate::dump::{MemoryDump, ReadError};
 use crate::write::{PresentRuns, Runs};
 use std::io;
 
@@ -18,19 +18,19 @@ pub(super) struct Ranked {
 }
 
 impl Ranked {
-    /// Indexes the pages that `image` holds.
-    pub(super) fn of(image: &dyn MemoryImage) -> io::Result<Self> {
-        Self::with_marks(image, MARKS)
+    /// Indexes the pages that `dump` holds.
+    pub(super) fn of(dump: &dyn MemoryDump) -> io::Result<Self> {
+        Self::with_marks(dump, MARKS)
     }
 
-    fn with_marks(image: &dyn MemoryImage, most: usize) -> io::Result<Self> {
+    fn with_marks(dump: &dyn MemoryDump, most: usize) -> io::Result<Self> {
         let mut ranked = Self {
             marks: Vec::new(),
             pages: 0,
             end: Pfn(0),
         };
         let (mut number, mut stride) = (0_u64, 1_u64);
-        PresentRuns(image).for_each(&mut |run| {
+        PresentRuns(dump).for_each(&mut |run| {
             if number.is_multiple_of(stride) {
                 if ranked.marks.len() >= most {
                     let mut second = false;
@@ -63,14 +63,14 @@ impl Ranked {
     }
 
     /// The page with this rank, and those of its run that follow.
-    fn locate(&self, image: &dyn MemoryImage, rank: u64) -> Option<PfnRange> {
+    fn locate(&self, dump: &dyn MemoryDump, rank: u64) -> Option<PfnRange> {
         if rank >= self.pages {
             return None;
         }
         let after = self.marks.partition_point(|(first, _)| *first <= rank);
         let (mut first, mut from) = self.marks.get(after.checked_sub(1)?).copied()?;
         loop {
-            let run = image.next_present(from).filter(|run| !run.is_empty())?;
+            let run = dump.next_present(from).filter(|run| !run.is_empty())?;
             let into = rank.checked_sub(first)?;
             if into < run.len() {
                 return Some(PfnRange::new(Pfn(run.start.0.checked_add(into)?), run.end));
@@ -83,12 +83,12 @@ impl Ranked {
     /// Fills `buf` from the byte `at` of all pages laid end to end; answers how many there were.
     pub(super) fn read_at(
         &self,
-        image: &dyn MemoryImage,
+        dump: &dyn MemoryDump,
         at: u64,
         buf: &mut [u8],
     ) -> io::Result<usize> {
         let mut done = 0_usize;
-        let mut found = self.locate(image, at / PAGE_SIZE);
+        let mut found = self.locate(dump, at / PAGE_SIZE);
         let mut inside = at % PAGE_SIZE;
         while let Some(run) = found.filter(|_| done < buf.len()) {
             let (Some(start), Some(end)) = (run.start.phys(), run.end.phys()) else {
@@ -98,10 +98,10 @@ impl Ranked {
             let left = usize::try_from(end.0.saturating_sub(phys.0)).unwrap_or(usize::MAX);
             let to = buf.len().min(done.saturating_add(left));
             let part = buf.get_mut(done..to).unwrap_or_default();
-            image.read_phys(phys, part).map_err(to_io)?;
+            dump.read_phys(phys, part).map_err(to_io)?;
             done = to;
             inside = 0;
-            found = image.next_present(run.end);
+            found = dump.next_present(run.end);
         }
         Ok(done)
     }
@@ -122,17 +122,17 @@ mod tests {
     #[test]
     fn few_marks_find_every_page_all_the_same() {
         // Runs of 1, 2, … pages with holes between them.
-        let image = Every::runs((1..60_u64).map(|n| (n * 100, n)));
+        let dump = Every::runs((1..60_u64).map(|n| (n * 100, n)));
         let pages: Vec<u64> = (1..60_u64).flat_map(|n| n * 100..n * 101).collect();
         for most in [1, 2, 7, 64, MARKS] {
-            let ranked = Ranked::with_marks(&image, most).unwrap();
+            let ranked = Ranked::with_marks(&dump, most).unwrap();
             assert!(ranked.marks.len() <= most.max(1));
             assert_eq!(ranked.pages(), pages.len() as u64);
             for (rank, pfn) in (0_u64..).zip(&pages) {
-                let found = ranked.locate(&image, rank).map(|run| run.start);
+                let found = ranked.locate(&dump, rank).map(|run| run.start);
                 assert_eq!(found, Some(Pfn(*pfn)), "rank {rank}, {most} marks");
             }
-            assert_eq!(ranked.locate(&image, pages.len() as u64), None);
+            assert_eq!(ranked.locate(&dump, pages.len() as u64), None);
         }
     }
 }

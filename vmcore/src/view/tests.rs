@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange, PhysAddr};
-use crate::image::{Absence, Completeness, Format, ImageInfo, MemoryImage, Note, ReadError, open};
+use crate::dump::{Absence, Completeness, DumpInfo, Format, MemoryDump, Note, ReadError, open};
 use crate::write::{CoreMeta, PresentRuns, RamRuns, Runs};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) struct Every {
     held: Vec<PfnRange>,
     ram: Vec<PfnRange>,
-    info: ImageInfo,
+    info: DumpInfo,
 }
 
 impl Every {
@@ -32,12 +32,12 @@ impl Every {
                 desc: b"OSRELEASE=toy\nNUMBER(phys_base)=4096\n".to_vec(),
             },
         ];
-        let info = ImageInfo {
+        let info = DumpInfo {
             vmcoreinfo: notes.last().map(|note| note.desc.clone()),
             notes,
             direct_map_base: Some(0xffff_8880_0000_0000),
             dump_level: Some(31),
-            ..ImageInfo::new(Format::Elf)
+            ..DumpInfo::new(Format::Elf)
         };
         Self {
             ram: held.clone(),
@@ -52,7 +52,7 @@ fn next(runs: &[PfnRange], from: Pfn) -> Option<PfnRange> {
     Some(PfnRange::new(run.start.max(from), run.end))
 }
 
-impl MemoryImage for Every {
+impl MemoryDump for Every {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let mut at = addr.0;
         let mut rest = buf;
@@ -81,7 +81,7 @@ impl MemoryImage for Every {
         next(&self.ram, from)
     }
 
-    fn info(&self) -> &ImageInfo {
+    fn info(&self) -> &DumpInfo {
         &self.info
     }
 }
@@ -140,7 +140,7 @@ fn same(bytes: &[u8], from: &Every, format: Format) {
 }
 
 /// Runs out of (gap, pages), RAM around some of them.
-fn image(list: &[(u64, u64)], more_ram: u64) -> Every {
+fn dump(list: &[(u64, u64)], more_ram: u64) -> Every {
     let mut at = 0;
     let runs: Vec<_> = list
         .iter()
@@ -150,12 +150,12 @@ fn image(list: &[(u64, u64)], more_ram: u64) -> Every {
             (start, *len)
         })
         .collect();
-    let mut image = Every::runs(runs.into_iter());
-    let end = image.held.last().map_or(0, |run| run.end.0);
+    let mut dump = Every::runs(runs.into_iter());
+    let end = dump.held.last().map_or(0, |run| run.end.0);
     let mut ram: Vec<PfnRange> = vec![PfnRange::new(Pfn(0), Pfn(end + more_ram))];
     ram.retain(|run| !run.is_empty());
-    image.ram = ram;
-    image
+    dump.ram = ram;
+    dump
 }
 
 proptest! {
@@ -166,18 +166,18 @@ proptest! {
         more_ram in 0..80_000_u64,
         step in 1..150_000_usize,
     ) {
-        let image = Arc::new(image(&list, more_ram));
-        let kdump = KdumpView::new(Arc::<Every>::clone(&image), &CoreMeta::of(image.info())).unwrap();
-        same(&whole(&kdump, step.max(97)), &image, Format::Kdump);
-        let elf = ElfView::new(Arc::<Every>::clone(&image), CoreMeta::of(image.info())).unwrap();
-        same(&whole(&elf, step.max(97)), &image, Format::Elf);
+        let dump = Arc::new(dump(&list, more_ram));
+        let kdump = KdumpView::new(Arc::<Every>::clone(&dump), &CoreMeta::of(dump.info())).unwrap();
+        same(&whole(&kdump, step.max(97)), &dump, Format::Kdump);
+        let elf = ElfView::new(Arc::<Every>::clone(&dump), CoreMeta::of(dump.info())).unwrap();
+        same(&whole(&elf, step.max(97)), &dump, Format::Elf);
     }
 }
 
 #[test]
 fn any_byte_is_the_same_however_it_is_asked_for() {
-    let image = Arc::new(image(&[(3, 2), (40_000, 700), (1, 1)], 5));
-    let view = KdumpView::new(Arc::<Every>::clone(&image), &CoreMeta::of(image.info())).unwrap();
+    let dump = Arc::new(dump(&[(3, 2), (40_000, 700), (1, 1)], 5));
+    let view = KdumpView::new(Arc::<Every>::clone(&dump), &CoreMeta::of(dump.info())).unwrap();
     let all = whole(&view, 1 << 20);
     for (at, len) in [
         (0, 17),
@@ -193,13 +193,13 @@ fn any_byte_is_the_same_however_it_is_asked_for() {
 
 #[test]
 fn as_many_runs_as_the_header_of_a_core_cannot_count() {
-    let image = Arc::new(Every::runs((1..70_001_u64).map(|n| (n * 3, 1))));
-    let view = KdumpView::new(Arc::<Every>::clone(&image), &CoreMeta::of(image.info())).unwrap();
+    let dump = Arc::new(Every::runs((1..70_001_u64).map(|n| (n * 3, 1))));
+    let view = KdumpView::new(Arc::<Every>::clone(&dump), &CoreMeta::of(dump.info())).unwrap();
     let mut page = [0; PAGE_BYTES];
     let last = view.size() - PAGE_SIZE;
     assert_eq!(view.read_at(last, &mut page).unwrap(), PAGE_BYTES);
     assert_eq!(page[..8], 210_000_u64.to_le_bytes());
-    let elf = ElfView::new(Arc::<Every>::clone(&image), CoreMeta::of(image.info())).unwrap();
+    let elf = ElfView::new(Arc::<Every>::clone(&dump), CoreMeta::of(dump.info())).unwrap();
     assert_eq!(
         elf.read_at(elf.size() - PAGE_SIZE, &mut page).unwrap(),
         PAGE_BYTES

@@ -16,7 +16,7 @@ use zstd::zstd_safe::CParameter;
 /// The zstd level when none is asked for.
 const ZSTD_LEVEL: i32 = 3;
 
-/// The level of the panic kernel's cores. Levels below give up the literals' compression.
+/// The level of the capture kernel's cores. Levels below give up the literals' compression.
 pub(super) const FASTEST: i32 = 1;
 /// zstd: log2 of the entries of 4 bytes in the table of matches, so that it stays in the
 /// processor's nearest cache. Level 1 has four times as many, for a hundredth of the bytes.

@@ -9,7 +9,7 @@
 use super::meta::{CoreMeta, MAX_ELF_RUNS};
 use super::{KernelImage, Runs};
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange};
-use crate::image::Segment;
+use crate::dump::Segment;
 use crate::layout::elf::{
     EHDR_LEN, Header, PF_R, PF_W, PF_X, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN,
     encode_notes, encode_phdr, encode_section_zero,

@@ -3,7 +3,7 @@
 //! Facts: the kdump header's fields are those of makedumpfile's `write_kdump_header`; the note's
 //! owner and type are our own. Nothing is read from a kernel here but the text of VMCOREINFO.
 
-use crate::image::{ImageInfo, KernelImage, Note};
+use crate::dump::{DumpInfo, KernelImage, Note};
 
 /// Program headers an ELF core may have before it must become a kdump file: crash searches them
 /// one by one.
@@ -98,7 +98,7 @@ pub struct Utsname {
 impl Utsname {
     /// What a dump tells of it. None of the fields is left empty: libkdumpfile takes the machine
     /// from a kdump header only when all of them say something.
-    fn of(info: &ImageInfo) -> Self {
+    fn of(info: &DumpInfo) -> Self {
         let text = info.vmcoreinfo.as_deref().unwrap_or_default();
         let release = text
             .split(|b| *b == b'\n')
@@ -128,7 +128,7 @@ pub struct CoreMeta {
     /// The notes of the source, in order; ours is not among them.
     pub notes: Vec<Note>,
     /// The text of our own note, lines of `KEY=VALUE`; no note when empty. `LEVEL=` is the filter
-    /// level and is read back as [`ImageInfo::dump_level`].
+    /// level and is read back as [`DumpInfo::dump_level`].
     pub own: String,
     /// page_offset_base. Unknown: every p_vaddr of the direct map is 0, as QEMU writes it.
     pub direct_map_base: Option<u64>,
@@ -149,7 +149,7 @@ pub struct CoreMeta {
 impl CoreMeta {
     /// What a dump says of itself, to be written again; `own` stays empty.
     #[must_use]
-    pub fn of(info: &ImageInfo) -> Self {
+    pub fn of(info: &DumpInfo) -> Self {
         let number = |key: &str| -> Option<i64> {
             let text = info.vmcoreinfo.as_deref()?;
             let line = text

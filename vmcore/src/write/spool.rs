@@ -1,7 +1,7 @@
 //! A place for the seek table while the core grows: written once, read back at the end.
 //!
 //! A core of 1 TiB has 4 million frames, so the table does not stay in memory where a file can
-//! hold it. The caller opens that file (in the panic kernel: beside the core, already unlinked).
+//! hold it. The caller opens that file (in the capture kernel: beside the core, already unlinked).
 
 use std::fs::File;
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
-use crate::image::{Absence, Note, ReadError, open};
+use crate::dump::{Absence, Note, ReadError, open};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -93,16 +93,16 @@ fn write(
     out.0
 }
 
-fn opened(bytes: &[u8]) -> Arc<dyn MemoryImage> {
+fn opened(bytes: &[u8]) -> Arc<dyn MemoryDump> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("core");
     std::fs::write(&path, bytes).unwrap();
     open(&path).unwrap()
 }
 
-fn runs_of(image: &dyn MemoryImage) -> Vec<PfnRange> {
+fn runs_of(dump: &dyn MemoryDump) -> Vec<PfnRange> {
     let mut runs = Vec::new();
-    PresentRuns(image)
+    PresentRuns(dump)
         .for_each(&mut |run| {
             runs.push(run);
             Ok(())

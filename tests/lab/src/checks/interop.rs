@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use vmcore::addr::{Pfn, PhysAddr};
-use vmcore::image;
+use vmcore::dump;
 
 /// The comparisons by name.
 pub const WORDS: [&str; 6] = [
@@ -303,7 +303,7 @@ fn convert(found: &Found<'_>, core: &Path, to: &Path, format: &str, level: &str)
 }
 
 /// The page frames that an image holds.
-fn pages(image: &dyn image::MemoryImage) -> Vec<u64> {
+fn pages(image: &dyn image::MemoryDump) -> Vec<u64> {
     let (mut pages, mut from) = (Vec::new(), Pfn(0));
     while let Some(run) = image.next_present(from) {
         pages.extend(run.start.0..run.end.0);

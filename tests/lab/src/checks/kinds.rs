@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use vmcore::image::map::MapReader;
+use vmcore::dump::map::MapReader;
 use vmcore::mm::Kind;
 
 /// Levels at which makedumpfile's bitmap is compared: each bit alone, and all.
@@ -22,7 +22,7 @@ fn map(dir: &Path) -> Result<MapReader> {
     Ok(MapReader::open(Box::new(file))?)
 }
 
-/// Page by page with what the first kernel recorded.
+/// Page by page with what the crashed kernel recorded.
 pub(super) fn kpageflags(found: &Found<'_>, kernel: &KernelFiles) -> Result<()> {
     let dir = found.dir.as_ref().context("There is no crash directory")?;
     let target = dir.parent().unwrap_or(dir);

@@ -85,7 +85,7 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
 
 /// The note holds what an old kernel's VMCOREINFO lacks, as arming recorded it.
 fn recorded(core: &Path) -> Result<()> {
-    let kernel = Kernel::new(vmcore::image::open(core)?)?;
+    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
     for name in hints::WANTED {
         let line = format!("RELATIVE({name})=");
         ensure!(kernel.recorded().contains(&line), "the note lacks {name}");
@@ -102,7 +102,7 @@ fn recorded(core: &Path) -> Result<()> {
 
 /// The kernel's own word that its page tables have five levels.
 fn five_levels(core: &Path) -> Result<()> {
-    let kernel = Kernel::new(vmcore::image::open(core)?)?;
+    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
     let said = kernel.vmcoreinfo().number("pgtable_l5_enabled");
     ensure!(said == Some(1), "pgtable_l5_enabled is {said:?}");
     Ok(())
@@ -111,7 +111,7 @@ fn five_levels(core: &Path) -> Result<()> {
 /// The kernel has no one array of struct pages: its own configuration says so, and no symbol tells
 /// where one would begin.
 fn no_vmemmap(core: &Path) -> Result<()> {
-    let kernel = Kernel::new(vmcore::image::open(core)?)?;
+    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
     let info = kernel.vmcoreinfo();
     ensure!(
         info.symbol("mem_section").is_some(),

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
-use vmcore::image;
+use vmcore::dump;
 use vmcore::write::{Batch, CoreMeta, Encoded, Output, OutputFormat, Runs, Spool, writer};
 
 /// A plain core of as many single pages as are asked for, empty but for its headers.

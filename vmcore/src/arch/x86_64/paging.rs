@@ -6,7 +6,7 @@
 //! rights, and it knows nothing of Xen PV.
 
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::image::{MemoryImage, ReadError};
+use crate::dump::{MemoryDump, ReadError};
 
 const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;
@@ -88,11 +88,11 @@ impl Paging {
     ///
     /// # Errors
     /// See [`WalkError`].
-    pub fn walk(&self, image: &dyn MemoryImage, va: VirtAddr) -> Result<Mapping, WalkError> {
+    pub fn walk(&self, dump: &dyn MemoryDump, va: VirtAddr) -> Result<Mapping, WalkError> {
         if !self.is_canonical(va) {
             return Err(WalkError::NonCanonical { va });
         }
-        self.walk_from(image, va, self.root, self.levels)
+        self.walk_from(dump, va, self.root, self.levels)
     }
 
     /// Walks from a table of a known level down.
@@ -101,12 +101,12 @@ impl Paging {
     /// See [`WalkError`].
     pub fn walk_from(
         &self,
-        image: &dyn MemoryImage,
+        dump: &dyn MemoryDump,
         va: VirtAddr,
         table: PhysAddr,
         level: u32,
     ) -> Result<Mapping, WalkError> {
-        match self.descend(image, va, table, level, 1)? {
+        match self.descend(dump, va, table, level, 1)? {
             Reached::Page(mapping) => Ok(mapping),
             Reached::Table(_) => Err(WalkError::NotMapped {
                 va,
@@ -119,7 +119,7 @@ impl Paging {
     /// Follows the entries of levels `from` down to `to`, or to the page that maps `va`.
     fn descend(
         &self,
-        image: &dyn MemoryImage,
+        dump: &dyn MemoryDump,
         va: VirtAddr,
         mut table: PhysAddr,
         from: u32,
@@ -128,7 +128,7 @@ impl Paging {
         for level in (to..=from).rev() {
             let shift = 12 + 9 * (level - 1);
             let index = (va.0 >> shift) & (ENTRIES - 1);
-            let entry = read_entry(image, table, index).map_err(|source| WalkError::Table {
+            let entry = read_entry(dump, table, index).map_err(|source| WalkError::Table {
                 va,
                 level,
                 source,
@@ -155,11 +155,11 @@ impl Paging {
     ///
     /// # Errors
     /// See [`WalkError`].
-    pub fn walk_to_pmd(&self, image: &dyn MemoryImage, va: VirtAddr) -> Result<Pmd, WalkError> {
+    pub fn walk_to_pmd(&self, dump: &dyn MemoryDump, va: VirtAddr) -> Result<Pmd, WalkError> {
         if !self.is_canonical(va) {
             return Err(WalkError::NonCanonical { va });
         }
-        Ok(match self.descend(image, va, self.root, self.levels, 2)? {
+        Ok(match self.descend(dump, va, self.root, self.levels, 2)? {
             Reached::Table(table) => Pmd::Table(table),
             Reached::Page(mapping) => Pmd::Page(PhysAddr(mapping.phys.0 & !((1u64 << 21) - 1))),
         })
@@ -181,12 +181,12 @@ pub enum Pmd {
     Table(PhysAddr),
 }
 
-fn read_entry(image: &dyn MemoryImage, table: PhysAddr, index: u64) -> Result<u64, ReadError> {
+fn read_entry(dump: &dyn MemoryDump, table: PhysAddr, index: u64) -> Result<u64, ReadError> {
     let addr = table.checked_add(index * 8).ok_or(ReadError::Overflow {
         addr: table,
         len: index * 8,
     })?;
     let mut bytes = [0u8; 8];
-    image.read_phys(addr, &mut bytes)?;
+    dump.read_phys(addr, &mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
 }

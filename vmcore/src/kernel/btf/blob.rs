@@ -1,13 +1,13 @@
 //! The bytes of a blob of type information: held as a whole, or read a piece at a time.
 //!
-//! A kernel's own is 4 to 6 MiB, half of what the analysis in the panic kernel may take, and a report
+//! A kernel's own is 4 to 6 MiB, half of what the analysis in the capture kernel may take, and a report
 //! looks at a tenth of it. So its pieces are read when something in them is asked for and stay until
 //! the end: what was handed out stays where it is. Each piece reaches past its end into the next by
 //! the longest name that the kernel allows (KSYM_NAME_LEN, include/linux/kallsyms.h: 512 since 6.1),
 //! so that no name and no word is cut; of a longer name only the beginning is seen.
 
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::image::MemoryImage;
+use crate::dump::MemoryDump;
 use crate::kernel::MemError;
 use std::sync::{Arc, OnceLock};
 
@@ -27,7 +27,7 @@ pub(super) struct Blob {
 enum Source {
     Held(Vec<u8>),
     Pieces {
-        image: Arc<dyn MemoryImage>,
+        dump: Arc<dyn MemoryDump>,
         va: VirtAddr,
         pa: PhysAddr,
         /// Empty where it could not be read.
@@ -46,7 +46,7 @@ impl Blob {
 
     /// The `len` bytes at `va`, which lie in one piece from `pa` on. Nothing is read now.
     pub(super) fn of_image(
-        image: Arc<dyn MemoryImage>,
+        dump: Arc<dyn MemoryDump>,
         va: VirtAddr,
         pa: PhysAddr,
         len: usize,
@@ -55,7 +55,7 @@ impl Blob {
         Self {
             len,
             source: Source::Pieces {
-                image,
+                dump,
                 va,
                 pa,
                 pieces,
@@ -73,7 +73,7 @@ impl Blob {
         match &self.source {
             Source::Held(data) => data.get(at..end).unwrap_or_default(),
             Source::Pieces {
-                image, pa, pieces, ..
+                dump, pa, pieces, ..
             } => {
                 let Some(slot) = pieces.get(at / PIECE).filter(|_| at < end) else {
                     return &[];
@@ -82,7 +82,7 @@ impl Blob {
                 let piece = slot.get_or_init(|| {
                     let mut piece = vec![0; (PIECE + BEYOND).min(self.len - start)];
                     let pa = PhysAddr(pa.0.wrapping_add(start as u64));
-                    match image.read_phys(pa, &mut piece) {
+                    match dump.read_phys(pa, &mut piece) {
                         Ok(()) => piece.into_boxed_slice(),
                         Err(_) => Box::default(),
                     }
@@ -154,7 +154,7 @@ impl Pass<'_> {
     }
 
     fn fill(&mut self, at: usize) -> Option<()> {
-        let Source::Pieces { image, va, pa, .. } = &self.blob.source else {
+        let Source::Pieces { dump, va, pa, .. } = &self.blob.source else {
             return None;
         };
         let len = WINDOW.min(self.blob.len.checked_sub(at)?);
@@ -162,7 +162,7 @@ impl Pass<'_> {
         self.window.resize(len, 0);
         self.start = at;
         let pa = PhysAddr(pa.0.wrapping_add(at as u64));
-        match image.read_phys(pa, &mut self.window) {
+        match dump.read_phys(pa, &mut self.window) {
             Ok(()) => Some(()),
             Err(source) => {
                 self.window.clear();

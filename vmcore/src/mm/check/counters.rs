@@ -50,7 +50,7 @@ pub struct Totals {
 #[must_use]
 pub fn cpus(kernel: &Kernel) -> u64 {
     let online = kernel.online_cpus().map_or(0, |mask| mask.len() as u64);
-    let notes = &kernel.image().info().notes;
+    let notes = &kernel.dump().info().notes;
     let noted = notes
         .iter()
         .filter(|note| note.n_type == 1 && note.name == b"CORE")
@@ -187,7 +187,7 @@ fn nodes(kernel: &Kernel) -> Result<Vec<(u64, VirtAddr)>, KernelError> {
     Ok(nodes)
 }
 
-/// Pages set aside for the panic kernel, which are no part of a dump.
+/// Pages set aside for the capture kernel, which are no part of a dump.
 pub fn reserved(kernel: &Kernel) -> u64 {
     let len = |name: &str| {
         let at = kernel.symbol(name).ok()?;

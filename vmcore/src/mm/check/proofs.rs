@@ -9,8 +9,8 @@
 use super::{Check, Options, Report, Slack, Verdict};
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
 use crate::arch::x86_64::KERNEL_MAP;
-use crate::image::MemoryImage;
-use crate::image::map::MapReader;
+use crate::dump::MemoryDump;
+use crate::dump::map::MapReader;
 use crate::kernel::Kernel;
 use crate::mm::{Kind, KindRun, Rule};
 use std::io;
@@ -89,7 +89,7 @@ pub fn image(kernel: &Kernel, map: &MapReader) -> io::Result<Vec<Check>> {
             // Whole pages: what shares its last page with a gap is the gap's.
             let last = first.0.saturating_add(end.0 - start.0) >> PAGE_SHIFT;
             let pages = PfnRange::new(first.pfn(), Pfn(last));
-            tally.pages(&**kernel.image(), map, pages, false)?;
+            tally.pages(&**kernel.dump(), map, pages, false)?;
         }
     }
     Ok(tally.checks("image", true))
@@ -199,13 +199,13 @@ impl Tally {
     /// Looks the RAM among `pages` up. With `keep`, what is not free is noted to be kept.
     fn pages(
         &mut self,
-        image: &dyn MemoryImage,
+        dump: &dyn MemoryDump,
         map: &MapReader,
         pages: PfnRange,
         keep: bool,
     ) -> io::Result<()> {
         let mut at = pages.start;
-        while let Some(ram) = image
+        while let Some(ram) = dump
             .next_ram(at)
             .and_then(|ram| ram.intersect(PfnRange::new(at, pages.end)))
         {
@@ -311,7 +311,7 @@ impl TableWalk<'_> {
         }
         let paging = *self.kernel.paging();
         let mut bytes = [0u8; ENTRIES * 8];
-        if self.kernel.image().read_phys(table, &mut bytes).is_err() {
+        if self.kernel.dump().read_phys(table, &mut bytes).is_err() {
             self.unread += 1;
             return Ok(());
         }
@@ -349,7 +349,7 @@ impl TableWalk<'_> {
         let pages = (1u64 << shift) / PAGE_SIZE;
         let end = start.checked_add(pages).unwrap_or(start);
         self.tally.pages(
-            &**self.kernel.image(),
+            &**self.kernel.dump(),
             self.map,
             PfnRange::new(start, end),
             true,

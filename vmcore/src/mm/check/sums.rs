@@ -6,7 +6,7 @@
 use super::counters::{self, Totals, Zone};
 use super::{Check, Slack, ram_in};
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange};
-use crate::image::map::MapReader;
+use crate::dump::map::MapReader;
 use crate::kernel::{Kernel, chain};
 use crate::mm::{Kind, KindCounts, Rule, Summary};
 use std::io;
@@ -90,7 +90,7 @@ pub(crate) fn present(kernel: &Kernel, zones: &[Zone], reserved: u64) -> Check {
         .fold(0, |sum, zone| zone.present.saturating_add(sum));
     let slack = vec![
         one_sided("memory below 1 MiB, which a dump need not have", 0, LOW),
-        one_sided("reserved for the panic kernel", 0, reserved),
+        one_sided("reserved for the capture kernel", 0, reserved),
         one_sided(
             "spanned, but the firmware's or offline",
             spanned.saturating_sub(expected),

@@ -6,7 +6,7 @@
 use super::counters::{Totals, Zone};
 use super::*;
 use crate::addr::{Pfn, PfnRange};
-use crate::image::map::MapWriter;
+use crate::dump::map::MapWriter;
 use crate::mm::rules::{Decoder, Hugetlb, Order, TypeTest};
 use crate::mm::toy::{dropped, kernel, populated, walked};
 use crate::mm::{KindCounts, Rules};
@@ -377,8 +377,8 @@ fn a_zone_at_a_time_until_the_deadline() {
 #[ignore = "needs a real core: AFTERPANIC_CORE=FILE"]
 fn breaks_on_a_real_core_are_caught() {
     let path = std::env::var("AFTERPANIC_CORE").unwrap();
-    let image = crate::image::open::open(std::path::Path::new(&path)).unwrap();
-    let kernel = Kernel::new(image).unwrap();
+    let dump = crate::dump::open::open(std::path::Path::new(&path)).unwrap();
+    let kernel = Kernel::new(dump).unwrap();
     let honest = on_real_core(&kernel, &|_| ());
     assert_eq!(failures(&honest.1), [] as [&str; 0]);
     let truth: Vec<KindRun> = honest.0;

@@ -1,0 +1,117 @@
+//! The steps that run in children, one file each. A step may block, crash or eat its memory: that
+//! costs the step.
+
+mod begin;
+mod console;
+pub(crate) mod core;
+mod essential;
+mod finish;
+mod report;
+mod source;
+
+use crate::budget::Budget;
+use crate::fault;
+use crate::init;
+use crate::plan::Plan;
+use crate::protocol::{self, Event, Job, Order, say};
+use crate::target;
+use nix::sys::resource::{Resource, setrlimit};
+use std::fs;
+use std::path::Path;
+
+/// The whole life of a child that was started. Answers its exit code.
+#[must_use]
+pub fn child() -> u8 {
+    let order = match protocol::read_order() {
+        Ok(order) => order,
+        Err(error) => {
+            say(&Event::Failed(format!("Cannot read the order: {error}")));
+            return 1;
+        }
+    };
+    follow(&order)
+}
+
+/// Does the job of an order, in a process that has nothing else to do. Answers the exit code.
+pub(crate) fn follow(order: &Order) -> u8 {
+    // The OOM killer shall take a child, never PID 1. Raising one's own score is always allowed.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    let fault = match order.init {
+        true => fault::arm(order.job.name()),
+        false => None,
+    };
+    let outcome = work(order);
+    if let Some(fault) = fault {
+        let _ = fault.join();
+    }
+    match outcome {
+        Ok(()) => {
+            say(&Event::Done);
+            0
+        }
+        Err(why) => {
+            say(&Event::Failed(why));
+            1
+        }
+    }
+}
+
+fn work(order: &Order) -> Result<(), String> {
+    let plan = &order.plan;
+    match &order.job {
+        Job::Mount { target } => {
+            let modules = match order.init {
+                true => init::modules::for_target(&plan.modules, *target),
+                false => Vec::new(),
+            };
+            let target = plan.targets.get(*target).ok_or("There is no such target")?;
+            target::prepare(target, modules, Path::new(init::MOUNT_POINT))
+        }
+        Job::Begin { base } => begin::run(plan, Path::new(base), order.init),
+        Job::Essential { dir } => {
+            let budget = limit(plan);
+            essential::run(plan, Path::new(dir), budget)
+        }
+        Job::Report { dir } => {
+            limit(plan);
+            report::run(plan, Path::new(dir))
+        }
+        Job::Core {
+            dir,
+            base,
+            level,
+            unfiltered,
+        } => {
+            let budget = limit(plan);
+            core::run(
+                plan,
+                Path::new(dir),
+                Path::new(base),
+                *level,
+                *unfiltered,
+                budget,
+            )
+        }
+        Job::Finish { dir, facts } => finish::run(plan, Path::new(dir), facts),
+        Job::Umount { mount_point } => target::mount::umount(Path::new(mount_point)),
+        Job::Console => console::run(plan),
+        Job::Last(action) => {
+            init::last::child(*action);
+            Ok(())
+        }
+    }
+}
+
+/// Holds this process to its share of the memory. What a compressed core keeps unpacked while it is
+/// read, by hand, comes on top; the capture kernel's source is never compressed.
+fn limit(plan: &Plan) -> Budget {
+    const UNPACKED: u64 = 12 << 20;
+    let budget = Budget::here(&plan.dump);
+    let compressed = plan.source != "/proc/vmcore"
+        && source::dump(plan).is_ok_and(|dump| dump.info().compression != "none");
+    let limit = budget.limit + if compressed { UNPACKED } else { 0 };
+    if let Err(errno) = setrlimit(Resource::RLIMIT_DATA, limit, limit) {
+        protocol::soft(format!("Cannot limit the worker's memory: {errno}"));
+    }
+    budget
+}

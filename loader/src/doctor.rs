@@ -1,0 +1,224 @@
+//! Every reason why a dump would not happen or not arrive, each with its fix. One file a check.
+//!
+//! A check reads the machine under a root prefix and changes nothing. What it cannot read it reports
+//! as not made; it never says ok for something that it did not see.
+
+mod image;
+mod kernel;
+mod memory;
+mod others;
+mod platform;
+mod policy;
+mod proof;
+mod target;
+mod watchdog;
+
+use std::path::{Path, PathBuf};
+
+use config::Config;
+use initramfs::build::{self, Prepared};
+use serde::Serialize;
+
+use crate::bootloader::{self, BootLoader};
+use crate::root;
+use crate::status::{self, Status};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Nothing to do.
+    Ok,
+    /// Worth knowing, nothing to do.
+    Note,
+    /// A dump may be missing, late or less than it could be.
+    Warn,
+    /// The check could not be made, mostly for want of root.
+    NotMade,
+    /// A panic now would save nothing, or nothing would arrive.
+    Fail,
+}
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The check's name.
+    pub check: &'static str,
+    /// How bad.
+    pub level: Level,
+    /// What, in a clause without a period.
+    pub text: String,
+    /// What to do, a command where there is one.
+    pub fix: Option<String>,
+}
+
+/// The machine in a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// Its name.
+    pub hostname: String,
+    /// The running kernel.
+    pub release: String,
+    /// CPUs online.
+    pub cpus: u32,
+    /// RAM in bytes, as /proc/meminfo has it.
+    pub ram: u64,
+    /// `KVM guest`, `VMware guest`, `hardware` …
+    pub platform: String,
+}
+
+/// Everything that was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The machine.
+    pub machine: Overview,
+    /// Who keeps the boot configuration.
+    pub boot_loader: BootLoader,
+    /// In the order of the way of a dump.
+    pub findings: Vec<Finding>,
+    /// A capture kernel is loaded now.
+    pub armed: bool,
+    /// What to run next.
+    pub next: Option<String>,
+}
+
+impl Report {
+    /// How many findings have this level.
+    #[must_use]
+    pub fn count(&self, level: Level) -> usize {
+        self.findings.iter().filter(|f| f.level == level).count()
+    }
+}
+
+/// What the checks are given.
+pub(crate) struct Examined<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) config: &'a Config,
+    pub(crate) status: Status,
+    pub(crate) prepared: Result<Prepared, build::BuildError>,
+    pub(crate) privileged: bool,
+}
+
+impl Examined<'_> {
+    fn release(&self) -> &str {
+        self.status.running.as_deref().unwrap_or_default()
+    }
+}
+
+fn finding(check: &'static str, level: Level, text: impl Into<String>) -> Finding {
+    Finding {
+        check,
+        level,
+        text: text.into(),
+        fix: None,
+    }
+}
+
+impl Finding {
+    fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+}
+
+/// An error with its sources, joined for one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        out.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    out
+}
+
+fn overview(root: &Path, status: &Status) -> Overview {
+    Overview {
+        hostname: status.hostname.clone().unwrap_or_default(),
+        release: status.running.clone().unwrap_or_default(),
+        cpus: crate::cmdline::online(root),
+        ram: meminfo(root, "MemTotal").unwrap_or(0),
+        platform: platform::name(root),
+    }
+}
+
+/// A line of /proc/meminfo in bytes.
+fn meminfo(root: &Path, name: &str) -> Option<u64> {
+    let text = root::text(root, "/proc/meminfo").ok()?;
+    let rest = text
+        .lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    rest.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    if bytes < 10 << 30 {
+        crate::refusal::mib(bytes)
+    } else {
+        format!("{} GiB", bytes >> 30)
+    }
+}
+
+/// Looks at the machine under `root`. `capture` is the binary that the image would hold.
+#[must_use]
+pub fn examine(root: &Path, config: &Config, capture: PathBuf) -> Report {
+    let status = status::status(root);
+    let request = build::Request::new(root, config.clone(), capture);
+    let examined = Examined {
+        root,
+        config,
+        prepared: build::prepare(&request),
+        privileged: crate::access::may_boot(root) != Some(false),
+        status,
+    };
+    let checks: [fn(&Examined<'_>) -> Vec<Finding>; 9] = [
+        platform::check,
+        kernel::check,
+        memory::check,
+        target::check,
+        image::check,
+        policy::check,
+        others::check,
+        watchdog::check,
+        proof::check,
+    ];
+    let findings: Vec<Finding> = checks.iter().flat_map(|check| check(&examined)).collect();
+    Report {
+        machine: overview(root, &examined.status),
+        boot_loader: bootloader::detect(root),
+        armed: status::is_loaded(root, crate::kernel::Slot::Crash) == Some(true),
+        next: next(&findings),
+        findings,
+    }
+}
+
+fn next(findings: &[Finding]) -> Option<String> {
+    let failed = |check: &str| {
+        findings
+            .iter()
+            .any(|f| f.check == check && f.level == Level::Fail)
+    };
+    if failed("memory") {
+        Some("sudo afterpanic reserve".to_owned())
+    } else if let Some(first) = findings.iter().find(|f| f.level == Level::Fail) {
+        first.fix.clone()
+    } else if findings.iter().any(|f| f.level == Level::NotMade) {
+        Some("sudo afterpanic doctor".to_owned())
+    } else if findings
+        .iter()
+        .any(|f| f.check == "proof" && f.level != Level::Ok)
+    {
+        Some("sudo afterpanic rehearse".to_owned())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

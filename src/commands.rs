@@ -1,0 +1,214 @@
+//! The verbs: one file each, with `Args` (parsed by clap) and `run`.
+
+mod bt;
+mod capture;
+mod collect;
+mod config;
+mod convert;
+mod crash_test;
+mod dis;
+mod dmesg;
+mod doctor;
+mod generate;
+mod guest_init;
+mod image;
+mod info;
+mod list;
+mod load;
+mod mods;
+mod mount;
+mod pages;
+mod ps;
+mod read;
+mod reboot;
+mod rehearse;
+mod report;
+mod reserve;
+pub mod status;
+mod structure;
+mod sym;
+mod syscall;
+mod unload;
+mod verify;
+
+use crate::exit::Exit;
+use crate::frontpage;
+use crate::output::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Saves what a Linux kernel panic leaves, and says why it died.
+#[derive(Debug, Parser)]
+#[command(name = "afterpanic", version, disable_help_subcommand = true)]
+#[command(help_template = "{about}\n\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}")]
+#[command(after_help = frontpage::verbs())]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb; without one the front page is printed.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// Options of every verb.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// The config file [default: /etc/afterpanic.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Prefix for /proc, /sys, /etc, /boot and /var
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Colour the output
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub color: When,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum When {
+    /// When stdout is a terminal and NO_COLOR is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Global {
+    /// What the verbs are given.
+    pub fn context(&self) -> Context {
+        Context {
+            root: self.root.clone(),
+            config: self.config.clone(),
+            quiet: self.quiet,
+        }
+    }
+}
+
+/// Every verb.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say what would keep a dump from happening or arriving, and each fix
+    Doctor(doctor::Args),
+    /// Say how much memory the capture kernel needs, and reserve it
+    Reserve(reserve::Args),
+    /// Build the capture image and load the capture kernel
+    Load(load::Args),
+    /// Take the capture kernel out again
+    Unload(unload::Args),
+    /// Say whether this machine is armed, and what proves it
+    Status(status::Args),
+    /// Panic this kernel, image and config in a VM; nothing here is touched
+    Rehearse(rehearse::Args),
+    /// Panic this machine for real, and see at the next boot whether its core arrived
+    CrashTest(crash_test::Args),
+    /// List the crashes saved here
+    List(list::Args),
+    /// Say why it died
+    Report(report::Args),
+    /// Print the crashed kernel's log
+    Dmesg(dmesg::Args),
+    /// Show kernel stacks
+    Bt(bt::Args),
+    /// List the tasks
+    Ps(ps::Args),
+    /// List the modules that were loaded
+    Mods(mods::Args),
+    /// Show a type's layout, and the values at an address
+    Struct(structure::Args),
+    /// Turn names into addresses and addresses into names
+    Sym(sym::Args),
+    /// Disassemble a function as it stood in memory
+    Dis(dis::Args),
+    /// Read the dead machine's memory
+    Read(read::Args),
+    /// Say what a core is and how much of it is there
+    Info(info::Args),
+    /// Check every checksum and whether the kernel inside hangs together
+    Verify(verify::Args),
+    /// Convert a core into another format, or filter it further
+    Convert(convert::Args),
+    /// Say what the pages of RAM were used for, and what each level would keep
+    Pages(pages::Args),
+    /// Show a core as files that gdb, drgn and crash open
+    Mount(mount::Args),
+    /// Check, show or import the config
+    Config(config::Args),
+    /// Build the capture kernel's image, or look into one
+    Image(image::Args),
+    /// Boot another kernel by kexec, past the firmware
+    Reboot(reboot::Args),
+    /// Filter and write a core by hand, as the capture kernel does
+    Capture(capture::Args),
+    /// Name what was cut off for what it is, and take over pstore's records (run at boot)
+    Collect(collect::Args),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man(generate::ManArgs),
+    /// Print a shell's completions
+    #[command(hide = true)]
+    Completions(generate::CompletionArgs),
+    /// PID 1 of a rehearsal's guest
+    #[command(hide = true)]
+    GuestInit(guest_init::Args),
+}
+
+impl Verb {
+    /// Runs it.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::Doctor(args) => doctor::run(&args, context),
+            Self::Reserve(args) => reserve::run(&args, context),
+            Self::Reboot(args) => reboot::run(&args, context),
+            Self::Load(args) => load::run(&args, context),
+            Self::Unload(args) => unload::run(&args, context),
+            Self::Status(args) => status::run(&args, context),
+            Self::Rehearse(args) => rehearse::run(&args, context),
+            Self::CrashTest(args) => crash_test::run(&args, context),
+            Self::List(args) => list::run(&args, context),
+            Self::Report(args) => report::run(&args, context),
+            Self::Dmesg(args) => dmesg::run(&args, context),
+            Self::Bt(args) => bt::run(&args, context),
+            Self::Ps(args) => ps::run(&args, context),
+            Self::Mods(args) => mods::run(&args, context),
+            Self::Struct(args) => structure::run(&args, context),
+            Self::Sym(args) => sym::run(&args, context),
+            Self::Dis(args) => dis::run(&args, context),
+            Self::Read(args) => read::run(&args, context),
+            Self::Info(args) => info::run(&args, context),
+            Self::Verify(args) => verify::run(&args, context),
+            Self::Convert(args) => convert::run(&args, context),
+            Self::Pages(args) => pages::run(&args, context),
+            Self::Mount(args) => mount::run(&args, context),
+            Self::Config(args) => config::run(&args, context),
+            Self::Image(args) => image::run(&args, context),
+            Self::Capture(args) => capture::run(&args, context),
+            Self::Collect(args) => collect::run(&args, context),
+            Self::Man(args) => generate::man(&args, context),
+            Self::Completions(args) => generate::completions(&args, context),
+            Self::GuestInit(args) => Ok(guest_init::run(&args)),
+        }
+    }
+}
+
+/// The CORE argument of the verbs whose only positional it is.
+#[derive(Args, Debug)]
+pub struct CoreArg {
+    /// A core file (the files of a split dump with commas between them), a crash directory, `last` (the
+    /// default) or `live`
+    pub core: Option<PathBuf>,
+}

@@ -1,0 +1,317 @@
+//! A dump as physical memory: every format answers the same few questions.
+//!
+//! A [`MemoryDump`] knows which pages it holds and hands out copies of them; it knows nothing of
+//! the kernel inside. Reads copy out and never lend a slice, because the memory behind
+//! /proc/vmcore may change while it is read (DMA still in flight) and a poisoned page must be an
+//! error, not a signal.
+
+pub mod elf;
+mod extents;
+pub mod flattened;
+pub mod frames;
+pub mod kdump;
+pub mod layered;
+pub mod map;
+mod mapping;
+pub mod open;
+pub mod source;
+pub mod verify;
+
+pub use open::{open, open_set, open_source};
+
+use crate::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+/// A dump, whatever its format.
+pub trait MemoryDump: Send + Sync {
+    /// Copies exactly `buf.len()` bytes from `addr`, across page and segment borders.
+    ///
+    /// # Errors
+    /// [`ReadError`] names the first page that could not be read and why; `buf` is then undefined.
+    fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError>;
+
+    /// The first maximal run of pages held by this image that ends after `from`, cut to begin no
+    /// earlier than `from`. Runs are found by binary search or bitmap look-up, never listed in memory.
+    fn next_present(&self, from: Pfn) -> Option<PfnRange>;
+
+    /// The same for pages that were RAM when the kernel died, held or not (a kdump file's first
+    /// bitmap, `pages.map`, a segment's p_memsz). Formats that do not say answer as `next_present`.
+    fn next_ram(&self, from: Pfn) -> Option<PfnRange> {
+        self.next_present(from)
+    }
+
+    /// Why a page is not held. Only asked for pages that cannot be read.
+    fn absence(&self, pfn: Pfn) -> Absence {
+        let _ = pfn;
+        Absence::NotInDump
+    }
+
+    /// What the file says of itself.
+    fn info(&self) -> &DumpInfo;
+
+    /// The same as [`MemoryDump::next_present`] for the pages that the file says it holds, whether
+    /// it can still give them (a file cut off cannot) or not.
+    fn next_claimed(&self, from: Pfn) -> Option<PfnRange> {
+        self.next_present(from)
+    }
+
+    /// Checks the container itself: its structure and every checksum in it, not the pages' presence.
+    /// True when that read all the content, so that without damages every page is good. For
+    /// [`verify::verify`].
+    ///
+    /// # Errors
+    /// Only when the file cannot be read at all; damages go to `found`.
+    fn check(
+        &self,
+        progress: &mut dyn FnMut(u64),
+        found: &mut dyn FnMut(verify::Damage),
+    ) -> io::Result<bool> {
+        let _ = (progress, found);
+        Ok(false)
+    }
+
+    /// A piece that travels inside the file beside the pages, from its first byte; `None` when the
+    /// file has none.
+    fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
+        let _ = what;
+        None
+    }
+}
+
+/// What our own formats carry beside the pages.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Attachment {
+    /// `pages.map`: every page's kind.
+    PagesMap,
+    /// What actually happened while the core was made, as JSON.
+    Trailer,
+}
+
+/// Why a page cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Absence {
+    /// The format does not tell more than that the page is not there.
+    NotInDump,
+    /// The filter left it out on purpose.
+    Excluded,
+    /// It was wanted and could not be read from the dying machine's memory.
+    Missing,
+    /// It is in a file that was cut off before it.
+    Truncated,
+    /// It is stored, but its checksum or its compressed form is wrong.
+    Corrupt,
+    /// There was no RAM at this address.
+    NotRam,
+}
+
+impl Absence {
+    /// The reason in words that complete "page 0x1234 …".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotInDump => "is not in the dump",
+            Self::Excluded => "was excluded by the filter",
+            Self::Missing => "could not be read when the dump was made",
+            Self::Truncated => "lies past the point where the file was cut off",
+            Self::Corrupt => "is damaged in the file",
+            Self::NotRam => "is not RAM",
+        }
+    }
+}
+
+/// A read that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A page of the range is not to be had.
+    #[error("Page {pfn} {}", why.words())]
+    Absent {
+        /// The first such page.
+        pfn: Pfn,
+        /// Why.
+        why: Absence,
+    },
+    /// The file itself failed.
+    #[error("Cannot read page {pfn} at file offset {offset:#x}")]
+    Io {
+        /// The page wanted.
+        pfn: Pfn,
+        /// Where in the file.
+        offset: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The range passes the end of the address space.
+    #[error("The range {addr} + {len:#x} passes the end of the address space")]
+    Overflow {
+        /// Where the range starts.
+        addr: PhysAddr,
+        /// Its length in bytes.
+        len: u64,
+    },
+}
+
+/// A dump that could not be opened at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file could not be opened or read.
+    #[error("Cannot read {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No format claims it.
+    #[error("{path} is no dump that afterpanic knows: {why}")]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// What was looked at.
+        why: String,
+    },
+    /// A known format, but unusable.
+    #[error("{path}: {why}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        why: String,
+    },
+}
+
+/// The container a dump came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Format {
+    /// A plain ELF64 core, /proc/vmcore among them.
+    Elf,
+    /// An ELF core inside the Zstandard seekable format.
+    ElfZst,
+    /// An ELF core inside LZ4 frames with our index.
+    ElfLz4,
+    /// kdump-compressed (diskdump version 6 and older).
+    Kdump,
+    /// A kdump-compressed or ELF file inside makedumpfile's flattened stream.
+    Flattened,
+    /// /proc/kcore of the running kernel.
+    Kcore,
+}
+
+impl Format {
+    /// The name used on the command line and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Elf => "elf",
+            Self::ElfZst => "elf-zst",
+            Self::ElfLz4 => "elf-lz4",
+            Self::Kdump => "kdump",
+            Self::Flattened => "flattened",
+            Self::Kcore => "kcore",
+        }
+    }
+}
+
+/// One ELF note.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// The owner, without the trailing NUL.
+    pub name: Vec<u8>,
+    /// n_type.
+    pub n_type: u32,
+    /// The descriptor.
+    pub desc: Vec<u8>,
+}
+
+/// The kernel image mapping: `vaddr..vaddr + size` shows `paddr..paddr + size`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KernelImage {
+    /// Where the kernel's text begins, virtual.
+    pub vaddr: VirtAddr,
+    /// The same byte, physical.
+    pub paddr: PhysAddr,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// One program header of an ELF core, as far as readers of memory need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// p_vaddr.
+    pub vaddr: u64,
+    /// p_paddr.
+    pub paddr: u64,
+    /// p_offset in the (decompressed) file.
+    pub offset: u64,
+    /// p_filesz.
+    pub filesz: u64,
+    /// p_memsz.
+    pub memsz: u64,
+}
+
+/// Whether the file says that all of it is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Completeness {
+    /// It says so (our manifest or trailer, a kdump status without the incomplete bit).
+    Complete,
+    /// It does not hold all that it should; the words say what.
+    Incomplete(String),
+    /// The format has no way to say.
+    Unknown,
+}
+
+/// What a dump says of itself, apart from memory.
+#[derive(Clone, Debug)]
+pub struct DumpInfo {
+    /// The container.
+    pub format: Format,
+    /// What compresses the pages: "none", "zstd", "lz4", "zlib", "lzo", "snappy", or a list.
+    pub compression: String,
+    /// e_machine (62 for x86_64). kdump files say it by their uts machine string.
+    pub machine: u16,
+    /// All notes, in file order.
+    pub notes: Vec<Note>,
+    /// The text of the VMCOREINFO note.
+    pub vmcoreinfo: Option<Vec<u8>>,
+    /// page_offset_base as the segments imply it (p_vaddr − p_paddr of a direct-map segment).
+    pub direct_map_base: Option<u64>,
+    /// The kernel image mapping, if a segment shows it.
+    pub kernel_image: Option<KernelImage>,
+    /// Number of PT_LOADs, for ELF formats.
+    pub segments: Option<u64>,
+    /// The level the file says it was filtered at.
+    pub dump_level: Option<u32>,
+    /// Whether it is all there.
+    pub completeness: Completeness,
+    /// Whether stored checksums protect the pages.
+    pub checksums: bool,
+    /// Bytes of the file on disk.
+    pub file_size: u64,
+    /// Soft errors met while opening.
+    pub warnings: Vec<String>,
+}
+
+impl DumpInfo {
+    /// An uncompressed x86_64 image of which nothing else is known.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            compression: "none".into(),
+            machine: crate::arch::x86_64::EM_X86_64,
+            notes: Vec::new(),
+            vmcoreinfo: None,
+            direct_map_base: None,
+            kernel_image: None,
+            segments: None,
+            dump_level: None,
+            completeness: Completeness::Unknown,
+            checksums: false,
+            file_size: 0,
+            warnings: Vec::new(),
+        }
+    }
+}

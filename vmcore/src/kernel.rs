@@ -1,0 +1,314 @@
+//! The crashed kernel as something that can be asked: memory by address, symbols and structure
+//! members by name.
+//!
+//! Everything is taken from the dump itself: VMCOREINFO says where the page tables and kallsyms
+//! are, kallsyms says where BTF is, BTF knows the structures. The tables are read when first asked
+//! for. Names are the only way to a structure here; there are no built-in offsets.
+
+mod btf;
+mod error;
+pub mod hints;
+mod kallsyms;
+mod list;
+mod memory;
+mod modules;
+mod percpu;
+mod prstatus;
+pub mod sanity;
+#[cfg(test)]
+pub(crate) mod toy;
+mod vmcoreinfo;
+
+pub use btf::{Field, Member, TypeKind, Types};
+pub use error::{KernelError, MemError, chain};
+pub use kallsyms::{Resolved, Symbol, SymbolFile, SymbolFileError, Symbols};
+pub use list::{List, Tree};
+pub use memory::{Direct, Layout, Memory};
+pub use modules::{Area, AreaKind, Module};
+pub use percpu::CpuMask;
+pub use vmcoreinfo::Vmcoreinfo;
+
+use crate::addr::{PAGE_SIZE, PhysAddr, VirtAddr};
+use crate::arch::x86_64::paging::Paging;
+use crate::arch::x86_64::{EM_X86_64, KERNEL_MAP};
+use crate::dump::MemoryDump;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// KERNEL_IMAGE_SIZE where VMCOREINFO does not tell it: the smaller value, without KASLR.
+const IMAGE_SIZE: u64 = 0x2000_0000;
+
+/// A crashed kernel.
+pub struct Kernel {
+    memory: Arc<Memory>,
+    vmcoreinfo: Arc<Vmcoreinfo>,
+    symbols: OnceLock<Result<Symbols, String>>,
+    types: OnceLock<Result<Arc<Types>, String>>,
+    modules: OnceLock<Result<Arc<Vec<Module>>, String>>,
+    module_types: Mutex<BTreeMap<String, Arc<Types>>>,
+    percpu: OnceLock<Result<percpu::PerCpu, String>>,
+    beside: Beside,
+}
+
+/// What is known of a kernel beside its dump, for what the dump does not tell. The caller checks that
+/// it is of this kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// The symbols of a file.
+    pub file: Option<Arc<SymbolFile>>,
+    /// Lines that were recorded while it ran, see [`hints`]; lines of another build are not used.
+    pub recorded: String,
+}
+
+impl std::ops::Deref for Kernel {
+    type Target = Memory;
+
+    fn deref(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+impl Kernel {
+    /// Finds the kernel in a dump by its VMCOREINFO.
+    ///
+    /// # Errors
+    /// When there is none, when it lacks the keys that address translation needs, or when the
+    /// machine or page size is not one that is known.
+    pub fn new(dump: Arc<dyn MemoryDump>) -> Result<Self, KernelError> {
+        Self::with(dump, Beside::default())
+    }
+
+    /// As [`Self::new`], with what is known beside the dump.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(dump: Arc<dyn MemoryDump>, mut beside: Beside) -> Result<Self, KernelError> {
+        let info = dump.info();
+        if info.machine != EM_X86_64 {
+            return Err(KernelError::Machine {
+                machine: info.machine,
+            });
+        }
+        let text = info
+            .vmcoreinfo
+            .as_deref()
+            .ok_or(KernelError::NoVmcoreinfo)?;
+        let mut vmcoreinfo = Vmcoreinfo::parse(text);
+        let noted = hints::of_notes(&info.notes, &vmcoreinfo);
+        if !noted.is_empty() || !hints::is_for(&beside.recorded, &vmcoreinfo) {
+            beside.recorded = noted;
+        }
+        let recorded = hints::symbols(&beside.recorded, &vmcoreinfo);
+        vmcoreinfo.add_symbols(recorded);
+        if let Some(file) = &beside.file {
+            let told = hints::WANTED
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), file.lookup(name, &vmcoreinfo)?)));
+            let told: Vec<_> = told.collect();
+            vmcoreinfo.add_symbols(told);
+        }
+        if let Some(size) = vmcoreinfo.page_size().filter(|&size| size != PAGE_SIZE) {
+            return Err(KernelError::PageSize { size });
+        }
+        let missing = |key: &str| KernelError::MissingKey {
+            key: key.to_owned(),
+        };
+        let phys_base = vmcoreinfo
+            .number("phys_base")
+            .ok_or_else(|| missing("NUMBER(phys_base)"))?
+            .cast_unsigned();
+        let root = vmcoreinfo
+            .symbol("swapper_pg_dir")
+            .or_else(|| vmcoreinfo.symbol("init_top_pgt"))
+            .or_else(|| vmcoreinfo.symbol("init_level4_pgt"))
+            .ok_or_else(|| missing("SYMBOL(swapper_pg_dir)"))?;
+        let five = vmcoreinfo.number("pgtable_l5_enabled") == Some(1);
+        let layout = Layout {
+            paging: Paging {
+                root: PhysAddr(root.0.wrapping_sub(KERNEL_MAP).wrapping_add(phys_base)),
+                levels: if five { 5 } else { 4 },
+                encryption_mask: vmcoreinfo.number("sme_mask").unwrap_or(0).cast_unsigned(),
+            },
+            image_base: KERNEL_MAP,
+            image_len: vmcoreinfo
+                .number("KERNEL_IMAGE_SIZE")
+                .map_or(IMAGE_SIZE, i64::cast_unsigned),
+            phys_base,
+            direct_base: info.direct_map_base,
+        };
+        Ok(Self {
+            memory: Arc::new(Memory::new(dump, layout)),
+            vmcoreinfo: Arc::new(vmcoreinfo),
+            symbols: OnceLock::new(),
+            types: OnceLock::new(),
+            modules: OnceLock::new(),
+            module_types: Mutex::default(),
+            percpu: OnceLock::new(),
+            beside,
+        })
+    }
+
+    /// The same kernel, seen through another image of its memory.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on(&self, dump: Arc<dyn MemoryDump>) -> Result<Self, KernelError> {
+        Self::with(dump, self.beside.clone())
+    }
+
+    /// The dump.
+    #[must_use]
+    pub fn dump(&self) -> &Arc<dyn MemoryDump> {
+        self.memory.dump()
+    }
+
+    /// What was recorded of it while it ran ([`hints`]), by the dump or beside it.
+    #[must_use]
+    pub fn recorded(&self) -> &str {
+        &self.beside.recorded
+    }
+
+    /// What the kernel says of itself.
+    #[must_use]
+    pub fn vmcoreinfo(&self) -> &Vmcoreinfo {
+        &self.vmcoreinfo
+    }
+
+    /// Its memory, to be shared with threads of their own.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// `page_offset_base`, best source first: the dump's segments, the kernel's variable.
+    #[must_use]
+    pub fn direct_map_base(&self) -> Option<u64> {
+        if let Some(direct) = self.memory.direct() {
+            return Some(direct.base);
+        }
+        let variable = self.symbols().ok()?.lookup("page_offset_base")?;
+        self.memory.read_u64(variable).ok()
+    }
+
+    /// The symbol table, found on first use.
+    ///
+    /// # Errors
+    /// When VMCOREINFO does not say where it is, or it cannot be read.
+    pub fn symbols(&self) -> Result<&Symbols, KernelError> {
+        self.symbols
+            .get_or_init(|| {
+                let own = Symbols::find(&self.memory, &self.vmcoreinfo);
+                own.or_else(|error| {
+                    let file = self.beside.file.as_ref();
+                    file.and_then(|file| Symbols::from_file(file, &self.vmcoreinfo))
+                        .ok_or_else(|| chain(&error))
+                })
+            })
+            .as_ref()
+            .map_err(|why| KernelError::Unavailable {
+                what: "The symbol table",
+                why: why.clone(),
+            })
+    }
+
+    /// The address of a name: from VMCOREINFO, then from kallsyms.
+    ///
+    /// # Errors
+    /// When neither knows it.
+    pub fn symbol(&self, name: &str) -> Result<VirtAddr, KernelError> {
+        if let Some(addr) = self.vmcoreinfo.symbol(name) {
+            return Ok(addr);
+        }
+        self.symbols()?
+            .lookup(name)
+            .ok_or_else(|| KernelError::NoSymbol {
+                name: name.to_owned(),
+            })
+    }
+
+    /// The type information of the kernel proper, read on first use.
+    ///
+    /// # Errors
+    /// When there is none (CONFIG_DEBUG_INFO_BTF off) or it cannot be read.
+    pub fn types(&self) -> Result<&Arc<Types>, KernelError> {
+        self.types
+            .get_or_init(|| {
+                Types::find(self)
+                    .map(Arc::new)
+                    .map_err(|error| chain(&error))
+            })
+            .as_ref()
+            .map_err(|why| KernelError::Unavailable {
+                what: "The type information (BTF)",
+                why: why.clone(),
+            })
+    }
+
+    /// The symbol that an address belongs to, in the kernel or in a module.
+    #[must_use]
+    pub fn resolve(&self, va: VirtAddr) -> Option<Resolved> {
+        let symbols = self.symbols().ok()?;
+        if let Some(resolved) = symbols.resolve(va) {
+            return Some(resolved);
+        }
+        self.modules().ok()?;
+        symbols.resolve(va)
+    }
+
+    /// A member by type and dotted path, from BTF alone.
+    ///
+    /// # Errors
+    /// When there is no BTF, no such type or no such member.
+    pub fn member(&self, ty: &str, path: &str) -> Result<Member, KernelError> {
+        self.types()?.member(ty, path)
+    }
+
+    /// Reads an integer, pointer, enum or bitfield member of the object at `base`. A signed one is
+    /// not sign-extended.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is larger than 8 bytes.
+    pub fn read_member(&self, base: VirtAddr, member: &Member) -> Result<u64, KernelError> {
+        let at = base.wrapping_add(member.offset);
+        let size = match member.bits {
+            Some(bits) => u64::from((member.bit + bits).div_ceil(8)),
+            None => member.size,
+        };
+        let mut bytes = [0u8; 8];
+        let slice = usize::try_from(size)
+            .ok()
+            .and_then(|size| bytes.get_mut(..size))
+            .ok_or_else(|| KernelError::Corrupt {
+                what: "A member to be read as a number",
+                why: format!("it has {size} bytes"),
+            })?;
+        self.memory
+            .read(at, slice)
+            .map_err(KernelError::reading("a member of a structure"))?;
+        let value = u64::from_le_bytes(bytes);
+        Ok(match member.bits {
+            Some(bits) if bits < 64 => value >> member.bit & ((1 << bits) - 1),
+            _ => value,
+        })
+    }
+
+    /// Reads a member by name; see [`Self::read_member`].
+    ///
+    /// # Errors
+    /// When it is not known or cannot be read.
+    pub fn read_field(&self, base: VirtAddr, ty: &str, path: &str) -> Result<u64, KernelError> {
+        let member = self.member(ty, path)?;
+        self.read_member(base, &member)
+    }
+
+    /// The offset of a member in bytes: from VMCOREINFO, then from BTF. `member` may be a dotted path.
+    ///
+    /// # Errors
+    /// When neither knows it.
+    pub fn offset_of(&self, ty: &str, member: &str) -> Result<u64, KernelError> {
+        if let Some(offset) = self.vmcoreinfo.offset(&format!("{ty}.{member}")) {
+            return Ok(offset);
+        }
+        self.types()?.member(ty, member).map(|m| m.offset)
+    }
+}

@@ -1,0 +1,355 @@
+//! The crashed kernel's virtual memory: translation and reads.
+//!
+//! Three ways lead from an address to memory, tried in this order: the kernel image (phys_base),
+//! the direct map (when its base is known and agrees with the page tables), the page tables.
+//! A small cache remembers what the page walk found; it is of fixed size and holds no data.
+//! Facts: arch/x86/mm/kaslr.c, Documentation/arch/x86/x86_64/mm.rst.
+
+use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
+use crate::arch::x86_64::paging::{Paging, Pmd, WalkError};
+use crate::dump::MemoryDump;
+use crate::kernel::error::MemError;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const PMD_SHIFT: u32 = 21;
+const CACHE_SLOTS: usize = 256;
+
+/// A dump seen through the crashed kernel's page tables.
+pub struct Memory {
+    dump: Arc<dyn MemoryDump>,
+    paging: Paging,
+    image_map: (u64, u64),
+    phys_base: u64,
+    direct: Option<Direct>,
+    cache: Mutex<Cache>,
+}
+
+/// The direct map: where it begins and how much RAM it can map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Direct {
+    /// `page_offset_base`.
+    pub base: u64,
+    /// Bytes from there.
+    pub len: u64,
+}
+
+struct Cache {
+    pmds: Box<[Option<(u64, Pmd)>]>,
+    pages: Box<[Option<(u64, PhysAddr)>]>,
+}
+
+/// What [`Memory::new`] needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The kernel's own page tables.
+    pub paging: Paging,
+    /// First address of the kernel image mapping.
+    pub image_base: u64,
+    /// Its length in bytes.
+    pub image_len: u64,
+    /// What to add to (address - `image_base`), modulo 2^64.
+    pub phys_base: u64,
+    /// `page_offset_base`, if the dump's format tells.
+    pub direct_base: Option<u64>,
+}
+
+impl Memory {
+    /// Puts `layout` over `dump`. A direct-map base that the page tables contradict is dropped.
+    #[must_use]
+    pub fn new(dump: Arc<dyn MemoryDump>, layout: Layout) -> Self {
+        let mut memory = Self {
+            dump,
+            paging: layout.paging,
+            image_map: (
+                layout.image_base,
+                layout.image_base.saturating_add(layout.image_len),
+            ),
+            phys_base: layout.phys_base,
+            direct: None,
+            cache: Mutex::new(Cache {
+                pmds: vec![None; CACHE_SLOTS].into_boxed_slice(),
+                pages: vec![None; CACHE_SLOTS].into_boxed_slice(),
+            }),
+        };
+        if let Some(base) = layout.direct_base {
+            memory.set_direct_base(base);
+        }
+        memory
+    }
+
+    fn set_direct_base(&mut self, base: u64) {
+        // The top page table is RAM for certain: its alias in the direct map must lead back to it.
+        let probe = self.paging.root;
+        let Some(alias) = base.checked_add(probe.0) else {
+            return;
+        };
+        let agrees = match self.paging.walk(&*self.dump, VirtAddr(alias)) {
+            Ok(mapping) => mapping.phys == probe,
+            // A filtered dump may lack the tables of the direct map; that is no contradiction.
+            Err(WalkError::Table { .. }) => true,
+            Err(_) => false,
+        };
+        if agrees {
+            let len = ram_end(&*self.dump).0.saturating_mul(PAGE_SIZE);
+            self.direct = Some(Direct { base, len });
+        }
+    }
+
+    /// The dump.
+    #[must_use]
+    pub fn dump(&self) -> &Arc<dyn MemoryDump> {
+        &self.dump
+    }
+
+    /// The kernel's page tables.
+    #[must_use]
+    pub fn paging(&self) -> &Paging {
+        &self.paging
+    }
+
+    /// The direct map, when the dump's format gave a base that the page tables bear out.
+    #[must_use]
+    pub fn direct(&self) -> Option<Direct> {
+        self.direct
+    }
+
+    /// Where `va` lies in physical memory.
+    ///
+    /// # Errors
+    /// When it is not mapped, or the page tables that map it are not in the dump.
+    pub fn translate(&self, va: VirtAddr) -> Result<PhysAddr, MemError> {
+        self.translate_run(va).map(|(pa, _)| pa)
+    }
+
+    /// Where `va` lies, and how many bytes from there are physically contiguous for certain.
+    ///
+    /// # Errors
+    /// As [`Self::translate`].
+    pub fn translate_run(&self, va: VirtAddr) -> Result<(PhysAddr, u64), MemError> {
+        let (start, end) = self.image_map;
+        if va.0 >= start && va.0 < end {
+            let pa = (va.0 - start).wrapping_add(self.phys_base);
+            return Ok((PhysAddr(pa), end - va.0));
+        }
+        if let Some(direct) = self.direct
+            && let Some(pa) = va.0.checked_sub(direct.base)
+            && pa < direct.len
+        {
+            return Ok((PhysAddr(pa), direct.len - pa));
+        }
+        self.walk_cached(va)
+            .map_err(|source| MemError::Translate { va, source })
+    }
+
+    fn walk_cached(&self, va: VirtAddr) -> Result<(PhysAddr, u64), WalkError> {
+        let low = va.page_offset();
+        let vpn = va.0 >> PAGE_SHIFT;
+        let vpmd = va.0 >> PMD_SHIFT;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pa)) = slot(&mut cache.pages, vpn).filter(|(key, _)| *key == vpn) {
+            return Ok((PhysAddr(pa.0 | low), PAGE_SIZE - low));
+        }
+        let hit = slot(&mut cache.pmds, vpmd).filter(|(key, _)| *key == vpmd);
+        let pmd = match hit {
+            Some((_, pmd)) => pmd,
+            None => {
+                let pmd = self.paging.walk_to_pmd(&*self.dump, va)?;
+                if let Some(slot) = slot_mut(&mut cache.pmds, vpmd) {
+                    *slot = Some((vpmd, pmd));
+                }
+                pmd
+            }
+        };
+        match pmd {
+            Pmd::Page(base) => {
+                let within = va.0 & ((1 << PMD_SHIFT) - 1);
+                Ok((PhysAddr(base.0 | within), (1 << PMD_SHIFT) - within))
+            }
+            Pmd::Table(table) => {
+                let mapping = self.paging.walk_from(&*self.dump, va, table, 1)?;
+                let base = PhysAddr(mapping.phys.0 & !(PAGE_SIZE - 1));
+                if let Some(slot) = slot_mut(&mut cache.pages, vpn) {
+                    *slot = Some((vpn, base));
+                }
+                Ok((mapping.phys, PAGE_SIZE - low))
+            }
+        }
+    }
+
+    /// Copies `buf.len()` bytes from `va`, across pages.
+    ///
+    /// # Errors
+    /// When any of it is not mapped or not in the dump; `buf` is then undefined.
+    pub fn read(&self, va: VirtAddr, buf: &mut [u8]) -> Result<(), MemError> {
+        let overflow = MemError::Overflow {
+            va,
+            len: buf.len() as u64,
+        };
+        if va.0.checked_add(buf.len() as u64).is_none() {
+            // The last byte of the address space may be read, nothing past it.
+            let last = (buf.len() as u64).saturating_sub(1);
+            if va.0.checked_add(last).is_none() {
+                return Err(overflow);
+            }
+        }
+        let mut at = va;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let (pa, run) = self.translate_run(at)?;
+            let n = usize::try_from(run).map_or(rest.len(), |run| run.min(rest.len()));
+            let Some((now, later)) = rest.split_at_mut_checked(n) else {
+                return Err(overflow);
+            };
+            self.dump
+                .read_phys(pa, now)
+                .map_err(|source| MemError::Read { va: at, pa, source })?;
+            at = at.wrapping_add(n as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Copies bytes from an address space of a task, whose top table lies at `pgd`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_user(&self, pgd: PhysAddr, va: VirtAddr, buf: &mut [u8]) -> Result<(), MemError> {
+        let paging = Paging {
+            root: pgd,
+            ..self.paging
+        };
+        let mut at = va;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let mapping = paging
+                .walk(&*self.dump, at)
+                .map_err(|source| MemError::Translate { va: at, source })?;
+            let run = PAGE_SIZE - at.page_offset();
+            let n = usize::try_from(run).map_or(rest.len(), |run| run.min(rest.len()));
+            let Some((now, later)) = rest.split_at_mut_checked(n) else {
+                break;
+            };
+            let pa = mapping.phys;
+            self.dump
+                .read_phys(pa, now)
+                .map_err(|source| MemError::Read { va: at, pa, source })?;
+            at = at
+                .checked_add(n as u64)
+                .ok_or(MemError::Overflow { va, len: n as u64 })?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// A string that ends at a NUL or after `max` bytes, without the NUL.
+    ///
+    /// # Errors
+    /// When a page is reached that cannot be read before the string's end.
+    pub fn read_cstr(&self, va: VirtAddr, max: usize) -> Result<Vec<u8>, MemError> {
+        let mut out = Vec::new();
+        let mut at = va;
+        let mut chunk = [0u8; 128];
+        while out.len() < max {
+            let in_page = usize::try_from(PAGE_SIZE - at.page_offset()).unwrap_or(1);
+            let n = in_page.min(chunk.len()).min(max - out.len());
+            let now = chunk.get_mut(..n).unwrap_or_default();
+            self.read(at, now)?;
+            if let Some(nul) = now.iter().position(|&b| b == 0) {
+                out.extend(now.iter().take(nul));
+                return Ok(out);
+            }
+            out.extend_from_slice(now);
+            at = at.checked_add(n as u64).ok_or(MemError::Overflow {
+                va,
+                len: max as u64,
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// Copies an array of known size.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_bytes<const N: usize>(&self, va: VirtAddr) -> Result<[u8; N], MemError> {
+        let mut bytes = [0; N];
+        self.read(va, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_u8(&self, va: VirtAddr) -> Result<u8, MemError> {
+        self.read_bytes(va).map(u8::from_le_bytes)
+    }
+
+    /// A little-endian 16-bit word.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_u16(&self, va: VirtAddr) -> Result<u16, MemError> {
+        self.read_bytes(va).map(u16::from_le_bytes)
+    }
+
+    /// A little-endian 32-bit word.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_u32(&self, va: VirtAddr) -> Result<u32, MemError> {
+        self.read_bytes(va).map(u32::from_le_bytes)
+    }
+
+    /// A signed 32-bit word.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_i32(&self, va: VirtAddr) -> Result<i32, MemError> {
+        self.read_bytes(va).map(i32::from_le_bytes)
+    }
+
+    /// A little-endian 64-bit word.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_u64(&self, va: VirtAddr) -> Result<u64, MemError> {
+        self.read_bytes(va).map(u64::from_le_bytes)
+    }
+
+    /// A pointer.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_ptr(&self, va: VirtAddr) -> Result<VirtAddr, MemError> {
+        self.read_u64(va).map(VirtAddr)
+    }
+}
+
+fn index(key: u64) -> usize {
+    usize::try_from(key % CACHE_SLOTS as u64).unwrap_or(0)
+}
+
+fn slot<T: Copy>(slots: &mut [Option<T>], key: u64) -> Option<T> {
+    slots.get(index(key)).copied().flatten()
+}
+
+fn slot_mut<T>(slots: &mut [Option<T>], key: u64) -> Option<&mut Option<T>> {
+    slots.get_mut(index(key))
+}
+
+/// The page after the last one that was RAM, found by halving: the trait lists no runs backwards.
+fn ram_end(dump: &dyn MemoryDump) -> Pfn {
+    let (mut low, mut high) = (0u64, 1u64 << (52 - PAGE_SHIFT));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match dump.next_ram(Pfn(middle)) {
+            Some(run) => low = run.end.0.max(middle + 1),
+            None => high = middle,
+        }
+    }
+    Pfn(low)
+}
+
+#[cfg(test)]
+mod tests;
