@@ -1,21 +1,12 @@
-//! A fingerprint of the sources that the capture binary is made from, so that `afterpanic` recognises
-//! a binary of the same version that was built from others; and a warning where it would be dynamic.
+//! How the capture binary is linked: static, and small, because its image counts against the memory
+//! that the capture kernel has.
 //!
-//! FNV-1a over names and contents: it tells builds apart, it protects against nobody.
-//!
-//! And how the binary is linked: small, because its image counts against the memory that the panic
-//! kernel has. zstd is one library for this binary and for the CLI. What the capture kernel never calls is
-//! left out of this binary alone, by giving the linker another name for it: it compresses at level 1
-//! and below, which is the strategy `fast`, without dictionaries and in one go. What a higher level asked
-//! for would be compressed like that: correct, and larger (lib/compress/zstd_compress_internal.h: every
-//! block compressor has one signature and only finds matches). Unwind tables are of no use to a
+//! zstd is one library for this binary and for the CLI. What the capture kernel never calls is left
+//! out of this binary alone, by giving the linker another name for it: the capture kernel compresses
+//! at level 1 and below, which is the strategy `fast`, without dictionaries and in one go. A higher
+//! level would be compressed like that: correct, and larger (lib/compress/zstd_compress_internal.h:
+//! every block compressor has one signature and only finds matches). Unwind tables are of no use to a
 //! process that aborts on a panic.
-
-use std::fs;
-use std::path::{Path, PathBuf};
-
-/// What ends up in the binary, seen from this crate.
-const SOURCES: [&str; 4] = ["src", "../vmcore/src", "../analysis/src", "../Cargo.lock"];
 
 /// The block compressor of zstd 1.5 that stands in for all others.
 const FAST: &str = "ZSTD_compressBlock_fast";
@@ -45,26 +36,6 @@ const LAZY: &[&str] = &[
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let mut files = Vec::new();
-    for source in SOURCES {
-        println!("cargo::rerun-if-changed={source}");
-        collect(Path::new(source), &mut files);
-    }
-    files.sort();
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    for file in &files {
-        add(file.to_string_lossy().as_bytes());
-        add(&[0]);
-        add(&fs::read(file).unwrap_or_default());
-        add(&[0]);
-    }
-    println!("cargo::rustc-env=AFTERPANIC_SOURCES={hash:016x}");
-
     let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     if !features.split(',').any(|feature| feature == "crt-static") {
         println!(
@@ -98,17 +69,4 @@ fn link_small() {
     argument(&format!("-T,{here}/link.ld"));
     argument("--no-eh-frame-hdr");
     argument("--strip-all");
-}
-
-/// The files in a folder, or the file itself; what is not there is left out.
-fn collect(path: &Path, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(path) else {
-        if path.is_file() {
-            files.push(path.to_owned());
-        }
-        return;
-    };
-    for entry in entries.flatten() {
-        collect(&entry.path(), files);
-    }
 }

@@ -2,11 +2,10 @@
 
 use crate::output::Context;
 use anyhow::{Context as _, bail};
-use capture::crashes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vmcore::dump::layered::Layered;
-use vmcore::dump::{Completeness, MemoryDump};
+use store::names as crashes;
+use vmcore::dump::MemoryDump;
 use vmcore::kernel::{Beside, Kernel, SymbolFile, Vmcoreinfo};
 
 /// Where a core was found.
@@ -31,7 +30,7 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
     }
     let path = resolve(context, given)?;
     if path.is_dir() {
-        let core = crashes::core_of(&path);
+        let core = store::open::core_of(&path);
         let Some(core) = core else {
             bail!(
                 "{} holds no core; its log and report may still be there",
@@ -63,9 +62,12 @@ pub fn open(
     let mut found = find(context, core)?;
     let dump = match &found.dir {
         Some(dir) if found.whole => {
-            let (path, dump) = beside_essential(context, dir, &found.path)?;
-            found.path = path;
-            dump
+            let opened = store::open::open(dir, &found.path)?;
+            if let Some(why) = &opened.warning {
+                context.warn(&format!("{why}; the essential pages are used instead"));
+            }
+            found.path = opened.path;
+            opened.dump
         }
         _ => vmcore::dump::open_set(&parts(&found.path))?,
     };
@@ -73,34 +75,6 @@ pub fn open(
         context.warn(&format!("{}: {warning}", found.path.display()));
     }
     Ok((found, dump))
-}
-
-/// The core of a crash directory. Where it was cut off, or cannot be opened at all, the essential
-/// pages saved before it step in.
-fn beside_essential(
-    context: &Context,
-    dir: &Path,
-    core: &Path,
-) -> anyhow::Result<(PathBuf, Arc<dyn MemoryDump>)> {
-    let path = dir.join(capture::manifest::ESSENTIAL);
-    let upper = vmcore::dump::open(core);
-    let whole = matches!(&upper, Ok(dump) if !matches!(dump.info().completeness, Completeness::Incomplete(_)));
-    if whole || core == path || !path.is_file() {
-        return Ok((core.to_path_buf(), upper?));
-    }
-    let lower = vmcore::dump::open(&path);
-    match (upper, lower) {
-        (Ok(upper), Ok(lower)) => match Layered::new(Arc::clone(&upper), lower) {
-            Some(both) => Ok((core.to_path_buf(), Arc::new(both))),
-            None => Ok((core.to_path_buf(), upper)),
-        },
-        (Ok(upper), Err(_)) => Ok((core.to_path_buf(), upper)),
-        (Err(why), Ok(lower)) => {
-            context.warn(&format!("{why}; the essential pages are used instead"));
-            Ok((path, lower))
-        }
-        (Err(why), Err(_)) => Err(why.into()),
-    }
 }
 
 /// Where symbols come from when the core does not tell them.

@@ -101,7 +101,7 @@ pub fn verbs() -> String {
 pub fn print(context: &Context) -> anyhow::Result<Exit> {
     let status = loader::status::status(&context.root);
     let store = context.path("/var/crash");
-    let crashes = match capture::crashes::list(&store) {
+    let crashes = match store::names::list(&store) {
         Ok(list) if list.is_empty() => "none in /var/crash".to_string(),
         Ok(list) => format!("{} in /var/crash", list.len()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => "none in /var/crash".into(),

@@ -6,7 +6,6 @@ mod core_arg;
 mod exit;
 mod frontpage;
 mod interrupt;
-mod journal;
 mod logger;
 mod output;
 mod progress;

@@ -8,28 +8,25 @@
 //! modules and final action, and answers with an exit code.
 
 mod child;
-pub mod console;
-pub mod last;
-pub mod memory;
-pub mod modules;
-pub mod supervisor;
-pub mod watchdog;
+mod console;
+mod last;
+mod memory;
+mod supervisor;
+mod watchdog;
 
 use crate::ladder::{self, Outcome};
-use crate::plan::{self, FinalAction, Plan};
+use child::Follow;
 use console::Console;
 use nix::mount::{MsFlags, mount};
+use plan::{FinalAction, Plan};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use supervisor::Supervisor;
 use vmcore::kernel::chain;
 
-/// Where a target is mounted in the capture kernel.
-pub const MOUNT_POINT: &str = "/target";
-
 /// Runs the capture kernel's user space. Never returns.
-pub fn pid1() -> ! {
+pub fn pid1(follow: Follow) -> ! {
     let mounts = mount_kernel_filesystems();
     do_not_wait_for_readers();
     do_not_ask_for_modprobe();
@@ -37,7 +34,7 @@ pub fn pid1() -> ! {
     for problem in mounts {
         console.say(&problem);
     }
-    console.say(crate::BANNER.trim_end());
+    console.say(plan::BANNER.trim_end());
     protect_from_oom();
     let plan = match fs::read(plan::PATH)
         .map_err(|e| format!("Cannot read {}: {e}", plan::PATH))
@@ -46,13 +43,13 @@ pub fn pid1() -> ! {
         Ok(plan) => plan,
         Err(why) => {
             console.say(&why);
-            emergency(console)
+            emergency(console, follow)
         }
     };
     // Ctrl-Alt-Del becomes SIGINT to us instead of an immediate reset.
     let _ = nix::sys::reboot::set_cad_enabled(false);
     let after = plan.after.clone();
-    match Supervisor::new(plan, PathBuf::from("/init"), console, true) {
+    match Supervisor::new(plan, PathBuf::from("/init"), follow, console, true) {
         Ok(mut supervisor) => {
             let outcome = ladder::run(&mut supervisor);
             supervisor.say_peak();
@@ -72,8 +69,8 @@ pub fn pid1() -> ! {
 
 /// Follows a plan on this running system; the final action is the exit code.
 #[must_use]
-pub fn by_hand(plan: Plan, program: PathBuf) -> u8 {
-    match Supervisor::new(plan, program, Console::for_hand(), false) {
+pub fn by_hand(plan: Plan, program: PathBuf, follow: Follow) -> u8 {
+    match Supervisor::new(plan, program, follow, Console::for_hand(), false) {
         Ok(mut supervisor) => match ladder::run(&mut supervisor) {
             Outcome::Complete => 0,
             Outcome::Degraded => 4,
@@ -88,10 +85,10 @@ pub fn by_hand(plan: Plan, program: PathBuf) -> u8 {
 }
 
 /// No plan: the log on the console is all that can be done, then a reboot.
-fn emergency(console: Console) -> ! {
+fn emergency(console: Console, follow: Follow) -> ! {
     let mut plan = Plan::new(plan::FirstKernel::default());
     plan.after.deadline_s = 120;
-    match Supervisor::new(plan, PathBuf::from("/init"), console, true) {
+    match Supervisor::new(plan, PathBuf::from("/init"), follow, console, true) {
         Ok(mut supervisor) => {
             supervisor.run(crate::protocol::Job::Console, Duration::from_secs(60), None);
             last::act(&mut supervisor, FinalAction::Reboot)

@@ -5,12 +5,80 @@
 //! target works the log goes to the console. Written against [`Runner`], so that every fall is
 //! tested without a single child.
 
-use crate::init::supervisor::Answer;
-use crate::manifest::{ESSENTIAL, Verdict};
-use crate::plan::{Format, Plan};
-use crate::policy::Level;
 use crate::protocol::{Event, Facts, Job};
+use dump::Level;
+use dump::facts::Verdict;
+use plan::Plan;
 use std::time::{Duration, Instant};
+use store::manifest::ESSENTIAL;
+
+/// How a child ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It said that it is done.
+    Done,
+    /// It said why it could not.
+    Failed(String),
+    /// It exited without a word, with this code.
+    Exited(i32),
+    /// A signal ended it: a crash, the OOM killer.
+    Killed(i32),
+    /// It went over its deadline.
+    Deadline(Duration),
+    /// It made no progress for this long.
+    Stalled(Duration),
+    /// It could not be started.
+    NotStarted(String),
+    /// Somebody asked PID 1 to end, or the time for everything is up.
+    Aborted(&'static str),
+}
+
+impl End {
+    /// Whether the step is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        *self == Self::Done
+    }
+
+    /// In words that complete "core: …".
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Done => "done".into(),
+            Self::Failed(why) => format!("failed: {why}"),
+            Self::Exited(code) => format!("ended without a word (exit code {code})"),
+            Self::Killed(9) => "was killed (out of memory?)".into(),
+            Self::Killed(signal) => format!("was ended by signal {signal}"),
+            Self::Deadline(limit) => format!("not done within {:.0} s", limit.as_secs_f64()),
+            Self::Stalled(limit) => format!("made no progress for {:.0} s", limit.as_secs_f64()),
+            Self::NotStarted(why) => format!("could not be started: {why}"),
+            Self::Aborted(why) => format!("given up: {why}"),
+        }
+    }
+}
+
+/// What a child said besides log lines, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub end: End,
+    /// Its events, without log lines, soft errors and progress.
+    pub events: Vec<Event>,
+    /// Whether it is stuck in the kernel and could not even be killed.
+    pub stuck: bool,
+}
+
+impl Answer {
+    /// How it ended and what it had said.
+    #[must_use]
+    pub fn new(end: End, events: Vec<Event>) -> Self {
+        Self {
+            end,
+            events,
+            stuck: false,
+        }
+    }
+}
 
 /// What runs jobs: PID 1's supervisor, or a test's script.
 pub trait Runner {
@@ -173,17 +241,15 @@ fn in_place(
         runner.soft(format!("No {ESSENTIAL}: {}", essential.end.words()));
     }
     going_on(essential.stuck)?;
-    let reported = |event: &Event| matches!(event, Event::Reported);
-    if essential.events.iter().any(reported) {
-        runner.facts().report = true;
+    if take_report(runner, essential.events) {
         runner.say("report: done with the essential pages");
     } else {
         let job = Job::Report { dir: dir.clone() };
         let report = runner.run(job, clock.at_most(report_limit, runner), None);
-        runner.facts().report = report.end.is_done();
         if !report.end.is_done() {
             runner.soft(format!("No report was made: {}", report.end.words()));
         }
+        take_report(runner, report.events);
         going_on(report.stuck)?;
     }
     going_on(core(runner, &dir, base, clock, stall))?;
@@ -212,10 +278,22 @@ fn in_place(
     }
 }
 
+/// Keeps what a report says of the crash for the steps that follow; whether there was one.
+fn take_report(runner: &mut dyn Runner, events: Vec<Event>) -> bool {
+    for event in events {
+        if let Event::Reported(crash) = event {
+            let facts = runner.facts();
+            (facts.report, facts.crash) = (true, *crash);
+            return true;
+        }
+    }
+    false
+}
+
 /// The core, a step of the ladder at a time; whether the last one is stuck.
 fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Duration) -> bool {
     let dump = &runner.plan().dump;
-    if dump.format == Format::None || dump.level == Level::Essential {
+    if dump.format.is_none() || dump.level == Level::Essential {
         return false;
     }
     let mut stuck = false;
@@ -227,6 +305,7 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
         let job = Job::Core {
             dir: dir.into(),
             base: base.into(),
+            crash: Box::new(runner.facts().crash.clone()),
             level,
             unfiltered,
         };

@@ -2,25 +2,37 @@
 //!
 //! There are no options: the plan says everything. Started by its own supervisor it is a child that
 //! does one job.
+//!
+//! [`init`] is PID 1: it runs the steps of the [`ladder`] in children ([`steps`]) and trusts none of
+//! them; both talk by [`protocol`]. This file alone joins the two: `init` does not name `steps`.
 
-use capture::plan::Plan;
-use capture::protocol::CHILD;
+mod fault;
+mod init;
+mod ladder;
+mod modules;
+mod protocol;
+mod steps;
+mod sys;
+mod target;
+
+use plan::Plan;
+use protocol::CHILD;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if std::env::var_os(CHILD).is_some() {
-        return ExitCode::from(capture::steps::child());
+        return ExitCode::from(steps::child());
     }
     if std::process::id() == 1 {
-        capture::init::pid1();
+        init::pid1(steps::follow);
     }
     let path = match std::env::args_os().nth(1) {
         Some(path) => PathBuf::from(path),
-        None => PathBuf::from(capture::plan::PATH),
+        None => PathBuf::from(plan::PATH),
     };
     if path.as_os_str() == "--version" {
-        print!("{}", capture::BANNER);
+        print!("{}", plan::BANNER);
         return ExitCode::SUCCESS;
     }
     let plan = match std::fs::read(&path) {
@@ -32,7 +44,7 @@ fn main() -> ExitCode {
     };
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     match plan {
-        Ok(plan) => ExitCode::from(capture::init::by_hand(plan, program)),
+        Ok(plan) => ExitCode::from(init::by_hand(plan, program, steps::follow)),
         Err(error) => {
             eprintln!("{}: {}", path.display(), vmcore::kernel::chain(&error));
             ExitCode::from(2)

@@ -5,11 +5,12 @@
 //! answers with one [`Event`] a line on standard output; whatever else it prints is taken as a log line. PID 1
 //! believes a child only what it said before its deadline.
 
-use crate::manifest::{CoreFacts, Verdict};
-use crate::plan::{FinalAction, Plan};
-use crate::policy::Level;
+use dump::Level;
+use dump::facts::{CoreFacts, Verdict};
+use plan::{FinalAction, Plan};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
+use store::manifest::{CrashFacts, Step};
 
 /// Set in a child's environment.
 pub const CHILD: &str = "AFTERPANIC_CHILD";
@@ -57,7 +58,9 @@ pub enum Job {
         dir: String,
         /// Where crash directories lie, for rotation.
         base: String,
-        /// The level to try.
+        /// What the report says of the crash.
+        crash: Box<CrashFacts>,
+        /// The level to try first.
         level: Level,
         /// Copy all RAM without classification: the last resort.
         unfiltered: bool,
@@ -121,19 +124,11 @@ pub struct Facts {
     pub skipped: Option<String>,
     /// Whether the report is there.
     pub report: bool,
+    /// What the report says of the crash.
+    #[serde(default)]
+    pub crash: CrashFacts,
     /// Our own log lines, for where there is no /dev/kmsg.
     pub log: Vec<String>,
-}
-
-/// One step and how it ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Step {
-    /// The job's name.
-    pub name: String,
-    /// `done`, `failed`, `killed by signal 9`, `no answer within 30 s` …
-    pub end: String,
-    /// Seconds.
-    pub seconds: f64,
 }
 
 /// What a child says.
@@ -155,8 +150,8 @@ pub enum Event {
     },
     /// The crash directory's path, from the moment it exists or has a new name.
     Directory(String),
-    /// The report was made and written by the way.
-    Reported,
+    /// The report was made and written, and what it says of the crash.
+    Reported(Box<CrashFacts>),
     /// The core as written.
     Core(Box<CoreFacts>),
     /// No core is wanted, and why: a loop of deaths, a core larger than allowed.

@@ -3,19 +3,20 @@
 
 mod begin;
 mod console;
-pub(crate) mod core;
+mod core;
 mod essential;
 mod finish;
+mod last;
 mod report;
 mod source;
 
-use crate::budget::Budget;
 use crate::fault;
-use crate::init;
-use crate::plan::Plan;
+use crate::modules;
 use crate::protocol::{self, Event, Job, Order, say};
-use crate::target;
+use crate::target::{self, MOUNT_POINT};
+use dump::budget::Budget;
 use nix::sys::resource::{Resource, setrlimit};
+use plan::Plan;
 use std::fs;
 use std::path::Path;
 
@@ -61,11 +62,11 @@ fn work(order: &Order) -> Result<(), String> {
     match &order.job {
         Job::Mount { target } => {
             let modules = match order.init {
-                true => init::modules::for_target(&plan.modules, *target),
+                true => modules::for_target(&plan.modules, *target),
                 false => Vec::new(),
             };
             let target = plan.targets.get(*target).ok_or("There is no such target")?;
-            target::prepare(target, modules, Path::new(init::MOUNT_POINT))
+            target::prepare(target, modules, Path::new(MOUNT_POINT))
         }
         Job::Begin { base } => begin::run(plan, Path::new(base), order.init),
         Job::Essential { dir } => {
@@ -79,24 +80,26 @@ fn work(order: &Order) -> Result<(), String> {
         Job::Core {
             dir,
             base,
+            crash,
             level,
             unfiltered,
         } => {
             let budget = limit(plan);
-            core::run(
+            core::run(&core::Request {
                 plan,
-                Path::new(dir),
-                Path::new(base),
-                *level,
-                *unfiltered,
+                dir: Path::new(dir),
+                base: Path::new(base),
+                crash,
+                level: *level,
+                unfiltered: *unfiltered,
                 budget,
-            )
+            })
         }
         Job::Finish { dir, facts } => finish::run(plan, Path::new(dir), facts),
         Job::Umount { mount_point } => target::mount::umount(Path::new(mount_point)),
         Job::Console => console::run(plan),
         Job::Last(action) => {
-            init::last::child(*action);
+            last::run(*action);
             Ok(())
         }
     }
@@ -114,4 +117,17 @@ fn limit(plan: &Plan) -> Budget {
         protocol::soft(format!("Cannot limit the worker's memory: {errno}"));
     }
     budget
+}
+
+/// The most memory this process had at once (VmHWM counts file pages it mapped, too).
+fn peak_rss_kib() -> u64 {
+    let Ok(status) = fs::read_to_string("/proc/self/status") else {
+        return 0;
+    };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|kib| kib.trim().parse().ok())
+        .unwrap_or(0)
 }

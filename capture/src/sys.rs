@@ -27,29 +27,6 @@ pub fn watchdog_timeout(file: &File, seconds: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts writing a range of a file to its device and does not wait for it; with `wait`, waits until
-/// the range is on the device, so that its pages can be dropped from the cache.
-///
-/// # Errors
-/// What the kernel said; file systems without support answer ESPIPE or EINVAL.
-pub fn sync_file_range(file: &File, offset: u64, len: u64, wait: bool) -> io::Result<()> {
-    let whole = |n: u64| {
-        i64::try_from(n)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "range beyond 2^63"))
-    };
-    let mut flags = libc::SYNC_FILE_RANGE_WRITE;
-    if wait {
-        flags |= libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-    }
-    // SAFETY: takes no pointers; the descriptor is open as long as `file` is borrowed.
-    let answer =
-        unsafe { libc::sync_file_range(file.as_raw_fd(), whole(offset)?, whole(len)?, flags) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 /// Runs `body` in a child that is a copy of this process, with `output` as its standard output and
 /// error and no other file of this one. Its answer is the exit code. Answers the child's pid.
 ///
@@ -80,37 +57,6 @@ pub fn fork(output: BorrowedFd<'_>, body: impl FnOnce() -> u8) -> io::Result<lib
     let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
     // SAFETY: ends the process, whatever it holds.
     unsafe { libc::_exit(libc::c_int::from(code)) }
-}
-
-/// The state of a CRC-32C after `bytes`, by the processor's instruction for it, without the ones before
-/// and after; `None` where it has none.
-#[cfg(target_arch = "x86_64")]
-pub fn crc32c(state: u32, bytes: &[u8]) -> Option<u32> {
-    use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
-
-    #[target_feature(enable = "sse4.2")]
-    fn by_instruction(state: u32, bytes: &[u8]) -> u32 {
-        let (eights, rest) = bytes.as_chunks::<8>();
-        let state = eights.iter().fold(u64::from(state), |state, eight| {
-            _mm_crc32_u64(state, u64::from_le_bytes(*eight))
-        });
-        // The upper half is always 0.
-        let state = u32::try_from(state & u64::from(u32::MAX)).unwrap_or(0);
-        rest.iter()
-            .fold(state, |state, byte| _mm_crc32_u8(state, *byte))
-    }
-
-    if !std::is_x86_feature_detected!("sse4.2") {
-        return None;
-    }
-    // SAFETY: the processor has the instructions, as was just asked.
-    Some(unsafe { by_instruction(state, bytes) })
-}
-
-/// No processor but x86 is asked.
-#[cfg(not(target_arch = "x86_64"))]
-pub fn crc32c(_state: u32, _bytes: &[u8]) -> Option<u32> {
-    None
 }
 
 /// The size of struct dm_ioctl, include/uapi/linux/dm-ioctl.h.

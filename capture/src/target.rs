@@ -3,24 +3,25 @@
 //! Everything here runs in a child of PID 1 and may block; PID 1 waits only as long as the plan
 //! allows. Other kinds of places (raw devices, the network) will stand behind the same two calls.
 
-pub mod assemble;
-pub mod block;
-pub mod dm;
-pub mod lvm;
-pub mod md;
+mod assemble;
+mod block;
+mod dm;
+mod md;
 pub mod mount;
-pub mod partition;
-pub mod probe;
-pub mod prove;
+mod partition;
+mod prove;
 mod wake;
 
-use crate::directory;
-use crate::init::modules::Loading;
-use crate::plan::{Module, Target, TargetKind};
+use crate::modules::Loading;
 use crate::protocol::{Event, say};
 use block::Looking;
+use plan::{Module, Target, TargetKind};
 use std::path::Path;
 use std::time::Duration;
+use store::directory;
+
+/// Where a target is mounted in the capture kernel.
+pub const MOUNT_POINT: &str = "/target";
 
 /// Makes a target ready to be written to, and says where it is; its modules are loaded first.
 ///

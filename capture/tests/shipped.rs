@@ -7,9 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// Every crate in the capture kernel stands in `dependencies.txt`: a new one is a decision.
-#[test]
-fn every_crate_is_listed() {
+/// The crates in the capture binary, and whether each is of this workspace.
+fn crates() -> Vec<(String, bool)> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tree = Command::new(env!("CARGO"))
         .current_dir(here)
@@ -24,15 +23,69 @@ fn every_crate_is_listed() {
         String::from_utf8_lossy(&tree.stderr)
     );
     let text = String::from_utf8(tree.stdout).unwrap();
-    let used: BTreeSet<&str> = text
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .filter(|name| !name.is_empty())
-        .collect();
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines
+        .map(|line| {
+            let name = line.split(' ').next().unwrap_or_default();
+            // `dump v0.1.0 (/path/of/dump)`: only a crate of the workspace has a path.
+            (name.to_owned(), line.contains(" (/"))
+        })
+        .collect()
+}
+
+/// The names of our own crates in the capture binary.
+fn ours() -> BTreeSet<String> {
+    let ours = crates().into_iter().filter(|(_, ours)| *ours);
+    ours.map(|(name, _)| name).collect()
+}
+
+/// A file of the workspace.
+fn file(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    std::fs::read_to_string(root.join(path)).unwrap()
+}
+
+/// The fingerprint of the capture binary covers every crate of ours that is in it.
+#[test]
+fn the_fingerprint_covers_every_crate() {
+    let text = file("plan/build.rs");
+    let folders = ours().into_iter().map(|name| match name.as_str() {
+        "plan" => "\"src\"".to_owned(),
+        name => format!("\"../{name}/src\""),
+    });
+    for folder in folders {
+        assert!(
+            text.contains(&folder),
+            "plan/build.rs: add {folder} to SOURCES"
+        );
+    }
+}
+
+/// Each crate of ours says whether it is built for size or for speed.
+#[test]
+fn the_release_profile_names_every_crate() {
+    let text = file("Cargo.toml");
+    let (_, rest) = text.split_once("[profile.release.package]\n").unwrap();
+    let section = rest.split("\n[").next().unwrap();
+    for name in ours() {
+        let line = format!("{name} = ");
+        assert!(
+            section.lines().any(|found| found.starts_with(&line)),
+            "Cargo.toml: [profile.release.package] does not name {name}"
+        );
+    }
+}
+
+/// Every crate in the capture kernel is listed in `dependencies.txt`: a new one is a decision.
+#[test]
+fn every_crate_is_listed() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let used: BTreeSet<String> = crates().into_iter().map(|(name, _)| name).collect();
     let list = std::fs::read_to_string(here.join("dependencies.txt")).unwrap();
-    let listed: BTreeSet<&str> = list
+    let listed: BTreeSet<String> = list
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(str::to_owned)
         .collect();
     let new: Vec<_> = used.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&used).collect();

@@ -96,7 +96,7 @@ fn check(path: &Path, bytes: &[u8]) -> Result<(), BinaryError> {
     if interpreted || !elf.libraries.is_empty() {
         return Err(BinaryError::Dynamic { path: path() });
     }
-    let wanted = capture::BUILD;
+    let wanted = plan::BUILD;
     let release = |build: &str| build.split('+').next().map(str::to_owned);
     match version(bytes) {
         Some(found) if found == wanted => Ok(()),
@@ -194,7 +194,7 @@ mod tests {
     fn only_a_static_binary_of_this_version_fits() {
         let mark = format!(
             "afterpanic-capture looks\0afterpanic-capture {}\n",
-            capture::BUILD
+            plan::BUILD
         );
         assert_eq!(verdict(&elf(62, false, &mark)), "fits");
         let older = format!("afterpanic-capture {}+0\n", env!("CARGO_PKG_VERSION"));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use capture::plan::{self, Plan};
 use config::Config;
+use plan::{self, Plan};
 use sha2::{Digest, Sha256};
 
 use crate::archive::{Archive, ArchiveError};

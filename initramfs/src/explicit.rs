@@ -1,7 +1,7 @@
 //! An image for another machine: drivers and filesystems by name, nothing looked up here.
 
-use capture::plan::FsType;
 use config::Config;
+use plan::FsType;
 
 use crate::build::BuildError;
 use crate::closure::Wanted;

@@ -1,8 +1,10 @@
 //! The plan, filled from the config and from what was resolved.
 
-use capture::plan::{After, Dump, FinalAction, FirstKernel, Format, Keep, Module, Plan};
-use capture::policy::Level;
 use config::{Action, Auto, Config};
+use dump::{Dump, Level};
+use plan::{After, FinalAction, FirstKernel, Module, Plan};
+use store::Keep;
+use vmcore::write::OutputFormat;
 
 use crate::closure::Closure;
 use crate::resolve::Resolved;
@@ -62,12 +64,12 @@ pub fn dump(config: &Config) -> Dump {
             None => Level::Essential,
         },
         format: match from.format {
-            config::Format::ElfZst => Format::ElfZst,
-            config::Format::ElfLz4 => Format::ElfLz4,
-            config::Format::Elf => Format::Elf,
-            config::Format::KdumpZstd => Format::KdumpZstd,
-            config::Format::KdumpZlib => Format::KdumpZlib,
-            config::Format::None => Format::None,
+            config::Format::ElfZst => Some(OutputFormat::ElfZst),
+            config::Format::ElfLz4 => Some(OutputFormat::ElfLz4),
+            config::Format::Elf => Some(OutputFormat::Elf),
+            config::Format::KdumpZstd => Some(OutputFormat::KdumpZstd),
+            config::Format::KdumpZlib => Some(OutputFormat::KdumpZlib),
+            config::Format::None => None,
         },
         keep_kinds: from.keep_kinds.clone(),
         never: from.never.clone(),
@@ -109,6 +111,6 @@ mod tests {
 
     #[test]
     fn both_know_the_same_page_kinds() {
-        assert_eq!(config::KINDS.to_vec(), capture::policy::names());
+        assert_eq!(config::KINDS.to_vec(), dump::policy::names());
     }
 }

@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use capture::plan::FirstKernel;
+use plan::FirstKernel;
 use vmcore::kernel::{Kernel, hints};
 
 use crate::root::Root;

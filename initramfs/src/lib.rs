@@ -9,7 +9,7 @@
 //! - [`archive::Archive`] is the bare writer with nodes, files and modules, for whoever needs another
 //!   kind of initramfs.
 //!
-//! It decides nothing about the dump: that is the config's, carried into [`capture::plan`].
+//! It decides nothing about the dump: that is the config's, carried into [`plan`].
 
 pub mod archive;
 pub mod binary;

@@ -17,7 +17,7 @@ pub use error::ResolveError;
 pub use sysfs::Driver;
 pub(crate) use target::{elsewhere, filesystem_wanted};
 
-use capture::plan;
+use plan;
 
 use crate::closure::Wanted;
 use crate::modules::Index;

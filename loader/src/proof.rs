@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use capture::manifest::{hex, sha256_of};
+use dump::{facts::hex, files::sha256_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

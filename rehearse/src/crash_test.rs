@@ -7,8 +7,6 @@
 
 use crate::verdict;
 use crate::{oops, verdict::Looked};
-use capture::crashes::{self, State as Stage};
-use capture::manifest::{self, Manifest};
 use config::Config;
 use initramfs::modules::Index;
 use loader::doctor::{self, Level};
@@ -21,6 +19,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
+use store::manifest::{self, Manifest};
+use store::names::{self as crashes, State as Stage};
 
 mod logins;
 pub use logins::Login;
@@ -402,7 +402,7 @@ fn glance(dir: &Path) -> Looked {
     let mut looked = Looked::default();
     match Manifest::read(dir) {
         Ok(manifest) => {
-            if manifest.verdict == manifest::Verdict::Incomplete {
+            if manifest.verdict == dump::facts::Verdict::Incomplete {
                 looked
                     .wrong
                     .push("The capture kernel calls the dump incomplete".into());

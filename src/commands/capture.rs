@@ -4,13 +4,15 @@ use crate::core_arg;
 use crate::exit::Exit;
 use crate::output::Context;
 use anyhow::{Context as _, bail};
-use capture::plan::{Directory, Dump, FinalAction, FirstKernel, Format, Plan, Target, TargetKind};
-use capture::policy::Level;
 use config::Config;
+use dump::settings::format_from_name;
+use dump::{Dump, Level};
 use initramfs::fill;
+use plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use vmcore::write::OutputFormat;
 
 /// Seconds for all of it: by hand nobody waits for a reboot.
 const DEADLINE_S: u64 = 24 * 3600;
@@ -27,7 +29,7 @@ pub struct Args {
     level: Option<Level>,
     /// elf-zst, elf-lz4, elf, kdump-zstd, kdump-zlib, none [default: the config's, else elf-zst]
     #[arg(long, value_parser = format)]
-    format: Option<Format>,
+    format: Option<FormatArg>,
     /// Worker threads [default: the config's, else by the CPUs and the memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: Option<u32>,
@@ -96,14 +98,19 @@ fn dump(args: &Args, config: &Config) -> Dump {
     let configured = fill::dump(config);
     Dump {
         level: args.level.unwrap_or(configured.level),
-        format: args.format.unwrap_or(configured.format),
+        format: args.format.map_or(configured.format, |format| format.0),
         threads: args.threads.or(configured.threads),
         ..configured
     }
 }
 
-fn format(text: &str) -> Result<Format, String> {
-    Format::from_name(text)
+/// A format, or no core: its own type, because clap takes an `Option` for an option that may be absent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct FormatArg(Option<OutputFormat>);
+
+fn format(text: &str) -> Result<FormatArg, String> {
+    format_from_name(text)
+        .map(FormatArg)
         .ok_or_else(|| "elf-zst, elf-lz4, elf, kdump-zstd, kdump-zlib or none".to_string())
 }
 
@@ -111,7 +118,7 @@ fn format(text: &str) -> Result<Format, String> {
 mod tests {
     use super::*;
 
-    fn asked(level: Option<Level>, format: Option<Format>, threads: Option<u32>) -> Args {
+    fn asked(level: Option<Level>, format: Option<FormatArg>, threads: Option<u32>) -> Args {
         Args {
             core: PathBuf::new(),
             dir: PathBuf::new(),
@@ -131,11 +138,15 @@ mod tests {
         assert_eq!(found.level, Level::Bits(17));
         assert_eq!(found.never, ["user"]);
         assert!(found.keep_essential);
-        let args = asked(Some(Level::ALL), Some(Format::KdumpZstd), Some(1));
+        let args = asked(
+            Some(Level::ALL),
+            Some(FormatArg(Some(OutputFormat::KdumpZstd))),
+            Some(1),
+        );
         let found = dump(&args, &config);
         assert_eq!(
             (found.level, found.format, found.threads),
-            (Level::ALL, Format::KdumpZstd, Some(1))
+            (Level::ALL, Some(OutputFormat::KdumpZstd), Some(1))
         );
         assert_eq!(found.never, ["user"]);
     }

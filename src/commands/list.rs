@@ -4,12 +4,12 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::report::Report;
 use anyhow::Context as _;
-use capture::crashes::{self, Crash};
-use capture::manifest::{self, Manifest};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use store::manifest::{self, Manifest};
+use store::names::{self as crashes, Crash};
 
 /// Arguments of `list`.
 #[derive(clap::Args, Debug)]

@@ -6,7 +6,7 @@ use crate::interrupt::Interrupts;
 use crate::output::Context;
 use analysis::report;
 use anyhow::Context as _;
-use capture::convert::meta_of;
+use dump::describe::meta_of;
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
     MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,

@@ -5,7 +5,7 @@ use super::CoreArg;
 use crate::core_arg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
-use capture::policy::{Level, Policy};
+use dump::{Level, Policy};
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;

@@ -3,13 +3,13 @@
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
-use capture::plan::TargetKind;
 use config::{Auto, Config, Target};
 use initramfs::files::Taken;
 use initramfs::root::Root;
 use initramfs::{binary, build, files};
 use loader::proof::Proven;
 use loader::state::State;
+use plan::TargetKind;
 use rehearse::disk::Fs;
 use rehearse::find_min::find_min;
 use rehearse::guest::image::{Binaries, KernelFiles};
@@ -314,7 +314,7 @@ impl Default for Scratch {
 }
 
 /// The targets' filesystems and UUIDs as they are here, each once.
-fn targets(planned: &[capture::plan::Target]) -> Vec<Scratch> {
+fn targets(planned: &[plan::Target]) -> Vec<Scratch> {
     let mut found: Vec<Scratch> = Vec::new();
     for planned in planned {
         if let TargetKind::Filesystem(at) = &planned.kind

@@ -7,10 +7,10 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::report::{self, Report, Section, model::SCHEMA};
 use anyhow::Context as _;
-use capture::crashes;
-use capture::manifest::Manifest;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use store::manifest::Manifest;
+use store::names as crashes;
 
 /// Arguments of `report`.
 #[derive(clap::Args, Debug)]

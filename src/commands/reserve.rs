@@ -3,12 +3,12 @@
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::Context as _;
-use capture::plan::TargetKind;
 use config::Auto;
 use initramfs::{binary, build};
 use loader::bootloader;
 use loader::crashkernel::Value;
 use loader::reserve::{self, Estimate, Inputs, Proposal};
+use plan::TargetKind;
 use serde::Serialize;
 use std::io::Write;
 

@@ -44,7 +44,7 @@ fn loop_guard(context: &Context) -> Option<String> {
     let now = u64::try_from(jiff::Timestamp::now().as_second()).ok()?;
     let uptime = std::fs::read_to_string(context.path("/proc/uptime")).ok();
     let uptime = uptime.and_then(|text| text.split('.').next()?.parse().ok());
-    let why = capture::space::guard(&base, now, uptime)?;
+    let why = store::rotation::guard(&base, now, uptime)?;
     Some(format!(
         "{why}: the next dump like it will be log, report and essentials only. \
          Next: afterpanic report last; older dumps may be moved away from {}",

@@ -112,7 +112,7 @@ fn kernel_checks(dump: std::sync::Arc<dyn MemoryDump>) -> Vec<Check> {
 
 /// The files of a crash directory against its manifest.
 fn file_checks(dir: &std::path::Path) -> Vec<Check> {
-    match capture::audit::audit(dir) {
+    match store::audit::audit(dir) {
         Ok(files) => files
             .into_iter()
             .map(|file| {

@@ -67,7 +67,7 @@ impl Machine {
         let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
         elf.extend([0; 28]);
         elf.extend([64, 0, 56, 0, 0, 0, 64, 0, 0, 0, 0, 0]);
-        elf.extend(format!("afterpanic-capture {}\n", capture::BUILD).as_bytes());
+        elf.extend(format!("afterpanic-capture {}\n", plan::BUILD).as_bytes());
         std::fs::write(program.with_file_name("afterpanic-capture"), elf).unwrap();
         program
     }

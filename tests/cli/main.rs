@@ -21,3 +21,4 @@ mod list;
 mod pages;
 mod usage;
 mod verify;
+mod workspace;

@@ -4,7 +4,7 @@
 //! fresh heap to be limited. The others are copies of PID 1, which start in a tenth of the time.
 
 use crate::protocol::{CHILD, Order};
-use crate::{steps, sys};
+use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::SigSet;
@@ -19,6 +19,9 @@ use std::process::{Command, Stdio};
 /// without, and an emulated one goes byte by byte.
 const COPYING: &str = "glibc.cpu.x86_rep_movsb_threshold=0x40000000:\
                        glibc.cpu.x86_rep_stosb_threshold=0x40000000";
+
+/// Does the job of an order in a process that has nothing else to do; answers the exit code.
+pub type Follow = fn(&Order) -> u8;
 
 /// A child that runs, and what it has said so far.
 pub(super) struct Child {
@@ -35,12 +38,12 @@ impl Child {
     ///
     /// # Errors
     /// What the system said; [`io::ErrorKind::ResourceBusy`] where this process has threads.
-    pub fn forked(order: &Order) -> io::Result<Self> {
+    pub fn forked(order: &Order, follow: Follow) -> io::Result<Self> {
         let (reader, writer) = pipe()?;
         let pid = sys::fork(writer.as_fd(), || {
             // PID 1's signals come to it by a file.
             let _ = SigSet::empty().thread_set_mask();
-            let code = steps::follow(order);
+            let code = follow(order);
             let _ = io::stdout().flush();
             code
         })?;

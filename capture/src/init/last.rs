@@ -6,9 +6,8 @@
 
 use super::console::Console;
 use super::supervisor::Supervisor;
-use crate::plan::FinalAction;
-use crate::protocol::{self, Job};
-use nix::sys::reboot::{RebootMode, reboot};
+use crate::protocol::Job;
+use plan::FinalAction;
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
@@ -44,16 +43,4 @@ pub fn force(console: &mut Console, action: FinalAction) -> ! {
     loop {
         sleep(Duration::from_secs(3600));
     }
-}
-
-/// The child's side: reboot(2) itself.
-pub fn child(action: FinalAction) {
-    let mode = match action {
-        FinalAction::Reboot => RebootMode::RB_AUTOBOOT,
-        FinalAction::Poweroff => RebootMode::RB_POWER_OFF,
-        FinalAction::Halt => RebootMode::RB_HALT_SYSTEM,
-        FinalAction::Exit => return,
-    };
-    let Err(error) = reboot(mode);
-    protocol::soft(format!("reboot(2) failed: {error}"));
 }

@@ -4,7 +4,7 @@
 //! kernel took and gave back before PID 1. The whole is what /proc/iomem calls System RAM above the
 //! first MiB: the reservation. Facts: Documentation/filesystems/proc.rst (meminfo, iomem).
 
-use crate::budget::mem_available;
+use dump::budget::mem_available;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ impl Peak {
 /// Lets a device be written while another hangs. What the hanging one was sent stays dirty for ever, and
 /// above a part of memory, a fifth where nobody says otherwise, the kernel holds up who writes to any
 /// device (mm/page-writeback.c, `balance_dirty_pages`, 5.10 to 7.2). What is on its way is bounded by
-/// [`crate::budget::InFlight`].
+/// [`dump::budget::InFlight`].
 pub fn do_not_wait_for_others() {
     let _ = fs::write("/proc/sys/vm/dirty_ratio", "90");
 }

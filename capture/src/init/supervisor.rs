@@ -4,24 +4,25 @@
 //! pipe and a signalfd, so it never blocks: not on a device, not on a child that is stuck in the
 //! kernel (it is killed, and abandoned if it does not die), not on one that floods its pipe.
 
-use super::child::Child;
+use super::child::{Child, Follow};
 use super::console::Console;
 use super::memory::{self, Peak};
 use super::watchdog::Watchdogs;
 use crate::fault::{self, Fault};
-use crate::ladder::Runner;
-use crate::plan::Plan;
-use crate::protocol::{Event, Facts, Job, Order, Step};
+use crate::ladder::{Answer, End, Runner};
+use crate::protocol::{Event, Facts, Job, Order};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use plan::Plan;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use store::manifest::Step;
 
 /// How long a killed or finished child may take to go away before it is abandoned.
 const GRACE: Duration = Duration::from_secs(2);
@@ -32,79 +33,12 @@ const MAX_LINE: usize = 1 << 20;
 /// Soft errors and steps kept for the manifest.
 const MAX_FACTS: usize = 200;
 
-/// How a child ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum End {
-    /// It said that it is done.
-    Done,
-    /// It said why it could not.
-    Failed(String),
-    /// It exited without a word, with this code.
-    Exited(i32),
-    /// A signal ended it: a crash, the OOM killer.
-    Killed(i32),
-    /// It went over its deadline.
-    Deadline(Duration),
-    /// It made no progress for this long.
-    Stalled(Duration),
-    /// It could not be started.
-    NotStarted(String),
-    /// Somebody asked PID 1 to end, or the time for everything is up.
-    Aborted(&'static str),
-}
-
-impl End {
-    /// Whether the step is done.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        *self == Self::Done
-    }
-
-    /// In words that complete "core: …".
-    #[must_use]
-    pub fn words(&self) -> String {
-        match self {
-            Self::Done => "done".into(),
-            Self::Failed(why) => format!("failed: {why}"),
-            Self::Exited(code) => format!("ended without a word (exit code {code})"),
-            Self::Killed(9) => "was killed (out of memory?)".into(),
-            Self::Killed(signal) => format!("was ended by signal {signal}"),
-            Self::Deadline(limit) => format!("not done within {:.0} s", limit.as_secs_f64()),
-            Self::Stalled(limit) => format!("made no progress for {:.0} s", limit.as_secs_f64()),
-            Self::NotStarted(why) => format!("could not be started: {why}"),
-            Self::Aborted(why) => format!("given up: {why}"),
-        }
-    }
-}
-
-/// What a child said besides log lines, and how it ended.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// How it ended.
-    pub end: End,
-    /// Its events, without log lines, soft errors and progress.
-    pub events: Vec<Event>,
-    /// Whether it is stuck in the kernel and could not even be killed.
-    pub stuck: bool,
-}
-
-impl Answer {
-    /// How it ended and what it had said.
-    #[must_use]
-    pub fn new(end: End, events: Vec<Event>) -> Self {
-        Self {
-            end,
-            events,
-            stuck: false,
-        }
-    }
-}
-
 /// PID 1's state.
 #[derive(Debug)]
 pub struct Supervisor {
     plan: Plan,
     program: PathBuf,
+    follow: Follow,
     console: Console,
     watchdogs: Watchdogs,
     signals: SignalFd,
@@ -125,6 +59,7 @@ impl Supervisor {
     pub fn new(
         plan: Plan,
         program: PathBuf,
+        follow: Follow,
         console: Console,
         init: bool,
     ) -> Result<Self, (io::Error, Console)> {
@@ -153,6 +88,7 @@ impl Supervisor {
         Ok(Self {
             plan,
             program,
+            follow,
             console,
             watchdogs,
             signals,
@@ -228,7 +164,7 @@ impl Supervisor {
             init: self.init,
         };
         if self.init && !order.job.is_limited() {
-            match Child::forked(&order) {
+            match Child::forked(&order, self.follow) {
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
                 other => return other,
             }
@@ -268,7 +204,7 @@ impl Supervisor {
                 moved = Instant::now();
             }
             if let Some(status) = self.reap(child.pid) {
-                // What is still in the pipe was said before the end.
+                // Drain the pipe: the child wrote this before it exited.
                 let (_, last) = self.listen(&mut child, &mut events, &mut said);
                 let told = end.or(last).or(over.map(|(end, _)| end));
                 let end = told.unwrap_or(match status {
@@ -295,7 +231,7 @@ impl Supervisor {
                 }
                 over = Some((end, Instant::now()));
             } else if feed {
-                // A driver may have been loaded by now.
+                // Retry: a driver may have been loaded meanwhile.
                 self.watchdogs.open(&mut self.console);
                 self.watchdogs.feed();
             }

@@ -5,8 +5,8 @@
 //! is set where the plan says so (WDIOC_SETTIMEOUT, include/uapi/linux/watchdog.h).
 
 use super::console::Console;
-use crate::plan::Watchdog;
 use crate::sys;
+use plan::Watchdog;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;

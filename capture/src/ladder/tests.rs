@@ -1,8 +1,7 @@
 //! Every fall of the ladder, without a single child.
 
 use super::*;
-use crate::init::supervisor::End;
-use crate::plan::{Directory, FirstKernel, Target, TargetKind};
+use plan::{Directory, FirstKernel, Target, TargetKind};
 
 /// Answers jobs from a script: a job not named there is done as it should be.
 struct Script {
@@ -59,7 +58,10 @@ impl Runner for Script {
             Job::Begin { base } if !matches!(end, End::Deadline(_)) => {
                 events.push(Event::Directory(format!("{base}/d.partial")));
             }
-            Job::Essential { .. } if self.reports && end.is_done() => events.push(Event::Reported),
+            Job::Essential { .. } if self.reports && end.is_done() => {
+                events.push(Event::Reported(Box::default()))
+            }
+            Job::Report { .. } if end.is_done() => events.push(Event::Reported(Box::default())),
             Job::Finish { .. } if end.is_done() => events.push(Event::Verdict(self.verdict)),
             _ => {}
         }

@@ -2,16 +2,17 @@
 //! else can go wrong.
 
 use super::source;
-use crate::directory;
-use crate::manifest::{DMESG, RESERVE};
-use crate::plan::Plan;
 use crate::protocol::{self, Event, say};
+use dump::files;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::mount::{MsFlags, mount};
+use plan::Plan;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use store::directory;
+use store::manifest::{DMESG, RESERVE};
 use vmcore::kernel::chain;
 use vmcore::printk;
 
@@ -29,7 +30,7 @@ pub fn run(plan: &Plan, base: &Path, init: bool) -> Result<(), String> {
     let (node, stamp) = source::name_of(plan, kernel.as_ref().ok());
     let dir = directory::create(base, &node, &stamp)
         .map_err(|error| format!("Cannot make a directory in {}: {error}", base.display()))?;
-    let _ = directory::sync(base);
+    let _ = files::sync(base);
     say(&Event::Directory(dir.to_string_lossy().into_owned()));
     let kernel = kernel.inspect_err(|_| save_pstore(&dir, init))?;
     if let Some(release) = kernel.vmcoreinfo().osrelease()
@@ -41,8 +42,8 @@ pub fn run(plan: &Plan, base: &Path, init: bool) -> Result<(), String> {
             plan.kernel.release
         ));
     }
-    let file = directory::create_file(&dir, DMESG)
-        .map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
+    let file =
+        files::create_file(&dir, DMESG).map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
     let mut out = BufWriter::new(file);
     let records = printk::write_dmesg(&kernel, &mut out).map_err(|error| {
         // An empty file would look like a log that is there.
@@ -54,7 +55,7 @@ pub fn run(plan: &Plan, base: &Path, init: bool) -> Result<(), String> {
     })?;
     let synced = out.flush().and_then(|()| out.get_ref().sync_all());
     synced.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
-    directory::sync(&dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
+    files::sync(&dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
     protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
     save_pstore(&dir, init);
     if let Err(error) = reserve(&dir) {
@@ -65,7 +66,7 @@ pub fn run(plan: &Plan, base: &Path, init: bool) -> Result<(), String> {
 
 /// Keeps a little space for the manifest and the log, should the core fill the disk.
 fn reserve(dir: &Path) -> std::io::Result<()> {
-    let file = directory::create_file(dir, RESERVE)?;
+    let file = files::create_file(dir, RESERVE)?;
     match fallocate(&file, FallocateFlags::empty(), 0, RESERVED) {
         // Filesystems without fallocate must do without.
         Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
@@ -92,7 +93,7 @@ fn save_pstore(dir: &Path, init: bool) {
                 fs::DirBuilder::new().mode(0o700).create(&to)?;
             }
             let mut from = fs::File::open(entry.path())?.take(PSTORE_MAX.0);
-            let mut file = directory::create_file(&to, &entry.file_name().to_string_lossy())?;
+            let mut file = files::create_file(&to, &entry.file_name().to_string_lossy())?;
             std::io::copy(&mut from, &mut file)?;
             file.sync_all()
         };

@@ -1,8 +1,8 @@
 //! Nothing else worked: the end of the crashed kernel's log goes to the console.
 
 use super::source;
-use crate::plan::Plan;
 use crate::protocol;
+use plan::Plan;
 use vmcore::kernel::chain;
 use vmcore::printk;
 

@@ -5,19 +5,18 @@
 //! The door from capture into analysis: one walk finds the pages and makes the report. It runs in a
 //! child with a deadline of its own, and its failure is a soft error.
 
-use super::core::describe;
 use super::{report, source};
-use crate::budget::Budget;
-use crate::classify::allowed;
-use crate::manifest::ESSENTIAL;
-use crate::plan::Plan;
-use crate::policy::{Level, Policy};
-use crate::protocol::{self, Event, say};
-use crate::save::{Pages, Save};
+use crate::protocol;
 use analysis::essential::{self, Made, Options};
+use dump::budget::Budget;
+use dump::describe::describe;
+use dump::save::{Pages, Save};
+use dump::{Level, Policy, allowed};
+use plan::Plan;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use store::manifest::ESSENTIAL;
 use vmcore::kernel::chain;
 use vmcore::write::{CoreMeta, OutputFormat};
 
@@ -48,7 +47,7 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         "essential: {} pages found and the report made in {:.1} s, peak {} KiB",
         found.pages(),
         begun.elapsed().as_secs_f64(),
-        super::core::peak_rss_kib()
+        super::peak_rss_kib()
     ));
     let policy = Policy::new(Level::Essential, &[], &plan.dump.never);
     let ranges = match allowed(&kernel, &found.ranges, policy) {
@@ -89,7 +88,7 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         flight: Some(budget.flight),
         total: None,
         reserve: 0,
-        beat: None,
+        scan_progress: None,
     }
     .run(&mut |_| b"{}".to_vec(), &mut |_, _| {})
     .map_err(|error| chain(&error))?;
@@ -98,16 +97,12 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         saved.stats.pages,
         saved.finished.len >> 20,
         begun.elapsed().as_secs_f64(),
-        super::core::peak_rss_kib()
+        super::peak_rss_kib()
     ));
     tell(found.report, dir)
 }
 
-/// Writes the report that the walk made, and says that no step has to make it again.
+/// Writes the report that the walk made.
 fn tell(made: Option<Made>, dir: &Path) -> Result<(), String> {
-    if let Some(made) = made {
-        report::write(&made, dir)?;
-        say(&Event::Reported);
-    }
-    Ok(())
+    made.map_or(Ok(()), |made| report::write(&made, dir))
 }

@@ -1,19 +1,20 @@
 //! The last step on a target: what happened, then the name that says how it ended.
 
-use crate::crashes::State;
-use crate::directory;
-use crate::manifest::{
-    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_JSON, REPORT_TXT, RESERVE, SCHEMA, Verdict,
-    files_of,
-};
-use crate::plan::{Format, Plan};
-use crate::policy::Level;
 use crate::protocol::{self, Event, Facts, say};
+use dump::Level;
+use dump::facts::Verdict;
+use dump::files;
 use nix::fcntl::OFlag;
+use plan::Plan;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use store::directory;
+use store::manifest::{
+    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_TXT, RESERVE, SCHEMA, files_of,
+};
+use store::names::State;
 
 /// Most bytes of the capture kernel's log.
 const LOG_MAX: usize = 4 << 20;
@@ -36,7 +37,7 @@ pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| error.to_string())?;
     let temporary = ".manifest.json";
     let _ = fs::remove_file(dir.join(temporary));
-    directory::create_file(dir, temporary)
+    files::create_file(dir, temporary)
         .and_then(|mut file| {
             file.write_all(&text)?;
             file.write_all(b"\n")?;
@@ -57,13 +58,15 @@ pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
 }
 
 fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
-    let wants_core = plan.dump.format != Format::None && plan.dump.level != Level::Essential;
+    let wants_core = plan.dump.format.is_some() && plan.dump.level != Level::Essential;
     let core = match &facts.core {
         Some(core) => core.verdict,
-        None if wants_core && facts.skipped.is_none() => Verdict::Incomplete,
+        None if wants_core && !(facts.skipped.is_some() && dir.join(ESSENTIAL).is_file()) => {
+            Verdict::Incomplete
+        }
         None => Verdict::Complete,
     };
-    let log = if dir.join(crate::manifest::DMESG).is_file() {
+    let log = if dir.join(store::manifest::DMESG).is_file() {
         Verdict::Complete
     } else {
         Verdict::Incomplete
@@ -77,26 +80,16 @@ fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
 }
 
 fn manifest(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> std::io::Result<Manifest> {
-    let report: serde_json::Value = fs::read(dir.join(REPORT_JSON))
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok())
-        .unwrap_or_default();
-    let text = |pointer: &str| {
-        report
-            .pointer(pointer)
-            .and_then(|value| value.as_str())
-            .map(str::to_owned)
-    };
-    let number = |pointer: &str| report.pointer(pointer).and_then(serde_json::Value::as_u64);
-    let release = text("/system/uts/release").unwrap_or_else(|| plan.kernel.release.clone());
+    let crash = facts.crash.clone();
     Ok(Manifest {
         schema: SCHEMA,
         afterpanic: env!("CARGO_PKG_VERSION").into(),
         verdict,
-        release,
-        crash_time: number("/crash_time"),
-        signature: text("/reason/signature"),
-        uptime_s: number("/uptime_seconds"),
+        release: crash.release.unwrap_or_else(|| plan.kernel.release.clone()),
+        crash_time: crash.crash_time,
+        signature: crash.signature,
+        class: crash.class,
+        uptime_s: crash.uptime_s,
         files: files_of(dir)?,
         core: facts.core.clone(),
         soft_errors: facts.soft_errors.clone(),
@@ -125,7 +118,7 @@ fn add_to_report(dir: &Path, facts: &Facts) -> std::io::Result<()> {
 /// The capture kernel's own log, our lines among it; without /dev/kmsg our lines alone.
 fn write_log(dir: &Path, facts: &Facts) -> std::io::Result<()> {
     let _ = fs::remove_file(dir.join(CAPTURE_LOG));
-    let mut out = BufWriter::new(directory::create_file(dir, CAPTURE_LOG)?);
+    let mut out = BufWriter::new(files::create_file(dir, CAPTURE_LOG)?);
     let capture_kernel = std::os::unix::process::parent_id() == 1;
     let kernel_lines = if capture_kernel {
         copy_kmsg(&mut out)?

@@ -5,15 +5,16 @@
 //! failed. It runs in a child with a deadline of its own, and its failure is a soft error.
 
 use super::source;
-use crate::directory;
-use crate::manifest::{PANIC_LOG, REPORT_JSON, REPORT_TXT};
-use crate::plan::Plan;
-use crate::protocol;
+use crate::protocol::{self, Event, say};
 use analysis::essential::Made;
-use analysis::report;
+use analysis::report::{self, model::Report};
+use dump::files;
+use plan::Plan;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
+use store::manifest::CrashFacts;
+use store::manifest::{PANIC_LOG, REPORT_JSON, REPORT_TXT};
 
 pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     let begun = Instant::now();
@@ -21,7 +22,7 @@ pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     protocol::log(format!(
         "{REPORT_JSON}: {:.1} s, peak {} KiB",
         begun.elapsed().as_secs_f64(),
-        super::core::peak_rss_kib()
+        super::peak_rss_kib()
     ));
     Ok(())
 }
@@ -37,13 +38,27 @@ pub(super) fn write(made: &Made, dir: &Path) -> Result<(), String> {
     file(dir, REPORT_TXT, text.as_bytes())?;
     let json = serde_json::to_vec_pretty(&made.report).map_err(|error| error.to_string())?;
     file(dir, REPORT_JSON, &json)?;
-    directory::sync(dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))
+    files::sync(dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
+    say(&Event::Reported(Box::new(facts(&made.report))));
+    Ok(())
+}
+
+/// What later steps need of a report.
+fn facts(report: &Report) -> CrashFacts {
+    let release = &report.system.uts.release;
+    CrashFacts {
+        release: (!release.is_empty()).then(|| release.clone()),
+        crash_time: report.crash_time,
+        uptime_s: report.uptime_seconds,
+        signature: Some(report.reason.signature.clone()),
+        class: Some(report.reason.class.name().to_owned()),
+    }
 }
 
 fn file(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {
     // An earlier try may have left one.
     let _ = std::fs::remove_file(dir.join(name));
-    directory::create_file(dir, name)
+    files::create_file(dir, name)
         .and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()

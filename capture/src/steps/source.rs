@@ -1,16 +1,16 @@
 //! The crashed kernel, opened.
 
-use crate::directory;
-use crate::plan::Plan;
+use dump::describe::utsname;
+use plan::Plan;
 use std::path::Path;
 use std::sync::Arc;
-use vmcore::dump::{self, MemoryDump};
+use store::directory;
+use vmcore::dump::{self as formats, MemoryDump};
 use vmcore::kernel::{Beside, Kernel, chain, hints};
-use vmcore::write::Utsname;
 
 /// Opens the plan's source as memory.
 pub fn dump(plan: &Plan) -> Result<Arc<dyn MemoryDump>, String> {
-    dump::open(Path::new(&plan.source)).map_err(|error| {
+    formats::open(Path::new(&plan.source)).map_err(|error| {
         let hint = if plan.source == "/proc/vmcore" && !Path::new(&plan.source).exists() {
             " (this kernel was not started by a panic)"
         } else {
@@ -39,27 +39,6 @@ pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
 /// The same for those who follow its pointers: a page known to be poisoned is never read.
 pub fn guarded(plan: &Plan) -> Result<Kernel, String> {
     vmcore::mm::guarded(kernel(plan)?).map_err(|error| chain(&error))
-}
-
-/// The crashed kernel's own name, from init_uts_ns.
-pub fn utsname(kernel: &Kernel) -> Option<Utsname> {
-    // struct new_utsname: six fields of 65 bytes since Linux 1.3 (include/uapi/linux/utsname.h).
-    const FIELD: usize = 65;
-    let offset = kernel.offset_of("uts_namespace", "name").unwrap_or(0);
-    let at = kernel.symbol("init_uts_ns").ok()?.checked_add(offset)?;
-    let bytes: [u8; FIELD * 6] = kernel.read_bytes(at).ok()?;
-    let mut fields = bytes.chunks_exact(FIELD).map(|field| {
-        let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(text).into_owned()
-    });
-    Some(Utsname {
-        sysname: fields.next()?,
-        nodename: fields.next()?,
-        release: fields.next()?,
-        version: fields.next()?,
-        machine: fields.next()?,
-        domainname: fields.next()?,
-    })
 }
 
 /// Node name and time for the crash directory's name, from the crashed kernel where it can tell them.

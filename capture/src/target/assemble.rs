@@ -5,10 +5,10 @@
 //! is refused: half an array of one machine and half of its copy would be the wrong device.
 
 use super::block::Candidate;
-use super::probe::{MdMember, Member};
 use super::{dm, md, prove};
-use crate::plan::{DeviceMapper, Filesystem, Layer};
 use crate::protocol;
+use plan::superblock::{MdMember, Member};
+use plan::{DeviceMapper, Filesystem, Layer};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -190,7 +190,7 @@ fn volume_of(
         let same: Vec<&Candidate> = candidates
             .iter()
             .filter(|candidate| match &candidate.found.member {
-                Some(Member::Lvm(own)) => super::lvm::dashed(own) == *id,
+                Some(Member::Lvm(own)) => plan::lvm::dashed(own) == *id,
                 _ => false,
             })
             .collect();

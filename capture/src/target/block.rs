@@ -6,11 +6,11 @@
 
 use super::assemble::{Assembly, Machine};
 use super::partition;
-use super::probe::{Found, probe};
 use super::prove::{self, Choice};
 use super::wake::Wake;
-use crate::plan::Filesystem;
 use crate::protocol;
+use plan::Filesystem;
+use plan::superblock::{Found, probe};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -312,7 +312,7 @@ fn said(why: String, assembly: &Assembly) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{FsType, Identity};
+    use plan::{FsType, Identity};
     use std::os::unix::fs::symlink;
 
     /// A sysfs and a /dev with one disk, and one partition on it with an ext superblock.

@@ -6,9 +6,9 @@
 //! has the recorded sequence number and UUIDs. LVM's own tools are not needed, and nothing is written
 //! to the physical volumes.
 
-use super::lvm::{self, PhysicalVolume};
-use crate::plan::{DeviceMapper, Segment};
 use crate::sys;
+use plan::lvm::{self, PhysicalVolume};
+use plan::{DeviceMapper, Segment};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 

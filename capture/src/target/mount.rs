@@ -1,9 +1,9 @@
 //! Mounting and unmounting of a target, in a child.
 
-use crate::plan::Filesystem;
 use crate::protocol;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount as sys_mount, umount2};
+use plan::Filesystem;
 use std::path::Path;
 use std::time::Instant;
 

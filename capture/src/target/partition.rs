@@ -53,8 +53,8 @@ fn guid(bytes: &[u8]) -> Option<String> {
     let [a, b, c, d, e, f, g, h, rest @ ..] = bytes else {
         return None;
     };
-    let (node, rest) = (crate::manifest::hex(rest), [d, c, b, a, f, e, h, g]);
-    let head = crate::manifest::hex(&rest.map(|byte| *byte));
+    let (node, rest) = (dump::facts::hex(rest), [d, c, b, a, f, e, h, g]);
+    let head = dump::facts::hex(&rest.map(|byte| *byte));
     let part = |text: &str, from: usize, to: usize| text.get(from..to).unwrap_or("").to_owned();
     Some(format!(
         "{}-{}-{}-{}-{}",

@@ -5,8 +5,8 @@
 //! UUID seen twice is resolved by the recorded stack, or it is an error.
 
 use super::block::{Candidate, Device};
-use super::probe::Member;
-use crate::plan::{Filesystem, FsType, Identity, Layer};
+use plan::superblock::Member;
+use plan::{Filesystem, FsType, Identity, Layer};
 use std::path::PathBuf;
 
 /// The outcome.
@@ -223,8 +223,8 @@ pub(super) fn hardware(stack: &[Layer], device: &Device) -> Result<bool, String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::probe::{Found, MdMember};
     use super::*;
+    use plan::superblock::{Found, MdMember};
 
     const UUID: &str = "0a0b0c0d-1111-2222-3333-444455556666";
 

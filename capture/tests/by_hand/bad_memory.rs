@@ -8,8 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::{Bench, elf_of, page, walkable};
-use capture::manifest::{CoreFacts, Manifest, REPORT_JSON, REPORT_TXT, Verdict};
-use capture::plan::Format;
+use dump::facts::{CoreFacts, Verdict};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_no_new_privs;
@@ -17,10 +16,12 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use store::manifest::{Manifest, REPORT_JSON, REPORT_TXT};
 use synth::elf::Elf;
 use synth::memmap::{Series, Toy};
 use synth::printk::legacy_record;
-use vmcore::dump::{self, MemoryDump, verify};
+use vmcore::dump::{self as formats, MemoryDump, verify};
+use vmcore::write::OutputFormat;
 
 /// Bytes of a window: see `vmcore::dump::mapping`.
 const WINDOW: u64 = 2 << 20;
@@ -233,7 +234,7 @@ fn result(bench: &Bench) -> Left {
     let dir = bench.crashes().pop().unwrap();
     let manifest = Manifest::read(&dir).unwrap();
     let core = manifest.core.unwrap();
-    let dump = dump::open(&dir.join(&core.file)).unwrap();
+    let dump = formats::open(&dir.join(&core.file)).unwrap();
     Left {
         core,
         verdict: manifest.verdict,
@@ -276,9 +277,9 @@ fn anon(pfn: u64) -> bool {
 fn what_cannot_be_mapped_is_read_and_what_cannot_be_read_is_named() {
     let source = Source::new();
     let lost = [20_501, 23_001, 23_002, 23_003, 24_004];
-    for format in [Format::ElfZst, Format::KdumpZstd] {
+    for format in [OutputFormat::ElfZst, OutputFormat::KdumpZstd] {
         let mut whole = Bench::new();
-        whole.plan.dump.format = format;
+        whole.plan.dump.format = Some(format);
         let (code, said) = source.captured(&mut whole, &Faults::default());
         let whole = result(&whole);
         // The toy has no symbols, so there is no report.
@@ -302,7 +303,7 @@ fn what_cannot_be_mapped_is_read_and_what_cannot_be_read_is_named() {
             ],
         };
         let mut bench = Bench::new();
-        bench.plan.dump.format = format;
+        bench.plan.dump.format = Some(format);
         let (code, said) = source.captured(&mut bench, &faults);
         let bad = result(&bench);
         assert_eq!((code, bad.verdict), (5, Verdict::Incomplete), "{said}");

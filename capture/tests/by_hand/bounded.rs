@@ -7,8 +7,7 @@
 //! (what RLIMIT_DATA limits), looked at every few milliseconds.
 
 use super::{Bench, sink};
-use capture::manifest::{Manifest, Verdict};
-use capture::plan::Format;
+use dump::facts::Verdict;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{self, File};
 use std::io;
@@ -16,10 +15,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
+use store::manifest::Manifest;
 use synth::elf::Elf;
 use synth::endless::{struct_page, vmcoreinfo};
 use vmcore::addr::Pfn;
-use vmcore::dump;
+use vmcore::dump as formats;
+use vmcore::write::OutputFormat;
 
 const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
@@ -99,7 +100,7 @@ struct Case<'a> {
     gib: u64,
     /// Pages in a run.
     run: u64,
-    format: Format,
+    format: OutputFormat,
     /// The worker's limit in MiB.
     limit: u64,
 }
@@ -109,17 +110,17 @@ impl Case<'_> {
         let mut bench = Bench::new();
         let fd = self.source.as_raw_fd();
         bench.plan.source = format!("/proc/{}/fd/{fd}", std::process::id());
-        bench.plan.dump.format = self.format;
+        bench.plan.dump.format = Some(self.format);
         bench.plan.dump.worker_memory = Some(self.limit << 20);
         bench.plan.dump.threads = Some(2);
         bench
     }
 
     /// An ELF core may have 2^20 runs.
-    fn written(self) -> Format {
+    fn written(self) -> OutputFormat {
         match (self.gib << 18) / 2 / self.run {
             0..=1_048_576 => self.format,
-            _ => Format::KdumpZstd,
+            _ => OutputFormat::KdumpZstd,
         }
     }
 
@@ -166,11 +167,11 @@ impl Case<'_> {
         let bench = self.bench();
         let data = self.capture(&bench);
         let name = match self.written() {
-            Format::KdumpZstd => "vmcore.kdump",
-            Format::ElfLz4 => "vmcore.elf.lz4",
+            OutputFormat::KdumpZstd => "vmcore.kdump",
+            OutputFormat::ElfLz4 => "vmcore.elf.lz4",
             _ => "vmcore.elf.zst",
         };
-        let core = dump::open(&bench.crashes().pop().unwrap().join(name)).unwrap();
+        let core = formats::open(&bench.crashes().pop().unwrap().join(name)).unwrap();
         let pages = self.gib << 18;
         for at in (0..pages).step_by(usize::try_from(pages / 16 - self.run).unwrap()) {
             let first = at / self.run / 2 * self.run * 2;
@@ -185,7 +186,11 @@ impl Case<'_> {
 fn one_gib_with_8_16_and_24_mib() {
     let source = &endless(1, 1);
     for limit in [8, 16, 24] {
-        for format in [Format::ElfZst, Format::ElfLz4, Format::KdumpZstd] {
+        for format in [
+            OutputFormat::ElfZst,
+            OutputFormat::ElfLz4,
+            OutputFormat::KdumpZstd,
+        ] {
             let (gib, run) = (1, 1);
             Case {
                 source,
@@ -204,7 +209,7 @@ fn one_gib_with_8_16_and_24_mib() {
 fn the_same_memory_for_64_gib() {
     let (small, source) = (&endless(1, 1), &endless(64, 1));
     for limit in [8, 16, 24] {
-        for format in [Format::ElfZst, Format::KdumpZstd] {
+        for format in [OutputFormat::ElfZst, OutputFormat::KdumpZstd] {
             let large = Case {
                 source,
                 gib: 64,
@@ -215,7 +220,7 @@ fn the_same_memory_for_64_gib() {
             let small = Case {
                 source: small,
                 gib: 1,
-                format: Format::KdumpZstd,
+                format: OutputFormat::KdumpZstd,
                 ..large
             };
             let (one, all) = (small.check(), large.check());
@@ -224,7 +229,7 @@ fn the_same_memory_for_64_gib() {
     }
     // As many runs as an ELF core may have.
     let source = &endless(64, 8);
-    for format in [Format::ElfZst, Format::ElfLz4] {
+    for format in [OutputFormat::ElfZst, OutputFormat::ElfLz4] {
         Case {
             source,
             gib: 64,
@@ -237,7 +242,7 @@ fn the_same_memory_for_64_gib() {
 }
 
 /// The target has no end: 51 GB of page descriptors alone are written.
-fn without_end(gib: u64, run: u64, format: Format, limit: u64) -> u64 {
+fn without_end(gib: u64, run: u64, format: OutputFormat, limit: u64) -> u64 {
     let source = &endless(gib, usize::try_from(run).unwrap());
     let case = Case {
         source,
@@ -259,8 +264,8 @@ fn without_end(gib: u64, run: u64, format: Format, limit: u64) -> u64 {
 
 /// Too many runs for an ELF core, so a kdump file is written: the way of all formats at this size.
 fn sixteen_tib(limit: u64) {
-    let small = without_end(1, 1, Format::KdumpZstd, limit);
-    let large = without_end(16 << 10, 1, Format::ElfZst, limit);
+    let small = without_end(1, 1, OutputFormat::KdumpZstd, limit);
+    let large = without_end(16 << 10, 1, OutputFormat::ElfZst, limit);
     assert!(large < small + 1024, "{small} and {large} KiB");
 }
 
@@ -285,5 +290,5 @@ fn sixteen_tib_with_24_mib() {
 #[test]
 #[ignore = "takes a quarter of an hour and /dev/fuse"]
 fn sixteen_tib_in_as_many_runs_as_an_elf_core_may_have() {
-    without_end(16 << 10, 2048, Format::ElfZst, 8);
+    without_end(16 << 10, 2048, OutputFormat::ElfZst, 8);
 }

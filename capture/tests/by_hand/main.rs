@@ -7,23 +7,24 @@ mod bad_memory;
 mod bounded;
 mod sink;
 
-use capture::classify::allowed;
-use capture::convert::{ConvertError, Request, convert};
-use capture::manifest::{Manifest, Verdict};
-use capture::plan::{Directory, FinalAction, FirstKernel, Format, Plan, Target, TargetKind};
-use capture::policy::{Level, Policy};
+use dump::allowed;
+use dump::facts::Verdict;
+use dump::{ConvertError, Request, convert};
+use dump::{Level, Policy};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use store::manifest::Manifest;
 use synth::elf::Elf;
 use synth::machine::{Machine, Spec};
 use synth::memmap::{Series, Toy};
 use vmcore::addr::{Pfn, PfnRange, PhysAddr};
-use vmcore::dump::{self, Completeness, MemoryDump};
+use vmcore::dump::{self as formats, Completeness, MemoryDump};
 use vmcore::kernel::Kernel;
 use vmcore::mm::Kind;
 use vmcore::write::OutputFormat;
@@ -155,7 +156,7 @@ fn a_core_arrives_with_little_memory() {
         assert_eq!(core.kinds["free"].pages, 256);
         assert_eq!(core.pages.kept + 257, core.pages.ram);
         assert!(core.pages.zero > core.pages.kept / 2);
-        let dump = dump::open(&dir.join(&core.file)).unwrap();
+        let dump = formats::open(&dir.join(&core.file)).unwrap();
         for (pfn, byte) in KEPT {
             assert_eq!(page(&*dump, pfn).unwrap(), [byte; 4096]);
         }
@@ -184,13 +185,13 @@ fn a_compressed_core_is_captured_with_little_memory() {
     write(&toy, &path, "no such key");
     let (code, said) = first.run();
     assert_eq!(code, 5, "{said}");
-    for format in [Format::KdumpZstd, Format::ElfZst] {
+    for format in [OutputFormat::KdumpZstd, OutputFormat::ElfZst] {
         let mut bench = Bench::new();
         let core = first.crashes()[0].join("vmcore.elf.zst");
         bench.plan.source = core.to_string_lossy().into_owned();
         bench.plan.dump.worker_memory = Some(8 << 20);
         bench.plan.dump.threads = Some(2);
-        bench.plan.dump.format = format;
+        bench.plan.dump.format = Some(format);
         let (code, said) = bench.run();
         assert_eq!(code, 5, "{said}");
         let core = Manifest::read(&bench.crashes()[0]).unwrap().core;
@@ -211,13 +212,13 @@ fn what_is_forbidden_is_not_written_when_it_cannot_be_told() {
         let manifest = Manifest::read(dir).unwrap();
         let core = manifest
             .core
-            .map(|core| dump::open(&dir.join(&core.file)).unwrap());
+            .map(|core| formats::open(&dir.join(&core.file)).unwrap());
         // Without the wish it is kept: what is not understood is.
         assert_eq!(core.is_some(), written, "{said}");
         if let Some(core) = core {
             assert_eq!(page(&*core, ANON).unwrap()[0], 0x77);
         } else {
-            assert!(said.contains("anon are never to be written"), "{said}");
+            assert!(said.contains("kind anon must never be written"), "{said}");
         }
     }
 }
@@ -230,7 +231,7 @@ fn a_few_pages_are_looked_up_before_they_are_read() {
     built.poison(9000);
     built.offline(9001);
     write(&built, &path, "no such key");
-    let kernel = Kernel::new(dump::open(&path).unwrap()).unwrap();
+    let kernel = Kernel::new(formats::open(&path).unwrap()).unwrap();
     let range = |start, end| PfnRange::new(Pfn(start), Pfn(end));
     let ranges = [
         range(4096, 4098),
@@ -279,7 +280,7 @@ fn elf_of(machine: &Machine) -> Vec<u8> {
 }
 
 fn has_seven(core: &Path) -> bool {
-    let core = Kernel::new(dump::open(core).unwrap()).unwrap();
+    let core = Kernel::new(formats::open(core).unwrap()).unwrap();
     let options = analysis::tasks::Options {
         command_lines: false,
         idle: false,
@@ -297,7 +298,7 @@ fn a_core_is_converted_to_its_essential_pages() {
     );
     let convert_to = |out: &Path, format| {
         let request = Request {
-            dump: dump::open(&whole).unwrap(),
+            dump: formats::open(&whole).unwrap(),
             out,
             format,
             level: Some(Level::Essential),
@@ -357,7 +358,7 @@ fn a_core_cut_off_anywhere_opens_and_never_lies() {
     bench.run();
     let dir = &bench.crashes()[0];
     let bytes = fs::read(dir.join("vmcore.elf.zst")).unwrap();
-    let whole = dump::open(&dir.join("vmcore.elf.zst")).unwrap();
+    let whole = formats::open(&dir.join("vmcore.elf.zst")).unwrap();
     let cut = dir.join("cut");
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut opened = 0;
@@ -368,7 +369,7 @@ fn a_core_cut_off_anywhere_opens_and_never_lies() {
         let len = usize::try_from(seed % bytes.len() as u64).unwrap();
         fs::write(&cut, &bytes[..len]).unwrap();
         // Before the headers are whole there is nothing to open.
-        let Ok(dump) = dump::open(&cut) else {
+        let Ok(dump) = formats::open(&cut) else {
             assert!(len < 64 << 10, "cut at {len} does not open");
             continue;
         };

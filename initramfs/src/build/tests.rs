@@ -1,6 +1,6 @@
 //! Whole images of fixture machines: the same inputs give the same bytes, and changed ones are named.
 
-use capture::plan::Plan;
+use plan::Plan;
 
 use super::*;
 use crate::binary::fixture::elf;
@@ -9,7 +9,7 @@ use crate::read::Contents;
 use crate::resolve::fixture::{Fixture, OTHER, RUNNING, xfs};
 
 fn binary() -> Vec<u8> {
-    let mark = capture::BANNER;
+    let mark = plan::BANNER;
     elf(62, false, mark)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use capture::plan::Layer;
+use plan::Layer;
 
 use super::sysfs::{Machine, name_of};
 use super::{ResolveError, lvm, md};

@@ -1,15 +1,15 @@
 //! Logical volumes: the table that the capture kernel builds them from, out of LVM's own metadata.
 //!
 //! Facts: the text that vgcfgbackup prints, LVM2 2.02 to 2.03; what is read from disk is
-//! [`capture::target::lvm`]'s business. The table is not asked of the kernel but worked out from what
+//! [`plan::lvm`]'s business. The table is not asked of the kernel but worked out from what
 //! is on disk, so that it stands beside the sequence number and UUIDs that make it true. Linear and
 //! striped volumes only.
 
 use std::path::{Path, PathBuf};
 
-use capture::plan::{DeviceMapper, Segment};
-use capture::target::lvm::text::Section;
-use capture::target::lvm::{PhysicalVolume, dashed};
+use plan::lvm::text::Section;
+use plan::lvm::{PhysicalVolume, dashed};
+use plan::{DeviceMapper, Segment};
 
 use super::ResolveError;
 use super::sysfs::{Machine, name_of};

@@ -1,11 +1,11 @@
 //! md arrays: what `/sys` and a member's superblock say about them.
 //!
 //! Facts: Documentation/admin-guide/md.rst, Linux 5.10 to 7.2. The capture kernel puts them together
-//! through sysfs ([`capture::target::md`]), so the image needs the level's module and no mdadm.
+//! through sysfs (capture/src/target/md.rs), so the image needs the level's module and no mdadm.
 
 use std::path::{Path, PathBuf};
 
-use capture::target::probe::{MdMember, Member, probe};
+use plan::superblock::{MdMember, Member, probe};
 
 use super::ResolveError;
 use super::sysfs::{Machine, name_of};

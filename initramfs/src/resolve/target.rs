@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use capture::plan::{self, Filesystem, FsType, Identity, TargetKind};
-use capture::target::probe::probe;
 use config::Device;
+use plan::superblock::probe;
+use plan::{self, Filesystem, FsType, Identity, TargetKind};
 
 use super::sysfs::{Machine, name_of};
 use super::{ResolveError, Resolved, block, mountinfo};

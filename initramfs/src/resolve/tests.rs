@@ -1,7 +1,7 @@
 //! Whole machines as fixture trees: what is loaded in which order, and what proves the target.
 
-use capture::plan::{FsType, Identity, Layer, TargetKind};
 use config::Config;
+use plan::{FsType, Identity, Layer, TargetKind};
 
 use super::fixture::{Fixture, OTHER, RUNNING, UUID_BYTES, UUID_TEXT, btrfs, bytes, ext4, xfs};
 use super::*;

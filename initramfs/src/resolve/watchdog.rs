@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use capture::plan;
+use plan;
 
 use super::Resolved;
 use super::sysfs::{Machine, name_of};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use capture::plan::TargetKind;
 use initramfs::build::BuildError;
+use plan::TargetKind;
 
 use super::{Examined, Finding, Level, chain, finding, meminfo, size};
 use crate::root;

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use capture::crashes;
-use capture::manifest::Manifest;
-use capture::space::{self, Present};
 use serde::Serialize;
+use store::manifest::Manifest;
+use store::names as crashes;
+use store::rotation;
 
 use crate::root;
 
@@ -40,18 +40,13 @@ pub fn last(root: &Path) -> Option<LastDump> {
     })
 }
 
-/// Why a panic now, with the signature of the last one, would leave no core.
+/// Why the next panic would leave no core.
 #[must_use]
 pub fn in_a_loop(root: &Path) -> Option<String> {
-    let earlier = space::earlier(&root::under(root, STORE)).ok()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     let uptime = root::text(root, "/proc/uptime").unwrap_or_default();
-    let present = Present {
-        signature: earlier.last()?.signature.clone(),
-        crash_time: Some(now.as_secs()),
-        uptime_s: uptime.split('.').next().and_then(|s| s.parse().ok()),
-    };
-    space::in_a_loop(&earlier, &present)
+    let uptime = uptime.split('.').next().and_then(|s| s.parse().ok());
+    rotation::guard(&root::under(root, STORE), now.as_secs(), uptime)
 }
 
 #[cfg(test)]

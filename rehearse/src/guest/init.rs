@@ -7,9 +7,9 @@ use super::{
     Boot, End, HANDED_OUT, Mount, RESERVED, SAYS, SCRIPT, Script, Which, hotplug, live, panic, tar,
     work,
 };
-use capture::target::probe::probe;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
+use plan::superblock::probe;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -196,7 +196,7 @@ fn touch(block: &mut [u8]) {
 
 fn available_mib() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    capture::budget::mem_available(&text).unwrap_or_default() >> 20
+    dump::budget::mem_available(&text).unwrap_or_default() >> 20
 }
 
 /// Files of 4 MiB, four in turn, each synced: the journal is never at rest.

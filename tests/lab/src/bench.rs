@@ -279,7 +279,7 @@ struct Kept {
 
 /// What a core of ours holds.
 fn kept(dir: &Path) -> Result<Kept> {
-    let image = image::open(&dir.join("vmcore.elf.zst"))?;
+    let image = dump::open(&dir.join("vmcore.elf.zst"))?;
     let mut kept = Kept { pages: 0, runs: 0 };
     let mut from = Pfn(0);
     while let Some(run) = image.next_present(from) {

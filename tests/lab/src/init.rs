@@ -9,10 +9,10 @@
 
 use crate::{artefacts, kernels, peer};
 use anyhow::{Context, Result};
-use capture::plan::{self, Filesystem, FirstKernel, FsType, Identity, Layer, Plan, TargetKind};
 use initramfs::archive::Archive;
 use initramfs::compress::Compression;
 use loader::cmdline;
+use plan::{self, Filesystem, FirstKernel, FsType, Identity, Layer, Plan, TargetKind};
 use rehearse::disk::{self, Fs};
 use rehearse::guest::image::KernelFiles;
 use rehearse::vm::{Accel, DiskImage, Event, Flow, Vm};

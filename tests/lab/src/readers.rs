@@ -128,12 +128,12 @@ fn median(mut times: Vec<f64>) -> f64 {
 fn scans(options: &Options) -> Result<()> {
     let theirs = theirs(options)?;
     // What both hold: makedumpfile leaves zero pages out.
-    let their_image = image::open(&theirs)?;
+    let their_image = dump::open(&theirs)?;
     let holds = |pfn: &u64| {
         let run = their_image.next_present(Pfn(*pfn));
         run.is_some_and(|run| run.start.0 == *pfn)
     };
-    let kernel = Kernel::new(image::open(&options.core)?)?;
+    let kernel = Kernel::new(dump::open(&options.core)?)?;
     let mut every = Vec::new();
     PresentRuns(&**kernel.dump()).for_each(&mut |run| {
         every.extend(run.start.0..run.end.0);
@@ -271,7 +271,7 @@ impl Drop for Library {
 
 /// Seconds to read the pages of a list, opened anew.
 fn read_all(core: &Path, list: &[u64]) -> Result<f64> {
-    let image = image::open(core)?;
+    let image = dump::open(core)?;
     let mut page = [0; 4096];
     let start = Instant::now();
     for pfn in list {

@@ -1,7 +1,7 @@
 //! The kinds of pages, and how they are counted.
 //!
 //! What makes a page of a kind stands in [`super::rules`]; which kinds are kept is policy and stands
-//! in `capture::policy`.
+//! in `dump::policy`.
 
 use crate::addr::PfnRange;
 

@@ -2,9 +2,9 @@
 //! written to any device, whatever comes of it.
 
 use super::super::block::Device;
-use super::super::probe::{Found, probe};
 use super::*;
-use crate::plan::{FsType, Identity, Segment};
+use plan::superblock::{Found, probe};
+use plan::{FsType, Identity, Segment};
 use sha2::{Digest, Sha256};
 
 const PV: &str = "abcdef-ghij-klmn-opqr-stuv-wxyz-012345";

@@ -161,7 +161,7 @@ impl<'a> Outputs<'a> {
     fn libkdumpfile(&self) -> Result<()> {
         let all = Core::open(self.plain)?;
         for (name, path) in self.all() {
-            let image = image::open(path).with_context(|| format!("Cannot open {name}"))?;
+            let image = dump::open(path).with_context(|| format!("Cannot open {name}"))?;
             let held = pages(&*image);
             let table = self.dir.join("pages.table");
             let mut bytes = Vec::new();
@@ -234,7 +234,7 @@ impl<'a> Outputs<'a> {
         let all = Core::open(self.plain)?;
         for kind in KINDS {
             let made = self.made_by_makedumpfile(kind)?;
-            let image = image::open_set(&made).with_context(|| format!("makedumpfile {kind}"))?;
+            let image = dump::open_set(&made).with_context(|| format!("makedumpfile {kind}"))?;
             let held = pages(&*image);
             if let ([one], false) = (made.as_slice(), kind.contains("-E") || kind.contains("-F")) {
                 let theirs: Vec<u64> = kdump_frames(one)?.into_iter().collect();
@@ -303,7 +303,7 @@ fn convert(found: &Found<'_>, core: &Path, to: &Path, format: &str, level: &str)
 }
 
 /// The page frames that an image holds.
-fn pages(image: &dyn image::MemoryDump) -> Vec<u64> {
+fn pages(image: &dyn dump::MemoryDump) -> Vec<u64> {
     let (mut pages, mut from) = (Vec::new(), Pfn(0));
     while let Some(run) = image.next_present(from) {
         pages.extend(run.start.0..run.end.0);

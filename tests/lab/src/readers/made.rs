@@ -61,7 +61,7 @@ pub(super) fn runs(dir: &Path) -> Result<()> {
     for (path, runs) in paths.iter().zip([100_u64, 100_000]) {
         let each = PAGES / runs;
         sparse(path, runs, each + 1)?;
-        let image = image::open(path)?;
+        let image = dump::open(path)?;
         let read = move |n: u64| {
             let pfn = 16 + n / each * (each + 1) + n % each;
             let mut page = [0; 4096];
@@ -119,7 +119,7 @@ pub(super) fn sizes(dir: &Path) -> Result<()> {
         for _ in 0..OPENED {
             for (path, times) in paths.iter().zip(&mut times) {
                 let start = Instant::now();
-                let image = image::open(path)?;
+                let image = dump::open(path)?;
                 times.push(start.elapsed().as_secs_f64());
                 drop(black_box(image));
             }
@@ -162,7 +162,7 @@ pub(super) fn sizes(dir: &Path) -> Result<()> {
 /// The core cannot be opened.
 pub fn held(core: &Path) -> Result<()> {
     let before = anonymous()?;
-    let image = image::open(core)?;
+    let image = dump::open(core)?;
     let first = image.next_present(Pfn(0)).and_then(|run| run.start.phys());
     let first = first.context("the core has no page")?;
     image.read_phys(first, &mut [0; 64])?;

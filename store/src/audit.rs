@@ -1,6 +1,8 @@
 //! A crash directory against its own manifest: every file there, of its size, with its hash.
 
-use crate::manifest::{Manifest, TableFacts, hex, sha256_of};
+use crate::manifest::Manifest;
+use dump::facts::{TableFacts, hex};
+use dump::files::sha256_of;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -45,7 +47,7 @@ pub fn audit(dir: &Path) -> io::Result<Vec<Audited>> {
             name: core.file.clone(),
             outcome: sums
                 .check(&dir.join(&core.file))
-                .map(|()| "the CRC-32C of every piece"),
+                .map(|()| "the CRC-32 of every piece"),
         });
     }
     if let Some((core, table)) = manifest

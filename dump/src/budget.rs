@@ -5,7 +5,7 @@
 //! private mappings; not the page cache). What does not depend on RAM does not grow with it. What is
 //! written and not yet on the device lies in the page cache: that, too, is a part of what is available.
 
-use crate::plan::Dump;
+use crate::settings::Dump;
 use std::fs;
 
 /// The worker's limit where there is plenty.

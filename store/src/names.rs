@@ -119,21 +119,6 @@ pub fn list(store: &Path) -> io::Result<Vec<Crash>> {
     Ok(crashes)
 }
 
-/// The best core in a crash directory: the main core in any format, else the essential one.
-#[must_use]
-pub fn core_of(dir: &Path) -> Option<PathBuf> {
-    [
-        "vmcore.elf.zst",
-        "vmcore.elf.lz4",
-        "vmcore.kdump",
-        "vmcore.elf",
-        "essential.elf.zst",
-    ]
-    .iter()
-    .map(|name| dir.join(name))
-    .find(|path| path.is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,10 +5,10 @@
 //! Modules lie uncompressed in the image, so finit_module(2) needs no flag. Dependencies are the
 //! image builder's business; here order is all.
 
-use crate::plan::Module;
 use crate::protocol;
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
+use plan::Module;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;

@@ -5,12 +5,13 @@
 //! stands under OUT's name.
 
 use crate::classify::{Classified, allowed, classify};
-use crate::directory;
-use crate::manifest::{PAGES_MAP, RuleOff};
+use crate::describe::{describe, trailer};
+use crate::facts::RuleOff;
+use crate::files::{self, PAGES_MAP};
+use crate::level::Level;
 use crate::pipeline::Stats;
-use crate::policy::{Level, Policy};
+use crate::policy::Policy;
 use crate::save::{Pages, Save, SaveError};
-use crate::steps::core::describe;
 use analysis::essential;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -168,9 +169,9 @@ pub fn convert(
         flight: None,
         total: None,
         reserve: 0,
-        beat: None,
+        scan_progress: None,
     }
-    .run(&mut crate::steps::core::trailer, progress)
+    .run(&mut trailer, progress)
     .map_err(|source| ConvertError::Save {
         path: out.to_path_buf(),
         source,
@@ -179,7 +180,7 @@ pub fn convert(
     fs::hard_link(work.0.join("core"), out)
         .or_else(|_| fs::rename(work.0.join("core"), out))
         .map_err(io)?;
-    directory::sync(beside(out)).map_err(io)?;
+    files::sync(beside(out)).map_err(io)?;
     let (rules_off, warnings) = match chosen {
         Chosen::Kinds(map, _) => (map.rules_off, Vec::new()),
         Chosen::Found(found) => (Vec::new(), found.warnings),
@@ -191,17 +192,6 @@ pub fn convert(
         rules_off,
         warnings,
     })
-}
-
-/// What a dump says of itself, with what only the kernel inside can add.
-#[must_use]
-pub fn meta_of(dump: &dyn MemoryDump, kernel: Option<&Kernel>) -> CoreMeta {
-    let mut meta = CoreMeta::of(dump.info());
-    if let Some(kernel) = kernel {
-        let had = meta.dump_level.try_into().unwrap_or(0);
-        describe(&mut meta, kernel, Level::Bits(had));
-    }
-    meta
 }
 
 /// Which pages go over.
@@ -265,7 +255,7 @@ fn carry_map(dump: &dyn MemoryDump, work: &Path) -> io::Result<()> {
     let Some(mut map) = dump.attachment(Attachment::PagesMap) else {
         return Ok(());
     };
-    let mut file = directory::create_file(work, PAGES_MAP)?;
+    let mut file = files::create_file(work, PAGES_MAP)?;
     io::copy(&mut map, &mut file)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The plan's shape is a contract between the image builder and PID 1.
 
 use super::*;
-use crate::policy::Level;
+use dump::Level;
 
 const EXAMPLE: &str = r#"{
   "version": 1,

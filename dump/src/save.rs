@@ -4,8 +4,8 @@
 //! only in where the image and the kinds of pages come from.
 
 use crate::budget::InFlight;
-use crate::directory;
-use crate::manifest::{TableFacts, hex};
+use crate::facts::{TableFacts, hex};
+use crate::files;
 use crate::pipeline::{self, FileOutput, Stats, Stopped};
 use crate::policy::Policy;
 use crate::sums::Sums;
@@ -108,25 +108,25 @@ fn kept(
     open.map_or(Ok(()), f)
 }
 
-/// Runs between two words of a pass over them: a fraction of a second.
-const BEAT: u64 = 1 << 24;
+/// Runs processed between two progress reports of a pass that writes no page: a fraction of a second.
+const RUNS_PER_REPORT: u64 = 1 << 24;
 
 struct Chosen<'a> {
     dump: &'a dyn MemoryDump,
     pages: Pages<'a>,
-    beat: Option<&'a (dyn Fn(Pfn) + Sync)>,
+    scan_progress: Option<&'a (dyn Fn(Pfn) + Sync)>,
 }
 
 impl Runs for Chosen<'_> {
     fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
-        let Some(beat) = self.beat else {
+        let Some(report) = self.scan_progress else {
             return self.pages.for_each(self.dump, f);
         };
         let mut runs = 0_u64;
         self.pages.for_each(self.dump, &mut |run| {
             runs += 1;
-            if runs.is_multiple_of(BEAT) {
-                beat(run.end);
+            if runs.is_multiple_of(RUNS_PER_REPORT) {
+                report(run.end);
             }
             f(run)
         })
@@ -162,9 +162,9 @@ pub struct Save<'a> {
     pub total: Option<u64>,
     /// Bytes to reserve on the target before the first page; 0: none.
     pub reserve: u64,
-    /// Told now and then how far a pass over the runs is that writes no page: on a very large machine
-    /// each takes a minute.
-    pub beat: Option<&'a (dyn Fn(Pfn) + Sync)>,
+    /// Called during a pass over the runs that writes no page, with the page frame reached: on a very
+    /// large machine each pass takes a minute.
+    pub scan_progress: Option<&'a (dyn Fn(Pfn) + Sync)>,
 }
 
 /// What is known of a core before its first page is written.
@@ -285,7 +285,7 @@ impl<'a> Save<'a> {
         Chosen {
             dump: self.dump,
             pages: self.pages,
-            beat: self.beat,
+            scan_progress: self.scan_progress,
         }
     }
 
@@ -303,11 +303,10 @@ impl<'a> Save<'a> {
             Some(total) => total,
             None => count(&chosen).map_err(io_error("count the pages"))?,
         };
-        let spool = directory::unnamed_file(self.dir, ".table").map_err(io_error("make a file"))?;
+        let spool = files::unnamed_file(self.dir, ".table").map_err(io_error("make a file"))?;
         let mut writer = writer(self.format, self.meta, self.codec_level, Spool::file(spool))
             .map_err(io_error("prepare the codec"))?;
-        let file =
-            directory::create_file(self.dir, self.name).map_err(io_error("make the file"))?;
+        let file = files::create_file(self.dir, self.name).map_err(io_error("make the file"))?;
         let mut out = FileOutput::new(file, self.buffer);
         if let Some(flight) = self.flight {
             out = out.drop_behind(flight);
@@ -328,7 +327,7 @@ impl<'a> Save<'a> {
             return Err(SaveError::Unsupported(source));
         }
         let quiet = Chosen {
-            beat: None,
+            scan_progress: None,
             ..chosen
         };
         let pages = pipeline::run(
@@ -398,7 +397,7 @@ fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Level;
+    use crate::level::Level;
     use vmcore::dump::map::MapWriter;
     use vmcore::mm::Kind;
 

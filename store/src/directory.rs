@@ -3,14 +3,15 @@
 //! Nothing follows a symbolic link below the base, nothing is written into what existed before, and
 //! everything is 0700 and 0600 from the first byte.
 
-use crate::crashes::State;
+use crate::names::State;
+use dump::files::sync;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 /// The longest node name in a directory's name.
@@ -112,39 +113,6 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Makes a new file, readable too (hashes, the seek table's spool).
-///
-/// # Errors
-/// What the system said; there must be nothing of that name.
-pub fn create_file(dir: &Path, name: &str) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-        .open(dir.join(name))
-}
-
-/// A file without a name, in the same filesystem as `dir`.
-///
-/// # Errors
-/// What the system said.
-pub fn unnamed_file(dir: &Path, name: &str) -> io::Result<File> {
-    let _ = fs::remove_file(dir.join(name));
-    let file = create_file(dir, name)?;
-    fs::remove_file(dir.join(name))?;
-    Ok(file)
-}
-
-/// Makes sure that a directory's entries are on the disk.
-///
-/// # Errors
-/// What the system said.
-pub fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
 /// Gives a `.partial` directory its final name, and makes sure of it.
 ///
 /// # Errors
@@ -173,6 +141,7 @@ pub fn settle(dir: &Path, state: State) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dump::files::create_file;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]

@@ -1,8 +1,8 @@
 //! The one pass over the memory map: every page's kind into `pages.map`. And, where there is no pass,
 //! the kinds of a few pages.
 
-use crate::directory;
-use crate::manifest::{PAGES_MAP, RuleOff};
+use crate::facts::RuleOff;
+use crate::files::{self, PAGES_MAP};
 use crate::policy::Policy;
 use std::io::BufWriter;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct Classified {
     /// Why no check was made, if so.
     pub unchecked: Option<String>,
     /// Kinds whose pages may go by another name here: the rule is off, or a check failed it.
-    pub blind: Vec<Kind>,
+    pub uncertain: Vec<Kind>,
 }
 
 /// Time for the checks; those not made by then say so.
@@ -44,7 +44,7 @@ pub fn classify(
 ) -> Result<Classified, String> {
     let rules = Rules::of(kernel);
     let write = |error: std::io::Error| format!("Cannot write {PAGES_MAP}: {error}");
-    let file = directory::create_file(dir, PAGES_MAP).map_err(write)?;
+    let file = files::create_file(dir, PAGES_MAP).map_err(write)?;
     let reading = file.try_clone().map_err(write)?;
     let mut writer = MapWriter::new(BufWriter::new(file)).map_err(write)?;
     let mut seen = 0_u64;
@@ -72,16 +72,16 @@ pub fn classify(
         Ok(report) => (report, None),
         Err(error) => (check::Report::default(), Some(error.to_string())),
     };
-    let mut blind = checked.distrusted();
+    let mut uncertain = checked.distrusted();
     let off = |kind: &Kind| Rule::of_kind(*kind).is_some_and(|rule| lacks(&rules, rule));
-    blind.extend(Kind::ALL.into_iter().filter(off));
+    uncertain.extend(Kind::ALL.into_iter().filter(off));
     Ok(Classified {
         reader,
         rules_off,
         summary,
         checked,
         unchecked,
-        blind,
+        uncertain,
     })
 }
 

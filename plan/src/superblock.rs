@@ -5,8 +5,7 @@
 //! fs/xfs/libxfs/xfs_format.h; LVM2's label from its on-disk format. Offsets hold for every version
 //! of these formats. Checksums are not verified: the kernel does so when it mounts.
 
-use super::lvm;
-use crate::plan::FsType;
+use crate::{FsType, lvm};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -121,7 +120,7 @@ fn uuid(block: &[u8], at: usize) -> String {
     if bytes(block, at, 16).iter().all(|byte| *byte == 0) {
         return String::new();
     }
-    let hex = crate::manifest::hex(bytes(block, at, 16));
+    let hex = dump::facts::hex(bytes(block, at, 16));
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!(
         "{}-{}-{}-{}-{}",
@@ -268,9 +267,9 @@ fn md(file: &File, head: &[u8], sectors: u64) -> Option<Member> {
             // super_offset is counted from where the member begins: on a disk whose last partition is
             // a member it is another one than the superblock's place on the disk.
             ("1.0" | "1.1" | "1.2", 1) if le64(block, 144) == sector => MdMember {
-                uuid: crate::manifest::hex(bytes(block, 16, 16)),
+                uuid: dump::facts::hex(bytes(block, 16, 16)),
                 version,
-                own: crate::manifest::hex(bytes(block, 168, 16)),
+                own: dump::facts::hex(bytes(block, 168, 16)),
                 events: le64(block, 200),
             },
             _ => return None,

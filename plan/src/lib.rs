@@ -1,4 +1,8 @@
-//! The plan: everything that was decided before the panic, as `plan.json` inside the image.
+//! The plan: everything that was decided before the panic, as `plan.json` inside the capture image.
+//!
+//! Beside it: the readers of superblocks ([`superblock`]) and LVM metadata ([`lvm`]) that run while
+//! arming and again in the capture kernel, and [`BUILD`], the fingerprint of all that is in the capture
+//! binary. This crate names `store` and below; it never opens a device for writing.
 //!
 //! It is filled while arming (crate `initramfs`) from the config and from what this machine looks
 //! like, and read once in the capture kernel, where nothing else is parsed. Times are in seconds,
@@ -6,16 +10,31 @@
 //! plan and the binary beside it always come from the same build.
 
 mod check;
-mod dump;
+pub mod lvm;
+pub mod superblock;
 mod target;
 
 pub use check::PlanError;
-pub use dump::{Dump, Format};
 pub use target::{
     DeviceMapper, Directory, Filesystem, FsType, Identity, Layer, Segment, Target, TargetKind,
 };
 
+use dump::Dump;
 use serde::{Deserialize, Serialize};
+use store::Keep;
+
+/// The version and a fingerprint of the sources: equal in the CLI and in the capture binary only when
+/// both were built from the same ones.
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("AFTERPANIC_SOURCES"));
+
+/// What `afterpanic-capture --version` prints: one piece of text, so that it can be found in the file.
+pub const BANNER: &str = concat!(
+    "afterpanic-capture ",
+    env!("CARGO_PKG_VERSION"),
+    "+",
+    env!("AFTERPANIC_SOURCES"),
+    "\n"
+);
 
 /// The version of the plan's shape; a plan with another one is refused.
 pub const VERSION: u32 = 1;
@@ -102,29 +121,6 @@ pub struct Watchdog {
     /// The timeout to set, if another than the driver's own is wanted.
     #[serde(default)]
     pub timeout_s: Option<u32>,
-}
-
-/// What stays on the target.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Keep {
-    /// Dumps that stay, the new one among them; 0 removes none ever.
-    pub dumps: u32,
-    /// Bytes that always stay free.
-    pub free: u64,
-    /// Whether a machine that dies in a loop stops writing cores. Off by hand.
-    #[serde(default = "yes")]
-    pub loop_guard: bool,
-}
-
-impl Default for Keep {
-    fn default() -> Self {
-        Self {
-            dumps: 5,
-            free: 1 << 30,
-            loop_guard: true,
-        }
-    }
 }
 
 /// The last act.

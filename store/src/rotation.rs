@@ -5,9 +5,10 @@
 //! complete core, nor the first with the signature of the present death: it is the one that
 //! explains the others.
 
-use crate::crashes::{self, State};
-use crate::manifest::{Manifest, Verdict};
-use crate::plan::Keep;
+use crate::keep::Keep;
+use crate::manifest::{CrashFacts, Manifest};
+use crate::names::{self, State};
+use dump::facts::Verdict;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,24 +37,13 @@ pub struct Earlier {
     pub uptime_s: Option<u64>,
 }
 
-/// The present death.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Present {
-    /// Its signature, if the report found one.
-    pub signature: Option<String>,
-    /// When it happened.
-    pub crash_time: Option<u64>,
-    /// Uptime at its death.
-    pub uptime_s: Option<u64>,
-}
-
 /// Crashes below `base` that have a manifest, oldest first. One that is being written, or was cut
 /// off, has none and is nobody's to remove here.
 ///
 /// # Errors
 /// When the directory cannot be listed.
 pub fn earlier(base: &Path) -> io::Result<Vec<Earlier>> {
-    let found = crashes::list(base)?
+    let found = names::list(base)?
         .into_iter()
         .filter(|crash| crash.state != State::Partial)
         .filter_map(|crash| {
@@ -88,7 +78,7 @@ pub struct Removals {
 #[must_use]
 pub fn removals(
     earlier: &[Earlier],
-    present: &Present,
+    this: &CrashFacts,
     keep: &Keep,
     free: u64,
     need: u64,
@@ -101,7 +91,7 @@ pub fn removals(
         };
     }
     let whole = earlier.iter().filter(|crash| crash.whole).count();
-    let first = present.signature.as_ref().and_then(|signature| {
+    let first = this.signature.as_ref().and_then(|signature| {
         earlier
             .iter()
             .position(|crash| crash.signature.as_ref() == Some(signature))
@@ -168,12 +158,12 @@ pub fn free(path: &Path) -> io::Result<u64> {
 
 /// Why no core is written any more, if this machine dies in a loop.
 #[must_use]
-pub fn in_a_loop(earlier: &[Earlier], present: &Present) -> Option<String> {
-    let recent = |crash: &&Earlier| match (crash.crash_time, present.crash_time) {
+pub fn in_a_loop(earlier: &[Earlier], this: &CrashFacts) -> Option<String> {
+    let recent = |crash: &&Earlier| match (crash.crash_time, this.crash_time) {
         (Some(then), Some(now)) => now.abs_diff(then) <= DAY,
         _ => false,
     };
-    if let Some(signature) = &present.signature {
+    if let Some(signature) = &this.signature {
         let same = earlier
             .iter()
             .filter(recent)
@@ -191,7 +181,7 @@ pub fn in_a_loop(earlier: &[Earlier], present: &Present) -> Option<String> {
         && last
             .iter()
             .all(|crash| recent(crash) && early(crash.uptime_s))
-        && early(present.uptime_s);
+        && early(this.uptime_s);
     all_early.then(|| format!("{LOOP_DUMPS} panics within {} minutes of boot", EARLY / 60))
 }
 
@@ -204,12 +194,13 @@ pub fn guard(base: &Path, now: u64, uptime_s: Option<u64>) -> Option<String> {
     signatures.sort();
     signatures.dedup();
     signatures.into_iter().find_map(|signature| {
-        let present = Present {
+        let crash = CrashFacts {
             signature,
             crash_time: Some(now),
             uptime_s,
+            ..CrashFacts::default()
         };
-        in_a_loop(&earlier, &present)
+        in_a_loop(&earlier, &crash)
     })
 }
 
@@ -228,11 +219,12 @@ mod tests {
         }
     }
 
-    fn present(signature: &str) -> Present {
-        Present {
+    fn present(signature: &str) -> CrashFacts {
+        CrashFacts {
             signature: Some(signature.into()),
             crash_time: Some(2000),
             uptime_s: Some(10_000),
+            ..CrashFacts::default()
         }
     }
 

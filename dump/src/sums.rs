@@ -1,109 +1,37 @@
-//! CRC-32C of a file in pieces, for formats that hold no checksums of their own.
+//! CRC-32 of a file in pieces, for formats that hold no checksums of their own.
 //!
 //! A kdump file's descriptor table grows beside its pages, so the bytes of a piece do not come in
 //! order. The code is linear: what a stretch of bytes adds to its piece's sum depends only on the
-//! bytes and on how many follow, so stretches are added as they come. No byte may be written twice.
+//! bytes and on how many follow. So stretches are added as they come. No byte may be written twice.
 //! A piece of the largest files grows, so that there are never more than 65,536: two neighbours'
 //! sums make the sum of both. The last piece counts as if zeros followed it.
 //!
-//! Facts: RFC 3720, appendix B.4 (polynomial 0x1EDC6F41, reflected, all ones before and after).
+//! The code is the one of zlib and gzip (RFC 1952, section 8), by the `crc32fast` crate.
 
-use crate::sys;
+use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::LazyLock;
 
-const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// Bytes of a piece, as long as the file is below 256 GiB.
 const PIECE: u64 = 4 << 20;
 /// Pieces at most.
 const PIECES: usize = 1 << 16;
 
-/// A byte's effect, with 0 to 7 bytes behind it.
-static TABLES: LazyLock<[[u32; 256]; 8]> = LazyLock::new(|| {
-    let mut table = [0; 256];
-    for (value, entry) in (0_u32..).zip(&mut table) {
-        *entry = (0..8).fold(value, |state, _| halve(state));
-    }
-    let mut tables = [table; 8];
-    let mut before = table;
-    for next in tables.iter_mut().skip(1) {
-        for (to, from) in next.iter_mut().zip(before) {
-            *to = byte(&table, from, 0);
-        }
-        before = *next;
-    }
-    tables
-});
-
-/// The effect on each bit of 2^n zero bytes.
-static ZEROS: LazyLock<[[u32; 32]; 64]> = LazyLock::new(|| {
-    let mut one = [0; 32];
-    for (bit, to) in one.iter_mut().enumerate() {
-        *to = (0..8).fold(1 << bit, |state, _| halve(state));
-    }
-    let mut all = [one; 64];
-    let mut before = one;
-    for next in all.iter_mut().skip(1) {
-        *next = before.map(|column| multiply(&before, column));
-        before = *next;
-    }
-    all
-});
-
-fn halve(state: u32) -> u32 {
-    (state >> 1) ^ if state & 1 == 1 { POLYNOMIAL } else { 0 }
+/// What `bytes` add to a sum, without the ones that the code puts before and after. `Hasher` keeps
+/// its state inverted, so all ones is an empty one.
+fn contribution(bytes: &[u8]) -> u32 {
+    let mut hasher = Hasher::new_with_initial(u32::MAX);
+    hasher.update(bytes);
+    !hasher.finalize()
 }
 
-fn byte(table: &[u32; 256], state: u32, value: u8) -> u32 {
-    let low = state.to_le_bytes().first().copied().unwrap_or(0) ^ value;
-    state >> 8 ^ table.get(usize::from(low)).copied().unwrap_or(0)
-}
-
-fn multiply(columns: &[u32; 32], state: u32) -> u32 {
-    let bits = columns.iter().enumerate();
-    bits.filter(|(bit, _)| state >> bit & 1 == 1)
-        .fold(0, |sum, (_, column)| sum ^ column)
-}
-
-/// The state after `bytes`, without the ones before and after.
-fn after(state: u32, bytes: &[u8]) -> u32 {
-    sys::crc32c(state, bytes).unwrap_or_else(|| by_tables(state, bytes))
-}
-
-/// The same, eight bytes at a time.
-fn by_tables(mut state: u32, bytes: &[u8]) -> u32 {
-    let tables = &*TABLES;
-    let (eights, rest) = bytes.as_chunks::<8>();
-    for eight in eights {
-        let first = state.to_le_bytes().into_iter().chain([0; 4]);
-        state = eight.iter().zip(first).zip(tables.iter().rev()).fold(
-            0,
-            |sum, ((value, state), table)| {
-                sum ^ table.get(usize::from(value ^ state)).copied().unwrap_or(0)
-            },
-        );
-    }
-    let [first, ..] = tables;
-    rest.iter()
-        .fold(state, |state, value| byte(first, state, *value))
-}
-
-/// The state after so many zero bytes.
-fn after_zeros(state: u32, mut zeros: u64) -> u32 {
-    let mut state = state;
-    for columns in ZEROS.iter() {
-        if zeros & 1 == 1 {
-            state = multiply(columns, state);
-        }
-        zeros >>= 1;
-        if zeros == 0 {
-            break;
-        }
-    }
-    state
+/// A contribution with so many zero bytes behind it.
+fn with_zeros(contribution: u32, zeros: u64) -> u32 {
+    let mut hasher = Hasher::new_with_initial(contribution);
+    hasher.combine(&Hasher::new_with_initial_len(0, zeros));
+    hasher.finalize()
 }
 
 /// The sums of a file that is being written.
@@ -143,7 +71,7 @@ impl Summing {
             }
             if let Some(state) = self.states.get_mut(number) {
                 let behind = left.saturating_sub(now.len() as u64);
-                *state ^= after_zeros(after(0, now), behind);
+                *state ^= with_zeros(contribution(now), behind);
             }
             offset = offset.saturating_add(now.len() as u64);
             bytes = later;
@@ -157,7 +85,7 @@ impl Summing {
         let pairs: Vec<[u32; 2]> = pairs.iter().copied().chain(one).collect();
         self.states = pairs
             .into_iter()
-            .map(|[first, second]| after_zeros(first, self.piece) ^ second)
+            .map(|[first, second]| with_zeros(first, self.piece) ^ second)
             .collect();
         self.piece = self.piece.saturating_mul(2);
     }
@@ -167,15 +95,15 @@ impl Summing {
     pub fn finish(mut self, len: u64) -> Sums {
         let pieces = usize::try_from(len.div_ceil(self.piece)).unwrap_or(usize::MAX);
         self.states.resize(pieces.min(self.most), 0);
-        let ones = after_zeros(u32::MAX, self.piece) ^ u32::MAX;
-        let crc32c = self
+        let ones = with_zeros(u32::MAX, self.piece) ^ u32::MAX;
+        let crc32 = self
             .states
             .iter()
             .map(|state| format!("{:08x}", state ^ ones))
             .collect();
         Sums {
             piece: self.piece,
-            crc32c,
+            crc32,
         }
     }
 }
@@ -185,9 +113,9 @@ impl Summing {
 pub struct Sums {
     /// Bytes of a piece.
     pub piece: u64,
-    /// The CRC-32C of each piece in eight hex digits, one after the other; the last piece as if
+    /// The CRC-32 of each piece in eight hex digits, one after the other; the last piece as if
     /// zeros followed it.
-    pub crc32c: String,
+    pub crc32: String,
 }
 
 impl Sums {
@@ -198,7 +126,7 @@ impl Sums {
     pub fn check(&self, path: &Path) -> Result<(), String> {
         let mut file = File::open(path).map_err(|error| error.to_string())?;
         let told: Vec<Option<u32>> = self
-            .crc32c
+            .crc32
             .as_bytes()
             .chunks(8)
             .map(|digits| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
@@ -221,21 +149,21 @@ impl Sums {
     }
 }
 
-/// The CRC-32C of the next `piece` bytes.
+/// The CRC-32 of the next `piece` bytes, as if zeros followed the file's end.
 fn sum_of(file: &mut File, piece: u64) -> io::Result<u32> {
     let mut buf = vec![0; 64 << 10];
-    let (mut state, mut left) = (u32::MAX, piece);
+    let (mut hasher, mut left) = (Hasher::new(), piece);
     while left > 0 {
         let n = usize::try_from(left).map_or(buf.len(), |n| n.min(buf.len()));
         match file.read(buf.get_mut(..n).unwrap_or_default())? {
             0 => break,
             n => {
-                state = after(state, buf.get(..n).unwrap_or_default());
+                hasher.update(buf.get(..n).unwrap_or_default());
                 left = left.saturating_sub(n as u64);
             }
         }
     }
-    Ok(after_zeros(state, left) ^ u32::MAX)
+    Ok(!with_zeros(!hasher.finalize(), left))
 }
 
 #[cfg(test)]
@@ -244,22 +172,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_code_is_the_one_of_the_rfc() {
-        // RFC 3720, B.4: 32 bytes of zeros, of ones, ascending, descending.
-        let up: Vec<u8> = (0..32).collect();
-        let down: Vec<u8> = (0..32).rev().collect();
-        for (bytes, sum) in [
-            (vec![0; 32], 0x8a91_36aa_u32),
-            (vec![0xff; 32], 0x62a8_ab43),
-            (up, 0x46dd_794e),
-            (down, 0x113f_db5c),
-        ] {
-            assert_eq!(after(u32::MAX, &bytes) ^ u32::MAX, sum);
-            assert_eq!(by_tables(u32::MAX, &bytes) ^ u32::MAX, sum);
-        }
-        for after in [after, by_tables] {
-            assert_eq!(after(u32::MAX, b"123456789") ^ u32::MAX, 0xe306_9283);
-        }
+    fn the_code_is_the_one_of_gzip() {
+        let whole = contribution(b"123456789") ^ with_zeros(u32::MAX, 9);
+        assert_eq!(!whole, 0xcbf4_3926);
+        let in_parts = with_zeros(contribution(b"1234"), 5) ^ contribution(b"56789");
+        assert_eq!(in_parts, contribution(b"123456789"));
+        let mut zeros = Hasher::new();
+        zeros.update(&[0; 70_000]);
+        assert_eq!(!with_zeros(u32::MAX, 70_000), zeros.finalize());
     }
 
     proptest! {
@@ -287,7 +207,7 @@ mod tests {
                 summing.add(from as u64, &bytes[from..to]);
             }
             let sums = summing.finish(5000);
-            prop_assert!(sums.crc32c.len() <= most * 8);
+            prop_assert!(sums.crc32.len() <= most * 8);
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("f");
             std::fs::write(&path, &bytes).unwrap();

@@ -1,7 +1,7 @@
 //! What a plan must satisfy. Checked when an image is built and again in the capture kernel.
 
-use super::{Filesystem, Identity, Plan, TargetKind, VERSION};
-use crate::policy;
+use crate::{Filesystem, Identity, Plan, TargetKind, VERSION};
+use dump::policy;
 use std::collections::HashSet;
 
 /// A plan that cannot be followed.

@@ -1,0 +1,77 @@
+//! Tells the journal which crashes are new, and labels their directories for SELinux.
+
+use crate::{journal, under};
+use loader::state::State;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use store::manifest::Manifest;
+use store::names::{self, Crash};
+
+/// Tells the journal about each crash once; what went wrong, in sentences.
+pub(crate) fn announce(store: &Path, root: &Path) -> io::Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let mut state = match State::read(root) {
+        Ok(state) => state,
+        // Better said twice than not at all.
+        Err(why) => {
+            problems.push(why.to_string());
+            State::default()
+        }
+    };
+    let found = names::list(store)?;
+    let mut told = BTreeSet::new();
+    for crash in found.iter().filter(|c| c.state != names::State::Partial) {
+        let name = crash.path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        if !state.announced.contains(&name) {
+            label(&crash.path, root);
+            if let Err(why) = tell(crash, root) {
+                problems.push(format!("cannot write the journal entry for {name}: {why}"));
+                continue;
+            }
+        }
+        told.insert(name);
+    }
+    // A directory that is gone is forgotten.
+    if problems.is_empty() && told != state.announced {
+        state.announced = told;
+        if let Err(why) = state.write(root) {
+            problems.push(why.to_string());
+        }
+    }
+    Ok(problems)
+}
+
+fn tell(crash: &Crash, root: &Path) -> std::io::Result<bool> {
+    let manifest = Manifest::read(&crash.path).ok();
+    let verdict = manifest.as_ref().map_or("unknown", |m| m.verdict.name());
+    let signature = manifest.as_ref().and_then(|m| m.signature.as_deref());
+    let path = crash.path.display().to_string();
+    let died_of = signature.map(|s| format!(", {s}")).unwrap_or_default();
+    let message = format!(
+        "{} panicked at {}{died_of}; saved ({verdict}) in {path}; see: afterpanic report {path}",
+        crash.node, crash.stamp
+    );
+    let fields = [
+        ("AFTERPANIC_PATH", path.as_str()),
+        ("AFTERPANIC_VERDICT", verdict),
+        ("AFTERPANIC_SIGNATURE", signature.unwrap_or("unknown")),
+    ];
+    journal::send(
+        &under(root, "/run/systemd/journal/socket"),
+        &message,
+        &fields,
+    )
+}
+
+/// The capture kernel knows no SELinux, so what it wrote has no labels.
+fn label(path: &Path, root: &Path) {
+    if root == Path::new("/") && Path::new("/sys/fs/selinux/enforce").exists() {
+        match Command::new("restorecon").arg("-R").arg(path).status() {
+            Ok(status) if status.success() => {}
+            other => log::warn!("restorecon {}: {other:?}", path.display()),
+        }
+    }
+}

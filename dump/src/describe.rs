@@ -1,0 +1,99 @@
+//! What a core says of itself: our own note, the header fields that come from the crashed kernel, and
+//! the trailer that says what happened to the pages.
+
+use crate::level::{Level, bits};
+use crate::pipeline::Stats;
+use vmcore::dump::MemoryDump;
+use vmcore::kernel::Kernel;
+use vmcore::write::{CoreMeta, KernelImage, Utsname};
+
+/// Our own note and the header fields that come from the crashed kernel.
+pub fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
+    let version = env!("CARGO_PKG_VERSION");
+    meta.own = format!("AFTERPANIC={version}\n{}", kernel.recorded());
+    set_level(meta, level);
+    if let Some(uts) = utsname(kernel) {
+        meta.utsname = uts;
+    }
+    if meta.direct_map_base.is_none() {
+        meta.direct_map_base = kernel.direct_map_base();
+    }
+    if meta.kernel_image.is_none() {
+        meta.kernel_image = kernel_image(kernel);
+    }
+}
+
+/// Puts the level into the header and as the first line into our own note, in place of another.
+pub fn set_level(meta: &mut CoreMeta, level: Level) {
+    const KEY: &str = "LEVEL=";
+    let number = match level {
+        Level::Bits(n) => n,
+        Level::Essential => bits::ALL,
+    };
+    meta.dump_level = u32::from(number);
+    let rest = match meta.own.split_once('\n') {
+        Some((first, rest)) if first.starts_with(KEY) => rest,
+        _ => meta.own.as_str(),
+    };
+    meta.own = format!("{KEY}{number}\n{rest}");
+}
+
+/// The kernel image's mapping by its symbols: a kdump file has no segment that shows it.
+fn kernel_image(kernel: &Kernel) -> Option<KernelImage> {
+    let start = kernel.symbol("_text").ok()?;
+    let end = kernel.symbol("_end").ok()?;
+    Some(KernelImage {
+        vaddr: start,
+        paddr: kernel.translate(start).ok()?,
+        size: end.offset_from(start)?,
+    })
+}
+
+/// The JSON that travels behind the pages: how many there are, how many were missing.
+#[must_use]
+pub fn trailer(stats: &Stats) -> Vec<u8> {
+    let missing: Vec<String> = stats
+        .missing_first
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    serde_json::to_vec(&serde_json::json!({
+        "pages": stats.pages,
+        "zero": stats.zero,
+        "missing": stats.missing,
+        "missing_first": missing,
+    }))
+    .unwrap_or_default()
+}
+
+/// The crashed kernel's own name, from init_uts_ns.
+pub fn utsname(kernel: &Kernel) -> Option<Utsname> {
+    // struct new_utsname: six fields of 65 bytes since Linux 1.3 (include/uapi/linux/utsname.h).
+    const FIELD: usize = 65;
+    let offset = kernel.offset_of("uts_namespace", "name").unwrap_or(0);
+    let at = kernel.symbol("init_uts_ns").ok()?.checked_add(offset)?;
+    let bytes: [u8; FIELD * 6] = kernel.read_bytes(at).ok()?;
+    let mut fields = bytes.chunks_exact(FIELD).map(|field| {
+        let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    });
+    Some(Utsname {
+        sysname: fields.next()?,
+        nodename: fields.next()?,
+        release: fields.next()?,
+        version: fields.next()?,
+        machine: fields.next()?,
+        domainname: fields.next()?,
+    })
+}
+
+/// What a dump says of itself, with what only the kernel inside can add.
+#[must_use]
+pub fn meta_of(dump: &dyn MemoryDump, kernel: Option<&Kernel>) -> CoreMeta {
+    let mut meta = CoreMeta::of(dump.info());
+    if let Some(kernel) = kernel {
+        let had = meta.dump_level.try_into().unwrap_or(0);
+        describe(&mut meta, kernel, Level::Bits(had));
+    }
+    meta
+}
