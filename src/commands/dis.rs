@@ -52,6 +52,8 @@ struct Row {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
     let symbols = kernel.symbols()?;
+    // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
+    let _ = kernel.modules();
     let asked = address(&args.at, |name| Ok(kernel.symbol(name)?))?;
     let found = symbols.resolve(VirtAddr(asked));
     let (start, len) = match &found {

@@ -55,6 +55,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         })?;
     } else {
         let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
+        // From then on the symbols of modules are found, too.
+        let _ = kernel.modules();
         let start = address(&args.addr, |name| Ok(kernel.symbol(name)?))?;
         each_chunk(start, args.len, |at, buf| {
             kernel.read(VirtAddr(at), buf)?;

@@ -44,6 +44,8 @@ struct Answer {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
     let types = kernel.types()?;
+    // From then on the symbols of modules are found, too.
+    let _ = kernel.modules();
     let at = match &args.at {
         Some(text) => Some(VirtAddr(address(text, |name| Ok(kernel.symbol(name)?))?)),
         None => None,

@@ -44,6 +44,8 @@ struct Row {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
     let symbols = kernel.symbols()?;
+    // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
+    let _ = kernel.modules();
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.what.iter().any(|what| what == "-") {
         for line in io::stdin().lock().lines() {
@@ -98,10 +100,11 @@ fn look_up(symbols: &Symbols, what: &str) -> Row {
     Row {
         asked: what.to_string(),
         address: at.map(|va| format!("{:#018x}", va.0)),
-        // An exact name keeps the name that was asked for: aliases share an address.
+        // An exact name keeps the name that was asked for: aliases share an address. A module's may be
+        // asked for as `module:name`.
         name: symbols
             .lookup(what)
-            .map(|_| what.to_string())
+            .map(|_| what.rsplit(':').next().unwrap_or(what).to_string())
             .or_else(|| found.as_ref().map(|found| found.name.clone())),
         offset: found.as_ref().map(|found| format!("{:#x}", found.offset)),
         size: found.as_ref().map(|found| found.size),

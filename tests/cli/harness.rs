@@ -55,6 +55,18 @@ impl Machine {
         Run { output }
     }
 
+    /// Runs `afterpanic args…` on this machine and in its root directory.
+    pub fn run_inside(&self, args: &[&str]) -> Run {
+        let output = Command::new(env!("CARGO_BIN_EXE_afterpanic"))
+            .current_dir(self.dir.path())
+            .args(args)
+            .args(["--root", "."])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Run { output }
+    }
+
     /// The program on this machine, beside a capture binary that was never built: a header and the mark
     /// with its version.
     pub fn program(&self) -> PathBuf {

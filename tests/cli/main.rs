@@ -15,6 +15,7 @@ mod config;
 mod convert;
 mod crash_test;
 mod frontpage;
+mod golden;
 mod harness;
 mod image;
 mod list;

@@ -44,6 +44,19 @@ impl Elf {
         self
     }
 
+    /// A segment whose p_vaddr is `base` + `paddr`, with only the first `data.len()` of its `memsz`
+    /// bytes in the file.
+    #[must_use]
+    pub fn sparse_load(mut self, base: u64, paddr: u64, data: &[u8], memsz: u64) -> Self {
+        self.loads.push(Load {
+            vaddr: base.wrapping_add(paddr),
+            paddr,
+            data: data.to_vec(),
+            memsz,
+        });
+        self
+    }
+
     /// A segment of which only the first `data.len()` of `memsz` bytes are stored.
     #[must_use]
     pub fn short_load(mut self, paddr: u64, data: &[u8], memsz: u64) -> Self {

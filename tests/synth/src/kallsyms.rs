@@ -56,7 +56,18 @@ fn compress(symbol: &str) -> Vec<u8> {
 /// Writes the table for `symbols` (address, letter, name; ascending) in the order of sections before
 /// 6.2; names its parts in VMCOREINFO if `named`.
 pub fn put(ram: &mut Ram, symbols: &[(u64, char, String)], encoding: Encoding, named: bool) {
-    let mut at = TABLES;
+    put_at(ram, TABLES, symbols, encoding, named);
+}
+
+/// The same, with the tables from `tables` on.
+pub fn put_at(
+    ram: &mut Ram,
+    tables: u64,
+    symbols: &[(u64, char, String)],
+    encoding: Encoding,
+    named: bool,
+) {
+    let mut at = tables;
     let mut place = |ram: &mut Ram, name: &str, bytes: &[u8]| {
         at = (at + 7) & !7;
         let here = at;
@@ -76,7 +87,7 @@ pub fn put(ram: &mut Ram, symbols: &[(u64, char, String)], encoding: Encoding, n
             Encoding::AbsolutePerCpu if *address < 0x1000_0000 => *address as i64,
             Encoding::AbsolutePerCpu => -1 - (address - TEXT) as i64,
             Encoding::Relative => (address - TEXT) as i64,
-            Encoding::PlaceRelative => *address as i64 - (TABLES as i64 + 4 * i as i64),
+            Encoding::PlaceRelative => *address as i64 - (tables as i64 + 4 * i as i64),
         };
         addresses.extend_from_slice(&(word as i32).to_le_bytes());
     }

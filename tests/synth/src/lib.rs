@@ -6,6 +6,7 @@ pub mod elf;
 pub mod endless;
 pub mod kallsyms;
 pub mod kdump;
+pub mod kernel;
 pub mod machine;
 pub mod memmap;
 pub mod printk;

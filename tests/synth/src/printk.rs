@@ -5,11 +5,13 @@
 
 use crate::ram::Ram;
 
-const PRB_POINTER: u64 = 0xffff_ffff_8100_0000;
-const PRB: u64 = 0xffff_ffff_8100_0040;
-const DESCS: u64 = 0xffff_ffff_8101_0000;
-const INFOS: u64 = 0xffff_ffff_8102_0000;
-const DATA: u64 = 0xffff_ffff_8103_0000;
+/// Where a ring begins that is not put elsewhere.
+const BASE: u64 = 0xffff_ffff_8100_0000;
+/// From there on.
+const PRB: u64 = 0x40;
+const DESCS: u64 = 0x1_0000;
+const INFOS: u64 = 0x2_0000;
+const DATA: u64 = 0x3_0000;
 
 /// A lockless ring of 2^`count_bits` descriptors and 2^`size_bits` bytes.
 pub struct Ring {
@@ -17,6 +19,13 @@ pub struct Ring {
     size_bits: u32,
     /// Whether a block may end exactly at the ring's end (7.x).
     pub perfect_fit: bool,
+    /// Nanoseconds since boot of the next record; 1000 more with each record.
+    pub clock: u64,
+    /// Level of the next records.
+    pub level: u8,
+    /// Who prints them: a thread id, or a CPU with bit 31.
+    pub caller: u32,
+    base: u64,
     next_id: u64,
     lpos: u64,
     seq: u64,
@@ -34,6 +43,17 @@ pub const REUSABLE: u64 = 3;
 impl Ring {
     /// Puts an empty ring into `ram` and says so in its VMCOREINFO.
     pub fn new(ram: &mut Ram, count_bits: u32, size_bits: u32, with_caller: bool) -> Self {
+        Self::at(ram, BASE, count_bits, size_bits, with_caller)
+    }
+
+    /// The same, with its parts from `base` on: 256 KiB of the kernel image.
+    pub fn at(
+        ram: &mut Ram,
+        base: u64,
+        count_bits: u32,
+        size_bits: u32,
+        with_caller: bool,
+    ) -> Self {
         for line in [
             "SIZE(printk_ringbuffer)=88",
             "OFFSET(printk_ringbuffer.desc_ring)=8",
@@ -61,23 +81,27 @@ impl Ring {
         if with_caller {
             ram.line("OFFSET(printk_info.caller_id)=20");
         }
-        ram.line(&format!("SYMBOL(prb)={PRB_POINTER:x}"));
-        ram.put_image64(PRB_POINTER, PRB);
-        ram.put_image(PRB + 8 + 4, &count_bits.to_le_bytes());
-        ram.put_image64(PRB + 8 + 8, DESCS);
-        ram.put_image64(PRB + 8 + 24, INFOS);
-        ram.put_image(PRB + 64, &size_bits.to_le_bytes());
-        ram.put_image64(PRB + 64 + 8, DATA);
+        ram.line(&format!("SYMBOL(prb)={base:x}"));
+        ram.put_image64(base, base + PRB);
+        ram.put_image(base + PRB + 8 + 4, &count_bits.to_le_bytes());
+        ram.put_image64(base + PRB + 8 + 8, base + DESCS);
+        ram.put_image64(base + PRB + 8 + 24, base + INFOS);
+        ram.put_image(base + PRB + 64, &size_bits.to_le_bytes());
+        ram.put_image64(base + PRB + 64 + 8, base + DATA);
         let slots = 1u64 << count_bits;
-        ram.put_image(DESCS, &vec![0; slots as usize * 32]);
-        ram.put_image(INFOS, &vec![0; slots as usize * 96]);
-        ram.put_image(DATA, &vec![0xa5; 1 << size_bits]);
+        ram.put_image(base + DESCS, &vec![0; slots as usize * 32]);
+        ram.put_image(base + INFOS, &vec![0; slots as usize * 96]);
+        ram.put_image(base + DATA, &vec![0xa5; 1 << size_bits]);
         // As on real kernels the first ids lie just below a wrap of the 32-bit value.
         let first = 0xffff_fffe;
         let mut this = Self {
             count_bits,
             size_bits,
             perfect_fit: false,
+            clock: 1_000_000_000,
+            level: 6,
+            caller: 77,
+            base,
             next_id: first,
             lpos: 0u64.wrapping_sub(64) & !7,
             seq: 0,
@@ -93,34 +117,35 @@ impl Ring {
         if self.next_id - self.tail > slots {
             self.tail = self.next_id - slots;
         }
-        ram.put_image64(PRB + 8 + 32, self.next_id - 1);
-        ram.put_image64(PRB + 8 + 40, self.tail);
+        ram.put_image64(self.base + PRB + 8 + 32, self.next_id - 1);
+        ram.put_image64(self.base + PRB + 8 + 40, self.tail);
     }
 
     /// Overwrites head and tail.
     pub fn set_ends(&self, ram: &mut Ram, head: u64, tail: u64) {
-        ram.put_image64(PRB + 8 + 32, head);
-        ram.put_image64(PRB + 8 + 40, tail);
+        ram.put_image64(self.base + PRB + 8 + 32, head);
+        ram.put_image64(self.base + PRB + 8 + 40, tail);
     }
 
     fn describe(&mut self, ram: &mut Ram, state: u64, begin: u64, next: u64, text_len: u16) {
         let id = self.next_id;
         let slot = id & ((1 << self.count_bits) - 1);
-        let desc = DESCS + slot * 32;
+        let desc = self.base + DESCS + slot * 32;
         ram.put_image64(desc + 8, state << 62 | id);
         ram.put_image64(desc + 16, begin);
         ram.put_image64(desc + 24, next);
-        let info = INFOS + slot * 96;
-        ram.put_image64(info, 1_000_000_000 + self.seq * 1_000);
+        let info = self.base + INFOS + slot * 96;
+        ram.put_image64(info, self.clock);
         ram.put_image64(info + 8, self.seq);
         ram.put_image(info + 16, &text_len.to_le_bytes());
-        // Facility 3, flags 2, level 6.
-        ram.put_image(info + 18, &[3, 2 | 6 << 5]);
+        // Facility 3, flags 2.
+        ram.put_image(info + 18, &[3, 2 | self.level << 5]);
         if self.with_caller {
-            ram.put_image(info + 20, &77u32.to_le_bytes());
+            ram.put_image(info + 20, &self.caller.to_le_bytes());
         }
         self.next_id += 1;
         self.seq += 1;
+        self.clock += 1_000;
         self.save(ram);
     }
 
@@ -151,8 +176,8 @@ impl Ring {
         } else {
             begin % size
         };
-        ram.put_image64(DATA + start, self.next_id);
-        ram.put_image(DATA + start + 8, text);
+        ram.put_image64(self.base + DATA + start, self.next_id);
+        ram.put_image(self.base + DATA + start + 8, text);
         self.lpos = next;
         self.describe(ram, state, begin, next, claimed);
         start + 8

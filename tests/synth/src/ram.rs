@@ -24,16 +24,26 @@ pub struct Ram {
 impl Ram {
     /// Empty RAM with a top table inside the kernel image.
     pub fn new(levels: u32, phys_base: i64) -> Self {
+        Self::with_tables(
+            levels,
+            phys_base,
+            0xffff_ffff_8300_0000,
+            0x70_0000_0000 >> 8,
+        )
+    }
+
+    /// Empty RAM with the top table at an address of the kernel image and the others from a physical
+    /// address on.
+    pub fn with_tables(levels: u32, phys_base: i64, root_va: u64, tables: u64) -> Self {
         let mut ram = Self {
             pages: BTreeMap::new(),
             text: String::new(),
             levels,
             root: 0,
-            next_table: 0x70_0000_0000 >> 8,
+            next_table: tables,
             phys_base,
             encryption: 0,
         };
-        let root_va = 0xffff_ffff_8300_0000;
         ram.root = ram.image_pa(root_va);
         ram.put(ram.root, &[0; 4096]);
         ram.line("OSRELEASE=6.12.1-toy");

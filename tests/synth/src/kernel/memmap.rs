@@ -1,0 +1,105 @@
+//! The memory map: one section of struct pages of 6.12.
+
+use super::{Kernel, RAM_END, SECTIONS, USER_FRAMES};
+use std::collections::BTreeSet;
+
+const VMEMMAP: u64 = 0xffff_ea00_0000_0000;
+const MEMMAP: u64 = 0x200_0000;
+const PAGES: u64 = RAM_END / 4096;
+
+/// Struct pages of this many bytes.
+const SIZE: u64 = 64;
+const LRU: u64 = 1 << 5;
+const HEAD: u64 = 1 << 6;
+const PRIVATE: u64 = 1 << 14;
+const SWAPBACKED: u64 = 1 << 17;
+
+impl Kernel {
+    pub(super) fn memmap(&mut self) {
+        self.ram.map(VMEMMAP, MEMMAP, 21);
+        let roots = SECTIONS;
+        let entries = SECTIONS + 0x800;
+        self.ram.put_image64(roots, entries);
+        // Present, has a memmap, online, early.
+        self.ram.put_image64(entries, VMEMMAP | 0xf);
+        self.line_symbol(SECTIONS, "mem_section");
+        for line in [
+            "LENGTH(mem_section)=2048",
+            "SIZE(mem_section)=16",
+            "OFFSET(mem_section.section_mem_map)=0",
+            "NUMBER(SECTION_SIZE_BITS)=27",
+            "NUMBER(MAX_PHYSMEM_BITS)=46",
+            "SIZE(page)=64",
+            "OFFSET(page.flags)=0",
+            "OFFSET(page.compound_head)=8",
+            "OFFSET(page.mapping)=24",
+            "OFFSET(page.private)=40",
+            "OFFSET(page._mapcount)=48",
+            "OFFSET(page._refcount)=52",
+            "NUMBER(PG_head_mask)=64",
+            "NUMBER(PG_lru)=5",
+            "NUMBER(PG_private)=14",
+            "NUMBER(PG_swapcache)=10",
+            "NUMBER(PG_swapbacked)=17",
+            "NUMBER(PG_hwpoison)=21",
+            "LENGTH(zone.free_area)=11",
+            "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-268435456",
+            "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)=-251658240",
+            "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)=-184549376",
+            "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)=-201326592",
+        ] {
+            self.ram.line(line);
+        }
+        for pfn in 0..PAGES {
+            self.page(pfn, 0, 0, u32::MAX, 1);
+        }
+        // The processes' memory and the page cache of what they read.
+        let user = USER_FRAMES / 4096;
+        for pfn in user..user + 64 {
+            self.page(pfn, LRU | SWAPBACKED, 0xffff_8880_0180_0101, u32::MAX, 1);
+        }
+        for pfn in user + 64..user + 160 {
+            let private = if pfn % 4 == 0 { PRIVATE } else { 0 };
+            self.page(pfn, LRU | private, 0xffff_8880_0180_0200, u32::MAX, 1);
+        }
+        self.slab(user + 160);
+        // What nobody has written to is free, block by block.
+        let used: BTreeSet<u64> = self.ram.pages().map(|(pfn, _)| pfn).collect();
+        for block in (user + 256..PAGES).step_by(256) {
+            if used.range(block..block + 256).next().is_none() {
+                self.free(block, 8);
+            }
+        }
+    }
+
+    fn page(&mut self, pfn: u64, flags: u64, mapping: u64, mapcount: u32, refcount: u32) {
+        let mut page = [0; SIZE as usize];
+        page[..8].copy_from_slice(&flags.to_le_bytes());
+        page[24..32].copy_from_slice(&mapping.to_le_bytes());
+        page[48..52].copy_from_slice(&mapcount.to_le_bytes());
+        page[52..56].copy_from_slice(&refcount.to_le_bytes());
+        self.ram.put(MEMMAP + pfn * SIZE, &page);
+    }
+
+    fn free(&mut self, pfn: u64, order: u64) {
+        for page in pfn..pfn + (1 << order) {
+            self.page(page, 0, 0, u32::MAX, 0);
+        }
+        self.page(pfn, 0, 0, 0xf000_0000, 0);
+        self.ram.put(MEMMAP + pfn * SIZE + 40, &order.to_le_bytes());
+    }
+
+    /// A slab of eight pages.
+    fn slab(&mut self, pfn: u64) {
+        self.page(pfn, HEAD, 0, 0xf500_0000, 1);
+        let head = VMEMMAP + pfn * SIZE;
+        for tail in pfn + 1..pfn + 8 {
+            self.page(tail, 0, 0, u32::MAX, 0);
+            self.ram
+                .put(MEMMAP + tail * SIZE + 8, &(head | 1).to_le_bytes());
+        }
+        // The order stands in the first tail's flags.
+        self.ram
+            .put(MEMMAP + (pfn + 1) * SIZE, &3_u64.to_le_bytes());
+    }
+}
