@@ -4,6 +4,7 @@ use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use analysis::reason::{Line, Reason};
 use serde::Serialize;
 use std::io::{self, Write};
 use vmcore::printk::{self, Record};
@@ -21,7 +22,7 @@ pub struct Args {
     /// Only messages from this many seconds after boot on
     #[arg(long, value_name = "SECONDS")]
     since: Option<u64>,
-    /// Only from the panic message on
+    /// Only from the panic message on; from the oops on, where it led straight to the capture kernel
     #[arg(long)]
     follow_panic: bool,
     /// One JSON object (docs/json.md)
@@ -50,10 +51,16 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let log = printk::records(&kernel)?;
     let panic_at = log.records.iter().rposition(is_panic);
-    let from = if args.follow_panic {
-        panic_at.unwrap_or(log.records.len())
-    } else {
-        0
+    let from = match (
+        args.follow_panic,
+        panic_at.or_else(|| trouble(&log.records)),
+    ) {
+        (false, _) => 0,
+        (true, Some(at)) => at,
+        (true, None) => {
+            context.warn("there is no panic in the log");
+            log.records.len()
+        }
     };
     let wanted = log.records.iter().skip(from).filter(|record| {
         args.level.is_none_or(|level| record.level <= level)
@@ -75,6 +82,23 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         Exit::Degraded
     })
+}
+
+/// The record where the trouble begins. With panic_on_oops an oops boots the capture kernel before
+/// panic() says anything (oops_end, arch/x86/kernel/dumpstack.c).
+fn trouble(records: &[Record]) -> Option<usize> {
+    let mut lines = Vec::new();
+    let mut owners = Vec::new();
+    for (owner, record) in records.iter().enumerate() {
+        for text in String::from_utf8_lossy(&record.text).lines() {
+            lines.push(Line {
+                ts_nsec: record.ts_nsec,
+                text: text.to_string(),
+            });
+            owners.push(owner);
+        }
+    }
+    owners.get(Reason::from_log(&lines).first_line).copied()
 }
 
 fn is_panic(record: &Record) -> bool {

@@ -25,15 +25,17 @@ use std::collections::BTreeMap;
 
 /// `_text`.
 pub const TEXT: u64 = 0xffff_ffff_8100_0000;
-const RODATA: u64 = TEXT + 0x10_0000;
-const ORC_IPS: u64 = TEXT + 0x11_0000;
-const ORC: u64 = TEXT + 0x11_8000;
-const KALLSYMS: u64 = TEXT + 0x14_0000;
-const BTF: u64 = TEXT + 0x18_0000;
-const DATA: u64 = TEXT + 0x20_0000;
-const LOG: u64 = TEXT + 0x24_0000;
-const ROOT: u64 = TEXT + 0x30_0000;
-const END: u64 = TEXT + 0x40_0000;
+const RODATA: u64 = TEXT + 0x4000;
+const ORC_IPS: u64 = TEXT + 0x5020;
+const ORC: u64 = TEXT + 0x6000;
+const KALLSYMS: u64 = TEXT + 0x8000;
+const BTF: u64 = TEXT + 0xc000;
+const DATA: u64 = TEXT + 0x1_0000;
+const LOG: u64 = TEXT + 0x2_0000;
+const ROOT: u64 = TEXT + 0x6_0000;
+/// Tables that map the image, as `level3_kernel_pgt` and its kind do.
+const OWN_TABLES: u64 = ROOT + 0x1000;
+const END: u64 = TEXT + 0x6_8000;
 
 const INIT_TASK: u64 = DATA;
 const PER_CPU_OFFSET: u64 = DATA + 0x1000;
@@ -45,6 +47,7 @@ const UTS: u64 = DATA + 0x3000;
 const TOTAL_RAM: u64 = DATA + 0x3400;
 const COMMAND_LINE: u64 = DATA + 0x3408;
 const CRASH_NOTES: u64 = DATA + 0x3410;
+const PAGE_OFFSET: u64 = DATA + 0x3418;
 
 /// The direct map.
 pub const DIRECT: u64 = 0xffff_8880_0000_0000;
@@ -59,7 +62,8 @@ const FRAMES: u64 = 0x280_0000;
 const TABLES: u64 = 0x2c0_0000;
 const USER_FRAMES: u64 = 0x300_0000;
 
-/// Offsets in a per-CPU area.
+/// Offsets in a per-CPU area, of which so many bytes are in use.
+const AREA_USED: u64 = 0x5000;
 const PCPU_HOT: u64 = 0x1000;
 const RUNQUEUES: u64 = 0x2000;
 const NOTES: u64 = 0x3000;
@@ -113,7 +117,7 @@ impl Kernel {
 
     fn made(crash: Crash, tables: bool) -> Self {
         let mut this = Self {
-            ram: Ram::with_tables(4, 0, ROOT, TABLES),
+            ram: Ram::with_tables(4, 0, ROOT, OWN_TABLES - TEXT + 0x100_0000),
             crash,
             text: code::kernel(TEXT),
             module: code::module(module::BASE),
@@ -125,11 +129,14 @@ impl Kernel {
             symbols: Vec::new(),
             saved: Vec::new(),
         };
+        for va in (TEXT..END).step_by(4096) {
+            let pa = this.ram.image_pa(va);
+            this.ram.map(va, pa, 12);
+            this.ram.put(pa, &[0]);
+        }
+        this.ram.tables_from(TABLES);
         for at in (0..RAM_END).step_by(1 << 21) {
             this.ram.map(DIRECT + at, at, 21);
-        }
-        for va in (TEXT..END).step_by(1 << 21) {
-            this.ram.map(va, this.ram.image_pa(va), 21);
         }
         this.ram.put(RAM_START, b"low memory");
         this.image();
@@ -177,6 +184,7 @@ impl Kernel {
         }
         self.ram
             .put_image64(TOTAL_RAM, (RAM_END - RAM_START) / 4096);
+        self.ram.put_image64(PAGE_OFFSET, DIRECT);
         let line = self.alloc(0x80);
         self.put(line, b"root=/dev/vda1 ro quiet crashkernel=256M\0");
         self.put64(COMMAND_LINE, line);
@@ -200,7 +208,15 @@ impl Kernel {
             (TOTAL_RAM, 'B', "_totalram_pages"),
             (COMMAND_LINE, 'D', "saved_command_line"),
             (CRASH_NOTES, 'D', "crash_notes"),
+            (PAGE_OFFSET, 'D', "page_offset_base"),
+            (RODATA, 'R', "__start_rodata"),
+            (DATA, 'R', "__end_rodata"),
+            (DATA, 'D', "_sdata"),
+            (LOG, 'D', "__init_begin"),
+            (LOG, 'B', "__bss_start"),
             (END, 'B', "_end"),
+            (0, 'A', "__per_cpu_start"),
+            (AREA_USED, 'A', "__per_cpu_end"),
             (PCPU_HOT, 'A', "pcpu_hot"),
             (RUNQUEUES, 'A', "runqueues"),
         ] {
@@ -221,6 +237,7 @@ impl Kernel {
         self.ram.put_image64(CRASH_NOTES, NOTES);
         for cpu in 0..2 {
             let area = Self::area(cpu);
+            self.put(area, &[0; AREA_USED as usize]);
             self.ram.put_image64(PER_CPU_OFFSET + cpu * 8, area);
             let stack = self.stack();
             let hot = area + PCPU_HOT;

@@ -58,6 +58,11 @@ impl Ram {
         ram
     }
 
+    /// Puts the tables that are made from now on elsewhere.
+    pub fn tables_from(&mut self, pa: u64) {
+        self.next_table = pa;
+    }
+
     /// Adds a VMCOREINFO line.
     pub fn line(&mut self, line: &str) {
         self.text.push_str(line);

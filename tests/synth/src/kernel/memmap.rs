@@ -1,6 +1,6 @@
 //! The memory map: one section of struct pages of 6.12.
 
-use super::{Kernel, RAM_END, SECTIONS, USER_FRAMES};
+use super::{Kernel, RAM_END, RAM_START, SECTIONS, USER_FRAMES};
 use std::collections::BTreeSet;
 
 const VMEMMAP: u64 = 0xffff_ea00_0000_0000;
@@ -16,7 +16,9 @@ const SWAPBACKED: u64 = 1 << 17;
 
 impl Kernel {
     pub(super) fn memmap(&mut self) {
-        self.ram.map(VMEMMAP, MEMMAP, 21);
+        for at in (0..PAGES * SIZE).step_by(4096) {
+            self.ram.map(VMEMMAP + at, MEMMAP + at, 12);
+        }
         let roots = SECTIONS;
         let entries = SECTIONS + 0x800;
         self.ram.put_image64(roots, entries);
@@ -63,11 +65,21 @@ impl Kernel {
             self.page(pfn, LRU | private, 0xffff_8880_0180_0200, u32::MAX, 1);
         }
         self.slab(user + 160);
-        // What nobody has written to is free, block by block.
-        let used: BTreeSet<u64> = self.ram.pages().map(|(pfn, _)| pfn).collect();
-        for block in (user + 256..PAGES).step_by(256) {
-            if used.range(block..block + 256).next().is_none() {
-                self.free(block, 8);
+        // What nobody has written to is free, in the largest blocks that fit.
+        let kept: BTreeSet<u64> = self.ram.pages().map(|(pfn, _)| pfn).collect();
+        let used = |pfn: u64| kept.contains(&pfn) || (user..user + 160).contains(&pfn);
+        let mut pfn = RAM_START / 4096;
+        while pfn < PAGES {
+            let fits = |order: u32| {
+                let block = pfn..pfn + (1 << order);
+                pfn.is_multiple_of(1 << order) && block.end <= PAGES && !block.into_iter().any(used)
+            };
+            match (0..=10).rev().find(|order| fits(*order)) {
+                Some(order) => {
+                    self.free(pfn, order);
+                    pfn += 1 << order;
+                }
+                None => pfn += 1,
             }
         }
     }
@@ -81,16 +93,20 @@ impl Kernel {
         self.ram.put(MEMMAP + pfn * SIZE, &page);
     }
 
-    fn free(&mut self, pfn: u64, order: u64) {
+    fn free(&mut self, pfn: u64, order: u32) {
         for page in pfn..pfn + (1 << order) {
             self.page(page, 0, 0, u32::MAX, 0);
         }
         self.page(pfn, 0, 0, 0xf000_0000, 0);
-        self.ram.put(MEMMAP + pfn * SIZE + 40, &order.to_le_bytes());
+        self.ram
+            .put(MEMMAP + pfn * SIZE + 40, &u64::from(order).to_le_bytes());
     }
 
     /// A slab of eight pages.
     fn slab(&mut self, pfn: u64) {
+        for object in 0..8 {
+            self.ram.put((pfn + object) * 4096, &[0x6b; 64]);
+        }
         self.page(pfn, HEAD, 0, 0xf500_0000, 1);
         let head = VMEMMAP + pfn * SIZE;
         for tail in pfn + 1..pfn + 8 {

@@ -1,0 +1,101 @@
+//! What is asked of each core.
+
+/// Names of the files, and the commands in each; CORE is the core.
+pub const ASKED: &[(&str, &[&str])] = &[
+    (
+        "report",
+        &[
+            "report CORE",
+            "report CORE --section checks,modules,locks --log-lines 3",
+        ],
+    ),
+    ("report-json", &["report CORE --json"]),
+    (
+        "bt",
+        &[
+            "bt CORE",
+            "bt CORE --all",
+            "bt CORE --cpu 1 --registers",
+            "bt CORE --pid 99",
+        ],
+    ),
+    ("bt-json", &["bt CORE --json", "bt CORE --state D --json"]),
+    (
+        "ps",
+        &[
+            "ps CORE",
+            "ps CORE --threads",
+            "ps CORE --tree",
+            "ps CORE --state D",
+        ],
+    ),
+    ("ps-json", &["ps CORE --json"]),
+    (
+        "dmesg",
+        &[
+            "dmesg CORE",
+            "dmesg CORE --level 4",
+            "dmesg CORE --since 60",
+            "dmesg CORE --follow-panic",
+        ],
+    ),
+    ("dmesg-json", &["dmesg CORE --level 4 --json"]),
+    ("mods", &["mods CORE", "mods CORE --tainting"]),
+    ("mods-json", &["mods CORE --json"]),
+    (
+        "sym",
+        &[
+            "sym CORE panic ffffffff81000005 crasher_write crasher:crasher_open",
+            "sym CORE nothing",
+        ],
+    ),
+    (
+        "sym-json",
+        &["sym CORE panic ffffffffc0200006 nothing --json"],
+    ),
+    (
+        "struct",
+        &[
+            "struct CORE list_head",
+            "struct CORE task_struct init_task",
+            "struct CORE task_struct init_task --path tasks.next",
+            "struct CORE module_state",
+            "struct CORE nothing",
+        ],
+    ),
+    (
+        "struct-json",
+        &["struct CORE task_struct init_task --path real_parent->comm --json"],
+    ),
+    (
+        "dis",
+        &[
+            "dis CORE vfs_write",
+            "dis CORE crasher_write+0x6",
+            "dis CORE nothing",
+        ],
+    ),
+    ("dis-json", &["dis CORE vfs_write --json"]),
+    (
+        "read",
+        &[
+            "read CORE linux_banner 60",
+            "read CORE ffff888000100000 0x20",
+            "read CORE --phys 100000 16",
+            "read CORE linux_banner 24 --raw",
+        ],
+    ),
+    (
+        "absent",
+        &[
+            "read CORE --phys 3900000 16",
+            "read CORE ffff888003900ff8 16",
+        ],
+    ),
+    ("info", &["info CORE"]),
+    ("info-json", &["info CORE --json"]),
+    ("pages", &["pages CORE"]),
+    ("pages-json", &["pages CORE --json"]),
+    ("verify", &["verify CORE"]),
+    ("verify-json", &["verify CORE --json"]),
+];
