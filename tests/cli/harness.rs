@@ -55,9 +55,21 @@ impl Machine {
         Run { output }
     }
 
-    /// Runs `afterpanic args…` on this machine and in its root directory.
+    /// Runs `afterpanic args…` on this machine and in its root directory, with nothing of the
+    /// environment that changes what it prints.
     pub fn run_inside(&self, args: &[&str]) -> Run {
-        let output = Command::new(env!("CARGO_BIN_EXE_afterpanic"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afterpanic"));
+        for name in [
+            "COLUMNS",
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+            "RUST_LOG",
+            "RUST_BACKTRACE",
+            "TZ",
+        ] {
+            command.env_remove(name);
+        }
+        let output = command
             .current_dir(self.dir.path())
             .args(args)
             .args(["--root", "."])

@@ -49,6 +49,13 @@ fn every_verb_has_its_help() {
 }
 
 #[test]
+fn the_kinds_of_pages() {
+    let asked = &["pages --kinds", "pages --kinds --json"];
+    let machine = Machine::empty();
+    compare("help/kinds-of-pages", transcript(&machine, "\0", asked));
+}
+
+#[test]
 fn the_front_page() {
     let machine = Machine::empty();
     machine

@@ -41,11 +41,7 @@ fn clean(machine: &Machine, core: &str, text: &str) -> String {
 
 /// A line without the size of a compressed file, which is the codec's business.
 fn without_size(line: &str) -> String {
-    for (start, end) in [
-        ("  size        ", "\n"),
-        ("  \"file_bytes\": ", ",\n"),
-        ("      \"bytes\": ", ",\n"),
-    ] {
+    for (start, end) in [("  size        ", "\n"), ("  \"file_bytes\": ", ",\n")] {
         if line.starts_with(start) {
             return format!("{start}[SIZE]{end}");
         }

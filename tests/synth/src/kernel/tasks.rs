@@ -1,32 +1,8 @@
 //! The tasks of the toy kernel, their stacks, and what the CPUs ran.
 
+use super::stack::{Made, Spec};
 use super::types::offset;
 use super::{COUNTERS, Crash, INIT_TASK, Kernel, PCPU_HOT, ROOT, RUNQUEUES};
-use crate::unwind::pt_regs;
-
-/// A task to be.
-struct Spec<'a> {
-    pid: u32,
-    tgid: u32,
-    parent: u64,
-    comm: &'a str,
-    state: u32,
-    cpu: u32,
-    kthread: bool,
-    args: &'a [u8],
-    /// Functions from the outermost on.
-    calls: &'a [&'static str],
-}
-
-/// What a task runs or sleeps in.
-struct Made {
-    task: u64,
-    ip: u64,
-    sp: u64,
-    mm: u64,
-    /// Where its mutex_waiter has room.
-    mutex_waiter: Option<u64>,
-}
 
 const PF_KTHREAD: u32 = 0x0020_0000;
 const SYSCALL: &[&str] = &["entry_SYSCALL_64_after_hwframe", "do_syscall_64"];
@@ -210,58 +186,6 @@ impl Kernel {
         let saved = offset("task_struct", "thread") + offset("thread_struct", "sp");
         self.put64(task + saved, made.sp);
         made
-    }
-
-    /// Writes a stack as the calls of `spec` leave it.
-    fn calls(&mut self, task: u64, stack: u64, spec: &Spec<'_>) -> Made {
-        let mut sp = stack + 0x4000;
-        if spec.calls[0] == "entry_SYSCALL_64_after_hwframe" {
-            sp -= 168;
-            let user = pt_regs(&[
-                ("ip", 0x7f12_3456_7890),
-                ("cs", 0x33),
-                ("flags", 0x246),
-                ("sp", 0x7ffd_0000_1000),
-                ("ss", 0x2b),
-                ("orig_ax", 1),
-            ]);
-            for (at, word) in (sp..).step_by(8).zip(user) {
-                self.put64(at, word);
-            }
-        } else {
-            sp -= 16;
-        }
-        let mut ip = 0;
-        let mut mutex_waiter = None;
-        for pair in spec.calls.windows(2) {
-            let [caller, callee] = pair else { break };
-            sp -= 8;
-            ip = self.text.return_of(caller, callee);
-            self.put64(sp, ip);
-            let inside = match self.text.has(callee) {
-                true => self.text.frame(callee),
-                false => self.module.frame(callee),
-            };
-            sp -= inside;
-            if *callee == "__mutex_lock" {
-                mutex_waiter = Some(sp);
-            }
-        }
-        let innermost = spec.calls[spec.calls.len() - 1];
-        match innermost {
-            // r15, r14, r13, r12, rbx, rbp below the return into __schedule.
-            "__switch_to_asm" => sp -= 48,
-            "default_idle" => ip = self.text.at(innermost) + 2,
-            "crasher_write" => ip = self.module.at(innermost) + 6,
-            _ => ip = self.text.at(innermost),
-        }
-        Made {
-            task,
-            ip,
-            sp,
-            mm: 0,
-            mutex_waiter,
-        }
     }
 
     /// An mm_struct; arguments go to a page of user memory.

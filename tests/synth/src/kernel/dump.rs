@@ -1,0 +1,70 @@
+//! The toy kernel as core files.
+
+use super::{CRASH_TIME, DIRECT, END, Kernel, RAM_END, RAM_START, TEXT};
+use crate::elf::Elf;
+use crate::kdump::{Kdump, Packing};
+
+impl Kernel {
+    /// Runs of pages that were written: first page and bytes.
+    fn runs(&self) -> Vec<(u64, Vec<u8>)> {
+        let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
+        for (pfn, page) in self.ram.pages() {
+            match runs.last_mut() {
+                Some((start, bytes)) if *start + bytes.len() as u64 / 4096 == pfn => {
+                    bytes.extend_from_slice(page);
+                }
+                _ => runs.push((pfn, page.to_vec())),
+            }
+        }
+        runs
+    }
+
+    /// As an ELF core that a filter wrote: what is left out is in p_memsz and not in p_filesz.
+    #[must_use]
+    pub fn elf(&self) -> Vec<u8> {
+        let mut elf = Elf::new();
+        for (pid, regs) in &self.saved {
+            elf = elf.note("CORE", 1, &prstatus(*pid, regs));
+        }
+        elf = elf.note("VMCOREINFO", 0, self.ram.text.as_bytes());
+        let runs = self.runs();
+        let image = self.ram.image_pa(TEXT)..self.ram.image_pa(END);
+        for (i, (pfn, bytes)) in runs.iter().enumerate() {
+            let start = pfn * 4096;
+            let end = runs.get(i + 1).map_or(RAM_END, |next| next.0 * 4096);
+            elf = elf.sparse_load(DIRECT, start, bytes, end - start);
+            if image.contains(&start) {
+                let va = TEXT + (start - image.start);
+                elf = elf.alias(i, 0, va, start, bytes.len() as u64);
+            }
+        }
+        elf.build()
+    }
+
+    /// As a kdump-compressed file with zlib.
+    #[must_use]
+    pub fn kdump(&self) -> Vec<u8> {
+        let mut kdump = Kdump::new(RAM_END / 4096)
+            .packing(Packing::Zlib)
+            .time(CRASH_TIME)
+            .ram(RAM_START / 4096, RAM_END / 4096);
+        for (pid, regs) in &self.saved {
+            kdump = kdump.note("CORE", 1, &prstatus(*pid, regs));
+        }
+        kdump = kdump.note("VMCOREINFO", 0, self.ram.text.as_bytes());
+        for (pfn, page) in self.ram.pages() {
+            kdump = kdump.page(pfn, page);
+        }
+        kdump.build()
+    }
+}
+
+/// elf_prstatus: the pid at 32, the registers at 112.
+pub(super) fn prstatus(pid: u32, regs: &[u64; 21]) -> Vec<u8> {
+    let mut desc = vec![0; 336];
+    desc[32..36].copy_from_slice(&pid.to_le_bytes());
+    for (slot, word) in desc[112..].chunks_mut(8).zip(regs) {
+        slot.copy_from_slice(&word.to_le_bytes());
+    }
+    desc
+}
