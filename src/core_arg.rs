@@ -4,7 +4,6 @@ use crate::output::Context;
 use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::names as crashes;
 use vmcore::dump::MemoryDump;
 use vmcore::kernel::{Beside, Kernel, SymbolFile, Vmcoreinfo};
 
@@ -139,16 +138,15 @@ fn resolve(context: &Context, given: &Path) -> anyhow::Result<PathBuf> {
     if given != Path::new("last") || given.exists() {
         return Ok(given.to_path_buf());
     }
-    let store = context.path("/var/crash");
-    let crashes = crashes::list(&store).or_else(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        _ => Err(error).with_context(|| format!("Cannot list {}", store.display())),
-    })?;
-    let last = crashes.into_iter().next_back().with_context(|| {
-        format!(
+    let saved = crate::saved::crashes(context, None)?;
+    let Some(last) = saved.crashes.into_iter().next_back() else {
+        for elsewhere in &saved.elsewhere {
+            context.warn(elsewhere);
+        }
+        bail!(
             "No crash is saved in {}; give a core file or a crash directory",
-            store.display()
-        )
-    })?;
+            saved.places
+        );
+    };
     Ok(last.path)
 }

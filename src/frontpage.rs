@@ -100,11 +100,9 @@ pub fn verbs() -> String {
 /// Only when stdout does not take it: what cannot be found out is said on the page.
 pub fn print(context: &Context) -> anyhow::Result<Exit> {
     let status = loader::status::status(&context.root);
-    let store = context.path("/var/crash");
-    let crashes = match store::names::list(&store) {
-        Ok(list) if list.is_empty() => "none in /var/crash".to_string(),
-        Ok(list) => format!("{} in /var/crash", list.len()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "none in /var/crash".into(),
+    let crashes = match crate::saved::crashes(context, None) {
+        Ok(saved) if saved.crashes.is_empty() => format!("none in {}", saved.places),
+        Ok(saved) => format!("{} in {}", saved.crashes.len(), saved.places),
         Err(_) => "not readable: ask as root".to_string(),
     };
     let mut out = std::io::stdout().lock();

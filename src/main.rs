@@ -9,6 +9,7 @@ mod interrupt;
 mod logger;
 mod output;
 mod progress;
+mod saved;
 
 use clap::Parser;
 use commands::Cli;

@@ -1,5 +1,6 @@
 //! What a command writes: answers to stdout, progress and warnings to stderr.
 
+use loader::stores::Stores;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -24,6 +25,16 @@ impl Context {
     /// The config, with the error that says where it is wrong.
     pub fn load_config(&self) -> Result<config::Config, config::ConfigError> {
         config::Config::load(&self.root, self.config.as_deref())
+    }
+
+    /// The stores of the config's targets, or of the default config where this one cannot be read:
+    /// what was saved must be found all the same.
+    pub fn stores(&self) -> Stores {
+        let config = self.load_config().unwrap_or_else(|why| {
+            self.warn(&format!("{why}. Reading the default store only"));
+            config::Config::default()
+        });
+        loader::stores::stores(&config, &self.root)
     }
 
     /// A warning, on stderr.

@@ -13,7 +13,7 @@ use rehearse::crash_test;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use store::settle;
+use store::{Crash, Store, settle};
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -26,42 +26,87 @@ pub struct Collected {
     pub problems: Vec<String>,
 }
 
-/// Does all of it for a store. `given` says that the user named the store: then it must exist.
+/// A store that cannot be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("Cannot list {}", path.display())]
+pub struct CollectError {
+    /// The store.
+    path: PathBuf,
+    /// What the system said.
+    source: io::Error,
+}
+
+/// Does all of it for these stores. `given` says that the user named them: then they must exist.
+/// pstore's records belong to the newest crash, whichever store it is in.
 ///
 /// # Errors
-/// When the store cannot be listed.
-pub fn run(root: &Path, store: &Path, given: bool) -> io::Result<Collected> {
+/// A store cannot be listed.
+pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, CollectError> {
     let mut collected = Collected::default();
-    match settle::partials(store, SystemTime::now()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !given => {}
-        other => {
-            let settled = other?;
-            collected.paths = settled.renamed;
-            collected.problems = settled.problems;
-            for directory in archives(root) {
-                let copied = pstore::pstore(store, &directory)?;
-                collected.paths.extend(copied.records);
-                collected.problems.extend(copied.problems);
-            }
-            collected.problems.extend(notify::announce(store, root)?);
+    let now = SystemTime::now();
+    let boot = boot_time(root).unwrap_or(now);
+    let mut open = Vec::new();
+    for path in stores {
+        let listed = |source| CollectError {
+            path: path.clone(),
+            source,
+        };
+        let store = match Store::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !given => continue,
+            other => other.map_err(listed)?,
+        };
+        let settled = settle::partials(&store, boot, now).map_err(listed)?;
+        collected.paths.extend(settled.renamed);
+        collected.problems.extend(settled.problems);
+        open.push((path, store));
+    }
+    let newest = open
+        .iter()
+        .filter_map(|(_, store)| Some((store, store.list().ok()?.crashes.pop()?)))
+        .max_by(|(_, a), (_, b)| Crash::order(a, b));
+    if let Some((store, crash)) = newest {
+        for records in archives(root, boot) {
+            let copied = pstore::copy_all(store, &crash, &records);
+            collected.paths.extend(copied.records);
+            collected.problems.extend(copied.problems);
         }
     }
-    let stores: Vec<PathBuf> = given.then(|| store.to_path_buf()).into_iter().collect();
-    match crash_test::settle(root, &stores) {
+    let listed = |(path, store): &(&PathBuf, Store)| {
+        store.list().map_err(|source| CollectError {
+            path: path.to_path_buf(),
+            source,
+        })
+    };
+    let mut crashes = Vec::new();
+    for one in &open {
+        let known = listed(one)?.crashes.into_iter();
+        crashes.extend(known.map(|crash| (crash.clone(), one.1.manifest(&crash.name()).ok())));
+    }
+    if !open.is_empty() {
+        collected.problems.extend(notify::announce(&crashes, root));
+    }
+    let given = if given { stores } else { &[] };
+    match crash_test::settle(root, given) {
         Ok(test) => collected.test = test,
         Err(error) => collected.problems.push(vmcore::kernel::chain(&error)),
     }
     Ok(collected)
 }
 
+/// When this system started, by its own clock.
+fn boot_time(root: &Path) -> Option<SystemTime> {
+    let uptime = std::fs::read_to_string(under(root, "/proc/uptime")).ok()?;
+    let seconds = uptime.split('.').next()?.parse().ok()?;
+    SystemTime::now().checked_sub(Duration::from_secs(seconds))
+}
+
 /// Where the firmware's records are: in pstore itself, or where systemd-pstore has put them in this boot.
-fn archives(root: &Path) -> Vec<PathBuf> {
-    let uptime = std::fs::read_to_string(under(root, "/proc/uptime")).unwrap_or_default();
-    let uptime = uptime.split('.').next().and_then(|text| text.parse().ok());
-    let boot = uptime.and_then(|s| SystemTime::now().checked_sub(Duration::from_secs(s)));
-    let archive = under(root, "/var/lib/systemd/pstore");
+fn archives(root: &Path, boot: SystemTime) -> Vec<PathBuf> {
     let mut all = vec![under(root, "/sys/fs/pstore")];
-    all.extend(boot.map_or_else(Vec::new, |boot| pstore::archived(&archive, boot)));
+    all.extend(pstore::archived(
+        &under(root, "/var/lib/systemd/pstore"),
+        boot,
+    ));
     all
 }
 

@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use store::manifest::Manifest;
-use store::names::{self, Crash};
+use store::{Crash, Manifest, State as Stage};
 
 /// Tells the journal about each crash once; what went wrong, in sentences.
-pub(crate) fn announce(store: &Path, root: &Path) -> io::Result<Vec<String>> {
+pub(crate) fn announce(crashes: &[(Crash, Option<Manifest>)], root: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     let mut state = match State::read(root) {
         Ok(state) => state,
@@ -20,14 +19,12 @@ pub(crate) fn announce(store: &Path, root: &Path) -> io::Result<Vec<String>> {
             State::default()
         }
     };
-    let found = names::list(store)?;
     let mut told = BTreeSet::new();
-    for crash in found.iter().filter(|c| c.state != names::State::Partial) {
-        let name = crash.path.file_name().unwrap_or_default();
-        let name = name.to_string_lossy().into_owned();
+    for (crash, manifest) in crashes.iter().filter(|(c, _)| c.state != Stage::Partial) {
+        let name = crash.name();
         if !state.announced.contains(&name) {
             label(&crash.path, root);
-            if let Err(why) = tell(crash, root) {
+            if let Err(why) = tell(crash, manifest.as_ref(), root) {
                 problems.push(format!("cannot write the journal entry for {name}: {why}"));
                 continue;
             }
@@ -41,13 +38,12 @@ pub(crate) fn announce(store: &Path, root: &Path) -> io::Result<Vec<String>> {
             problems.push(why.to_string());
         }
     }
-    Ok(problems)
+    problems
 }
 
-fn tell(crash: &Crash, root: &Path) -> std::io::Result<bool> {
-    let manifest = Manifest::read(&crash.path).ok();
-    let verdict = manifest.as_ref().map_or("unknown", |m| m.verdict.name());
-    let signature = manifest.as_ref().and_then(|m| m.signature.as_deref());
+fn tell(crash: &Crash, manifest: Option<&Manifest>, root: &Path) -> io::Result<bool> {
+    let verdict = manifest.map_or("unknown", |m| m.verdict.name());
+    let signature = manifest.and_then(|m| m.signature.as_deref());
     let path = crash.path.display().to_string();
     let died_of = signature.map(|s| format!(", {s}")).unwrap_or_default();
     let message = format!(

@@ -1,11 +1,13 @@
 //! pstore's records: copied into the crash directory that they belong to.
 
-use dump::files;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use store::names;
+use store::{Crash, Store};
+
+/// The directory of the records inside a crash directory.
+const PSTORE: &str = "pstore";
 
 /// What was copied.
 #[derive(Clone, Debug, Default)]
@@ -16,33 +18,36 @@ pub(crate) struct Copied {
     pub(crate) problems: Vec<String>,
 }
 
-/// Copies pstore's records into the newest crash's directory, those that are not there yet. The
-/// records themselves stay: removing them is the administrator's or systemd-pstore's business.
-///
-/// # Errors
-/// When the store cannot be listed.
-pub(crate) fn pstore(store: &Path, records: &Path) -> io::Result<Copied> {
+/// Records larger than this are cut: pstore's own are a few KiB.
+const MAX_RECORD: u64 = 4 << 20;
+
+/// Copies pstore's records into a crash's directory, those that are not there yet. The records
+/// themselves stay: removing them is the administrator's or systemd-pstore's business. The crash
+/// directory and `pstore/` in it are opened without following a link, so nobody can lead this
+/// elsewhere.
+pub(crate) fn copy_all(store: &Store, crash: &Crash, records: &Path) -> Copied {
     let mut copied = Copied::default();
-    let Ok(entries) = fs::read_dir(records) else {
-        return Ok(copied);
-    };
-    let Some(newest) = names::list(store)?.pop() else {
-        return Ok(copied);
-    };
-    let to = newest.path.join("pstore");
-    for entry in entries.flatten().filter(|e| e.path().is_file()) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if to.join(&name).exists() {
-            continue;
-        }
-        match copy(&entry.path(), &to, &name) {
-            Ok(()) => copied.records.push(to.join(&name)),
+    let entries = fs::read_dir(records).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    for name in names {
+        let copy = || -> io::Result<()> {
+            let mut from = fs::File::open(records.join(&name))?.take(MAX_RECORD);
+            let file = format!("{PSTORE}/{name}");
+            store.place().write(&crash.name(), &file, &mut from)
+        };
+        match copy() {
+            Ok(()) => copied.records.push(crash.path.join(PSTORE).join(&name)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => copied
                 .problems
-                .push(format!("Cannot copy the pstore record {name}: {error}")),
+                .push(format!("cannot copy the pstore record {name}: {error}")),
         }
     }
-    Ok(copied)
+    copied
 }
 
 /// Directories below systemd-pstore's archive with records that it has moved there since `boot`: it
@@ -69,45 +74,46 @@ pub(crate) fn archived(archive: &Path, boot: SystemTime) -> Vec<PathBuf> {
     found
 }
 
-fn copy(from: &Path, to: &Path, name: &str) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    if !to.is_dir() {
-        fs::DirBuilder::new().mode(0o700).create(to)?;
-    }
-    let mut file = files::create_file(to, name)?;
-    io::copy(&mut fs::File::open(from)?, &mut file)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
 
+    const CRASH: &str = "n-20261121T231600Z";
+
+    fn saved() -> (tempfile::TempDir, Store, Crash) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let name = store.begin("n", "20261121T231600Z").unwrap();
+        assert_eq!(store.settle(&name, store::State::Done).unwrap(), CRASH);
+        let crash = store.list().unwrap().crashes.remove(0);
+        (dir, store, crash)
+    }
+
     #[test]
-    fn pstore_records_go_to_the_newest_crash_once() {
-        let store = tempfile::tempdir().unwrap();
+    fn records_are_copied_once() {
+        let (dir, store, crash) = saved();
         let records = tempfile::tempdir().unwrap();
         fs::write(records.path().join("dmesg-efi-1"), "panic").unwrap();
-        assert!(
-            pstore(store.path(), records.path())
-                .unwrap()
-                .records
-                .is_empty()
-        );
-        for name in ["n-20261121T231500Z", "n-20261121T231600Z"] {
-            fs::create_dir(store.path().join(name)).unwrap();
-        }
-        let done = pstore(store.path(), records.path()).unwrap();
-        let want = store.path().join("n-20261121T231600Z/pstore/dmesg-efi-1");
+        let done = copy_all(&store, &crash, records.path());
+        let want = dir.path().join(CRASH).join("pstore/dmesg-efi-1");
         assert_eq!(done.records, std::slice::from_ref(&want));
         assert_eq!(fs::read(want).unwrap(), b"panic");
-        assert!(
-            pstore(store.path(), records.path())
-                .unwrap()
-                .records
-                .is_empty()
-        );
+        let again = copy_all(&store, &crash, records.path());
+        assert!(again.records.is_empty() && again.problems.is_empty());
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_directory_leads_nowhere() {
+        let (dir, store, crash) = saved();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = dir.path().join(CRASH).join("pstore");
+        std::os::unix::fs::symlink(elsewhere.path(), link).unwrap();
+        let records = tempfile::tempdir().unwrap();
+        fs::write(records.path().join("job"), "* * * * * root true").unwrap();
+        let done = copy_all(&store, &crash, records.path());
+        assert_eq!((done.records.len(), done.problems.len()), (0, 1));
+        assert!(fs::read_dir(elsewhere.path()).unwrap().next().is_none());
     }
 
     #[test]
@@ -122,10 +128,9 @@ mod tests {
         assert!(archived(archive.path(), SystemTime::now() + hour).is_empty());
         assert!(archived(&archive.path().join("none"), SystemTime::UNIX_EPOCH).is_empty());
         // A directory among the records is no record.
-        let store = tempfile::tempdir().unwrap();
-        fs::create_dir(store.path().join("n-20261121T231500Z")).unwrap();
-        let done = pstore(store.path(), &found[0]).unwrap();
+        let (_dir, store, crash) = saved();
+        let done = copy_all(&store, &crash, &found[0]);
         assert!(done.records.is_empty() && done.problems.is_empty());
-        assert_eq!(pstore(store.path(), &found[1]).unwrap().records.len(), 1);
+        assert_eq!(copy_all(&store, &crash, &found[1]).records.len(), 1);
     }
 }

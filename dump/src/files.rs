@@ -60,7 +60,14 @@ pub fn sync(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// When it cannot be read.
 pub fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    sha256(File::open(path)?)
+}
+
+/// SHA-256 in hex of all that can be read.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256(mut file: impl Read) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buf = vec![0; 64 << 10];
     loop {

@@ -12,7 +12,6 @@ use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 /// Bytes of a piece, as long as the file is below 256 GiB.
 const PIECE: u64 = 4 << 20;
@@ -123,8 +122,7 @@ impl Sums {
     ///
     /// # Errors
     /// A sentence that says which.
-    pub fn check(&self, path: &Path) -> Result<(), String> {
-        let mut file = File::open(path).map_err(|error| error.to_string())?;
+    pub fn check(&self, file: &mut File) -> Result<(), String> {
         let told: Vec<Option<u32>> = self
             .crc32
             .as_bytes()
@@ -133,7 +131,7 @@ impl Sums {
             .collect();
         let mut wrong: Vec<u64> = Vec::new();
         for (number, told) in (0_u64..).zip(told) {
-            let found = sum_of(&mut file, self.piece).map_err(|error| error.to_string())?;
+            let found = sum_of(file, self.piece).map_err(|error| error.to_string())?;
             if told != Some(found) {
                 wrong.push(number.saturating_mul(self.piece));
             }
@@ -211,12 +209,12 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("f");
             std::fs::write(&path, &bytes).unwrap();
-            prop_assert_eq!(sums.check(&path), Ok(()));
+            prop_assert_eq!(sums.check(&mut File::open(&path).unwrap()), Ok(()));
             let mut wrong = bytes;
             wrong[seed as usize % 5000] ^= 0x10;
             std::fs::write(&path, &wrong).unwrap();
             let place = seed % 5000 / sums.piece * sums.piece;
-            let said = sums.check(&path).unwrap_err();
+            let said = sums.check(&mut File::open(&path).unwrap()).unwrap_err();
             prop_assert!(said.ends_with(&format!("the first at {place:#x}")), "{}", said);
         }
     }

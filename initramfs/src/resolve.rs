@@ -8,7 +8,7 @@ mod block;
 mod error;
 mod lvm;
 mod md;
-mod mountinfo;
+pub mod mountinfo;
 mod sysfs;
 mod target;
 mod watchdog;

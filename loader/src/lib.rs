@@ -30,4 +30,5 @@ mod root;
 mod segments;
 pub mod state;
 pub mod status;
+pub mod stores;
 pub mod sys;

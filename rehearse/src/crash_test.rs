@@ -19,8 +19,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
-use store::manifest::{self, Manifest};
-use store::names::{self as crashes, State as Stage};
+use store::manifest;
+use store::{CrashDir, State as Stage, Store};
 
 mod logins;
 pub use logins::Login;
@@ -356,7 +356,8 @@ pub fn settle(root: &Path, stores: &[PathBuf]) -> Result<Option<CrashTest>, Cras
 fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> TestFound {
     let stores: Vec<&PathBuf> = test.stores.iter().chain(more).collect();
     for store in &stores {
-        let crashes = crashes::list(&under(root, store)).unwrap_or_default();
+        let listed = Store::open(&under(root, store)).and_then(|store| store.list());
+        let crashes = listed.unwrap_or_default().crashes;
         let Some(crash) = (crashes.iter().rev()).find(|c| names(&c.path, &test.id)) else {
             continue;
         };
@@ -391,7 +392,8 @@ fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> Test
 
 fn names(dir: &Path, id: &str) -> bool {
     let mut log = Vec::new();
-    let read = File::open(dir.join(manifest::DMESG))
+    let read = CrashDir::open(dir)
+        .and_then(|dir| dir.file(manifest::DMESG))
         .and_then(|file| file.take(MAX_LOG).read_to_end(&mut log));
     let needle = said(id);
     read.is_ok() && log.windows(needle.len()).any(|w| w == needle.as_bytes())
@@ -400,7 +402,7 @@ fn names(dir: &Path, id: &str) -> bool {
 /// What the capture kernel itself said about the crash, believed.
 fn glance(dir: &Path) -> Looked {
     let mut looked = Looked::default();
-    match Manifest::read(dir) {
+    match CrashDir::open(dir).and_then(|dir| dir.manifest()) {
         Ok(manifest) => {
             if manifest.verdict == dump::facts::Verdict::Incomplete {
                 looked

@@ -12,7 +12,7 @@ use loader::crashkernel::Value;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
-use store::manifest::Manifest;
+use store::CrashDir;
 use vmcore::dump::verify::verify;
 use vmcore::dump::{Completeness, open};
 use vmcore::kernel::{Kernel, sanity};
@@ -182,7 +182,8 @@ pub fn look(dir: &Path, dies_in: &str) -> Looked {
 }
 
 fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), String> {
-    let manifest = Manifest::read(dir)
+    let manifest = CrashDir::open(dir)
+        .and_then(|dir| dir.manifest())
         .map_err(|error| format!("The crash directory has no readable manifest: {error}"))?;
     if !matches!(manifest.verdict, Saved::Complete | Saved::Degraded) {
         let name = manifest.verdict.name();

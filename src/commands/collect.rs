@@ -3,26 +3,28 @@
 
 use crate::exit::Exit;
 use crate::output::Context;
-use anyhow::Context as _;
 use std::io::Write;
 use std::path::PathBuf;
 
 /// Arguments of `collect`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The directory that holds crash directories [default: /var/crash]
+    /// The directory that holds crash directories [default: those of the config's targets]
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
 }
 
 /// Collects; exit code 4 when something could not be done.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let store = args
-        .store
-        .clone()
-        .unwrap_or_else(|| context.path("/var/crash"));
-    let done = collect::run(&context.root, &store, args.store.is_some())
-        .with_context(|| format!("Cannot list {}", store.display()))?;
+    let (stores, elsewhere) = match &args.store {
+        Some(store) => (vec![store.clone()], Vec::new()),
+        None => {
+            let stores = context.stores();
+            (stores.paths, stores.elsewhere)
+        }
+    };
+    elsewhere.iter().for_each(|why| log::info!("{why}"));
+    let done = collect::run(&context.root, &stores, args.store.is_some())?;
     let mut exit = Exit::Done;
     let mut out = std::io::stdout().lock();
     for path in &done.paths {

@@ -2,19 +2,19 @@
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use crate::saved;
 use analysis::report::Report;
-use anyhow::Context as _;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use store::manifest::{self, Manifest};
-use store::names::{self as crashes, Crash};
+use store::manifest::REPORT_JSON;
+use store::{Crash, CrashDir};
 
 /// Arguments of `list`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Where the crash directories stand [default: /var/crash]
+    /// The directory that holds crash directories [default: those of the config's targets]
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
     /// One JSON object (docs/json.md)
@@ -43,15 +43,11 @@ struct List {
 
 /// Prints the crashes, oldest first.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let store = args
-        .store
-        .clone()
-        .unwrap_or_else(|| context.path("/var/crash"));
-    let crashes = match crashes::list(&store) {
-        Err(error) if error.kind() == ErrorKind::NotFound && args.store.is_none() => Vec::new(),
-        other => other.with_context(|| format!("Cannot list {}", store.display()))?,
-    };
-    let mut rows: Vec<Row> = crashes.iter().map(row).collect();
+    let saved = saved::crashes(context, args.store.as_deref())?;
+    for elsewhere in &saved.elsewhere {
+        context.warn(elsewhere);
+    }
+    let mut rows: Vec<Row> = saved.crashes.iter().map(row).collect();
     let mut often: BTreeMap<String, usize> = BTreeMap::new();
     for signature in rows.iter().filter_map(|row| row.signature.clone()) {
         *often.entry(signature).or_default() += 1;
@@ -60,12 +56,16 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         row.seen = row.signature.as_ref().and_then(|s| often.get(s).copied());
     }
     if args.json {
-        output::json("afterpanic.list/1", &[], &List { crashes: rows })?;
+        output::json(
+            "afterpanic.list/1",
+            &saved.elsewhere,
+            &List { crashes: rows },
+        )?;
         return Ok(Exit::Done);
     }
     let mut out = std::io::stdout().lock();
     if rows.is_empty() {
-        writeln!(out, "No crash is saved in {}.", store.display())?;
+        writeln!(out, "No crash is saved in {}.", saved.places)?;
     }
     for row in &rows {
         let often = match row.seen {
@@ -92,17 +92,23 @@ fn readable(stamp: &str) -> String {
     format!("{date} {time}")
 }
 
+/// A report larger than this is none.
+const MAX_REPORT: u64 = 16 << 20;
+
 /// What a crash directory's report calls the crash.
 pub(super) fn signature_of(dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(dir.join("report.json")).ok()?;
-    let report: Report = serde_json::from_str(&text).ok()?;
+    let text = CrashDir::open(dir)
+        .ok()?
+        .read(REPORT_JSON, MAX_REPORT)
+        .ok()?;
+    let report: Report = serde_json::from_slice(&text).ok()?;
     Some(report.reason.signature)
 }
 
 fn row(crash: &Crash) -> Row {
-    let manifest = std::fs::read_to_string(crash.path.join(manifest::FILE))
-        .ok()
-        .and_then(|text| serde_json::from_str::<Manifest>(&text).ok());
+    let dir = CrashDir::open(&crash.path).ok();
+    let manifest = dir.as_ref().and_then(|dir| dir.manifest().ok());
+    let files = dir.and_then(|dir| dir.files().ok()).unwrap_or_default();
     Row {
         path: crash.path.display().to_string(),
         node: crash.node.clone(),
@@ -111,19 +117,6 @@ fn row(crash: &Crash) -> Row {
         verdict: manifest.map(|manifest| manifest.verdict.name()),
         signature: signature_of(&crash.path),
         seen: None,
-        bytes: size_of_dir(&crash.path),
+        bytes: files.iter().map(|(_, bytes)| bytes).sum(),
     }
-}
-
-/// Bytes of the files that stand directly in a crash directory.
-fn size_of_dir(dir: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.metadata().ok())
-        .filter(std::fs::Metadata::is_file)
-        .map(|metadata| metadata.len())
-        .sum()
 }

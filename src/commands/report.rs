@@ -9,8 +9,7 @@ use analysis::report::{self, Report, Section, model::SCHEMA};
 use anyhow::Context as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use store::manifest::Manifest;
-use store::names as crashes;
+use store::{CrashDir, Store};
 
 /// Arguments of `report`.
 #[derive(clap::Args, Debug)]
@@ -42,7 +41,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         fresh(args, context)?
     };
     // A check of the filter that failed is known only after the report was made.
-    let manifest = dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
+    let manifest = dir
+        .as_deref()
+        .and_then(|dir| CrashDir::open(dir).and_then(|dir| dir.manifest()).ok());
     report.dump = manifest.map_or_else(Vec::new, |manifest| {
         let core = manifest.core.into_iter().flat_map(|core| core.soft_errors);
         core.chain(manifest.soft_errors).collect()
@@ -64,8 +65,14 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// How many of the crashes in the same place have this signature, the one at `dir` included.
 fn seen(dir: &Path, signature: &str) -> usize {
-    let others = dir.parent().and_then(|store| crashes::list(store).ok());
-    let others = others.unwrap_or_default().into_iter();
+    let listed = dir
+        .parent()
+        .map(|store| Store::open(store).and_then(|store| store.list()));
+    let others = listed
+        .and_then(Result::ok)
+        .unwrap_or_default()
+        .crashes
+        .into_iter();
     let same = others.filter(|crash| crash.path != dir);
     let same = same.filter(|crash| signature_of(&crash.path).as_deref() == Some(signature));
     same.count() + 1

@@ -7,6 +7,7 @@ use loader::state::CrashTest;
 use loader::status::{Armed, Status, status};
 use rehearse::crash_test;
 use std::io::Write;
+use store::{Store, loop_guard};
 use vmcore::addr::PAGE_SIZE;
 
 /// Arguments of `status`.
@@ -35,21 +36,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// Whether so many dumps came lately that the next one would be without a core.
 fn loop_guard(context: &Context) -> Option<String> {
-    let config = context.load_config().ok()?;
-    let target = config
-        .target
-        .iter()
-        .find(|target| target.device.is_none())?;
-    let base = context.path(&target.path.to_string_lossy());
     let now = u64::try_from(jiff::Timestamp::now().as_second()).ok()?;
     let uptime = std::fs::read_to_string(context.path("/proc/uptime")).ok();
     let uptime = uptime.and_then(|text| text.split('.').next()?.parse().ok());
-    let why = store::rotation::guard(&base, now, uptime)?;
-    Some(format!(
-        "{why}: the next dump like it will be log, report and essentials only. \
-         Next: afterpanic report last; older dumps may be moved away from {}",
-        target.path.display()
-    ))
+    context.stores().paths.into_iter().find_map(|path| {
+        let why = loop_guard::next(&Store::open(&path).ok()?, now, uptime)?;
+        Some(format!(
+            "{why}: the next crash like it saves log, report and essential pages only. \
+             Next: afterpanic report last; or move older crash directories away from {}",
+            path.display()
+        ))
+    })
 }
 
 /// `yes: Linux 6.12.107 in 96 MiB at 0x2a000000, image built 2 s ago (1.4 MiB)`.

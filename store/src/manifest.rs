@@ -4,10 +4,7 @@
 //! loop guard. Fields are only ever added; readers take what they know.
 
 use dump::facts::{CoreFacts, Verdict};
-use dump::files::sha256_of;
 use serde::{Deserialize, Serialize};
-use std::io;
-use std::path::Path;
 
 /// The manifest's own name.
 pub const FILE: &str = "manifest.json";
@@ -30,8 +27,8 @@ pub const RESERVE: &str = ".reserve";
 /// The shape's version.
 pub const SCHEMA: u32 = 1;
 
-/// Files up to this size are hashed whole.
-pub const SMALL: u64 = 16 << 20;
+/// A manifest larger than this is not ours: 65,536 checksums of pieces take 512 KiB.
+pub const MAX_MANIFEST: u64 = 2 << 20;
 
 /// A crash directory's table of contents.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,66 +101,4 @@ pub struct Step {
     pub end: String,
     /// Seconds.
     pub seconds: f64,
-}
-
-impl Manifest {
-    /// Reads the manifest of a crash directory.
-    ///
-    /// # Errors
-    /// When there is none or it is damaged.
-    pub fn read(dir: &Path) -> io::Result<Self> {
-        let text = std::fs::read(dir.join(FILE))?;
-        Ok(serde_json::from_slice(&text)?)
-    }
-}
-
-/// The files of a directory, by name, without the manifest.
-///
-/// # Errors
-/// When the directory cannot be listed. A file that cannot be read has no hash.
-pub fn files_of(dir: &Path) -> io::Result<Vec<FileFacts>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        let meta = entry.metadata()?;
-        if name == FILE || !meta.is_file() {
-            continue;
-        }
-        let sha256 = if meta.len() <= SMALL && !name.starts_with("vmcore.") {
-            sha256_of(&entry.path()).ok()
-        } else {
-            None
-        };
-        files.push(FileFacts {
-            name,
-            size: meta.len(),
-            sha256,
-        });
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_listed_with_hashes() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("dmesg.txt"), "abc").unwrap();
-        std::fs::write(dir.path().join("vmcore.elf"), "abc").unwrap();
-        std::fs::write(dir.path().join(FILE), "{}").unwrap();
-        let files = files_of(dir.path()).unwrap();
-        assert_eq!(files.len(), 2);
-        // FIPS 180-2, B.1.
-        assert_eq!(
-            files[0].sha256.as_deref(),
-            Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
-        );
-        assert_eq!((files[1].size, &files[1].sha256), (3, &None));
-    }
 }

@@ -4,8 +4,6 @@
 //! is needed to list and order crashes; what stands inside is the manifest's business.
 
 use std::cmp::Ordering;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// How far a crash directory got, as its name says.
@@ -46,7 +44,7 @@ impl State {
 pub struct Crash {
     /// The directory.
     pub path: PathBuf,
-    /// The dead machine's node name, reduced to `[A-Za-z0-9._-]`.
+    /// The machine's node name, reduced to `[A-Za-z0-9._-]`.
     pub node: String,
     /// When it died, UTC, as in the name: `20261121T231500Z`.
     pub stamp: String,
@@ -57,6 +55,16 @@ pub struct Crash {
 }
 
 impl Crash {
+    /// The directory's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+
     /// Reads a directory's name; `None` when it is no crash directory.
     #[must_use]
     pub fn parse(path: &Path) -> Option<Self> {
@@ -83,7 +91,9 @@ impl Crash {
         })
     }
 
-    fn order(&self, other: &Self) -> Ordering {
+    /// By time of the crash, then by number, node and state.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
         (&self.stamp, self.serial, &self.node, self.state).cmp(&(
             &other.stamp,
             other.serial,
@@ -91,6 +101,36 @@ impl Crash {
             other.state,
         ))
     }
+}
+
+/// The longest node name in a directory's name.
+const MAX_NODE: usize = 64;
+
+/// A node name reduced to what a directory's name may hold.
+#[must_use]
+pub fn reduce(nodename: &[u8]) -> String {
+    let name: String = nodename
+        .iter()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => char::from(*byte),
+            _ => '_',
+        })
+        .take(MAX_NODE)
+        .collect();
+    // A leading dot would hide it, and "." is no name.
+    let name = name.trim_start_matches('.');
+    if name.is_empty() {
+        "unknown".into()
+    } else {
+        name.into()
+    }
+}
+
+/// Seconds since 1970 as `20261121T231500Z`.
+#[must_use]
+pub fn stamp(seconds: u64) -> String {
+    vmcore::time::Utc::of(seconds)
+        .map_or_else(|| "00000000T000000Z".into(), vmcore::time::Utc::stamp)
 }
 
 /// Whether `text` has the shape `20261121T231500Z`.
@@ -101,22 +141,6 @@ fn is_stamp(text: &str) -> bool {
             15 => byte == b'Z',
             _ => byte.is_ascii_digit(),
         })
-}
-
-/// The crashes in `store`, oldest first. Anything else there is passed over.
-///
-/// # Errors
-/// When the directory cannot be listed.
-pub fn list(store: &Path) -> io::Result<Vec<Crash>> {
-    let mut crashes = Vec::new();
-    for entry in fs::read_dir(store)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            crashes.extend(Crash::parse(&entry.path()));
-        }
-    }
-    crashes.sort_by(Crash::order);
-    Ok(crashes)
 }
 
 #[cfg(test)]
@@ -155,33 +179,18 @@ mod tests {
     }
 
     #[test]
-    fn listing_is_ordered_by_time() {
-        let store = tempfile::tempdir().unwrap();
-        for name in [
-            "b-20261121T231500Z",
-            "a-20261122T000000Z",
-            "b-20261121T231500Z-2.incomplete",
-            "notes",
-        ] {
-            fs::create_dir(store.path().join(name)).unwrap();
-        }
-        fs::write(
-            store.path().join("c-20261123T000000Z"),
-            "a file, not a crash",
-        )
-        .unwrap();
-        let serials: Vec<_> = list(store.path())
-            .unwrap()
-            .into_iter()
-            .map(|c| (c.stamp, c.serial))
-            .collect();
-        assert_eq!(
-            serials,
-            [
-                ("20261121T231500Z".into(), 1),
-                ("20261121T231500Z".into(), 2),
-                ("20261122T000000Z".into(), 1)
-            ]
-        );
+    fn node_names_are_reduced() {
+        assert_eq!(reduce(b"web-03"), "web-03");
+        assert_eq!(reduce(b"../../etc"), "_.._etc");
+        assert_eq!(reduce(b"a b/\xff"), "a_b__");
+        assert_eq!(reduce(b".."), "unknown");
+        assert_eq!(reduce(&[b'x'; 300]).len(), 64);
+    }
+
+    #[test]
+    fn stamps_are_utc() {
+        assert_eq!(stamp(1_795_302_900), "20261121T231500Z");
+        assert_eq!(stamp(0), "19700101T000000Z");
+        assert_eq!(stamp(u64::MAX), "00000000T000000Z");
     }
 }

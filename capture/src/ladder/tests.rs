@@ -61,7 +61,9 @@ impl Runner for Script {
             Job::Essential { .. } if self.reports && end.is_done() => {
                 events.push(Event::Reported(Box::default()))
             }
-            Job::Report { .. } if end.is_done() => events.push(Event::Reported(Box::default())),
+            Job::Report { .. } if end.is_done() => {
+                events.push(Event::Reported(Box::default()));
+            }
             Job::Finish { .. } if end.is_done() => events.push(Event::Verdict(self.verdict)),
             _ => {}
         }

@@ -11,7 +11,7 @@ use plan::Plan;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use store::directory;
+use store::Store;
 use store::manifest::{DMESG, RESERVE};
 use vmcore::kernel::chain;
 use vmcore::printk;
@@ -28,7 +28,8 @@ const RESERVED: i64 = 2 << 20;
 pub fn run(plan: &Plan, base: &Path, init: bool) -> Result<(), String> {
     let kernel = source::kernel(plan);
     let (node, stamp) = source::name_of(plan, kernel.as_ref().ok());
-    let dir = directory::create(base, &node, &stamp)
+    let dir = Store::open(base)
+        .and_then(|store| Ok(store.path_of(&store.begin(&node, &stamp)?)))
         .map_err(|error| format!("Cannot make a directory in {}: {error}", base.display()))?;
     let _ = files::sync(base);
     say(&Event::Directory(dir.to_string_lossy().into_owned()));

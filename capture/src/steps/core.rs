@@ -13,13 +13,14 @@ use dump::files::{PAGES_MAP, core_name};
 use dump::save::{Estimate, Pages, Save, SaveError, Saved};
 use dump::{Classified, Level, Policy};
 use plan::Plan;
-use room::Fit;
+use room::{Fit, Room};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use store::loop_guard;
 use store::manifest::CrashFacts;
-use store::rotation::{self, Earlier};
+use store::rotation::Need;
 use vmcore::addr::PAGE_SIZE;
 use vmcore::dump::MemoryDump;
 use vmcore::kernel::{Kernel, chain};
@@ -75,8 +76,8 @@ enum Chosen {
 pub fn run(request: &Request<'_>) -> Result<(), String> {
     let plan = request.plan;
     let format = plan.dump.format.ok_or("the plan wants no core")?;
-    let earlier = rotation::earlier(request.base).unwrap_or_default();
-    if let Some(why) = loop_guard(request, &earlier) {
+    let room = Room::of(request)?;
+    if let Some(why) = loop_guard(request, &room) {
         say(&Event::Skipped(why));
         return Ok(());
     }
@@ -119,7 +120,7 @@ pub fn run(request: &Request<'_>) -> Result<(), String> {
         reserve: 0,
         scan_progress: Some(&scan),
     };
-    let chosen = choose(request, map, &earlier, &mut save, &mut account)?;
+    let chosen = choose(request, map, &room, &mut save, &mut account)?;
     let choice = match chosen {
         Chosen::Write(choice) => choice,
         Chosen::Nothing(why) => {
@@ -155,11 +156,10 @@ fn policy_of(plan: &Plan, level: Level) -> Policy {
 }
 
 /// Why a machine that dies in a loop gets no further core, if so.
-fn loop_guard(request: &Request<'_>, earlier: &[Earlier]) -> Option<String> {
+fn loop_guard(request: &Request<'_>, room: &Room) -> Option<String> {
     let guarded = request.plan.keep.loop_guard && !request.unfiltered;
-    let why = rotation::in_a_loop(earlier, request.crash).filter(|_| guarded)?;
-    let room = room::plan(request, earlier, 0);
-    room::make(&room);
+    let why = loop_guard::in_a_loop(room.earlier(), request.crash).filter(|_| guarded)?;
+    room.make(&room.plan(request, Need::SmallFiles));
     Some(why)
 }
 
@@ -225,7 +225,7 @@ fn levels(asked: Level, classified: bool) -> Vec<Level> {
 fn choose<'a>(
     request: &Request<'_>,
     map: Option<&'a Classified>,
-    earlier: &[Earlier],
+    room: &Room,
     save: &mut Save<'a>,
     account: &mut Account,
 ) -> Result<Chosen, String> {
@@ -238,9 +238,9 @@ fn choose<'a>(
         save.pages = pages(map, policy);
         set_level(&mut save.meta, level);
         let (format, estimate) = estimate(save, account)?;
-        match room::check(request, earlier, estimate) {
-            Fit::Room(room) => {
-                room::make(&room);
+        match room.check(request, estimate) {
+            Fit::Yes(removals) => {
+                room.make(&removals);
                 account.note((!refused.is_empty()).then(|| refused.join("; ")));
                 return Ok(Chosen::Write(Choice {
                     level,
@@ -249,11 +249,11 @@ fn choose<'a>(
                     estimate,
                 }));
             }
-            Fit::Refused(why) => refused.push(format!("Level {level} does not fit: {why}")),
+            Fit::No(why) => refused.push(format!("Level {level} does not fit: {why}")),
         }
     }
     // The number of crash directories that stay is a rule of its own.
-    room::make(&room::plan(request, earlier, u64::MAX));
+    room.make(&room.plan(request, Need::SmallFiles));
     let why = refused.join("; ");
     Ok(Chosen::Nothing(format!(
         "{why}. The essential pages are kept instead"

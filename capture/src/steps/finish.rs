@@ -3,18 +3,16 @@
 use crate::protocol::{self, Event, Facts, say};
 use dump::Level;
 use dump::facts::Verdict;
-use dump::files;
+use dump::files::{self, core_name};
 use nix::fcntl::OFlag;
 use plan::Plan;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use store::directory;
-use store::manifest::{
-    CAPTURE_LOG, ESSENTIAL, FILE, Manifest, REPORT_TXT, RESERVE, SCHEMA, files_of,
-};
-use store::names::State;
+use std::path::{Path, PathBuf};
+use store::manifest::{CAPTURE_LOG, DMESG, ESSENTIAL, Manifest, REPORT_TXT, RESERVE, SCHEMA};
+use store::{State, Store};
+use vmcore::write::OutputFormat;
 
 /// Most bytes of the capture kernel's log.
 const LOG_MAX: usize = 4 << 20;
@@ -32,29 +30,39 @@ pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
     if let Err(error) = write_log(dir, facts) {
         protocol::soft(format!("Cannot write {CAPTURE_LOG}: {error}"));
     }
-    let manifest = manifest(plan, dir, facts, verdict)
-        .map_err(|error| format!("Cannot list {}: {error}", dir.display()))?;
-    let text = serde_json::to_vec_pretty(&manifest).map_err(|error| error.to_string())?;
-    let temporary = ".manifest.json";
-    let _ = fs::remove_file(dir.join(temporary));
-    files::create_file(dir, temporary)
-        .and_then(|mut file| {
-            file.write_all(&text)?;
-            file.write_all(b"\n")?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(dir.join(temporary), dir.join(FILE)))
-        .map_err(|error| format!("Cannot write {FILE}: {error}"))?;
-    let state = match verdict {
-        Verdict::Complete | Verdict::Degraded => State::Done,
-        Verdict::Incomplete => State::Incomplete,
-    };
-    let settled = directory::settle(dir, state)
-        .map_err(|error| format!("Cannot rename {}: {error}", dir.display()))?;
+    let settled = settle(plan, dir, facts, verdict)
+        .map_err(|error| format!("Cannot finish {}: {error}", dir.display()))?;
     say(&Event::Directory(settled.to_string_lossy().into_owned()));
     say(&Event::Verdict(verdict));
     protocol::log(format!("{}: {}", settled.display(), verdict.name()));
     Ok(())
+}
+
+/// Writes the manifest and gives the directory the name that says how it ended.
+fn settle(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> io::Result<PathBuf> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let store = Store::open(dir.parent().unwrap_or(Path::new("/")))?;
+    if facts
+        .core
+        .as_ref()
+        .is_none_or(|core| core.verdict == Verdict::Incomplete)
+    {
+        give_back(&store, &name);
+    }
+    store.write_manifest(&name, &manifest(plan, &store, &name, facts, verdict)?)?;
+    let state = match verdict {
+        Verdict::Complete | Verdict::Degraded => State::Done,
+        Verdict::Incomplete => State::Incomplete,
+    };
+    Ok(store.path_of(&store.settle(&name, state)?))
+}
+
+/// What was reserved for the rest of a core that was cut off.
+fn give_back(store: &Store, name: &str) {
+    for format in OutputFormat::ALL {
+        // It is only room: where there is no such core, or no room, nothing is lost.
+        let _ = store.place().trim(name, core_name(format));
+    }
 }
 
 fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
@@ -66,7 +74,7 @@ fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
         }
         None => Verdict::Complete,
     };
-    let log = if dir.join(store::manifest::DMESG).is_file() {
+    let log = if dir.join(DMESG).is_file() {
         Verdict::Complete
     } else {
         Verdict::Incomplete
@@ -79,7 +87,13 @@ fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
     core.max(log).max(soft)
 }
 
-fn manifest(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> std::io::Result<Manifest> {
+fn manifest(
+    plan: &Plan,
+    store: &Store,
+    name: &str,
+    facts: &Facts,
+    verdict: Verdict,
+) -> io::Result<Manifest> {
     let crash = facts.crash.clone();
     Ok(Manifest {
         schema: SCHEMA,
@@ -90,7 +104,7 @@ fn manifest(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> std::io
         signature: crash.signature,
         class: crash.class,
         uptime_s: crash.uptime_s,
-        files: files_of(dir)?,
+        files: store.files(name)?,
         core: facts.core.clone(),
         soft_errors: facts.soft_errors.clone(),
         steps: facts.steps.clone(),
@@ -98,7 +112,7 @@ fn manifest(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> std::io
 }
 
 /// The report was made before the pages were classified: what came of the dump is added.
-fn add_to_report(dir: &Path, facts: &Facts) -> std::io::Result<()> {
+fn add_to_report(dir: &Path, facts: &Facts) -> io::Result<()> {
     let core = facts.core.iter().flat_map(|core| &core.soft_errors);
     let lines: Vec<&String> = core.chain(&facts.soft_errors).collect();
     let path = dir.join(REPORT_TXT);
@@ -116,7 +130,7 @@ fn add_to_report(dir: &Path, facts: &Facts) -> std::io::Result<()> {
 }
 
 /// The capture kernel's own log, our lines among it; without /dev/kmsg our lines alone.
-fn write_log(dir: &Path, facts: &Facts) -> std::io::Result<()> {
+fn write_log(dir: &Path, facts: &Facts) -> io::Result<()> {
     let _ = fs::remove_file(dir.join(CAPTURE_LOG));
     let mut out = BufWriter::new(files::create_file(dir, CAPTURE_LOG)?);
     let capture_kernel = std::os::unix::process::parent_id() == 1;
@@ -134,7 +148,7 @@ fn write_log(dir: &Path, facts: &Facts) -> std::io::Result<()> {
     out.get_ref().sync_all()
 }
 
-fn copy_kmsg(out: &mut dyn Write) -> std::io::Result<usize> {
+fn copy_kmsg(out: &mut dyn Write) -> io::Result<usize> {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())

@@ -4,7 +4,7 @@ use dump::describe::utsname;
 use plan::Plan;
 use std::path::Path;
 use std::sync::Arc;
-use store::directory;
+use store::names;
 use vmcore::dump::{self as formats, MemoryDump};
 use vmcore::kernel::{Beside, Kernel, chain, hints};
 
@@ -51,7 +51,7 @@ pub fn name_of(plan: &Plan, kernel: Option<&Kernel>) -> (String, String) {
     let time = kernel
         .and_then(|kernel| kernel.vmcoreinfo().crashtime())
         .unwrap_or_else(now);
-    (directory::reduce(node.as_bytes()), directory::stamp(time))
+    (names::reduce(node.as_bytes()), names::stamp(time))
 }
 
 fn now() -> u64 {

@@ -16,7 +16,8 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use store::manifest::{Manifest, REPORT_JSON, REPORT_TXT};
+use store::CrashDir;
+use store::manifest::{REPORT_JSON, REPORT_TXT};
 use synth::elf::Elf;
 use synth::memmap::{Series, Toy};
 use synth::printk::legacy_record;
@@ -232,7 +233,7 @@ struct Left {
 
 fn result(bench: &Bench) -> Left {
     let dir = bench.crashes().pop().unwrap();
-    let manifest = Manifest::read(&dir).unwrap();
+    let manifest = CrashDir::open(&dir).unwrap().manifest().unwrap();
     let core = manifest.core.unwrap();
     let dump = formats::open(&dir.join(&core.file)).unwrap();
     Left {

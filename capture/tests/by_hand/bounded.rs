@@ -15,7 +15,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
-use store::manifest::Manifest;
+use store::CrashDir;
 use synth::elf::Elf;
 use synth::endless::{struct_page, vmcoreinfo};
 use vmcore::addr::Pfn;
@@ -129,7 +129,7 @@ impl Case<'_> {
         let begun = Instant::now();
         let (status, data) = watch(bench.start());
         let dir = bench.crashes().pop().unwrap();
-        let manifest = Manifest::read(&dir).unwrap();
+        let manifest = CrashDir::open(&dir).unwrap().manifest().unwrap();
         let core = manifest.core;
         let core = core.unwrap_or_else(|| panic!("{:?}", manifest.soft_errors));
         println!(

@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use store::manifest::Manifest;
+use store::CrashDir;
 use synth::elf::Elf;
 use synth::machine::{Machine, Spec};
 use synth::memmap::{Series, Toy};
@@ -148,7 +148,7 @@ fn a_core_arrives_with_little_memory() {
         for entry in fs::read_dir(dir).unwrap() {
             assert_eq!(mode(&entry.unwrap().path()), 0o600);
         }
-        let manifest = Manifest::read(dir).unwrap();
+        let manifest = CrashDir::open(dir).unwrap().manifest().unwrap();
         assert_eq!(manifest.verdict, Verdict::Incomplete);
         let core = manifest.core.unwrap();
         assert_eq!(core.pages.missing, 0);
@@ -194,7 +194,11 @@ fn a_compressed_core_is_captured_with_little_memory() {
         bench.plan.dump.format = Some(format);
         let (code, said) = bench.run();
         assert_eq!(code, 5, "{said}");
-        let core = Manifest::read(&bench.crashes()[0]).unwrap().core;
+        let core = CrashDir::open(&bench.crashes()[0])
+            .unwrap()
+            .manifest()
+            .unwrap()
+            .core;
         assert_eq!(core.expect(&said).pages.missing, 0, "{said}");
     }
 }
@@ -209,7 +213,7 @@ fn what_is_forbidden_is_not_written_when_it_cannot_be_told() {
         bench.plan.dump.allow_unfiltered = true;
         let (_, said) = bench.run();
         let dir = &bench.crashes()[0];
-        let manifest = Manifest::read(dir).unwrap();
+        let manifest = CrashDir::open(dir).unwrap().manifest().unwrap();
         let core = manifest
             .core
             .map(|core| formats::open(&dir.join(&core.file)).unwrap());

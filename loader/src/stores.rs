@@ -1,0 +1,125 @@
+//! Where crash directories are on this machine, by the config's targets.
+//!
+//! Every reader asks here: `last`, `list`, `status`, `collect`, the front page. A target on a device of
+//! its own counts where that filesystem is mounted; where it is not, it is named.
+
+use crate::root;
+use config::{Config, Device, Target};
+use initramfs::resolve::mountinfo;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The stores of the config's targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stores {
+    /// Directories that can be read here, in the config's order, with the root prefix.
+    pub paths: Vec<PathBuf>,
+    /// Targets whose filesystem is not mounted, one sentence each.
+    pub elsewhere: Vec<String>,
+}
+
+/// The stores of a config below `root`. A store need not exist: nothing may have crashed yet.
+#[must_use]
+pub fn stores(config: &Config, root: &Path) -> Stores {
+    let mut stores = Stores::default();
+    let table = fs::read(root::under(root, "/proc/self/mountinfo")).unwrap_or_default();
+    let mounts = mountinfo::parse(&table);
+    for target in &config.target {
+        let found = match &target.device {
+            None => Some(target.path.clone()),
+            Some(device) => on_device(device, target, &mounts, root),
+        };
+        match found {
+            Some(path) => {
+                let path = root::under(root, path);
+                if !stores.paths.contains(&path) {
+                    stores.paths.push(path);
+                }
+            }
+            None => stores.elsewhere.push(format!(
+                "{} is not mounted here: crashes saved there in {} are not shown",
+                target.device.as_ref().map(name).unwrap_or_default(),
+                target.path.display()
+            )),
+        }
+    }
+    stores
+}
+
+/// Where the store of a target is when its filesystem is mounted whole.
+fn on_device(
+    device: &Device,
+    target: &Target,
+    mounts: &[mountinfo::Mount],
+    root: &Path,
+) -> Option<PathBuf> {
+    let node = match device {
+        Device::Uuid(id) => PathBuf::from("/dev/disk/by-uuid").join(id),
+        Device::Label(label) => PathBuf::from("/dev/disk/by-label").join(label),
+        Device::PartUuid(id) => PathBuf::from("/dev/disk/by-partuuid").join(id),
+        Device::Path(path) => path.clone(),
+    };
+    let real = |path: &Path| {
+        let path = root::under(root, path);
+        path.canonicalize().unwrap_or(path)
+    };
+    let node = real(&node);
+    let mount = mounts
+        .iter()
+        .find(|mount| mount.root == Path::new("/") && real(&mount.source) == node)?;
+    let inside = target.path.strip_prefix("/").unwrap_or(&target.path);
+    Some(mount.point.join(inside))
+}
+
+/// The device as the config names it.
+fn name(device: &Device) -> String {
+    match device {
+        Device::Uuid(id) => format!("UUID={id}"),
+        Device::Label(label) => format!("LABEL={label}"),
+        Device::PartUuid(id) => format!("PARTUUID={id}"),
+        Device::Path(path) => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn parsed(text: &str, root: &Path) -> Stores {
+        stores(&Config::parse(text).unwrap(), root)
+    }
+
+    #[test]
+    fn every_target_has_its_store() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        assert_eq!(parsed("", root.path()).paths, [at("var/crash")]);
+        let text = "[[target]]\npath = \"/srv/crash\"\n[[target]]\npath = \"/var/crash\"\n";
+        let found = parsed(text, root.path());
+        assert_eq!(found.paths, [at("srv/crash"), at("var/crash")]);
+        assert!(found.elsewhere.is_empty());
+    }
+
+    #[test]
+    fn a_device_counts_where_it_is_mounted() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        for dir in ["proc/self", "dev/disk/by-uuid"] {
+            fs::create_dir_all(at(dir)).unwrap();
+        }
+        fs::write(at("dev/vdb1"), "").unwrap();
+        symlink("../../vdb1", at("dev/disk/by-uuid/0a0b")).unwrap();
+        let text = "[[target]]\ndevice = \"UUID=0a0b\"\npath = \"/crash\"\n";
+        let found = parsed(text, root.path());
+        assert!(found.paths.is_empty());
+        assert!(found.elsewhere[0].starts_with("UUID=0a0b is not mounted here"));
+        let table = "36 35 254:17 / /mnt/dumps rw - ext4 /dev/vdb1 rw\n";
+        fs::write(at("proc/self/mountinfo"), table).unwrap();
+        let found = parsed(text, root.path());
+        assert_eq!(
+            (found.paths, found.elsewhere.len()),
+            (vec![at("mnt/dumps/crash")], 0)
+        );
+    }
+}

@@ -1,0 +1,348 @@
+//! A store that is a directory of this machine.
+//!
+//! A store may be writable for everybody (Ubuntu's /var/crash is, with the sticky bit). So nothing is
+//! reached by a path of more than one component: the store is opened once, and every directory and
+//! file below it by descriptor, without following links (`O_NOFOLLOW`) and without waiting for a FIFO
+//! (`O_NONBLOCK`). What is opened is asked for its owner before it is read, written or removed. A
+//! directory is ours when its owner is the user of this process or root, and group and others cannot
+//! write into it. FAT knows no owners: mount options make everything root's.
+
+use crate::manifest;
+use crate::place::{Entry, MAX_ENTRIES, Place, is_plain};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Directories inside a crash directory (`pstore/`) are removed to this depth.
+const MAX_DEPTH: u32 = 4;
+
+/// A directory of this machine with crash directories.
+#[derive(Debug)]
+pub struct Local {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+impl Local {
+    /// Opens the store. The last component of `path` may be a link: the administrator chose it.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self {
+            dir: nix::fcntl::open(path, flags, Mode::empty())?,
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Where a directory is, for messages and for those who read cores.
+    #[must_use]
+    pub fn path_of(&self, directory: &str) -> PathBuf {
+        self.path.join(directory)
+    }
+
+    /// A directory of ours, opened.
+    fn directory(&self, name: &str) -> io::Result<OwnedFd> {
+        plain(name)?;
+        let dir = open_directory(&self.dir, name)?;
+        match is_ours(&fstat(&dir)?) {
+            true => Ok(dir),
+            false => Err(not_ours(name)),
+        }
+    }
+}
+
+impl Place for Local {
+    fn create(&self, directory: &str) -> io::Result<()> {
+        plain(directory)?;
+        Ok(mkdirat(&self.dir, directory, Mode::S_IRWXU)?)
+    }
+
+    fn exists(&self, directory: &str) -> bool {
+        fstatat(&self.dir, directory, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    fn write(&self, directory: &str, file: &str, content: &mut dyn Read) -> io::Result<()> {
+        let mut dir = self.directory(directory)?;
+        let file = match file.split_once('/') {
+            None => file,
+            Some((below, file)) => {
+                dir = subdirectory(&dir, below)?;
+                file
+            }
+        };
+        plain(file)?;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut out = File::from(openat(&dir, file, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        io::copy(content, &mut out)?;
+        out.sync_all()
+    }
+
+    fn open(&self, directory: &str, file: &str) -> io::Result<(Box<dyn Read>, u64)> {
+        let file = open_file(&self.directory(directory)?, file, true)?;
+        let len = file.metadata()?.len();
+        Ok((Box::new(file), len))
+    }
+
+    fn trim(&self, directory: &str, file: &str) -> io::Result<()> {
+        plain(file)?;
+        let dir = self.directory(directory)?;
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&dir, file, flags, Mode::empty())?);
+        // ext4 and xfs free blocks beyond the end even when the length stays.
+        file.set_len(file.metadata()?.len())
+    }
+
+    fn changed(&self, directory: &str) -> Option<SystemTime> {
+        let dir = self.directory(directory).ok()?;
+        let time = |stat: FileStat| {
+            let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        };
+        let of = |name: &String| {
+            let stat = fstatat(&dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+            time(stat)
+        };
+        let own = fstat(&dir).ok().and_then(time);
+        names(&dir).ok()?.iter().filter_map(of).chain(own).max()
+    }
+
+    fn discard(&self, directory: &str, file: &str) -> io::Result<()> {
+        plain(file)?;
+        let dir = self.directory(directory)?;
+        match unlinkat(&dir, file, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn files(&self, directory: &str) -> io::Result<Vec<(String, u64)>> {
+        regular_files(&self.directory(directory)?)
+    }
+
+    fn size(&self, directory: &str) -> u64 {
+        self.directory(directory)
+            .map_or(0, |dir| blocks(&dir, MAX_DEPTH))
+    }
+
+    fn sync(&self, directory: &str) -> io::Result<()> {
+        File::from(self.directory(directory)?).sync_all()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        plain(to)?;
+        self.sync(from)?;
+        if self.exists(to) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{} exists", self.path_of(to).display()),
+            ));
+        }
+        renameat(&self.dir, from, &self.dir, to)?;
+        File::from(self.dir.try_clone()?).sync_all()
+    }
+
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for name in names(&self.dir)? {
+            let Ok(stat) = fstatat(&self.dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            if is_kind(&stat, SFlag::S_IFDIR) {
+                let ours = is_ours(&stat);
+                entries.push(Entry { name, ours });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn remove(&self, directory: &str) -> io::Result<()> {
+        let dir = self.directory(directory)?;
+        empty(&dir, MAX_DEPTH)?;
+        unlinkat(&self.dir, directory, UnlinkatFlags::RemoveDir)?;
+        Ok(())
+    }
+
+    fn room(&self) -> io::Result<u64> {
+        let stat = nix::sys::statvfs::fstatvfs(&self.dir)?;
+        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+    }
+}
+
+/// A directory of ours below another, made when it is missing.
+fn subdirectory(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    plain(name)?;
+    match mkdirat(dir, name, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let below = open_directory(dir, name)?;
+    match is_ours(&fstat(&below)?) {
+        true => Ok(below),
+        false => Err(not_ours(name)),
+    }
+}
+
+fn plain(name: &str) -> io::Result<()> {
+    match is_plain(name) {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{name:?} is not a plain file name"),
+        )),
+    }
+}
+
+fn not_ours(name: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("{name:?} belongs to another user, or others may write to it"),
+    )
+}
+
+fn is_kind(stat: &FileStat, kind: SFlag) -> bool {
+    stat.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+}
+
+fn is_ours(stat: &FileStat) -> bool {
+    let others = Mode::S_IWGRP | Mode::S_IWOTH;
+    (stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()) && stat.st_mode & others.bits() == 0
+}
+
+/// A directory below another, not through a link.
+pub(crate) fn open_directory(dir: &impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_DIRECTORY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC;
+    Ok(openat(dir, name, flags, Mode::empty())?)
+}
+
+/// A regular file below a directory, not through a link; with `ours`, only one of our own.
+pub(crate) fn open_file(dir: &impl AsFd, name: &str, ours: bool) -> io::Result<File> {
+    plain(name)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = openat(dir, name, flags, Mode::empty())?;
+    let stat = fstat(&file)?;
+    if !is_kind(&stat, SFlag::S_IFREG) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{name:?} is not a regular file"),
+        ));
+    }
+    match ours && !is_ours(&stat) {
+        true => Err(not_ours(name)),
+        false => Ok(File::from(file)),
+    }
+}
+
+/// A whole file of at most `max` bytes.
+pub(crate) fn read_file(dir: &impl AsFd, name: &str, max: u64, ours: bool) -> io::Result<Vec<u8>> {
+    let file = open_file(dir, name, ours)?;
+    let too_large = || {
+        io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("{name:?} is larger than {max} bytes"),
+        )
+    };
+    if file.metadata()?.len() > max {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > max {
+        true => Err(too_large()),
+        false => Ok(bytes),
+    }
+}
+
+/// The names in a directory that are text, sorted, [`MAX_ENTRIES`] at most.
+fn names(dir: &OwnedFd) -> io::Result<Vec<String>> {
+    // A descriptor of its own, so that the position of ours does not matter.
+    let mut listing = Dir::from_fd(open_directory(dir, ".")?)?;
+    let mut names = Vec::new();
+    for entry in listing.iter() {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else {
+            continue;
+        };
+        if name != "." && name != ".." {
+            names.push(name.to_owned());
+        }
+        if names.len() == MAX_ENTRIES {
+            break;
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The regular files of a directory, by name, with their length.
+pub(crate) fn regular_files(dir: &OwnedFd) -> io::Result<Vec<(String, u64)>> {
+    let mut files = Vec::new();
+    for name in names(dir)? {
+        let stat = fstatat(dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        if is_kind(&stat, SFlag::S_IFREG) {
+            files.push((name, u64::try_from(stat.st_size).unwrap_or(0)));
+        }
+    }
+    Ok(files)
+}
+
+/// Bytes of the blocks that everything in a directory uses.
+fn blocks(dir: &OwnedFd, depth: u32) -> u64 {
+    let mut bytes = 0_u64;
+    for name in names(dir).unwrap_or_default() {
+        let Ok(stat) = fstatat(dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        // st_blocks counts 512 bytes, whatever the filesystem's own blocks are (stat(2)).
+        let own = u64::try_from(stat.st_blocks)
+            .unwrap_or(0)
+            .saturating_mul(512);
+        bytes = bytes.saturating_add(own);
+        if is_kind(&stat, SFlag::S_IFDIR)
+            && depth > 0
+            && let Ok(below) = open_directory(dir, &name)
+        {
+            bytes = bytes.saturating_add(blocks(&below, depth - 1));
+        }
+    }
+    bytes
+}
+
+/// Removes everything in a directory. The manifest goes last, so that what is left of an interrupted
+/// removal is still known to be ours.
+fn empty(dir: &OwnedFd, depth: u32) -> io::Result<()> {
+    // A directory of more entries than are listed at once takes another round.
+    loop {
+        let mut found = names(dir)?;
+        found.sort_by_key(|name| name == manifest::FILE);
+        if found.is_empty() {
+            return Ok(());
+        }
+        for name in found {
+            match unlinkat(dir, name.as_str(), UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(Errno::EISDIR | Errno::EPERM) if depth > 0 => {
+                    empty(&open_directory(dir, &name)?, depth - 1)?;
+                    unlinkat(dir, name.as_str(), UnlinkatFlags::RemoveDir)?;
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What is reached in a store that others can write to, and what is not.
+
+use super::*;
+use crate::Store;
+use crate::tests::crash_dir;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const CRASH: &str = "n-20261121T231500Z";
+
+fn store() -> (tempfile::TempDir, Local) {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(dir.path()).unwrap();
+    (dir, local)
+}
+
+fn read(local: &Local, file: &str) -> io::Result<String> {
+    let (mut file, _) = local.open(CRASH, file)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The answer of something that must not hang.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (say, hear) = mpsc::channel();
+    std::thread::spawn(move || say.send(work()));
+    hear.recv_timeout(Duration::from_secs(10))
+        .expect("it hangs")
+}
+
+#[test]
+fn a_directory_is_private_and_settles_once() {
+    let (dir, _) = store();
+    let store = Store::open(dir.path()).unwrap();
+    let first = store.begin("n", "20261121T231500Z").unwrap();
+    assert_eq!(first, format!("{CRASH}.partial"));
+    let mode = fs::metadata(dir.path().join(&first))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+    store.place().write(&first, "f", &mut &b"text"[..]).unwrap();
+    let file = fs::metadata(dir.path().join(&first).join("f")).unwrap();
+    assert_eq!((file.permissions().mode() & 0o777, file.len()), (0o600, 4));
+    assert!(store.place().write(&first, "f", &mut &b""[..]).is_err());
+    assert_eq!(store.settle(&first, crate::State::Done).unwrap(), CRASH);
+    let second = store.begin("n", "20261121T231500Z").unwrap();
+    assert_eq!(second, format!("{CRASH}-2.partial"));
+    store.settle(&second, crate::State::Incomplete).unwrap();
+    assert_eq!(
+        store.begin("n", "20261121T231500Z").unwrap(),
+        format!("{CRASH}-3.partial")
+    );
+}
+
+#[test]
+fn what_others_may_write_is_not_ours() {
+    let (dir, local) = store();
+    let path = crash_dir(dir.path(), CRASH, "{}");
+    assert_eq!(read(&local, "manifest.json").unwrap(), "{}");
+    for mode in [0o770, 0o702] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let denied = read(&local, "manifest.json").unwrap_err();
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        assert!(local.remove(CRASH).is_err() && path.is_dir());
+        let listing = Store::open(dir.path()).unwrap().list().unwrap();
+        assert!(listing.crashes.is_empty());
+        assert!(listing.warning().unwrap().contains(CRASH));
+    }
+}
+
+#[test]
+fn fifos_links_and_large_files_are_errors() {
+    let (dir, local) = store();
+    let path = crash_dir(dir.path(), CRASH, "{}");
+    nix::unistd::mkfifo(&path.join("fifo"), Mode::S_IRWXU).unwrap();
+    symlink("/etc/hostname", path.join("link")).unwrap();
+    fs::write(path.join("large"), vec![b' '; 5000]).unwrap();
+    in_time(move || {
+        for name in ["fifo", "link", "../x", "/dev/zero", ".", ""] {
+            assert!(local.open(CRASH, name).is_err(), "{name}");
+        }
+        let dir = crate::CrashDir::open(&path).unwrap();
+        assert_eq!(dir.read("large", 5000).unwrap().len(), 5000);
+        let kind = dir.read("large", 4999).unwrap_err().kind();
+        assert_eq!(kind, io::ErrorKind::FileTooLarge);
+        assert!(dir.file("fifo").is_err() && dir.file("link").is_err());
+        let files: Vec<_> = local.files(CRASH).unwrap();
+        assert_eq!(files, [("large".into(), 5000), ("manifest.json".into(), 2)]);
+    });
+}
+
+#[test]
+fn a_link_is_no_directory() {
+    let (dir, local) = store();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("keep"), "me").unwrap();
+    symlink(elsewhere.path(), dir.path().join(CRASH)).unwrap();
+    assert!(local.list().unwrap().is_empty());
+    assert!(local.remove(CRASH).is_err());
+    assert!(local.write(CRASH, "f", &mut &b""[..]).is_err());
+    // Removing a crash directory does not follow a link inside it either.
+    let name = "n-20261122T000000Z";
+    let path = crash_dir(dir.path(), name, "{}");
+    symlink(elsewhere.path(), path.join("pstore")).unwrap();
+    fs::create_dir(path.join("inner")).unwrap();
+    fs::write(path.join("inner/file"), "x").unwrap();
+    local.remove(name).unwrap();
+    assert!(!path.exists() && elsewhere.path().join("keep").exists());
+}
+
+#[test]
+fn sizes_are_blocks() {
+    let (dir, local) = store();
+    let path = crash_dir(dir.path(), CRASH, "{}");
+    let sparse = fs::File::create(path.join("vmcore.elf")).unwrap();
+    sparse.set_len(1 << 30).unwrap();
+    assert!(local.size(CRASH) < 1 << 20);
+}

@@ -1,0 +1,183 @@
+//! A store: crash directories in one place, the newest last.
+
+use crate::local::Local;
+use crate::manifest::{FILE, FileFacts, MAX_MANIFEST, Manifest};
+use crate::names::{Crash, State};
+use crate::place::Place;
+use dump::files::sha256;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Files up to this size are hashed whole.
+const SMALL: u64 = 16 << 20;
+
+/// Names of strangers that a listing keeps for its warning.
+const SHOWN: usize = 3;
+
+/// Numbers that are tried for a crash of one machine in one second.
+const MAX_SERIAL: u32 = 1000;
+
+/// A directory of crash directories.
+pub struct Store {
+    place: Box<dyn Place>,
+    path: PathBuf,
+}
+
+/// What is in a store.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Our crash directories, oldest first.
+    pub crashes: Vec<Crash>,
+    /// Crash directories that somebody else may have written.
+    pub strangers: Vec<String>,
+}
+
+impl Listing {
+    /// One sentence about the directories that were skipped.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let shown: Vec<String> = self
+            .strangers
+            .iter()
+            .take(SHOWN)
+            .map(|n| format!("{n:?}"))
+            .collect();
+        let more = match self.strangers.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        (!shown.is_empty()).then(|| {
+            format!(
+                "skipped {}{more}: another user owns them, or others may write to them",
+                shown.join(", ")
+            )
+        })
+    }
+}
+
+impl Store {
+    /// Opens a directory of this machine; not one that must be made first.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            place: Box::new(Local::open(path)?),
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Where a crash directory is.
+    #[must_use]
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The crash directories. Everything else is passed over.
+    ///
+    /// # Errors
+    /// The store cannot be listed.
+    pub fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for entry in self.place.list()? {
+            let Some(crash) = Crash::parse(&self.path_of(&entry.name)) else {
+                continue;
+            };
+            match entry.ours {
+                true => listing.crashes.push(crash),
+                false => listing.strangers.push(entry.name),
+            }
+        }
+        listing.crashes.sort_by(Crash::order);
+        Ok(listing)
+    }
+
+    /// Makes a crash directory, `.partial` as yet, with the first free number; its name.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn begin(&self, node: &str, stamp: &str) -> io::Result<String> {
+        for serial in 1..=MAX_SERIAL {
+            let stem = match serial {
+                1 => format!("{node}-{stamp}"),
+                n => format!("{node}-{stamp}-{n}"),
+            };
+            let named = |state: State| format!("{stem}{}", state.suffix());
+            if [State::Done, State::Incomplete]
+                .into_iter()
+                .any(|state| self.place.exists(&named(state)))
+            {
+                continue;
+            }
+            let name = named(State::Partial);
+            match self.place.create(&name) {
+                Ok(()) => return Ok(name),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{MAX_SERIAL} crashes of {node} at {stamp}"),
+        ))
+    }
+
+    /// Gives a `.partial` directory its final name, and makes sure of it; the new name.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn settle(&self, name: &str, state: State) -> io::Result<String> {
+        let stem = name.strip_suffix(State::Partial.suffix()).unwrap_or(name);
+        let settled = format!("{stem}{}", state.suffix());
+        self.place.rename(name, &settled)?;
+        Ok(settled)
+    }
+
+    /// The manifest of a crash directory of ours.
+    ///
+    /// # Errors
+    /// The directory or the manifest is not ours, there is none, or it is damaged.
+    pub fn manifest(&self, name: &str) -> io::Result<Manifest> {
+        let (file, _) = self.place.open(name, FILE)?;
+        let mut text = Vec::new();
+        file.take(MAX_MANIFEST).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// The files of a crash directory without the manifest, with the hashes of small ones. A file that
+    /// cannot be read has no hash.
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub fn files(&self, name: &str) -> io::Result<Vec<FileFacts>> {
+        let files = self.place.files(name)?.into_iter();
+        let others = files.filter(|(file, _)| file != FILE);
+        let facts = others.map(|(file, size)| {
+            let hashed = size <= SMALL && !file.starts_with("vmcore.");
+            let hash = || sha256(self.place.open(name, &file).ok()?.0).ok();
+            FileFacts {
+                sha256: if hashed { hash() } else { None },
+                name: file,
+                size,
+            }
+        });
+        Ok(facts.collect())
+    }
+
+    /// Writes the manifest of a crash directory, in place of another.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn write_manifest(&self, name: &str, manifest: &Manifest) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(manifest)?;
+        text.push(b'\n');
+        self.place.discard(name, FILE)?;
+        self.place.write(name, FILE, &mut text.as_slice())
+    }
+
+    /// The operations below the names.
+    #[must_use]
+    pub fn place(&self) -> &dyn Place {
+        &*self.place
+    }
+}
