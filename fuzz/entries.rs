@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use vmcore::addr::{PAGE_BYTES, Pfn, PhysAddr};
 use vmcore::dump::flattened::{FlattenedSource, assemble};
+use vmcore::dump::frames::Codec;
 use vmcore::dump::frames::FramedSource;
 use vmcore::dump::map::MapReader;
 use vmcore::dump::source::{ByteSource, BytesSource};
 use vmcore::dump::{Attachment, MemoryDump, open_source};
-use vmcore::layout::frames::Codec;
 
 /// Runs and pages looked at: enough to reach every reader, few enough to be quick.
 const RUNS: usize = 20;

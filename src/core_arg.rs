@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::dump::MemoryDump;
-use vmcore::kernel::{Beside, Kernel, SymbolFile, Vmcoreinfo};
+use vmcore::kernel::{Kernel, Supplement, SymbolFile, Vmcoreinfo};
 
 /// Where a core was found.
 pub struct Found {
@@ -114,11 +114,11 @@ pub fn kernel_with(
         }
         None => None,
     };
-    let beside = Beside {
+    let supplement = Supplement {
         file,
-        ..Beside::default()
+        ..Supplement::default()
     };
-    let kernel = Kernel::with(dump, beside)
+    let kernel = Kernel::with(dump, supplement)
         .with_context(|| format!("Cannot find the kernel inside {}", found.path.display()))?;
     Ok((found, kernel))
 }

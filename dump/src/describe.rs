@@ -5,12 +5,13 @@ use crate::level::{Level, bits};
 use crate::pipeline::Stats;
 use vmcore::dump::MemoryDump;
 use vmcore::kernel::Kernel;
+use vmcore::layout::own;
 use vmcore::write::{CoreMeta, KernelImage, Utsname};
 
 /// Our own note and the header fields that come from the crashed kernel.
 pub fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     let version = env!("CARGO_PKG_VERSION");
-    meta.own = format!("AFTERPANIC={version}\n{}", kernel.recorded());
+    meta.own = own::text(0, version, kernel.recorded());
     set_level(meta, level);
     if let Some(uts) = utsname(kernel) {
         meta.utsname = uts;
@@ -23,19 +24,14 @@ pub fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     }
 }
 
-/// Puts the level into the header and as the first line into our own note, in place of another.
+/// Puts the level into the header and into our own note, in place of another.
 pub fn set_level(meta: &mut CoreMeta, level: Level) {
-    const KEY: &str = "LEVEL=";
     let number = match level {
         Level::Bits(n) => n,
         Level::Essential => bits::ALL,
     };
     meta.dump_level = u32::from(number);
-    let rest = match meta.own.split_once('\n') {
-        Some((first, rest)) if first.starts_with(KEY) => rest,
-        _ => meta.own.as_str(),
-    };
-    meta.own = format!("{KEY}{number}\n{rest}");
+    own::set_level(&mut meta.own, meta.dump_level);
 }
 
 /// The kernel image's mapping by its symbols: a kdump file has no segment that shows it.
@@ -52,18 +48,8 @@ fn kernel_image(kernel: &Kernel) -> Option<KernelImage> {
 /// The JSON that travels behind the pages: how many there are, how many were missing.
 #[must_use]
 pub fn trailer(stats: &Stats) -> Vec<u8> {
-    let missing: Vec<String> = stats
-        .missing_first
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    serde_json::to_vec(&serde_json::json!({
-        "pages": stats.pages,
-        "zero": stats.zero,
-        "missing": stats.missing,
-        "missing_first": missing,
-    }))
-    .unwrap_or_default()
+    let first: Vec<u64> = stats.missing_first.iter().map(|pfn| pfn.0).collect();
+    own::trailer(stats.pages, stats.zero, stats.missing, &first)
 }
 
 /// The crashed kernel's own name, from init_uts_ns.

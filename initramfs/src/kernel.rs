@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use plan::FirstKernel;
-use vmcore::kernel::{Kernel, hints};
+use vmcore::kernel::{Kernel, recorded};
 
 use crate::root::Root;
 
@@ -41,9 +41,9 @@ pub enum KernelError {
 #[must_use]
 pub fn running(root: &Root) -> Option<FirstKernel> {
     let release = root.text("/proc/sys/kernel/osrelease")?;
-    let addresses = match hints::wanted_for(&release) {
+    let addresses = match recorded::wanted_for(&release) {
         Some(true) => addresses(root),
-        _ => hints::Distances::new(),
+        _ => recorded::RecordedAddresses::new(),
     };
     Some(FirstKernel {
         release,
@@ -59,11 +59,11 @@ pub fn running(root: &Root) -> Option<FirstKernel> {
 /// Where the things are that an old kernel's VMCOREINFO does not tell. /proc/kallsyms lists most of
 /// them; the tables of kallsyms itself only its memory shows. What is hidden from the reader or
 /// locked down is left out: the dump is then searched for it.
-fn addresses(root: &Root) -> hints::Distances {
+fn addresses(root: &Root) -> recorded::RecordedAddresses {
     let mut found = root
         .open_path("/proc/kallsyms")
         .and_then(std::fs::File::open)
-        .and_then(|file| hints::from_kallsyms(std::io::BufReader::new(file)))
+        .and_then(|file| recorded::from_kallsyms(std::io::BufReader::new(file)))
         .unwrap_or_default();
     let live = root
         .open_path("/proc/kcore")
@@ -71,7 +71,7 @@ fn addresses(root: &Root) -> hints::Distances {
         .and_then(|path| vmcore::dump::open(&path).ok())
         .and_then(|image| Kernel::new(image).ok());
     if let Some(live) = live {
-        found.extend(hints::from_kernel(&live));
+        found.extend(recorded::from_kernel(&live));
     }
     found
 }

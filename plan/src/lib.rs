@@ -84,9 +84,9 @@ pub struct FirstKernel {
     #[serde(default)]
     pub build_id: Option<String>,
     /// Where things are that this kernel's VMCOREINFO does not tell: distances from `_stext`, by
-    /// name ([`vmcore::kernel::hints`]). Empty for a kernel that tells them.
+    /// name ([`vmcore::kernel::recorded`]). Empty for a kernel that tells them.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub addresses: vmcore::kernel::hints::Distances,
+    pub addresses: vmcore::kernel::recorded::RecordedAddresses,
     /// `uname -n`, used when the crashed kernel's own cannot be read.
     #[serde(default)]
     pub nodename: String,

@@ -5,21 +5,25 @@
 //! /proc/vmcore may change while it is read (DMA still in flight) and a poisoned page must be an
 //! error, not a signal.
 
-pub mod elf;
+mod elf;
 mod extents;
 pub mod flattened;
 pub mod frames;
-pub mod kdump;
+mod kdump;
 pub mod layered;
 pub mod map;
 mod mapping;
-pub mod open;
+mod open;
+mod runs;
 pub mod source;
 pub mod verify;
 
+pub use crate::layout::elf::{Note, Segment};
 pub use open::{open, open_set, open_source};
+pub use runs::{PresentRuns, RamRuns, Runs};
 
 use crate::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
+use crate::arch::PageTables;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -76,6 +80,21 @@ pub trait MemoryDump: Send + Sync {
     fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
         let _ = what;
         None
+    }
+}
+
+impl<D: MemoryDump + ?Sized> PageTables for D {
+    type Error = ReadError;
+
+    fn entry(&self, table: PhysAddr, index: u64) -> Result<u64, ReadError> {
+        let offset = index.saturating_mul(8);
+        let addr = table.checked_add(offset).ok_or(ReadError::Overflow {
+            addr: table,
+            len: offset,
+        })?;
+        let mut bytes = [0; 8];
+        self.read_phys(addr, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 }
 
@@ -215,17 +234,6 @@ impl Format {
     }
 }
 
-/// One ELF note.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Note {
-    /// The owner, without the trailing NUL.
-    pub name: Vec<u8>,
-    /// n_type.
-    pub n_type: u32,
-    /// The descriptor.
-    pub desc: Vec<u8>,
-}
-
 /// The kernel image mapping: `vaddr..vaddr + size` shows `paddr..paddr + size`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KernelImage {
@@ -235,21 +243,6 @@ pub struct KernelImage {
     pub paddr: PhysAddr,
     /// Length in bytes.
     pub size: u64,
-}
-
-/// One program header of an ELF core, as far as readers of memory need it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Segment {
-    /// p_vaddr.
-    pub vaddr: u64,
-    /// p_paddr.
-    pub paddr: u64,
-    /// p_offset in the (decompressed) file.
-    pub offset: u64,
-    /// p_filesz.
-    pub filesz: u64,
-    /// p_memsz.
-    pub memsz: u64,
 }
 
 /// Whether the file says that all of it is there.
@@ -301,7 +294,7 @@ impl DumpInfo {
         Self {
             format,
             compression: "none".into(),
-            machine: crate::arch::x86_64::EM_X86_64,
+            machine: crate::layout::elf::EM_X86_64,
             notes: Vec::new(),
             vmcoreinfo: None,
             direct_map_base: None,

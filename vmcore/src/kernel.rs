@@ -7,13 +7,13 @@
 
 mod btf;
 mod error;
-pub mod hints;
 mod kallsyms;
 mod list;
 mod memory;
 mod modules;
 mod percpu;
 mod prstatus;
+pub mod recorded;
 pub mod sanity;
 #[cfg(test)]
 pub(crate) mod toy;
@@ -29,9 +29,10 @@ pub use percpu::CpuMask;
 pub use vmcoreinfo::Vmcoreinfo;
 
 use crate::addr::{PAGE_SIZE, PhysAddr, VirtAddr};
+use crate::arch::x86_64::KERNEL_MAP;
 use crate::arch::x86_64::paging::Paging;
-use crate::arch::x86_64::{EM_X86_64, KERNEL_MAP};
 use crate::dump::MemoryDump;
+use crate::layout::elf::EM_X86_64;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -47,16 +48,16 @@ pub struct Kernel {
     modules: OnceLock<Result<Arc<Vec<Module>>, String>>,
     module_types: Mutex<BTreeMap<String, Arc<Types>>>,
     percpu: OnceLock<Result<percpu::PerCpu, String>>,
-    beside: Beside,
+    supplement: Supplement,
 }
 
-/// What is known of a kernel beside its dump, for what the dump does not tell. The caller checks that
-/// it is of this kernel.
+/// What is known of a kernel from outside its dump, for where the dump says nothing. The caller checks
+/// that it belongs to this very kernel.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct Supplement {
     /// The symbols of a file.
     pub file: Option<Arc<SymbolFile>>,
-    /// Lines that were recorded while it ran, see [`hints`]; lines of another build are not used.
+    /// Addresses that arming recorded, see [`recorded`]; lines of another build are not used.
     pub recorded: String,
 }
 
@@ -75,14 +76,17 @@ impl Kernel {
     /// When there is none, when it lacks the keys that address translation needs, or when the
     /// machine or page size is not one that is known.
     pub fn new(dump: Arc<dyn MemoryDump>) -> Result<Self, KernelError> {
-        Self::with(dump, Beside::default())
+        Self::with(dump, Supplement::default())
     }
 
-    /// As [`Self::new`], with what is known beside the dump.
+    /// As [`Self::new`], with what is known from outside the dump.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with(dump: Arc<dyn MemoryDump>, mut beside: Beside) -> Result<Self, KernelError> {
+    pub fn with(
+        dump: Arc<dyn MemoryDump>,
+        mut supplement: Supplement,
+    ) -> Result<Self, KernelError> {
         let info = dump.info();
         if info.machine != EM_X86_64 {
             return Err(KernelError::Machine {
@@ -94,14 +98,14 @@ impl Kernel {
             .as_deref()
             .ok_or(KernelError::NoVmcoreinfo)?;
         let mut vmcoreinfo = Vmcoreinfo::parse(text);
-        let noted = hints::of_notes(&info.notes, &vmcoreinfo);
-        if !noted.is_empty() || !hints::is_for(&beside.recorded, &vmcoreinfo) {
-            beside.recorded = noted;
+        let noted = recorded::of_notes(&info.notes, &vmcoreinfo);
+        if !noted.is_empty() || !recorded::is_for(&supplement.recorded, &vmcoreinfo) {
+            supplement.recorded = noted;
         }
-        let recorded = hints::symbols(&beside.recorded, &vmcoreinfo);
+        let recorded = recorded::symbols(&supplement.recorded, &vmcoreinfo);
         vmcoreinfo.add_symbols(recorded);
-        if let Some(file) = &beside.file {
-            let told = hints::WANTED
+        if let Some(file) = &supplement.file {
+            let told = recorded::WANTED
                 .iter()
                 .filter_map(|name| Some(((*name).to_owned(), file.lookup(name, &vmcoreinfo)?)));
             let told: Vec<_> = told.collect();
@@ -144,16 +148,16 @@ impl Kernel {
             modules: OnceLock::new(),
             module_types: Mutex::default(),
             percpu: OnceLock::new(),
-            beside,
+            supplement,
         })
     }
 
-    /// The same kernel, seen through another image of its memory.
+    /// The same kernel, seen through another dump of its memory.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn on(&self, dump: Arc<dyn MemoryDump>) -> Result<Self, KernelError> {
-        Self::with(dump, self.beside.clone())
+        Self::with(dump, self.supplement.clone())
     }
 
     /// The dump.
@@ -162,10 +166,10 @@ impl Kernel {
         self.memory.dump()
     }
 
-    /// What was recorded of it while it ran ([`hints`]), by the dump or beside it.
+    /// The addresses recorded while it ran ([`recorded`]), out of the dump or from outside it.
     #[must_use]
     pub fn recorded(&self) -> &str {
-        &self.beside.recorded
+        &self.supplement.recorded
     }
 
     /// What the kernel says of itself.
@@ -199,7 +203,7 @@ impl Kernel {
             .get_or_init(|| {
                 let own = Symbols::find(&self.memory, &self.vmcoreinfo);
                 own.or_else(|error| {
-                    let file = self.beside.file.as_ref();
+                    let file = self.supplement.file.as_ref();
                     file.and_then(|file| Symbols::from_file(file, &self.vmcoreinfo))
                         .ok_or_else(|| chain(&error))
                 })

@@ -4,9 +4,12 @@
 //! is fetched by offset with a bounds check. Constants come from the format's own documents, named
 //! in each file.
 
-pub mod elf;
-pub mod frames;
-pub mod kdump;
+pub(crate) mod elf;
+pub(crate) mod frames;
+pub(crate) mod kdump;
+pub mod own;
+pub(crate) mod page_kind;
+pub(crate) mod pages_map;
 
 /// The bytes `at..at + N`, if they are all there.
 fn array<const N: usize>(buf: &[u8], at: usize) -> Option<[u8; N]> {
@@ -15,13 +18,13 @@ fn array<const N: usize>(buf: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// The little-endian u16 at `at`.
 #[must_use]
-pub fn le16(buf: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn le16(buf: &[u8], at: usize) -> Option<u16> {
     array(buf, at).map(u16::from_le_bytes)
 }
 
 /// The little-endian u32 at `at`.
 #[must_use]
-pub fn le32(buf: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn le32(buf: &[u8], at: usize) -> Option<u32> {
     array(buf, at).map(u32::from_le_bytes)
 }
 
@@ -33,15 +36,8 @@ pub fn le64(buf: &[u8], at: usize) -> Option<u64> {
 
 /// The big-endian i64 at `at`.
 #[must_use]
-pub fn be64(buf: &[u8], at: usize) -> Option<i64> {
+pub(crate) fn be64(buf: &[u8], at: usize) -> Option<i64> {
     array(buf, at).map(i64::from_be_bytes)
-}
-
-/// `n` rounded up to a multiple of `unit` (a power of two), or `None` past 2^64.
-#[must_use]
-pub fn round_up(n: u64, unit: u64) -> Option<u64> {
-    let mask = unit.checked_sub(1)?;
-    n.checked_add(mask).map(|n| n & !mask)
 }
 
 #[cfg(test)]
@@ -57,7 +53,5 @@ mod tests {
         assert_eq!(le64(&buf, 1), Some(0x0908_0706_0504_0302));
         assert_eq!(be64(&buf, 0), Some(0x0102_0304_0506_0708));
         assert_eq!(le16(&buf, usize::MAX), None);
-        assert_eq!(round_up(4097, 4096), Some(8192));
-        assert_eq!(round_up(u64::MAX, 4096), None);
     }
 }

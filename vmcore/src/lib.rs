@@ -1,9 +1,17 @@
 //! The crashed kernel's memory as data.
 //!
-//! From low to high: [`addr`] (addresses as types), [`dump`] (a dump as physical memory, one
-//! module a format), [`arch`] and [`kernel`] (the crashed kernel: translation, symbols, types),
-//! [`printk`] (its log), [`mod@write`] (pages in order become a file), [`mm`] (what a page is), [`time`].
-//! There is no policy here, and no words for the user beyond errors.
+//! It holds, from low to high, each naming only what stands before it:
+//! - [`addr`], [`time`]: addresses and times as types;
+//! - [`layout`]: on-disk structures of every format, our own note and trailer among them;
+//! - [`arch`]: page tables and registers, one module an architecture;
+//! - [`dump`]: a dump as physical memory, one module a format read;
+//! - [`mod@write`], [`view`]: a dump becomes a file of any format, written at once or read in place;
+//! - [`kernel`]: the crashed kernel: VMCOREINFO, translation, symbols, types, per-CPU data;
+//! - [`printk`]: its log;
+//! - [`mm`]: what each page of it was used for.
+//!
+//! It names no other crate of the workspace. It decides nothing (which pages are kept is policy), it
+//! has no words for the user beyond its errors, and it writes to no file of its own accord.
 
 pub mod addr;
 pub mod arch;

@@ -7,16 +7,15 @@
 pub mod check;
 mod classify;
 mod guard;
-pub mod kind;
 mod memmap;
-pub mod rules;
-pub mod walk;
+mod rules;
+mod walk;
 
 #[cfg(test)]
 mod toy;
 
+pub use crate::layout::page_kind::{Kind, KindCounts, KindRun};
 pub use classify::{Evidence, Findings};
 pub use guard::guarded;
-pub use kind::{Kind, KindCounts, KindRun};
 pub use rules::{Rule, Rules};
-pub use walk::{Summary, WalkError, walk, walk_ranges, walk_threads, walk_within};
+pub use walk::{Summary, WalkError, walk, walk_ranges, walk_threads};

@@ -9,17 +9,16 @@ mod elf;
 mod frames;
 mod header;
 pub(crate) mod kdump;
-pub mod meta;
+mod meta;
 mod page;
-pub mod spool;
+mod spool;
 
-pub use crate::dump::{Attachment, KernelImage};
-pub use codec::{is_zero, zero_pages};
+pub use crate::dump::{Attachment, KernelImage, PresentRuns, RamRuns, Runs};
+pub use codec::zero_pages;
 pub use meta::{CoreMeta, OutputFormat, Utsname};
 pub use spool::Spool;
 
 use crate::addr::{Pfn, PfnRange};
-use crate::dump::MemoryDump;
 use crate::layout::frames::Codec;
 use kdump::KdumpWriter;
 use page::Method;
@@ -27,60 +26,6 @@ use std::io;
 
 /// Pages in a full batch: 64 pages are one 256 KiB frame of the compressed ELF formats.
 pub const BATCH_PAGES: usize = 64;
-
-/// The kept pages, as often as they are asked for: runs ascending, maximal, disjoint.
-///
-/// The writer asks several times (to count, for the program headers, for a bitmap) instead of
-/// holding a list, because a large machine has millions of runs.
-pub trait Runs {
-    /// Calls `f` for each run in ascending order; stops at its first error.
-    ///
-    /// # Errors
-    /// What `f` or the source of the runs said.
-    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()>;
-}
-
-impl Runs for [PfnRange] {
-    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
-        self.iter().try_for_each(|run| f(*run))
-    }
-}
-
-impl Runs for Vec<PfnRange> {
-    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
-        self.iter().try_for_each(|run| f(*run))
-    }
-}
-
-/// Every page that an image holds.
-#[derive(Clone, Copy)]
-pub struct PresentRuns<'a>(pub &'a dyn MemoryDump);
-
-impl Runs for PresentRuns<'_> {
-    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
-        let mut from = Pfn(0);
-        while let Some(run) = self.0.next_present(from) {
-            f(run)?;
-            from = run.end;
-        }
-        Ok(())
-    }
-}
-
-/// Every page that an image knows to have been RAM.
-#[derive(Clone, Copy)]
-pub struct RamRuns<'a>(pub &'a dyn MemoryDump);
-
-impl Runs for RamRuns<'_> {
-    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
-        let mut from = Pfn(0);
-        while let Some(run) = self.0.next_ram(from) {
-            f(run)?;
-            from = run.end;
-        }
-        Ok(())
-    }
-}
 
 /// Consecutive kept pages (consecutive among the kept, not in address), at most [`BATCH_PAGES`].
 #[derive(Clone, Debug, Default)]

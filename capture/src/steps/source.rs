@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use store::names;
 use vmcore::dump::{self as formats, MemoryDump};
-use vmcore::kernel::{Beside, Kernel, chain, hints};
+use vmcore::kernel::{Kernel, Supplement, chain, recorded};
 
 /// Opens the plan's source as memory.
 pub fn dump(plan: &Plan) -> Result<Arc<dyn MemoryDump>, String> {
@@ -27,13 +27,13 @@ pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
         .build_id
         .as_deref()
         .filter(|_| !first.addresses.is_empty());
-    let beside = Beside {
+    let supplement = Supplement {
         file: None,
         recorded: build_id
-            .map(|id| hints::to_lines(id, &first.addresses))
+            .map(|id| recorded::to_lines(id, &first.addresses))
             .unwrap_or_default(),
     };
-    Kernel::with(dump(plan)?, beside).map_err(|error| chain(&error))
+    Kernel::with(dump(plan)?, supplement).map_err(|error| chain(&error))
 }
 
 /// The same for those who follow its pointers: a page known to be poisoned is never read.

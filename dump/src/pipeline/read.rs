@@ -5,7 +5,7 @@ use vmcore::dump::MemoryDump;
 use vmcore::write::Batch;
 
 /// What stands in a page that could not be read, so that nobody takes it for data.
-pub const MISSING_PATTERN: u64 = 0xdead_feed_dead_feed;
+pub use vmcore::layout::own::MISSING_WORD as MISSING_PATTERN;
 
 /// Fills `batch.data` and `batch.missing` for the runs in `batch.runs`.
 pub fn fill(dump: &dyn MemoryDump, batch: &mut Batch) {

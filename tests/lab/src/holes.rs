@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
 use vmcore::dump::{Absence, DumpInfo, MemoryDump, ReadError};
-use vmcore::kernel::{Beside, Kernel, KernelError, SymbolFile};
+use vmcore::kernel::{Kernel, KernelError, Supplement, SymbolFile};
 
 /// A core without some pages, or with noise in them.
 struct Damaged {
@@ -238,11 +238,11 @@ fn symbols(
     };
     let file = SymbolFile::open(vmlinux)?;
     file.check(whole.vmcoreinfo())?;
-    let beside = Beside {
+    let supplement = Supplement {
         file: Some(Arc::new(file)),
-        ..Beside::default()
+        ..Supplement::default()
     };
-    let report = build(&Kernel::with(Arc::new(damaged), beside)?);
+    let report = build(&Kernel::with(Arc::new(damaged), supplement)?);
     ensure!(
         report.tasks == sound.tasks
             && report.reason == sound.reason

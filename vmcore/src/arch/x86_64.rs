@@ -7,5 +7,3 @@ pub mod regs;
 
 /// Where the kernel image is mapped (`__START_KERNEL_map`), the same in every kernel since 2.6.
 pub const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
-/// e_machine of x86_64.
-pub const EM_X86_64: u16 = 62;

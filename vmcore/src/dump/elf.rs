@@ -15,8 +15,9 @@ use super::{
 };
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
 use crate::layout::elf::{
-    self, Header, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN, parse_notes, parse_phdr,
+    self, EM_X86_64, Header, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN, parse_notes, parse_phdr,
 };
+use crate::layout::own;
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
 
@@ -27,11 +28,11 @@ const NOTES_MAX: u64 = 256 << 20;
 /// x86_64: where the kernel image mapping begins, and how far it reaches.
 const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 const KERNEL_IMAGE_SIZE: u64 = 1 << 30;
-/// Distances between p_vaddr and p_paddr that are compared while looking for page_offset_base.
+/// RecordedAddresses between p_vaddr and p_paddr that are compared while looking for page_offset_base.
 const CANDIDATES: usize = 16;
 
 /// An ELF core in whatever container.
-pub struct ElfDump {
+pub(super) struct ElfCore {
     source: Arc<dyn ByteSource>,
     present: Extents,
     runs: PageRuns,
@@ -46,7 +47,7 @@ pub struct ElfDump {
 
 /// How the caller found the file.
 #[derive(Clone, Copy, Debug)]
-pub struct ElfOptions {
+pub(super) struct ElfOptions {
     /// What to call the format.
     pub format: Format,
     /// Bytes on disk.
@@ -56,12 +57,12 @@ pub struct ElfOptions {
     pub widened: bool,
 }
 
-impl ElfDump {
+impl ElfCore {
     /// Reads header, program headers and notes; no page.
     ///
     /// # Errors
     /// A sentence that says what is wrong and where.
-    pub fn open(source: Arc<dyn ByteSource>, options: ElfOptions) -> Result<Self, String> {
+    pub(super) fn open(source: Arc<dyn ByteSource>, options: ElfOptions) -> Result<Self, String> {
         let head = read_up_to(&*source, 0, elf::EHDR_LEN as u64)?;
         let header = Header::parse(&head)?;
         let mut warnings = Vec::new();
@@ -91,7 +92,7 @@ impl ElfDump {
             format: options.format,
             compression: facts.compression.unwrap_or("none").to_owned(),
             machine,
-            dump_level: own_level(&notes),
+            dump_level: own::level(&notes),
             notes,
             vmcoreinfo,
             direct_map_base,
@@ -143,7 +144,7 @@ fn next_in_map(map: &MapReader, from: Pfn) -> Option<PfnRange> {
     found.filter(|run| !run.is_empty())
 }
 
-impl MemoryDump for ElfDump {
+impl MemoryDump for ElfCore {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let overflow = ReadError::Overflow {
             addr,
@@ -354,20 +355,6 @@ fn read_notes(
     Ok(notes)
 }
 
-/// The level that our own note tells.
-fn own_level(notes: &[Note]) -> Option<u32> {
-    use crate::write::meta::{OWN_NOTE_NAME, OWN_NOTE_TYPE};
-    let note = notes
-        .iter()
-        .find(|note| note.name == OWN_NOTE_NAME && note.n_type == OWN_NOTE_TYPE)?;
-    let text = std::str::from_utf8(&note.desc).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("LEVEL="))?
-        .trim()
-        .parse()
-        .ok()
-}
-
 /// Where memory lies, out of the PT_LOADs.
 struct Memory {
     present: Extents,
@@ -427,7 +414,7 @@ fn widen(load: &mut Segment) {
 }
 
 fn in_image_map(machine: u16, vaddr: u64) -> bool {
-    machine == goblin::elf::header::EM_X86_64
+    machine == EM_X86_64
         && vaddr
             .checked_sub(START_KERNEL_MAP)
             .is_some_and(|inside| inside < KERNEL_IMAGE_SIZE)

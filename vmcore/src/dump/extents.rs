@@ -45,7 +45,7 @@ pub(crate) struct Extents {
 
 impl Extents {
     /// Sorts `list`, and cuts what overlaps: the extent that begins first keeps its bytes.
-    pub fn new(mut list: Vec<Extent>) -> Self {
+    pub(super) fn new(mut list: Vec<Extent>) -> Self {
         list.retain(|extent| extent.len > 0);
         list.sort_unstable_by_key(|extent| (extent.paddr, extent.offset));
         let mut out: Vec<Extent> = Vec::with_capacity(list.len());
@@ -96,7 +96,7 @@ impl Extents {
     }
 
     /// Where `paddr` lies: the file offset of its byte, and how many bytes follow it there.
-    pub fn find(&self, paddr: u64) -> Option<(u64, u64)> {
+    pub(super) fn find(&self, paddr: u64) -> Option<(u64, u64)> {
         let piece = usize::try_from(paddr.checked_sub(self.base)? >> self.shift).ok()?;
         let last = self.before.len().checked_sub(2)?;
         let begin = *self.before.get(piece.min(last))? as usize;
@@ -114,7 +114,7 @@ impl Extents {
     }
 
     /// The pages that are wholly covered, as maximal runs.
-    pub fn page_runs(&self) -> PageRuns {
+    pub(super) fn page_runs(&self) -> PageRuns {
         let mut runs = Vec::new();
         let mut rest = self.list.iter().peekable();
         while let Some(first) = rest.next() {
@@ -139,14 +139,14 @@ pub(crate) struct PageRuns(Vec<PfnRange>);
 
 impl PageRuns {
     /// The first run that ends after `from`, cut to begin no earlier.
-    pub fn next(&self, from: Pfn) -> Option<PfnRange> {
+    pub(super) fn next(&self, from: Pfn) -> Option<PfnRange> {
         let at = self.0.partition_point(|run| run.end <= from);
         let run = self.0.get(at)?;
         Some(PfnRange::new(run.start.max(from), run.end))
     }
 
     /// Whether `pfn` is in one of them.
-    pub fn contains(&self, pfn: Pfn) -> bool {
+    pub(super) fn contains(&self, pfn: Pfn) -> bool {
         self.next(pfn).is_some_and(|run| run.contains(pfn))
     }
 }

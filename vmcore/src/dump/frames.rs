@@ -4,18 +4,19 @@
 //! (the codec compares the content checksum) and keeps it in a small cache that all threads share.
 //! A frame that does not unpack is an error for its own bytes and no others.
 
+mod buffer;
 mod cache;
 mod codec;
 mod index;
-mod room;
 
+use self::buffer::FrameBuffer;
 use self::cache::Cache;
 use self::index::{Frame, Index};
-use self::room::Room;
 use super::Attachment;
-use super::source::{ByteSource, Facts, SourceError, Stretch};
+use super::source::{ByteSource, Facts, SourceError, SourceSlice};
 use super::verify::Damage;
-use crate::layout::frames::{Codec, SKIPPABLE, TAG_MAP, TAG_TRAILER};
+pub use crate::layout::frames::Codec;
+use crate::layout::frames::{SKIPPABLE, TAG_MAP, TAG_TRAILER};
 use crate::layout::le32;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -77,7 +78,7 @@ impl FramedSource {
         }
     }
 
-    fn content(&self, frame: Frame) -> Result<Arc<Room>, SourceError> {
+    fn content(&self, frame: Frame) -> Result<Arc<FrameBuffer>, SourceError> {
         if let Some(content) = self.cache.get(frame.at) {
             return Ok(content);
         }
@@ -87,7 +88,7 @@ impl FramedSource {
     }
 
     /// The content of a frame, and the checksum at its end.
-    fn unpack(&self, frame: Frame) -> Result<(Room, Option<u32>), SourceError> {
+    fn unpack(&self, frame: Frame) -> Result<(FrameBuffer, Option<u32>), SourceError> {
         let corrupt = |why: String| SourceError::Corrupt {
             offset: frame.at,
             why,
@@ -146,7 +147,7 @@ impl ByteSource for FramedSource {
         Ok(())
     }
 
-    fn attachment(&self, what: Attachment) -> Option<Stretch> {
+    fn attachment(&self, what: Attachment) -> Option<SourceSlice> {
         let tag = match what {
             Attachment::PagesMap => TAG_MAP,
             Attachment::Trailer => TAG_TRAILER,
@@ -156,7 +157,11 @@ impl ByteSource for FramedSource {
             .attachments
             .iter()
             .find(|piece| piece.tag == tag)?;
-        Some(Stretch::new(Arc::clone(&self.file), piece.at, piece.len))
+        Some(SourceSlice::new(
+            Arc::clone(&self.file),
+            piece.at,
+            piece.len,
+        ))
     }
 
     fn facts(&self) -> Facts {

@@ -35,7 +35,7 @@ const ZERO_TAIL: u64 = 1 << 16;
 const DESCS: usize = 4080;
 
 /// A kdump-compressed dump of one file or several.
-pub struct KdumpDump {
+pub(super) struct KdumpFile {
     /// By their first page; disjoint.
     parts: Vec<Part>,
     info: DumpInfo,
@@ -56,12 +56,12 @@ struct Part {
     unpackers: Unpackers,
 }
 
-impl KdumpDump {
+impl KdumpFile {
     /// One dump out of one file, or out of the files of a split dump in any order.
     ///
     /// # Errors
     /// A sentence that says what is wrong and where.
-    pub fn open(
+    pub(super) fn open(
         files: Vec<Arc<dyn ByteSource>>,
         format: Format,
         file_size: u64,
@@ -166,7 +166,7 @@ fn join(parts: &[Part]) -> Result<Option<String>, String> {
     }))
 }
 
-impl MemoryDump for KdumpDump {
+impl MemoryDump for KdumpFile {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let overflow = ReadError::Overflow {
             addr,

@@ -16,7 +16,6 @@
 //!
 //! It does not say which pages a dump holds: that is the dump's own business.
 
-mod block;
 mod index;
 mod read;
 mod write;

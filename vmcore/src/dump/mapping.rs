@@ -29,7 +29,7 @@ const REFUSED: usize = 64;
 
 /// Windows onto a file that cannot shrink.
 #[derive(Debug)]
-pub struct Mapping {
+pub(super) struct Mapping {
     len: u64,
     state: Mutex<State>,
 }
@@ -61,7 +61,7 @@ struct Window {
 impl Mapping {
     /// Windows onto a file of `len` bytes; nothing is mapped yet.
     #[must_use]
-    pub fn new(len: u64) -> Self {
+    pub(super) fn new(len: u64) -> Self {
         Self {
             len,
             state: Mutex::default(),
@@ -70,7 +70,7 @@ impl Mapping {
 
     /// Copies `buf.len()` bytes from `offset`; false when a window could not be had, `buf` then
     /// being undefined.
-    pub fn copy(&self, file: &File, offset: u64, buf: &mut [u8]) -> bool {
+    pub(super) fn copy(&self, file: &File, offset: u64, buf: &mut [u8]) -> bool {
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {
@@ -169,7 +169,7 @@ impl Window {
 
 /// Whether an open file is the kernel's own (/proc/vmcore, /proc/kcore) and not a copy of it.
 #[must_use]
-pub fn on_procfs(file: &File) -> bool {
+pub(super) fn on_procfs(file: &File) -> bool {
     let mut stat = std::mem::MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the descriptor is open for as long as `file` is borrowed, and the pointer is to
     // memory of the structure's own size, which the call only writes.
@@ -181,7 +181,7 @@ pub fn on_procfs(file: &File) -> bool {
 
 /// Whether an open file keeps its length for as long as it is open: the kernel's own, or one sealed.
 #[must_use]
-pub fn cannot_shrink(file: &File) -> bool {
+pub(super) fn cannot_shrink(file: &File) -> bool {
     // SAFETY: the request takes no pointer; the descriptor is open for as long as `file` is borrowed.
     let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
     on_procfs(file) || (seals >= 0 && seals & libc::F_SEAL_SHRINK != 0)

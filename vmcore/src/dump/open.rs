@@ -1,9 +1,9 @@
 //! Opens a dump by what it contains, never by its name.
 
-use super::elf::{ElfDump, ElfOptions};
+use super::elf::{ElfCore, ElfOptions};
 use super::flattened::FlattenedSource;
 use super::frames::FramedSource;
-use super::kdump::KdumpDump;
+use super::kdump::KdumpFile;
 use super::mapping::{cannot_shrink, on_procfs};
 use super::source::{ByteSource, FileSource};
 use super::{Format, MemoryDump, OpenError};
@@ -74,7 +74,7 @@ pub fn open_set(paths: &[PathBuf]) -> Result<Arc<dyn MemoryDump>, OpenError> {
         files.push(content.source);
     }
     let path = paths.first().cloned().unwrap_or_default();
-    match KdumpDump::open(files, format, size) {
+    match KdumpFile::open(files, format, size) {
         Ok(dump) => Ok(Arc::new(dump)),
         Err(why) => Err(OpenError::Malformed { path, why }),
     }
@@ -156,7 +156,7 @@ impl<'a> Place<'a> {
             if format == Format::Elf {
                 format = Format::Kdump;
             }
-            let dump = KdumpDump::open(vec![source], format, self.len);
+            let dump = KdumpFile::open(vec![source], format, self.len);
             return Ok(Arc::new(dump.map_err(|why| self.malformed(why))?));
         }
         if kdump::is_old_diskdump(&head) {
@@ -174,7 +174,7 @@ impl<'a> Place<'a> {
             file_size: if live { 0 } else { self.len },
             widened: self.procfs && !live,
         };
-        let dump = ElfDump::open(source, options).map_err(|why| self.malformed(why))?;
+        let dump = ElfCore::open(source, options).map_err(|why| self.malformed(why))?;
         Ok(Arc::new(dump))
     }
 

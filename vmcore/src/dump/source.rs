@@ -30,7 +30,7 @@ pub trait ByteSource: Send + Sync {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError>;
 
     /// What travels beside the content, see [`super::MemoryDump::attachment`].
-    fn attachment(&self, what: Attachment) -> Option<Stretch> {
+    fn attachment(&self, what: Attachment) -> Option<SourceSlice> {
         let _ = what;
         None
     }
@@ -182,14 +182,14 @@ pub(crate) fn read_up_to(
 
 /// A part of a source: by place as a map's bytes, or from its beginning as a reader.
 #[derive(Clone)]
-pub struct Stretch {
+pub struct SourceSlice {
     file: Arc<dyn ByteSource>,
     at: u64,
     len: u64,
     read: u64,
 }
 
-impl Stretch {
+impl SourceSlice {
     /// The `len` bytes at `at` of `file`.
     #[must_use]
     pub fn new(file: Arc<dyn ByteSource>, at: u64, len: u64) -> Self {
@@ -214,7 +214,7 @@ impl Stretch {
     }
 }
 
-impl Bytes for Stretch {
+impl Bytes for SourceSlice {
     fn len(&self) -> io::Result<u64> {
         Ok(self.len)
     }
@@ -224,7 +224,7 @@ impl Bytes for Stretch {
     }
 }
 
-impl Read for Stretch {
+impl Read for SourceSlice {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.len.saturating_sub(self.read)).unwrap_or(usize::MAX);
         let n = left.min(buf.len());

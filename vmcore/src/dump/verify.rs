@@ -2,13 +2,12 @@
 
 use super::{Absence, Attachment, MemoryDump};
 use crate::addr::{PAGE_BYTES, Pfn, PfnRange};
+use crate::layout::own::{self, MISSING_WORD};
 use std::fmt;
 use std::io;
 
 /// Pages read at a time.
 const STEP: u64 = 64;
-/// What a page holds, word for word, that could not be read from the dying machine's memory.
-pub const MISSING_WORD: u64 = 0xdead_feed_dead_feed;
 
 /// One thing wrong with a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -159,7 +158,7 @@ fn nothing_missing(dump: &dyn MemoryDump) -> bool {
     let mut text = String::new();
     dump.attachment(Attachment::Trailer).is_some_and(|trailer| {
         let read = trailer.take(1 << 20).read_to_string(&mut text);
-        read.is_ok() && text.contains("\"missing\":0,")
+        read.is_ok() && own::says_all_read(&text)
     })
 }
 

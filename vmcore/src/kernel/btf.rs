@@ -149,15 +149,9 @@ impl Types {
         self.len() == 0
     }
 
-    /// Bytes of memory that the blob, as far as it was looked at, and its index take.
-    #[must_use]
-    pub fn bytes_held(&self) -> usize {
-        self.btf.bytes_held() + self.names.len() * 8
-    }
-
     /// The types of that name, one's own before the base's. `struct `, `union ` and `enum ` before
     /// it choose the kind.
-    pub fn find_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = u32> + 'a {
+    pub(crate) fn find_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = u32> + 'a {
         let (wanted, bare) = match name.split_once(' ') {
             Some(("struct", rest)) => (Some(TypeKind::Struct), rest.trim()),
             Some(("union", rest)) => (Some(TypeKind::Union), rest.trim()),

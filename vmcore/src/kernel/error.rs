@@ -1,8 +1,11 @@
 //! What can go wrong between an address or a name and its bytes.
 
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::arch::x86_64::paging::WalkError;
+use crate::arch::x86_64::paging;
 use crate::dump::ReadError;
+
+/// Why an address leads nowhere in a dump.
+pub(super) type WalkError = paging::WalkError<ReadError>;
 
 /// A virtual address that could not be read.
 #[derive(Debug, thiserror::Error)]

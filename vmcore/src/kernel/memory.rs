@@ -6,9 +6,9 @@
 //! Facts: arch/x86/mm/kaslr.c, Documentation/arch/x86/x86_64/mm.rst.
 
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
-use crate::arch::x86_64::paging::{Paging, Pmd, WalkError};
+use crate::arch::x86_64::paging::{Paging, Pmd};
 use crate::dump::MemoryDump;
-use crate::kernel::error::MemError;
+use crate::kernel::error::{MemError, WalkError};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const PMD_SHIFT: u32 = 21;
@@ -289,7 +289,7 @@ impl Memory {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn read_u16(&self, va: VirtAddr) -> Result<u16, MemError> {
+    pub(crate) fn read_u16(&self, va: VirtAddr) -> Result<u16, MemError> {
         self.read_bytes(va).map(u16::from_le_bytes)
     }
 
@@ -297,7 +297,7 @@ impl Memory {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn read_u32(&self, va: VirtAddr) -> Result<u32, MemError> {
+    pub(crate) fn read_u32(&self, va: VirtAddr) -> Result<u32, MemError> {
         self.read_bytes(va).map(u32::from_le_bytes)
     }
 

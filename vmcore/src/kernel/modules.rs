@@ -70,12 +70,6 @@ impl Module {
     pub fn contains(&self, va: VirtAddr) -> bool {
         self.areas.iter().any(|area| area.contains(va))
     }
-
-    /// Where its symbol table and its strings begin, and how many symbols there are.
-    #[must_use]
-    pub fn symbol_tables(&self) -> (VirtAddr, u64, VirtAddr) {
-        (self.symtab, self.num_symtab, self.strtab)
-    }
 }
 
 impl Kernel {

@@ -16,7 +16,7 @@ pub struct CpuMask {
 impl CpuMask {
     /// From the words of a `struct cpumask`.
     #[must_use]
-    pub fn from_words(words: Vec<u64>) -> Self {
+    pub(crate) fn from_words(words: Vec<u64>) -> Self {
         Self { words }
     }
 

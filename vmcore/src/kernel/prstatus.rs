@@ -8,9 +8,8 @@
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
 use crate::arch::x86_64::regs::{PRSTATUS_BYTES, Registers};
+use crate::layout::elf::NT_PRSTATUS;
 
-/// n_type of NT_PRSTATUS.
-const NT_PRSTATUS: u32 = 1;
 /// Elf64_Nhdr and the name `CORE\0` padded to 8.
 const NOTE_HEADER: usize = 20;
 

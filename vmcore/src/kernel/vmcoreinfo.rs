@@ -63,7 +63,7 @@ impl Vmcoreinfo {
     }
 
     /// Adds symbols that the note itself lacks; what it says stands. [`Self::text`] stays as it is.
-    pub fn add_symbols(&mut self, symbols: impl IntoIterator<Item = (String, VirtAddr)>) {
+    pub(crate) fn add_symbols(&mut self, symbols: impl IntoIterator<Item = (String, VirtAddr)>) {
         for (name, address) in symbols {
             self.values
                 .entry(format!("SYMBOL({name})"))

@@ -6,32 +6,58 @@
 //! program headers.
 
 use super::{le16, le32, le64};
-use crate::dump::{Note, Segment};
+pub(crate) use goblin::elf::header::EM_X86_64;
 use goblin::elf::header::{
     EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, ET_CORE, EV_CURRENT, SELFMAG,
 };
-pub use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE};
+pub(crate) use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE};
 
 /// Bytes of Elf64_Ehdr.
-pub const EHDR_LEN: usize = 64;
+pub(crate) const EHDR_LEN: usize = 64;
 /// Bytes of Elf64_Phdr.
-pub const PHDR_LEN: usize = 56;
+pub(crate) const PHDR_LEN: usize = 56;
 /// Bytes of Elf64_Shdr.
-pub const SHDR_LEN: usize = 64;
+pub(crate) const SHDR_LEN: usize = 64;
 /// e_phnum when the count stands in section header 0.
-pub const PN_XNUM: u16 = 0xffff;
+pub(crate) const PN_XNUM: u16 = 0xffff;
 /// n_type of a register note of owner "CORE".
-pub const NT_PRSTATUS: u32 = 1;
+pub(crate) const NT_PRSTATUS: u32 = 1;
+
+/// One ELF note.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// The owner, without the trailing NUL.
+    pub name: Vec<u8>,
+    /// n_type.
+    pub n_type: u32,
+    /// The descriptor.
+    pub desc: Vec<u8>,
+}
+
+/// One program header of an ELF core, as far as readers of memory need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// p_vaddr.
+    pub vaddr: u64,
+    /// p_paddr.
+    pub paddr: u64,
+    /// p_offset in the (decompressed) file.
+    pub offset: u64,
+    /// p_filesz.
+    pub filesz: u64,
+    /// p_memsz.
+    pub memsz: u64,
+}
 
 /// Whether `head` begins like an ELF file of any kind.
 #[must_use]
-pub fn is_elf(head: &[u8]) -> bool {
+pub(crate) fn is_elf(head: &[u8]) -> bool {
     head.get(..SELFMAG) == Some(ELFMAG.as_slice())
 }
 
 /// What a reader needs of Elf64_Ehdr.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Header {
+pub(crate) struct Header {
     /// e_machine.
     pub machine: u16,
     /// e_phoff.
@@ -47,7 +73,7 @@ impl Header {
     ///
     /// # Errors
     /// A sentence that says which field rules the file out.
-    pub fn parse(buf: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(buf: &[u8]) -> Result<Self, String> {
         if !is_elf(buf) {
             return Err("there is no ELF magic at its start".into());
         }
@@ -87,7 +113,7 @@ impl Header {
     /// The header of a core with `phnum` program headers right behind it; with too many of them,
     /// section header 0 stands at `shoff`.
     #[must_use]
-    pub fn encode(machine: u16, phnum: u64, shoff: u64) -> [u8; EHDR_LEN] {
+    pub(crate) fn encode(machine: u16, phnum: u64, shoff: u64) -> [u8; EHDR_LEN] {
         let extended = phnum >= u64::from(PN_XNUM);
         let field = if extended {
             PN_XNUM
@@ -129,7 +155,7 @@ impl Header {
 
 /// Section header 0 of a core whose e_phnum is [`PN_XNUM`].
 #[must_use]
-pub fn encode_section_zero(phnum: u64) -> [u8; SHDR_LEN] {
+pub(crate) fn encode_section_zero(phnum: u64) -> [u8; SHDR_LEN] {
     let mut out = Fields::<SHDR_LEN>::default();
     out.bytes(&[0; 32]); // name, type, flags, addr, offset
     out.u64(1); // sh_size: the number of section headers
@@ -140,13 +166,13 @@ pub fn encode_section_zero(phnum: u64) -> [u8; SHDR_LEN] {
 
 /// sh_info of a section header.
 #[must_use]
-pub fn section_info(buf: &[u8]) -> Option<u32> {
+pub(crate) fn section_info(buf: &[u8]) -> Option<u32> {
     le32(buf, 44)
 }
 
 /// One Elf64_Phdr: its type and the fields readers of memory need.
 #[must_use]
-pub fn parse_phdr(buf: &[u8]) -> Option<(u32, Segment)> {
+pub(crate) fn parse_phdr(buf: &[u8]) -> Option<(u32, Segment)> {
     let segment = Segment {
         offset: le64(buf, 8)?,
         vaddr: le64(buf, 16)?,
@@ -159,7 +185,7 @@ pub fn parse_phdr(buf: &[u8]) -> Option<(u32, Segment)> {
 
 /// The bytes of an Elf64_Phdr with p_align 0, as crash wants it.
 #[must_use]
-pub fn encode_phdr(p_type: u32, flags: u32, segment: &Segment) -> [u8; PHDR_LEN] {
+pub(crate) fn encode_phdr(p_type: u32, flags: u32, segment: &Segment) -> [u8; PHDR_LEN] {
     let mut out = Fields::<PHDR_LEN>::default();
     out.u32(p_type);
     out.u32(flags);
@@ -177,7 +203,7 @@ pub fn encode_phdr(p_type: u32, flags: u32, segment: &Segment) -> [u8; PHDR_LEN]
 /// Names and descriptors are padded to 4 bytes. An all-zero header (the kernel's terminator) and an
 /// unused tail end the list quietly.
 #[must_use]
-pub fn parse_notes(buf: &[u8]) -> (Vec<Note>, Option<String>) {
+pub(crate) fn parse_notes(buf: &[u8]) -> (Vec<Note>, Option<String>) {
     let mut notes = Vec::new();
     let mut at = 0;
     while let (Some(namesz), Some(descsz), Some(n_type)) =
@@ -218,7 +244,7 @@ fn one_note(buf: &[u8], at: usize, namesz: u32, descsz: u32, n_type: u32) -> Opt
 
 /// The bytes of `notes`, one after another.
 #[must_use]
-pub fn encode_notes(notes: &[Note]) -> Vec<u8> {
+pub(crate) fn encode_notes(notes: &[Note]) -> Vec<u8> {
     let mut out = Vec::new();
     let word = |out: &mut Vec<u8>, n: usize| {
         out.extend_from_slice(&u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes());
@@ -239,7 +265,7 @@ pub fn encode_notes(notes: &[Note]) -> Vec<u8> {
 
 /// The text of the VMCOREINFO note, without a trailing NUL.
 #[must_use]
-pub fn vmcoreinfo(notes: &[Note]) -> Option<Vec<u8>> {
+pub(crate) fn vmcoreinfo(notes: &[Note]) -> Option<Vec<u8>> {
     let note = notes.iter().find(|note| note.name == b"VMCOREINFO")?;
     let text = note.desc.split(|b| *b == 0).next().unwrap_or_default();
     Some(text.to_vec())

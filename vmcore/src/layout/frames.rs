@@ -11,34 +11,34 @@
 use super::{array, le16, le32, le64};
 
 /// Skippable frames have magics from here to 15 above.
-pub const SKIPPABLE: u32 = 0x184d_2a50;
+pub(crate) const SKIPPABLE: u32 = 0x184d_2a50;
 /// Our skippable frames.
-pub const OURS: u32 = SKIPPABLE + 0xa;
+pub(crate) const OURS: u32 = SKIPPABLE + 0xa;
 /// The skippable frame of a seek table.
-pub const TABLE: u32 = SKIPPABLE + 0xe;
+pub(crate) const TABLE: u32 = SKIPPABLE + 0xe;
 /// Bytes of a skippable frame's header.
-pub const SKIPPABLE_LEN: u64 = 8;
+pub(crate) const SKIPPABLE_LEN: u64 = 8;
 /// Bytes of a seek table's footer.
-pub const FOOTER_LEN: u64 = 9;
+pub(crate) const FOOTER_LEN: u64 = 9;
 /// Bytes of a table entry with a checksum.
-pub const ENTRY_LEN: usize = 12;
+pub(crate) const ENTRY_LEN: usize = 12;
 /// More frames than this the seekable format does not allow.
-pub const MAX_FRAMES: u64 = 0x0800_0000;
+pub(crate) const MAX_FRAMES: u64 = 0x0800_0000;
 
 /// The tag of a skippable frame of ours; the format's number is its last byte.
-pub type Tag = [u8; 8];
+pub(crate) type Tag = [u8; 8];
 /// `pages.map`.
-pub const TAG_MAP: Tag = *b"APpgmap1";
+pub(crate) const TAG_MAP: Tag = *b"APpgmap1";
 /// The trailer.
-pub const TAG_TRAILER: Tag = *b"APtrail1";
+pub(crate) const TAG_TRAILER: Tag = *b"APtrail1";
 /// Checkpoints into the seek table.
-pub const TAG_INDEX: Tag = *b"APindex1";
+pub(crate) const TAG_INDEX: Tag = *b"APindex1";
 /// Frames from one checkpoint to the next.
-pub const STRIDE: u32 = 1024;
+pub(crate) const STRIDE: u32 = 1024;
 /// Bytes of the index before its checkpoints: tag, stride, 0, number of frames.
-pub const INDEX_HEAD_LEN: u64 = 24;
+pub(crate) const INDEX_HEAD_LEN: u64 = 24;
 /// Bytes of a checkpoint: offset in the file, offset in the content.
-pub const CHECKPOINT_LEN: usize = 16;
+pub(crate) const CHECKPOINT_LEN: usize = 16;
 
 /// The codec of a container.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -103,7 +103,7 @@ impl Codec {
 
 /// The footer of a seek table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Footer {
+pub(crate) struct Footer {
     /// Entries in the table.
     pub frames: u32,
     /// Whether entries hold checksums.
@@ -113,7 +113,7 @@ pub struct Footer {
 impl Footer {
     /// Reads the last 9 bytes of a file.
     #[must_use]
-    pub fn parse(codec: Codec, buf: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(codec: Codec, buf: &[u8]) -> Option<Self> {
         let descriptor = *buf.get(4)?;
         let reserved = descriptor & 0x7c;
         (le32(buf, 5)? == codec.footer_magic() && reserved == 0).then_some(Self {
@@ -124,7 +124,7 @@ impl Footer {
 
     /// The 9 bytes.
     #[must_use]
-    pub fn encode(self, codec: Codec) -> Vec<u8> {
+    pub(crate) fn encode(self, codec: Codec) -> Vec<u8> {
         let mut out = self.frames.to_le_bytes().to_vec();
         out.push(if self.checksums { 0x80 } else { 0 });
         out.extend_from_slice(&codec.footer_magic().to_le_bytes());
@@ -133,20 +133,20 @@ impl Footer {
 
     /// Bytes of an entry.
     #[must_use]
-    pub fn entry_len(self) -> u64 {
+    pub(crate) fn entry_len(self) -> u64 {
         if self.checksums { 12 } else { 8 }
     }
 
     /// Bytes of the whole table, its skippable header included.
     #[must_use]
-    pub fn table_len(self) -> u64 {
+    pub(crate) fn table_len(self) -> u64 {
         SKIPPABLE_LEN + u64::from(self.frames) * self.entry_len() + FOOTER_LEN
     }
 }
 
 /// One entry of a seek table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Bytes in the file.
     pub packed: u32,
     /// Bytes of content; 0 for skippable frames.
@@ -158,7 +158,7 @@ pub struct Entry {
 impl Entry {
     /// Reads an entry of 8 or 12 bytes.
     #[must_use]
-    pub fn parse(buf: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(buf: &[u8]) -> Option<Self> {
         Some(Self {
             packed: le32(buf, 0)?,
             plain: le32(buf, 4)?,
@@ -168,7 +168,7 @@ impl Entry {
 
     /// The 12 bytes.
     #[must_use]
-    pub fn encode(self) -> [u8; ENTRY_LEN] {
+    pub(crate) fn encode(self) -> [u8; ENTRY_LEN] {
         let words = [self.packed, self.plain, self.checksum.unwrap_or(0)];
         let mut out = [0; ENTRY_LEN];
         for (to, from) in out
@@ -183,7 +183,7 @@ impl Entry {
 
 /// The header of a skippable frame with `len` bytes in it, or `None` when they are too many.
 #[must_use]
-pub fn skippable_header(magic: u32, len: u64) -> Option<[u8; 8]> {
+pub(crate) fn skippable_header(magic: u32, len: u64) -> Option<[u8; 8]> {
     let len = u32::try_from(len).ok()?;
     let [a, b, c, d] = magic.to_le_bytes();
     let [e, f, g, h] = len.to_le_bytes();
@@ -192,23 +192,23 @@ pub fn skippable_header(magic: u32, len: u64) -> Option<[u8; 8]> {
 
 /// The tag of a frame of ours that begins with `buf`, and the length of what follows the tag.
 #[must_use]
-pub fn our_frame(buf: &[u8]) -> Option<(Tag, u64)> {
+pub(crate) fn our_frame(buf: &[u8]) -> Option<(Tag, u64)> {
     let len = u64::from(le32(buf, 4)?).checked_sub(8)?;
     (le32(buf, 0)? == OURS).then_some((array(buf, 8)?, len))
 }
 
 /// The head of an index frame's body: stride and number of frames.
 #[must_use]
-pub fn index_head(buf: &[u8]) -> Option<(u32, u64)> {
+pub(crate) fn index_head(buf: &[u8]) -> Option<(u32, u64)> {
     (buf.get(..8)? == TAG_INDEX.as_slice()).then_some((le32(buf, 8)?, le64(buf, 16)?))
 }
 
 /// Reads `n` bytes at an offset of a file; `None` when they are not there.
-pub type Peek<'a> = dyn FnMut(u64, usize) -> Option<Vec<u8>> + 'a;
+pub(crate) type Peek<'a> = dyn FnMut(u64, usize) -> Option<Vec<u8>> + 'a;
 
 /// A frame as it was measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// Bytes in the file.
     pub packed: u64,
     /// Bytes of content, 0 for skippable frames; `None` when the frame does not say.
@@ -216,7 +216,7 @@ pub struct Measured {
 }
 
 /// Measures the frame at `at`, by its headers alone. `None` when it is no frame or not all there.
-pub fn measure(codec: Codec, at: u64, peek: &mut Peek<'_>) -> Option<Measured> {
+pub(crate) fn measure(codec: Codec, at: u64, peek: &mut Peek<'_>) -> Option<Measured> {
     let magic = le32(&peek(at, 4)?, 0)?;
     let measured = if magic & !0xf == SKIPPABLE {
         let len = le32(&peek(at.checked_add(4)?, 4)?, 0)?;

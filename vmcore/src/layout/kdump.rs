@@ -10,30 +10,30 @@ use super::elf::Fields;
 use super::{le16, le32, le64};
 
 /// The signature of the file.
-pub const SIGNATURE: &[u8; 8] = b"KDUMP   ";
+pub(crate) const SIGNATURE: &[u8; 8] = b"KDUMP   ";
 /// The format version that is written.
-pub const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 6;
 /// Bytes of the sub header in front of the notes.
-pub const SUB_LEN: usize = 104;
+pub(crate) const SUB_LEN: usize = 104;
 /// Bytes of a page descriptor.
-pub const DESC_LEN: usize = 24;
+pub(crate) const DESC_LEN: usize = 24;
 /// Bytes of the header that are used.
-pub const HEADER_LEN: usize = 464;
+pub(crate) const HEADER_LEN: usize = 464;
 
 /// Page flags and, in the header, the method of the file: zlib.
-pub const ZLIB: u32 = 1;
+pub(crate) const ZLIB: u32 = 1;
 /// LZO1X.
-pub const LZO: u32 = 2;
+pub(crate) const LZO: u32 = 2;
 /// Raw snappy.
-pub const SNAPPY: u32 = 4;
+pub(crate) const SNAPPY: u32 = 4;
 /// Header only: the file was cut short by a full disk.
-pub const INCOMPLETE: u32 = 8;
+pub(crate) const INCOMPLETE: u32 = 8;
 /// Header only: the vmemmap was left out.
-pub const VMEMMAP_EXCLUDED: u32 = 0x10;
+pub(crate) const VMEMMAP_EXCLUDED: u32 = 0x10;
 /// One zstd frame.
-pub const ZSTD: u32 = 0x20;
+pub(crate) const ZSTD: u32 = 0x20;
 /// All flags of a compressed page.
-pub const METHODS: u32 = ZLIB | LZO | SNAPPY | ZSTD;
+pub(crate) const METHODS: u32 = ZLIB | LZO | SNAPPY | ZSTD;
 
 /// Where the fields of the 64-bit header stand.
 const UTSNAME: usize = 12;
@@ -42,7 +42,7 @@ const MACHINE_FIELD: usize = 4;
 
 /// The header's fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Header {
+pub(crate) struct Header {
     /// header_version.
     pub version: u32,
     /// utsname.machine.
@@ -66,7 +66,7 @@ impl Header {
     ///
     /// # Errors
     /// A sentence that says what rules the file out.
-    pub fn parse(buf: &[u8], page: u32) -> Result<Self, String> {
+    pub(crate) fn parse(buf: &[u8], page: u32) -> Result<Self, String> {
         if buf.get(..8) != Some(SIGNATURE.as_slice()) {
             return Err("it does not begin with KDUMP".into());
         }
@@ -106,7 +106,7 @@ impl Header {
 
     /// The bytes of the header; `uts` are the six strings of new_utsname.
     #[must_use]
-    pub fn encode(&self, uts: [&str; 6], page: u32) -> [u8; HEADER_LEN] {
+    pub(crate) fn encode(&self, uts: [&str; 6], page: u32) -> [u8; HEADER_LEN] {
         let mut out = Fields::<HEADER_LEN>::default();
         out.bytes(SIGNATURE);
         out.u32(self.version);
@@ -134,7 +134,7 @@ impl Header {
 
 /// The sub header's fields; those that the file's version does not have yet are 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SubHeader {
+pub(crate) struct SubHeader {
     /// phys_base. QEMU writes nonsense here: use VMCOREINFO's.
     pub phys_base: u64,
     /// dump_level (version 1).
@@ -156,7 +156,7 @@ pub struct SubHeader {
 impl SubHeader {
     /// Reads the sub header of a file of that version.
     #[must_use]
-    pub fn parse(buf: &[u8], version: u32) -> Option<Self> {
+    pub(crate) fn parse(buf: &[u8], version: u32) -> Option<Self> {
         let since = |first: u32, at: usize| {
             if version >= first {
                 le64(buf, at)
@@ -184,7 +184,7 @@ impl SubHeader {
 
     /// The bytes, as version 6.
     #[must_use]
-    pub fn encode(&self) -> [u8; SUB_LEN] {
+    pub(crate) fn encode(&self) -> [u8; SUB_LEN] {
         let mut out = Fields::<SUB_LEN>::default();
         out.u64(self.phys_base);
         out.u32(self.dump_level.unwrap_or(0));
@@ -206,7 +206,7 @@ impl SubHeader {
 
 /// A page descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PageDesc {
+pub(crate) struct PageDesc {
     /// Where the data stands; 0: the page was never written.
     pub offset: u64,
     /// Bytes of data.
@@ -218,7 +218,7 @@ pub struct PageDesc {
 impl PageDesc {
     /// Reads the 24 bytes.
     #[must_use]
-    pub fn parse(buf: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(buf: &[u8]) -> Option<Self> {
         Some(Self {
             offset: le64(buf, 0)?,
             size: le32(buf, 8)?,
@@ -228,7 +228,7 @@ impl PageDesc {
 
     /// The 24 bytes.
     #[must_use]
-    pub fn encode(&self) -> [u8; DESC_LEN] {
+    pub(crate) fn encode(&self) -> [u8; DESC_LEN] {
         let mut out = Fields::<DESC_LEN>::default();
         out.u64(self.offset);
         out.u32(self.size);
@@ -240,7 +240,7 @@ impl PageDesc {
 
 /// e_machine of a utsname.machine.
 #[must_use]
-pub fn machine(name: &str) -> u16 {
+pub(crate) fn machine(name: &str) -> u16 {
     match name {
         "x86_64" => goblin::elf::header::EM_X86_64,
         "aarch64" | "arm64" => goblin::elf::header::EM_AARCH64,
@@ -250,7 +250,7 @@ pub fn machine(name: &str) -> u16 {
 
 /// What compresses pages with these flags, in words.
 #[must_use]
-pub fn methods(flags: u32) -> String {
+pub(crate) fn methods(flags: u32) -> String {
     let names = [
         (ZLIB, "zlib"),
         (LZO, "lzo"),
@@ -270,17 +270,17 @@ pub fn methods(flags: u32) -> String {
 }
 
 /// The header of makedumpfile's flattened stream.
-pub const FLAT_SIGNATURE: &[u8; 12] = b"makedumpfile";
+pub(crate) const FLAT_SIGNATURE: &[u8; 12] = b"makedumpfile";
 /// Bytes of that header.
-pub const FLAT_HEADER_LEN: u64 = 4096;
+pub(crate) const FLAT_HEADER_LEN: u64 = 4096;
 /// Bytes in front of each record: offset and length, big-endian; both −1 in the last.
-pub const FLAT_RECORD_LEN: usize = 16;
+pub(crate) const FLAT_RECORD_LEN: usize = 16;
 
 /// Whether `head` begins a flattened stream of a version that is known.
 ///
 /// # Errors
 /// A sentence about another version.
-pub fn is_flattened(head: &[u8]) -> Result<bool, String> {
+pub(crate) fn is_flattened(head: &[u8]) -> Result<bool, String> {
     if head.get(..12) != Some(FLAT_SIGNATURE.as_slice()) {
         return Ok(false);
     }
@@ -296,7 +296,7 @@ pub fn is_flattened(head: &[u8]) -> Result<bool, String> {
 
 /// Whether `head` is the older disk dump format.
 #[must_use]
-pub fn is_old_diskdump(head: &[u8]) -> bool {
+pub(crate) fn is_old_diskdump(head: &[u8]) -> bool {
     head.get(..8) == Some(b"DISKDUMP".as_slice()) && le16(head, 8).is_some()
 }
 

@@ -133,7 +133,7 @@ pub struct Report {
 impl Report {
     /// The rules that a failed check judges, each once.
     #[must_use]
-    pub fn failed_rules(&self) -> Vec<Rule> {
+    pub(crate) fn failed_rules(&self) -> Vec<Rule> {
         let mut rules: Vec<Rule> = self
             .checks
             .iter()

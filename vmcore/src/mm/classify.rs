@@ -77,7 +77,7 @@ impl Findings {
 
     /// Each rule with what speaks against it.
     #[must_use]
-    pub fn by_rule(&self) -> [(Rule, Evidence); 5] {
+    pub(crate) fn by_rule(&self) -> [(Rule, Evidence); 5] {
         [
             (Rule::Tail, self.tail),
             (Rule::Order, self.order),

@@ -5,7 +5,7 @@
 //! [`Kind::Unknown`] and kept. Nothing here reads memory.
 
 mod decoder;
-pub mod table;
+pub(super) mod table;
 
 #[cfg(test)]
 pub(crate) use decoder::TypeTest;
@@ -184,7 +184,7 @@ impl Rules {
 
     /// The rules that VMCOREINFO alone supports.
     #[must_use]
-    pub fn from_vmcoreinfo(info: &Vmcoreinfo) -> Self {
+    pub(crate) fn from_vmcoreinfo(info: &Vmcoreinfo) -> Self {
         Self::from_table(info, table::ROWS)
     }
 
@@ -244,7 +244,7 @@ impl Rules {
 
     /// Whether a rule is off.
     #[must_use]
-    pub fn is_off(&self, rule: Rule) -> bool {
+    pub(crate) fn is_off(&self, rule: Rule) -> bool {
         self.off.iter().any(|off| off.rule == rule)
     }
 

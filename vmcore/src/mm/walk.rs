@@ -89,7 +89,7 @@ pub fn walk_threads(
 ///
 /// # Errors
 /// As [`walk`].
-pub fn walk_within(
+pub(crate) fn walk_within(
     kernel: &Kernel,
     rules: &Rules,
     threads: usize,

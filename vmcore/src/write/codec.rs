@@ -27,7 +27,7 @@ static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
 /// Whether all of `bytes` is 0.
 #[must_use]
-pub fn is_zero(bytes: &[u8]) -> bool {
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes
         .chunks(PAGE_BYTES)
         .all(|part| ZEROS.get(..part.len()) == Some(part))
@@ -60,7 +60,7 @@ struct Lz4 {
 }
 
 /// Makes one frame out of each piece of content.
-pub struct Framer {
+pub(super) struct Framer {
     context: Context,
     /// The frame made of the last all-zero content, and that content's length: free memory makes
     /// runs of them.
@@ -72,7 +72,7 @@ impl Framer {
     ///
     /// # Errors
     /// When the context cannot be allocated or the level does not exist.
-    pub fn new(codec: Codec, level: Option<i32>) -> io::Result<Self> {
+    pub(super) fn new(codec: Codec, level: Option<i32>) -> io::Result<Self> {
         let context = match codec {
             Codec::Lz4 => Context::Lz4(Lz4 {
                 table: CompressTable::small(),
@@ -99,7 +99,7 @@ impl Framer {
     ///
     /// # Errors
     /// When the codec refuses, which only a lack of memory can cause.
-    pub fn frame(&mut self, content: &[u8], out: &mut Vec<u8>) -> io::Result<u32> {
+    pub(super) fn frame(&mut self, content: &[u8], out: &mut Vec<u8>) -> io::Result<u32> {
         let start = out.len();
         let zero = is_zero(content);
         match &self.zero {
@@ -180,7 +180,7 @@ impl Encoder for Framer {
 }
 
 /// The encoder of uncompressed cores: the batch as it is.
-pub struct Raw;
+pub(super) struct Raw;
 
 impl Encoder for Raw {
     fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> io::Result<()> {

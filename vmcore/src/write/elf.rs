@@ -20,7 +20,7 @@ pub(super) struct ElfWriter {
 }
 
 impl ElfWriter {
-    pub fn new(
+    pub(super) fn new(
         meta: CoreMeta,
         codec: Option<Codec>,
         level: Option<i32>,

@@ -33,7 +33,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// When the codec's context cannot be allocated.
-    pub fn new(codec: Codec, level: Option<i32>, spool: Spool) -> io::Result<Self> {
+    pub(super) fn new(codec: Codec, level: Option<i32>, spool: Spool) -> io::Result<Self> {
         Ok(Self {
             codec,
             at: 0,
@@ -46,7 +46,7 @@ impl FrameWriter {
     }
 
     /// The codec.
-    pub fn codec(&self) -> Codec {
+    pub(super) fn codec(&self) -> Codec {
         self.codec
     }
 
@@ -54,7 +54,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// Those of the codec and of the output.
-    pub fn head(&mut self, mut bytes: &[u8], out: &mut dyn Output) -> io::Result<()> {
+    pub(super) fn head(&mut self, mut bytes: &[u8], out: &mut dyn Output) -> io::Result<()> {
         while !bytes.is_empty() {
             let room = FRAME_PLAIN.saturating_sub(self.plain.len());
             let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
@@ -71,7 +71,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// Those of the codec and of the output.
-    pub fn flush_head(&mut self, out: &mut dyn Output) -> io::Result<()> {
+    pub(super) fn flush_head(&mut self, out: &mut dyn Output) -> io::Result<()> {
         if self.plain.is_empty() {
             return Ok(());
         }
@@ -89,7 +89,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// Those of the output.
-    pub fn frame(&mut self, batch: &Encoded, out: &mut dyn Output) -> io::Result<()> {
+    pub(super) fn frame(&mut self, batch: &Encoded, out: &mut dyn Output) -> io::Result<()> {
         let checksum = batch
             .checksum
             .ok_or_else(|| io::Error::other("A batch came from another format's encoder"))?;
@@ -131,7 +131,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// Those of `body` and of the output; a body shorter than `len`; one of 4 GiB.
-    pub fn attach(
+    pub(super) fn attach(
         &mut self,
         what: Attachment,
         len: u64,
@@ -175,7 +175,7 @@ impl FrameWriter {
     ///
     /// # Errors
     /// Those of the spool and of the output.
-    pub fn finish(&mut self, out: &mut dyn Output) -> io::Result<Finished> {
+    pub(super) fn finish(&mut self, out: &mut dyn Output) -> io::Result<Finished> {
         if self.frames >= MAX_FRAMES {
             // No table can hold them: readers walk the frames.
             return Ok(Finished {

@@ -34,7 +34,7 @@ impl Count {
     ///
     /// # Errors
     /// Those of the runs.
-    pub fn of(runs: &dyn Runs, image: Option<KernelImage>) -> io::Result<Self> {
+    pub(super) fn of(runs: &dyn Runs, image: Option<KernelImage>) -> io::Result<Self> {
         let image = image.and_then(image_pages);
         let mut count = Self::default();
         runs.for_each(&mut |run| {
@@ -86,7 +86,7 @@ impl<'a> ElfHeader<'a> {
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] above [`MAX_ELF_RUNS`].
-    pub fn new(meta: &'a CoreMeta, count: Count) -> io::Result<Self> {
+    pub(super) fn new(meta: &'a CoreMeta, count: Count) -> io::Result<Self> {
         if count.runs > MAX_ELF_RUNS {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -120,7 +120,7 @@ impl<'a> ElfHeader<'a> {
     ///
     /// # Errors
     /// Those of the runs and of `sink`; runs that are not the ones counted.
-    pub fn stream(
+    pub(super) fn stream(
         &self,
         runs: &dyn Runs,
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,

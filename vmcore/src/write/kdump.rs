@@ -29,7 +29,7 @@ pub(super) struct KdumpWriter {
 }
 
 impl KdumpWriter {
-    pub fn new(meta: CoreMeta, method: Method, level: Option<i32>) -> Self {
+    pub(super) fn new(meta: CoreMeta, method: Method, level: Option<i32>) -> Self {
         Self {
             meta,
             method,

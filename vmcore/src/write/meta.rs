@@ -1,18 +1,15 @@
 //! What a core says of itself besides its pages: the input of every writer.
 //!
 //! Facts: the kdump header's fields are those of makedumpfile's `write_kdump_header`; the note's
-//! owner and type are our own. Nothing is read from a kernel here but the text of VMCOREINFO.
+//! owner and type are in `layout::own`. Nothing is read from a kernel here but the text of VMCOREINFO.
 
 use crate::dump::{DumpInfo, KernelImage, Note};
+use crate::layout::elf::NT_PRSTATUS;
+use crate::layout::own;
 
 /// Program headers an ELF core may have before it must become a kdump file: crash searches them
 /// one by one.
-pub const MAX_ELF_RUNS: u64 = 1 << 20;
-
-/// The owner of our own note.
-pub const OWN_NOTE_NAME: &[u8] = b"AFTERPANIC";
-/// The type of our own note.
-pub const OWN_NOTE_TYPE: u32 = 0x4150_4e31;
+pub(super) const MAX_ELF_RUNS: u64 = 1 << 20;
 
 /// The formats that can be written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -157,14 +154,14 @@ impl CoreMeta {
                 .find_map(|line| line.strip_prefix(key.as_bytes()))?;
             std::str::from_utf8(line).ok()?.trim().parse().ok()
         };
-        let is_cpu = |note: &&Note| note.n_type == 1 && note.name == b"CORE";
+        let is_cpu = |note: &&Note| note.n_type == NT_PRSTATUS && note.name == b"CORE";
         let cpus = info.notes.iter().filter(is_cpu).count();
         Self {
             machine: info.machine,
             notes: info
                 .notes
                 .iter()
-                .filter(|note| note.name != OWN_NOTE_NAME)
+                .filter(|note| note.name != own::OWNER)
                 .cloned()
                 .collect(),
             own: String::new(),
@@ -180,14 +177,10 @@ impl CoreMeta {
 
     /// All notes to be written, ours last.
     #[must_use]
-    pub fn all_notes(&self) -> Vec<Note> {
+    pub(crate) fn all_notes(&self) -> Vec<Note> {
         let mut notes = self.notes.clone();
         if !self.own.is_empty() {
-            notes.push(Note {
-                name: OWN_NOTE_NAME.to_vec(),
-                n_type: OWN_NOTE_TYPE,
-                desc: self.own.clone().into_bytes(),
-            });
+            notes.push(own::note(&self.own));
         }
         notes
     }

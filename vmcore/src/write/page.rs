@@ -40,7 +40,7 @@ pub(super) enum Method {
 }
 
 impl Method {
-    pub fn flag(self) -> u32 {
+    pub(super) fn flag(self) -> u32 {
         match self {
             Self::Zlib => ZLIB,
             Self::Zstd => ZSTD,
@@ -61,7 +61,7 @@ enum Codec {
 }
 
 impl PageEncoder {
-    pub fn new(method: Method, level: Option<i32>) -> io::Result<Self> {
+    pub(super) fn new(method: Method, level: Option<i32>) -> io::Result<Self> {
         let level = level.unwrap_or(LEVEL);
         let codec = match method {
             Method::Zlib => {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
-use crate::dump::{Absence, Note, ReadError, open};
+use crate::dump::{Absence, MemoryDump, Note, ReadError, open};
 use proptest::prelude::*;
 use std::sync::Arc;
 

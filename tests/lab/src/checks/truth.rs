@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use vmcore::kernel::{Kernel, hints};
+use vmcore::kernel::{Kernel, recorded};
 
 /// The comparisons by name.
 pub const WORDS: [&str; 17] = [
@@ -86,12 +86,12 @@ pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
 /// The note holds what an old kernel's VMCOREINFO lacks, as arming recorded it.
 fn recorded(core: &Path) -> Result<()> {
     let kernel = Kernel::new(vmcore::dump::open(core)?)?;
-    for name in hints::WANTED {
+    for name in recorded::WANTED {
         let line = format!("RELATIVE({name})=");
         ensure!(kernel.recorded().contains(&line), "the note lacks {name}");
     }
-    let scanned = hints::from_kernel(&kernel);
-    let lines = hints::to_lines(kernel.vmcoreinfo().build_id().unwrap_or_default(), &scanned);
+    let scanned = recorded::from_kernel(&kernel);
+    let lines = recorded::to_lines(kernel.vmcoreinfo().build_id().unwrap_or_default(), &scanned);
     let wrong = lines.lines().find(|line| !kernel.recorded().contains(line));
     ensure!(
         wrong.is_none(),

@@ -6,7 +6,7 @@
 //! rights, and it knows nothing of Xen PV.
 
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::dump::{MemoryDump, ReadError};
+use crate::arch::PageTables;
 
 const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;
@@ -40,7 +40,7 @@ pub struct Mapping {
 /// Why an address leads nowhere.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum WalkError {
+pub enum WalkError<E: std::error::Error + 'static> {
     /// Bits 63 down to the top of the address space differ.
     #[error("Address {va} is not canonical")]
     NonCanonical {
@@ -65,14 +65,14 @@ pub enum WalkError {
         /// 5 (PGD) down to 1 (PTE).
         level: u32,
         /// Why.
-        source: ReadError,
+        source: E,
     },
 }
 
 impl Paging {
     /// Whether `va` may be used at all with this depth.
     #[must_use]
-    pub fn is_canonical(&self, va: VirtAddr) -> bool {
+    pub(crate) fn is_canonical(&self, va: VirtAddr) -> bool {
         let bits = if self.levels >= 5 { 57 } else { 48 };
         let top = va.0 >> (bits - 1);
         top == 0 || top == u64::MAX >> (bits - 1)
@@ -88,25 +88,29 @@ impl Paging {
     ///
     /// # Errors
     /// See [`WalkError`].
-    pub fn walk(&self, dump: &dyn MemoryDump, va: VirtAddr) -> Result<Mapping, WalkError> {
+    pub fn walk<T: PageTables + ?Sized>(
+        &self,
+        tables: &T,
+        va: VirtAddr,
+    ) -> Result<Mapping, WalkError<T::Error>> {
         if !self.is_canonical(va) {
             return Err(WalkError::NonCanonical { va });
         }
-        self.walk_from(dump, va, self.root, self.levels)
+        self.walk_from(tables, va, self.root, self.levels)
     }
 
     /// Walks from a table of a known level down.
     ///
     /// # Errors
     /// See [`WalkError`].
-    pub fn walk_from(
+    pub(crate) fn walk_from<T: PageTables + ?Sized>(
         &self,
-        dump: &dyn MemoryDump,
+        tables: &T,
         va: VirtAddr,
         table: PhysAddr,
         level: u32,
-    ) -> Result<Mapping, WalkError> {
-        match self.descend(dump, va, table, level, 1)? {
+    ) -> Result<Mapping, WalkError<T::Error>> {
+        match self.descend(tables, va, table, level, 1)? {
             Reached::Page(mapping) => Ok(mapping),
             Reached::Table(_) => Err(WalkError::NotMapped {
                 va,
@@ -117,22 +121,20 @@ impl Paging {
     }
 
     /// Follows the entries of levels `from` down to `to`, or to the page that maps `va`.
-    fn descend(
+    fn descend<T: PageTables + ?Sized>(
         &self,
-        dump: &dyn MemoryDump,
+        tables: &T,
         va: VirtAddr,
         mut table: PhysAddr,
         from: u32,
         to: u32,
-    ) -> Result<Reached, WalkError> {
+    ) -> Result<Reached, WalkError<T::Error>> {
         for level in (to..=from).rev() {
             let shift = 12 + 9 * (level - 1);
             let index = (va.0 >> shift) & (ENTRIES - 1);
-            let entry = read_entry(dump, table, index).map_err(|source| WalkError::Table {
-                va,
-                level,
-                source,
-            })?;
+            let entry = tables
+                .entry(table, index)
+                .map_err(|source| WalkError::Table { va, level, source })?;
             if entry & PRESENT == 0 {
                 return Err(WalkError::NotMapped { va, level, entry });
             }
@@ -155,11 +157,15 @@ impl Paging {
     ///
     /// # Errors
     /// See [`WalkError`].
-    pub fn walk_to_pmd(&self, dump: &dyn MemoryDump, va: VirtAddr) -> Result<Pmd, WalkError> {
+    pub(crate) fn walk_to_pmd<T: PageTables + ?Sized>(
+        &self,
+        tables: &T,
+        va: VirtAddr,
+    ) -> Result<Pmd, WalkError<T::Error>> {
         if !self.is_canonical(va) {
             return Err(WalkError::NonCanonical { va });
         }
-        Ok(match self.descend(dump, va, self.root, self.levels, 2)? {
+        Ok(match self.descend(tables, va, self.root, self.levels, 2)? {
             Reached::Table(table) => Pmd::Table(table),
             Reached::Page(mapping) => Pmd::Page(PhysAddr(mapping.phys.0 & !((1u64 << 21) - 1))),
         })
@@ -179,14 +185,4 @@ pub enum Pmd {
     Page(PhysAddr),
     /// A table of 512 entries.
     Table(PhysAddr),
-}
-
-fn read_entry(dump: &dyn MemoryDump, table: PhysAddr, index: u64) -> Result<u64, ReadError> {
-    let addr = table.checked_add(index * 8).ok_or(ReadError::Overflow {
-        addr: table,
-        len: index * 8,
-    })?;
-    let mut bytes = [0u8; 8];
-    dump.read_phys(addr, &mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
 }

@@ -7,7 +7,7 @@
 use crate::addr::VirtAddr;
 
 /// Bytes of an x86_64 NT_PRSTATUS descriptor.
-pub const PRSTATUS_BYTES: usize = 336;
+pub(crate) const PRSTATUS_BYTES: usize = 336;
 /// Where pr_pid stands in it.
 const PRSTATUS_PID: usize = 32;
 /// Where the 27 registers stand in it.
@@ -84,7 +84,7 @@ impl Registers {
 
     /// From an NT_PRSTATUS descriptor: the pid it names and the registers.
     #[must_use]
-    pub fn from_prstatus(desc: &[u8]) -> Option<(i32, Self)> {
+    pub(crate) fn from_prstatus(desc: &[u8]) -> Option<(i32, Self)> {
         let pid = desc
             .get(PRSTATUS_PID..PRSTATUS_PID + 4)?
             .first_chunk::<4>()?;

@@ -1,6 +1,6 @@
 //! The frames unpacked last, within a fixed number of bytes.
 
-use super::room::Room;
+use super::buffer::FrameBuffer;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes kept: 30 frames of ours, 8 MiB together with one that is being unpacked. A capture that reads
@@ -11,12 +11,12 @@ const BUDGET: usize = 30 * (256 << 10);
 #[derive(Default)]
 pub(super) struct Cache {
     /// The most recently used last.
-    kept: Mutex<Vec<(u64, Arc<Room>)>>,
+    kept: Mutex<Vec<(u64, Arc<FrameBuffer>)>>,
 }
 
 impl Cache {
     /// The content of the frame at `at`, if it is here.
-    pub fn get(&self, at: u64) -> Option<Arc<Room>> {
+    pub(super) fn get(&self, at: u64) -> Option<Arc<FrameBuffer>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let place = kept.iter().rposition(|(key, _)| *key == at)?;
         let found = kept.remove(place);
@@ -26,7 +26,7 @@ impl Cache {
     }
 
     /// Keeps `content`, and lets others go for it.
-    pub fn put(&self, at: u64, content: &Arc<Room>) {
+    pub(super) fn put(&self, at: u64, content: &Arc<FrameBuffer>) {
         if content.len() > BUDGET {
             return;
         }
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes_first_and_the_budget_holds() {
         let cache = Cache::default();
-        let quarter = Arc::new(Room::new(BUDGET / 4));
+        let quarter = Arc::new(FrameBuffer::new(BUDGET / 4));
         for at in 0..4 {
             cache.put(at, &quarter);
         }
@@ -61,7 +61,7 @@ mod tests {
         cache.put(9, &quarter);
         assert!(cache.get(0).is_some());
         assert!(cache.get(1).is_none());
-        cache.put(10, &Arc::new(Room::new(BUDGET + 1)));
+        cache.put(10, &Arc::new(FrameBuffer::new(BUDGET + 1)));
         assert!(cache.get(10).is_none());
         assert!(cache.get(9).is_some());
     }

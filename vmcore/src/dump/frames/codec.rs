@@ -1,31 +1,31 @@
 //! Frames back into content. What a frame needs is kept for the next, one for each thread at work,
 //! and no buffer is cleared before it is filled: both cost as much as a tenth of the unpacking.
 
-use super::room::Room;
+use super::buffer::FrameBuffer;
 use crate::layout::frames::Codec;
 use std::io::{self, BufRead};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a frame that a [`Desk`] keeps room for at least, and at most.
+/// The smallest and the largest buffer that an idle [`UnpackContext`] keeps.
 const KEPT: std::ops::RangeInclusive<usize> = 256 << 10..=1 << 20;
 
-/// The desks at which nobody works.
-static IDLE: Mutex<Vec<Desk>> = Mutex::new(Vec::new());
+/// The contexts that no thread uses.
+static IDLE: Mutex<Vec<UnpackContext>> = Mutex::new(Vec::new());
 
-fn idle() -> MutexGuard<'static, Vec<Desk>> {
+fn idle() -> MutexGuard<'static, Vec<UnpackContext>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What one thread needs to unpack a frame of whatever file.
-struct Desk {
+struct UnpackContext {
     /// Made for the first zstd frame.
     zstd: Option<zstd::bulk::Decompressor<'static>>,
-    /// Room for a frame as it is in the file.
-    packed: Room,
+    /// Holds a frame as it is in the file.
+    packed: FrameBuffer,
 }
 
 /// The content of the frame that `read` puts into a buffer of `packed` bytes. It must be `len`
-/// bytes. Beside it, the frame's last 4 bytes.
+/// bytes. Also returns the frame's last 4 bytes.
 ///
 /// # Errors
 /// Those of `read`, and what `corrupt` makes of a sentence about the frame.
@@ -35,24 +35,24 @@ pub(super) fn unpack<E>(
     len: usize,
     read: impl FnOnce(&mut [u8]) -> Result<(), E>,
     corrupt: impl FnOnce(String) -> E,
-) -> Result<(Room, Option<[u8; 4]>), E> {
+) -> Result<(FrameBuffer, Option<[u8; 4]>), E> {
     let kept = idle().pop();
-    let mut desk = kept.unwrap_or_else(|| Desk {
+    let mut context = kept.unwrap_or_else(|| UnpackContext {
         zstd: None,
-        packed: Room::new(*KEPT.start()),
+        packed: FrameBuffer::new(*KEPT.start()),
     });
-    if desk.packed.len() < packed {
-        desk.packed = Room::new(packed);
+    if context.packed.len() < packed {
+        context.packed = FrameBuffer::new(packed);
     }
-    let frame = desk.packed.get_mut(..packed).unwrap_or_default();
+    let frame = context.packed.get_mut(..packed).unwrap_or_default();
     let result = read(frame).and_then(|()| {
-        let mut content = Room::new(len);
-        unpack_into(codec, &mut desk.zstd, frame, &mut content).map_err(corrupt)?;
+        let mut content = FrameBuffer::new(len);
+        unpack_into(codec, &mut context.zstd, frame, &mut content).map_err(corrupt)?;
         Ok((content, frame.last_chunk().copied()))
     });
     // A rare longer one is let go.
-    if KEPT.contains(&desk.packed.len()) {
-        idle().push(desk);
+    if KEPT.contains(&context.packed.len()) {
+        idle().push(context);
     }
     result
 }

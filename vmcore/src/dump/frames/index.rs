@@ -68,7 +68,7 @@ impl Attached {
     }
 
     /// Compares the checksum of the body.
-    pub fn check(&self, file: &dyn ByteSource) -> Result<(), String> {
+    pub(super) fn check(&self, file: &dyn ByteSource) -> Result<(), String> {
         let mut crc = crc32fast::Hasher::new();
         let mut buf = vec![0; 64 << 10];
         let (mut at, end) = (self.at, self.at.saturating_add(self.len));
@@ -148,7 +148,7 @@ impl Index {
     ///
     /// # Errors
     /// When there is no content at all.
-    pub fn open(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
+    pub(super) fn open(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
         let table = Self::from_table(file, codec, true);
         table.or_else(|why| Self::walk(file, codec, &why))
     }
@@ -157,7 +157,7 @@ impl Index {
     ///
     /// # Errors
     /// When there is no content at all.
-    pub fn unindexed(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
+    pub(super) fn unindexed(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
         let table = Self::from_table(file, codec, false);
         let mut index = table.or_else(|why| Self::walk(file, codec, &why))?;
         index.warnings.insert(0, WRONG.into());
@@ -165,7 +165,7 @@ impl Index {
     }
 
     /// Whether checkpoints are taken from the file, which [`Index::unindexed`] does without.
-    pub fn is_indexed(&self) -> bool {
+    pub(super) fn is_indexed(&self) -> bool {
         matches!(self.points, Points::InFile(_))
     }
 
@@ -405,12 +405,12 @@ impl Index {
     }
 
     /// Bytes of content.
-    pub fn plain_len(&self) -> u64 {
+    pub(super) fn plain_len(&self) -> u64 {
         self.end.plain
     }
 
     /// Stretches of frames.
-    pub fn blocks(&self) -> u64 {
+    pub(super) fn blocks(&self) -> u64 {
         self.frames.div_ceil(self.stride)
     }
 
@@ -452,7 +452,11 @@ impl Index {
     ///
     /// # Errors
     /// When the table does not agree with its checkpoints.
-    pub fn block(&self, file: &dyn ByteSource, block: u64) -> Result<Arc<Vec<Frame>>, SourceError> {
+    pub(super) fn block(
+        &self,
+        file: &dyn ByteSource,
+        block: u64,
+    ) -> Result<Arc<Vec<Frame>>, SourceError> {
         let begin = self.point(file, block)?;
         let end = self.point(file, block.saturating_add(1))?;
         let corrupt = || SourceError::Corrupt {
@@ -486,7 +490,7 @@ impl Index {
     ///
     /// # Errors
     /// Past the end, and those of [`Index::block`].
-    pub fn find(&self, file: &dyn ByteSource, plain: u64) -> Result<Frame, SourceError> {
+    pub(super) fn find(&self, file: &dyn ByteSource, plain: u64) -> Result<Frame, SourceError> {
         let past = SourceError::PastEnd {
             offset: plain,
             len: self.plain_len(),

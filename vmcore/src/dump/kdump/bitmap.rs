@@ -23,7 +23,7 @@ pub(super) struct Bitmap {
 
 impl Bitmap {
     /// The bitmap of `len` bits that begins at byte `at` of the file.
-    pub fn new(at: u64, len: u64) -> Self {
+    pub(super) fn new(at: u64, len: u64) -> Self {
         Self {
             at,
             len,
@@ -33,7 +33,7 @@ impl Bitmap {
     }
 
     /// Whether the bit of `pfn` is set. A block that cannot be read has none.
-    pub fn contains(&self, file: &dyn ByteSource, pfn: Pfn) -> bool {
+    pub(super) fn contains(&self, file: &dyn ByteSource, pfn: Pfn) -> bool {
         let byte = usize::try_from(pfn.0 % BITS / 8).ok();
         let block = self.block(file, pfn.0 / BITS).filter(|_| pfn.0 < self.len);
         let byte = byte.and_then(|at| block.as_ref()?.get(at).copied());
@@ -41,7 +41,7 @@ impl Bitmap {
     }
 
     /// The first maximal run of set bits at or after `from`, cut to begin no earlier.
-    pub fn next(&self, file: &dyn ByteSource, from: Pfn) -> Option<PfnRange> {
+    pub(super) fn next(&self, file: &dyn ByteSource, from: Pfn) -> Option<PfnRange> {
         let start = self.find(file, from.0, true)?;
         let end = self.find(file, start, false).unwrap_or(self.len);
         Some(PfnRange::new(Pfn(start), Pfn(end)))
@@ -78,7 +78,7 @@ impl Bitmap {
     ///
     /// # Errors
     /// When a block before it cannot be read.
-    pub fn rank(&self, file: &dyn ByteSource, pfn: Pfn) -> Result<u64, SourceError> {
+    pub(super) fn rank(&self, file: &dyn ByteSource, pfn: Pfn) -> Result<u64, SourceError> {
         let pfn = pfn.0.min(self.len);
         let number = pfn / BITS;
         let before = self.rank_of_block(file, number)?;

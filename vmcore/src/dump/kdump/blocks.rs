@@ -17,14 +17,14 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// A cache of `slots` pieces.
-    pub fn new(slots: usize) -> Self {
+    pub(super) fn new(slots: usize) -> Self {
         Self {
             slots: (0..slots.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
 
     /// The piece kept under `key`.
-    pub fn kept(&self, key: u64) -> Option<Arc<Vec<u8>>> {
+    pub(super) fn kept(&self, key: u64) -> Option<Arc<Vec<u8>>> {
         let slot = self.slot(key)?;
         let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         slot.as_ref()
@@ -33,7 +33,7 @@ impl Blocks {
     }
 
     /// Keeps `piece` under `key`.
-    pub fn keep(&self, key: u64, piece: &Arc<Vec<u8>>) {
+    pub(super) fn keep(&self, key: u64, piece: &Arc<Vec<u8>>) {
         if let Some(slot) = self.slot(key) {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             *slot = Some((key, Arc::clone(piece)));
@@ -50,7 +50,7 @@ impl Blocks {
     ///
     /// # Errors
     /// Those of the file.
-    pub fn get(
+    pub(super) fn get(
         &self,
         file: &dyn ByteSource,
         at: u64,

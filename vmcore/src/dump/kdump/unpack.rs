@@ -22,7 +22,7 @@ impl Unpackers {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the data.
-    pub fn unpack(&self, flags: u32, data: &[u8], to: &mut [u8]) -> Result<(), String> {
+    pub(super) fn unpack(&self, flags: u32, data: &[u8], to: &mut [u8]) -> Result<(), String> {
         let idle = self
             .idle
             .lock()

@@ -1,8 +1,8 @@
 //! A sparse index of blocks in constant memory: when it is full, every second entry goes and the
 //! stride doubles.
 
-use super::block::u64_at;
 use crate::addr::Pfn;
+use crate::layout::pages_map::u64_at;
 
 /// The most entries held and stored.
 pub(super) const ENTRIES_MAX: usize = 1024;

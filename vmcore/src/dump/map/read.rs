@@ -1,13 +1,13 @@
 //! Reading `pages.map`, whole or cut off, as often as wanted. Format: [`super`].
 
-use super::block::{
+use super::index::Index;
+use crate::addr::{PAGE_SHIFT, Pfn, PfnRange};
+use crate::dump::Runs;
+use crate::layout::page_kind::{Kind, KindCounts, KindRun};
+use crate::layout::pages_map::{
     BLOCK_LEN, Block, BlockHeader, HEADER_LEN, Mark, TAIL_LEN, Tokens, VERSION, parse_file_header,
     parse_file_tail, u64_at,
 };
-use super::index::Index;
-use crate::addr::{PAGE_SHIFT, Pfn, PfnRange};
-use crate::mm::{Kind, KindCounts, KindRun};
-use crate::write::Runs;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -264,7 +264,7 @@ impl MapReader {
 
     /// Whether the whole map is there, so that what no run covers is known not to be RAM.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
@@ -285,7 +285,7 @@ impl MapReader {
     ///
     /// # Errors
     /// What `f` said, and `InvalidData` for a block that is damaged.
-    pub fn for_each_from(
+    pub(crate) fn for_each_from(
         &self,
         from: Pfn,
         f: &mut dyn FnMut(KindRun) -> io::Result<()>,
@@ -320,7 +320,7 @@ impl MapReader {
 
     /// [`MapReader::kept`], and the pages in `also` whatever their kind; those are ascending and
     /// disjoint.
-    pub fn kept_with<'a, F: Fn(Kind) -> bool>(
+    pub(crate) fn kept_with<'a, F: Fn(Kind) -> bool>(
         &'a self,
         keeps: F,
         also: &'a [KindRun],
@@ -345,7 +345,7 @@ impl MapReader {
     ///
     /// # Errors
     /// What the system said.
-    pub fn run_at(&self, pfn: Pfn) -> io::Result<Result<KindRun, Lookup>> {
+    pub(crate) fn run_at(&self, pfn: Pfn) -> io::Result<Result<KindRun, Lookup>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let position = match cache.iter().position(|b| b.pages.contains(pfn)) {
             Some(position) => position,

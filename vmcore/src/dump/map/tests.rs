@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::addr::{Pfn, PfnRange};
-use crate::mm::{Kind, KindRun};
-use crate::write::Runs;
+use crate::dump::Runs;
+use crate::layout::page_kind::{Kind, KindRun};
 use proptest::prelude::*;
 
 fn run(start: u64, end: u64, kind: Kind) -> KindRun {

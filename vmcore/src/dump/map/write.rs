@@ -1,12 +1,12 @@
 //! Writing `pages.map` as a stream: runs in, bytes out, one block held. Format: [`super`].
 
-use super::block::{
+use super::index::Index;
+use crate::addr::{Pfn, PfnRange};
+use crate::layout::page_kind::{KindCounts, KindRun};
+use crate::layout::pages_map::{
     BLOCK_LEN, Block, BlockHeader, HEADER_LEN, PLAIN_MAX, TAIL_LEN, TOKEN_MAX, file_header,
     file_tail, push_token,
 };
-use super::index::Index;
-use crate::addr::{Pfn, PfnRange};
-use crate::mm::{KindCounts, KindRun};
 use std::io::{self, Write};
 
 /// Speed is what counts: the tokens are already short and regular.

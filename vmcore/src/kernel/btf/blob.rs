@@ -108,17 +108,6 @@ impl Blob {
             error: None,
         }
     }
-
-    /// Bytes held.
-    pub(super) fn bytes_held(&self) -> usize {
-        match &self.source {
-            Source::Held(data) => data.len(),
-            Source::Pieces { pieces, .. } => {
-                let read = pieces.iter().filter_map(OnceLock::get);
-                read.map(|piece| piece.len()).sum::<usize>() + size_of_val(&**pieces)
-            }
-        }
-    }
 }
 
 /// A window that moves on.

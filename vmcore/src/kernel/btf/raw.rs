@@ -384,11 +384,6 @@ impl Btf {
         let start = offset.saturating_sub(self.first_string) as usize;
         (self.strings.saturating_add(start).min(end), end)
     }
-
-    /// Bytes held.
-    pub(super) fn bytes_held(&self) -> usize {
-        self.blob.bytes_held() + self.index.len() * 4
-    }
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {

@@ -12,7 +12,7 @@ use crate::kernel::{KernelError, Memory, Vmcoreinfo};
 
 /// The addresses of the tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// `kallsyms_num_syms`.
     pub num_syms: VirtAddr,
     /// `kallsyms_names`.

@@ -10,7 +10,8 @@ use super::counters::{self, Zone};
 use super::{Check, Slack, chain_of, ram_in};
 use crate::addr::{Pfn, PfnRange};
 use crate::kernel::Kernel;
-use crate::mm::{Findings, Kind, Rule, Rules, WalkError, walk_within};
+use crate::mm::walk::walk_within;
+use crate::mm::{Findings, Kind, Rule, Rules, WalkError};
 use std::time::{Duration, Instant};
 
 /// Pages of one step between two looks at the clock: 1 GiB.

@@ -377,7 +377,7 @@ fn a_zone_at_a_time_until_the_deadline() {
 #[ignore = "needs a real core: AFTERPANIC_CORE=FILE"]
 fn breaks_on_a_real_core_are_caught() {
     let path = std::env::var("AFTERPANIC_CORE").unwrap();
-    let dump = crate::dump::open::open(std::path::Path::new(&path)).unwrap();
+    let dump = crate::dump::open(std::path::Path::new(&path)).unwrap();
     let kernel = Kernel::new(dump).unwrap();
     let honest = on_real_core(&kernel, &|_| ());
     assert_eq!(failures(&honest.1), [] as [&str; 0]);

@@ -106,3 +106,15 @@ fn rules_can_be_switched_off_one_by_one() {
     assert_eq!(without.decoder().reported(Kind::Anon), Kind::Anon);
     assert!(without.degraded());
 }
+
+#[test]
+fn every_row_names_its_kernels_and_its_source() {
+    for row in table::ROWS {
+        assert!(row.kernels.contains(|c: char| c.is_ascii_digit()));
+        assert!(
+            row.source.contains(".h") || row.source.contains(".c"),
+            "{}",
+            row.source
+        );
+    }
+}

@@ -1,7 +1,7 @@
-//! The kinds of pages, and how they are counted.
+//! The kinds of pages by their numbers in `pages.map`, and how they are counted.
 //!
-//! What makes a page of a kind stands in [`super::rules`]; which kinds are kept is policy and stands
-//! in `dump::policy`.
+//! `crate::mm::rules` says what makes a page one of a kind. Which kinds are kept is policy and not
+//! this crate's business.
 
 use crate::addr::PfnRange;
 
@@ -66,7 +66,7 @@ impl Kind {
 
     /// The kind of a number in `pages.map`; an unknown number is [`Kind::Unknown`].
     #[must_use]
-    pub fn from_u8(n: u8) -> Self {
+    pub(crate) fn from_u8(n: u8) -> Self {
         Self::ALL
             .get(usize::from(n))
             .copied()

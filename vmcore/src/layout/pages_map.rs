@@ -2,23 +2,23 @@
 //!
 //! Nothing here reads or writes a file. Every length is bounded before it is used.
 
+use super::page_kind::{Kind, KindRun};
 use crate::addr::{PAGE_SHIFT, Pfn, PfnRange};
-use crate::mm::{Kind, KindRun};
 
 /// The first bytes of the file.
-pub(super) const MAGIC: &[u8; 8] = b"APAGEMAP";
+pub(crate) const MAGIC: &[u8; 8] = b"APAGEMAP";
 /// The version written, and the only one read.
-pub(super) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 1;
 /// Bytes of the file header.
-pub(super) const HEADER_LEN: usize = 16;
+pub(crate) const HEADER_LEN: usize = 16;
 /// Bytes of a block header.
-pub(super) const BLOCK_LEN: usize = 40;
+pub(crate) const BLOCK_LEN: usize = 40;
 /// Bytes at the very end of a complete file.
-pub(super) const TAIL_LEN: usize = 16;
+pub(crate) const TAIL_LEN: usize = 16;
 /// The most tokens bytes in one block.
-pub(super) const PLAIN_MAX: usize = 64 << 10;
+pub(crate) const PLAIN_MAX: usize = 64 << 10;
 /// The longest token: one byte and a 64-bit number, seven bits a byte.
-pub(super) const TOKEN_MAX: usize = 11;
+pub(crate) const TOKEN_MAX: usize = 11;
 
 const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"BLK1");
 const END_MAGIC: u32 = u32::from_le_bytes(*b"END1");
@@ -28,7 +28,7 @@ const GAP: u8 = 31;
 
 /// What follows a block header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Block {
+pub(crate) enum Block {
     /// Runs.
     Runs,
     /// The end block.
@@ -37,7 +37,7 @@ pub(super) enum Block {
 
 /// A block's header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct BlockHeader {
+pub(crate) struct BlockHeader {
     pub what: Block,
     /// Compressed bytes that follow.
     pub payload: u32,
@@ -51,7 +51,7 @@ pub(super) struct BlockHeader {
     pub runs: u32,
 }
 
-pub(super) fn file_header() -> [u8; HEADER_LEN] {
+pub(crate) fn file_header() -> [u8; HEADER_LEN] {
     let mut out = Vec::with_capacity(HEADER_LEN);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -62,14 +62,14 @@ pub(super) fn file_header() -> [u8; HEADER_LEN] {
 }
 
 /// The version and page shift of a header, or `None` when it is none of ours or damaged.
-pub(super) fn parse_file_header(bytes: &[u8]) -> Option<(u16, u8)> {
+pub(crate) fn parse_file_header(bytes: &[u8]) -> Option<(u16, u8)> {
     let (body, rest) = bytes.split_at_checked(12)?;
     (body.starts_with(MAGIC) && crc32fast::hash(body) == u32_at(rest, 0)?).then_some(())?;
     Some((u16_at(body, 8)?, *body.get(10)?))
 }
 
 impl BlockHeader {
-    pub(super) fn encode(&self) -> [u8; BLOCK_LEN] {
+    pub(crate) fn encode(&self) -> [u8; BLOCK_LEN] {
         let magic = match self.what {
             Block::Runs => BLOCK_MAGIC,
             Block::End => END_MAGIC,
@@ -86,7 +86,7 @@ impl BlockHeader {
     }
 
     /// A header that is whole and sensible, or `None`.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (body, rest) = bytes.split_at_checked(BLOCK_LEN - 4)?;
         (crc32fast::hash(body) == u32_at(rest, 0)?).then_some(())?;
         let what = match u32_at(body, 0)? {
@@ -113,7 +113,7 @@ impl BlockHeader {
 }
 
 /// The last bytes of a complete file: where the end block begins.
-pub(super) fn file_tail(end_block: u64) -> [u8; TAIL_LEN] {
+pub(crate) fn file_tail(end_block: u64) -> [u8; TAIL_LEN] {
     let mut out = Vec::with_capacity(TAIL_LEN);
     out.extend_from_slice(&end_block.to_le_bytes());
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
@@ -121,7 +121,7 @@ pub(super) fn file_tail(end_block: u64) -> [u8; TAIL_LEN] {
     out.try_into().unwrap_or([0; TAIL_LEN])
 }
 
-pub(super) fn parse_file_tail(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn parse_file_tail(bytes: &[u8]) -> Option<u64> {
     let body = bytes.get(..8)?;
     (u32_at(bytes, 12)? == TAIL_MAGIC && crc32fast::hash(body) == u32_at(bytes, 8)?)
         .then_some(())?;
@@ -129,7 +129,7 @@ pub(super) fn parse_file_tail(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Appends the token of a run (`None`: a gap) of `pages` pages.
-pub(super) fn push_token(out: &mut Vec<u8>, kind: Option<Kind>, pages: u64) {
+pub(crate) fn push_token(out: &mut Vec<u8>, kind: Option<Kind>, pages: u64) {
     let number = kind.map_or(GAP, |kind| kind as u8) & GAP;
     match u8::try_from(pages) {
         Ok(few @ 1..=7) => out.push(number | (few << 5)),
@@ -147,7 +147,7 @@ pub(super) fn push_token(out: &mut Vec<u8>, kind: Option<Kind>, pages: u64) {
 
 /// A place in a block's tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// The page that the next token begins at.
     pub at: Pfn,
     /// Bytes of tokens left.
@@ -155,14 +155,14 @@ pub(super) struct Mark {
 }
 
 /// The runs of one block's tokens. Ends early at a token that makes no sense.
-pub(super) struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     rest: &'a [u8],
     at: Pfn,
     end: Pfn,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(plain: &'a [u8], pages: PfnRange) -> Self {
+    pub(crate) fn new(plain: &'a [u8], pages: PfnRange) -> Self {
         Self {
             rest: plain,
             at: pages.start,
@@ -171,7 +171,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Where it stands, to go on from there later.
-    pub(super) fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> Mark {
         Mark {
             at: self.at,
             left: self.rest.len(),
@@ -179,7 +179,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Goes on from a mark made in the same tokens.
-    pub(super) fn resume(plain: &'a [u8], pages: PfnRange, mark: Mark) -> Self {
+    pub(crate) fn resume(plain: &'a [u8], pages: PfnRange, mark: Mark) -> Self {
         let from = plain.len().saturating_sub(mark.left);
         Self {
             rest: plain.get(from..).unwrap_or_default(),
@@ -228,7 +228,7 @@ impl Iterator for Tokens<'_> {
     }
 }
 
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..)?
         .first_chunk()
@@ -236,7 +236,7 @@ pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
         .map(u16::from_le_bytes)
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes
         .get(at..)?
         .first_chunk()
@@ -244,7 +244,7 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
         .map(u32::from_le_bytes)
 }
 
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes
         .get(at..)?
         .first_chunk()

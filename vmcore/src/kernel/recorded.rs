@@ -1,21 +1,17 @@
-//! Addresses that an old kernel's VMCOREINFO lacks, as arming recorded them.
+//! Addresses that an old kernel's VMCOREINFO lacks, recorded while arming.
 //!
-//! Kernels before 6.0 do not say where kallsyms is. Arming knows (/proc/kallsyms, /proc/kcore), so
-//! capture writes the addresses into the dump's AFTERPANIC note: lines in the notation of
-//! VMCOREINFO, `BUILD-ID=…` of the kernel they belong to, then `RELATIVE(name)=…`, the distance
-//! from `_stext` in hex, a minus sign before it where the symbol lies below. Other lines of the note are
-//! passed over. A note of another build id is not used.
+//! Kernels before 6.0 do not say in VMCOREINFO where kallsyms is. Arming reads it from /proc/kallsyms
+//! and /proc/kcore, the plan carries it, and capture writes it into our note
+//! ([`crate::layout::own`]): `BUILD-ID=…` of the kernel, then one line `RELATIVE(name)=…` for each
+//! symbol, its distance from `_stext` in hex, with a minus sign where it lies below. A reader uses
+//! only lines whose build id is that of VMCOREINFO.
 
 use super::{Kernel, Vmcoreinfo};
 use crate::addr::VirtAddr;
-use crate::dump::Note;
+use crate::layout::elf::Note;
+use crate::layout::own;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
-
-/// The owner of our note.
-pub const NOTE_OWNER: &[u8] = b"AFTERPANIC";
-/// Its n_type.
-pub const NOTE_TYPE: u32 = 0x4150_4e31;
 
 /// Names worth recording for a kernel whose VMCOREINFO has no `kallsyms_*`.
 pub const WANTED: [&str; 16] = [
@@ -38,10 +34,10 @@ pub const WANTED: [&str; 16] = [
 ];
 
 /// Names and their distances from `_stext`, the same in every boot of one build.
-pub type Distances = BTreeMap<String, i64>;
+pub type RecordedAddresses = BTreeMap<String, i64>;
 
-/// Whether a kernel of this release may lack in VMCOREINFO what is recorded here: `None` for a
-/// release that cannot be told.
+/// Whether the VMCOREINFO of a kernel of this release may lack these addresses; `None` when the
+/// release does not begin with two numbers.
 #[must_use]
 pub fn wanted_for(release: &str) -> Option<bool> {
     let mut parts = release.split(['.', '-', '+']);
@@ -49,12 +45,12 @@ pub fn wanted_for(release: &str) -> Option<bool> {
     Some(numbers < (6, 0))
 }
 
-/// What /proc/kallsyms tells of [`WANTED`]. Empty when addresses are hidden from the reader; the
-/// tables of kallsyms itself are never listed there.
+/// The [`WANTED`] symbols of /proc/kallsyms. Empty when the kernel hides addresses from the reader
+/// (kptr_restrict). The tables of kallsyms itself are never listed there.
 ///
 /// # Errors
 /// Those of the reader.
-pub fn from_kallsyms(lines: impl BufRead) -> io::Result<Distances> {
+pub fn from_kallsyms(lines: impl BufRead) -> io::Result<RecordedAddresses> {
     let mut stext = None;
     let mut found = Vec::new();
     for line in lines.lines() {
@@ -78,15 +74,15 @@ pub fn from_kallsyms(lines: impl BufRead) -> io::Result<Distances> {
             found.push((name.to_owned(), VirtAddr(address)));
         }
     }
-    Ok(stext.map_or_else(Distances::new, |stext| distances(stext, found)))
+    Ok(stext.map_or_else(RecordedAddresses::new, |stext| distances(stext, found)))
 }
 
-/// What a kernel tells of [`WANTED`] through its memory: /proc/kcore while it runs.
+/// The [`WANTED`] symbols found in a kernel's memory: /proc/kcore while it runs.
 #[must_use]
-pub fn from_kernel(kernel: &Kernel) -> Distances {
+pub fn from_kernel(kernel: &Kernel) -> RecordedAddresses {
     let (Some(stext), Ok(symbols)) = (kernel.vmcoreinfo().symbol("_stext"), kernel.symbols())
     else {
-        return Distances::new();
+        return RecordedAddresses::new();
     };
     let named = WANTED
         .iter()
@@ -96,7 +92,10 @@ pub fn from_kernel(kernel: &Kernel) -> Distances {
     distances(stext, all.map(|(name, address)| (name.to_owned(), address)))
 }
 
-fn distances(stext: VirtAddr, symbols: impl IntoIterator<Item = (String, VirtAddr)>) -> Distances {
+fn distances(
+    stext: VirtAddr,
+    symbols: impl IntoIterator<Item = (String, VirtAddr)>,
+) -> RecordedAddresses {
     let distance = |address: VirtAddr| address.0.wrapping_sub(stext.0).cast_signed();
     symbols
         .into_iter()
@@ -106,7 +105,7 @@ fn distances(stext: VirtAddr, symbols: impl IntoIterator<Item = (String, VirtAdd
 
 /// The lines for one kernel.
 #[must_use]
-pub fn to_lines(build_id: &str, distances: &Distances) -> String {
+pub fn to_lines(build_id: &str, distances: &RecordedAddresses) -> String {
     let mut text = format!("BUILD-ID={build_id}\n");
     for (name, distance) in distances {
         let sign = if *distance < 0 { "-" } else { "" };
@@ -120,12 +119,8 @@ pub fn to_lines(build_id: &str, distances: &Distances) -> String {
 
 /// The lines that the notes hold for this very kernel; empty when there are none.
 #[must_use]
-pub fn of_notes(notes: &[Note], info: &Vmcoreinfo) -> String {
-    let own = notes
-        .iter()
-        .filter(|note| note.name == NOTE_OWNER && note.n_type == NOTE_TYPE)
-        .filter_map(|note| std::str::from_utf8(&note.desc).ok())
-        .find(|text| is_for(text, info));
+pub(crate) fn of_notes(notes: &[Note], info: &Vmcoreinfo) -> String {
+    let own = own::texts(notes).find(|text| is_for(text, info));
     let lines = own.into_iter().flat_map(str::lines);
     lines
         .filter(|line| line.starts_with("BUILD-ID=") || line.starts_with("RELATIVE("))
@@ -135,7 +130,7 @@ pub fn of_notes(notes: &[Note], info: &Vmcoreinfo) -> String {
 
 /// Whether lines were recorded of this very kernel.
 #[must_use]
-pub fn is_for(text: &str, info: &Vmcoreinfo) -> bool {
+pub(crate) fn is_for(text: &str, info: &Vmcoreinfo) -> bool {
     info.build_id().is_some_and(|id| {
         text.lines()
             .any(|l| l.strip_prefix("BUILD-ID=") == Some(id))
