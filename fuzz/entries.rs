@@ -20,7 +20,7 @@ fn bytes(data: &[u8]) -> Arc<dyn ByteSource> {
     Arc::new(BytesSource(data.to_vec()))
 }
 
-/// Looks at everything an dump answers.
+/// Looks at everything that a dump answers.
 fn look(dump: &dyn MemoryDump) {
     let mut buf = vec![0; PAGE_BYTES];
     let next: [&dyn Fn(Pfn) -> Option<vmcore::addr::PfnRange>; 3] = [

@@ -48,7 +48,7 @@ impl Default for Options {
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Essential {
-    /// The pages, ascending, in runs that do not touch; all of them are in the image.
+    /// The pages, ascending, in runs that do not touch; all of them are in the dump.
     pub ranges: Vec<PfnRange>,
     /// What they are for, in the order in which they were taken.
     pub parts: Vec<Part>,
@@ -253,7 +253,7 @@ fn everything(collector: &mut Collector<'_>) -> Result<(), KernelError> {
     Ok(())
 }
 
-/// The parts of `runs` that the image holds.
+/// The parts of `runs` that the dump holds.
 fn present(dump: &dyn MemoryDump, runs: Vec<PfnRange>) -> Vec<PfnRange> {
     let mut held = Vec::with_capacity(runs.len());
     for run in runs {

@@ -35,7 +35,7 @@ pub trait MemoryDump: Send + Sync {
     /// [`ReadError`] names the first page that could not be read and why; `buf` is then undefined.
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError>;
 
-    /// The first maximal run of pages held by this image that ends after `from`, cut to begin no
+    /// The first maximal run of pages held by this dump that ends after `from`, cut to begin no
     /// earlier than `from`. Runs are found by binary search or bitmap look-up, never listed in memory.
     fn next_present(&self, from: Pfn) -> Option<PfnRange>;
 
@@ -114,7 +114,7 @@ pub enum Absence {
     NotInDump,
     /// The filter left it out on purpose.
     Excluded,
-    /// It was wanted and could not be read from the dying machine's memory.
+    /// It was wanted and could not be read from the crashed machine's memory.
     Missing,
     /// It is in a file that was cut off before it.
     Truncated,
@@ -288,7 +288,7 @@ pub struct DumpInfo {
 }
 
 impl DumpInfo {
-    /// An uncompressed x86_64 image of which nothing else is known.
+    /// An uncompressed x86_64 dump of which nothing else is known.
     #[must_use]
     pub fn new(format: Format) -> Self {
         Self {

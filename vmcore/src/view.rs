@@ -1,7 +1,7 @@
 //! A dump as a file of another format, read at any offset without that file ever being written.
 //!
 //! The file system of `afterpanic mount` is made of these. Whatever stands before the pages comes
-//! from the very writers in [`crate::write`]; the pages come from the image when they are asked for.
+//! from the very writers in [`crate::write`]; the pages come from the dump when they are read.
 
 mod elf;
 mod kdump;

@@ -1,4 +1,4 @@
-//! An image that remembers which pages were read.
+//! A dump that remembers which pages were read.
 //!
 //! The surest way to know what a report needs is to make one: whatever it reads, page tables
 //! included, is essential. The pieces of the kernel image are not remembered page by page, they are taken as

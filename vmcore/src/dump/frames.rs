@@ -4,6 +4,7 @@
 //! (the codec compares the content checksum) and keeps it in a small cache that all threads share.
 //! A frame that does not unpack is an error for its own bytes and no others.
 
+mod attached;
 mod buffer;
 mod cache;
 mod codec;

@@ -7,53 +7,25 @@
 
 mod bitmap;
 mod blocks;
+mod part;
 mod unpack;
 
-use self::bitmap::Bitmap;
-use self::blocks::Blocks;
-use self::unpack::Unpackers;
-use super::elf::{in_words, read_error};
-use super::source::{self, ByteSource, SourceError};
+use self::part::Part;
+use super::elf::read_error;
+use super::source::ByteSource;
 use super::verify::Damage;
-use super::{Absence, Completeness, DumpInfo, Format, MemoryDump, Note, ReadError};
+use super::{Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError};
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange, PhysAddr};
-use crate::layout::elf::{parse_notes, vmcoreinfo};
-use crate::layout::kdump::{
-    self, DESC_LEN, HEADER_LEN, Header, INCOMPLETE, METHODS, PageDesc, SUB_LEN, SubHeader,
-    VMEMMAP_EXCLUDED,
-};
+use crate::layout::elf::vmcoreinfo;
+use crate::layout::kdump;
 use std::io;
 use std::sync::Arc;
-
-/// Bytes of notes that are taken into memory.
-const NOTES_MAX: u64 = 256 << 20;
-/// Unpacked pages that are kept.
-const PAGES_KEPT: usize = 2048;
-/// Descriptors looked at from the end for a page with data of its own.
-const ZERO_TAIL: u64 = 1 << 16;
-/// Descriptors fetched at a time.
-const DESCS: usize = 4080;
 
 /// A kdump-compressed dump of one file or several.
 pub(super) struct KdumpFile {
     /// By their first page; disjoint.
     parts: Vec<Part>,
     info: DumpInfo,
-}
-
-/// One file.
-struct Part {
-    file: Arc<dyn ByteSource>,
-    header: Header,
-    sub: SubHeader,
-    /// The pages that this file has descriptors for.
-    own: PfnRange,
-    ram: Bitmap,
-    held: Bitmap,
-    descs_at: u64,
-    descs: Blocks,
-    pages: Blocks,
-    unpackers: Unpackers,
 }
 
 impl KdumpFile {
@@ -256,257 +228,6 @@ impl MemoryDump for KdumpFile {
         }
         Ok(false)
     }
-}
-
-impl Part {
-    fn open(file: Arc<dyn ByteSource>, warnings: &mut Vec<String>) -> Result<Self, String> {
-        let page = u32::try_from(PAGE_SIZE).unwrap_or(u32::MAX);
-        let head = read_up_to(&*file, 0, HEADER_LEN)?;
-        let mut header = Header::parse(&head, page)?;
-        let sub = read_up_to(&*file, PAGE_SIZE, SUB_LEN)?;
-        let sub = SubHeader::parse(&sub, header.version).ok_or("the sub header is cut off")?;
-        header.max_mapnr = header.max_mapnr.max(sub.max_mapnr);
-        let bitmaps_at = (1 + u64::from(header.sub_blocks)) * PAGE_SIZE;
-        let bytes = u64::from(header.bitmap_blocks) * PAGE_SIZE;
-        let descs_at = bitmaps_at + bytes;
-        if bitmaps_at >= file.len() {
-            return Err(format!(
-                "it ends at {:#x}, before its bitmaps at {bitmaps_at:#x}: no page can be found",
-                file.len()
-            ));
-        }
-        if descs_at > file.len() {
-            warnings.push(format!(
-                "the file ends at {:#x}, inside its bitmaps, which end at {descs_at:#x}",
-                file.len()
-            ));
-        }
-        // Two bitmaps, unless they do not fit: then there is only the second.
-        let needed = header.max_mapnr.div_ceil(8).div_ceil(PAGE_SIZE);
-        let two = u64::from(header.bitmap_blocks) >= needed.saturating_mul(2);
-        let each = if two { bytes / 2 } else { bytes };
-        if header.max_mapnr > each * 8 {
-            warnings.push(format!(
-                "max_mapnr is {:#x} and the bitmap ends with page {:#x}",
-                header.max_mapnr,
-                each * 8
-            ));
-            header.max_mapnr = each * 8;
-        }
-        let held_at = if two { bitmaps_at + each } else { bitmaps_at };
-        // No look at bits that a file cut short does not have.
-        let bits = header
-            .max_mapnr
-            .min(file.len().saturating_sub(held_at).saturating_mul(8));
-        let own = if sub.split {
-            PfnRange::new(Pfn(sub.start_pfn), Pfn(sub.end_pfn.min(bits)))
-        } else {
-            PfnRange::new(Pfn(0), Pfn(bits))
-        };
-        Ok(Self {
-            own,
-            ram: Bitmap::new(bitmaps_at, bits),
-            held: Bitmap::new(held_at, bits),
-            descs_at,
-            descs: Blocks::new(64),
-            pages: Blocks::new(PAGES_KEPT),
-            unpackers: Unpackers::default(),
-            header,
-            sub,
-            file,
-        })
-    }
-
-    fn notes(&self, warnings: &mut Vec<String>) -> Vec<Note> {
-        let (at, len) = self.sub.notes;
-        let here = len.min(NOTES_MAX).min(self.file.len().saturating_sub(at));
-        if here < len {
-            warnings.push(format!(
-                "the notes at {at:#x} are cut off: {here:#x} of {len:#x} bytes"
-            ));
-        }
-        let buf = usize::try_from(here)
-            .ok()
-            .map(|n| read_up_to(&*self.file, at, n));
-        let (mut notes, wrong) = match buf {
-            Some(Ok(buf)) => parse_notes(&buf),
-            _ => (Vec::new(), Some("they cannot be read".to_owned())),
-        };
-        warnings.extend(wrong.map(|why| format!("in the notes at {at:#x}: {why}")));
-        if !notes.iter().any(|note| note.name == b"VMCOREINFO") {
-            notes.extend(self.vmcoreinfo().map(|desc| Note {
-                name: b"VMCOREINFO".to_vec(),
-                n_type: 0,
-                desc,
-            }));
-        }
-        notes
-    }
-
-    /// The text that the sub header points at, for files whose notes lack it.
-    fn vmcoreinfo(&self) -> Option<Vec<u8>> {
-        let (at, len) = self.sub.vmcoreinfo;
-        let len = usize::try_from(len.min(1 << 20))
-            .ok()
-            .filter(|_| at != 0 && len != 0)?;
-        let text = read_up_to(&*self.file, at, len).ok()?;
-        let text = text.split(|b| *b == 0).next().unwrap_or_default();
-        Some(text.to_vec())
-    }
-
-    /// Why not all of this file is there, if it is not.
-    fn cut_off(&self) -> Option<String> {
-        if let Some(why) = self.file.facts().cut_off {
-            return Some(why);
-        }
-        if self.header.status & INCOMPLETE != 0 {
-            return Some("the disk was full when it was written".into());
-        }
-        if self.header.status & VMEMMAP_EXCLUDED != 0 {
-            return Some("the page structures of excluded pages were left out".into());
-        }
-        if self.descs_at > self.file.len() {
-            return Some(format!(
-                "the file is cut off at {:#x}, before its first page",
-                self.file.len()
-            ));
-        }
-        let last = self.last_page()?;
-        let number = self.desc_number(last).ok()?;
-        // Zero pages share data near the beginning: go back to a page with its own.
-        let mut end = Some(0);
-        for back in 0..=number.min(ZERO_TAIL) {
-            let desc = self.desc(number - back).ok();
-            end = end.max(desc.and_then(|desc| desc.offset.checked_add(u64::from(desc.size))));
-            if desc.is_none_or(|desc| desc.flags & METHODS != 0) {
-                end = desc.and(end);
-                break;
-            }
-        }
-        let cut = end.is_none_or(|end| end > self.file.len());
-        cut.then(|| {
-            format!(
-                "the file is cut off at {:#x}: its last pages are missing",
-                self.file.len()
-            )
-        })
-    }
-
-    /// The last page that this file should hold, found without reading all of the bitmap.
-    fn last_page(&self) -> Option<Pfn> {
-        let mut end = self.own.end.0;
-        while end > self.own.start.0 {
-            let start = end.saturating_sub(1 << 15).max(self.own.start.0);
-            let mut last = None;
-            let mut from = Pfn(start);
-            while let Some(run) = self
-                .held
-                .next(&*self.file, from)
-                .filter(|r| r.start.0 < end)
-            {
-                last = Some(Pfn(run.end.0.min(end) - 1));
-                from = run.end;
-            }
-            if last.is_some() {
-                return last;
-            }
-            end = start;
-        }
-        None
-    }
-
-    fn page_desc(&self, pfn: Pfn) -> Result<PageDesc, SourceError> {
-        self.desc(self.desc_number(pfn)?)
-    }
-
-    /// The number of a held page's descriptor in this file.
-    fn desc_number(&self, pfn: Pfn) -> Result<u64, SourceError> {
-        let before = self.held.rank(&*self.file, pfn)?;
-        let first = self.held.rank(&*self.file, self.own.start)?;
-        Ok(before.saturating_sub(first))
-    }
-
-    fn desc(&self, number: u64) -> Result<PageDesc, SourceError> {
-        let past = || SourceError::PastEnd {
-            offset: self.file.len(),
-            len: self.file.len(),
-        };
-        let at = number
-            .checked_mul(DESC_LEN as u64)
-            .and_then(|n| n.checked_add(self.descs_at));
-        let at = at.ok_or_else(past)?;
-        // In pieces from the beginning of the table, the last as long as the file allows.
-        let piece = (at - self.descs_at) / DESCS as u64 * DESCS as u64;
-        let start = self.descs_at + piece;
-        let len = self.file.len().checked_sub(start).ok_or_else(past)?;
-        let len = usize::try_from(len).unwrap_or(DESCS).min(DESCS);
-        let table = self.descs.get(&*self.file, start, len)?;
-        let inside = usize::try_from(at - start).unwrap_or(usize::MAX);
-        let bytes = inside
-            .checked_add(DESC_LEN)
-            .and_then(|end| table.get(inside..end));
-        bytes.and_then(PageDesc::parse).ok_or_else(past)
-    }
-
-    /// Copies from inside one page.
-    fn read(&self, pfn: Pfn, inside: u64, buf: &mut [u8]) -> Result<(), SourceError> {
-        let desc = self.page_desc(pfn)?;
-        if desc.offset == 0 {
-            return Err(SourceError::PastEnd {
-                offset: 0,
-                len: self.file.len(),
-            });
-        }
-        if buf.len() == PAGE_BYTES {
-            return self.unpack(desc, buf);
-        }
-        let page = match self.pages.kept(desc.offset) {
-            Some(page) => page,
-            None => {
-                let mut page = vec![0; PAGE_BYTES];
-                self.unpack(desc, &mut page)?;
-                let page = Arc::new(page);
-                self.pages.keep(desc.offset, &page);
-                page
-            }
-        };
-        let inside = usize::try_from(inside).unwrap_or(PAGE_BYTES);
-        match inside
-            .checked_add(buf.len())
-            .and_then(|end| page.get(inside..end))
-        {
-            Some(bytes) => {
-                buf.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(SourceError::Corrupt {
-                offset: desc.offset,
-                why: "a read passes the end of a page".into(),
-            }),
-        }
-    }
-
-    fn unpack(&self, desc: PageDesc, to: &mut [u8]) -> Result<(), SourceError> {
-        let corrupt = |why: String| SourceError::Corrupt {
-            offset: desc.offset,
-            why,
-        };
-        let size = usize::try_from(desc.size).unwrap_or(usize::MAX);
-        if size > PAGE_BYTES {
-            return Err(corrupt(format!("a page of {size} bytes")));
-        }
-        if desc.flags & METHODS == 0 && size == PAGE_BYTES && to.len() == PAGE_BYTES {
-            return self.file.read_at(desc.offset, to);
-        }
-        let mut buf = [0; PAGE_BYTES];
-        let data = buf.get_mut(..size).unwrap_or_default();
-        self.file.read_at(desc.offset, data)?;
-        self.unpackers.unpack(desc.flags, data, to).map_err(corrupt)
-    }
-}
-
-fn read_up_to(file: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<u8>, String> {
-    source::read_up_to(file, offset, len as u64).map_err(in_words)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Two dumps of one death as one: what the upper cannot give is asked of the lower.
+//! Two dumps of one crash as one: a page that the upper lacks comes from the lower.
 //!
 //! A core that was cut off stands beside the essential pages that were saved before it. Together they
 //! answer what either holds. What the upper says of itself stands, its reasons for missing pages too;
@@ -11,7 +11,7 @@ use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// An image over another one.
+/// A dump over another one.
 pub struct Layered {
     upper: Arc<dyn MemoryDump>,
     lower: Arc<dyn MemoryDump>,
@@ -19,8 +19,8 @@ pub struct Layered {
 }
 
 impl Layered {
-    /// Puts `upper` over `lower`; `None` when they are not of one death: VMCOREINFO, which holds the
-    /// second of the crash and where the kernel lay, must be the same.
+    /// Puts `upper` over `lower`; `None` when they are not of one crash: VMCOREINFO, which holds
+    /// the time of the crash and where the kernel lay, must be the same.
     #[must_use]
     pub fn new(upper: Arc<dyn MemoryDump>, lower: Arc<dyn MemoryDump>) -> Option<Self> {
         let (above, below) = (&upper.info().vmcoreinfo, &lower.info().vmcoreinfo);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn dumps_of_two_deaths_are_not_put_together() {
+    fn dumps_of_two_crashes_are_not_put_together() {
         let upper = dump(b"CRASHTIME=7\n", &[(2, &[1])]);
         let lower = dump(b"CRASHTIME=8\n", &[(3, &[2])]);
         assert!(Layered::new(upper, lower).is_none());

@@ -255,7 +255,7 @@ fn findings(summary: &Summary, cpus: u64) -> Vec<Check> {
     summary.findings.by_rule().into_iter().map(of).collect()
 }
 
-/// Pages of RAM in a part of memory, by the image.
+/// Pages of RAM in a part of memory, by the dump.
 fn ram_in(kernel: &Kernel, span: PfnRange) -> u64 {
     let mut pages = 0;
     let mut at = span.start;

@@ -3,7 +3,7 @@
 //!
 //! Facts: mm/memory-failure.c, `num_poisoned_pages`, 2.6.32 and newer with CONFIG_MEMORY_FAILURE.
 //! Where it is 0, or not there, nothing is done: the memory map is gone through only when a page is
-//! known to be poisoned. What is kept of the image is decided elsewhere.
+//! known to be poisoned. Which pages a dump keeps is decided elsewhere.
 
 use super::{Kind, Rules, walk};
 use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, PhysAddr};
@@ -37,7 +37,7 @@ pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
     kernel.on(Arc::new(Guarded { dump, poisoned }))
 }
 
-/// An image with holes.
+/// A dump without the guarded pages.
 struct Guarded {
     dump: Arc<dyn MemoryDump>,
     /// Ascending, disjoint.

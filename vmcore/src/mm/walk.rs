@@ -2,7 +2,7 @@
 //!
 //! RAM is cut into units of at most 32768 pages, each within one section. A unit's struct pages are
 //! read in chunks of 512 and its kinds noted in one byte each; the caller's thread then cuts them to
-//! the RAM that the image knows and joins them to runs. Memory is a few such units, whatever the
+//! the RAM that the dump knows and joins them to runs. Memory is a few such units, whatever the
 //! amount of RAM; units are independent, so that threads change nothing but the time.
 
 use super::classify::{Classifier, Findings};
@@ -57,7 +57,7 @@ pub enum WalkError {
     Sink(#[source] io::Error),
 }
 
-/// Classifies the RAM that the image knows of: runs in ascending order, maximal, disjoint, together
+/// Classifies the RAM that the dump knows of: runs in ascending order, maximal, disjoint, together
 /// every page of RAM. Memory is the same for any amount of RAM.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use crate::write::{CoreMeta, OutputFormat, PresentRuns, RamRuns, Spool, writer};
 use std::io;
 use std::sync::Arc;
 
-/// A plain ELF core with the pages of an image.
+/// A plain ELF core with the pages of a dump.
 pub struct ElfView {
     dump: Arc<dyn MemoryDump>,
     head: Vec<u8>,

@@ -16,7 +16,7 @@ use crate::write::{CoreMeta, RamRuns, Runs};
 use std::io;
 use std::sync::Arc;
 
-/// A kdump-compressed file with the pages of an image.
+/// A kdump-compressed file with the pages of a dump.
 pub struct KdumpView {
     dump: Arc<dyn MemoryDump>,
     head: Vec<u8>,

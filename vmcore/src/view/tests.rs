@@ -7,7 +7,7 @@ use crate::write::{CoreMeta, PresentRuns, RamRuns, Runs};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// An image that holds some pages, each full of its own number.
+/// A dump that holds some pages, each full of its own number.
 pub(super) struct Every {
     held: Vec<PfnRange>,
     ram: Vec<PfnRange>,
@@ -111,7 +111,7 @@ fn listed(runs: &dyn Runs) -> Vec<PfnRange> {
     all
 }
 
-/// Opens `bytes` as a dump and holds it against the image they were made from.
+/// Opens `bytes` as a dump and compares it with the dump they were made from.
 fn same(bytes: &[u8], from: &Every, format: Format) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("core");

@@ -8,9 +8,10 @@
 //! and remembered.
 
 use super::super::source::{ByteSource, SourceError};
+use super::attached::Attached;
 use crate::layout::frames::{
     CHECKPOINT_LEN, Codec, ENTRY_LEN, Entry, FOOTER_LEN, Footer, INDEX_HEAD_LEN, SKIPPABLE_LEN,
-    STRIDE, TABLE, TAG_INDEX, Tag, index_head, measure, our_frame,
+    STRIDE, TABLE, index_head, measure,
 };
 use crate::layout::{le32, le64};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,8 +24,6 @@ const MAX_STRIDE: u32 = 64 << 10;
 const MAX_ATTACHMENTS: u64 = 8;
 /// What is said of an index frame that is not believed.
 const WRONG: &str = "the index of the seek table is wrong and was not used";
-/// Bytes of attachments' heads.
-const OUR_HEAD: usize = 16;
 
 /// A frame, found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,55 +38,6 @@ pub(super) struct Frame {
     pub plain: u32,
     /// The content's checksum, as the table has it.
     pub checksum: Option<u32>,
-}
-
-/// A skippable frame of ours.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Attached {
-    /// What it is.
-    pub tag: Tag,
-    /// Where its body begins in the file.
-    pub at: u64,
-    /// Bytes of its body.
-    pub len: u64,
-}
-
-impl Attached {
-    /// The attachment in the frame at `at`, whose last 4 bytes are a checksum of its body.
-    fn read(file: &dyn ByteSource, at: u64) -> Option<Self> {
-        let mut head = [0; OUR_HEAD];
-        file.read_at(at, &mut head).ok()?;
-        let (tag, len) = our_frame(&head)?;
-        let body = at.checked_add(OUR_HEAD as u64)?;
-        let here = body.checked_add(len)? <= file.len() && tag != TAG_INDEX;
-        here.then_some(Self {
-            tag,
-            at: body,
-            len: len.checked_sub(4)?,
-        })
-    }
-
-    /// Compares the checksum of the body.
-    pub(super) fn check(&self, file: &dyn ByteSource) -> Result<(), String> {
-        let mut crc = crc32fast::Hasher::new();
-        let mut buf = vec![0; 64 << 10];
-        let (mut at, end) = (self.at, self.at.saturating_add(self.len));
-        while at < end {
-            let n = usize::try_from(end - at)
-                .unwrap_or(usize::MAX)
-                .min(buf.len());
-            let part = buf.get_mut(..n).unwrap_or_default();
-            file.read_at(at, part).map_err(|e| e.to_string())?;
-            crc.update(part);
-            at += n as u64;
-        }
-        let mut stored = [0; 4];
-        file.read_at(end, &mut stored).map_err(|e| e.to_string())?;
-        if u32::from_le_bytes(stored) == crc.finalize() {
-            return Ok(());
-        }
-        Err("the checksum of what travels beside the pages is wrong".into())
-    }
 }
 
 /// A place in the file and in the content.
