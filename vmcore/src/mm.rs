@@ -6,6 +6,7 @@
 
 pub mod check;
 mod classify;
+mod error;
 mod guard;
 mod memmap;
 mod rules;
@@ -16,6 +17,7 @@ mod toy;
 
 pub use crate::layout::page_kind::{Kind, KindCounts, KindRun};
 pub use classify::{Evidence, Findings};
+pub use error::WalkError;
 pub use guard::guarded;
 pub use rules::{Rule, Rules};
-pub use walk::{Summary, WalkError, walk, walk_ranges, walk_threads};
+pub use walk::{Summary, walk, walk_ranges, walk_threads};

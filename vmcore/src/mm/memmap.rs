@@ -6,7 +6,7 @@
 //! bytes at least, so six bits are masked always.
 
 use super::classify::Heads;
-use super::walk::WalkError;
+use super::error::WalkError;
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, VirtAddr};
 use crate::kernel::{Memory, Vmcoreinfo};
 use std::num::NonZeroU64;

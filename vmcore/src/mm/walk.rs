@@ -7,7 +7,7 @@
 
 use super::classify::{Classifier, Findings};
 use super::memmap::{Memmap, Section};
-use super::{Kind, KindCounts, KindRun, Rules};
+use super::{Kind, KindCounts, KindRun, Rules, WalkError};
 use crate::addr::{Pfn, PfnRange};
 use crate::dump::MemoryDump;
 use crate::kernel::Kernel;
@@ -37,24 +37,6 @@ pub struct Summary {
     pub unmapped: u64,
     /// What speaks against each rule, page by page.
     pub findings: Findings,
-}
-
-/// Why there is no classification.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WalkError {
-    /// The kernel's memory map cannot be found.
-    #[error("Cannot find the memory map of this kernel: {why}")]
-    NoMemmap {
-        /// What is missing.
-        why: String,
-    },
-    /// A thread could not be started.
-    #[error("Cannot start a thread to classify pages")]
-    Thread(#[source] io::Error),
-    /// The sink failed.
-    #[error("Cannot store the kinds of pages")]
-    Sink(#[source] io::Error),
 }
 
 /// Classifies the RAM that the dump knows of: runs in ascending order, maximal, disjoint, together
