@@ -59,12 +59,7 @@ const MAX_CPUS: u64 = 8192;
 
 impl PerCpu {
     fn read(kernel: &Kernel) -> Result<Self, KernelError> {
-        // The mask's size is NR_CPUS bits; BTF knows it. Without BTF the first word is certain.
-        let bytes = kernel
-            .types()
-            .and_then(|types| types.size_of("cpumask"))
-            .unwrap_or(8)
-            .clamp(8, MAX_CPUS / 8);
+        let bytes = mask_bytes(kernel)?.clamp(8, MAX_CPUS / 8);
         let mask = |name: &str| -> Result<CpuMask, KernelError> {
             let at = kernel.symbol(name)?;
             let words = (0..bytes / 8)
@@ -86,6 +81,28 @@ impl PerCpu {
             online,
             offsets,
         })
+    }
+}
+
+/// Bytes of a `struct cpumask`: NR_CPUS bits by BTF, or as many as `nr_cpu_ids` says are in use. The
+/// variable is missing in kernels with CONFIG_FORCE_NR_CPUS (6.1 and newer).
+fn mask_bytes(kernel: &Kernel) -> Result<u64, KernelError> {
+    let typed = kernel
+        .types()
+        .and_then(|types| types.size_of("cpumask"))
+        .ok();
+    if let Some(bytes) = typed {
+        return Ok(bytes);
+    }
+    let ids = kernel
+        .read_u32(kernel.symbol("nr_cpu_ids")?)
+        .map_err(KernelError::reading("nr_cpu_ids"))?;
+    match u64::from(ids) {
+        ids @ 1..=MAX_CPUS => Ok(ids.div_ceil(64) * 8),
+        ids => Err(KernelError::Corrupt {
+            what: "The number of CPUs",
+            why: format!("nr_cpu_ids is {ids}"),
+        }),
     }
 }
 
@@ -132,5 +149,53 @@ impl Kernel {
                 what: "A CPU number",
                 why: format!("CPU {cpu} is not a possible CPU"),
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernel::toy;
+    use synth::ram::Ram;
+
+    const MASKS: u64 = 0xffff_ffff_8110_0000;
+
+    /// A kernel without BTF, 100 of whose 256 CPUs are possible.
+    fn hundred() -> Ram {
+        let mut ram = Ram::new(4, 0);
+        for (name, at) in [
+            ("__cpu_possible_mask", MASKS),
+            ("__cpu_online_mask", MASKS + 0x100),
+            ("__per_cpu_offset", MASKS + 0x1000),
+        ] {
+            ram.line(&format!("SYMBOL({name})={at:x}"));
+        }
+        for mask in [MASKS, MASKS + 0x100] {
+            ram.put_image64(mask, u64::MAX);
+            ram.put_image64(mask + 8, (1 << 36) - 1);
+        }
+        ram.put_image64(MASKS + 0x1000 + 99 * 8, 0x9900);
+        ram
+    }
+
+    #[test]
+    fn more_than_64_cpus_are_counted_without_btf() {
+        let mut ram = hundred();
+        ram.line(&format!("SYMBOL(nr_cpu_ids)={:x}", MASKS + 0x200));
+        ram.put_image(MASKS + 0x200, &100_u32.to_le_bytes());
+        let kernel = toy::kernel(&ram);
+        assert_eq!(kernel.possible_cpus().unwrap().len(), 100);
+        assert_eq!(kernel.online_cpus().unwrap().len(), 100);
+        let last = kernel.per_cpu(crate::addr::VirtAddr(0x10), 99).unwrap();
+        assert_eq!(last.0, 0x9910);
+    }
+
+    #[test]
+    fn an_unknown_number_of_cpus_is_not_64() {
+        assert!(toy::kernel(&hundred()).online_cpus().is_err());
+        let mut ram = hundred();
+        ram.line(&format!("SYMBOL(nr_cpu_ids)={:x}", MASKS + 0x200));
+        ram.put_image(MASKS + 0x200, &u32::MAX.to_le_bytes());
+        let why = toy::kernel(&ram).online_cpus().unwrap_err();
+        assert!(why.to_string().contains("nr_cpu_ids is"), "{why}");
     }
 }
