@@ -17,6 +17,14 @@ const IS_ONLINE: u64 = 1 << 2;
 const TAINT_ZONE_DEVICE: u64 = 1 << 4;
 const FLAGS: u64 = 0x3f;
 
+/// SECTION_SIZE_BITS of x86_64 (arch/x86/include/asm/sparsemem.h, 2.6.25 to 7.2). VMCOREINFO says it
+/// since 5.13 and in later releases of 5.10.
+const SECTION_SIZE_BITS: u32 = 27;
+/// MAX_PHYSMEM_BITS of x86_64 (the same file, 2.6.32 to 7.2); VMCOREINFO says it since 5.9.
+const MAX_PHYSMEM_BITS_4_LEVEL: u32 = 46;
+/// With 5-level page tables (4.13 and newer).
+const MAX_PHYSMEM_BITS_5_LEVEL: u32 = 52;
+
 /// The memory map of a kernel.
 pub(super) struct Memmap<'k> {
     memory: &'k Memory,
@@ -66,10 +74,11 @@ impl<'k> Memmap<'k> {
             .offset("mem_section.section_mem_map")
             .ok_or_else(|| missing("OFFSET(mem_section.section_mem_map)"))?;
         let bits = |name: &str| info.number(name).and_then(|n| u32::try_from(n).ok());
-        let section_bits =
-            bits("SECTION_SIZE_BITS").ok_or_else(|| missing("NUMBER(SECTION_SIZE_BITS)"))?;
-        let phys_bits =
-            bits("MAX_PHYSMEM_BITS").ok_or_else(|| missing("NUMBER(MAX_PHYSMEM_BITS)"))?;
+        let section_bits = bits("SECTION_SIZE_BITS").unwrap_or(SECTION_SIZE_BITS);
+        let phys_bits = bits("MAX_PHYSMEM_BITS").unwrap_or(match memory.paging().levels {
+            5 => MAX_PHYSMEM_BITS_5_LEVEL,
+            _ => MAX_PHYSMEM_BITS_4_LEVEL,
+        });
         let sane = (20..=40).contains(&section_bits)
             && (section_bits..=52).contains(&phys_bits)
             && (8..=PAGE_SIZE).contains(&entry_size)
