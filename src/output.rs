@@ -22,9 +22,11 @@ impl Context {
         self.root.join(absolute.trim_start_matches('/'))
     }
 
-    /// The config, with the error that says where it is wrong.
+    /// The config; an error names the place in the file. Old names in it are warned about on stderr.
     pub fn load_config(&self) -> Result<config::Config, config::ConfigError> {
-        config::Config::load(&self.root, self.config.as_deref())
+        let (config, warnings) = config::Config::load_warned(&self.root, self.config.as_deref())?;
+        warnings.iter().for_each(|warning| self.warn(warning));
+        Ok(config)
     }
 
     /// The stores of the config's targets, or of the default config where this one cannot be read:

@@ -81,6 +81,9 @@ fn explain(message: &str) -> String {
         (rest, "value")
     } else if let Some(rest) = first.strip_prefix("unknown page kind ") {
         (rest, "page kind")
+    } else if first == "duplicate field `capture_kernel`" {
+        return "[panic_kernel] is the old name of [capture_kernel]; keep only one of the two"
+            .into();
     } else {
         return first.to_owned();
     };

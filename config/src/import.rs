@@ -1,39 +1,27 @@
-//! Other suites' configs in afterpanic's words; what has no counterpart is said, line by line.
+//! Other suites' configs in afterpanic's keys. Each line without a counterpart gets a remark.
 //!
-//! Facts: kdump.conf(5) of kdump-utils 1.0.61, /etc/default/kdump-tools of kdump-tools 1.10.9.
+//! Facts: kdump.conf(5) of kdump-utils 1.0.61, /etc/default/kdump-tools of kdump-tools 1.10.9,
+//! kdump(5) of openSUSE's kdump 2.0, /etc/sysconfig/kdump of kdump-utils 1.0.61.
 
 mod collector;
+mod imported;
 mod kdump_conf;
 mod kdump_tools;
+mod shell;
 
 use std::path::Path;
 
-use crate::model::{Action, Config};
+pub use imported::{Imported, Note};
 
-/// What came of another suite's config.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Imported {
-    /// The same wishes in our words, as far as there are words.
-    pub config: Config,
-    /// What was not taken over, or not as it was.
-    pub notes: Vec<Note>,
-}
-
-/// One remark.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The line it is about, from 1.
-    pub line: usize,
-    /// What is to be said.
-    pub text: String,
-}
+use crate::model::Config;
 
 /// Which suite a file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `/etc/kdump.conf`: Fedora, RHEL and their kin.
     KdumpConf,
-    /// `/etc/default/kdump-tools`: Debian and Ubuntu.
+    /// `/etc/default/kdump-tools` (Debian, Ubuntu), `/etc/sysconfig/kdump` (SUSE, Fedora), and the
+    /// kdump.conf of OpenEmbedded's kexec-tools: shell assignments.
     KdumpTools,
 }
 
@@ -41,25 +29,20 @@ impl Kind {
     /// By the file's name, else by what its first meaningful line looks like.
     #[must_use]
     pub fn of(path: &Path, text: &str) -> Option<Self> {
-        match path.file_name()?.to_str()? {
-            "kdump.conf" => return Some(Self::KdumpConf),
-            "kdump-tools" => return Some(Self::KdumpTools),
-            _ => {}
-        }
+        let name = path.file_name()?.to_str()?;
         let line = text
             .lines()
             .map(str::trim)
-            .find(|line| !line.is_empty() && !line.starts_with('#'))?;
-        let word = line.split([' ', '=', '\t']).next()?;
-        if word
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
-        {
-            Some(Self::KdumpTools)
-        } else if kdump_conf::knows(word) {
-            Some(Self::KdumpConf)
-        } else {
-            None
+            .find(|line| !line.is_empty() && !line.starts_with('#'));
+        let word = line.and_then(|line| line.split([' ', '=', '+', '\t']).next());
+        let is_assignment = word.is_some_and(shell::is_name);
+        match name {
+            "kdump.conf" if is_assignment => Some(Self::KdumpTools),
+            "kdump.conf" => Some(Self::KdumpConf),
+            "kdump-tools" => Some(Self::KdumpTools),
+            _ if is_assignment => Some(Self::KdumpTools),
+            _ if word.is_some_and(kdump_conf::knows) => Some(Self::KdumpConf),
+            _ => None,
         }
     }
 }
@@ -70,29 +53,13 @@ pub fn import(kind: Kind, text: &str) -> Imported {
     let mut out = Imported {
         config: Config::default(),
         notes: Vec::new(),
+        lost_targets: Vec::new(),
     };
     match kind {
         Kind::KdumpConf => kdump_conf::read(text, &mut out),
         Kind::KdumpTools => kdump_tools::read(text, &mut out),
     }
     out
-}
-
-impl Imported {
-    fn note(&mut self, line: usize, text: impl Into<String>) {
-        let text = text.into();
-        self.notes.push(Note { line, text });
-    }
-}
-
-/// The last act, from the first word of a command or directive.
-fn action(word: &str) -> Option<Action> {
-    match word {
-        "reboot" => Some(Action::Reboot),
-        "poweroff" => Some(Action::Poweroff),
-        "halt" => Some(Action::Halt),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From a file or a text to a [`Config`], and back to a text in which every key stands.
+//! From a file or a text to a [`Config`], and back to a text with every key.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,26 @@ use std::path::{Path, PathBuf};
 use crate::error::ConfigError;
 use crate::model::Config;
 
-/// Where the config lies unless `--config` says otherwise.
+/// Where the config is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/afterpanic.toml";
 
+/// What earlier versions called `[capture_kernel]`.
+const OLD_SECTION: &str = "panic_kernel";
+
 impl Config {
-    /// Reads the config of the machine whose files stand under `root`.
+    /// Reads the config of the machine whose files are under `root`.
     ///
     /// Without `path` it is [`DEFAULT_PATH`] under `root`, and a missing file means the defaults. A
     /// `path` that was named is taken as it is and must exist.
     pub fn load(root: &Path, path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_warned(root, path).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`], with a warning for each old name in the file, a clause with its line.
+    pub fn load_warned(
+        root: &Path,
+        path: Option<&Path>,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
         let (path, named) = match path {
             Some(path) => (path.to_owned(), true),
             None => (under(root, DEFAULT_PATH), false),
@@ -22,11 +33,12 @@ impl Config {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(source) if source.kind() == ErrorKind::NotFound && !named => {
-                return Ok(Self::default());
+                return Ok((Self::default(), Vec::new()));
             }
             Err(source) => return Err(ConfigError::Read { path, source }),
         };
-        Self::parse_named(&text, &path)
+        let config = Self::parse_named(&text, &path)?;
+        Ok((config, old_names(&text, &path)))
     }
 
     /// Reads a config from a text.
@@ -74,6 +86,20 @@ impl Config {
         }
         toml::to_string(&changed).unwrap_or_default()
     }
+}
+
+/// Old names that a right file uses.
+fn old_names(text: &str, path: &Path) -> Vec<String> {
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    if !table.contains_key(OLD_SECTION) {
+        return Vec::new();
+    }
+    let line = text.lines().position(|line| line.contains(OLD_SECTION));
+    vec![format!(
+        "{}:{}: [{OLD_SECTION}] is the old name of [capture_kernel]; rename it",
+        path.display(),
+        line.map_or(1, |n| n.saturating_add(1))
+    )]
 }
 
 /// `path`, which is absolute, below `root`.

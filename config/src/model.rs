@@ -40,7 +40,8 @@ pub struct Config {
     pub target: Vec<Target>,
     /// How many crashes stay.
     pub keep: Keep,
-    /// The kernel that captures.
+    /// The kernel that captures. Earlier versions called this section `panic_kernel`.
+    #[serde(alias = "panic_kernel")]
     pub capture_kernel: CaptureKernel,
     /// What goes into its image beside what the target needs.
     pub image: Image,

@@ -1,9 +1,10 @@
-//! `afterpanic config`: whether the config is right, what is in force, and other suites' configs.
+//! `afterpanic config`: checks and prints the config, and translates other suites' configs.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use config::Config;
 use config::import::{self, Kind};
 use serde::Serialize;
 
@@ -19,15 +20,15 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum What {
-    /// Say whether the config can be read, and where not
+    /// Check the config and print the place of the first error
     Check,
-    /// Print every key in force
+    /// Print every key with its value
     Show {
         /// One JSON object (docs/json.md)
         #[arg(long)]
         json: bool,
     },
-    /// Print /etc/kdump.conf or /etc/default/kdump-tools in afterpanic's words
+    /// Translate another suite's config: kdump.conf, kdump-tools, sysconfig/kdump
     Import {
         /// The other suite's config
         file: PathBuf,
@@ -36,7 +37,7 @@ enum What {
 
 #[derive(Serialize)]
 struct Shown {
-    config: config::Config,
+    config: Config,
 }
 
 /// Runs `config`.
@@ -61,7 +62,8 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
         Some(path) => path.clone(),
         None => context.path(config::DEFAULT_PATH),
     };
-    let config = context.load_config()?;
+    let (config, warnings) = Config::load_warned(&context.root, context.config.as_deref())?;
+    warnings.iter().for_each(|warning| context.warn(warning));
     let mut out = std::io::stdout().lock();
     if path.exists() {
         let changed = config.show_changed();
@@ -73,25 +75,29 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
         };
         writeln!(
             out,
-            "{}: right; {keys} {word} from the defaults",
+            "{}: valid; {keys} {word} from the defaults",
             path.display()
         )?;
     } else {
         writeln!(
             out,
-            "{}: not there; the defaults are in force",
+            "{}: not found; the defaults are in force",
             path.display()
         )?;
     }
-    Ok(Exit::Done)
+    Ok(if warnings.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    })
 }
 
-fn import(file: &std::path::Path, context: &Context) -> anyhow::Result<Exit> {
+fn import(file: &Path, context: &Context) -> anyhow::Result<Exit> {
     let text =
-        std::fs::read_to_string(file).with_context(|| format!("Cannot read {}", file.display()))?;
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let Some(kind) = Kind::of(file, &text) else {
         bail!(
-            "{} looks neither like kdump.conf nor like /etc/default/kdump-tools",
+            "{} is neither a kdump.conf nor a kdump-tools or sysconfig/kdump file",
             file.display()
         );
     };
@@ -99,21 +105,34 @@ fn import(file: &std::path::Path, context: &Context) -> anyhow::Result<Exit> {
     for note in &imported.notes {
         context.warn(&format!("{}:{}: {}", file.display(), note.line, note.text));
     }
+    if let Some(lost) = imported.lost_targets.first() {
+        // A config without the target would write the core somewhere else.
+        eprintln!(
+            "afterpanic: no config was written: the target in {} line {} has no counterpart. Write {} \
+             by hand with a [[target]] on a local filesystem",
+            file.display(),
+            lost.line,
+            config::DEFAULT_PATH
+        );
+        return Ok(Exit::No);
+    }
     let changed = imported.config.show_changed();
     let mut out = std::io::stdout().lock();
-    if changed.is_empty() {
-        writeln!(
+    match (changed.is_empty(), imported.notes.is_empty()) {
+        (true, true) => writeln!(out, "# {}: the same as the defaults.", file.display())?,
+        (true, false) => writeln!(
             out,
-            "# {} asks for nothing but the defaults.",
+            "# {}: nothing could be taken over; see the warnings.",
             file.display()
-        )?;
-    } else {
-        writeln!(
-            out,
-            "# From {}; every other key has its default.",
-            file.display()
-        )?;
-        write!(out, "{changed}")?;
+        )?,
+        _ => {
+            writeln!(
+                out,
+                "# From {}; every other key has its default.",
+                file.display()
+            )?;
+            write!(out, "{changed}")?;
+        }
     }
     context.hint(&format!("Next: write this to {}", config::DEFAULT_PATH));
     Ok(if imported.notes.is_empty() {

@@ -85,3 +85,28 @@ fn another_suites_config_is_translated_and_the_rest_said() {
         .run(&["config", "import", text.to_str().unwrap()])
         .exits(1);
 }
+
+#[test]
+fn a_lost_target_prints_no_config_and_exits_3() {
+    let machine = Machine::empty();
+    machine.file("/etc/kdump.conf", "nfs server:/export\npath /x\n");
+    let file = machine.path("/etc/kdump.conf");
+    let run = machine
+        .run(&["config", "import", file.to_str().unwrap()])
+        .exits(3);
+    assert_eq!(run.stdout(), "");
+    let said = run.stderr();
+    assert!(
+        said.contains("no config was written: the target in"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_old_name_of_a_section_is_warned_about() {
+    let machine = Machine::empty();
+    machine.file("/etc/afterpanic.toml", "[panic_kernel]\ncpus = 2\n");
+    let run = machine.run(&["config", "check"]).exits(4);
+    assert!(run.stderr().contains("afterpanic.toml:1: [panic_kernel]"));
+    assert!(run.stdout().contains("1 key differs"), "{}", run.stdout());
+}

@@ -1,66 +1,88 @@
 //! The arguments of makedumpfile: level, format, threads.
 
-use super::Imported;
+use super::imported::Imported;
 use crate::model::{Auto, Format, Level};
 
-/// Takes over what `arguments` ask for.
+/// Takes over the settings in `arguments`, the words after `makedumpfile`.
 pub(super) fn take<'a>(line: usize, arguments: impl Iterator<Item = &'a str>, out: &mut Imported) {
-    let mut arguments = arguments.peekable();
+    let mut arguments = arguments;
     while let Some(word) = arguments.next() {
-        let value = |name: &str, next: Option<&str>| {
-            word.strip_prefix(name)
-                .map(|rest| rest.trim_start_matches('=').to_owned())
-                .filter(|rest| !rest.is_empty())
-                .or_else(|| next.map(str::to_owned))
-        };
-        match word {
-            "-z" => out.config.dump.format = Format::KdumpZstd,
-            "-c" => out.config.dump.format = Format::KdumpZlib,
-            "-E" => out.config.dump.format = Format::Elf,
-            "-l" | "-p" => {
-                let name = if word == "-l" { "lzo" } else { "snappy" };
-                out.note(
-                    line,
-                    format!("{name} is not written; cores are zstd instead"),
-                );
-            }
-            // A flattened stream is only needed where one cannot seek.
-            "-F" | "-f" => {}
-            _ if word.starts_with("-d") => {
-                let next = arguments.peek().copied().filter(|_| word == "-d");
-                let text = value("-d", next).unwrap_or_default();
-                if word == "-d" {
-                    arguments.next();
+        if let Some(long) = word.strip_prefix("--") {
+            let (name, value) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (long, None),
+            };
+            match name {
+                "num-threads" => {
+                    let value = value.or_else(|| arguments.next()).unwrap_or_default();
+                    match value.parse() {
+                        Ok(0) => {}
+                        Ok(threads) => out.config.dump.threads = Auto::Set(threads),
+                        Err(_) => out.note(line, format!("\"{value}\" is not a number of threads")),
+                    }
                 }
-                level(line, &text, out);
-            }
-            _ if word.starts_with("--num-threads") => {
-                let next = arguments
-                    .peek()
-                    .copied()
-                    .filter(|_| word == "--num-threads");
-                let threads = value("--num-threads", next).and_then(|text| text.parse().ok());
-                if word == "--num-threads" {
-                    arguments.next();
+                "message-level" => {
+                    if value.is_none() {
+                        arguments.next();
+                    }
                 }
-                if let Some(threads) = threads {
-                    out.config.dump.threads = Auto::Set(threads);
-                }
+                _ => no_counterpart(line, word, out),
             }
-            "--message-level" => {
-                arguments.next();
-            }
-            _ if word.starts_with("--message-level=") => {}
-            _ => out.note(line, format!("{word} of makedumpfile has no counterpart")),
+        } else if let Some(letters) = word.strip_prefix('-').filter(|l| !l.is_empty()) {
+            short(line, letters, &mut arguments, out);
+        } else {
+            no_counterpart(line, word, out);
         }
     }
 }
 
-/// `31`, or `1,31`: a list is a ladder, which afterpanic has of its own.
-fn level(line: usize, text: &str, out: &mut Imported) {
-    let levels: Vec<u8> = text.split(',').filter_map(|n| n.parse().ok()).collect();
-    match levels.as_slice() {
-        [bits @ 0..=31, rest @ ..] => {
+/// A word of short options, which may be joined: `-zd31`.
+fn short<'a>(
+    line: usize,
+    letters: &str,
+    arguments: &mut impl Iterator<Item = &'a str>,
+    out: &mut Imported,
+) {
+    let mut rest = letters.chars();
+    while let Some(letter) = rest.next() {
+        match letter {
+            'z' => out.config.dump.format = Format::KdumpZstd,
+            'c' => out.config.dump.format = Format::KdumpZlib,
+            'E' => out.config.dump.format = Format::Elf,
+            'l' => out.note(line, "cores are compressed with zstd instead of lzo"),
+            'p' => out.note(line, "cores are compressed with zstd instead of snappy"),
+            // Only needed where the output cannot seek.
+            'F' | 'f' => {}
+            'd' => {
+                let joined = rest.as_str().trim_start_matches('=');
+                let value = if joined.is_empty() {
+                    arguments.next().unwrap_or_default()
+                } else {
+                    joined
+                };
+                level(line, value, out);
+                return;
+            }
+            _ => {
+                no_counterpart(line, &format!("-{letter}{}", rest.as_str()), out);
+                return;
+            }
+        }
+    }
+}
+
+fn no_counterpart(line: usize, word: &str, out: &mut Imported) {
+    out.note(
+        line,
+        format!("the makedumpfile option {word} has no counterpart"),
+    );
+}
+
+/// `31`, or `1,31`: makedumpfile tries the levels of a list in order.
+pub(super) fn level(line: usize, text: &str, out: &mut Imported) {
+    let levels: Option<Vec<u8>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    match levels.as_deref() {
+        Some([bits @ 0..=31, rest @ ..]) => {
             out.config.dump.level = match bits {
                 0 => Level::All,
                 31 => Level::Standard,
@@ -69,10 +91,10 @@ fn level(line: usize, text: &str, out: &mut Imported) {
             if !rest.is_empty() {
                 out.note(
                     line,
-                    "only the first level is taken; what does not fit is made smaller by itself",
+                    "only the first level is used; afterpanic picks a smaller one itself if space runs out",
                 );
             }
         }
-        _ => out.note(line, format!("\"{text}\" is no dump level")),
+        _ => out.note(line, format!("\"{text}\" is not a dump level")),
     }
 }

@@ -1,17 +1,31 @@
-//! `/etc/default/kdump-tools`: shell assignments, of which only plain ones are understood.
+//! Shell assignments: `/etc/default/kdump-tools`, `/etc/sysconfig/kdump`. Nothing is executed, so only
+//! plain values and `X="$X more"` are read.
 
 use std::path::PathBuf;
 
-use super::{Imported, action, collector};
-use crate::model::{KernelChoice, Syscall};
+use super::collector;
+use super::imported::{Imported, action};
+use super::shell::{self, Value};
+use crate::model::{Action, Auto, Format, KernelChoice, Syscall};
+use crate::units::Size;
 
-/// What kdump-tools puts on the capture kernel's command line and afterpanic derives itself.
+/// Words of kdump-tools for the capture kernel's command line that afterpanic derives itself.
 const DERIVED: [&str; 5] = [
     "reset_devices",
     "systemd.unit=kdump-tools-dump.service",
     "nr_cpus=1",
     "irqpoll",
     "usbcore.nousb",
+];
+
+/// Keys that say where the core goes.
+const TARGET_KEYS: [&str; 6] = [
+    "KDUMP_COREDIR",
+    "KDUMP_VMCORE_PATH",
+    "KDUMP_SAVEDIR",
+    "NFS",
+    "SSH",
+    "FTP",
 ];
 
 /// Takes over what has a counterpart.
@@ -22,33 +36,85 @@ pub(super) fn read(text: &str, out: &mut Imported) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let Some((key, value)) = line.split_once('=') else {
-            out.note(at, "this is no assignment and was left out");
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let assignment = line
+            .split_once('=')
+            .map(|(key, value)| {
+                (
+                    key.strip_suffix('+').map_or((key, false), |k| (k, true)),
+                    value,
+                )
+            })
+            .filter(|((key, _), _)| shell::is_name(key));
+        let Some(((key, plus), value)) = assignment else {
+            out.note(at, "this is not an assignment and was left out");
             continue;
         };
-        let value = unquote(value);
-        if value.contains(['$', '`']) {
+        if plus {
             out.note(
                 at,
-                format!("{key} is worked out by the shell and was left out"),
+                format!(
+                    "{key}+= was left out: dash has no +=, so kdump-tools never had this value"
+                ),
             );
             continue;
         }
-        one(at, key.trim(), &value, out);
+        match shell::value(key, value) {
+            Value::Set(value) => one(at, key, &value, out),
+            Value::Append(value) if key.ends_with("APPEND") => append(&value, out),
+            Value::Append(_) | Value::Computed if TARGET_KEYS.contains(&key) => {
+                out.lose_target(
+                    at,
+                    format!("{key} is computed by the shell and was left out"),
+                );
+            }
+            Value::Append(_) | Value::Computed => {
+                out.note(
+                    at,
+                    format!("{key} is computed by the shell and was left out"),
+                );
+            }
+        }
+    }
+}
+
+/// Words for the capture kernel's command line.
+fn append(value: &str, out: &mut Imported) {
+    let words = value
+        .split_ascii_whitespace()
+        .filter(|word| !DERIVED.contains(word))
+        .map(str::to_owned);
+    out.config.capture_kernel.cmdline_add.extend(words);
+}
+
+fn path(value: &str, out: &mut Imported) {
+    if let Some(first) = out.config.target.first_mut() {
+        first.path = PathBuf::from("/").join(value);
+    }
+}
+
+/// Arguments of the program kexec.
+fn kexec(at: usize, value: &str, out: &mut Imported) {
+    for word in value.split_ascii_whitespace() {
+        let syscall = match word {
+            "-s" | "--kexec-file-syscall" => Syscall::File,
+            "-c" | "--kexec-syscall" => Syscall::Load,
+            "-a" | "--kexec-syscall-auto" => Syscall::Auto,
+            _ => {
+                out.note(at, format!("the kexec option {word} has no counterpart"));
+                continue;
+            }
+        };
+        out.config.capture_kernel.syscall = syscall;
     }
 }
 
 fn one(at: usize, key: &str, value: &str, out: &mut Imported) {
-    let target = |out: &mut Imported, path: &str| {
-        if let Some(first) = out.config.target.first_mut() {
-            first.path = PathBuf::from("/").join(path);
-        }
-    };
     match key {
         "USE_KDUMP" if value == "0" => {
             out.note(
                 at,
-                "kdump was switched off; do the same with: systemctl disable afterpanic",
+                "kdump is switched off here; to do the same run: systemctl disable afterpanic",
             );
         }
         "USE_KDUMP" => {}
@@ -56,8 +122,8 @@ fn one(at: usize, key: &str, value: &str, out: &mut Imported) {
         "KDUMP_KERNEL" if value.starts_with('/') => {
             out.config.capture_kernel.kernel = KernelChoice::Path(PathBuf::from(value));
         }
-        "KDUMP_INITRD" => out.note(at, "the image is afterpanic's own"),
-        "KDUMP_COREDIR" => target(out, value),
+        "KDUMP_INITRD" => out.note(at, "afterpanic builds its own image"),
+        "KDUMP_COREDIR" | "KDUMP_VMCORE_PATH" => path(value, out),
         "KDUMP_FAIL_CMD" => {
             let program = value.split_ascii_whitespace().next().unwrap_or_default();
             match action(program.rsplit('/').next().unwrap_or_default()) {
@@ -68,57 +134,89 @@ fn one(at: usize, key: &str, value: &str, out: &mut Imported) {
         "KDUMP_DUMP_DMESG" => out.note(at, "the log is always written, before anything else"),
         "KDUMP_NUM_DUMPS" => match value.parse() {
             Ok(dumps) => out.config.keep.dumps = dumps,
-            Err(_) => out.note(at, format!("\"{value}\" is no number of dumps")),
+            Err(_) => out.note(at, format!("\"{value}\" is not a number of dumps")),
         },
-        "KDUMP_COMPRESSION" => out.note(at, "cores are compressed anyway; see dump.format"),
+        "KDUMP_COMPRESSION" => out.note(at, "cores are always compressed; see dump.format"),
         "MAKEDUMP_ARGS" => collector::take(at, value.split_ascii_whitespace(), out),
-        "KDUMP_KEXEC_ARGS" => {
-            for word in value.split_ascii_whitespace() {
-                let syscall = match word {
-                    "-s" | "--kexec-file-syscall" => Syscall::File,
-                    "-c" | "--kexec-syscall" => Syscall::Load,
-                    "-a" | "--kexec-syscall-auto" => Syscall::Auto,
-                    _ => {
-                        out.note(at, format!("{word} of kexec has no counterpart"));
-                        continue;
-                    }
-                };
-                out.config.capture_kernel.syscall = syscall;
-            }
-        }
-        "KDUMP_CMDLINE" => out.note(
+        "KDUMP_KEXEC_ARGS" | "KEXEC_ARGS" | "KEXEC_OPTIONS" => kexec(at, value, out),
+        "KDUMP_CMDLINE" | "KDUMP_COMMANDLINE" if value.is_empty() => {}
+        "KDUMP_CMDLINE" | "KDUMP_COMMANDLINE" => out.note(
             at,
-            "a whole command line is not taken over; it is derived, see: afterpanic load --dry-run",
+            "a complete command line is not taken over; `afterpanic load --dry-run` prints the derived one",
         ),
-        "KDUMP_CMDLINE_APPEND" => {
-            let words = value
-                .split_ascii_whitespace()
-                .filter(|word| !DERIVED.contains(word))
-                .map(str::to_owned);
-            out.config.capture_kernel.cmdline_add.extend(words);
+        "KDUMP_CMDLINE_APPEND" | "KDUMP_COMMANDLINE_APPEND" => append(value, out),
+        "KDUMP_COMMANDLINE_REMOVE" => {
+            let names = value.split_ascii_whitespace().map(str::to_owned);
+            out.config.capture_kernel.cmdline_drop.extend(names);
         }
-        "NFS" | "NFS_TIMEO" | "NFS_RETRANS" | "SSH" | "SSH_KEY" | "FTP" | "FTP_USER"
-        | "FTP_PASSWORD" | "FTP_PORT" | "HOSTTAG" => {
+        "NFS" | "SSH" | "FTP" if value.is_empty() => {}
+        "NFS" | "SSH" | "FTP" => out.lose_target(
+            at,
+            format!("{key}={value}: this version writes to local filesystems only"),
+        ),
+        "NFS_TIMEO" | "NFS_RETRANS" | "SSH_KEY" | "FTP_USER" | "FTP_PASSWORD" | "FTP_PORT"
+        | "HOSTTAG" => {
             out.note(
                 at,
-                format!("{key}: network targets are not supported; choose a local disk"),
+                format!("{key}: this version writes to local filesystems only"),
             );
         }
-        _ => out.note(at, format!("{key} has no counterpart")),
+        _ => sysconfig(at, key, value, out),
     }
 }
 
-/// A shell word without its quotes and without a comment behind it.
-fn unquote(value: &str) -> String {
-    let value = value.trim();
-    for quote in ['"', '\''] {
-        if let Some(rest) = value.strip_prefix(quote) {
-            return rest.split(quote).next().unwrap_or_default().to_owned();
+/// Keys of SUSE's and Fedora's /etc/sysconfig/kdump.
+fn sysconfig(at: usize, key: &str, value: &str, out: &mut Imported) {
+    match key {
+        _ if value.is_empty() => {}
+        "KDUMP_SAVEDIR" => match value.split_once("://") {
+            None => path(value, out),
+            Some(("file", local)) => path(local, out),
+            Some((scheme, _)) => out.lose_target(
+                at,
+                format!("{key}={value}: this version does not write to {scheme} targets"),
+            ),
+        },
+        "KDUMP_KEEP_OLD_DUMPS" => match value.parse() {
+            // Both suites: 0 removes nothing.
+            Ok(dumps) => out.config.keep.dumps = dumps,
+            Err(_) => out.note(at, format!("{key}={value} has no counterpart")),
+        },
+        "KDUMP_FREE_DISK_SIZE" => {
+            match value
+                .parse::<u64>()
+                .ok()
+                .and_then(|n| n.checked_mul(1 << 20))
+            {
+                Some(bytes) => out.config.keep.free = Size(bytes),
+                None => out.note(at, format!("{key}={value} is not a size in MiB")),
+            }
         }
+        "KDUMP_DUMPLEVEL" => collector::level(at, value, out),
+        "KDUMP_DUMPFORMAT" => match value.to_ascii_lowercase().as_str() {
+            "elf" => out.config.dump.format = Format::Elf,
+            "compressed" => out.config.dump.format = Format::KdumpZlib,
+            "zstd" => out.config.dump.format = Format::KdumpZstd,
+            "none" => out.config.dump.format = Format::None,
+            "lzo" | "snappy" => out.note(
+                at,
+                format!("cores are compressed with zstd instead of {value}"),
+            ),
+            _ => out.note(at, format!("{key}={value} has no counterpart")),
+        },
+        "KDUMP_CPUS" => match value.parse::<u32>() {
+            Ok(0) => out.note(
+                at,
+                format!("{key}=0 has no counterpart; the reserved memory decides"),
+            ),
+            Ok(cpus @ 1..=4096) => out.config.capture_kernel.cpus = Auto::Set(cpus),
+            _ => out.note(at, format!("{key}={value} is not a number of CPUs")),
+        },
+        "KDUMP_IMMEDIATE_REBOOT" if matches!(value, "no" | "NO" | "false") => {
+            out.config.after.success = Action::Halt;
+            out.config.after.failure = Action::Halt;
+        }
+        "KDUMP_IMMEDIATE_REBOOT" => {}
+        _ => out.note(at, format!("{key} has no counterpart")),
     }
-    value
-        .split([' ', '\t', '#'])
-        .next()
-        .unwrap_or_default()
-        .to_owned()
 }

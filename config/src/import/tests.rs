@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{Auto, Device, Format, KernelChoice, Level, Syscall};
+use crate::model::{Action, Auto, Device, Format, KernelChoice, Level, Syscall};
 
 fn lines(imported: &Imported) -> Vec<(usize, &str)> {
     imported
@@ -21,7 +21,7 @@ fn fedoras_default_is_ours_but_for_lzo() {
     assert_eq!(imported.config, Config::default());
     assert_eq!(
         lines(&imported),
-        [(3, "lzo is not written; cores are zstd instead")]
+        [(3, "cores are compressed with zstd instead of lzo")]
     );
 }
 
@@ -66,9 +66,9 @@ fn what_has_no_counterpart_is_said() {
         notes.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
         [1, 2, 3, 4, 5]
     );
-    assert!(notes[0].1.contains("network targets"));
+    assert!(notes[0].1.contains("does not write to NFS"));
     assert!(notes[2].1.contains("shell has no counterpart"));
-    assert!(notes[3].1.contains("no directive"));
+    assert!(notes[3].1.contains("not a directive"));
 }
 
 #[test]
@@ -100,6 +100,7 @@ HOSTTAG=$(hostname)
         notes.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
         [7, 9, 10]
     );
+    assert_eq!(imported.lost_targets.len(), 1);
 }
 
 #[test]
@@ -113,4 +114,112 @@ fn files_are_told_apart_by_name_or_by_content() {
     );
     assert_eq!(kind("/tmp/x", "nfs a:/b\n"), Some(Kind::KdumpConf));
     assert_eq!(kind("/tmp/x", "hello\n"), None);
+    assert_eq!(
+        kind("/etc/kdump.conf", "KDUMP_CMDLINE_APPEND=\"x\"\n"),
+        Some(Kind::KdumpTools)
+    );
+    assert_eq!(
+        kind("/etc/sysconfig/kdump", "KDUMP_CPUS=1\n"),
+        Some(Kind::KdumpTools)
+    );
+}
+
+#[test]
+fn a_target_without_a_counterpart_is_a_lost_target() {
+    let conf = [
+        "nfs server:/export\n",
+        "ssh root@server\n",
+        "raw /dev/vg/dump\n",
+        "path /x\ndracut_args --mount \"/dev/sdb1 /mnt xfs defaults\"\n",
+        "dracut_args --mount=/dev/sdb1\n",
+        "ext4 server:/x\n",
+    ];
+    for text in conf {
+        let imported = import(Kind::KdumpConf, text);
+        assert_eq!(imported.lost_targets.len(), 1, "{text}");
+    }
+    let shell = [
+        "NFS=\"server:/export\"\n",
+        "SSH=root@server\n",
+        "KDUMP_SAVEDIR=\"nfs://server/export\"\n",
+        "KDUMP_COREDIR=/srv/$(hostname)\n",
+    ];
+    for text in shell {
+        let imported = import(Kind::KdumpTools, text);
+        assert_eq!(imported.lost_targets.len(), 1, "{text}");
+    }
+    for text in ["NFS=\"\"\n", "KDUMP_SAVEDIR=file:///srv/crash\n"] {
+        let imported = import(Kind::KdumpTools, text);
+        assert_eq!(imported.lost_targets, [], "{text}");
+    }
+}
+
+#[test]
+fn suses_file() {
+    let text = "\
+KDUMP_CPUS=\"2\"
+KDUMP_COMMANDLINE=\"\"
+KDUMP_COMMANDLINE_APPEND=\"mce=off\"
+KDUMP_SAVEDIR=\"/data/crash\"
+KDUMP_KEEP_OLD_DUMPS=\"7\"
+KDUMP_FREE_DISK_SIZE=\"64\"
+KDUMP_DUMPLEVEL=\"17\"
+KDUMP_DUMPFORMAT=\"compressed\"
+";
+    let imported = import(Kind::KdumpTools, text);
+    let config = &imported.config;
+    assert_eq!(imported.notes, []);
+    assert_eq!(config.capture_kernel.cpus, Auto::Set(2));
+    assert_eq!(config.capture_kernel.cmdline_add, ["mce=off"]);
+    assert_eq!(config.target[0].path, PathBuf::from("/data/crash"));
+    assert_eq!((config.keep.dumps, config.keep.free.0), (7, 64 << 20));
+    assert_eq!(config.dump.level, Level::Bits(17));
+    assert_eq!(config.dump.format, Format::KdumpZlib);
+}
+
+#[test]
+fn fedoras_sysconfig() {
+    let text = "KDUMP_COMMANDLINE_REMOVE=\"hugepages quiet\"\nKEXEC_ARGS=\"-s\"\nKDUMP_COMMANDLINE_APPEND=\"irqpoll novmcoredd\"\n";
+    let imported = import(Kind::KdumpTools, text);
+    let kernel = &imported.config.capture_kernel;
+    assert_eq!(kernel.cmdline_drop, ["hugepages", "quiet"]);
+    assert_eq!(kernel.cmdline_add, ["novmcoredd"]);
+    assert_eq!(kernel.syscall, Syscall::File);
+}
+
+#[test]
+fn an_append_to_the_own_value_and_the_plus_that_dash_lacks() {
+    let text =
+        "KDUMP_CMDLINE_APPEND=\"$KDUMP_CMDLINE_APPEND mce=off\"\nKDUMP_CMDLINE_APPEND+=\" x=1\"\n";
+    let imported = import(Kind::KdumpTools, text);
+    assert_eq!(imported.config.capture_kernel.cmdline_add, ["mce=off"]);
+    assert_eq!(lines(&imported).len(), 1);
+    assert!(imported.notes[0].text.contains("dash has no +="));
+}
+
+#[test]
+fn dracuts_drivers_joined_options_quotes_and_slips() {
+    let text = "\
+dracut_args --omit-drivers \"cfg80211 snd\" --add-drivers=\"ext2\"
+core_collector \"makedumpfile -zd17 --message-level=7\"
+extra-modules gfs2
+";
+    let imported = import(Kind::KdumpConf, text);
+    let image = &imported.config.image;
+    assert_eq!(image.omit_modules, ["cfg80211", "snd"]);
+    assert_eq!(image.extra_modules, ["ext2"]);
+    assert_eq!(imported.config.dump.level, Level::Bits(17));
+    assert_eq!(imported.config.dump.format, Format::KdumpZstd);
+    let notes = lines(&imported);
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].1.ends_with("extra_modules"), "{}", notes[0].1);
+}
+
+#[test]
+fn the_root_filesystem_is_the_second_target() {
+    let text = "ext4 LABEL=dumps\npath /d\nfailure_action dump_to_rootfs\n";
+    let imported = import(Kind::KdumpConf, text);
+    let paths: Vec<_> = imported.config.target.iter().map(|t| &t.path).collect();
+    assert_eq!(paths, [&PathBuf::from("/d"), &PathBuf::from("/var/crash")]);
+    assert_eq!(imported.notes, []);
 }

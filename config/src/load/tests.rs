@@ -180,3 +180,29 @@ fn only_changed_keys_are_shown_when_asked() {
     );
     assert_eq!(Config::parse(&shown).unwrap(), config);
 }
+
+#[test]
+fn the_old_name_of_a_section_is_read_with_a_warning() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("etc/afterpanic.toml");
+    std::fs::create_dir(root.path().join("etc")).unwrap();
+    std::fs::write(&file, "[keep]\ndumps = 9\n[panic_kernel]\ncpus = 2\n").unwrap();
+    let (config, warnings) = Config::load_warned(root.path(), None).unwrap();
+    assert_eq!(config.capture_kernel.cpus, Auto::Set(2));
+    assert_eq!(
+        warnings,
+        [format!(
+            "{}:3: [panic_kernel] is the old name of [capture_kernel]; rename it",
+            file.display()
+        )]
+    );
+    std::fs::write(&file, "[capture_kernel]\ncpus = 2\n").unwrap();
+    let (_, warnings) = Config::load_warned(root.path(), None).unwrap();
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
+fn both_names_of_a_section_are_an_error() {
+    let said = message("[capture_kernel]\ncpus = 1\n[panic_kernel]\ncpus = 2\n");
+    assert!(said.contains("keep only one of the two"), "{said}");
+}
