@@ -4,30 +4,26 @@
 //! kernel/kexec_file.c, Linux 5.10 to 7.2), so everything that can be checked is checked first, and
 //! when the kernel still refuses, the image that was kept from the last load is loaded again.
 
-use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use crate::access;
+use crate::diagnosis;
+use crate::files::{Files, check_files, fits, read};
 use crate::iomem::{Iomem, Range};
-use crate::kernel::{FileLoad, Kernel, Slot, Syscall};
-use crate::kimage::BzImage;
+use crate::kernel::{FileLoad, Kernel, Slot, Syscall, patiently};
+use crate::kexec_load;
+pub use crate::kexec_load::Purgatory;
+use crate::probe;
 use crate::refusal::{LoadError, Previous, Refusal};
 use crate::root;
-use crate::segments;
-pub use crate::segments::Purgatory;
 use crate::state::{self, Input, LoadedState, State};
-
-/// What the kernel may put before our command line: `elfcorehdr=0x… ` and, with
-/// CONFIG_CRASH_DM_CRYPT, `dmcryptkeys=0x… `.
-const CMDLINE_OVERHEAD: usize = 30 + 31;
 
 /// Which system call to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,15 +102,6 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// The files of one load, read and checked.
-pub(crate) struct Files {
-    pub(crate) kernel_path: PathBuf,
-    pub(crate) kernel: Vec<u8>,
-    pub(crate) header: BzImage,
-    pub(crate) image: Vec<u8>,
-    pub(crate) cmdline: CString,
-}
-
 /// Loads the capture kernel.
 ///
 /// # Errors
@@ -126,7 +113,7 @@ pub fn load(kernel: &dyn Kernel, request: &LoadRequest) -> Result<Loaded, LoadEr
         fits(&files, region)?;
     }
     access::check(&request.root)?;
-    let armed_before = crate::status::is_loaded(&request.root, Slot::Crash) == Some(true);
+    let armed_before = probe::is_loaded(&request.root, Slot::Crash) == Some(true);
 
     let mut warnings = Vec::new();
     let syscall = match by_choice(kernel, request, &files, region, &mut warnings) {
@@ -167,28 +154,9 @@ pub(crate) fn empty(kernel: &dyn Kernel, root: &Path, slot: Slot) -> Result<(), 
     match patiently(|| kernel.unload(slot, Syscall::File)) {
         Ok(()) => Ok(()),
         Err(Errno::ENOSYS) => patiently(|| kernel.unload(slot, Syscall::Load))
-            .map_err(|errno| Refusal::of_unload(root, Syscall::Load, errno)),
-        Err(errno) => Err(Refusal::of_unload(root, Syscall::File, errno)),
+            .map_err(|errno| diagnosis::of_unload(root, Syscall::Load, errno)),
+        Err(errno) => Err(diagnosis::of_unload(root, Syscall::File, errno)),
     }
-}
-
-/// Repeats a call while another kexec operation is in flight (EBUSY; the kernel does not wait).
-pub(crate) fn patiently(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
-    for _ in 0..10 {
-        match call() {
-            Err(Errno::EBUSY) => std::thread::sleep(Duration::from_millis(200)),
-            other => return other,
-        }
-    }
-    call()
-}
-
-fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, Refusal> {
-    fs::read(path).map_err(|source| Refusal::Read {
-        what,
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn check(request: &LoadRequest) -> Result<Files, Refusal> {
@@ -199,93 +167,18 @@ fn check(request: &LoadRequest) -> Result<Files, Refusal> {
     check_files(&request.kernel, image, &request.cmdline)
 }
 
-pub(crate) fn check_files(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
-    if image.is_empty() {
-        return Err(Refusal::EmptyDump);
-    }
-    let files = read_kernel(path, image, cmdline)?;
-    let limit = (files.header.cmdline_size as usize).saturating_sub(CMDLINE_OVERHEAD);
-    if cmdline.len() > limit {
-        return Err(Refusal::CmdlineTooLong {
-            len: cmdline.len(),
-            limit,
-        });
-    }
-    Ok(files)
-}
-
-/// Reads and checks a kernel, for either slot.
-pub(crate) fn read_kernel(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
-    let kernel = read(path, "kernel")?;
-    let header = BzImage::parse(&kernel).map_err(|source| Refusal::NotAKernel {
-        path: path.to_owned(),
-        source,
-    })?;
-    let limit = header.cmdline_size as usize;
-    if cmdline.len() > limit {
-        return Err(Refusal::CmdlineTooLong {
-            len: cmdline.len(),
-            limit,
-        });
-    }
-    let cmdline = CString::new(cmdline).map_err(|_| Refusal::CmdlineNul)?;
-    Ok(Files {
-        kernel_path: path.to_owned(),
-        kernel,
-        header,
-        image,
-        cmdline,
-    })
-}
-
 /// The region images go to. `None`: there is one, but /proc/iomem does not show where.
 pub(crate) fn reservation(root: &Path) -> Result<Option<Range>, Refusal> {
     let (main, _) = Iomem::read(root).unwrap_or_default().crash_kernel();
     if main.is_some() {
         return Ok(main);
     }
-    match crate::status::crash_size(root) {
-        Some(0) => Err(Refusal::no_reservation(root)),
+    match probe::crash_size(root) {
+        Some(0) => Err(diagnosis::no_reservation(root)),
         Some(_) => Ok(None),
         None if access::lacks_kexec(root) => Err(Refusal::NoKexec),
         None => Ok(None),
     }
-}
-
-/// The least memory in which the kernel's own loader, or ours, finds places for everything.
-pub(crate) fn least(header: &BzImage, image: u64, ram: u64) -> u64 {
-    let page = |n: u64| n.next_multiple_of(4096);
-    // Identity page tables: a page per GiB and a few; the elfcorehdr (sized for hotplug), boot
-    // parameters, purgatory, command line; what alignment loses before the kernel.
-    let tables = (ram >> 30).saturating_add(16).saturating_mul(4096);
-    page(header.init_size)
-        .saturating_add(page(image))
-        .saturating_add(tables)
-        .saturating_add(1 << 20)
-        .saturating_add(256 << 10)
-}
-
-fn fits(files: &Files, region: Range) -> Result<(), Refusal> {
-    let aligned = region.start.max(files.header.pref_address);
-    let aligned = aligned
-        .checked_next_multiple_of(files.header.alignment)
-        .unwrap_or(u64::MAX);
-    let usable = region.end.saturating_sub(aligned);
-    let needed = least(&files.header, files.image.len() as u64, 0);
-    if usable < needed {
-        return Err(Refusal::TooSmall {
-            region,
-            needed,
-            missing: needed - usable,
-        });
-    }
-    if region.end > 1 << 32 && !files.header.above_4g {
-        return Err(Refusal::Above4G {
-            path: files.kernel_path.clone(),
-            region,
-        });
-    }
-    Ok(())
 }
 
 fn by_choice(
@@ -300,7 +193,7 @@ fn by_choice(
             Ok(()) => return Ok(Syscall::File),
             Err(errno) => errno,
         };
-        let refusal = Refusal::of_load(&request.root, Syscall::File, errno, files, region);
+        let refusal = diagnosis::of_load(&request.root, Syscall::File, errno, files, region);
         if request.syscall == Choice::File || !falls_back(errno) {
             return Err(refusal);
         }
@@ -308,7 +201,7 @@ fn by_choice(
             "kexec_file_load answered {errno:?}, so kexec_load was used"
         ));
     }
-    segments::load(kernel, &request.root, files, region, &request.purgatory)?;
+    kexec_load::load(kernel, &request.root, files, region, &request.purgatory)?;
     Ok(Syscall::Load)
 }
 
@@ -386,20 +279,20 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
     access::check(root)?;
     match kept.syscall {
         Syscall::File => by_file(kernel, &files, Slot::Crash)?
-            .map_err(|errno| Refusal::of_load(root, Syscall::File, errno, &files, region))?,
+            .map_err(|errno| diagnosis::of_load(root, Syscall::File, errno, &files, region))?,
         Syscall::Load => {
             let purgatory = Purgatory {
                 reset: !kept.halts,
                 corrupt: None,
             };
-            segments::load(kernel, root, &files, region, &purgatory)?;
+            kexec_load::load(kernel, root, &files, region, &purgatory)?;
         }
     }
     // On record for this boot: the kept image may come from an earlier one.
     let mut warnings = Vec::new();
     let now = LoadedState {
         at: jiff::Timestamp::now().as_second(),
-        boot_id: crate::status::boot_id(root),
+        boot_id: probe::boot_id(root),
         ..kept.clone()
     };
     let state = State {
@@ -473,7 +366,7 @@ fn write_state(
         syscall: loaded.syscall,
         halts: !request.purgatory.reset,
         at: jiff::Timestamp::now().as_second(),
-        boot_id: crate::status::boot_id(&request.root),
+        boot_id: probe::boot_id(&request.root),
         inputs: inputs
             .iter()
             .map(|path| Input::of(&request.root, path))

@@ -276,7 +276,7 @@ fn read(root: &Path, path: &Path) -> Result<Option<String>, BootLoaderError> {
 /// A command line with `crashkernel=value` as its only `crashkernel=`.
 fn with_value(cmdline: &str, value: &str) -> String {
     let wanted = format!("crashkernel={value}");
-    let words = crate::cmdline::words(cmdline);
+    let words = crate::words::words(cmdline);
     let present: Vec<&String> = words
         .iter()
         .filter(|w| w.starts_with("crashkernel="))

@@ -1,150 +1,26 @@
 //! The capture kernel's command line, derived from the running kernel's.
 //!
+//! `table` lists what is dropped, with a reason for each word; `additions` lists what is added.
 //! Facts: lib/cmdline.c and kernel/params.c (words, quotes, `--`), Documentation/admin-guide/
-//! kernel-parameters.txt, Linux 5.10 to 7.2; what distributions drop and add is the collected
-//! experience of kdump's users. `elfcorehdr=` is added by the kernel or by the segment loader.
+//! kernel-parameters.txt, Linux 5.10 to 7.2. `elfcorehdr=` is added by the kernel, or by us with
+//! kexec_load(2).
 //!
 //! A word that the kernel does not know goes to init: `name=value` into its environment, a bare word
 //! into its arguments. So a bare word is added only where the kernel is known to have it. The one
 //! exception is `nokaslr`: the unpacking code before the kernel reads it and the kernel proper does
 //! not know it (6.1, 6.12, 7.2), so it reaches init, which has no use for arguments.
 
-use std::path::Path;
+mod facts;
+mod table;
 
 use serde::Serialize;
 
-use crate::root;
+pub use facts::Facts;
+pub(crate) use facts::online;
 
-/// Names whose parameters are not carried over, each with the reason. A trailing `*` is any rest.
-const DROP: &[(&str, &str)] = &[
-    ("BOOT_IMAGE", "the boot loader's"),
-    ("crashkernel", "nothing is reserved inside the reservation"),
-    ("elfcorehdr", "belongs to an earlier capture kernel"),
-    ("dmcryptkeys", "belongs to an earlier capture kernel"),
-    ("mem", "the capture kernel has a memory map of its own"),
-    ("memmap", "the capture kernel has a memory map of its own"),
-    ("hugepages", "memory"),
-    ("hugepagesz", "memory"),
-    ("default_hugepagesz", "memory"),
-    ("hugetlb_cma", "memory"),
-    ("cma", "memory"),
-    ("kernelcore", "memory"),
-    ("movablecore", "memory"),
-    ("log_buf_len", "memory"),
-    ("trace_buf_size", "memory"),
-    ("ftrace*", "memory"),
-    ("trace_event", "memory"),
-    ("swiotlb", "memory; the kernel's default is right"),
-    ("slub_debug", "memory and time"),
-    ("slab_debug", "memory and time"),
-    ("page_owner", "memory"),
-    ("page_poison", "time"),
-    ("init_on_alloc", "time"),
-    ("init_on_free", "time"),
-    ("debug_pagealloc", "memory and time"),
-    ("kasan*", "memory"),
-    ("kmemleak", "memory"),
-    (
-        "ramoops*",
-        "the crashed kernel's records would be overwritten",
-    ),
-    (
-        "pstore*",
-        "the crashed kernel's records would be overwritten",
-    ),
-    ("reserve_mem", "memory"),
-    ("kho", "memory"),
-    ("quiet", "the console shows what the capture kernel does"),
-    ("splash", "there is no screen to draw on"),
-    ("vt.handoff", "there is no screen to draw on"),
-    ("root", "the image is the root"),
-    ("rootflags", "the image is the root"),
-    ("rootfstype", "the image is the root"),
-    ("rootwait", "the image is the root"),
-    ("rootdelay", "the image is the root"),
-    ("ro", "the image is the root"),
-    ("rw", "the image is the root"),
-    ("resume*", "the image is the root"),
-    ("noresume", "the image is the root"),
-    ("hibernate", "the image is the root"),
-    ("init", "the image's /init is ours"),
-    ("rdinit", "the image's /init is ours"),
-    ("initrd", "the image is loaded with the kernel"),
-    ("noinitrd", "the image is loaded with the kernel"),
-    ("initramfs_options", "set again below"),
-    ("rd.*", "for another initramfs"),
-    ("systemd.*", "systemd does not run"),
-    ("luks.*", "systemd does not run"),
-    ("fsck.*", "systemd does not run"),
-    ("udev.*", "systemd does not run"),
-    ("net.ifnames", "udev does not run"),
-    ("biosdevname", "udev does not run"),
-    ("ip", "for another initramfs"),
-    ("netroot", "for another initramfs"),
-    ("nfsroot", "for another initramfs"),
-    ("fcoe", "for another initramfs"),
-    ("iscsi_initiator", "for another initramfs"),
-    ("cloud-init*", "for another init"),
-    ("ds", "for another init"),
-    ("ignition.*", "for another init"),
-    ("nr_cpus", "set again below"),
-    ("maxcpus", "set again below"),
-    ("possible_cpus", "set again below"),
-    ("nosmp", "set again below"),
-    ("isolcpus", "names CPUs that are not started"),
-    ("nohz_full", "names CPUs that are not started"),
-    ("rcu_nocbs", "names CPUs that are not started"),
-    ("irqaffinity", "names CPUs that are not started"),
-    ("disable_cpu_apicid", "set again below"),
-    ("panic", "set again below"),
-    ("oops", "set again below"),
-    ("panic_on_warn", "a warning must not end the dump"),
-    ("panic_on_taint", "a taint must not end the dump"),
-    ("softlockup_panic", "a slow disk must not end the dump"),
-    ("hardlockup_panic", "a slow disk must not end the dump"),
-    ("hung_task_panic", "a slow disk must not end the dump"),
-    (
-        "unknown_nmi_panic",
-        "a second press of the NMI button must not end the dump",
-    ),
-    ("panic_print", "for the crashed kernel"),
-    ("crash_kexec_post_notifiers", "for the crashed kernel"),
-    ("sysrq_always_enabled", "for the crashed kernel"),
-    ("numa", "set again below"),
-    ("numa_balancing", "memory"),
-    ("cgroup_*", "set again below"),
-    ("systemd_*", "systemd does not run"),
-    ("transparent_hugepage", "set again below"),
-    ("irqpoll", "set again below"),
-    ("reset_devices", "set again below"),
-    ("nokaslr", "set again below"),
-    ("kaslr", "set again below"),
-    ("abm", "for another initramfs"),
-];
-
-/// Facts of the machine that the command line depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The running kernel's command line.
-    pub running: String,
-    /// The capture kernel's release.
-    pub release: String,
-    /// The running kernel's release: when both are equal, `symbols` speaks for the capture kernel too.
-    pub running_release: String,
-    /// Names in the running kernel's /proc/kallsyms that tell which parameters it knows; `None` when
-    /// it could not be read.
-    pub symbols: Option<Vec<String>>,
-    /// CPUs online.
-    pub cpus: u32,
-    /// The APIC id of the CPU that booted the machine.
-    pub boot_apicid: Option<u32>,
-    /// Drivers of watchdogs that have a pretimeout parameter.
-    pub watchdogs: Vec<String>,
-    /// Bytes reserved.
-    pub reserved: u64,
-    /// The machine's vendor as its firmware names it.
-    pub vendor: String,
-}
+use crate::words::words;
+use facts::{DISABLE_APICID, HEST_DISABLE, INITRAMFS_OPTIONS, NO_MEMHOTPLUG};
+use table::DROP;
 
 /// What the operator asks for, `[capture_kernel]` of the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,33 +51,6 @@ pub struct Derived {
     pub dropped: Vec<Decision>,
     /// What is new.
     pub added: Vec<Decision>,
-}
-
-/// The kernel's words: separated by white space, double quotes keep it inside one.
-#[must_use]
-pub fn words(cmdline: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut word = String::new();
-    let mut quoted = false;
-    for c in cmdline.chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                word.push(c);
-            }
-            c if c.is_ascii_whitespace() && !quoted => {
-                if !word.is_empty() {
-                    out.push(std::mem::take(&mut word));
-                }
-            }
-            '\0' => break,
-            c => word.push(c),
-        }
-    }
-    if !word.is_empty() {
-        out.push(word);
-    }
-    out
 }
 
 /// The name of a parameter, with `-` as `_`: the kernel takes them for the same.
@@ -237,97 +86,6 @@ fn version(release: &str) -> (u32, u32, u32) {
         .map(|n| n.parse().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     (next(), next(), next())
-}
-
-impl Facts {
-    /// Reads the machine under `root`, for a capture kernel of this release.
-    #[must_use]
-    pub fn read(root: &Path, release: &str) -> Self {
-        Self {
-            running: root::text(root, "/proc/cmdline").unwrap_or_default(),
-            release: release.to_owned(),
-            running_release: crate::status::running_release(root).unwrap_or_default(),
-            symbols: probes(root),
-            cpus: online(root),
-            boot_apicid: boot_apicid(root),
-            watchdogs: watchdogs(root),
-            reserved: crate::status::reservation(root).bytes.unwrap_or(0),
-            vendor: root::text(root, "/sys/class/dmi/id/sys_vendor").unwrap_or_default(),
-        }
-    }
-
-    /// Whether the capture kernel has this function; by version where the symbols do not tell.
-    fn has(&self, symbol: &str, by_version: bool) -> bool {
-        match &self.symbols {
-            Some(symbols) if self.release == self.running_release => {
-                symbols.iter().any(|s| s == symbol)
-            }
-            _ => by_version,
-        }
-    }
-}
-
-/// Functions that parse a parameter which not every kernel has.
-const DISABLE_APICID: &str = "apic_set_disabled_cpu_apicid";
-const INITRAMFS_OPTIONS: &str = "initramfs_options_setup";
-const NO_MEMHOTPLUG: &str = "disable_acpi_memory_hotplug";
-const HEST_DISABLE: &str = "setup_hest_disable";
-const PROBES: [&str; 4] = [
-    DISABLE_APICID,
-    INITRAMFS_OPTIONS,
-    NO_MEMHOTPLUG,
-    HEST_DISABLE,
-];
-
-fn probes(root: &Path) -> Option<Vec<String>> {
-    use std::io::{BufRead, BufReader};
-    let file = std::fs::File::open(root::under(root, "/proc/kallsyms")).ok()?;
-    let mut found = Vec::new();
-    let mut any = false;
-    for line in BufReader::new(file).lines() {
-        let Ok(line) = line else { break };
-        any = true;
-        if let Some(symbol) = line.split_whitespace().nth(2)
-            && PROBES.contains(&symbol)
-        {
-            found.push(symbol.to_owned());
-        }
-    }
-    any.then_some(found)
-}
-
-pub(crate) fn online(root: &Path) -> u32 {
-    let text = root::text(root, "/sys/devices/system/cpu/online").unwrap_or_default();
-    let count = text.split(',').filter_map(|part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
-        last.checked_sub(first)?.checked_add(1)
-    });
-    count.fold(0, u32::saturating_add).max(1)
-}
-
-fn boot_apicid(root: &Path) -> Option<u32> {
-    let text = root::text(root, "/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("initial apicid"))?;
-    line.split_once(':')?.1.trim().parse().ok()
-}
-
-fn watchdogs(root: &Path) -> Vec<String> {
-    let class = root::under(root, "/sys/class/watchdog");
-    let entries = std::fs::read_dir(class).into_iter().flatten().flatten();
-    let mut out: Vec<String> = entries
-        .filter_map(|e| std::fs::read_link(e.path().join("device/driver/module")).ok())
-        .filter_map(|link| Some(link.file_name()?.to_str()?.to_owned()))
-        .filter(|module| {
-            let parameters = format!("/sys/module/{module}/parameters");
-            ["pretimeout", "kdumptimeout"]
-                .iter()
-                .any(|p| root::under(root, format!("{parameters}/{p}")).exists())
-        })
-        .collect();
-    out.sort_unstable();
-    out.dedup();
-    out
 }
 
 /// What is added on x86-64, in order.

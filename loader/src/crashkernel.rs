@@ -60,7 +60,7 @@ pub struct ParseError {
 /// belong to init.
 #[must_use]
 pub fn parameters(cmdline: &str) -> Vec<String> {
-    (crate::cmdline::words(cmdline).iter())
+    (crate::words::words(cmdline).iter())
         .take_while(|w| *w != "--")
         .filter_map(|w| w.strip_prefix("crashkernel="))
         .map(|v| v.trim_matches('"').to_owned())

@@ -20,8 +20,8 @@ use initramfs::build::{self, Prepared};
 use serde::Serialize;
 
 use crate::bootloader::{self, BootLoader};
-use crate::root;
 use crate::status::{self, Status};
+use crate::{probe, root};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -192,7 +192,7 @@ pub fn examine(root: &Path, config: &Config, capture: PathBuf) -> Report {
     Report {
         machine: overview(root, &examined.status),
         boot_loader: bootloader::detect(root),
-        armed: status::is_loaded(root, crate::kernel::Slot::Crash) == Some(true),
+        armed: probe::is_loaded(root, crate::kernel::Slot::Crash) == Some(true),
         next: next(&findings),
         findings,
     }

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use vmcore::kernel::{Kernel, chain};
 use vmcore::mm::Rules;
 use vmcore::mm::check::{self, Check, Live, Verdict};
 
 use crate::root;
+pub use crate::state::{Filter, Outcome};
 use crate::state::{State, StateError};
 use crate::sys;
 
@@ -25,41 +25,6 @@ const GRACE: Duration = Duration::from_millis(500);
 /// `--deep` ends some time, whatever happens.
 const DEEP: Duration = Duration::from_secs(3600);
 const NT_GNU_BUILD_ID: u32 = 3;
-
-/// How the check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Every check made agrees.
-    Fits,
-    /// A key is missing or a number is wrong: a dump keeps more than asked, and says so.
-    DoesNotFit,
-    /// Nothing could be looked at.
-    NotChecked,
-}
-
-/// What was found, for one kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filter {
-    /// The kernel's build id, or its version where it has none.
-    pub build_id: String,
-    /// The answer.
-    pub outcome: Outcome,
-    /// Each reason in a few words, when it does not fit or was not checked.
-    pub why: Vec<String>,
-    /// Free pages found in the zones that were checked …
-    pub free_counted: u64,
-    /// … and by the kernel's own account.
-    pub free_expected: u64,
-    /// Pages of RAM in the zones that were checked whole.
-    pub covered_pages: u64,
-    /// Pages of RAM in all zones.
-    pub ram_pages: u64,
-    /// Whether all of RAM was asked for.
-    pub deep: bool,
-    /// Seconds since 1970.
-    pub at: i64,
-}
 
 /// The outcome for the kernel that runs, if it was checked.
 #[must_use]

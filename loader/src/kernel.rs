@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,17 @@ pub enum Syscall {
     File,
     /// kexec_load(2): we lay out the segments.
     Load,
+}
+
+impl Syscall {
+    /// The system call's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "kexec_file_load",
+            Self::Load => "kexec_load",
+        }
+    }
 }
 
 /// What kexec_file_load(2) is given.
@@ -118,6 +130,17 @@ pub trait Kernel {
     /// # Errors
     /// The kernel's errno, unchanged (EBUSY while a file is open for writing).
     fn remount_read_only(&self, mount_point: &Path) -> Result<(), Errno>;
+}
+
+/// Repeats a call while another kexec operation is in flight (EBUSY; the kernel does not wait).
+pub(crate) fn patiently(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 0..10 {
+        match call() {
+            Err(Errno::EBUSY) => std::thread::sleep(Duration::from_millis(200)),
+            other => return other,
+        }
+    }
+    call()
 }
 
 /// One call that a [`Recorder`] saw. File contents are read back, so that a test sees what the

@@ -11,8 +11,8 @@ use dump::{facts::hex, files::sha256_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::inputs::Input;
 use crate::root;
-use crate::state::Input;
 
 /// What proved that a dump arrives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl Proof {
     /// What makes it void now, each in a few words; nothing: it holds.
     #[must_use]
     pub fn void_because(&self, root: &Path) -> Vec<String> {
-        let running = crate::status::running_release(root);
+        let running = crate::probe::running_release(root);
         let other = running.filter(|release| *release != self.release);
         let other = other.map(|release| format!("this is Linux {release}"));
         let changed = self.with.iter().filter_map(|one| one.changed(root));
@@ -120,9 +120,7 @@ fn digest_of(root: &Path, path: &Path) -> io::Result<Option<String>> {
 /// Where `load` keeps the image for a release.
 #[must_use]
 pub fn image_path(release: &str) -> PathBuf {
-    Path::new(crate::state::DIRECTORY)
-        .join("images")
-        .join(format!("{release}.img"))
+    initramfs::cache::path(Path::new("/"), release)
 }
 
 #[cfg(test)]

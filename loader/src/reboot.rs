@@ -10,12 +10,14 @@ use std::process::Command;
 use nix::errno::Errno;
 
 use crate::access;
-use crate::arm::{self, Choice, Files, Loaded, Purgatory};
-use crate::cmdline::words;
+use crate::arm::{self, Choice, Loaded, Purgatory};
+use crate::diagnosis;
+use crate::files::{self, Files};
 use crate::kernel::{Kernel, Reboot, Slot, Syscall};
+use crate::kexec_load;
 use crate::refusal::{LoadError, Refusal};
 use crate::root;
-use crate::segments;
+use crate::words::words;
 
 /// What to load for the next reboot.
 #[derive(Clone, Debug)]
@@ -108,7 +110,7 @@ pub fn load(kernel: &dyn Kernel, request: &RebootRequest) -> Result<Loaded, Load
         .cmdline
         .clone()
         .unwrap_or_else(|| reused_cmdline(&request.root));
-    let files = arm::read_kernel(&request.kernel, image, &cmdline)?;
+    let files = files::read_kernel(&request.kernel, image, &cmdline)?;
     access::check_boot(&request.root)?;
     let mut warnings = Vec::new();
     let syscall = by_choice(kernel, request, &files, &mut warnings)?;
@@ -135,7 +137,7 @@ fn by_choice(
             return Ok(Syscall::File);
         };
         if request.syscall == Choice::File || !arm::falls_back(errno) {
-            return Err(Refusal::of_load(
+            return Err(diagnosis::of_load(
                 &request.root,
                 Syscall::File,
                 errno,
@@ -147,7 +149,7 @@ fn by_choice(
             "kexec_file_load answered {errno:?}, so kexec_load was used"
         ));
     }
-    segments::load_boot(kernel, &request.root, files, &Purgatory::default())?;
+    kexec_load::load_boot(kernel, &request.root, files, &Purgatory::default())?;
     Ok(Syscall::Load)
 }
 
@@ -160,7 +162,7 @@ pub fn unload(kernel: &dyn Kernel, root: &Path) -> Result<(), LoadError> {
 }
 
 fn loaded(root: &Path) -> Result<(), RebootError> {
-    match crate::status::is_loaded(root, Slot::Boot) {
+    match crate::probe::is_loaded(root, Slot::Boot) {
         Some(false) => Err(RebootError::NothingLoaded),
         _ => Ok(()),
     }

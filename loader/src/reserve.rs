@@ -71,7 +71,7 @@ impl Inputs {
     /// The image's sizes are the caller's to fill in.
     #[must_use]
     pub fn read(root: &Path, kernel: Option<&[u8]>) -> Self {
-        let running = crate::status::running_release(root).unwrap_or_default();
+        let running = crate::probe::running_release(root).unwrap_or_default();
         let header = kernel.and_then(|bytes| BzImage::parse(bytes).ok());
         let release = header
             .as_ref()
@@ -229,7 +229,7 @@ pub enum ReserveError {
 pub fn propose(root: &Path, value: &str) -> Result<Proposal, ReserveError> {
     let parsed = Value::parse(value)?;
     let change = bootloader::propose(root, value)?;
-    let reservation = crate::status::reservation(root);
+    let reservation = crate::probe::reservation(root);
     Ok(Proposal {
         value: value.to_owned(),
         explained: parsed.explain(),

@@ -7,18 +7,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::filter::Filter;
+pub use crate::inputs::Input;
 use crate::kernel::Syscall;
 pub use crate::proof::{Proof, Proven};
 use crate::root;
 
-/// Where it all lies.
-pub const DIRECTORY: &str = "/var/lib/afterpanic";
 const FILE: &str = "/var/lib/afterpanic/state.json";
 
 /// The whole file.
@@ -70,28 +68,39 @@ pub struct LoadedState {
     pub inputs: Vec<Input>,
 }
 
-/// A file that the image depends on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
-    /// Its path.
-    pub path: PathBuf,
-    /// Its size then, `None` if it did not exist.
-    pub size: Option<u64>,
-    /// Its modification time then, in seconds since 1970.
-    pub mtime: Option<i64>,
+/// How the check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every check made agrees.
+    Fits,
+    /// A key is missing or a number is wrong: a dump keeps more than asked, and says so.
+    DoesNotFit,
+    /// Nothing could be looked at.
+    NotChecked,
 }
 
-impl Input {
-    /// How the file looks now.
-    #[must_use]
-    pub fn of(root: &Path, path: &Path) -> Self {
-        let meta = fs::metadata(root::under(root, path)).ok();
-        Self {
-            path: path.to_owned(),
-            size: meta.as_ref().map(fs::Metadata::len),
-            mtime: meta.as_ref().map(MetadataExt::mtime),
-        }
-    }
+/// What was found, for one kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// The kernel's build id, or its version where it has none.
+    pub build_id: String,
+    /// The answer.
+    pub outcome: Outcome,
+    /// Each reason in a few words, when it does not fit or was not checked.
+    pub why: Vec<String>,
+    /// Free pages found in the zones that were checked …
+    pub free_counted: u64,
+    /// … and by the kernel's own account.
+    pub free_expected: u64,
+    /// Pages of RAM in the zones that were checked whole.
+    pub covered_pages: u64,
+    /// Pages of RAM in all zones.
+    pub ram_pages: u64,
+    /// Whether all of RAM was asked for.
+    pub deep: bool,
+    /// Seconds since 1970.
+    pub at: i64,
 }
 
 /// A real panic that was asked for, and what became of it.
@@ -225,6 +234,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn none_is_empty_and_what_is_written_is_read_with_unknown_keys_kept() {

@@ -1,10 +1,4 @@
-//! Whether the machine is armed, and what proves it.
-//!
-//! Facts: Documentation/ABI/testing/sysfs-kernel-kexec-kdump; the files have their old names
-//! (`/sys/kernel/kexec_crash_loaded`) up to 6.18 and both names from 6.19 on. Nothing is changed
-//! here, and everything is read under a root prefix. Without root most of it can still be told.
-
-pub mod dumps;
+//! Whether the machine is armed, and what proves it. Nothing is changed here.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::filter::{self, Filter};
-use crate::iomem::{Iomem, Range};
 use crate::kernel::{Slot, Syscall};
+use crate::last_crash::{self, LastCrash};
+use crate::probe::{Reservation, boot_id, is_loaded, reservation, running_release};
 use crate::root;
 use crate::state::{CrashTest, Input, LoadedState, Proof, State};
 
@@ -41,21 +36,6 @@ impl Armed {
             Self::Unknown => 1,
         }
     }
-}
-
-/// The memory that is reserved.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Reservation {
-    /// Where the capture kernel is loaded. `None` when nothing is reserved, or without root.
-    pub main: Option<Range>,
-    /// The part below 4 GiB beside a high `main`.
-    pub low: Option<Range>,
-    /// Memory of `crashkernel=…,cma`, used by the capture kernel but not for loading.
-    pub cma: Vec<Range>,
-    /// Bytes reserved, as sysfs says (main and low; before 6.12 only main). Known without root.
-    pub bytes: Option<u64>,
-    /// The values of `crashkernel=` that this kernel was booted with.
-    pub asked: Vec<String>,
 }
 
 /// The image that was loaded.
@@ -101,27 +81,11 @@ pub struct Status {
     /// The last panic that was asked for, by `crash-test`.
     pub crash_test: Option<CrashTest>,
     /// The newest crash saved here.
-    pub last_dump: Option<dumps::LastDump>,
+    pub last_dump: Option<LastCrash>,
     /// Why a panic like the last one would leave no core: the machine dies in a loop.
     pub loop_guard: Option<String>,
     /// What could not be told, and why.
     pub warnings: Vec<String>,
-}
-
-/// Reads the old or the new name of a file of `/sys/kernel/kexec`.
-fn sysfs(root: &Path, new: &str, old: &str) -> Option<u64> {
-    root::number(root, format!("/sys/kernel/kexec/{new}"))
-        .or_else(|| root::number(root, format!("/sys/kernel/{old}")))
-}
-
-/// Whether an image is loaded in a slot; `None` when the kernel has no kexec or /sys is not there.
-#[must_use]
-pub fn is_loaded(root: &Path, slot: Slot) -> Option<bool> {
-    let value = match slot {
-        Slot::Crash => sysfs(root, "crash_loaded", "kexec_crash_loaded"),
-        Slot::Boot => sysfs(root, "loaded", "kexec_loaded"),
-    };
-    value.map(|n| n != 0)
 }
 
 /// Whether what is loaded was loaded by us in this boot, and is this kernel with the kept image as it is
@@ -138,56 +102,6 @@ pub fn is_current(root: &Path, kernel: &Path, cmdline: &str) -> bool {
             && image_state(root, loaded).changed.is_empty()
     };
     is_loaded(root, Slot::Crash) == Some(true) && loaded.as_ref().is_some_and(same)
-}
-
-/// Bytes reserved for the capture kernel, as sysfs says.
-#[must_use]
-pub fn crash_size(root: &Path) -> Option<u64> {
-    sysfs(root, "crash_size", "kexec_crash_size")
-}
-
-/// The running kernel's release.
-#[must_use]
-pub fn running_release(root: &Path) -> Option<String> {
-    root::text(root, "/proc/sys/kernel/osrelease")
-        .ok()
-        .filter(|s| !s.is_empty())
-}
-
-/// The running kernel's boot, a new one each time.
-#[must_use]
-pub fn boot_id(root: &Path) -> String {
-    root::text(root, "/proc/sys/kernel/random/boot_id").unwrap_or_default()
-}
-
-/// `/sys/kernel/kexec/crash_cma_ranges`: `start-end` in hexadecimal, one a line, the end included.
-pub(crate) fn cma_ranges(root: &Path) -> Vec<Range> {
-    let text = root::text(root, "/sys/kernel/kexec/crash_cma_ranges").unwrap_or_default();
-    let hex = |s: &str| u64::from_str_radix(s.trim().trim_start_matches("0x"), 16).ok();
-    text.lines()
-        .filter_map(|line| {
-            let (start, last) = line.split_once('-')?;
-            let range = Range {
-                start: hex(start)?,
-                end: hex(last)?.checked_add(1)?,
-            };
-            (!range.is_empty()).then_some(range)
-        })
-        .collect()
-}
-
-/// Reads the machine's memory reservation.
-#[must_use]
-pub fn reservation(root: &Path) -> Reservation {
-    let (main, low) = Iomem::read(root).unwrap_or_default().crash_kernel();
-    let cmdline = root::text(root, "/proc/cmdline").unwrap_or_default();
-    Reservation {
-        main,
-        low,
-        cma: cma_ranges(root),
-        bytes: crash_size(root).or_else(|| main.map(Range::len)),
-        asked: crate::crashkernel::parameters(&cmdline),
-    }
 }
 
 /// Tells whether the machine under `root` is armed.
@@ -222,8 +136,8 @@ pub fn status(root: &Path) -> Status {
         proof: state.proof,
         filter,
         crash_test: state.crash_test,
-        last_dump: dumps::last(root),
-        loop_guard: dumps::in_a_loop(root),
+        last_dump: last_crash::last(root),
+        loop_guard: last_crash::in_a_loop(root),
         warnings,
     }
 }

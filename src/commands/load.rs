@@ -217,7 +217,7 @@ fn kernel_path(config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
     if let KernelChoice::Path(path) = &config.capture_kernel.kernel {
         return Ok(path.clone());
     }
-    let release = loader::status::running_release(&context.root)
+    let release = loader::probe::running_release(&context.root)
         .context("Cannot tell the running kernel's release; is /proc mounted?")?;
     match loader::kimage::find(&context.root, &release) {
         Ok(path) => Ok(path),

@@ -257,7 +257,7 @@ fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
             modules,
         });
     }
-    let release = loader::status::running_release(&context.root)
+    let release = loader::probe::running_release(&context.root)
         .context("The running kernel's release is not known")?;
     let image = match loader::kimage::find(&context.root, &release) {
         Ok(image) => context.path(&image.to_string_lossy()),

@@ -74,7 +74,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// What the machine and the image, as far as it can be built here, come to.
 fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
     let mut warnings = Vec::new();
-    let release = loader::status::running_release(&context.root).unwrap_or_default();
+    let release = loader::probe::running_release(&context.root).unwrap_or_default();
     let kernel = loader::kimage::find(&context.root, &release).ok();
     let kernel = kernel.and_then(|path| std::fs::read(context.path(&path.to_string_lossy())).ok());
     let mut inputs = Inputs::read(&context.root, kernel.as_deref());

@@ -66,7 +66,7 @@ fn edited(text: &str, value: &str) -> Option<String> {
                 }
             }
             Some(options) if options.contains("crashkernel=") => {
-                let words = crate::cmdline::words(options);
+                let words = crate::words::words(options);
                 let kept: Vec<&str> = words
                     .iter()
                     .map(String::as_str)

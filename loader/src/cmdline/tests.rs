@@ -136,3 +136,35 @@ fn words_and_quotes() {
     assert_eq!(words("a\0b"), ["a"]);
     assert_eq!(words("\"open  end"), ["\"open  end"]);
 }
+
+#[test]
+fn nothing_that_ends_the_dump_or_eats_its_memory_is_carried_over() {
+    let running = "sysctl.kernel.panic_on_warn=1 sysctl.vm.nr_hugepages=512 nmi_watchdog=panic,1 memtest=17 \
+        hugepages=0:2,1:2 default_hugepagesz=1G hugepage_alloc_threads=4 hugetlb_free_vmemmap=on \
+        workqueue.panic_on_stall=1 kfence.sample_interval=100 trace_buf_size=64M thash_entries=131072 \
+        panic_sys_info=tasks efi_pstore.pstore_disable=0 pause_on_oops=5 initcall_debug showopts \
+        console=ttyS0 modprobe.blacklist=bad";
+    let got = derive(&facts(running), &Wishes::default());
+    assert!(
+        got.cmdline
+            .starts_with("console=ttyS0 modprobe.blacklist=bad reset_devices"),
+        "{}",
+        got.cmdline
+    );
+    assert_eq!(got.dropped.len(), 17);
+    let why = |name: &str| {
+        let word = got.dropped.iter().find(|d| d.parameter.starts_with(name));
+        word.map(|d| d.why.as_str()).unwrap_or_default()
+    };
+    assert!(why("memtest").contains("takes time"), "{}", why("memtest"));
+    assert!(why("nmi_watchdog").contains("NMI"));
+}
+
+#[test]
+fn the_table_names_each_word_once() {
+    for (at, (name, why)) in DROP.iter().enumerate() {
+        assert!(!why.is_empty());
+        let first = DROP.iter().position(|(pattern, _)| matches(pattern, name));
+        assert_eq!(first, Some(at), "{name} is covered by an earlier entry");
+    }
+}

@@ -3,7 +3,7 @@
 //! Facts: Documentation/arch/x86/boot.rst, arch/x86/include/uapi/asm/bootparam.h, boot protocol 2.12
 //! (Linux 3.8) to 2.15 (Linux 7.2). Only what the 64-bit entry needs is read.
 
-use super::{ImageError, recognise};
+use super::container::{ImageError, recognise};
 
 /// Where the setup header begins, in the file and in boot_params.
 pub const HEADER_START: usize = 0x1f1;

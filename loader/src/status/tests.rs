@@ -1,6 +1,7 @@
 //! Tests of status on small trees.
 
 use super::*;
+use crate::iomem::Range;
 use crate::state::Input;
 
 fn put(dir: &Path, path: &str, text: &str) {

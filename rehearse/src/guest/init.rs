@@ -124,7 +124,7 @@ fn follow() -> Result<(), GuestError> {
     nix::unistd::sethostname(&script.hostname).map_err(cannot("set the host name"))?;
     let uname = nix::sys::utsname::uname().map_err(cannot("read uname"))?;
     say(format_args!("is up: {}", uname.release().display()));
-    if let Some(bytes) = loader::status::crash_size(Path::new("/")) {
+    if let Some(bytes) = loader::probe::crash_size(Path::new("/")) {
         say(format_args!("{RESERVED}{bytes}"));
     }
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();

@@ -12,8 +12,8 @@ use std::path::Path;
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 
-use crate::bootparams::{Efi, MemoryType};
-use crate::elfcorehdr::{KernelImage, Place};
+use super::bootparams::{Efi, MemoryType};
+use super::elfcorehdr::{KernelImage, Place};
 use crate::iomem::{Iomem, Range};
 use crate::root;
 
@@ -49,7 +49,7 @@ impl Machine {
         let rsdp = le64(from(0x70, 8)).filter(|n| *n != 0);
         let cpuinfo = root::text(root, "/proc/cpuinfo").unwrap_or_default();
         Self {
-            cma: crate::status::cma_ranges(root),
+            cma: crate::probe::cma_ranges(root),
             cpu_notes: cpu_notes(root),
             vmcoreinfo: vmcoreinfo(root),
             kernel: kernel_image(root, &iomem),

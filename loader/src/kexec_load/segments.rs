@@ -1,22 +1,18 @@
-//! Loading by kexec_load(2): the segments of a kernel, laid out by us.
+//! The segments of a kernel for kexec_load(2).
 //!
 //! Facts: kernel/kexec.c, kernel/kexec_core.c, arch/x86/kernel/machine_kexec_64.c, Linux 5.10 to 7.2.
 //! Segments are page aligned, do not overlap, lie wholly in the reserved region, and leave holes:
 //! the kernel takes its control pages (page tables, entry code, a copy of VMCOREINFO) from between
 //! them. The kernel goes to the bottom, everything else to the top, the hole is in the middle.
 
-use std::path::Path;
-
 use sha2::{Digest, Sha256};
 
-use crate::access::{self, Lockdown};
-use crate::arm::Files;
-use crate::bootparams::{self, MemoryType, Params};
-use crate::elfcorehdr::{self, Contents};
+use super::bootparams::{self, MemoryType, Params};
+use super::elfcorehdr::{self, Contents};
+use super::machine::Machine;
+use super::purgatory::{self, Orders, Region};
+use crate::files::{Files, least};
 use crate::iomem::Range;
-use crate::kernel::{Kernel, Segment, SegmentLoad, Slot};
-use crate::machine::Machine;
-use crate::purgatory::{self, Orders, Region};
 use crate::refusal::{Refusal, mib};
 
 const PAGE: u64 = 4096;
@@ -53,77 +49,6 @@ pub(crate) struct Layout {
     pub(crate) entry: u64,
     pub(crate) pieces: Vec<Piece>,
     pub(crate) update_elfcorehdr: bool,
-}
-
-/// Loads a capture kernel into the region.
-pub(crate) fn load(
-    kernel: &dyn Kernel,
-    root: &Path,
-    files: &Files,
-    region: Option<Range>,
-    options: &Purgatory,
-) -> Result<(), Refusal> {
-    refuse_locked(root)?;
-    let region = region.ok_or_else(|| Refusal::Needs {
-        what: "the place of the reserved memory from /proc/iomem".to_owned(),
-        next: "run it as root with CAP_SYS_ADMIN, or use --syscall file",
-    })?;
-    let machine = Machine::read(root);
-    let layout = crash(&machine, region, files, options)?;
-    call(kernel, root, files, &layout, Slot::Crash, Some(region))
-}
-
-/// Loads a kernel that takes over the whole machine.
-pub(crate) fn load_boot(
-    kernel: &dyn Kernel,
-    root: &Path,
-    files: &Files,
-    options: &Purgatory,
-) -> Result<(), Refusal> {
-    refuse_locked(root)?;
-    let machine = Machine::read(root);
-    let e820 = crate::machine::firmware_e820(root);
-    let layout = boot(&machine, e820, files, options)?;
-    call(kernel, root, files, &layout, Slot::Boot, None)
-}
-
-fn refuse_locked(root: &Path) -> Result<(), Refusal> {
-    let mode = match access::lockdown(root) {
-        Lockdown::Integrity => "integrity",
-        Lockdown::Confidentiality => "confidentiality",
-        Lockdown::None | Lockdown::Unknown => return Ok(()),
-    };
-    let next = "use --syscall file with a signed vmlinuz";
-    Err(Refusal::Lockdown {
-        mode,
-        call: "kexec_load",
-        next,
-    })
-}
-
-fn call(
-    kernel: &dyn Kernel,
-    root: &Path,
-    files: &Files,
-    layout: &Layout,
-    slot: Slot,
-    region: Option<Range>,
-) -> Result<(), Refusal> {
-    let segments: Vec<Segment<'_>> = (layout.pieces.iter())
-        .map(|p| Segment {
-            data: &p.data,
-            address: p.range.start,
-            size: p.range.len(),
-        })
-        .collect();
-    let load = SegmentLoad {
-        entry: layout.entry,
-        segments: &segments,
-        slot,
-        update_elfcorehdr: layout.update_elfcorehdr,
-    };
-    crate::arm::patiently(|| kernel.kexec_load(&load))
-        .map_err(|errno| Refusal::of_load(root, crate::kernel::Syscall::Load, errno, files, region))
 }
 
 /// Hands out places from the top of a region down.
@@ -169,7 +94,6 @@ fn hole(ram: &[Range]) -> u64 {
     (top >> 30).saturating_add(32).saturating_mul(PAGE)
 }
 
-/// Room for everything but the elfcorehdr: the command line, the EFI map, a long memory map.
 fn impossible(what: &str) -> Refusal {
     Refusal::Needs {
         what: format!("{what} that fits the boot protocol"),
@@ -236,13 +160,7 @@ pub(crate) fn crash(
         region,
         top: region.end / PAGE * PAGE,
     };
-    let full = || {
-        too_small(crate::arm::least(
-            &files.header,
-            files.image.len() as u64,
-            0,
-        ))
-    };
+    let full = || too_small(least(&files.header, files.image.len() as u64, 0));
     let kernel = placer.kernel(files).ok_or_else(full)?;
     let elf = placer.take(header_size).ok_or_else(full)?;
     let initrd = placer.take(files.image.len() as u64).ok_or_else(full)?;
@@ -338,11 +256,7 @@ pub(crate) fn boot(
     let full = || Refusal::Needs {
         what: format!(
             "{} of memory in one piece",
-            mib(crate::arm::least(
-                &files.header,
-                files.image.len() as u64,
-                0
-            ))
+            mib(least(&files.header, files.image.len() as u64, 0))
         ),
         next: "use --syscall file",
     };

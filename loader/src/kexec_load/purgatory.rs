@@ -102,7 +102,7 @@ pub(crate) fn place(address: u64, orders: &Orders) -> Option<Vec<u8>> {
 
 /// The serial port of the first `console=ttySN` of a command line; 0 when there is none.
 pub(crate) fn serial_port(cmdline: &str) -> u16 {
-    let words = crate::cmdline::words(cmdline);
+    let words = crate::words::words(cmdline);
     let name = words.iter().find_map(|w| w.strip_prefix("console=ttyS"));
     match name.and_then(|n| n.split(',').next()) {
         Some("0") => 0x3f8,
@@ -114,7 +114,7 @@ pub(crate) fn serial_port(cmdline: &str) -> u16 {
 }
 
 #[cfg(test)]
-#[path = "../purgatory/sha256.rs"]
+#[path = "../../purgatory/sha256.rs"]
 mod sha256;
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! What earlier panics left: the last dump, and whether the next one would be cut short because the
-//! machine dies in a loop.
+//! The newest crash saved on this machine, and whether the machine crashes in a loop.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +13,7 @@ const STORE: &str = "/var/crash";
 
 /// The newest crash directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LastDump {
+pub struct LastCrash {
     /// The directory, with the root prefix.
     pub path: PathBuf,
     /// When the machine died, UTC, `20261121T231500Z`.
@@ -27,11 +26,11 @@ pub struct LastDump {
 
 /// The newest crash directory under `root`.
 #[must_use]
-pub fn last(root: &Path) -> Option<LastDump> {
+pub fn last(root: &Path) -> Option<LastCrash> {
     let store = Store::open(&root::under(root, STORE)).ok()?;
     let crash = store.list().ok()?.crashes.pop()?;
     let manifest = store.manifest(&crash.name()).ok();
-    Some(LastDump {
+    Some(LastCrash {
         time: crash.stamp,
         verdict: manifest.as_ref().map(|m| m.verdict.name().to_owned()),
         signature: manifest.and_then(|m| m.signature),

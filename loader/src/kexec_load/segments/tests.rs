@@ -1,8 +1,8 @@
 //! Tests of the layout: the kernel's own rules about segments hold for every region, and what was
 //! meant is what the new kernel finds.
 
+use super::super::elfcorehdr::Place;
 use super::*;
-use crate::elfcorehdr::Place;
 use crate::iomem::Iomem;
 use crate::kimage::BzImage;
 use std::ffi::CString;
