@@ -176,8 +176,9 @@ impl Value {
     #[must_use]
     pub fn explain(&self) -> String {
         match self {
-            Self::Size { size, offset: None } => {
-                format!("{}, below 4 GiB if there is room, else above (and then a part below too)", Memory(*size))
+            // Offset 0 is what the kernel has without one: it looks for a place.
+            Self::Size { size, offset: None | Some(0) } => {
+                format!("{}, below 4 GiB if there is room, otherwise above with a small part below", Memory(*size))
             }
             Self::Size { size, offset: Some(at) } => {
                 format!("{} at exactly {at:#x}, or nothing", Memory(*size))
@@ -190,7 +191,7 @@ impl Value {
                         None => format!("{} with RAM of {} or more", Memory(r.size), Memory(r.start)),
                     })
                     .collect();
-                if let Some(at) = offset {
+                if let Some(at) = offset.filter(|at| *at != 0) {
                     words.push(format!("at exactly {at:#x}, or nothing"));
                 }
                 words.join("; ")
@@ -198,7 +199,7 @@ impl Value {
             Self::High(size) => format!("{} from the top of memory, usually above 4 GiB", Memory(*size)),
             Self::Low(0) => "no part below 4 GiB beside the high region: devices that need 32-bit DMA will not work in the capture kernel".to_owned(),
             Self::Low(size) => format!("{} below 4 GiB beside the high region, for 32-bit DMA", Memory(*size)),
-            Self::Cma(size) => format!("{} more out of memory that programs may use until the panic; user pages in it are missing from the dump, and the kernel waits 10 s before it jumps", Memory(*size)),
+            Self::Cma(size) => format!("{} more, which programs may use until the panic; their pages there are missing from the core, and the kernel waits 10 s before it starts the capture kernel", Memory(*size)),
         }
     }
 }

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::access::{self, Lockdown};
+use crate::crashkernel::{self, Value};
 use crate::files::{self, Files};
 use crate::iomem::Range;
 use crate::kernel::Syscall;
 use crate::kimage::ImageError;
-use crate::refusal::Refusal;
-use crate::{crashkernel, probe, root};
+use crate::refusal::{Refusal, mib};
+use crate::{probe, root};
 
 const KEYS: &str = "Keys live in the kernel (.builtin_trusted_keys, .secondary_trusted_keys), the firmware's db and the MOK list \
     (`mokutil --list-enrolled`; .platform and .machine in /proc/keys): load a vmlinuz that your distribution signed, or enrol the key that signed this one; `dmesg` has the kernel's own line";
@@ -24,11 +25,26 @@ pub(crate) fn no_reservation(root: &Path) -> Refusal {
     let asked = crashkernel::parameters(&cmdline);
     let why = match asked.last() {
         None => "crashkernel= is not on the kernel's command line".to_owned(),
-        Some(value) => format!(
-            "crashkernel={value} is on the command line, but the kernel could not or would not reserve it: see `dmesg | grep -i crashkernel`"
-        ),
+        Some(value) => match Value::parse(value) {
+            Ok(parsed) => not_reserved(root, value, &parsed),
+            Err(why) => why.to_string(),
+        },
     };
     Refusal::NoReservation { why }
+}
+
+/// Why a value that the kernel can read reserved nothing.
+pub(crate) fn not_reserved(root: &Path, value: &str, parsed: &Value) -> String {
+    let ram = probe::ram(root);
+    match ram.and_then(|ram| parsed.size_for(ram)) {
+        Some(0) => format!(
+            "no range of crashkernel={value} matches this machine's {}",
+            ram.map_or_else(String::new, |ram| mib(ram.next_multiple_of(128 << 20)))
+        ),
+        _ => format!(
+            "crashkernel={value} is on the command line, but the kernel reserved nothing: see `dmesg | grep -i crashkernel`"
+        ),
+    }
 }
 
 /// What a refused load means.

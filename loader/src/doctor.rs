@@ -20,8 +20,8 @@ use initramfs::build::{self, Prepared};
 use serde::Serialize;
 
 use crate::bootloader::{self, BootLoader};
+use crate::probe;
 use crate::status::{self, Status};
-use crate::{probe, root};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -137,23 +137,9 @@ fn overview(root: &Path, status: &Status) -> Overview {
         hostname: status.hostname.clone().unwrap_or_default(),
         release: status.running.clone().unwrap_or_default(),
         cpus: crate::cmdline::online(root),
-        ram: meminfo(root, "MemTotal").unwrap_or(0),
+        ram: probe::ram(root).unwrap_or(0),
         platform: platform::name(root),
     }
-}
-
-/// A line of /proc/meminfo in bytes.
-fn meminfo(root: &Path, name: &str) -> Option<u64> {
-    let text = root::text(root, "/proc/meminfo").ok()?;
-    let rest = text
-        .lines()
-        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
-    rest.trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
 }
 
 /// Bytes for people.

@@ -92,3 +92,23 @@ pub fn reservation(root: &Path) -> Reservation {
         asked: crashkernel::parameters(&cmdline),
     }
 }
+
+/// Bytes of RAM that the kernel manages.
+#[must_use]
+pub fn ram(root: &Path) -> Option<u64> {
+    meminfo(root, "MemTotal")
+}
+
+/// A line of /proc/meminfo in bytes.
+pub(crate) fn meminfo(root: &Path, name: &str) -> Option<u64> {
+    let text = root::text(root, "/proc/meminfo").ok()?;
+    let rest = text
+        .lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    rest.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
+}

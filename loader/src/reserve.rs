@@ -149,7 +149,7 @@ fn parts(inputs: &Inputs) -> Vec<Part> {
     if let Some(peak) = inputs.peak {
         let why = "measured with this kernel, image and config";
         part("peak of the rehearsal", peak, why);
-        let why = "a fifth: this machine has more devices than the VM";
+        let why = "20 %: this machine has more devices than the VM";
         part("margin", peak / 5, why);
         return parts;
     }
@@ -159,9 +159,9 @@ fn parts(inputs: &Inputs) -> Vec<Part> {
     let more = u64::from(inputs.cpus.saturating_sub(1)) * 2 * MIB;
     part("more CPUs", more, "2 MiB each");
     part("image, as loaded", inputs.image, "until it is unpacked");
-    let why = "and its modules once more, where they are loaded";
+    let why = "files, and its modules a second time once loaded";
     part("image, unpacked", inputs.unpacked.saturating_mul(2), why);
-    part("capture worker", inputs.worker, "its limit");
+    part("capture worker", inputs.worker, "its memory limit");
     let journal = inputs.filesystems.iter().map(|f| journal(f)).max();
     let why = "replaying the journal of the target";
     part("filesystem", journal.unwrap_or(0), why);
@@ -169,7 +169,7 @@ fn parts(inputs: &Inputs) -> Vec<Part> {
     parts.push(Part {
         what: "page tables, memmap, page cache, margin".to_owned(),
         bytes: 12 * MIB + so_far / 16,
-        why: "1/64 for the memmap, the rest to write with".to_owned(),
+        why: "1/64 for the memmap, the rest is working memory for the page cache".to_owned(),
     });
     parts
 }

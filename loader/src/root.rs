@@ -25,3 +25,11 @@ pub(crate) fn number(root: &Path, path: impl AsRef<Path>) -> Option<u64> {
         None => text.parse().ok(),
     }
 }
+
+/// The path (without the root prefix) of a program of the system's own directories.
+pub(crate) fn tool(root: &Path, name: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .iter()
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| under(root, path).exists())
+}

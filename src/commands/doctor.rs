@@ -41,6 +41,9 @@ fn boot_loader(which: BootLoader) -> &'static str {
     match which {
         BootLoader::Grub => ", GRUB",
         BootLoader::Bls => ", boot loader entries",
+        BootLoader::GrubMkconfig => ", GRUB",
+        BootLoader::Ostree => ", ostree",
+        BootLoader::Uki => ", unified kernel image",
         BootLoader::Grubby => ", grubby",
         BootLoader::Pbl => ", pbl",
         BootLoader::Zipl => ", zipl",

@@ -1,11 +1,11 @@
-//! `afterpanic reserve`: how much memory the capture kernel needs; `--apply` sets `crashkernel=`.
+//! `afterpanic reserve`: computes the memory that the capture kernel needs; `--apply` sets `crashkernel=`.
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::Context as _;
 use config::Auto;
 use initramfs::{binary, build};
-use loader::bootloader;
+use loader::bootloader::{self, BootLoader, BootLoaderError, Effect};
 use loader::crashkernel::Value;
 use loader::reserve::{self, Estimate, Inputs, Proposal};
 use plan::TargetKind;
@@ -15,16 +15,16 @@ use std::io::Write;
 /// Arguments of `reserve`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Write the boot configuration; without it nothing is changed
+    /// Write the boot configuration. Without this option nothing is changed
     #[arg(long)]
     apply: bool,
-    /// Reserve this instead of what is needed: SIZE, SIZE,high, START-END:SIZE,…
+    /// Use this value instead of the computed one: SIZE, SIZE,high, START-END:SIZE,…
     #[arg(long, value_name = "VALUE")]
     size: Option<String>,
-    /// Explain a value of crashkernel= and do nothing else
+    /// Explain this value of crashkernel= and exit
     #[arg(long, value_name = "VALUE", conflicts_with_all = ["apply", "size"])]
     explain: Option<String>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }
@@ -36,14 +36,14 @@ struct Answer {
     applied: bool,
 }
 
-/// Sums up, proposes, and with `--apply` writes.
+/// Prints the estimate and the change; with `--apply` writes it.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(value) = &args.explain {
         writeln!(std::io::stdout(), "{}", Value::parse(value)?.explain())?;
         return Ok(Exit::Done);
     }
     let config = context.load_config()?;
-    let (inputs, warnings) = inputs(context, &config);
+    let (inputs, mut warnings) = inputs(context, &config);
     let estimate = reserve::estimate(&inputs);
     let value = match (&args.size, &config.capture_kernel.crashkernel) {
         (Some(value), _) | (None, Auto::Set(value)) => value.clone(),
@@ -55,23 +55,45 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         estimate,
         proposal,
     };
+    let mut exit = Exit::Done;
     if !args.json {
         warnings.iter().for_each(|w| context.warn(w));
         print(&answer)?;
     }
     if answer.applied {
         bootloader::apply(&context.root, &answer.proposal.change)
-            .context("The boot configuration was not changed as shown")?;
+            .context("cannot change the boot configuration")?;
+        if let Some(doubt) = doubt(context, &answer.proposal)? {
+            if !args.json {
+                context.warn(&doubt);
+            }
+            warnings.push(doubt);
+            exit = Exit::Degraded;
+        }
     }
     if args.json {
         output::json("afterpanic.reserve/1", &warnings, &answer)?;
     } else {
-        writeln!(std::io::stdout(), "{}", end(&answer))?;
+        writeln!(std::io::stdout(), "{}", end(&answer, context))?;
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
-/// What the machine and the image, as far as it can be built here, come to.
+/// Reads back what GRUB makes of the written files. `Some`: it cannot be told, and why.
+fn doubt(context: &Context, proposal: &Proposal) -> anyhow::Result<Option<String>> {
+    if proposal.change.boot_loader != BootLoader::Grub {
+        return Ok(None);
+    }
+    match bootloader::effect(&context.root, &proposal.value) {
+        Effect::Taken => Ok(None),
+        Effect::NotTaken(why) => Err(BootLoaderError::NotTaken { why }.into()),
+        Effect::Unknown(why) => Ok(Some(format!(
+            "cannot tell whether the next boot reserves the memory: {why}. After the reboot check it: afterpanic doctor"
+        ))),
+    }
+}
+
+/// The inputs of the estimate: this machine, and the image if it can be built here.
 fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
     let mut warnings = Vec::new();
     let release = loader::probe::running_release(&context.root).unwrap_or_default();
@@ -96,7 +118,7 @@ fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
         }
         Err(why) => {
             warnings.push(format!(
-                "The image cannot be built here, so its size is a guess: {why:#}"
+                "the image cannot be built here, so its size is an estimate: {why:#}"
             ));
             inputs.image = 2 << 20;
             inputs.unpacked = 8 << 20;
@@ -150,14 +172,28 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn end(answer: &Answer) -> &'static str {
+fn end(answer: &Answer, context: &Context) -> String {
     if answer.proposal.already {
-        "The boot configuration already asks for it. Next: reboot, then sudo afterpanic load"
+        "The boot configuration already has this value. Next: reboot, then sudo afterpanic load"
+            .into()
     } else if answer.applied {
-        "Written. Next: reboot, then sudo afterpanic doctor"
+        let elsewhere = context.root != std::path::Path::new("/");
+        match answer
+            .proposal
+            .change
+            .command
+            .as_ref()
+            .filter(|_| elsewhere)
+        {
+            Some(command) => format!(
+                "Written. Next: run {} on that machine, reboot it, then sudo afterpanic doctor",
+                command.join(" ")
+            ),
+            None => "Written. Next: reboot, then sudo afterpanic doctor".into(),
+        }
     } else if answer.proposal.change.by_hand.is_some() {
-        "Nothing is changed. Next: the command above, then reboot"
+        "Nothing was changed. Next: the steps above, then reboot".into()
     } else {
-        "Nothing is changed. Next: sudo afterpanic reserve --apply"
+        "Nothing was changed. Next: sudo afterpanic reserve --apply".into()
     }
 }

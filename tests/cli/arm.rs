@@ -31,11 +31,13 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
     let first = "web-03: Linux 6.12.107+deb13-cloud-amd64, 4 CPUs, 7.6 GiB, GRUB, KVM guest\n";
     assert!(text.starts_with(first), "{text}");
     assert!(
-        text.contains("  FAIL  memory    nothing is reserved for it\n"),
+        text.contains("  FAIL  memory    no memory is reserved for the capture kernel\n"),
         "{text}"
     );
     assert!(
-        text.contains("fix: afterpanic reserve --apply, then reboot"),
+        text.contains(
+            "fix: afterpanic reserve (prints the steps for this boot loader), then reboot"
+        ),
         "{text}"
     );
     assert!(
@@ -56,7 +58,10 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
 #[test]
 fn reserve_changes_nothing_until_told_and_then_what_it_showed() {
     let machine = fixture("machine-unreserved");
-    let ours = machine.path("/etc/default/grub.d/90-afterpanic.cfg");
+    machine
+        .file("/usr/sbin/update-grub", "#!/bin/sh\n")
+        .file("/etc/debian_version", "13.1\n");
+    let ours = machine.path("/etc/default/grub.d/zz-afterpanic.cfg");
     let text = machine.run(&["reserve"]).exits(0).stdout();
     assert!(
         text.contains("Would write, then run update-grub:\n"),
@@ -253,4 +258,19 @@ fn collect_tells_the_journal_about_each_crash_once() {
     assert!(record.contains(name), "{record}");
     machine.run(&["collect"]).exits(0);
     assert!(journal.recv(&mut buf).is_err(), "told twice");
+}
+
+#[test]
+fn reserve_on_a_grub_without_debians_update_grub_names_the_commands_and_writes_nothing() {
+    let machine = fixture("machine-unreserved");
+    let run = machine
+        .run(&["reserve", "--apply", "--size", "160M"])
+        .exits(1);
+    assert!(run.stderr().contains("run grub"), "{}", run.stderr());
+    assert!(!machine.path("/etc/default/grub.d").exists());
+    let text = machine
+        .run(&["reserve", "--size", "160M"])
+        .exits(0)
+        .stdout();
+    assert!(text.contains("By hand: in /etc/default/grub set"), "{text}");
 }

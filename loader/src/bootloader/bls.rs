@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{BootLoader, BootLoaderError, Change, Edit, read, with_value};
+use super::change::{BootLoader, BootLoaderError, Change, Edit, read, with_value};
 use crate::root;
 
 const PLACES: [&str; 3] = [
@@ -116,7 +116,8 @@ pub(super) fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderErro
 
 #[cfg(test)]
 mod tests {
-    use super::super::{apply, detect};
+    use super::super::change::apply;
+    use super::super::detect;
     use super::*;
 
     const ENTRY: &str = "title Debian\nversion 6.12\n# options crashkernel=9M\nlinux /m/6.12/linux\ninitrd /m/6.12/initrd\noptions root=UUID=1 crashkernel=1M,high\noptions quiet\n";

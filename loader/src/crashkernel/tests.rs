@@ -125,3 +125,11 @@ fn parameters_come_from_before_the_dashes() {
     let line = "a crashkernel=1M,high \"crashkernel=2M\" x=\"crashkernel=9M\" crashkernel=3M,low -- crashkernel=4M";
     assert_eq!(parameters(line), ["1M,high", "3M,low"]);
 }
+
+#[test]
+fn offset_0_means_anywhere() {
+    let said = Value::parse("256M@0").unwrap().explain();
+    assert!(said.contains("if there is room"), "{said}");
+    let said = Value::parse("2G-:256M@0").unwrap().explain();
+    assert!(!said.contains("exactly"), "{said}");
+}

@@ -1,13 +1,21 @@
 //! Whether memory is reserved, and whether it is enough.
 
 use super::{Examined, Finding, Level, finding, size};
+use crate::bootloader::{self, BootLoader};
 use crate::crashkernel::Value;
 use crate::kimage;
-use crate::reserve::{self, Inputs};
+use crate::reserve::{Inputs, estimate};
 use crate::root;
 
 const CHECK: &str = "memory";
-const RESERVE: &str = "afterpanic reserve --apply, then reboot";
+
+/// The command that changes the reservation here.
+fn reserve(on: &Examined<'_>) -> &'static str {
+    match bootloader::detect(on.root) {
+        BootLoader::Grub | BootLoader::Bls => "afterpanic reserve --apply, then reboot",
+        _ => "afterpanic reserve (prints the steps for this boot loader), then reboot",
+    }
+}
 
 pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let reservation = &on.status.reservation;
@@ -15,20 +23,18 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         return vec![finding(
             CHECK,
             Level::NotMade,
-            "the kernel does not tell what is reserved",
+            "cannot read the reservation (/sys/kernel/kexec_crash_size is missing)",
         )];
     };
     if bytes == 0 {
         let text = match reservation.asked.last() {
-            None => "nothing is reserved for it".to_owned(),
+            None => "no memory is reserved for the capture kernel".to_owned(),
             Some(value) => match Value::parse(value) {
                 Err(why) => format!("nothing is reserved: {why}"),
-                Ok(_) => format!(
-                    "crashkernel={value} is on the command line, but nothing is reserved (dmesg | grep -i crashkernel)"
-                ),
+                Ok(asked) => crate::diagnosis::not_reserved(on.root, value, &asked),
             },
         };
-        return vec![finding(CHECK, Level::Fail, text).fix(RESERVE)];
+        return vec![finding(CHECK, Level::Fail, text).fix(reserve(on))];
     }
     let mut out = Vec::new();
     let kernel = kimage::find(on.root, on.release()).ok();
@@ -42,7 +48,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         .init_size
         .saturating_add(inputs.image)
         .saturating_add(4 << 20);
-    let wanted = reserve::estimate(&inputs).bytes;
+    let wanted = estimate(&inputs).bytes;
     let usable = reservation.main.map_or(bytes, |r| r.len());
     if usable < least {
         let text = format!(
@@ -50,14 +56,14 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             size(usable),
             size(least)
         );
-        out.push(finding(CHECK, Level::Fail, text).fix(RESERVE));
+        out.push(finding(CHECK, Level::Fail, text).fix(reserve(on)));
     } else if usable.saturating_add(16 << 20) < wanted {
         let text = format!(
-            "{} are reserved, {} would be right",
+            "{} are reserved, {} are recommended",
             size(usable),
             size(wanted)
         );
-        out.push(finding(CHECK, Level::Warn, text).fix(RESERVE));
+        out.push(finding(CHECK, Level::Warn, text).fix(reserve(on)));
     } else {
         let at = reservation
             .main
@@ -71,7 +77,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     }
     if reservation.main.is_some_and(|r| r.start >= 1 << 32) && reservation.low.is_none() {
         out.push(
-            finding(CHECK, Level::Warn, "all of it lies above 4 GiB: devices with 32-bit DMA will not work in the capture kernel")
+            finding(CHECK, Level::Warn, "all of the reservation is above 4 GiB: devices with 32-bit DMA will not work in the capture kernel")
                 .fix("remove crashkernel=0,low from the command line"),
         );
     }

@@ -1,6 +1,7 @@
 //! Whether another kdump service would load its own capture kernel over ours.
 
 use std::fs;
+use std::path::Path;
 
 use super::{Examined, Finding, Level, finding};
 use crate::root;
@@ -16,6 +17,16 @@ const UNITS: [&str; 6] = [
     "kexec-load.service",
 ];
 
+/// Whether systemd will not start a unit: its file in /etc is empty or a link to /dev/null
+/// (systemd.unit(5)).
+fn is_masked(root: &Path, unit: &str) -> bool {
+    let path = root::under(root, format!("/etc/systemd/system/{unit}"));
+    match fs::read_link(&path) {
+        Ok(target) => target == Path::new("/dev/null"),
+        Err(_) => fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == 0),
+    }
+}
+
 pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
     let system = root::under(on.root, "/etc/systemd/system");
@@ -25,6 +36,9 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             continue;
         }
         for unit in UNITS {
+            if is_masked(on.root, unit) {
+                continue;
+            }
             // A link to a unit that was removed still counts: it comes back with its package.
             if directory.path().join(unit).symlink_metadata().is_ok() {
                 out.push(

@@ -1,9 +1,11 @@
 //! Whether what should panic this machine does, and whether the panic reaches the capture kernel.
 
+use std::fs;
 use std::path::Path;
 
 use super::{Examined, Finding, Level, finding, platform};
 use crate::root;
+use crate::words::words;
 
 const CHECK: &str = "policy";
 
@@ -39,7 +41,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     } else if notifiers_first {
         out.push(
             finding(CHECK, Level::Warn, "crash_kexec_post_notifiers is set: the crashed kernel's notifiers run first, and one that hangs loses the dump")
-                .fix("remove crash_kexec_post_notifiers from the command line, then reboot"),
+                .fix(without_notifiers(on.root)),
         );
     }
     out.extend(lockups(on.root));
@@ -51,6 +53,37 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         ));
     }
     out
+}
+
+/// How to unset crash_kexec_post_notifiers, by where it is set.
+fn without_notifiers(root: &Path) -> String {
+    const NAME: &str = "crash_kexec_post_notifiers";
+    let cmdline = root::text(root, "/proc/cmdline").unwrap_or_default();
+    let named = |word: &String| word.replace('-', "_").starts_with(NAME);
+    if words(&cmdline).iter().any(named) {
+        return format!("remove {NAME} from the command line, then reboot");
+    }
+    // systemd-tmpfiles writes the parameter at boot; a file in /etc replaces one of the same name.
+    for directory in ["/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/lib/tmpfiles.d"] {
+        let entries = fs::read_dir(root::under(root, directory));
+        for entry in entries.into_iter().flatten().flatten() {
+            let path = Path::new(directory).join(entry.file_name());
+            let text = root::text(root, &path).unwrap_or_default();
+            let sets = |line: &str| !line.starts_with('#') && line.contains(NAME);
+            if text.lines().any(sets) {
+                let (from, name) = (path.display(), entry.file_name());
+                let name = name.to_string_lossy();
+                return if directory.starts_with("/etc") {
+                    format!("remove the {NAME} line from {from}, then reboot")
+                } else {
+                    format!("sed /{NAME}/d {from} > /etc/tmpfiles.d/{name}, then reboot")
+                };
+            }
+        }
+    }
+    format!(
+        "find what sets {NAME} (a service, a tmpfiles.d file or the kernel's config) and remove it, then reboot"
+    )
 }
 
 /// What stops a machine without a panic, and so without a dump. By choice: some lockups pass.

@@ -5,7 +5,8 @@ use std::path::Path;
 use initramfs::build::BuildError;
 use plan::TargetKind;
 
-use super::{Examined, Finding, Level, chain, finding, meminfo, size};
+use super::{Examined, Finding, Level, chain, finding, size};
+use crate::probe::meminfo;
 use crate::root;
 
 const CHECK: &str = "target";

@@ -68,11 +68,12 @@ fn an_unreserved_server() {
     );
     assert_eq!(
         (report.boot_loader, report.machine.platform.as_str()),
-        (BootLoader::Grub, "KVM guest")
+        (BootLoader::GrubMkconfig, "KVM guest")
     );
     assert_eq!(levels(&report, "memory"), [Level::Fail]);
     assert!(
-        said(&report, "memory").contains("nothing is reserved for it [afterpanic reserve --apply")
+        said(&report, "memory")
+            .contains("no memory is reserved for the capture kernel [afterpanic reserve")
     );
     assert!(said(&report, "policy").contains("an oops does not panic"));
     assert!(said(&report, "others").contains("systemctl disable --now kdump-tools.service"));
@@ -327,4 +328,49 @@ fn two_values_of_crashkernel_are_noted() {
     let report = examined(&dir);
     assert_eq!(levels(&report, "others"), [Level::Note]);
     assert!(said(&report, "others").contains("64M and 96M"));
+}
+
+#[test]
+fn a_masked_unit_is_not_enabled() {
+    let dir = tree("machine-unreserved");
+    assert!(said(&examined(&dir), "others").contains("kdump-tools.service is enabled"));
+    put(&dir, "etc/systemd/system/kdump-tools.service", "");
+    assert_eq!(levels(&examined(&dir), "others"), [Level::Ok]);
+    let unit = dir.path().join("etc/systemd/system/kdump-tools.service");
+    fs::remove_file(&unit).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &unit).unwrap();
+    assert_eq!(levels(&examined(&dir), "others"), [Level::Ok]);
+}
+
+#[test]
+fn notifiers_first_names_the_file_that_sets_it() {
+    let dir = tree("machine-unreserved");
+    let parameter = "sys/module/kernel/parameters/crash_kexec_post_notifiers";
+    put(&dir, parameter, "Y\n");
+    put(
+        &dir,
+        "usr/lib/tmpfiles.d/x.conf",
+        "#w /crash_kexec_post_notifiers\nw /sys/module/kernel/parameters/crash_kexec_post_notifiers - - - - Y\n",
+    );
+    let fix =
+        "sed /crash_kexec_post_notifiers/d /usr/lib/tmpfiles.d/x.conf > /etc/tmpfiles.d/x.conf";
+    let text = said(&examined(&dir), "policy");
+    assert!(text.contains(fix), "{text}");
+    put(&dir, "proc/cmdline", "quiet crash-kexec-post-notifiers\n");
+    let text = said(&examined(&dir), "policy");
+    assert!(text.contains("from the command line"), "{text}");
+}
+
+#[test]
+fn ranges_that_leave_out_this_machine_are_named() {
+    let dir = tree("machine-unreserved");
+    put(&dir, "proc/meminfo", "MemTotal:        1000000 kB\n");
+    put(
+        &dir,
+        "proc/cmdline",
+        "quiet crashkernel=2G-4G:320M,4G-:512M\n",
+    );
+    let text = said(&examined(&dir), "memory");
+    let expected = "no range of crashkernel=2G-4G:320M,4G-:512M matches this machine's 1024 MiB";
+    assert!(text.contains(expected), "{text}");
 }
