@@ -119,7 +119,9 @@ pub fn load(kernel: &dyn Kernel, request: &LoadRequest) -> Result<Loaded, LoadEr
     let syscall = match by_choice(kernel, request, &files, region, &mut warnings) {
         Ok(syscall) => syscall,
         Err(refusal) => {
-            let previous = if armed_before {
+            // Only the kernel knows whether it came as far as freeing the old image.
+            let freed = probe::is_loaded(&request.root, Slot::Crash) != Some(true);
+            let previous = if armed_before && freed {
                 restore(kernel, &request.root)
             } else {
                 Previous::None
@@ -257,10 +259,14 @@ fn sealed(bytes: &[u8], name: &str) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", writer.as_raw_fd()))
 }
 
-/// Loads what was kept from the last successful load.
+/// Loads what was kept from the last successful load. What another program had loaded cannot be read
+/// back; then ours takes its place.
 fn restore(kernel: &dyn Kernel, root: &Path) -> Previous {
+    let state = State::read(root).ok().and_then(|state| state.loaded);
+    let ours = state.is_some_and(|loaded| loaded.boot_id == probe::boot_id(root));
     match reload_kept(kernel, root) {
-        Ok(_) => Previous::Restored,
+        Ok(_) if ours => Previous::Restored,
+        Ok(_) => Previous::Replaced,
         Err(why) => Previous::Lost(why.to_string()),
     }
 }
@@ -354,13 +360,21 @@ fn write_state(
     if !matches!(&request.image, Source::Path(path) if *path == kept) {
         state::replace(&kept, &files.image)?;
     }
+    // The image built next replaces the kept file, whether or not it can be loaded. What is loaded
+    // now must stay readable for a restore, so it has a name of its own.
+    let loaded_image = image.with_file_name(format!("{name}.loaded.img"));
+    state::link(
+        &kept,
+        &root::under(&request.root, &loaded_image),
+        &files.image,
+    )?;
     state::replace(&root::under(&request.root, &kept_kernel), &files.kernel)?;
     let mut state = State::read(&request.root).unwrap_or_default();
     state.loaded = Some(LoadedState {
         release: loaded.release.clone(),
         kernel: loaded.kernel.clone(),
         kept_kernel: Some(kept_kernel),
-        image,
+        image: loaded_image,
         image_bytes: loaded.image_bytes,
         cmdline: loaded.cmdline.clone(),
         syscall: loaded.syscall,

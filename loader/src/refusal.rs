@@ -16,6 +16,8 @@ pub enum Previous {
     None,
     /// The kernel had freed it; it was loaded again.
     Restored,
+    /// It was another program's, and the kernel had freed it; ours from the last load was loaded.
+    Replaced,
     /// The kernel freed it and it could not be loaded again, for this reason.
     Lost(String),
 }
@@ -50,6 +52,9 @@ impl fmt::Display for LoadError {
         match &self.previous {
             Previous::None => Ok(()),
             Previous::Restored => f.write_str(". The image loaded before was loaded again"),
+            Previous::Replaced => f.write_str(
+                ". What another program had loaded is gone; the image of the last `afterpanic load` was loaded instead",
+            ),
             Previous::Lost(why) => {
                 write!(
                     f,

@@ -143,7 +143,7 @@ pub struct TestFound {
 pub enum StateError {
     /// The file system said no.
     #[error(
-        "Cannot {what} {path}; run as root, and check that the disk is neither full nor read-only"
+        "cannot {what} {path}. Run this as root, and check that the disk is neither full nor read-only"
     )]
     Io {
         /// "read" or "write".
@@ -154,7 +154,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// The file is not what this program writes.
-    #[error("{path} is damaged; remove it and run `afterpanic load`")]
+    #[error("{path} is damaged. Remove it and run `afterpanic load`")]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -229,6 +229,29 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         fs::File::open(directory)?.sync_all()
     };
     write().map_err(failed)
+}
+
+/// Gives the file at `from`, which holds `bytes`, a second name; a copy where the filesystem has no
+/// links.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn link(from: &Path, to: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = to.with_file_name(name);
+    let _ = fs::remove_file(&temporary);
+    if fs::hard_link(from, &temporary).is_err() {
+        return replace(to, bytes);
+    }
+    let renamed = fs::rename(&temporary, to);
+    // Two names of one file: rename(2) does nothing and leaves both.
+    let _ = fs::remove_file(&temporary);
+    renamed.map_err(|source| StateError::Io {
+        what: "write",
+        path: to.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -93,10 +93,24 @@ pub struct Status {
 #[must_use]
 pub fn is_current(root: &Path, kernel: &Path, cmdline: &str) -> bool {
     let loaded = State::read(root).ok().and_then(|state| state.loaded);
+    // An image that was built later is not the loaded one, even if nothing else changed.
+    let kept = |loaded: &LoadedState| {
+        let kept = initramfs::cache::path(root, &loaded.release);
+        let meta = |path: &Path| std::fs::metadata(path).ok();
+        let loaded_image = root::under(root, &loaded.image);
+        match (meta(&kept), meta(&loaded_image)) {
+            (Some(kept), Some(image)) if (kept.dev(), kept.ino()) == (image.dev(), image.ino()) => {
+                kept.len() == loaded.image_bytes && kept.mtime() <= loaded.at
+            }
+            // A copy, or a file that earlier versions kept under the one name.
+            (Some(kept), Some(image)) => [&kept, &image]
+                .iter()
+                .all(|m| m.len() == loaded.image_bytes && m.mtime() <= loaded.at),
+            _ => false,
+        }
+    };
     let same = |loaded: &LoadedState| {
-        // An image that was replaced later is not the loaded one.
-        let image = std::fs::metadata(root::under(root, &loaded.image));
-        image.is_ok_and(|meta| meta.len() == loaded.image_bytes && meta.mtime() <= loaded.at)
+        kept(loaded)
             && (loaded.kernel == kernel && loaded.cmdline == cmdline)
             && loaded.boot_id == boot_id(root)
             && image_state(root, loaded).changed.is_empty()

@@ -206,29 +206,97 @@ fn a_refused_load_puts_the_kept_image_back() {
     load(&Recorder::default(), &request).unwrap();
     m.put("sys/kernel/kexec_crash_loaded", "1\n");
 
-    request.image = Source::Bytes(b"the second".to_vec());
-    let kernel = Recorder::failing(&[Errno::ENOMEM]);
+    // The next image is built over the kept one before it is loaded.
+    let image = m.path("var/lib/afterpanic/images/6.12.img");
+    state::replace(&image, b"the second").unwrap();
+    request.image = Source::Path(image.clone());
+    let kernel = Freeing::new(&m, &[Errno::ENOMEM]);
     let error = load(&kernel, &request).unwrap_err();
     assert_eq!(error.previous, Previous::Restored);
-    let calls = kernel.calls();
-    let Some(Call::FileLoad {
-        initrd: Some(initrd),
-        ..
-    }) = calls.last()
-    else {
-        panic!("{calls:?}")
-    };
-    assert_eq!(initrd, b"the first");
+    assert_eq!(kernel.last_image(), b"the first");
 
-    let kernel = Recorder::failing(&[Errno::ENOMEM, Errno::ENOMEM]);
+    m.put("sys/kernel/kexec_crash_loaded", "1\n");
+    let kernel = Freeing::new(&m, &[Errno::ENOMEM, Errno::ENOMEM]);
     let said = load(&kernel, &request).unwrap_err().to_string();
     assert!(said.contains("NOTHING IS ARMED"), "{said}");
-
-    let image = m.path("var/lib/afterpanic/images/6.12.img");
     assert_eq!(
         std::fs::metadata(image).unwrap().permissions().mode() & 0o777,
         0o600
     );
+}
+
+/// A kernel that frees the loaded image before it looks at the new one, as Linux does, and whose
+/// first calls fail.
+struct Freeing<'a> {
+    machine: &'a Machine,
+    calls: Recorder,
+}
+
+impl<'a> Freeing<'a> {
+    fn new(machine: &'a Machine, answers: &[Errno]) -> Self {
+        let calls = Recorder::failing(answers);
+        Self { machine, calls }
+    }
+
+    fn last_image(&self) -> Vec<u8> {
+        match self.calls.calls().pop() {
+            Some(Call::FileLoad {
+                initrd: Some(initrd),
+                ..
+            }) => initrd,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Kernel for Freeing<'_> {
+    fn kexec_file_load(&self, load: &FileLoad<'_>) -> Result<(), Errno> {
+        self.machine.put("sys/kernel/kexec_crash_loaded", "0\n");
+        self.calls.kexec_file_load(load)?;
+        self.machine.put("sys/kernel/kexec_crash_loaded", "1\n");
+        Ok(())
+    }
+    fn kexec_load(&self, load: &crate::kernel::SegmentLoad<'_>) -> Result<(), Errno> {
+        self.calls.kexec_load(load)
+    }
+    fn unload(&self, slot: Slot, by: Syscall) -> Result<(), Errno> {
+        self.calls.unload(slot, by)
+    }
+    fn reboot(&self, how: crate::kernel::Reboot) -> Result<(), Errno> {
+        self.calls.reboot(how)
+    }
+    fn sync(&self) {
+        self.calls.sync();
+    }
+    fn remount_read_only(&self, mount_point: &Path) -> Result<(), Errno> {
+        self.calls.remount_read_only(mount_point)
+    }
+}
+
+#[test]
+fn what_the_kernel_did_not_free_is_not_loaded_again() {
+    let m = Machine::new();
+    let mut request = m.request();
+    request.keep = Some(vec![]);
+    load(&Recorder::default(), &request).unwrap();
+    m.put("sys/kernel/kexec_crash_loaded", "1\n");
+    let kernel = Recorder::failing(&[Errno::ENOMEM]);
+    let error = load(&kernel, &request).unwrap_err();
+    assert_eq!(error.previous, Previous::None);
+    assert_eq!(kernel.calls().len(), 1);
+}
+
+#[test]
+fn what_another_program_had_loaded_is_replaced_by_ours_and_said() {
+    let m = Machine::new();
+    let mut request = m.request();
+    request.keep = Some(vec![]);
+    load(&Recorder::default(), &request).unwrap();
+    m.put("proc/sys/kernel/random/boot_id", "the next\n");
+    m.put("sys/kernel/kexec_crash_loaded", "1\n");
+    let kernel = Freeing::new(&m, &[Errno::ENOMEM]);
+    let error = load(&kernel, &request).unwrap_err();
+    assert_eq!(error.previous, Previous::Replaced);
 }
 
 #[test]
