@@ -7,16 +7,17 @@ use config::Config;
 use plan::{self, Plan};
 use sha2::{Digest, Sha256};
 
-use crate::archive::{Archive, ArchiveError};
-use crate::binary::{self, BinaryError};
+use crate::archive::Archive;
+use crate::binary;
 use crate::closure::{self, Closure, Wanted};
 use crate::compress::Compression;
+pub use crate::error::BuildError;
 use crate::explicit;
-use crate::files::{self, FileError, Taken, TakenKind};
+use crate::files::{self, Taken, TakenKind};
 use crate::fill;
-use crate::kernel::{self, KernelError};
+use crate::kernel;
 use crate::modules::{Index, ModuleError};
-use crate::resolve::{self, ResolveError};
+use crate::resolve;
 use crate::root::Root;
 use crate::why::{self, Inputs, Why};
 
@@ -53,47 +54,6 @@ impl Request {
             compression: None,
         }
     }
-}
-
-/// Why an image cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Our binary does not fit.
-    #[error(transparent)]
-    Binary(#[from] BinaryError),
-    /// The kernel cannot be told.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// A module cannot be had.
-    #[error(transparent)]
-    Module(#[from] ModuleError),
-    /// A target cannot be reached.
-    #[error(transparent)]
-    Resolve(#[from] ResolveError),
-    /// The archive cannot be made.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// A file cannot be taken in.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The plan makes no sense.
-    #[error(transparent)]
-    Plan(#[from] plan::PlanError),
-    /// The record of reasons cannot be written.
-    #[error("Cannot write the record of reasons")]
-    Why(#[from] serde_json::Error),
-    /// An image for another machine lacks the name of its target.
-    #[error(
-        "With --for nothing is looked up on this machine, so a [[target]] must say device = \"UUID=…\", \"LABEL=…\" or \"PARTUUID=…\""
-    )]
-    NoDevice,
-    /// An image for another machine lacks its filesystem.
-    #[error("--for names no filesystem; add the target's: {}", known.join(", "))]
-    NoFilesystem {
-        /// The filesystems there are.
-        known: Vec<&'static str>,
-    },
 }
 
 /// A built image.

@@ -3,8 +3,8 @@
 use config::Config;
 use plan::FsType;
 
-use crate::build::BuildError;
 use crate::closure::Wanted;
+use crate::error::BuildError;
 use crate::modules::Index;
 use crate::resolve::{Resolved, elsewhere, filesystem_wanted};
 

@@ -18,6 +18,7 @@ pub mod cache;
 pub mod closure;
 pub mod compress;
 pub mod cpio;
+mod error;
 mod explicit;
 pub mod files;
 pub mod fill;

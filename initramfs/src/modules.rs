@@ -8,21 +8,13 @@ mod error;
 mod file;
 mod glob;
 mod index;
+mod name;
 mod parse;
 
 pub use error::ModuleError;
 pub use file::{decompress, read};
 pub use index::{Found, Index, Module, Soft};
-
-/// A module's name as the kernel says it: from a path or a name with dashes.
-///
-/// `kernel/drivers/block/virtio-blk.ko.xz` and `virtio-blk` are both `virtio_blk`.
-#[must_use]
-pub fn name_of(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let stem = file.split_once(".ko").map_or(file, |(stem, _)| stem);
-    stem.replace('-', "_")
-}
+pub use name::name_of;
 
 #[cfg(test)]
 mod tests;

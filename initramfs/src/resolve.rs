@@ -9,34 +9,18 @@ mod error;
 mod lvm;
 mod md;
 pub mod mountinfo;
+mod resolved;
 mod sysfs;
 mod target;
 mod watchdog;
 
 pub use error::ResolveError;
+pub use resolved::Resolved;
 pub use sysfs::Driver;
 pub(crate) use target::{elsewhere, filesystem_wanted};
 
-use plan;
-
-use crate::closure::Wanted;
 use crate::modules::Index;
 use crate::root::Root;
-
-/// What this machine's targets and watchdogs came to.
-#[derive(Clone, Debug, Default)]
-pub struct Resolved {
-    /// The targets of the plan, in the config's order.
-    pub targets: Vec<plan::Target>,
-    /// The watchdogs of the plan.
-    pub watchdogs: Vec<plan::Watchdog>,
-    /// The modules to load, watchdogs first, then from the bus to the filesystem.
-    pub wanted: Vec<Wanted>,
-    /// Options of modules, by name.
-    pub options: Vec<(String, String)>,
-    /// What is worth saying.
-    pub notes: Vec<String>,
-}
 
 /// Resolves the targets and watchdogs of the machine at `root` for the kernel of `index`.
 pub fn resolve(

@@ -3,6 +3,7 @@
 //! A check reads the machine under a root prefix and changes nothing. What it cannot read it reports
 //! as not made; it never says ok for something that it did not see.
 
+mod finding;
 mod image;
 mod kernel;
 mod memory;
@@ -16,41 +17,15 @@ mod watchdog;
 use std::path::{Path, PathBuf};
 
 use config::Config;
-use initramfs::build::{self, Prepared};
+use initramfs::build;
 use serde::Serialize;
+
+use finding::Examined;
+pub use finding::{Finding, Level};
 
 use crate::bootloader::{self, BootLoader};
 use crate::probe;
 use crate::status::{self, Status};
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// Nothing to do.
-    Ok,
-    /// Worth knowing, nothing to do.
-    Note,
-    /// A dump may be missing, late or less than it could be.
-    Warn,
-    /// The check could not be made, mostly for want of root.
-    NotMade,
-    /// A panic now would save nothing, or nothing would arrive.
-    Fail,
-}
-
-/// What one check found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The check's name.
-    pub check: &'static str,
-    /// How bad.
-    pub level: Level,
-    /// What, in a clause without a period.
-    pub text: String,
-    /// What to do, a command where there is one.
-    pub fix: Option<String>,
-}
 
 /// The machine in a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -90,48 +65,6 @@ impl Report {
     }
 }
 
-/// What the checks are given.
-pub(crate) struct Examined<'a> {
-    pub(crate) root: &'a Path,
-    pub(crate) config: &'a Config,
-    pub(crate) status: Status,
-    pub(crate) prepared: Result<Prepared, build::BuildError>,
-    pub(crate) privileged: bool,
-}
-
-impl Examined<'_> {
-    fn release(&self) -> &str {
-        self.status.running.as_deref().unwrap_or_default()
-    }
-}
-
-fn finding(check: &'static str, level: Level, text: impl Into<String>) -> Finding {
-    Finding {
-        check,
-        level,
-        text: text.into(),
-        fix: None,
-    }
-}
-
-impl Finding {
-    fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fix = Some(fix.into());
-        self
-    }
-}
-
-/// An error with its sources, joined for one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        out.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    out
-}
-
 fn overview(root: &Path, status: &Status) -> Overview {
     Overview {
         hostname: status.hostname.clone().unwrap_or_default(),
@@ -139,15 +72,6 @@ fn overview(root: &Path, status: &Status) -> Overview {
         cpus: crate::cmdline::online(root),
         ram: probe::ram(root).unwrap_or(0),
         platform: platform::name(root),
-    }
-}
-
-/// Bytes for people.
-fn size(bytes: u64) -> String {
-    if bytes < 10 << 30 {
-        crate::refusal::mib(bytes)
-    } else {
-        format!("{} GiB", bytes >> 30)
     }
 }
 

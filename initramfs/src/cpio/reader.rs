@@ -1,6 +1,6 @@
 //! Walks the entries of an archive that somebody else may have written: nothing in it is trusted.
 
-use super::{HEADER, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, TRAILER};
+use super::header::{HEADER, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, TRAILER};
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Appends entries to an archive in memory.
 
-use super::{HEADER, S_IFDIR, S_IFMT, TRAILER};
+use super::header::{HEADER, S_IFDIR, S_IFMT, TRAILER};
 
 /// An archive being written. Parents must be written before what lies in them.
 #[derive(Debug, Default)]

@@ -3,7 +3,8 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use super::{Index, Module, ModuleError};
+use super::error::ModuleError;
+use super::index::{Index, Module};
 
 /// The largest module that is read, decompressed; a distribution kernel's largest is near 30 MiB.
 const MAX_MODULE: u64 = 512 << 20;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{ModuleError, glob, name_of, parse};
+use super::error::ModuleError;
+use super::name::name_of;
+use super::{glob, parse};
 
 /// The largest index file that is read; a distribution kernel's largest is near 2 MiB.
 const MAX_INDEX: u64 = 64 << 20;

@@ -1,6 +1,6 @@
 //! The lines of depmod's text files and of the kernel's `modules.builtin*`.
 
-use super::name_of;
+use super::name::name_of;
 
 /// One line of `modules.dep`: a path and the paths it needs.
 pub(super) struct Dep<'a> {

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path};
 
-use super::{Contents, ImageError};
+use super::contents::Contents;
+use super::error::ImageError;
 use crate::cpio::Kind;
 
 /// What came out.

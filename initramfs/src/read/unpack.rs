@@ -2,7 +2,8 @@
 
 use std::io::{Cursor, Error, Read};
 
-use super::{ImageError, Section};
+use super::error::ImageError;
+use super::section::Section;
 use crate::cpio::Reader;
 
 /// All sections together may unpack to this much.

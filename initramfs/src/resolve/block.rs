@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use plan::Layer;
 
+use super::error::ResolveError;
 use super::sysfs::{Machine, name_of};
-use super::{ResolveError, lvm, md};
+use super::{lvm, md};
 use crate::closure::Wanted;
 
 /// Devices stacked deeper than this are a circle.
@@ -64,7 +65,8 @@ fn descend(
     if root.exists(sys.join("dm")) {
         let uuid = root.text(sys.join("dm/uuid")).unwrap_or_default();
         if !uuid.starts_with("LVM-") {
-            return Err(refuse(kind_of_dm(&uuid)));
+            let map = root.text(sys.join("dm/name")).unwrap_or_default();
+            return Err(refuse(&kind_of_dm(&uuid, &map)));
         }
         let below = slaves(machine, sys);
         stack
@@ -159,12 +161,19 @@ pub(super) fn by_link(machine: &Machine, device: &str, dir: &str) -> Option<Stri
         .find(|link| machine.root.link_name(Path::new(dir).join(link)).as_deref() == Some(device))
 }
 
-fn kind_of_dm(uuid: &str) -> &'static str {
+fn kind_of_dm(uuid: &str, map: &str) -> String {
     match uuid.split('-').next().unwrap_or_default() {
-        "CRYPT" => "encrypted",
-        "mpath" => "a multipath map",
-        kind if kind.starts_with("part") => "a partition of a device-mapper device",
-        "DMRAID" => "a firmware RAID",
-        _ => "a device-mapper device of an unknown kind",
+        "CRYPT" => format!("the encrypted device {map}"),
+        "mpath" => format!(
+            "the multipath map {map} (one of its paths would do, but this version does not use one)"
+        ),
+        kind if kind.starts_with("part") && uuid.contains("-mpath-") => format!(
+            "the partition {map} of a multipath map (one of its paths would do, but this version does not use one)"
+        ),
+        kind if kind.starts_with("part") => {
+            format!("the partition {map} of a device-mapper device")
+        }
+        "DMRAID" => format!("the firmware RAID {map}"),
+        _ => format!("the device-mapper device {map} of an unknown kind"),
     }
 }

@@ -73,7 +73,7 @@ pub enum ResolveError {
     },
     /// A layer that the capture kernel cannot put together.
     #[error(
-        "{device} is {what}, which a capture kernel cannot put together; choose a target that does not need it"
+        "{device} is {what}. The capture kernel cannot assemble it. Choose a target on another disk"
     )]
     Layer {
         /// The device.

@@ -11,7 +11,7 @@ use plan::lvm::text::Section;
 use plan::lvm::{PhysicalVolume, dashed};
 use plan::{DeviceMapper, Segment};
 
-use super::ResolveError;
+use super::error::ResolveError;
 use super::sysfs::{Machine, name_of};
 
 /// Describes the volume at `sys`, whose physical volumes are at `below`.

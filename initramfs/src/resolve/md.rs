@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use plan::superblock::{MdMember, Member, probe};
 
-use super::ResolveError;
+use super::error::ResolveError;
 use super::sysfs::{Machine, name_of};
 
 /// An array.

@@ -6,8 +6,10 @@ use config::Device;
 use plan::superblock::probe;
 use plan::{self, Filesystem, FsType, Identity, TargetKind};
 
+use super::error::ResolveError;
+use super::resolved::Resolved;
 use super::sysfs::{Machine, name_of};
-use super::{ResolveError, Resolved, block, mountinfo};
+use super::{block, mountinfo};
 use crate::closure::Wanted;
 
 /// Seconds that a disk may take to appear; on USB twice as long.

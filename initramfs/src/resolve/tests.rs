@@ -327,10 +327,14 @@ fn what_no_capture_kernel_can_reach_is_refused_with_its_name() {
 
     fixture.block("virtual/block/dm-0", "253:0", 4096, &ext4());
     fixture.mounts(&[("253:0", "/", "/", "ext4", "/dev/mapper/x")]);
+    fixture.file("/sys/devices/virtual/block/dm-0/dm/name", "x");
     for (uuid, part) in [
-        ("CRYPT-LUKS2-abc-x", "dm-0 is encrypted"),
-        ("mpath-3600", "dm-0 is a multipath map"),
-        ("part1-mpath-3600", "a partition of a device-mapper device"),
+        ("CRYPT-LUKS2-abc-x", "dm-0 is the encrypted device x."),
+        (
+            "mpath-3600",
+            "dm-0 is the multipath map x (one of its paths",
+        ),
+        ("part1-mpath-3600", "the partition x of a multipath map"),
     ] {
         fixture.file("/sys/devices/virtual/block/dm-0/dm/uuid", uuid);
         let message = error(&fixture, "");

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use plan;
 
-use super::Resolved;
+use super::resolved::Resolved;
 use super::sysfs::{Machine, name_of};
 use crate::closure::Wanted;
 

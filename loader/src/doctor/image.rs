@@ -2,7 +2,7 @@
 
 use initramfs::build::BuildError;
 
-use super::{Examined, Finding, Level, chain, finding, size};
+use super::finding::{Examined, Finding, Level, chain, finding, size};
 use crate::status::Armed;
 
 const CHECK: &str = "image";

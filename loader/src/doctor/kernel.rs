@@ -1,6 +1,6 @@
 //! Whether the running kernel can load a capture kernel, and whether that one could make a dump.
 
-use super::{Examined, Finding, Level, chain, finding};
+use super::finding::{Examined, Finding, Level, chain, finding};
 use crate::access::{self, Lockdown};
 use crate::arm::Choice;
 use crate::kimage::{self, BzImage};

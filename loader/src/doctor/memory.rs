@@ -1,6 +1,6 @@
 //! Whether memory is reserved, and whether it is enough.
 
-use super::{Examined, Finding, Level, finding, size};
+use super::finding::{Examined, Finding, Level, finding, size};
 use crate::bootloader::{self, BootLoader};
 use crate::crashkernel::Value;
 use crate::kimage;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Examined, Finding, Level, finding};
+use super::finding::{Examined, Finding, Level, finding};
 use crate::root;
 
 const CHECK: &str = "others";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Examined, Finding, Level, finding};
+use super::finding::{Examined, Finding, Level, finding};
 use crate::root;
 
 const CHECK: &str = "platform";

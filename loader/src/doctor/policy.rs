@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Examined, Finding, Level, finding, platform};
+use super::finding::{Examined, Finding, Level, finding};
+use super::platform;
 use crate::root;
 use crate::words::words;
 

@@ -1,6 +1,6 @@
 //! Whether it was ever proved that a dump arrives, for this kernel.
 
-use super::{Examined, Finding, Level, finding};
+use super::finding::{Examined, Finding, Level, finding};
 
 const CHECK: &str = "proof";
 

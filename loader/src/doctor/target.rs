@@ -5,7 +5,7 @@ use std::path::Path;
 use initramfs::build::BuildError;
 use plan::TargetKind;
 
-use super::{Examined, Finding, Level, chain, finding, size};
+use super::finding::{Examined, Finding, Level, chain, finding, size};
 use crate::probe::meminfo;
 use crate::root;
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use super::finding::{Examined, Finding, Level, finding};
 use super::kernel::choice;
-use super::{Examined, Finding, Level, finding};
 use crate::arm::Choice;
 use crate::root;
 
