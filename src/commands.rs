@@ -102,15 +102,15 @@ impl Global {
 /// Every verb.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say what would keep a dump from happening or arriving, and each fix
+    /// Check this machine for problems that would lose a dump, and print each fix
     Doctor(doctor::Args),
-    /// Say how much memory the capture kernel needs, and reserve it
+    /// Compute the memory that the capture kernel needs, and reserve it
     Reserve(reserve::Args),
     /// Build the capture image and load the capture kernel
     Load(load::Args),
-    /// Take the capture kernel out again
+    /// Unload the capture kernel
     Unload(unload::Args),
-    /// Say whether this machine is armed, and what proves it
+    /// Print whether this machine is armed, and the last proof
     Status(status::Args),
     /// Panic this kernel, image and config in a VM; nothing here is touched
     Rehearse(rehearse::Args),

@@ -87,7 +87,7 @@ pub(crate) fn mib(bytes: u64) -> String {
 pub enum Refusal {
     /// No memory is reserved.
     #[error(
-        "No memory is reserved for a capture kernel ({why}); run `afterpanic reserve --apply`, then reboot"
+        "no memory is reserved for a capture kernel: {why}. Run `afterpanic reserve --apply`, then reboot"
     )]
     NoReservation {
         /// What the command line says.
@@ -117,7 +117,7 @@ pub enum Refusal {
     },
     /// No CAP_SYS_BOOT.
     #[error(
-        "Loading a kernel needs root (CAP_SYS_BOOT); run it with sudo, and in a container give that capability"
+        "loading a kernel needs root (CAP_SYS_BOOT). Use sudo; in a container grant that capability"
     )]
     NotRoot,
     /// kernel.kexec_load_disabled.

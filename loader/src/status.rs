@@ -171,7 +171,7 @@ fn judge(
         ),
         (None, ..) => (
             Armed::Unknown,
-            "/sys/kernel does not tell".to_owned(),
+            "/sys/kernel/kexec_crash_loaded is missing".to_owned(),
             Some("mount -t sysfs sysfs /sys"),
         ),
         (Some(false), ..) if reservation.bytes == Some(0) => {

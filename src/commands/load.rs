@@ -20,25 +20,27 @@ use std::path::{Path, PathBuf};
 /// Arguments of `load`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Show what would be loaded, and why its command line is what it is; load nothing
+    /// Print the kernel, image and command line that would be loaded, with the reason for each word.
+    /// Load nothing
     #[arg(long)]
     dry_run: bool,
-    /// Load again what was loaded last, as it was kept: early at boot, and after CPU or memory hotplug
+    /// Load the image kept from the last load, without rebuilding it (used early at boot and after
+    /// hotplug)
     #[arg(long, conflicts_with_all = ["dry_run", "syscall", "image"])]
     refresh: bool,
-    /// Do nothing if what would be loaded is loaded: when a volume or array was changed, maybe another
+    /// Skip if the loaded kernel, image and command line are current (used by the udev rules)
     #[arg(long, conflicts_with_all = ["dry_run", "refresh", "image", "json"])]
     if_changed: bool,
-    /// Check the filter of pages on all of RAM, not only on what two seconds allow
+    /// Check the page filter on all of RAM instead of a two-second sample
     #[arg(long, conflicts_with_all = ["dry_run", "refresh"])]
     deep: bool,
-    /// The system call [default: the config's]
+    /// Use this system call [default: from the config]
     #[arg(long, value_enum)]
     syscall: Option<Call>,
     /// Load this image instead of building one
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
     /// For tests: change a byte of this segment after its checksum was taken (kexec_load)
@@ -71,7 +73,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let image = match &args.image {
         Some(path) => {
             let meta = std::fs::metadata(path);
-            let meta = meta.with_context(|| format!("Cannot read the image {}", path.display()))?;
+            let meta = meta.with_context(|| format!("cannot read the image {}", path.display()))?;
             Image {
                 source: Source::Path(path.clone()),
                 bytes: meta.len(),
@@ -133,7 +135,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 }
                 answer.filter = Some(filter);
             }
-            Err(why) => warnings.push(format!("The filter's check is not on record: {why}")),
+            Err(why) => warnings.push(format!(
+                "cannot record the result of the filter check: {why}"
+            )),
         }
     }
     if args.json {
@@ -218,11 +222,11 @@ fn kernel_path(config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
         return Ok(path.clone());
     }
     let release = loader::probe::running_release(&context.root)
-        .context("Cannot tell the running kernel's release; is /proc mounted?")?;
+        .context("cannot read the running kernel's release. Is /proc mounted?")?;
     match loader::kimage::find(&context.root, &release) {
         Ok(path) => Ok(path),
         Err(places) => bail!(
-            "The image of the running kernel {release} is not in {}; name it as capture_kernel.kernel in the config",
+            "no kernel image for {release} in {}. Set capture_kernel.kernel in /etc/afterpanic.toml",
             places.join(", ")
         ),
     }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// Arguments of `reboot`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The kernel image [default: the running one's, or what is loaded already]
+    /// The kernel image [default: the loaded one, or the running kernel's]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Its initramfs [default with --kernel: none]
@@ -71,7 +71,7 @@ fn load(args: &Args, context: &Context) -> anyhow::Result<()> {
         Some(kernel) => (kernel.clone(), args.initrd.clone()),
         None => {
             let release = running_release(&context.root)
-                .context("Cannot tell the running kernel's release; is /proc mounted?")?;
+                .context("cannot read the running kernel's release. Is /proc mounted?")?;
             let (kernel, initrd) = reboot::installed(&context.root, &release);
             (kernel, args.initrd.clone().or(initrd))
         }

@@ -13,7 +13,7 @@ use vmcore::addr::PAGE_SIZE;
 /// Arguments of `status`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }
@@ -89,7 +89,9 @@ pub fn filter(filter: Option<&Filter>) -> String {
     match filter.outcome {
         Outcome::NotChecked => format!("not checked on this kernel: {why}"),
         Outcome::DoesNotFit => {
-            format!("does not fit this kernel ({why}): a dump keeps more than asked, and says so")
+            format!(
+                "does not fit this kernel ({why}): the core keeps more pages than asked and is marked degraded"
+            )
         }
         Outcome::Fits => {
             let bytes = |pages: u64| output::size(pages.saturating_mul(PAGE_SIZE));

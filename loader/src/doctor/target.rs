@@ -23,7 +23,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                 Level::NotMade
             };
             let text = chain(why);
-            let fix = if text.contains("is encrypted") {
+            let fix = if text.contains("the encrypted device") {
                 "name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted: nobody can type a passphrase after the panic"
             } else {
                 "name another [[target]] in /etc/afterpanic.toml"
