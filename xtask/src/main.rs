@@ -21,8 +21,9 @@ cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules D
     real panics and a table of what came of them
 cargo xtask deb [--profile PROFILE]
     a Debian package of what ships, in target/debian
-cargo xtask bench [--pairs N] [--core FILE]
-    capture beside makedumpfile, on a core of 7 GiB made for it; a table, and whether the bars hold
+cargo xtask bench [--pairs N] [--core FILE] [--machines N]
+    capture beside makedumpfile, on a core of 7 GiB made for it; a table, and whether the bars hold;
+    then whole machines, from the panic to the reboot, beside makedumpfile in a busybox image
 Each installs the Debian packages it needs when it runs as root, else it says which.";
 
 fn main() -> ExitCode {

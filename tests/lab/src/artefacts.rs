@@ -18,17 +18,6 @@ pub fn build(profile: &str) -> Result<Binaries> {
     })
 }
 
-/// Builds `afterpanic-capture` alone.
-///
-/// # Errors
-/// As [`build`].
-pub fn capture(profile: &str) -> Result<PathBuf> {
-    find(
-        &cargo_build(profile, &["-p", "capture"])?,
-        "afterpanic-capture",
-    )
-}
-
 /// Builds the program that makes memory of every kind in a guest, with the profile whose parts are
 /// there already.
 ///
@@ -38,17 +27,6 @@ pub fn kinds() -> Result<PathBuf> {
     find(
         &cargo_build("dev", &["-p", "lab", "--bin", "kinds"])?,
         "kinds",
-    )
-}
-
-/// Builds the program that only mounts a disk.
-///
-/// # Errors
-/// As [`build`].
-pub fn floor(profile: &str) -> Result<PathBuf> {
-    find(
-        &cargo_build(profile, &["-p", "lab", "--bin", "floor"])?,
-        "floor",
     )
 }
 

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
-use lab::readers::Part;
 use lab::runner::{Lab, Options};
 use lab::scenario::{self, Scenario};
 use lab::server::{self, Kind};
@@ -37,90 +36,6 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
-    /// Capture the same panic with makedumpfile in a busybox image, in an equal machine
-    Peer {
-        /// How often each side runs, in turn
-        #[arg(long, default_value_t = 3)]
-        pairs: usize,
-        /// Processors of each machine
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
-        vcpus: u32,
-        /// The cargo profile of the binaries
-        #[arg(long, default_value = "release", hide = true)]
-        profile: String,
-    },
-    /// From /init to the mounted target, beside a minimal image of busybox
-    Init {
-        /// How often each side runs, in turn
-        #[arg(long, default_value_t = 7)]
-        pairs: usize,
-        /// Processors of each machine
-        #[arg(long, default_value_t = 2)]
-        vcpus: u32,
-        /// Words to add to every side's command line
-        #[arg(long, value_name = "WORDS", default_value = "")]
-        cmdline: String,
-        /// Let the guest's clock count instructions, one a nanosecond
-        #[arg(long)]
-        instructions: bool,
-        /// The cargo profile of the binaries
-        #[arg(long, default_value = "release", hide = true)]
-        profile: String,
-    },
-    /// Hold the analysis of a core against drgn's and say how far they agree
-    Truth {
-        /// The kernel's series
-        series: String,
-        /// An unfiltered core of that kernel
-        core: PathBuf,
-    },
-    /// Damage a core in every way and look at what the report still says
-    Holes {
-        /// The core
-        core: PathBuf,
-        /// Its kernel's vmlinux, to make a core without symbols whole again
-        #[arg(long, value_name = "FILE")]
-        symbols: Option<PathBuf>,
-    },
-    /// Tell the pages of an unfiltered ELF core apart, beside makedumpfile
-    Classify {
-        /// The core
-        core: PathBuf,
-        /// How often each side runs, in turn
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-    },
-    /// Read a core beside libkdumpfile and crash
-    Readers {
-        /// A filtered vmcore.elf.zst
-        core: PathBuf,
-        /// What is measured: scans, runs, sizes, crash [default: all]
-        #[arg(long = "part", value_name = "NAME", value_parser = ["scans", "runs", "sizes", "crash"])]
-        parts: Vec<String>,
-        /// The kdump file that crash starts on beside the mount [default: makedumpfile makes one]
-        #[arg(long, value_name = "FILE")]
-        kdump: Option<PathBuf>,
-        /// The vmlinux with debug information, to time crash
-        #[arg(long, value_name = "FILE")]
-        vmlinux: Option<PathBuf>,
-        /// The cargo profile of the binaries
-        #[arg(long, default_value = "release", hide = true)]
-        profile: String,
-    },
-    /// How much memory a core takes that is open
-    #[command(hide = true)]
-    Held {
-        /// The core
-        core: PathBuf,
-    },
-    /// The time of one pass over a list of pages
-    #[command(hide = true)]
-    Pass {
-        /// The core
-        core: PathBuf,
-        /// The numbers of the pages
-        list: PathBuf,
-    },
     /// From kernel to kernel by kexec, past the firmware, and what that saves
     Reboot {
         /// Machines: bios-1, bios-2, bios-reset, uefi-1, uefi-2, uefi-reset [default: all]
@@ -149,17 +64,12 @@ enum Verb {
         /// A core that is there already
         #[arg(long, value_name = "FILE")]
         core: Option<PathBuf>,
-        /// The cargo profile of the binaries
-        #[arg(long, default_value = "release", hide = true)]
-        profile: String,
-    },
-    /// Cut captured cores off at many places and look whether the report is still right
-    Cut {
-        /// An unfiltered core
-        core: PathBuf,
-        /// At how many places each format is cut
-        #[arg(long, default_value_t = 200)]
-        points: u64,
+        /// Then so many rounds of whole machines, ours and makedumpfile's in a busybox image
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        machines: usize,
+        /// Virtual CPUs of those machines
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+        vcpus: u32,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
@@ -247,55 +157,6 @@ fn main() -> ExitCode {
             profile,
             ..Options::default()
         }),
-        Verb::Peer {
-            pairs,
-            vcpus,
-            profile,
-        } => {
-            let options = Options {
-                profile,
-                ..Options::default()
-            };
-            lab::peer::compare(options, pairs, vcpus).map(|()| true)
-        }
-        Verb::Init {
-            pairs,
-            vcpus,
-            cmdline,
-            instructions,
-            profile,
-        } => lab::init::compare(&lab::init::Request {
-            pairs,
-            vcpus,
-            cmdline,
-            instructions,
-            profile,
-        })
-        .map(|()| true),
-        Verb::Holes { core, symbols } => {
-            lab::holes::check(&core, symbols.as_deref()).map(|()| true)
-        }
-        Verb::Classify { core, rounds } => lab::classify::compare(&core, rounds),
-        Verb::Truth { series, core } => truth(&series, &core),
-        Verb::Readers {
-            core,
-            parts,
-            kdump,
-            vmlinux,
-            profile,
-        } => {
-            let wanted = |part: &Part| parts.is_empty() || parts.iter().any(|p| p == part.name());
-            readers(&profile, |afterpanic| lab::readers::Options {
-                core,
-                parts: Part::ALL.into_iter().filter(wanted).collect(),
-                vmlinux,
-                kdump,
-                afterpanic,
-                dir: lab::cache().join("readers"),
-            })
-        }
-        Verb::Held { core } => lab::readers::held(&core).map(|()| true),
-        Verb::Pass { core, list } => lab::readers::pass(&core, &list).map(|()| true),
         Verb::Reboot { names, profile } => {
             let options = Options {
                 profile,
@@ -312,6 +173,8 @@ fn main() -> ExitCode {
             pairs,
             formats,
             core,
+            machines,
+            vcpus,
             profile,
         } => {
             let options = Options {
@@ -323,17 +186,8 @@ fn main() -> ExitCode {
                 pairs,
                 formats,
             };
-            lab::bench::run(options, &request)
+            bench(options, &request, machines, vcpus)
         }
-        Verb::Cut {
-            core,
-            points,
-            profile,
-        } => lab::cut::run(&lab::cut::Request {
-            core,
-            points,
-            profile,
-        }),
         Verb::Kernels { names } => fetch(&names),
     };
     match result {
@@ -346,31 +200,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn readers(profile: &str, options: impl FnOnce(PathBuf) -> lab::readers::Options) -> Result<bool> {
-    let mut options = options(PathBuf::new());
-    if options.parts.contains(&Part::Crash) {
-        options.afterpanic = lab::artefacts::build(profile)?.afterpanic;
+fn bench(
+    options: Options,
+    request: &lab::bench::Request,
+    machines: usize,
+    vcpus: u32,
+) -> Result<bool> {
+    let good = lab::bench::run(options.clone(), request)?;
+    if machines > 0 {
+        lab::peer::compare(options, machines, vcpus)?;
     }
-    lab::readers::compare(&options)
+    Ok(good)
 }
 
 fn fetch(names: &[String]) -> Result<bool> {
     for name in names {
         let kernel = lab::kernels::get(name, None, &mut |line| eprintln!("lab: {line}"))?;
         println!("{name}: {} {}", kernel.release, kernel.image.display());
-    }
-    Ok(true)
-}
-
-fn truth(series: &str, core: &Path) -> Result<bool> {
-    let kernel = lab::kernels::get(series, None, &mut |line| eprintln!("lab: {line}"))?;
-    let vmlinux = lab::kernels::vmlinux(&kernel)?;
-    let dir = tempfile::tempdir()?;
-    for agreement in lab::truth::compare(core, &vmlinux, &kernel, dir.path())? {
-        println!("{}", agreement.line());
-        for one in &agreement.differ {
-            println!("  {one}");
-        }
     }
     Ok(true)
 }

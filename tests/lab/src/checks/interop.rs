@@ -5,10 +5,12 @@
 //! `zstd -d` unpacks it: the same program has to say the same of both. What a program needs and
 //! how it fails is in its manual; that `crash -s -i` prints nothing but answers is crash(8).
 
+mod mounted;
+
+use self::mounted::Mounted;
 use super::Found;
 use super::truth::{last, output, unpack};
 use crate::elf::{Core, kdump_frames};
-use crate::readers::Mounted;
 use crate::{kernels, tools};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
