@@ -1,9 +1,10 @@
 //! The Debian packages that building and booting need: installed when that is possible, else named.
 
+use crate::apt;
 use crate::run::root;
 use anyhow::{Result, bail};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What has to be there, and the package that brings it. A path with a slash is a file.
 pub type Needs = &'static [(&'static str, &'static str)];
@@ -100,9 +101,9 @@ pub fn ensure(needs: &[Needs]) -> Result<()> {
     }
     eprintln!("xtask: {command}");
     // Package lists may be absent on a fresh machine, or too old to install from.
-    if !apt(&command) {
-        apt("apt-get update");
-        if !apt(&command) {
+    if !apt(&command)? {
+        apt("apt-get update")?;
+        if !apt(&command)? {
             bail!("That failed: is a package mirror reachable from here? By hand: {command}");
         }
     }
@@ -120,24 +121,22 @@ pub fn ensure(needs: &[Needs]) -> Result<()> {
     }
 }
 
-fn apt(command: &str) -> bool {
-    let mut words = command.split(' ');
-    let status = Command::new(words.next().unwrap_or_default())
-        .args([
-            "-q",
-            "-o",
-            "Acquire::Check-Valid-Until=false",
-            "-o",
-            "Acquire::Retries=3",
-        ])
-        .args(words)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .current_dir(root())
-        .stdin(Stdio::null())
-        // What apt says is progress, not an answer.
-        .stdout(Stdio::null())
-        .status();
-    status.is_ok_and(|s| s.success())
+/// Whether an apt command succeeded.
+fn apt(command: &str) -> Result<bool> {
+    let make = || {
+        let mut words = command.split(' ');
+        let mut apt = Command::new(words.next().unwrap_or_default());
+        apt.args(["-q", "-o", "Acquire::Check-Valid-Until=false"])
+            .args(["-o", "Acquire::Retries=3"])
+            .args(words)
+            .current_dir(root());
+        apt
+    };
+    match apt::run(&make, apt::PATIENCE, &mut |line| eprintln!("xtask: {line}")) {
+        apt::End::Done => Ok(true),
+        apt::End::Failed => Ok(false),
+        apt::End::Locked(why) => bail!("Another process keeps apt busy: {why}. By hand: {command}"),
+    }
 }
 
 fn is_root() -> bool {

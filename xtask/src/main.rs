@@ -1,6 +1,7 @@
 //! `cargo xtask`: build, demo and test commands. It depends on no crate of the workspace, so that
 //! it runs when they do not build; what boots machines is `cargo run -p lab`.
 
+mod apt;
 mod deb;
 mod install;
 mod run;

@@ -9,7 +9,7 @@ mod compiled;
 use crate::mirror;
 use anyhow::{Context, Result, bail};
 use rehearse::guest::image::KernelFiles;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -60,8 +60,9 @@ fn cached(name: &str, make: &mut dyn FnMut(&Path) -> Result<()>) -> Result<Kerne
     let dir = crate::cache().join("kernels").join(name);
     fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
     // Two runs at once must not unpack into one tree.
-    let lock = File::create(crate::cache().join("kernels/.lock"))?;
-    lock.lock().context("Cannot lock the kernel cache")?;
+    let _lock = lock(&crate::cache().join("kernels/.lock"), &mut |line| {
+        eprintln!("lab: {line}");
+    })?;
     if !dir.join("release").exists() {
         make(&dir)?;
     }
@@ -72,6 +73,23 @@ fn cached(name: &str, make: &mut dyn FnMut(&Path) -> Result<()>) -> Result<Kerne
         modules,
         release,
     })
+}
+
+/// A lock file, taken; closing the file gives it back. `say` hears when another laboratory has it.
+fn lock(path: &Path, say: &mut dyn FnMut(&str)) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("Cannot create {}", path.display()))?;
+    let failed = || format!("Cannot lock {}", path.display());
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+    }
+    say(&format!(
+        "waiting for another laboratory, which holds {}",
+        path.display()
+    ));
+    file.lock().with_context(failed)?;
+    Ok(file)
 }
 
 /// A kernel with its modules for disks and filesystems packed by zstd, as other distributions do.
@@ -143,7 +161,12 @@ pub fn vmlinux(kernel: &KernelFiles) -> Result<PathBuf> {
         );
     };
     let release = &kernel.release;
-    let debs = Apt::new(suite)?.download(&[format!("linux-image-{release}-dbg")])?;
+    let apt = Apt::new(suite)?;
+    // Another laboratory may have unpacked it while this one waited.
+    if vmlinux.exists() {
+        return Ok(vmlinux);
+    }
+    let debs = apt.download(&[format!("linux-image-{release}-dbg")])?;
     for deb in debs {
         let (mut dpkg, pipe) = files_of(&deb)?;
         let partial = File::create(dir.join("vmlinux.partial"))?;
@@ -301,6 +324,8 @@ fn run(command: &mut Command) -> Result<String> {
 #[derive(Debug)]
 pub struct Apt {
     dir: PathBuf,
+    /// Held as long as this lives: apt fails when another one uses its directory.
+    _lock: File,
     options: Vec<String>,
 }
 
@@ -315,6 +340,7 @@ impl Apt {
         for sub in ["lists/partial", "cache/archives/partial", "debs"] {
             fs::create_dir_all(dir.join(sub))?;
         }
+        let lock = lock(&dir.join(".lock"), &mut |line| eprintln!("lab: {line}"))?;
         fs::write(dir.join("sources.list"), mirror.line(suite))?;
         fs::write(dir.join("status"), "")?;
         let d = dir.display();
@@ -336,6 +362,7 @@ impl Apt {
         ];
         let apt = Apt {
             dir,
+            _lock: lock,
             options: options
                 .iter()
                 .flat_map(|o| ["-o".into(), o.clone()])
@@ -465,6 +492,25 @@ mod tests {
                 "linux-modules-7.1-amd64"
             ]
         );
+    }
+
+    #[test]
+    fn a_second_laboratory_waits_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".lock");
+        let first = lock(&path, &mut |line| panic!("{line}")).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let second = std::thread::spawn({
+            let path = path.clone();
+            move || lock(&path, &mut |line| tell.send(line.to_owned()).unwrap()).unwrap()
+        });
+        let line = told
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .unwrap();
+        assert!(line.contains(".lock"), "{line}");
+        assert!(!second.is_finished());
+        drop(first);
+        drop(second.join().unwrap());
     }
 
     #[test]
