@@ -5,17 +5,22 @@ mod apt;
 mod deb;
 mod install;
 mod run;
+mod shards;
 mod test;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
+use test::Extent;
 
 const HELP: &str = "\
 cargo xtask demo [--kernel-image FILE --modules DIR]
     a real kernel panics in a VM, its core is captured and read; narrated
-cargo xtask test [--full]
+cargo xtask test [--full[=SHARD]]
     format, lints, documents, tests, and real panics; --full: every scenario there is, and the
-    tests that take minutes
+    tests that take minutes, in shards of less than an hour each: code, panics, storage, faults,
+    kernels, memory, readers, server. Results go to docs/support/results.json
+cargo xtask support
+    write docs/support.md from the scenarios and docs/support/results.json
 cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules DIR]
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
         [--keep] [--console] [--soak N]
@@ -55,10 +60,14 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
             run::lab(verb, rest)
         }
         "test" => match rest {
-            [] => test::run(false),
-            [full] if full == "--full" => test::run(true),
-            _ => bail!("cargo xtask test takes --full and nothing else"),
+            [] => test::run(&Extent::Short),
+            [full] if full == "--full" => test::run(&Extent::Full),
+            [one] if one.starts_with("--full=") => {
+                test::run(&Extent::Shard(one.replacen("--full=", "", 1)))
+            }
+            _ => bail!("cargo xtask test takes --full or --full=SHARD and nothing else"),
         },
+        "support" => run::lab(verb, rest),
         "deb" => deb::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: everything that must hold, one after the other, and a sum at the end.
 //!
 //! A step that fails does not keep the next from running. What is listed and did not run counts as
-//! failed; what is not listed is named.
+//! failed; what is not listed is named. The full set comes in shards, see [`crate::shards`].
 
 use crate::install;
 use crate::run::{cargo, root};
-use anyhow::{Context, Result};
+use crate::shards::{self, Shard};
+use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -36,9 +37,20 @@ impl Count {
     }
 }
 
+/// How much is run.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What every change must pass.
+    Short,
+    /// One shard of the full set.
+    Shard(String),
+    /// Every shard, one after the other.
+    Full,
+}
+
 /// Something that must hold.
 struct Step {
-    name: &'static str,
+    name: String,
     command: Command,
     /// Panics that must stand in [`results`] afterwards.
     panics: Vec<String>,
@@ -51,14 +63,12 @@ const NEEDS_CORE: &str = "breaks_on_a_real_core_are_caught";
 const AN_HOUR: &str = "bounded::sixteen_tib";
 
 /// Runs the set; whether all of it held.
-pub fn run(full: bool) -> Result<bool> {
-    install::ensure(&[install::MACHINES, install::TRUTH])?;
-    if full {
-        install::ensure(&[install::SERVER, install::SIGNED, install::COMPILE])?;
-    }
+pub fn run(extent: &Extent) -> Result<bool> {
+    let steps = steps(extent)?;
+    install::ensure(&needs(extent)?)?;
     let mut total = Count::default();
     let mut summary = Vec::new();
-    for one in steps(full)? {
+    for one in steps {
         let name = one.name;
         println!("== {name}");
         let start = Instant::now();
@@ -82,7 +92,7 @@ pub fn run(full: bool) -> Result<bool> {
     }
     println!("\n{}", summary.join("\n"));
     println!("Not run:");
-    for line in not_run(full, total.left_out) {
+    for line in not_run(extent, total.left_out) {
         println!("    {line}");
     }
     println!("{} passed, {} failed", total.passed, total.failed);
@@ -100,7 +110,88 @@ fn stands_in(results: &str, panic: &str) -> bool {
     results.contains(&format!("\"name\": \"{panic}{end}"))
 }
 
-fn steps(full: bool) -> Result<Vec<Step>> {
+/// The shards of an extent; none for the short one.
+fn chosen(extent: &Extent) -> Result<Vec<Shard>> {
+    let mut all = shards::all()?;
+    match extent {
+        Extent::Short => all.clear(),
+        Extent::Full => {}
+        Extent::Shard(name) => {
+            let known: Vec<String> = all.iter().map(|shard| shard.name.clone()).collect();
+            all.retain(|shard| shard.name == *name);
+            if all.is_empty() {
+                bail!("No shard is called {name}; there are {}", known.join(", "));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What has to be installed for an extent.
+fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
+    let mut needs = vec![install::MACHINES, install::TRUTH];
+    for shard in chosen(extent)? {
+        for word in &shard.needs {
+            needs.push(match word.as_str() {
+                "server" => install::SERVER,
+                "signed" => install::SIGNED,
+                "compile" => install::COMPILE,
+                _ => bail!("shard {}: nothing to install is called {word}", shard.name),
+            });
+        }
+    }
+    Ok(needs)
+}
+
+fn steps(extent: &Extent) -> Result<Vec<Step>> {
+    if *extent == Extent::Short {
+        let mut steps = code(false);
+        steps.push(panics("real panics".into(), &["--ci"], shards::listed()?));
+        return Ok(steps);
+    }
+    let mut steps = Vec::new();
+    for shard in chosen(extent)? {
+        if shard.code {
+            steps.extend(code(true));
+        }
+        if !shard.scenarios.is_empty() {
+            let which = ["--shard", shard.name.as_str(), "--record"];
+            steps.push(panics(shard.name.clone(), &which, shard.scenarios.clone()));
+        }
+        for verb in &shard.lab {
+            let mut command = lab(verb);
+            command.arg("--record");
+            steps.push(plain(&format!("{}: {verb}", shard.name), command));
+        }
+    }
+    Ok(steps)
+}
+
+fn plain(name: &str, command: Command) -> Step {
+    Step {
+        name: name.into(),
+        command,
+        panics: Vec::new(),
+    }
+}
+
+/// A verb of the laboratory.
+fn lab(verb: &str) -> Command {
+    cargo(&["run", "--quiet", "--locked", "--package", "lab", "--", verb])
+}
+
+fn panics(name: String, which: &[&str], panics: Vec<String>) -> Step {
+    let mut command = lab("crash");
+    command.args(which).arg("--json").arg(results());
+    Step {
+        name,
+        command,
+        panics,
+    }
+}
+
+/// What checks the code itself, with the tests that take minutes or without.
+fn code(long: bool) -> Vec<Step> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let tests = [
@@ -110,86 +201,24 @@ fn steps(full: bool) -> Result<Vec<Step>> {
         "--quiet",
         "--no-fail-fast",
     ];
-    let lints = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    let plain = |name, command| Step {
-        name,
-        command,
-        panics: Vec::new(),
-    };
+    let mut lints = cargo(&["clippy", "--workspace", "--all-targets"]);
+    lints.args(["--locked", "--quiet", "--", "-D", "warnings"]);
     let mut steps = vec![
         plain("format", cargo(&["fmt", "--all", "--check"])),
-        plain("lints", cargo(&lints)),
+        plain("lints", lints),
         plain("documents", doc),
         plain("tests and fuzz corpora", cargo(&tests)),
     ];
-    if full {
+    if long {
         // Optimised: they are marked because they take minutes even so.
-        let mut long = cargo(&tests);
-        long.args(["--profile", "lab", "--", "--ignored", "--skip", AN_HOUR]);
+        let mut command = cargo(&tests);
+        command.args(["--profile", "lab", "--", "--ignored", "--skip", AN_HOUR]);
         if std::env::var_os(CORE).is_none() {
-            long.args(["--skip", NEEDS_CORE]);
+            command.args(["--skip", NEEDS_CORE]);
         }
-        steps.push(plain("long tests", long));
+        steps.push(plain("long tests", command));
     }
-    let (listed, others) = panics()?;
-    let which = if full { "--all" } else { "--ci" };
-    let mut command = cargo(&["run", "--quiet", "--locked", "--package", "lab", "--"]);
-    command.args(["crash", which, "--json"]).arg(results());
-    steps.push(Step {
-        name: "real panics",
-        command,
-        panics: if full {
-            [listed, others].concat()
-        } else {
-            listed
-        },
-    });
-    if full {
-        let lab = |verb| cargo(&["run", "--quiet", "--locked", "--package", "lab", "--", verb]);
-        steps.push(plain("fast reboot", lab("reboot")));
-        steps.push(plain("a Debian server", lab("server")));
-    }
-    Ok(steps)
-}
-
-/// The panics that ci.toml lists, and the others that there are.
-fn panics() -> Result<(Vec<String>, Vec<String>)> {
-    let dir = root().join("tests/lab");
-    let list = std::fs::read_to_string(dir.join("ci.toml")).context("Cannot read ci.toml")?;
-    // Only this key's strings: the soak has a list of its own.
-    let list = list
-        .split_once("scenarios = [")
-        .map_or("", |(_, rest)| rest);
-    let list = list.split(']').next().unwrap_or_default();
-    let listed: Vec<String> = list
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect();
-    let mut others = Vec::new();
-    for entry in std::fs::read_dir(dir.join("scenarios"))? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(name) = name.strip_suffix(".toml")
-            && !listed.iter().any(|l| l == name)
-        {
-            let text = std::fs::read_to_string(entry.path())?;
-            let several = if text.contains("[matrix]") { "-" } else { "" };
-            others.push(format!("{name}{several}"));
-        }
-    }
-    others.sort();
-    Ok((listed, others))
+    steps
 }
 
 /// Runs a command, shows what it says, and counts what it reports.
@@ -249,38 +278,38 @@ fn counts(line: &str) -> Option<Count> {
     Some(count)
 }
 
-fn not_run(full: bool, left_out: u64) -> Vec<String> {
+fn not_run(extent: &Extent, left_out: u64) -> Vec<String> {
     let mut lines = Vec::new();
-    if full {
+    if *extent != Extent::Full {
+        if left_out > 0 {
+            lines.push(format!(
+                "{left_out} tests marked ignored, which take minutes or a core: cargo xtask test --full=code"
+            ));
+        }
+        match shards::all() {
+            Ok(all) => {
+                let others = all
+                    .iter()
+                    .filter(|shard| *extent != Extent::Shard(shard.name.clone()));
+                let names: Vec<&str> = others.map(|shard| shard.name.as_str()).collect();
+                lines.push(format!(
+                    "the shards {}: cargo xtask test --full=SHARD",
+                    names.join(", ")
+                ));
+            }
+            Err(error) => lines.push(format!("the shards, which cannot be named: {error:#}")),
+        }
+    }
+    if *extent != Extent::Short {
         lines.push(format!(
             "{AN_HOUR}*, each most of an hour: cargo test --profile lab -p capture --test by_hand -- \
              --ignored {AN_HOUR}"
         ));
         if std::env::var_os(CORE).is_none() {
             lines.push(format!(
-                "{NEEDS_CORE}, which needs a raw core: {CORE}=FILE cargo xtask test --full"
+                "{NEEDS_CORE}, which needs a raw core: {CORE}=FILE cargo xtask test --full=code"
             ));
         }
-    } else {
-        if left_out > 0 {
-            lines.push(format!(
-                "{left_out} tests marked ignored, which take minutes or a core: cargo xtask test --full"
-            ));
-        }
-        match panics() {
-            Ok((_, names)) => lines.push(format!(
-                "{} panics that are not listed in tests/lab/ci.toml ({}): cargo xtask test --full",
-                names.len(),
-                names.join(" ")
-            )),
-            Err(error) => lines.push(format!(
-                "panics that are not listed (they could not be named: {error:#})"
-            )),
-        }
-    }
-    if !full {
-        let lives = "fast reboots, and a Debian server's life (as root): cargo xtask test --full";
-        lines.push(lives.into());
     }
     lines.push("the soak of 50 panics: cargo xtask crash --soak 50 --json FILE".into());
     lines.push("fuzzing beyond the kept corpora: CONTRIBUTING.md".into());
@@ -323,26 +352,47 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_names_every_panic_there_is_and_misses_none_that_did_not_run() {
-        let (listed, others) = panics().unwrap();
-        assert!(listed.iter().any(|p| p == "sysrq"), "{listed:?}");
-        let of = |full| {
-            let mut steps = steps(full).unwrap().into_iter();
-            steps.find(|s| !s.panics.is_empty()).unwrap()
-        };
-        assert_eq!(of(false).panics, listed);
-        assert_eq!(of(true).panics.len(), listed.len() + others.len());
-        for name in &listed {
-            let file = root().join(format!("tests/lab/scenarios/{name}.toml"));
-            assert!(file.is_file(), "{name}");
+    fn the_shards_together_run_every_scenario_and_every_verb() {
+        let shards = shards::all().unwrap();
+        let full = steps(&Extent::Full).unwrap();
+        let planned: Vec<&String> = full.iter().flat_map(|step| &step.panics).collect();
+        let there: Vec<&String> = shards.iter().flat_map(|shard| &shard.scenarios).collect();
+        assert_eq!(planned, there);
+        let mut apart = 0;
+        for shard in &shards {
+            let one = steps(&Extent::Shard(shard.name.clone())).unwrap();
+            assert!(needs(&Extent::Shard(shard.name.clone())).unwrap().len() >= 2);
+            apart += one.len();
         }
+        assert_eq!(apart, full.len());
+        for name in ["format", "long tests", "server: reboot", "server: server"] {
+            assert!(full.iter().any(|step| step.name == name), "{name}");
+        }
+        assert!(steps(&Extent::Shard("no-such".into())).is_err());
+    }
+
+    #[test]
+    fn what_is_listed_and_did_not_run_is_missed() {
+        let short = steps(&Extent::Short).unwrap();
+        let panics: Vec<&String> = short.iter().flat_map(|step| &step.panics).collect();
+        assert!(panics.iter().any(|name| *name == "sysrq"), "{panics:?}");
         let results = r#"{"scenarios": [{ "name": "sysrq-6.1-xfs", "passed": true }]}"#;
         assert!(stands_in(results, "sysrq-6.1-xfs"));
         assert!(!stands_in(results, "sysrq"));
         assert!(stands_in(results, "sysrq-6.1-"));
-        let steps = steps(true).unwrap();
-        assert!(steps.iter().any(|s| s.name == "long tests"));
-        assert!(not_run(false, 2)[0].starts_with("2 tests marked ignored"));
+        assert!(not_run(&Extent::Short, 2)[0].starts_with("2 tests marked ignored"));
+    }
+
+    #[test]
+    fn help_names_every_shard() {
+        for shard in shards::all().unwrap() {
+            let named = crate::HELP.split([',', ' ', '.', ':', '\n']);
+            assert!(
+                named.into_iter().any(|word| word == shard.name),
+                "{}",
+                shard.name
+            );
+        }
     }
 
     #[test]

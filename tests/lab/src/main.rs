@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
+use lab::results::{self, Entry, Results, Stamp};
 use lab::runner::{Lab, Options};
 use lab::scenario::{self, Scenario};
 use lab::server::{self, Kind};
@@ -40,6 +41,9 @@ enum Verb {
     Reboot {
         /// Machines: bios-1, bios-2, bios-reset, uefi-1, uefi-2, uefi-reset [default: all]
         names: Vec<String>,
+        /// Put the results into docs/support/results.json
+        #[arg(long)]
+        record: bool,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
@@ -49,6 +53,9 @@ enum Verb {
         /// `grub`, `bls`, `rehearse` or `rearm` [default: all]
         #[arg(value_parser = ["grub", "bls", "rehearse", "rearm"])]
         kind: Option<String>,
+        /// Put the results into docs/support/results.json
+        #[arg(long)]
+        record: bool,
         /// The cargo profile of the binaries
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
@@ -74,6 +81,8 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
+    /// Write docs/support.md from the scenarios and their results
+    Support,
     /// Fetch the kernels of scenarios and do nothing else
     Kernels {
         /// Series
@@ -88,6 +97,12 @@ struct Crash {
     /// Every scenario
     #[arg(long)]
     all: bool,
+    /// Every scenario of a shard
+    #[arg(long, value_name = "NAME")]
+    shard: Option<String>,
+    /// Put the results into docs/support/results.json
+    #[arg(long, conflicts_with_all = ["kernel", "modules", "syscall", "vcpus", "mem", "firmware", "soak"])]
+    record: bool,
     /// The scenarios that `cargo xtask test` runs
     #[arg(long)]
     ci: bool,
@@ -157,17 +172,25 @@ fn main() -> ExitCode {
             profile,
             ..Options::default()
         }),
-        Verb::Reboot { names, profile } => {
+        Verb::Reboot {
+            names,
+            record,
+            profile,
+        } => {
             let options = Options {
                 profile,
                 ..Options::default()
             };
-            lab::reboot::run(&names, &options)
+            lab::reboot::run(&names, &options).and_then(|all| judged(&all, record))
         }
-        Verb::Server { kind, profile } => {
+        Verb::Server {
+            kind,
+            record,
+            profile,
+        } => {
             let wanted = |k: &Kind| kind.as_deref().is_none_or(|name| k.name() == name);
             let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
-            server::run(&kinds, &profile)
+            server::run(&kinds, &profile).and_then(|all| judged(&all, record))
         }
         Verb::Bench {
             pairs,
@@ -188,6 +211,7 @@ fn main() -> ExitCode {
             };
             bench(options, &request, machines, vcpus)
         }
+        Verb::Support => support(),
         Verb::Kernels { names } => fetch(&names),
     };
     match result {
@@ -213,6 +237,23 @@ fn bench(
     Ok(good)
 }
 
+/// Whether all of it held; recorded if that is wanted.
+fn judged(entries: &[Entry], record: bool) -> Result<bool> {
+    if record {
+        results::record(&Results::path(), entries, &Stamp::now()?)?;
+        support()?;
+    }
+    Ok(entries.iter().all(|entry| entry.failed.is_empty()))
+}
+
+/// Writes the page.
+fn support() -> Result<bool> {
+    let page = lab::support::page(&scenario::all()?, &Results::read(&Results::path())?);
+    let path = lab::root().join("docs/support.md");
+    std::fs::write(&path, page).with_context(|| format!("Cannot write {}", path.display()))?;
+    Ok(true)
+}
+
 fn fetch(names: &[String]) -> Result<bool> {
     for name in names {
         let kernel = lab::kernels::get(name, None, &mut |line| eprintln!("lab: {line}"))?;
@@ -225,6 +266,13 @@ fn chosen(args: &Crash) -> Result<Vec<Scenario>> {
     let all = scenario::all()?;
     if args.all {
         return Ok(all);
+    }
+    if let Some(shard) = &args.shard {
+        let of_shard: Vec<_> = all.into_iter().filter(|s| s.shard == *shard).collect();
+        if of_shard.is_empty() {
+            bail!("No scenario is in shard {shard}; see tests/lab/shards.toml");
+        }
+        return Ok(of_shard);
     }
     let names = match args.ci {
         true => scenario::lists()?.scenarios,
@@ -246,7 +294,10 @@ fn crash(args: Crash) -> Result<bool> {
         let ci = scenario::lists()?.scenarios;
         for s in scenario::all()? {
             let mark = if ci.contains(&s.name) { "*" } else { " " };
-            println!("{mark} {:<22} {:<6} {}", s.name, s.kernel, s.about);
+            println!(
+                "{mark} {:<22} {:<8} {:<6} {}",
+                s.name, s.shard, s.kernel, s.about
+            );
         }
         println!("* run by cargo xtask test");
         return Ok(true);
@@ -265,11 +316,40 @@ fn crash(args: Crash) -> Result<bool> {
         profile: args.profile,
     })?;
     let queue: Vec<&Scenario> = scenarios.iter().cycle().take(runs).collect();
-    let rows = run_all(&lab, &queue, args.jobs.max(1), args.json.as_deref())?;
+    let keep = Keep {
+        json: args.json.as_deref(),
+        stamp: args.record.then(Stamp::now).transpose()?,
+    };
+    let rows = run_all(&lab, &queue, args.jobs.max(1), &keep)?;
     table::print(&rows);
     let failed = rows.iter().filter(|r| !r.passed).count();
     println!("{} passed, {failed} failed", rows.len() - failed);
     Ok(failed == 0)
+}
+
+/// Where results go.
+struct Keep<'a> {
+    /// A file of this run.
+    json: Option<&'a Path>,
+    /// What is tested, if the results are recorded.
+    stamp: Option<Stamp>,
+}
+
+impl Keep<'_> {
+    /// Keeps what is done. After each scenario: a run that is broken off leaves what it has.
+    fn keep(&self, rows: &BTreeMap<usize, table::Row>, last: &table::Row) -> Result<()> {
+        if let Some(path) = self.json {
+            let done: Vec<_> = rows.values().cloned().collect();
+            let text = serde_json::to_string_pretty(&table::json(&done))?;
+            std::fs::write(path, text + "\n")
+                .with_context(|| format!("Cannot write {}", path.display()))?;
+        }
+        if let Some(stamp) = &self.stamp {
+            results::record(&Results::path(), &[Entry::from(last)], stamp)?;
+            support()?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs the queue with so many machines at once; the rows in the queue's order.
@@ -277,7 +357,7 @@ fn run_all(
     lab: &Lab,
     queue: &[&Scenario],
     jobs: usize,
-    json: Option<&Path>,
+    keep: &Keep<'_>,
 ) -> Result<Vec<table::Row>> {
     let next = AtomicUsize::new(0);
     let rows: Mutex<BTreeMap<usize, table::Row>> = Mutex::new(BTreeMap::new());
@@ -308,14 +388,8 @@ fn run_all(
             let word = if row.passed { "ok" } else { "FAILED" };
             eprintln!("lab: {} {word} after {:.0} s", row.name, row.seconds);
             let mut rows = rows.lock().map_err(|_| anyhow!("A run has panicked"))?;
-            rows.insert(n, row);
-            if let Some(path) = json {
-                // After each: a run that is cut off leaves what it has.
-                let done: Vec<_> = rows.values().cloned().collect();
-                let text = serde_json::to_string_pretty(&table::json(&done))?;
-                std::fs::write(path, text + "\n")
-                    .with_context(|| format!("Cannot write {}", path.display()))?;
-            }
+            rows.insert(n, row.clone());
+            keep.keep(&rows, &row)?;
         }
     };
     std::thread::scope(|scope| {

@@ -4,6 +4,7 @@
 //! Each kernel's initramfs holds our binaries and a script whose only step is `afterpanic reboot
 //! --force` into the other one. Both kernels and both images lie on a disk.
 
+use crate::results::Entry;
 use crate::runner::Options;
 use crate::{artefacts, cache, kernels};
 use anyhow::{Result, bail};
@@ -53,11 +54,27 @@ const MACHINES: [(&str, Firmware, Way); 6] = [
     ("uefi-2", Firmware::Uefi, Way::Kexec(["load", "file"])),
 ];
 
-/// Runs the machines of these names, or all; whether everything held.
+/// The machines by name, with what each does.
+pub fn names() -> impl Iterator<Item = (&'static str, String)> {
+    MACHINES.into_iter().map(|(name, firmware, way)| {
+        let firmware = match firmware {
+            Firmware::Bios => "BIOS",
+            Firmware::Uefi => "UEFI",
+        };
+        let way = match way {
+            Way::Kexec(["file", _]) => "kexec_file_load and kexec_load in turn",
+            Way::Kexec(_) => "kexec_load and kexec_file_load in turn",
+            Way::Reset => "a reset each time, to compare",
+        };
+        (name, format!("{firmware}, 6.1 and 6.12: {way}"))
+    })
+}
+
+/// Runs the machines of these names, or all; what came of each.
 ///
 /// # Errors
 /// The laboratory lacks something, or there is no such machine.
-pub fn run(names: &[String], options: &Options) -> Result<bool> {
+pub fn run(names: &[String], options: &Options) -> Result<Vec<Entry>> {
     for name in names {
         if !MACHINES.iter().any(|(known, ..)| known == name) {
             let known = MACHINES.map(|(known, ..)| known).join(", ");
@@ -70,8 +87,7 @@ pub fn run(names: &[String], options: &Options) -> Result<bool> {
         kernels::get(SERIES[0], None, &mut say)?,
         kernels::get(SERIES[1], None, &mut say)?,
     ];
-    let mut failed = 0;
-    let mut passed = 0;
+    let mut entries = Vec::new();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
     for (name, firmware, way) in MACHINES.into_iter().filter(|(name, ..)| wanted(name)) {
         let dir = cache().join("reboot").join(name);
@@ -79,17 +95,21 @@ pub fn run(names: &[String], options: &Options) -> Result<bool> {
         let verdict = judge(&seen, &pair, way);
         let times: Vec<String> = seen.seconds.iter().map(|s| format!("{s:.1}")).collect();
         println!("{name}: {way:?}: {} s", times.join(", "));
-        match verdict {
-            Ok(()) => passed += 1,
-            Err(why) => {
-                failed += 1;
-                println!("    {why}; see {}", dir.display());
-            }
+        let failed = verdict.err().map(|why| format!("{why:#}"));
+        if let Some(why) = &failed {
+            println!("    {why}; see {}", dir.display());
         }
+        entries.push(Entry {
+            name: format!("reboot/{name}"),
+            kernel: String::new(),
+            checks: 1,
+            failed: failed.into_iter().collect(),
+        });
         let _ = fs::remove_file(dir.join("disk.img"));
     }
-    println!("{passed} passed, {failed} failed");
-    Ok(failed == 0)
+    let failed = entries.iter().filter(|e| !e.failed.is_empty()).count();
+    println!("{} passed, {failed} failed", entries.len() - failed);
+    Ok(entries)
 }
 
 fn judge(seen: &Seen, pair: &[KernelFiles; 2], way: Way) -> Result<()> {

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub name: String,
     /// One line on what it shows.
     pub about: String,
+    /// The part of `cargo xtask test --full` that runs it, see shards.toml.
+    pub shard: String,
     /// The kernel series.
     pub kernel: String,
     /// The target's filesystem.
@@ -168,6 +170,7 @@ impl Default for Scenario {
         Scenario {
             name: String::new(),
             about: String::new(),
+            shard: String::new(),
             kernel: "6.12".into(),
             fs: Fs::Ext4,
             bus: Bus::default(),
@@ -361,6 +364,9 @@ fn read(path: &Path) -> Result<Scenario> {
         .unwrap_or_default();
     if scenario.about.is_empty() {
         bail!("{} says not what it shows: about = \"…\"", path.display());
+    }
+    if scenario.shard.is_empty() {
+        bail!("{} names no shard: shard = \"…\"", path.display());
     }
     scenario.how()?;
     scenario.firmware()?;

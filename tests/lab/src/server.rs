@@ -8,6 +8,7 @@
 //! boot is given kernel and initramfs by QEMU; there the boot loader is installed, which starts every
 //! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries) by UEFI.
 
+use crate::results::Entry;
 use crate::{artefacts, cache, mirror, root};
 use anyhow::{Context, Result, bail};
 use rehearse::disk;
@@ -70,6 +71,17 @@ impl Kind {
         }
     }
 
+    /// What starts it, and what its life is for.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Kind::Grub => "BIOS and GRUB: from the package to the core, fast reboot, removal",
+            Kind::Bls => "UEFI and systemd-boot: from the package to the core, removal",
+            Kind::Rehearse => "no boot loader: `afterpanic rehearse` on a server with two targets",
+            Kind::Rearm => "no boot loader: volumes and arrays change after arming",
+        }
+    }
+
     /// Whether a boot loader starts it, from its second boot on.
     fn has_boot_loader(self) -> bool {
         matches!(self, Kind::Grub | Kind::Bls)
@@ -93,28 +105,32 @@ struct Life {
     stages: Vec<(Duration, u32)>,
 }
 
-/// Runs the lives asked for; whether everything held.
+/// Runs the lives asked for; what came of each.
 ///
 /// # Errors
 /// Something that the laboratory needs is missing.
-pub fn run(kinds: &[Kind], profile: &str) -> Result<bool> {
+pub fn run(kinds: &[Kind], profile: &str) -> Result<Vec<Entry>> {
     let package = package(profile)?;
     let base = base()?;
-    let mut good = true;
+    let mut entries = Vec::new();
     for kind in kinds {
-        let life = live(*kind, &base, &package)?;
-        good &= life.done && life.failed.is_empty();
+        let mut life = live(*kind, &base, &package)?;
+        if !life.done {
+            life.failed.push("it did not reach its end".into());
+        }
         println!("server {}:", kind.name());
         for text in &life.failed {
             println!("    {text}");
         }
-        if !life.done {
-            println!("    it did not reach its end");
-        }
-        let failed = life.failed.len() + usize::from(!life.done);
-        println!("{} passed, {failed} failed", life.passed);
+        println!("{} passed, {} failed", life.passed, life.failed.len());
+        entries.push(Entry {
+            name: format!("server/{}", kind.name()),
+            kernel: String::new(),
+            checks: life.passed + life.failed.len(),
+            failed: life.failed,
+        });
     }
-    Ok(good)
+    Ok(entries)
 }
 
 /// The Debian package of this workspace.
