@@ -10,7 +10,6 @@ mod dis;
 mod dmesg;
 mod doctor;
 mod generate;
-mod guest_init;
 mod image;
 mod info;
 mod list;
@@ -162,9 +161,6 @@ pub enum Verb {
     /// Print a shell's completions
     #[command(hide = true)]
     Completions(generate::CompletionArgs),
-    /// PID 1 of a rehearsal's guest
-    #[command(hide = true)]
-    GuestInit(guest_init::Args),
 }
 
 impl Verb {
@@ -200,7 +196,6 @@ impl Verb {
             Self::Collect(args) => collect::run(&args, context),
             Self::Man(args) => generate::man(&args, context),
             Self::Completions(args) => generate::completions(&args, context),
-            Self::GuestInit(args) => Ok(guest_init::run(&args)),
         }
     }
 }

@@ -17,10 +17,10 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // The kernel hands words of its command line that it does not know (nokaslr is one) to PID 1,
-    // before ours: they are nobody's verb.
+    // In the VM of a rehearsal this program is PID 1. Its arguments are words of the kernel's command
+    // line that the kernel does not know: no verb is among them.
     if rehearse::guest::init::is_pid1() {
-        let _ = rehearse::guest::init::main(None);
+        rehearse::guest::init::main();
     }
     let cli = Cli::parse();
     logger::init(cli.global.verbose, cli.global.quiet);

@@ -287,10 +287,7 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
         Syscall::File => by_file(kernel, &files, Slot::Crash)?
             .map_err(|errno| diagnosis::of_load(root, Syscall::File, errno, &files, region))?,
         Syscall::Load => {
-            let purgatory = Purgatory {
-                reset: !kept.halts,
-                corrupt: None,
-            };
+            let purgatory = Purgatory { reset: !kept.halts };
             kexec_load::load(kernel, root, &files, region, &purgatory)?;
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`vm`] runs QEMU, [`disk`] makes scratch filesystems and reads them back, [`guest`] is both
 //! sides of the crashed kernel in it: the initramfs that the host builds, and the init
-//! (`afterpanic guest-init`) that mounts, works, arms and panics; [`session`] is one rehearsal.
+//! that mounts, arms and panics; [`session`] is one rehearsal.
 //! Which kernels and which panics there are is the laboratory's knowledge, not this crate's.
 
 pub mod crash_test;

@@ -7,12 +7,11 @@
 use crate::disk::{self, DiskError, Export, Fs};
 use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
 use crate::guest::{
-    Boot, End as ScriptEnd, HANDED_OUT, How, Mount, PANICS_NOW, SAYS, Script, Setting, Step,
-    WANTS_MACHINE_CHECK, WANTS_MEMORY, WANTS_NMI, Which, Work,
+    Boot, End as ScriptEnd, HANDED_OUT, Mount, PANICS_NOW, SAYS, Script, Step, Which,
 };
 use crate::storage::{Storage, Untouched};
-use crate::vm::{Accel, Bus, Control, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
-use serde_json::{Value, json};
+use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,12 +19,10 @@ use std::time::Duration;
 /// Where crashes are saved in the guest.
 pub const CRASH_DIR: &str = "/var/crash";
 /// The mounted target's serial number.
-const TARGET: &str = "target";
+pub const TARGET: &str = "target";
 /// The raw disk's that files are handed out on.
 const OUT: &str = "out";
 const DISK_BYTES: u64 = 2 << 30;
-/// What a guest that asks for memory is given.
-pub const MORE_MEMORY: u64 = 256 << 20;
 const FETCH_DEADLINE: Duration = Duration::from_secs(240);
 
 /// Why a rehearsal could not be made at all.
@@ -99,20 +96,12 @@ pub struct Session {
     pub absent: Vec<String>,
     /// Further files: path in the guest, file here.
     pub files: Vec<(String, PathBuf)>,
-    /// Written before the work.
-    pub settings: Vec<Setting>,
-    /// The work.
-    pub work: Work,
-    /// Modules loaded before arming, by their path in the guest.
-    pub later_modules: Vec<PathBuf>,
-    /// The target's disk is not to be found after the panic.
-    pub wipe_target: bool,
-    /// What arms it; `afterpanic load` ordinarily.
+    /// What happens before the end; `afterpanic load` ordinarily.
     pub arm: Vec<Step>,
     /// Commands for QEMU, each given when the guest says its line.
     pub replies: Vec<Reply>,
-    /// The panic; none: the guest powers off after arming.
-    pub how: Option<How>,
+    /// How the first boot ends.
+    pub end: ScriptEnd,
     /// What the machine does after each reboot; empty: the run ends at the first.
     pub later: Vec<Boot>,
     /// For the whole first machine.
@@ -124,7 +113,7 @@ pub struct Session {
 /// A command of QMP that the guest asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// What the guest says, after [`SAYS`].
+    /// What the guest says, after [`SAYS`]; a module says it in the kernel's log.
     pub line: String,
     /// The command.
     pub command: String,
@@ -192,20 +181,6 @@ impl Crash {
     }
 }
 
-/// An uncorrected error whose context is corrupt, in bank 9, seen by every CPU. MCi_STATUS: valid,
-/// uncorrected, enabled, processor context corrupt; MCG_STATUS: in progress (SDM, volume 3, 17.3).
-fn machine_check() -> Value {
-    serde_json::json!({"command-line": "mce -b 0 9 0xb200000000000000 0x4 0x0 0x0"})
-}
-
-/// Plugs a memory module in; the machine needs a slot for it (`-m 1024M,slots=1,maxmem=2G`).
-pub fn more_memory(control: &mut Control<'_>) {
-    let memory = json!({ "qom-type": "memory-backend-ram", "id": "more", "size": MORE_MEMORY });
-    control.execute("object-add", &memory);
-    let module = json!({ "driver": "pc-dimm", "id": "dimm", "memdev": "more" });
-    control.execute("device_add", &module);
-}
-
 impl Session {
     /// The module names that the crashed kernel needs for its disks.
     fn modules(&self) -> Vec<String> {
@@ -248,40 +223,12 @@ impl Session {
             (false, true) => storage.again.clone(),
             (false, false) => Vec::new(),
         };
-        let idle = Work {
-            pipe_pages: 0,
-            files_mib: 0,
-            secret: String::new(),
-            sleepers: 0,
-            spinners: 0,
-            writers: 0,
-            press_leave_mib: None,
-            crowds: 0,
-            zombies: 0,
-            fill: None,
-        };
         Script {
             hostname: self.hostname.clone(),
             modules: Vec::new(),
             before,
             mounts: vec![mount],
-            settings: if first {
-                self.settings.clone()
-            } else {
-                Vec::new()
-            },
-            work: if first { self.work.clone() } else { idle },
             run: if first { self.arm.clone() } else { Vec::new() },
-            later_modules: if first {
-                self.later_modules.clone()
-            } else {
-                Vec::new()
-            },
-            wipe: if first && self.wipe_target {
-                vec![TARGET.into()]
-            } else {
-                Vec::new()
-            },
             end,
             later: if first {
                 self.later.clone()
@@ -350,11 +297,7 @@ impl Session {
         }
         let untouched = self.storage.prepare(dir, &disk, self.fs)?;
         let initrd = dir.join("guest.cpio");
-        let end = self
-            .how
-            .clone()
-            .map_or(ScriptEnd::PowerOff, ScriptEnd::Panic);
-        self.image(self.script(false, end), &initrd)?;
+        self.image(self.script(false, self.end.clone()), &initrd)?;
         let mut vm = self.machine(initrd.clone(), dir.join("console.txt"), &disk);
         if let Some(target) = vm.disks.first_mut() {
             target.bus = self.storage.bus;
@@ -368,7 +311,7 @@ impl Session {
         if let Some(size) = &self.crashkernel {
             vm.cmdline += &format!(" crashkernel={size}");
         }
-        vm.cmdline += &format!(" {} -- guest-init", self.cmdline);
+        vm.cmdline += &format!(" {}", self.cmdline);
         let mut lines = Vec::new();
         let mut times = Times::default();
         let mut cues = self.storage.cues.iter().peekable();
@@ -385,15 +328,6 @@ impl Session {
                     Some(PANICS_NOW) => {
                         times.panic.get_or_insert(at);
                     }
-                    Some(WANTS_NMI) => control.execute("inject-nmi", &Value::Null),
-                    Some(WANTS_MACHINE_CHECK) => {
-                        control.execute("human-monitor-command", &machine_check());
-                    }
-                    // A module asks in the kernel's log.
-                    None if line.ends_with(&format!("{SAYS}{WANTS_NMI}")) => {
-                        control.execute("inject-nmi", &Value::Null);
-                    }
-                    Some(WANTS_MEMORY) => more_memory(control),
                     Some(_) if times.up.is_none() => times.up = Some(at),
                     _ => {}
                 }
@@ -404,9 +338,8 @@ impl Session {
                         control.execute(command, arguments);
                     }
                 }
-                let said = line.strip_prefix(SAYS);
-                let asked = |reply: &&Reply| said == Some(&reply.line);
-                if let Some(reply) = self.replies.iter().find(asked) {
+                let asked = |reply: &&Reply| line.ends_with(&format!("{SAYS}{}", reply.line));
+                for reply in self.replies.iter().filter(asked) {
                     control.execute(&reply.command, &reply.arguments);
                 }
                 lines.push((at, line.clone()));
@@ -457,7 +390,6 @@ impl Session {
         });
         vm.memory_mib = 1024;
         vm.deadline = FETCH_DEADLINE;
-        vm.cmdline += " -- guest-init";
         let mut said = String::new();
         let mut done = false;
         let outcome = vm.start(self.accel)?.wait(&mut |_, event, _| {

@@ -43,9 +43,6 @@ pub struct Args {
     /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
-    /// For tests: change a byte of this segment after its checksum was taken (kexec_load)
-    #[arg(long, hide = true, value_name = "SEGMENT")]
-    corrupt: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -117,7 +114,6 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             purgatory: Purgatory {
                 // It can reset or halt; switching off needs a kernel.
                 reset: config.after.failure == Action::Reboot,
-                corrupt: args.corrupt.clone(),
             },
         };
         answer.loaded = Some(arm::load(&Linux, &request)?);

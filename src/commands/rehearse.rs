@@ -13,7 +13,7 @@ use plan::TargetKind;
 use rehearse::disk::Fs;
 use rehearse::find_min::find_min;
 use rehearse::guest::image::{Binaries, KernelFiles};
-use rehearse::guest::{How, Step, Work};
+use rehearse::guest::{End, Step};
 use rehearse::proof;
 use rehearse::session::Session;
 use rehearse::storage::{Holds, MoreDisk, Storage};
@@ -196,27 +196,12 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         present: config.image.extra_modules.clone(),
         absent: Vec::new(),
         files: Vec::new(),
-        settings: Vec::new(),
-        later_modules: Vec::new(),
-        wipe_target: false,
-        work: Work {
-            pipe_pages: 0,
-            files_mib: 24,
-            secret: String::new(),
-            sleepers: 5,
-            spinners: 0,
-            writers: 0,
-            press_leave_mib: None,
-            crowds: 0,
-            zombies: 0,
-            fill: None,
-        },
         // 4: armed, degraded.
         arm: vec![Step {
             command: vec!["/usr/bin/afterpanic".into(), "load".into()],
             ok: vec![0, 4],
         }],
-        how: Some(How::Sysrq { cpu: None }),
+        end: End::Panic,
         later: Vec::new(),
         deadline: Duration::from_secs(args.deadline),
         replies: Vec::new(),

@@ -17,21 +17,16 @@ use crate::refusal::{Refusal, mib};
 
 const PAGE: u64 = 4096;
 
-/// What our purgatory does, and the hook of its test.
+/// What our purgatory does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purgatory {
     /// Reset the machine when a segment was overwritten; otherwise halt.
     pub reset: bool,
-    /// For tests: one byte of the segment of this name is changed after its checksum was taken.
-    pub corrupt: Option<String>,
 }
 
 impl Default for Purgatory {
     fn default() -> Self {
-        Self {
-            reset: true,
-            corrupt: None,
-        }
+        Self { reset: true }
     }
 }
 
@@ -359,16 +354,6 @@ fn finish(
         regions,
     };
     let data = purgatory::place(range.start, &orders).ok_or_else(|| impossible("a purgatory"))?;
-    if let Some(name) = &options.corrupt
-        && let Some(byte) = (pieces.iter_mut()).find(|p| p.name == name).and_then(|p| {
-            p.data
-                .len()
-                .checked_div(2)
-                .and_then(|half| p.data.get_mut(half))
-        })
-    {
-        *byte ^= 0xff;
-    }
     let entry = range.start;
     pieces.push(Piece {
         name: "purgatory",

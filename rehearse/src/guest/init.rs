@@ -3,15 +3,13 @@
 //! Source of the facts: Documentation/admin-guide/initrd and init(8): PID 1 may not end, nothing is
 //! mounted, /dev/console is standard output when the initramfs has that node.
 
-use super::{
-    Boot, End, HANDED_OUT, Mount, RESERVED, SAYS, SCRIPT, Script, Which, hotplug, live, panic, tar,
-    work,
-};
+use super::{Boot, End, HANDED_OUT, Mount, PANICS_NOW, RESERVED, SAYS, SCRIPT, Script, Which, tar};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use plan::superblock::probe;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -29,7 +27,7 @@ pub struct GuestError {
     source: io::Error,
 }
 
-pub(super) fn cannot<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> GuestError {
+fn cannot<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> GuestError {
     let what = what.into();
     move |source| GuestError {
         what,
@@ -37,8 +35,8 @@ pub(super) fn cannot<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce
     }
 }
 
-/// Says a line on the console.
-pub(super) fn say(text: impl std::fmt::Display) {
+/// Says a line on the console, and waits until the serial port has sent it.
+pub fn say(text: impl std::fmt::Display) {
     // PID 1 must not die of a closed console, so not `println!`.
     let mut out = io::stdout();
     let _ = writeln!(out, "{SAYS}{text}");
@@ -53,43 +51,12 @@ pub fn is_pid1() -> bool {
     std::process::id() == 1 && Path::new(SCRIPT).exists()
 }
 
-/// What `afterpanic guest-init [ROLE]` does: without a role, everything; with one, a part of the
-/// work that needs a process of its own. Whether all went well, if it returns at all.
-#[must_use]
-pub fn main(role: Option<&str>) -> bool {
-    if std::process::id() == 1 {
-        // As PID 1 there are no roles: a loader may have added words to the kernel's command line,
-        // which end up here (QEMU adds `initrd=initrd` under UEFI).
-        if let Err(error) = follow() {
-            say(format_args!("failed: {error}: {}", error.source));
-        }
-        off();
+/// Follows the script and powers the machine off. Only for PID 1, see [`is_pid1`].
+pub fn main() -> ! {
+    if let Err(error) = follow() {
+        say(format_args!("failed: {error}: {}", error.source));
     }
-    match role {
-        Some("hotplug") => return hotplug::run(),
-        Some("live") => return live::compare(),
-        Some("hide-kcore") => return hide_kcore(),
-        Some(role) => return work::role(role),
-        None => {}
-    }
-    let _ = writeln!(
-        io::stderr(),
-        "guest-init is PID 1 of a rehearsal's guest, nothing else"
-    );
-    false
-}
-
-/// As in a kernel without CONFIG_PROC_KCORE, as far as a program can tell.
-fn hide_kcore() -> bool {
-    let none = None::<&str>;
-    mount(
-        Some("/dev/null"),
-        "/proc/kcore",
-        none,
-        MsFlags::MS_BIND,
-        none,
-    )
-    .is_ok()
+    off()
 }
 
 fn off() -> ! {
@@ -147,38 +114,44 @@ fn follow() -> Result<(), GuestError> {
         }
         return end(&boot.end);
     }
-    for setting in &script.settings {
-        let shown = setting.path.display();
-        fs::write(&setting.path, &setting.value).map_err(cannot(format!("write {shown}")))?;
-    }
-    work::begin(&script.work)?;
-    for path in &script.later_modules {
-        load_module(path, "")?;
-    }
     for step in &script.run {
         run(&step.command, &step.ok)?;
-    }
-    // Once more: a watchdog that was started by a setting is fed before the panic.
-    for setting in script
-        .settings
-        .iter()
-        .filter(|s| s.path.starts_with("/dev"))
-    {
-        let shown = setting.path.display();
-        fs::write(&setting.path, &setting.value).map_err(cannot(format!("write {shown}")))?;
-    }
-    for serial in &script.wipe {
-        wipe(&disk(serial)?)?;
     }
     end(&script.end)
 }
 
 fn end(end: &End) -> Result<(), GuestError> {
     match end {
-        End::Panic(how) => panic::panic(how),
+        End::Panic => panic(),
+        End::Become(command) => Err(become_program(command)),
         End::HandOut { dir, serial } => hand_out(dir, serial),
         End::PowerOff => Ok(()),
     }
+}
+
+/// Panics. Returns only when the kernel did not.
+///
+/// Source of the facts: Documentation/admin-guide/sysrq.rst, 5.10 to 7.x.
+fn panic() -> Result<(), GuestError> {
+    say(PANICS_NOW);
+    for (path, value) in [
+        ("/proc/sys/kernel/sysrq", "1"),
+        ("/proc/sysrq-trigger", "c"),
+    ] {
+        fs::write(path, value).map_err(cannot(format!("write {value} to {path}")))?;
+    }
+    sleep(PATIENCE);
+    let source = io::Error::from(io::ErrorKind::TimedOut);
+    Err(cannot("panic by sysrq")(source))
+}
+
+/// Replaces PID 1; returns only when that failed.
+fn become_program(command: &[String]) -> GuestError {
+    let what = format!("become {}", command.join(" "));
+    let Some((program, arguments)) = command.split_first() else {
+        return cannot(what)(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    cannot(what)(Command::new(program).args(arguments).exec())
 }
 
 /// Which boot of the machine this is: none for the first. Counts it.
@@ -259,7 +232,7 @@ fn parameters(module: &Path, cmdline: &str) -> String {
     found.collect::<Vec<_>>().join(" ")
 }
 
-pub(super) fn load_module(path: &Path, parameters: &str) -> Result<(), GuestError> {
+fn load_module(path: &Path, parameters: &str) -> Result<(), GuestError> {
     let what = format!("load module {}", path.display());
     let bytes = fs::read(path).map_err(cannot(what.clone()))?;
     let bytes = initramfs::modules::decompress(path, bytes)
@@ -272,8 +245,11 @@ pub(super) fn load_module(path: &Path, parameters: &str) -> Result<(), GuestErro
     }
 }
 
-/// The device node of the virtio disk with this serial number.
-fn disk(serial: &str) -> Result<PathBuf, GuestError> {
+/// The device node of the virtio disk with this serial number, waiting until there is one.
+///
+/// # Errors
+/// None comes within a minute.
+pub fn disk(serial: &str) -> Result<PathBuf, GuestError> {
     find(&format!("the disk with serial {serial}"), &|sys, _| {
         let found = fs::read_to_string(sys.join("serial")).unwrap_or_default();
         found.trim_end() == serial
@@ -308,21 +284,11 @@ fn find(what: &str, is_it: &dyn Fn(&Path, &Path) -> bool) -> Result<PathBuf, Gue
     }
 }
 
-/// Overwrites what identifies a filesystem, as if the disk had been taken away.
-fn wipe(device: &Path) -> Result<(), GuestError> {
-    let what = format!("wipe {}", device.display());
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .open(device)
-        .map_err(cannot(what.clone()))?;
-    file.write_all(&vec![0u8; 1 << 20])
-        .map_err(cannot(what.clone()))?;
-    file.sync_all().map_err(cannot(what))?;
-    say(format_args!("wiped {}", device.display()));
-    Ok(())
-}
-
-pub(super) fn run(command: &[String], ok: &[i32]) -> Result<(), GuestError> {
+/// Runs a command and says how it ended and how long it took. `ok` are the exit statuses that are no error.
+///
+/// # Errors
+/// It cannot be run, or ends in another way.
+pub fn run(command: &[String], ok: &[i32]) -> Result<(), GuestError> {
     let shown = command.join(" ");
     let Some((program, arguments)) = command.split_first() else {
         return Ok(());

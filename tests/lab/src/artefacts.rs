@@ -30,6 +30,30 @@ pub fn kinds() -> Result<PathBuf> {
     )
 }
 
+/// Builds the program that works and panics in the guests, with the profile whose parts are there
+/// already. Its symbols are left out: six sevenths of it, and the guest holds it in memory.
+///
+/// # Errors
+/// As [`build`], or `strip` is missing: it is in binutils, which gcc needs.
+pub fn guest() -> Result<PathBuf> {
+    let whole = cargo_build("dev", &["-p", "lab", "--bin", "guest"])?;
+    let whole = find(&whole, "guest")?;
+    let stripped = crate::cache().join("guest");
+    // Another laboratory may read it right now.
+    let partial = crate::cache().join(format!("guest.{}", std::process::id()));
+    fs::create_dir_all(crate::cache())?;
+    let status = Command::new("strip")
+        .arg("-o")
+        .args([&partial, &whole])
+        .status()
+        .context("Cannot run strip; install it with: apt-get install binutils")?;
+    if !status.success() {
+        bail!("strip {}: {status}", whole.display());
+    }
+    fs::rename(&partial, &stripped)?;
+    Ok(stripped)
+}
+
 /// The executables that a build made.
 fn cargo_build(profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
     let fixed = ["build", "--message-format=json-render-diagnostics"];

@@ -39,7 +39,7 @@ pub fn run(options: Options) -> Result<bool> {
     let accel = Accel::choose(&kernel.image, &crate::cache())?;
     let session = lab.session(&scenario, kernel.clone(), accel)?;
     println!(
-        "machine  {} MiB, {} CPUs, crashkernel={}, a disk with {}, under {}; its init is afterpanic guest-init",
+        "machine  {} MiB, {} CPUs, crashkernel={}, a disk with {}, under {}; its init is afterpanic",
         scenario.memory,
         scenario.vcpus,
         scenario.crashkernel,

@@ -12,6 +12,7 @@ pub mod compare;
 pub mod demo;
 pub mod elf;
 pub mod expected;
+pub mod guest;
 pub mod holes;
 pub mod kernels;
 pub mod mirror;

@@ -15,6 +15,7 @@ use initramfs::archive::{Archive, Placed};
 use initramfs::closure::{self, Wanted};
 use initramfs::compress::Compression;
 use initramfs::modules::Index;
+use rehearse::guest::Step;
 use rehearse::guest::image::KernelFiles;
 use rehearse::session::{Crash, Session};
 use rehearse::vm::Accel;
@@ -157,7 +158,8 @@ fn attempt(lab: &Lab, scenario: &Scenario, who: &str, image: Option<&Path>) -> R
         .map(|facts| facts.len());
     if let Some(image) = image {
         session.files.push((IMAGE.into(), image.to_owned()));
-        for step in &mut session.arm {
+        let load = |step: &&mut Step| step.command.iter().any(|word| word == "load");
+        for step in session.arm.iter_mut().filter(load) {
             step.command
                 .extend(["--image".to_string(), IMAGE.to_string()]);
         }

@@ -6,19 +6,19 @@
 
 use crate::results::Entry;
 use crate::runner::Options;
-use crate::{artefacts, cache, kernels};
+use crate::{artefacts, cache, guest, kernels};
 use anyhow::{Result, bail};
 use rehearse::disk::Fs;
 use rehearse::guest::image::{self, Binaries, Contents, KernelFiles};
-use rehearse::guest::{End as ScriptEnd, Mount, SAYS, Script, Setting, Step, Which, Work};
+use rehearse::guest::{End as ScriptEnd, Mount, SAYS, Script, Step, Which};
 use rehearse::vm::{Accel, DiskImage, Event, Firmware, Flow, Vm};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 const AT: &str = "/mnt";
-const CMDLINE: &str = "console=ttyS0 loglevel=6 panic=20 -- guest-init";
+const CMDLINE: &str = "console=ttyS0 loglevel=6 panic=20";
 const DEADLINE: Duration = Duration::from_secs(600);
 /// The disk with the kernels, in bytes.
 const DISK_BYTES: u64 = 512 << 20;
@@ -143,6 +143,7 @@ fn machine(
     let _ = fs::remove_dir_all(dir);
     let files = dir.join("files");
     fs::create_dir_all(&files)?;
+    let program = artefacts::guest()?;
     let mut images = Vec::new();
     for (n, kernel) in pair.iter().enumerate() {
         let image = files.join(format!("initramfs-{n}"));
@@ -153,7 +154,7 @@ fn machine(
             load: &["virtio_pci", "virtio_blk", "ext4"].map(String::from),
             present: &[],
             absent: &[],
-            files: &[],
+            files: &[(guest::PROGRAM.into(), program.clone())],
             tools: &[],
         };
         image::build(&contents, script(n, way), &image)?;
@@ -216,26 +217,18 @@ fn watch(vm: &Vm, accel: Accel) -> Result<Seen> {
 /// What the kernel of that number does: it goes to the other one.
 fn script(n: usize, way: Way) -> Script {
     let other = 1 - n;
-    let (run, settings) = match way {
-        Way::Kexec(calls) => {
-            let words = [
-                "/usr/bin/afterpanic".to_owned(),
-                "reboot".to_owned(),
-                "--force".to_owned(),
-                format!("--kernel={AT}/vmlinuz-{other}"),
-                format!("--initrd={AT}/initramfs-{other}"),
-                format!("--cmdline={CMDLINE}"),
-                format!("--syscall={}", calls.get(n).copied().unwrap_or("auto")),
-            ];
-            (words.to_vec(), Vec::new())
-        }
-        Way::Reset => (
-            Vec::new(),
-            vec![Setting {
-                path: PathBuf::from("/proc/sysrq-trigger"),
-                value: "b".into(),
-            }],
-        ),
+    let run = match way {
+        Way::Kexec(calls) => [
+            "/usr/bin/afterpanic".to_owned(),
+            "reboot".to_owned(),
+            "--force".to_owned(),
+            format!("--kernel={AT}/vmlinuz-{other}"),
+            format!("--initrd={AT}/initramfs-{other}"),
+            format!("--cmdline={CMDLINE}"),
+            format!("--syscall={}", calls.get(n).copied().unwrap_or("auto")),
+        ]
+        .to_vec(),
+        Way::Reset => guest::command(&["set", "/proc/sysrq-trigger", "b"]),
     };
     Script {
         hostname: "lab".into(),
@@ -247,25 +240,10 @@ fn script(n: usize, way: Way) -> Script {
             at: AT.into(),
             read_only: true,
         }],
-        settings,
-        work: Work {
-            files_mib: 0,
-            secret: String::new(),
-            sleepers: 0,
-            spinners: 0,
-            pipe_pages: 0,
-            writers: 0,
-            crowds: 0,
-            zombies: 0,
-            press_leave_mib: None,
-            fill: None,
-        },
-        later_modules: Vec::new(),
         run: vec![Step {
             command: run,
             ok: Vec::new(),
         }],
-        wipe: Vec::new(),
         end: ScriptEnd::PowerOff,
         later: Vec::new(),
     }

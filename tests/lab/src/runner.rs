@@ -1,14 +1,15 @@
 //! Runs scenarios: boots, arms, panics, fetches, judges.
 
 use crate::checks::{self, Found};
+use crate::guest::{self, Fill, Work};
 use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
 use crate::table::{Check, Row};
 use crate::{artefacts, kernels, module, tools};
 use anyhow::{Context, Result};
 use rehearse::disk::Fs;
+use rehearse::guest::Step;
 use rehearse::guest::image::{Binaries, KernelFiles};
-use rehearse::guest::{Fill, Setting, Step, Work};
-use rehearse::session::{CRASH_DIR, Crash, Reply, Session};
+use rehearse::session::{CRASH_DIR, Crash, Reply, Session, TARGET};
 use rehearse::storage::Storage;
 use rehearse::vm::Accel;
 use std::fs;
@@ -50,6 +51,8 @@ pub struct Options {
 pub struct Lab {
     /// Our binaries.
     pub binaries: Binaries,
+    /// The laboratory's program for its guests.
+    pub guest: PathBuf,
     /// From the command line.
     pub options: Options,
 }
@@ -62,6 +65,7 @@ impl Lab {
     pub fn new(options: Options) -> Result<Lab> {
         Ok(Lab {
             binaries: artefacts::build(&options.profile)?,
+            guest: artefacts::guest()?,
             options,
         })
     }
@@ -128,7 +132,6 @@ impl Lab {
         if !scenario.notifier.is_empty() {
             let module = module::build(&kernel, &scenario.notifier, dir)?;
             session.files.push((NOTIFIER.into(), module));
-            session.later_modules.push(NOTIFIER.into());
         }
         if scenario.kinds {
             self.every_kind(&scenario, &mut session)?;
@@ -195,12 +198,6 @@ impl Lab {
     fn every_kind(&self, scenario: &Scenario, session: &mut Session) -> Result<()> {
         let program = artefacts::kinds()?;
         session.files.push((KINDS.into(), program));
-        let ours = "/usr/bin/afterpanic";
-        let commands = [&[ours, "pages", "live"][..], &[ours, "status"], &[KINDS]];
-        session.arm.extend(commands.map(|words| Step {
-            command: words.iter().map(|word| (*word).to_owned()).collect(),
-            ok: vec![0],
-        }));
         session.storage.modules.push("virtio_balloon".into());
         let device = ["-device", "virtio-balloon-pci"].map(String::from);
         session.qemu.extend(device);
@@ -217,43 +214,22 @@ impl Lab {
     /// # Errors
     /// A word of the scenario is not known.
     pub fn session(&self, s: &Scenario, kernel: KernelFiles, accel: Accel) -> Result<Session> {
-        let mut load = vec!["/usr/bin/afterpanic".to_owned(), "load".to_owned()];
-        load.extend(s.load.iter().cloned());
-        let steps = |commands: &[Vec<String>]| {
-            let step = |command: &Vec<String>| Step {
-                command: command.clone(),
-                ok: vec![0],
-            };
-            commands.iter().map(step).collect::<Vec<_>>()
+        let mut programs = match s.make.is_empty() {
+            true => Vec::new(),
+            false => tools::storage()?,
         };
+        programs.push(work(s).file()?);
         let storage = Storage {
             bus: s.bus,
             drive: s.drive.clone(),
             more: s.disks.clone(),
             modules: s.modules.clone(),
-            tools: match s.make.is_empty() {
-                true => Vec::new(),
-                false => tools::storage()?,
-            },
+            tools: programs,
             make: steps(&s.make),
             again: steps(&s.again),
             saved_on: s.saved_on.clone(),
             cues: s.cues.clone(),
         };
-        // Degraded is armed; whether that was expected is judged from the console.
-        let mut arm = vec![Step {
-            command: load,
-            ok: vec![0, 4, s.expect.load_exit],
-        }];
-        if s.no_kcore {
-            let words = ["/usr/bin/afterpanic", "guest-init", "hide-kcore"];
-            arm.splice(0..0, steps(&[words.map(String::from).to_vec()]));
-        }
-        arm.extend(steps(&s.after_load));
-        let settings = s.set.iter().map(|(path, value)| Setting {
-            path: path.into(),
-            value: value.clone(),
-        });
         Ok(Session {
             kernel,
             binaries: self.binaries.clone(),
@@ -272,33 +248,77 @@ impl Lab {
             config: s.config.clone(),
             present: Vec::new(),
             absent: s.absent.clone(),
-            files: Vec::new(),
-            settings: settings.collect(),
-            later_modules: Vec::new(),
-            wipe_target: s.disk_disappears,
-            work: Work {
-                files_mib: 24,
-                secret: SECRET.into(),
-                sleepers: 5,
-                spinners: 0,
-                pipe_pages: s.pipe_pages,
-                writers: s.writers,
-                press_leave_mib: s.press_leave_mib,
-                crowds: s.crowds,
-                zombies: s.zombies,
-                fill: s.fill_leave_kib.map(|leave_kib| Fill {
-                    dir: CRASH_DIR.into(),
-                    leave_kib,
-                }),
-            },
-            arm: if s.unarmed { Vec::new() } else { arm },
+            files: vec![(guest::PROGRAM.into(), self.guest.clone())],
+            arm: script(s),
             later: s.later()?,
-            how: s.how()?,
+            end: s.end()?,
             deadline: Duration::from_secs(s.deadline),
-            replies: Vec::new(),
+            replies: guest::replies(),
             reuse_disk: false,
         })
     }
+}
+
+/// The load on the machine of a scenario.
+fn work(s: &Scenario) -> Work {
+    Work {
+        files_mib: 24,
+        secret: SECRET.into(),
+        sleepers: 5,
+        pipe_pages: s.pipe_pages,
+        writers: s.writers,
+        press_leave_mib: s.press_leave_mib,
+        crowds: s.crowds,
+        zombies: s.zombies,
+        fill: s.fill_leave_kib.map(|leave_kib| Fill {
+            dir: CRASH_DIR.into(),
+            leave_kib,
+        }),
+    }
+}
+
+/// What happens in the guest of a scenario from the mounted disks to the panic.
+fn script(s: &Scenario) -> Vec<Step> {
+    let set = |(path, value): &(String, String)| guest::step(&["set", path, value]);
+    let mut script: Vec<Step> = s.set.iter().map(set).collect();
+    script.push(guest::step(&["work"]));
+    if !s.notifier.is_empty() {
+        script.push(guest::step(&["insmod", NOTIFIER]));
+    }
+    if !s.unarmed {
+        if s.no_kcore {
+            script.push(guest::step(&["hide-kcore"]));
+        }
+        let load = ["/usr/bin/afterpanic", "load"].map(String::from);
+        script.push(Step {
+            command: load.into_iter().chain(s.load.iter().cloned()).collect(),
+            // Degraded is armed; whether that was expected is judged from the console.
+            ok: vec![0, 4, s.expect.load_exit],
+        });
+        script.extend(steps(&s.after_load));
+        if s.kinds {
+            let ours = "/usr/bin/afterpanic";
+            let commands = [&[ours, "pages", "live"][..], &[ours, "status"], &[KINDS]];
+            let commands = commands.map(|words| words.iter().map(|w| (*w).to_owned()).collect());
+            script.extend(steps(&commands));
+        }
+    }
+    // Once more: a watchdog that was started by a setting is fed before the panic.
+    let devices = s.set.iter().filter(|(path, _)| path.starts_with("/dev"));
+    script.extend(devices.map(set));
+    if s.disk_disappears {
+        script.push(guest::step(&["wipe", TARGET]));
+    }
+    script
+}
+
+/// Commands that must succeed.
+fn steps(commands: &[Vec<String>]) -> Vec<Step> {
+    let step = |command: &Vec<String>| Step {
+        command: command.clone(),
+        ok: vec![0],
+    };
+    commands.iter().map(step).collect()
 }
 
 fn fetch(session: &Session, crash: &Crash, dir: &Path) -> Result<PathBuf> {

@@ -1,9 +1,10 @@
 //! Scenarios: a real panic each, in a short TOML file under `scenarios/`.
 
+use crate::guest::panics;
 use crate::signed::Signed;
 use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
-use rehearse::guest::{Boot, End, How, Step};
+use rehearse::guest::{Boot, End, Step};
 use rehearse::storage::{Cue, MoreDisk};
 use rehearse::vm::{Bus, Firmware};
 use serde::Deserialize;
@@ -239,31 +240,27 @@ impl Default for Expect {
 }
 
 impl Scenario {
-    /// How the panic comes about; none for `nothing`.
+    /// How the machine's first boot ends.
     ///
     /// # Errors
     /// The word is not known.
-    pub fn how(&self) -> Result<Option<How>> {
-        Ok(Some(match self.panic.as_str() {
-            "nothing" => return Ok(None),
-            "sysrq" => How::Sysrq { cpu: None },
-            "init-exits" => How::InitExits,
-            "out-of-memory" => How::OutOfMemory,
-            "nmi" => How::Nmi,
-            "machine-check" => How::MachineCheck,
-            word if word.starts_with("module:") => How::Module {
-                path: MODULE.into(),
-                parameters: String::new(),
-            },
+    pub fn end(&self) -> Result<End> {
+        Ok(match self.panic.as_str() {
+            "nothing" => End::PowerOff,
+            "sysrq" => End::Panic,
+            word @ ("init-exits" | "out-of-memory" | "nmi" | "machine-check") => panics(&[word]),
+            word if word.starts_with("module:") => panics(&["module", MODULE]),
             "crash-test:sysrq" | "crash-test:oops" => {
                 let how = self.panic.rsplit(':').next().unwrap_or_default();
-                How::Command(afterpanic(&format!("crash-test --yes --how {how}")))
+                let command = afterpanic(&format!("crash-test --yes --how {how}"));
+                let words: Vec<&str> = command.iter().map(String::as_str).collect();
+                panics(&[&["command"], words.as_slice()].concat())
             }
-            word => match word.strip_prefix("sysrq:").map(str::parse) {
-                Some(Ok(cpu)) => How::Sysrq { cpu: Some(cpu) },
+            word => match word.strip_prefix("sysrq:") {
+                Some(cpu) if cpu.parse::<u32>().is_ok() => panics(&["sysrq", cpu]),
                 _ => bail!("{}: no panic is called {word}", self.name),
             },
-        }))
+        })
     }
 
     /// What the machine does after its reboots; nothing: it need not come up again.
@@ -277,13 +274,11 @@ impl Scenario {
             ok: (0..=5).collect(),
         };
         let mut boots = Vec::new();
-        if let Some(how) = self.how()? {
-            for _ in 1..self.panics {
-                boots.push(Boot {
-                    run: vec![step(&self.rearm)],
-                    end: End::Panic(how.clone()),
-                });
-            }
+        for _ in 1..self.panics {
+            boots.push(Boot {
+                run: vec![step(&self.rearm)],
+                end: self.end()?,
+            });
         }
         if self.panics > 1 || !self.next_boot.is_empty() {
             boots.push(Boot {
@@ -368,7 +363,7 @@ fn read(path: &Path) -> Result<Scenario> {
     if scenario.shard.is_empty() {
         bail!("{} names no shard: shard = \"…\"", path.display());
     }
-    scenario.how()?;
+    scenario.end()?;
     scenario.firmware()?;
     Ok(scenario)
 }

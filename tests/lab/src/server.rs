@@ -8,11 +8,11 @@
 //! boot is given kernel and initramfs by QEMU; there the boot loader is installed, which starts every
 //! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries) by UEFI.
 
+use crate::guest::more_memory;
 use crate::results::Entry;
 use crate::{artefacts, cache, mirror, root};
 use anyhow::{Context, Result, bail};
 use rehearse::disk;
-use rehearse::session::more_memory;
 use rehearse::vm::{Accel, Bus, Control, DiskImage, End, Event, Firmware, Flow, Vm};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};

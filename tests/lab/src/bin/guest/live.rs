@@ -6,11 +6,11 @@
 //! `proc_task_name`), where the task's own holds its first 15 bytes. What began or ended meanwhile
 //! is not judged.
 
-use super::init::{GuestError, cannot, say};
+use anyhow::{Context, Result, bail};
+use rehearse::guest::init::say;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -23,53 +23,39 @@ const COMM: usize = 15;
 type Process = (String, i64);
 
 /// Makes the comparisons; says what was compared.
-pub(super) fn compare() -> bool {
-    let all = banner()
+pub fn compare() -> Result<()> {
+    banner()
         .and_then(|()| processes())
         .and_then(|()| report())
-        .and_then(|()| uptime());
-    match all {
-        Ok(()) => true,
-        Err(error) => {
-            say(format_args!("live: failed: {error}: {}", source(&error)));
-            false
-        }
-    }
-}
-
-fn source(error: &GuestError) -> String {
-    std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
-}
-
-fn wrong(what: &str, why: String) -> GuestError {
-    cannot(what)(io::Error::other(why))
+        .and_then(|()| uptime())
+        .context("live")
 }
 
 /// Runs a question to the live kernel; its answer, and the process that it was.
-fn ask(arguments: &[&str]) -> Result<(Vec<u8>, u32), GuestError> {
-    let what = format!("run afterpanic {}", arguments.join(" "));
+fn ask(arguments: &[&str]) -> Result<(Vec<u8>, u32)> {
+    let what = || format!("cannot run afterpanic {}", arguments.join(" "));
     let child = Command::new(AFTERPANIC)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(cannot(what.clone()))?;
+        .with_context(what)?;
     let id = child.id();
-    let output = child.wait_with_output().map_err(cannot(what.clone()))?;
+    let output = child.wait_with_output().with_context(what)?;
     match output.status.code() {
         // 4: something in a kernel that runs was read while it changed.
         Some(0 | 4) => Ok((output.stdout, id)),
-        _ => Err(wrong(&what, output.status.to_string())),
+        _ => bail!("afterpanic {}: {}", arguments.join(" "), output.status),
     }
 }
 
-fn banner() -> Result<(), GuestError> {
-    let version = fs::read("/proc/version").map_err(cannot("read /proc/version"))?;
+fn banner() -> Result<()> {
+    let version = fs::read("/proc/version").context("cannot read /proc/version")?;
     let length = version.len().to_string();
     let (read, _) = ask(&["read", "live", "linux_banner", &length, "--raw"])?;
     if read != version {
         let read = String::from_utf8_lossy(&read).into_owned();
-        return Err(wrong("find /proc/version in linux_banner", read));
+        bail!("linux_banner is not /proc/version: {read}");
     }
     say(format_args!(
         "live: {length} bytes of linux_banner are /proc/version"
@@ -90,12 +76,12 @@ fn listed() -> BTreeMap<i64, Process> {
     entries.filter_map(process).collect()
 }
 
-fn processes() -> Result<(), GuestError> {
-    let what = "compare the processes with /proc";
+fn processes() -> Result<()> {
+    let what = "cannot compare the processes with /proc";
     let before = listed();
     let (answer, itself) = ask(&["ps", "live", "--json"])?;
     let after = listed();
-    let answer: Value = serde_json::from_slice(&answer).map_err(cannot(what))?;
+    let answer: Value = serde_json::from_slice(&answer).context(what)?;
     let number = |task: &Value, key: &str| task.get(key).and_then(Value::as_i64);
     let ours: BTreeMap<i64, Process> = answer
         .get("tasks")
@@ -121,8 +107,7 @@ fn processes() -> Result<(), GuestError> {
         });
         if !same {
             let found = ours.get(pid);
-            let why = format!("process {pid} is {comm} of {parent}, and we say {found:?}");
-            return Err(wrong(what, why));
+            bail!("process {pid} is {comm} of {parent}, and we say {found:?}");
         }
         equal = equal.saturating_add(1);
     }
@@ -130,7 +115,7 @@ fn processes() -> Result<(), GuestError> {
         .keys()
         .find(|pid| !before.contains_key(pid) && !after.contains_key(pid))
     {
-        return Err(wrong(what, format!("there is no process {pid}")));
+        bail!("there is no process {pid}");
     }
     say(format_args!("live: {equal} processes are those of /proc"));
     Ok(())
@@ -140,24 +125,23 @@ fn processes() -> Result<(), GuestError> {
 const CLOCKS: u64 = 2;
 
 /// By the kernel's own clock and not by its last words, which are made old here.
-fn uptime() -> Result<(), GuestError> {
-    let what = "compare how long the kernel has been up";
+fn uptime() -> Result<()> {
+    let what = "cannot compare how long the kernel has been up";
     std::thread::sleep(Duration::from_secs(3 * CLOCKS));
     let now = || {
-        let text = fs::read_to_string("/proc/uptime").map_err(cannot("read /proc/uptime"))?;
+        let text = fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
         let seconds = text.split('.').next().and_then(|n| n.parse::<u64>().ok());
-        seconds.ok_or_else(|| wrong("read /proc/uptime", text.clone()))
+        seconds.with_context(|| format!("cannot read /proc/uptime: {text}"))
     };
     let before = now()?;
     let (answer, _) = ask(&["report", "live", "--json", "--section", "reason"])?;
     let after = now()?;
-    let answer: Value = serde_json::from_slice(&answer).map_err(cannot(what))?;
+    let answer: Value = serde_json::from_slice(&answer).context(what)?;
     let ours = answer.get("uptime_seconds").and_then(Value::as_u64);
     let fits =
         |ours: u64| before <= ours.saturating_add(CLOCKS) && ours <= after.saturating_add(CLOCKS);
     if !ours.is_some_and(fits) {
-        let why = format!("it is {before} to {after} s, and we say {ours:?}");
-        return Err(wrong(what, why));
+        bail!("the kernel is up for {before} to {after} s, and we say {ours:?}");
     }
     say(format_args!(
         "live: up for {before} s, as /proc/uptime says"
@@ -165,13 +149,13 @@ fn uptime() -> Result<(), GuestError> {
     Ok(())
 }
 
-fn report() -> Result<(), GuestError> {
+fn report() -> Result<()> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_err(cannot("read the kernel's release"))?;
+        .context("cannot read the kernel's release")?;
     let (text, _) = ask(&["report", "live"])?;
     let text = String::from_utf8_lossy(&text).into_owned();
     if !text.contains(release.trim_end()) {
-        return Err(wrong("find the release in the report", text));
+        bail!("the report does not name the release: {text}");
     }
     say(format_args!(
         "live: the report names {}",

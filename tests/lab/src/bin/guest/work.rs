@@ -1,7 +1,10 @@
 //! What goes on in the guest when it dies: files, processes, a full disk.
 
-use super::init::{GuestError, cannot, say};
-use super::{Fill, SAYS, SCRIPT, Script, Work, pipes};
+use crate::pipes;
+use anyhow::{Context, Result, bail};
+use lab::guest::{Fill, WORK, Work};
+use rehearse::guest::init::say;
+use rehearse::session::CRASH_DIR;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -12,18 +15,18 @@ use std::time::Duration;
 const LINE: &[u8] = b"a line in a file in memory, page cache, not wanted in a core\n";
 
 /// Starts the work; processes live on until the panic.
-pub(super) fn begin(work: &Work) -> Result<(), GuestError> {
+pub fn begin() -> Result<()> {
+    let work = &read()?;
     if work.files_mib > 0 {
-        fs::create_dir_all("/tmp/files").map_err(cannot("make files"))?;
+        fs::create_dir_all("/tmp/files").context("cannot make files")?;
         let block = LINE.repeat((1 << 20) / LINE.len());
         for n in 0..work.files_mib {
-            fs::write(format!("/tmp/files/{n}"), &block).map_err(cannot("make files"))?;
+            fs::write(format!("/tmp/files/{n}"), &block).context("cannot make files")?;
         }
     }
     let roles = [
         ("hold", u32::from(!work.secret.is_empty())),
         ("sleep", work.sleepers),
-        ("spin", work.spinners),
         ("pipe", u32::from(work.pipe_pages > 0)),
         ("write", work.writers),
         ("press", u32::from(work.press_leave_mib.is_some())),
@@ -48,28 +51,28 @@ pub(super) fn begin(work: &Work) -> Result<(), GuestError> {
 }
 
 /// Starts a role and waits until it says that it is ready.
-fn start(role: &str) -> Result<(), GuestError> {
-    let what = format!("start the process that {role}s");
+fn start(role: &str) -> Result<()> {
+    let what = || format!("cannot start the process for {role}");
     let mut child = Command::new("/proc/self/exe")
-        .args(["guest-init", role])
+        .args(["role", role])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(cannot(what.clone()))?;
+        .with_context(what)?;
     if let Some(mut ready) = child.stdout.take() {
         let mut byte = [0u8; 1];
-        std::io::Read::read_exact(&mut ready, &mut byte).map_err(cannot(what))?;
+        std::io::Read::read_exact(&mut ready, &mut byte).with_context(what)?;
     }
     Ok(())
 }
 
-fn fill_up(fill: &Fill) -> Result<(), GuestError> {
-    let what = format!("fill {}", fill.dir.display());
-    let mut file = File::create(fill.dir.join("filler")).map_err(cannot(what.clone()))?;
+fn fill_up(fill: &Fill) -> Result<()> {
+    let what = || format!("cannot fill {}", fill.dir.display());
+    let mut file = File::create(fill.dir.join("filler")).with_context(what)?;
     // In a few large pieces: what delayed allocation takes is known only after a sync.
     loop {
         let over = free_kib(&fill.dir)
-            .map_err(cannot(what.clone()))?
+            .with_context(what)?
             .saturating_sub(fill.leave_kib);
         if over < 64 {
             break;
@@ -82,7 +85,7 @@ fn fill_up(fill: &Fill) -> Result<(), GuestError> {
             }
             left = left.saturating_sub(1 << 16);
         }
-        file.sync_all().map_err(cannot(what.clone()))?;
+        file.sync_all().with_context(what)?;
     }
     say(format_args!("filled {}", fill.dir.display()));
     Ok(())
@@ -93,34 +96,28 @@ fn free_kib(dir: &Path) -> std::io::Result<u64> {
     Ok(stat.blocks_available().saturating_mul(stat.fragment_size()) / 1024)
 }
 
+/// What the laboratory wants.
+fn read() -> Result<Work> {
+    let text = fs::read(WORK).with_context(|| format!("cannot read {WORK}"))?;
+    serde_json::from_slice(&text).with_context(|| format!("cannot parse {WORK}"))
+}
+
 /// One process of the work; never returns when all is well.
-pub(super) fn role(role: &str) -> bool {
+pub fn role(role: &str) -> Result<()> {
     // What it keeps until the end.
     let (mut secret, mut pages) = (String::new(), pipes::Pipes::default());
     let mut pressed = Vec::new();
-    let script = fs::read(SCRIPT)
-        .ok()
-        .and_then(|text| serde_json::from_slice::<Script>(&text).ok());
-    let Some(script) = script else {
-        return false;
-    };
+    let work = read()?;
     match role {
-        "hold" => secret = script.work.secret.repeat(4096),
-        "pipe" => match pipes::alternate(script.work.pipe_pages) {
-            Ok(made) => pages = made,
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "{SAYS}failed: pipes: {error}");
-                return false;
-            }
-        },
+        "hold" => secret = work.secret.repeat(4096),
+        "pipe" => pages = pipes::alternate(work.pipe_pages).context("cannot fill pipes")?,
         // The child ends at once, having no such role, and nobody asks how.
         "leave-a-zombie" => {
             let child = Command::new("/proc/self/exe")
-                .args(["guest-init", "nothing"])
+                .args(["role", "nothing"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .spawn();
-            let Ok(child) = child else { return false };
+                .spawn()?;
             let stat = format!("/proc/{}/stat", child.id());
             let ended = || fs::read_to_string(&stat).is_ok_and(|text| text.contains(") Z "));
             while !ended() {
@@ -128,7 +125,7 @@ pub(super) fn role(role: &str) -> bool {
             }
         }
         "press" => {
-            let leave = script.work.press_leave_mib.unwrap_or_default();
+            let leave = work.press_leave_mib.unwrap_or_default();
             while available_mib() > leave {
                 pressed.push(touched());
             }
@@ -139,20 +136,13 @@ pub(super) fn role(role: &str) -> bool {
         // The first thread is one of the hundred.
         for _ in 1..100 {
             let sleeper = std::thread::Builder::new().stack_size(64 << 10);
-            if sleeper.spawn(loop_asleep).is_err() {
-                return false;
-            }
+            sleeper.spawn(|| loop_asleep())?;
         }
     }
     // Ready: the parent waits for one byte.
     let mut out = std::io::stdout();
-    if out.write_all(b"\n").and_then(|()| out.flush()).is_err() {
-        return false;
-    }
+    out.write_all(b"\n").and_then(|()| out.flush())?;
     match role {
-        "spin" => loop {
-            std::hint::spin_loop();
-        },
         "eat" => loop {
             pressed.push(std::hint::black_box(touched()));
         },
@@ -162,20 +152,17 @@ pub(super) fn role(role: &str) -> bool {
                 touch(block);
             }
         },
-        "write" => match script.mounts.first() {
-            Some(disk) => write_on(&disk.at),
-            None => false,
-        },
+        "write" => write_on(Path::new(CRASH_DIR)),
         "crowd" => loop_asleep(),
         "hold" | "sleep" | "pipe" | "leave-a-zombie" => loop {
             std::thread::sleep(Duration::from_secs(3600));
             std::hint::black_box((&secret, &pages));
         },
-        _ => false,
+        other => bail!("no process is called {other}"),
     }
 }
 
-fn loop_asleep() -> bool {
+fn loop_asleep() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
@@ -196,22 +183,21 @@ fn touch(block: &mut [u8]) {
 
 fn available_mib() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    dump::budget::mem_available(&text).unwrap_or_default() >> 20
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() >> 10
 }
 
 /// Files of 4 MiB, four in turn, each synced: the journal is never at rest.
-fn write_on(dir: &Path) -> bool {
+fn write_on(dir: &Path) -> Result<()> {
     let block = vec![0x5au8; 4 << 20];
     let own = std::process::id();
-    for n in 0u64.. {
-        let path = dir.join(format!(".io-{own}-{}", n % 4));
-        let written = File::create(path).and_then(|mut file| {
-            file.write_all(&block)?;
-            file.sync_all()
-        });
-        if written.is_err() {
-            return false;
-        }
+    for n in (0..4).cycle() {
+        let mut file = File::create(dir.join(format!(".io-{own}-{n}")))?;
+        file.write_all(&block)?;
+        file.sync_all()?;
     }
-    false
+    Ok(())
 }

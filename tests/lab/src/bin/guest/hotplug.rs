@@ -1,31 +1,21 @@
-//! Memory that comes and a CPU that goes after the machine was armed: `afterpanic guest-init hotplug`.
+//! Memory that comes and a CPU that goes after the machine was armed.
 //!
 //! Source of the facts: Documentation/admin-guide/mm/memory-hotplug.rst. The host is asked for the
 //! memory by a line on the console; whether the capture kernel knows of it is what is tested.
 
-use super::WANTS_MEMORY;
-use super::init::{GuestError, cannot, say};
+use anyhow::{Context, Result, bail};
+use lab::guest::WANTS_MEMORY;
+use rehearse::guest::init::say;
 use std::fs;
-use std::io;
 use std::time::{Duration, Instant};
 
 const MEMORY: &str = "/sys/devices/system/memory";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks for memory, waits until it is used, and takes the last CPU away; whether all of it happened.
-pub(super) fn run() -> bool {
-    match change() {
-        Ok(()) => true,
-        Err(error) => {
-            say(format_args!("failed: {error}"));
-            false
-        }
-    }
-}
-
-fn change() -> Result<(), GuestError> {
+/// Asks for memory, waits until it is used, and takes the last CPU away.
+pub fn change() -> Result<()> {
     let auto = format!("{MEMORY}/auto_online_blocks");
-    fs::write(&auto, "online").map_err(cannot(format!("write {auto}")))?;
+    fs::write(&auto, "online").with_context(|| format!("cannot write {auto}"))?;
     let before = online_blocks();
     say(WANTS_MEMORY);
     let start = Instant::now();
@@ -34,8 +24,7 @@ fn change() -> Result<(), GuestError> {
     // A module comes as many blocks, one after the other: until no more do.
     while now == before || same_since.elapsed() < Duration::from_secs(2) {
         if start.elapsed() > PATIENCE {
-            let source = io::Error::from(io::ErrorKind::TimedOut);
-            return Err(cannot("see the memory that was asked for")(source));
+            bail!("the memory that was asked for does not come");
         }
         std::thread::sleep(Duration::from_millis(100));
         let blocks = online_blocks();
@@ -45,7 +34,7 @@ fn change() -> Result<(), GuestError> {
         }
     }
     let cpu = "/sys/devices/system/cpu/cpu1/online";
-    fs::write(cpu, "0").map_err(cannot(format!("write 0 to {cpu}")))?;
+    fs::write(cpu, "0").with_context(|| format!("cannot write 0 to {cpu}"))?;
     let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     say(format_args!(
         "{before} blocks of memory became {now}, the CPUs online are {}",
