@@ -2,10 +2,10 @@
 //!
 //! mkfs of each filesystem works on a plain file. Reading back is another matter: `debugfs` reads
 //! ext4, nothing common reads xfs or btrfs without mounting, so the guest hands files out as a tar
-//! stream on a second raw disk (see [`Export`]).
+//! stream on a second raw disk (see [`crate::export`]).
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,9 +31,6 @@ pub enum DiskError {
         /// What it said last.
         said: String,
     },
-    /// The guest wrote no files onto the export disk.
-    #[error("The guest handed nothing out on {0}")]
-    NothingExported(PathBuf),
     /// A file failed.
     #[error("Cannot {what} {path}")]
     Io {
@@ -231,55 +228,6 @@ pub fn read_ext4(image: &Path, dir: &str, to: &Path) -> Result<(), DiskError> {
     run("debugfs", "e2fsprogs", &["-R".into(), request, name], image).map(drop)
 }
 
-/// How a guest hands files out: a raw disk that holds a magic, a length and a tar stream.
-#[derive(Debug)]
-pub struct Export;
-
-impl Export {
-    /// The first bytes of the disk.
-    pub const MAGIC: [u8; 16] = *b"AFTERPANIC-TAR-1";
-    /// Where the tar stream begins; the length stands behind the magic as a little-endian u64.
-    pub const START: u64 = 4096;
-
-    /// Unpacks what the guest wrote into `to`.
-    ///
-    /// # Errors
-    /// Nothing was written, or tar fails.
-    pub fn unpack(image: &Path, to: &Path) -> Result<(), DiskError> {
-        fs::create_dir_all(to).map_err(io_error("create", to))?;
-        let mut file = File::open(image).map_err(io_error("open", image))?;
-        let mut head = [0u8; 24];
-        file.read_exact(&mut head)
-            .map_err(io_error("read", image))?;
-        let (magic, length) = head.split_at(16);
-        if magic != Self::MAGIC {
-            return Err(DiskError::NothingExported(image.to_owned()));
-        }
-        let length = u64::from_le_bytes(length.try_into().unwrap_or_default());
-        file.seek(SeekFrom::Start(Self::START))
-            .map_err(io_error("read", image))?;
-        let mut tar = tool_command("tar")
-            .args(["-x", "-S", "-f", "-", "-C"])
-            .arg(to)
-            .stdin(Stdio::piped())
-            .spawn()
-            .map_err(io_error("start tar for", image))?;
-        if let Some(mut pipe) = tar.stdin.take() {
-            io::copy(&mut file.take(length), &mut pipe).map_err(io_error("unpack", image))?;
-        }
-        let status = tar.wait().map_err(io_error("unpack", image))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(DiskError::Tool {
-                tool: "tar",
-                path: image.to_owned(),
-                said: status.to_string(),
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,15 +240,6 @@ mod tests {
             error.to_string(),
             "no-such-tool was not found; install it with: apt-get install some-package"
         );
-    }
-
-    #[test]
-    fn a_blank_export_disk_is_no_export() {
-        let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join("out");
-        blank(&image, 1 << 20).unwrap();
-        let error = Export::unpack(&image, &dir.path().join("to")).unwrap_err();
-        assert!(matches!(error, DiskError::NothingExported(_)), "{error}");
     }
 
     #[test]

@@ -7,7 +7,6 @@
 
 pub mod image;
 pub mod init;
-mod tar;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

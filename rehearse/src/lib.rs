@@ -7,6 +7,7 @@
 
 pub mod crash_test;
 pub mod disk;
+mod export;
 pub mod find_min;
 pub mod guest;
 pub mod oops;

@@ -4,7 +4,8 @@
 //! kernel reboots; the second boots the same kernel with the task of handing the files out. What
 //! the files are worth is for the caller to judge.
 
-use crate::disk::{self, DiskError, Export, Fs};
+use crate::disk::{self, DiskError, Fs};
+use crate::export::{self, ExportError};
 use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
 use crate::guest::{
     Boot, End as ScriptEnd, HANDED_OUT, Mount, PANICS_NOW, SAYS, Script, Step, Which,
@@ -35,6 +36,9 @@ pub enum SessionError {
     /// The disks.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The disk that the guest handed files out on.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The guest's image.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -406,7 +410,7 @@ impl Session {
                 said: format!("{:?}, last line: {said}", outcome.end),
             });
         }
-        Export::unpack(&out, to)?;
+        export::unpack(&out, to)?;
         for file in [initrd, out] {
             let _ = fs::remove_file(file);
         }

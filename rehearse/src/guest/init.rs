@@ -3,7 +3,8 @@
 //! Source of the facts: Documentation/admin-guide/initrd and init(8): PID 1 may not end, nothing is
 //! mounted, /dev/console is standard output when the initramfs has that node.
 
-use super::{Boot, End, HANDED_OUT, Mount, PANICS_NOW, RESERVED, SAYS, SCRIPT, Script, Which, tar};
+use super::{Boot, End, HANDED_OUT, Mount, PANICS_NOW, RESERVED, SAYS, SCRIPT, Script, Which};
+use crate::export;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use plan::superblock::probe;
@@ -317,8 +318,8 @@ pub fn run(command: &[String], ok: &[i32]) -> Result<(), GuestError> {
 fn hand_out(dir: &Path, serial: &str) -> Result<(), GuestError> {
     let device = disk(serial)?;
     let what = format!("hand out {}", dir.display());
-    let files = tar::export(dir, &device).map_err(cannot(what))?;
-    say(format_args!("{HANDED_OUT} {files} files"));
+    export::write(dir, &device).map_err(cannot(what))?;
+    say(HANDED_OUT);
     Ok(())
 }
 
