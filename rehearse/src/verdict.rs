@@ -176,15 +176,29 @@ pub struct Looked {
 pub fn look(dir: &Path, dies_in: &str) -> Looked {
     let mut looked = Looked::default();
     if let Err(why) = look_into(dir, dies_in, &mut looked) {
-        looked.wrong.push(why);
+        looked.wrong.push(why.to_string());
     }
     looked
 }
 
-fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), String> {
+/// Why a crash directory cannot be judged any further. The message holds its cause: it becomes a
+/// sentence of the verdict.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error("The crash directory has no readable manifest: {0}")]
+    Manifest(Box<dyn std::error::Error>),
+    #[error("There is no core among the files")]
+    NoCore,
+    #[error("The core cannot be opened: {0}")]
+    Core(Box<dyn std::error::Error>),
+    #[error("There is no kernel in the core: {0}")]
+    Kernel(Box<dyn std::error::Error>),
+}
+
+fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), LookError> {
     let manifest = CrashDir::open(dir)
         .and_then(|dir| dir.manifest())
-        .map_err(|error| format!("The crash directory has no readable manifest: {error}"))?;
+        .map_err(|error| LookError::Manifest(error.into()))?;
     if !matches!(manifest.verdict, Saved::Complete | Saved::Degraded) {
         let name = manifest.verdict.name();
         looked
@@ -192,15 +206,14 @@ fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), Strin
             .push(format!("The capture kernel calls the dump {name}"));
     }
     looked.wrong.extend(manifest.soft_errors.iter().cloned());
-    let facts = (manifest.core.as_ref()).ok_or("There is no core among the files")?;
+    let facts = (manifest.core.as_ref()).ok_or(LookError::NoCore)?;
     looked.core = Some(Core {
         level: facts.level.clone(),
         saved: manifest.verdict.name(),
         bytes: facts.size,
         pages: facts.pages.kept,
     });
-    let image = open(&dir.join(&facts.file))
-        .map_err(|error| format!("The core cannot be opened: {error}"))?;
+    let image = open(&dir.join(&facts.file)).map_err(|error| LookError::Core(error.into()))?;
     if let Completeness::Incomplete(why) = &image.info().completeness {
         looked.wrong.push(format!("The core is incomplete: {why}"));
     }
@@ -213,8 +226,7 @@ fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), Strin
             .wrong
             .push(format!("The core cannot be read: {error}")),
     }
-    let kernel =
-        Kernel::new(image).map_err(|error| format!("There is no kernel in the core: {error}"))?;
+    let kernel = Kernel::new(image).map_err(|error| LookError::Kernel(error.into()))?;
     for check in sanity::check(&kernel) {
         if let Err(why) = check.answer {
             looked.wrong.push(format!("{}: {why}", check.what));

@@ -55,7 +55,9 @@ impl Accel {
     /// translation").
     #[must_use]
     pub fn translator() -> Accel {
-        let version = Command::new(super::qemu::PROGRAM).arg("--version").output();
+        let version = Command::new(super::spawn::PROGRAM)
+            .arg("--version")
+            .output();
         let text = version.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
         match text.ok().as_deref().and_then(version_of) {
             Some(version) if version < (8, 1) => Accel::TcgOneThread,

@@ -2,6 +2,7 @@
 
 use super::accel::Accel;
 use super::qmp::{self, Qmp};
+use super::spawn::PROGRAM;
 use super::{End, Event, Flow, Outcome, VmError, console, spawn};
 use serde_json::Value;
 use std::fs::File;
@@ -14,8 +15,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The program; found through PATH.
-pub const PROGRAM: &str = "qemu-system-x86_64";
 const QMP_PATIENCE: Duration = Duration::from_secs(60);
 /// Lines that are still on their way when QEMU has ended.
 const DRAIN: Duration = Duration::from_secs(5);

@@ -4,105 +4,18 @@ use crate::scenario::Scenario;
 use crate::table::Check;
 use anyhow::{Context, ensure};
 use rehearse::guest::SAYS;
-use rehearse::guest::image::{Binaries, KernelFiles};
+use rehearse::guest::image::KernelFiles;
 use rehearse::session::Crash;
 use rehearse::vm::End;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod found;
 mod interop;
 mod kinds;
 mod truth;
 
-/// What a run left.
-#[derive(Debug)]
-pub struct Found<'a> {
-    /// The run.
-    pub crash: &'a Crash,
-    /// The crash directory, copied to this machine.
-    pub dir: Option<PathBuf>,
-    /// More than one: all of them.
-    pub dirs: Vec<PathBuf>,
-    /// The core in it.
-    pub core: Option<PathBuf>,
-    /// The verdict.
-    pub saved: String,
-    /// Our binaries, for questions to the core.
-    pub binaries: &'a Binaries,
-}
-
-impl<'a> Found<'a> {
-    /// Looks into what was fetched.
-    #[must_use]
-    pub fn new(
-        s: &Scenario,
-        crash: &'a Crash,
-        fetched: Option<&Path>,
-        binaries: &'a Binaries,
-    ) -> Self {
-        let _ = s;
-        let entries = fetched
-            .and_then(|f| fs::read_dir(f).ok())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut dirs: Vec<PathBuf> = entries
-            .map(|e| e.path())
-            .filter(|p| p.is_dir() && name_of(p).starts_with("lab-"))
-            .collect();
-        dirs.sort();
-        let dir = dirs.last().cloned();
-        let core = dir.as_ref().and_then(|d| {
-            [
-                "vmcore.elf.zst",
-                "vmcore.elf.lz4",
-                "vmcore.kdump",
-                "vmcore.elf",
-            ]
-            .iter()
-            .map(|name| d.join(name))
-            .find(|p| p.exists())
-        });
-        let saved = dir.as_deref().map_or("nothing".into(), verdict);
-        Found {
-            crash,
-            dir,
-            dirs,
-            core,
-            saved,
-            binaries,
-        }
-    }
-
-    /// A file of the crash directory as text; empty when it is not there.
-    #[must_use]
-    pub fn text(&self, name: &str) -> String {
-        let Some(dir) = &self.dir else {
-            return String::new();
-        };
-        String::from_utf8_lossy(&fs::read(dir.join(name)).unwrap_or_default()).into_owned()
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-/// The manifest's verdict, or what the directory's name says without one.
-fn verdict(dir: &Path) -> String {
-    let manifest = fs::read(dir.join("manifest.json")).unwrap_or_default();
-    let said = serde_json::from_slice::<serde_json::Value>(&manifest)
-        .ok()
-        .and_then(|m| Some(m.get("verdict")?.as_str()?.to_owned()));
-    match said {
-        Some(verdict) => verdict,
-        None if name_of(dir).ends_with(".partial") => "partial".into(),
-        None => "no manifest".into(),
-    }
-}
+pub use self::found::Found;
+use self::found::verdict;
 
 fn has(what: &str, text: &str, needle: &str) -> Check {
     let wrong = || format!("does not say \"{needle}\"");

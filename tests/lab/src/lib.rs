@@ -5,6 +5,7 @@
 //! happen through `rehearse` and [`checks`] judges. Whatever the expected truth is, it comes from
 //! somebody else: the guest itself, makedumpfile, gdb, drgn.
 
+pub mod apt;
 pub mod artefacts;
 pub mod bench;
 pub mod checks;

@@ -6,7 +6,7 @@
 //! runs in the capture kernel differs. In a round the panic is on the same processor on every side: where it
 //! is not on the first, the capture kernel cannot start that one and has one processor less.
 
-use crate::kernels::{Apt, unpack};
+use crate::apt::{Apt, unpack};
 use crate::runner::{Lab, Options};
 use crate::scenario::Scenario;
 use crate::tools;

@@ -3,7 +3,7 @@
 //! There are two trees: makedumpfile alone, which a few megabytes make, and everything that opens
 //! dumps, for the comparisons that `cargo xtask test --full` makes.
 
-use crate::kernels::{Apt, unpack};
+use crate::apt::{Apt, unpack};
 use anyhow::{Context, Result};
 use initramfs::files::{self, Taken};
 use initramfs::root::Root;

@@ -8,7 +8,7 @@
 mod mounted;
 
 use self::mounted::Mounted;
-use super::Found;
+use super::found::Found;
 use super::truth::{last, output, unpack};
 use crate::elf::{Core, kdump_frames};
 use crate::{kernels, tools};

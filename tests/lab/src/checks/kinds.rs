@@ -1,7 +1,7 @@
 //! The kinds of pages against two judges: the kernel's own word just before the panic, and
 //! makedumpfile's bitmaps of the same memory. What differs is bounded in `expected/`.
 
-use super::Found;
+use super::found::Found;
 use crate::compare::{self, Bitmap, KpageFlags, PageCounts};
 use crate::elf::Core;
 use crate::{expected, tools};

@@ -1,6 +1,7 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
-use super::{Found, interop, kinds};
+use super::found::Found;
+use super::{interop, kinds};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};

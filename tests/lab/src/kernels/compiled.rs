@@ -5,7 +5,8 @@
 //! `allnoconfig` says what is on besides; what the configuration does not take is an error here. A
 //! build takes 10 to 15 minutes of both processors and 5 GB for the time; what is kept has 15 MB.
 
-use super::{Apt, cached, files_of, finish, only_entry, run};
+use super::tree::{cached, finish, only_entry};
+use crate::apt::{Apt, files_of, run};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
 use std::fs;

@@ -1,0 +1,57 @@
+//! The tree of a kernel in the cache: `vmlinuz`, `lib/modules`, and `release`, which is written last.
+
+use crate::apt::{lock, run};
+use anyhow::{Context, Result, bail};
+use rehearse::guest::image::KernelFiles;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The kernel's tree in the cache; `make` makes it where there is none.
+pub(super) fn cached(name: &str, make: &mut dyn FnMut(&Path) -> Result<()>) -> Result<KernelFiles> {
+    let dir = crate::cache().join("kernels").join(name);
+    fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
+    // Two runs at once must not unpack into one tree.
+    let _lock = lock(&crate::cache().join("kernels/.lock"), &mut |line| {
+        eprintln!("lab: {line}");
+    })?;
+    if !dir.join("release").exists() {
+        make(&dir)?;
+    }
+    let release = fs::read_to_string(dir.join("release"))?.trim().to_owned();
+    let modules = dir.join("lib/modules").join(&release);
+    Ok(KernelFiles {
+        image: dir.join("vmlinuz"),
+        modules,
+        release,
+    })
+}
+
+/// The indexes of the modules, which packages leave to their install script; then the final name.
+pub(super) fn finish(root: &Path, release: &str, dir: &Path) -> Result<()> {
+    run(Command::new("depmod")
+        .arg("-b")
+        .arg(root)
+        .arg(release)
+        .env("PATH", sbin_path()))?;
+    fs::write(root.join("release"), format!("{release}\n"))?;
+    let _ = fs::remove_dir_all(dir);
+    fs::rename(root, dir)?;
+    Ok(())
+}
+
+pub(super) fn sbin_path() -> String {
+    std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
+}
+
+/// The only name in a directory.
+pub(super) fn only_entry(dir: &Path) -> Result<String> {
+    let mut names = fs::read_dir(dir)
+        .with_context(|| format!("Cannot list {}", dir.display()))?
+        .map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    match (names.pop(), names.is_empty()) {
+        (Some(name), true) => Ok(name),
+        _ => bail!("{} should hold one kernel's modules", dir.display()),
+    }
+}
