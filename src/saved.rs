@@ -41,15 +41,17 @@ pub fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result<Saved>
     Ok(Saved {
         crashes,
         elsewhere,
-        places: places(&paths),
+        places: places(&paths, &context.root),
     })
 }
 
-fn places(paths: &[PathBuf]) -> String {
-    let shown: Vec<String> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+/// The stores as the config names them, without the root prefix.
+fn places(paths: &[PathBuf], root: &Path) -> String {
+    let plain = |path: &PathBuf| match path.strip_prefix(root) {
+        Ok(rest) => Path::new("/").join(rest).display().to_string(),
+        Err(_) => path.display().to_string(),
+    };
+    let shown: Vec<String> = paths.iter().map(plain).collect();
     match shown.is_empty() {
         true => "any mounted target".into(),
         false => shown.join(" and "),

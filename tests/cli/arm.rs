@@ -191,7 +191,10 @@ fn status_names_the_last_dump_and_a_loop() {
             &format!("/var/crash/web-03-20261121T{hour}0000Z/manifest.json"),
             &format!(
                 r#"{{"schema":1,"afterpanic":"0","verdict":"degraded","release":"6","crash_time":{time},
-                "signature":"bug:acme:1","uptime_s":9000,"files":[],"soft_errors":[],"steps":[]}}"#
+                "signature":"bug:acme:1","uptime_s":9000,"files":[],"soft_errors":[],"steps":[],
+                "core":{{"file":"vmcore.elf","format":"elf","level":"all","asked":"all",
+                "verdict":"degraded","size":1,"threads":1,"classify_s":0,"write_s":0,"kinds":{{}},
+                "pages":{{"ram":1,"kept":1,"zero":0,"missing":0}}}}}}"#
             ),
         );
     }

@@ -59,7 +59,7 @@ impl Runner for Script {
                 events.push(Event::Directory(format!("{base}/d.partial")));
             }
             Job::Essential { .. } if self.reports && end.is_done() => {
-                events.push(Event::Reported(Box::default()))
+                events.push(Event::Reported(Box::default()));
             }
             Job::Report { .. } if end.is_done() => {
                 events.push(Event::Reported(Box::default()));
