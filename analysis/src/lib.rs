@@ -4,6 +4,7 @@
 pub mod checks;
 pub mod cpus;
 pub mod essential;
+pub mod evidence;
 pub mod hex;
 pub mod locks;
 pub mod memory;

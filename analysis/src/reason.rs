@@ -1,28 +1,32 @@
 //! Why it died, as far as the log tells: the class, the message, the place and a signature.
+//!
+//! [`collect`] finds the reports in a log by the table of [`shapes`] and chooses one; [`oops`] reads it;
+//! [`blame`] names the frame to blame; [`explain`] keeps the sentences that say what was wrong.
 
 pub mod class;
+pub mod code;
+pub mod collect;
+pub mod frame;
 pub mod oops;
 pub mod signature;
 
+mod blame;
+mod explain;
+mod shapes;
+mod trust;
+
+pub use crate::evidence::Line;
 pub use class::Class;
-pub use oops::{Code, Location, Oops};
+pub use code::{Code, disassemble};
+pub use collect::Collector;
+pub use frame::Location;
+pub use oops::{Oops, Stack};
+pub use trust::{Trust, Verdict};
 
+use blame::Groups;
+use collect::Found;
 use serde::{Deserialize, Serialize};
-
-/// One line of the crashed kernel's log. A printk record of several lines is several of these.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Line {
-    /// Nanoseconds since boot.
-    pub ts_nsec: u64,
-    /// The text, without time and level.
-    pub text: String,
-}
-
-/// Lines before the panic message that are searched for its cause.
-const SEARCH: usize = 1000;
-
-/// Lines of a block that are read for registers and traces.
-const BLOCK: usize = 400;
+use shapes::{Blame, Shape};
 
 /// Why it died.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,63 +41,200 @@ pub struct Reason {
     pub address: Option<String>,
     /// What the block of the trouble says.
     pub oops: Oops,
-    /// The first frame outside the panic machinery.
+    /// The function to blame.
     pub culprit: Option<Location>,
-    /// `class:function:hash`, the same for the same bug on every machine.
+    /// `class:function:hash`, the same for the same bug on every machine (docs/signature.md).
     pub signature: String,
+    /// The version of the signature's scheme; 1 in reports of older versions.
+    #[serde(default = "first_version")]
+    pub signature_version: u8,
+    /// The frames that made the signature; empty where the message made it.
+    #[serde(default)]
+    pub signature_frames: Vec<Location>,
+    /// The kernel's own sentences that explain: what was corrupt, by how much, which locks.
+    #[serde(default)]
+    pub explanation: Vec<String>,
+    /// The task that holds what a hung task waits for, where the kernel names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocker: Option<String>,
+    /// The count of this oops since boot, if it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oops_number: Option<u32>,
+    /// The first report of the log, if this one is not it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<First>,
+    /// Reports in the log, this one included.
+    #[serde(default)]
+    pub reports: usize,
+    /// How sure this is, and why.
+    #[serde(default)]
+    pub trust: Trust,
     /// Index of the block's first line in the log.
     pub first_line: usize,
+    /// What the shape of the report says about helpers.
+    #[serde(skip)]
+    skip: Skip,
+}
+
+/// Lines behind the phrase that names a lock.
+const LOCK_LINES: usize = 6;
+
+/// Calls of a function by itself that are recursion.
+const SELF_CALLS: usize = 4;
+
+/// The first report of a log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct First {
+    /// Its class.
+    pub class: Class,
+    /// Its function to blame.
+    pub culprit: Option<Location>,
+    /// Its headline.
+    pub headline: String,
+    /// Seconds before the report that is the reason.
+    pub seconds_earlier: u64,
+}
+
+/// Helpers that a report passes over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Skip(Option<Groups>);
+
+impl Default for Skip {
+    fn default() -> Self {
+        Self(Some(Groups::COMMON))
+    }
+}
+
+fn first_version() -> u8 {
+    1
 }
 
 impl Reason {
     /// Reads the end of a log.
     #[must_use]
     pub fn from_log(log: &[Line]) -> Self {
-        let text = |i: usize| log.get(i).map_or("", |line| line.text.as_str());
-        let panic_at = (0..log.len())
-            .rev()
-            .find(|&i| class::panic_message(text(i)).is_some());
-        let message = panic_at.and_then(|i| class::panic_message(text(i)));
-        let told = message.and_then(class::of_message);
-        let end = panic_at.unwrap_or(log.len());
-        let head = find_headline(log, end, told);
-        let first_line = head.map(|(i, _)| i).or(panic_at).unwrap_or(log.len());
-        let class = told
-            .or(head.map(|(_, class)| class))
-            .unwrap_or(Class::Other);
-        let block = log.get(first_line..).unwrap_or_default();
-        let mut oops = Oops::read(block.iter().take(BLOCK).map(|line| line.text.as_str()));
-        let headline = head.map(|(i, _)| text(i).to_string());
-        if let Some((comm, pid)) = headline.as_deref().and_then(hung_task) {
+        let mut collector = Collector::of_core();
+        for line in log {
+            collector.push(line.clone());
+        }
+        collector.finish()
+    }
+
+    /// The reason of a log that tells none.
+    fn nothing(lines: usize) -> Self {
+        Self {
+            class: Class::Other,
+            message: None,
+            headline: None,
+            address: None,
+            oops: Oops::default(),
+            culprit: None,
+            signature: signature::of(Class::Other, &[], ""),
+            signature_version: signature::VERSION,
+            signature_frames: Vec::new(),
+            explanation: Vec::new(),
+            blocker: None,
+            oops_number: None,
+            first: None,
+            reports: 0,
+            trust: Trust::nothing(),
+            first_line: lines,
+            skip: Skip::default(),
+        }
+    }
+
+    /// The reason that a report tells.
+    fn of(found: &Found, message: Option<String>, first: Option<&Found>, reports: usize) -> Self {
+        let own = found.own();
+        let mut oops = found.oops();
+        let headline = found.headline();
+        let mut class = found.class;
+        let mut address = explain::bad_address(headline);
+        if let Some((real, null)) = explain::shadow_range(&own) {
+            address = Some(real);
+            if null {
+                class = Class::NullDeref;
+            }
+        }
+        // The address in the line of a stack overflow is hashed (%p); the register is not.
+        let address = match class {
+            Class::StackOverflow => oops.register("cr2").map(str::to_string),
+            _ => address.map(|address| format!("{address:#x}")),
+        };
+        if let Some((comm, pid)) = explain::hung_task(headline) {
             // The task that hung, not the one that noticed.
             oops.comm = Some(comm.to_string());
             oops.pid = Some(pid);
             oops.cpu = None;
         }
-        // The address in the line of a stack overflow is hashed (%p); the register is not.
-        let address = match class {
-            Class::StackOverflow => oops.register("cr2").map(str::to_string),
-            _ => headline.as_deref().and_then(bad_address),
+        let named = arrange(found.shape, class, &mut oops, &own);
+        let skip = match found.shape.blame {
+            Blame::Nobody => None,
+            _ => Some(found.shape.skip),
         };
-        let culprit = culprit(class, &oops);
-        let signature = signature::of(class, &oops, message);
-        Self {
-            class,
-            message: message.map(str::to_string),
-            headline,
+        let mut explanation = explain::sentences(found, &own);
+        explanation.extend(
+            message
+                .as_deref()
+                .filter(|_| class == Class::InitKilled)
+                .and_then(explain::exit_code),
+        );
+        let mut reason = Self {
+            headline: found.message.is_none().then(|| headline.trim().to_string()),
             address,
+            explanation,
+            blocker: explain::blocker(&own),
+            oops_number: found.number.filter(|number| *number > 1),
+            first: first.map(|first| First::of(first, found)),
+            reports,
+            first_line: found.first_line,
+            class,
+            message,
             oops,
-            culprit,
-            signature,
-            first_line,
+            skip: Skip(skip),
+            ..Self::nothing(0)
+        };
+        reason.judge(named);
+        reason.trust = Trust::of_log(&reason, found);
+        reason
+    }
+
+    /// Names the culprit and the signature.
+    fn judge(&mut self, named: Option<Location>) {
+        let stack: Vec<&Location> = stack(&self.oops).collect();
+        let culprit = self.skip.0.and_then(|groups| blamed(&stack, named, groups));
+        let frames = signature::frames(&stack, culprit.as_ref());
+        let words = self.message.as_deref().filter(|_| self.headline.is_none());
+        let words = words.or(self.headline.as_deref()).unwrap_or_default();
+        self.signature = signature::of(self.class, &frames, words);
+        self.signature_frames = frames.into_iter().cloned().collect();
+        self.culprit = culprit;
+    }
+
+    /// Whether a frame tells how the kernel spoke, allocated or locked, and not why.
+    #[must_use]
+    pub fn is_helper(&self, frame: &Location) -> bool {
+        blame::is_helper(&frame.function, Groups::COMMON.and(Groups::ALLOC))
+    }
+
+    /// Whether the log told nothing that could tell this crash from another.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.culprit.is_none() && self.message.is_none() && self.headline.is_none()
+    }
+
+    /// Makes the signature of a crash that told nothing its own: `words` is what differs, such as the
+    /// crash's time. Two crashes that nobody can read are not one bug.
+    pub fn set_apart(&mut self, words: &str) {
+        if self.is_blank() {
+            self.signature = signature::unread(self.class, words);
         }
     }
-}
 
-impl Reason {
     /// Lets the stack that was unwound from memory speak where the log does not: a message that was
     /// overwritten, a panic that printed no trace, or a trace of guesses.
     pub fn refine(&mut self, stack: &[Location]) {
+        self.trust.compare(self.culprit.as_ref(), stack);
         if stack.is_empty() || self.oops.trace.iter().any(|frame| frame.reliable) {
             return;
         }
@@ -115,6 +256,7 @@ impl Reason {
     /// Lets the stack of the task that hung speak where the log's trace knows nothing outside the
     /// scheduler and the locks: the kernel marks what lies behind code without unwind tables with `?`.
     pub fn refine_hung(&mut self, stack: Vec<Location>) {
+        self.trust.compare(self.culprit.as_ref(), &stack);
         if self.culprit.is_none() && !stack.is_empty() {
             self.retrace(stack);
         }
@@ -122,65 +264,235 @@ impl Reason {
 
     fn retrace(&mut self, trace: Vec<Location>) {
         self.oops.trace = trace;
-        self.culprit = culprit(self.class, &self.oops);
-        self.signature = signature::of(self.class, &self.oops, self.message.as_deref());
+        self.judge(None);
+        self.trust.from_memory(self.culprit.as_ref());
     }
 }
 
-/// The first frame outside the panic machinery; hardware that failed has none.
-fn culprit(class: Class, oops: &Oops) -> Option<Location> {
-    let found = signature::culprit(oops).filter(|_| class != Class::MachineCheck);
-    found.cloned()
+impl First {
+    fn of(first: &Found, chosen: &Found) -> Self {
+        let own = first.own();
+        let mut oops = first.oops();
+        let named = arrange(first.shape, first.class, &mut oops, &own);
+        let stack: Vec<&Location> = stack(&oops).collect();
+        Self {
+            class: first.class,
+            culprit: blamed(&stack, named, first.shape.skip)
+                .filter(|_| first.shape.blame != Blame::Nobody),
+            headline: first.headline().trim().to_string(),
+            seconds_earlier: chosen.ts_nsec.saturating_sub(first.ts_nsec) / 1_000_000_000,
+        }
+    }
 }
 
-/// Name and number of the task in `INFO: task NAME:PID blocked for more than …`.
-fn hung_task(headline: &str) -> Option<(&str, i32)> {
-    let (_, rest) = headline.split_once("INFO: task ")?;
-    let (task, _) = rest.rsplit_once(" blocked ")?;
-    let (comm, pid) = task.rsplit_once(':')?;
-    Some((comm, pid.parse().ok()?))
+/// The frames that can be to blame, innermost first.
+fn stack(oops: &Oops) -> impl Iterator<Item = &Location> {
+    let sure = oops.trace.iter().any(|frame| frame.reliable);
+    let trace = oops
+        .trace
+        .iter()
+        .filter(move |frame| frame.reliable || !sure);
+    // Where the fault has no place, who called there comes next.
+    let link = oops
+        .link
+        .iter()
+        .filter(|_| oops.location.is_none() && oops.trace.is_empty());
+    oops.location.iter().chain(link).chain(trace)
 }
 
-/// The line that opened the trouble which ended at `end`: of the told class if one is told, else the
-/// first headline of the last oops.
-fn find_headline(log: &[Line], end: usize, told: Option<Class>) -> Option<(usize, Class)> {
-    let start = end.saturating_sub(SEARCH);
-    let window = log.get(start..end)?;
-    let found = |(i, line): (usize, &Line)| {
-        class::of_headline(&line.text).map(|class| (start.saturating_add(i), class))
+/// The function to blame: the named one unless it is a helper, else the first that is none.
+fn blamed(stack: &[&Location], named: Option<Location>, groups: Groups) -> Option<Location> {
+    let Some(named) = named else {
+        let first = blame::first(stack.iter().copied(), groups);
+        // Helpers all the way: the innermost that does not only report, unless the stack is of one that waits.
+        let stack = if groups.has(Groups::WAIT) { &[] } else { stack };
+        let first = first.or_else(|| blame::first(stack.iter().copied(), Groups::REPORT));
+        return first.cloned();
     };
-    if let Some(class) = told {
-        return window
-            .iter()
-            .enumerate()
-            .rev()
-            .filter_map(found)
-            .find(|(_, have)| *have == class);
+    let at = stack
+        .iter()
+        .position(|frame| frame.function == named.function);
+    if !blame::is_helper(&named.function, groups.and(Groups::ENTRY)) {
+        // The frame of the trace knows more, such as its line.
+        let frame = at
+            .and_then(|at| stack.get(at))
+            .map(|frame| (*frame).clone());
+        return Some(frame.unwrap_or(named));
     }
-    let oops = window
-        .iter()
-        .rposition(|line| class::is_oops_header(&line.text))?;
-    // The headline stands a few lines above the counted header, or is the header itself.
-    let near = oops.saturating_sub(12);
-    window
-        .iter()
-        .enumerate()
-        .take(oops.saturating_add(1))
-        .skip(near)
-        .filter_map(found)
-        .find(|(_, class)| !matches!(class, Class::Warn | Class::Oom))
-        // A trap whose own line is not known or was overwritten.
-        .or(Some((start.saturating_add(oops), Class::Trap)))
+    blame::first(stack.iter().copied(), groups).cloned()
 }
 
-/// The address in a headline, as `0x…`.
-fn bad_address(headline: &str) -> Option<String> {
-    let text = ["address: ", "address "]
+/// Puts the stack that tells why in front, as the shape says; answers the function that the report
+/// itself names.
+fn arrange(shape: &Shape, class: Class, oops: &mut Oops, own: &[&str]) -> Option<Location> {
+    match shape.blame {
+        Blame::Named => {
+            oops.location = None;
+            let headline = own.first()?;
+            let (_, rest) = headline
+                .rsplit_once(" in ")
+                .or_else(|| headline.rsplit_once(" at "))?;
+            let name = rest.split(['/', ' ', '+']).next()?;
+            Location::parse(rest).or_else(|| bare_name(name))
+        }
+        Blame::Trace => {
+            oops.location = None;
+            None
+        }
+        Blame::Titled(phrase) => {
+            oops.location = None;
+            let stack = oops
+                .stacks
+                .iter()
+                .find(|stack| stack.title.contains(phrase))?;
+            blame::first(stack.frames.iter(), shape.skip).cloned()
+        }
+        Blame::Entry => entry(oops),
+        Blame::At(phrase) => {
+            oops.location = None;
+            let places = locked_at(own, phrase);
+            let groups = shape.skip.and(Groups::ENTRY);
+            // A work item's lock is taken for whoever waits for it: that is in the chain.
+            let chain = oops
+                .stacks
+                .iter()
+                .filter(|stack| stack.title.starts_with("-> #"));
+            let chain = chain.flat_map(|stack| &stack.frames);
+            let chain = chain.filter(|_| {
+                places
+                    .iter()
+                    .any(|place| blame::is_helper(&place.function, Groups::ENTRY))
+            });
+            blame::first(places.iter().chain(chain), groups).cloned()
+        }
+        Blame::Word(phrase) => {
+            oops.location = None;
+            let text = own
+                .iter()
+                .find_map(|line| line.split_once(phrase).map(|(_, rest)| rest))?;
+            Location::parse(text).or_else(|| bare_name(text.split([' ', '[']).next()?))
+        }
+        Blame::Stall => {
+            stalled(class, oops);
+            None
+        }
+        Blame::Waiter => {
+            oops.location = None;
+            None
+        }
+        Blame::Fault | Blame::Nobody => {
+            if class == Class::HardLockup {
+                stalled(class, oops);
+            }
+            None
+        }
+    }
+}
+
+/// The function that entered a stack which ran out. A function that calls itself is named itself.
+fn entry(oops: &Oops) -> Option<Location> {
+    let frames: Vec<&Location> = stack(oops).collect();
+    let innermost = blame::first(frames.iter().copied(), Groups::COMMON)?;
+    let again = frames.windows(2).filter(|pair| matches!(pair, [a, b] if a.function == b.function && a.function == innermost.function));
+    if again.count() >= SELF_CALLS {
+        return Some(innermost.clone());
+    }
+    let end = frames
         .iter()
-        .find_map(|mark| headline.split_once(mark).map(|(_, rest)| rest))?;
-    let word = text.split([' ', ':', ',']).next()?;
-    let number = u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()?;
-    Some(format!("{number:#x}"))
+        .position(|frame| blame::dispatches(&frame.function))?;
+    let before = frames.get(..end)?.iter().rev().copied();
+    blame::first(before, Groups::COMMON).cloned()
+}
+
+/// A function without an offset.
+fn bare_name(name: &str) -> Option<Location> {
+    let name = name.trim();
+    (frame::is_name(name) && !name.starts_with('<')).then(|| Location {
+        function: name.to_string(),
+        reliable: true,
+        ..Location::default()
+    })
+}
+
+/// The places behind `at:` on the line with the phrase and on those behind it.
+fn locked_at(own: &[&str], phrase: &str) -> Vec<Location> {
+    let from = own.iter().position(|line| line.contains(phrase));
+    let lines = own
+        .iter()
+        .skip(from.unwrap_or(own.len()))
+        .take(LOCK_LINES)
+        .enumerate();
+    lines
+        .filter_map(|(i, line)| {
+            let line = if i == 0 {
+                line.split_once(phrase)?.1
+            } else {
+                line
+            };
+            let place = line.split_once(" at: ").map_or(line, |(_, rest)| rest);
+            Location::parse(place.trim_start_matches(','))
+        })
+        .collect()
+}
+
+/// Of a CPU that was found busy: what it ran, without the interrupt that found it.
+fn stalled(class: Class, oops: &mut Oops) {
+    let idle = |stack: &Stack| {
+        let first = stack.at.as_ref().or(stack.frames.first());
+        first.is_some_and(|frame| blame::is_idle(&frame.function))
+    };
+    let mut all: Vec<Stack> = Vec::new();
+    all.push(Stack {
+        at: oops.location.take(),
+        frames: std::mem::take(&mut oops.trace),
+        interrupted: oops.interrupted,
+        ..Stack::default()
+    });
+    all.append(&mut oops.stacks);
+    // A stack of the interrupt alone says nothing: the next one may be of the CPU that was asked.
+    let told = |stack: &Stack| {
+        stack.at.is_some() || stack.interrupted.is_some() || below_tick(&stack.frames).is_some()
+    };
+    let by_nmi = |stack: &Stack| stack.title.starts_with("NMI backtrace");
+    let best = all.iter().position(|stack| {
+        told(stack)
+            && !idle(stack)
+            && (class != Class::RcuStall
+                || by_nmi(stack)
+                || stack.interrupted.is_some()
+                || below_tick(&stack.frames).is_some())
+    });
+    let best = best.or_else(|| all.iter().position(|stack| told(stack) && !idle(stack)));
+    let best = best.or_else(|| {
+        all.iter()
+            .position(|stack| !stack.frames.is_empty() && !idle(stack))
+    });
+    let Some(best) = best.or_else(|| all.iter().position(told)) else {
+        return;
+    };
+    let mut chosen = all.remove(best);
+    let from = match (chosen.interrupted, &chosen.at) {
+        (Some(from), _) => Some(from),
+        (None, Some(_)) => None,
+        (None, None) => below_tick(&chosen.frames),
+    };
+    if let Some(from) = from {
+        chosen.frames = chosen.frames.split_off(from.min(chosen.frames.len()));
+        chosen.at = None;
+    }
+    oops.location = chosen.at;
+    oops.trace = chosen.frames;
+    all.retain(|stack| !stack.frames.is_empty());
+    oops.stacks = all;
+}
+
+/// Index of the first frame below the interrupt of a tick.
+fn below_tick(frames: &[Location]) -> Option<usize> {
+    let last = frames
+        .iter()
+        .rposition(|frame| blame::is_interrupt(&frame.function))?;
+    let from = last.saturating_add(1);
+    (from < frames.len()).then_some(from)
 }
 
 #[cfg(test)]
@@ -190,8 +502,8 @@ mod tests {
     fn log(text: &str) -> Vec<Line> {
         text.lines()
             .map(|text| Line {
-                ts_nsec: 0,
                 text: text.to_string(),
+                ..Line::default()
             })
             .collect()
     }
@@ -348,8 +660,9 @@ Kernel panic - not syncing: hung_task: blocked tasks
         assert_eq!(reason.oops.trace.len(), 1);
         assert_eq!(reason.oops.trace[0].function, "caller");
         let mut told = Reason::from_log(&log(&told.replace("? stale", "sure")));
-        let before = told.clone();
+        let mut before = told.clone();
         told.refine(&stack);
+        before.trust = Trust::agreed();
         assert_eq!(told, before, "a trace that the log is sure of stays");
     }
 

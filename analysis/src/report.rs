@@ -1,6 +1,7 @@
 //! The report: facts in [`model`], gathered by [`build`], worded by [`text`].
 
 mod build;
+mod diagnosis;
 pub mod model;
 mod section;
 mod sections;

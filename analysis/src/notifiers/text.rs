@@ -114,6 +114,7 @@ mod tests {
         .map(|text| Line {
             ts_nsec: 1_500_000_000,
             text: (*text).to_string(),
+            ..Line::default()
         })
         .collect();
         let hook = |function: &str, outcome, evidence: &str| Hook {

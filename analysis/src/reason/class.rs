@@ -5,6 +5,7 @@
 //! arch/x86/mm/fault.c, arch/x86/kernel/{traps,dumpstack,nmi}.c, arch/x86/kernel/cpu/mce/core.c and
 //! drivers/tty/sysrq.c, 5.10 to 7.x. A message that no row knows is [`Class::Other`], never a guess.
 
+use super::shapes;
 use serde::{Deserialize, Serialize};
 
 /// The kinds of kernel death.
@@ -48,6 +49,38 @@ pub enum Class {
     NoRoot,
     /// An invalid opcode that is no BUG, a divide error, and other traps.
     Trap,
+    /// KASAN: use after free, out of bounds, and the like.
+    Kasan,
+    /// KFENCE: the same, sampled.
+    Kfence,
+    /// KMSAN: memory that was never written, used or leaked.
+    Kmsan,
+    /// KCSAN: a data race.
+    Kcsan,
+    /// UBSAN: behaviour that C does not define.
+    Ubsan,
+    /// kmemleak: memory that nobody refers to.
+    MemoryLeak,
+    /// Locks, preemption or RCU used against their rules.
+    Lockdep,
+    /// Code that must not sleep did.
+    AtomicSleep,
+    /// A linked list was corrupt.
+    ListCorruption,
+    /// A reference count overflowed, underflowed or was used after free.
+    Refcount,
+    /// Slab debugging found a corrupt object.
+    Slab,
+    /// Page tables or page frames were corrupt.
+    BadPage,
+    /// A call through a pointer of the wrong type.
+    Cfi,
+    /// A buffer on the kernel's stack was overrun.
+    StackCorruption,
+    /// A workqueue made no progress.
+    WorkqueueLockup,
+    /// A watchdog device expired.
+    Watchdog,
     /// panic() for another reason.
     Other,
 }
@@ -75,6 +108,22 @@ impl Class {
             Self::InitKilled => "init-killed",
             Self::NoRoot => "no-root",
             Self::Trap => "trap",
+            Self::Kasan => "kasan",
+            Self::Kfence => "kfence",
+            Self::Kmsan => "kmsan",
+            Self::Kcsan => "kcsan",
+            Self::Ubsan => "ubsan",
+            Self::MemoryLeak => "memory-leak",
+            Self::Lockdep => "lockdep",
+            Self::AtomicSleep => "atomic-sleep",
+            Self::ListCorruption => "list-corruption",
+            Self::Refcount => "refcount",
+            Self::Slab => "slab",
+            Self::BadPage => "bad-page",
+            Self::Cfi => "cfi",
+            Self::StackCorruption => "stack-corruption",
+            Self::WorkqueueLockup => "workqueue-lockup",
+            Self::Watchdog => "watchdog",
             Self::Other => "other",
         }
     }
@@ -83,6 +132,10 @@ impl Class {
 /// The text behind `Kernel panic - not syncing: `.
 #[must_use]
 pub fn panic_message(line: &str) -> Option<&str> {
+    // The last line of a panic repeats it.
+    if line.contains("end Kernel panic") {
+        return None;
+    }
     let (_, message) = line.split_once("Kernel panic - not syncing: ")?;
     Some(message.trim())
 }
@@ -91,79 +144,35 @@ pub fn panic_message(line: &str) -> Option<&str> {
 /// the oops before it tells.
 #[must_use]
 pub fn of_message(message: &str) -> Option<Class> {
-    const ROWS: &[(&str, Class)] = &[
-        ("sysrq triggered crash", Class::Sysrq),
-        ("hung_task: blocked tasks", Class::HungTask),
-        ("softlockup: hung tasks", Class::SoftLockup),
-        ("Hard LOCKUP", Class::HardLockup),
-        ("Watchdog detected hard LOCKUP", Class::HardLockup),
-        ("RCU Stall", Class::RcuStall),
-        ("panic_on_warn set", Class::Warn),
-        ("panic_on_oom is enabled", Class::Oom),
-        ("System is deadlocked on memory", Class::Oom),
-        ("Out of memory", Class::Oom),
-        ("double fault", Class::DoubleFault),
-        ("kernel stack overflow", Class::StackOverflow),
-        ("corrupted stack end detected", Class::StackOverflow),
-        ("stack-protector", Class::StackOverflow),
-        ("achine check", Class::MachineCheck),
-        ("NMI: Not continuing", Class::Nmi),
-        ("NMI: Unrecovered", Class::Nmi),
-        ("NMI IOCK error", Class::Nmi),
-        ("NMI watchdog", Class::HardLockup),
-        ("Attempted to kill init", Class::InitKilled),
-        ("VFS: Unable to mount root fs", Class::NoRoot),
-        ("No working init found", Class::NoRoot),
-    ];
-    ROWS.iter()
-        .find(|(text, _)| message.contains(text))
-        .map(|(_, class)| *class)
+    if shapes::refers(message).is_some() {
+        return None;
+    }
+    shapes::of_message(message).map(|shape| shape.class)
 }
 
-/// The class of a line that opens a block of trouble. `None` for every other line.
+/// The class of a line that opens a report. `None` for every other line.
 #[must_use]
 pub fn of_headline(line: &str) -> Option<Class> {
-    if let Some(rest) = after(line, "BUG: kernel NULL pointer dereference") {
-        return Some(if rest.is_empty() || rest.starts_with(',') {
-            Class::NullDeref
-        } else {
-            Class::Other
-        });
+    shapes::of_line(line).map(|shape| refine(shape.class, line))
+}
+
+/// Addresses too low for any mapping: a NULL pointer with a member's offset.
+pub(super) const LOW: u64 = 0x1_0000;
+
+/// A page fault at a low address is the bug that a NULL dereference is.
+pub(super) fn refine(class: Class, line: &str) -> Class {
+    let low = || super::explain::bad_address(line).is_some_and(|address| address < LOW);
+    match class {
+        Class::BadAddress if low() => Class::NullDeref,
+        other => other,
     }
-    // A page fault at an address too low for any mapping is the same bug with a member's offset.
-    if let Some(address) = after(line, "BUG: unable to handle page fault for address:") {
-        let low = u64::from_str_radix(address.trim(), 16).is_ok_and(|address| address < 0x1_0000);
-        return Some(if low {
-            Class::NullDeref
-        } else {
-            Class::BadAddress
-        });
-    }
-    const ROWS: &[(&str, Class)] = &[
-        ("BUG: unable to handle", Class::BadAddress),
-        ("stack guard page was hit", Class::StackOverflow),
-        ("kernel BUG at ", Class::Bug),
-        ("general protection fault", Class::GeneralProtection),
-        ("PANIC: double fault", Class::DoubleFault),
-        ("BUG: soft lockup", Class::SoftLockup),
-        ("hard LOCKUP on cpu", Class::HardLockup),
-        ("detected stalls on CPUs", Class::RcuStall),
-        ("self-detected stall on CPU", Class::RcuStall),
-        ("invoked oom-killer", Class::Oom),
-        ("divide error:", Class::Trap),
-        ("invalid opcode:", Class::Trap),
-        ("sysrq: Trigger a crash", Class::Sysrq),
-    ];
-    if let Some((_, class)) = ROWS.iter().find(|(text, _)| line.contains(text)) {
-        return Some(*class);
-    }
-    if line.starts_with("WARNING: ") && line.contains(" at ") {
-        return Some(Class::Warn);
-    }
-    if line.starts_with("INFO: task ") && line.contains(" blocked ") {
-        return Some(Class::HungTask);
-    }
-    None
+}
+
+/// The count of oopses in the header of one: `Oops: 0000 [#4] PREEMPT SMP`.
+pub(super) fn oops_number(line: &str) -> Option<u32> {
+    let (head, tail) = line.split_once("[#")?;
+    let (number, _) = tail.split_once(']')?;
+    number.parse().ok().filter(|_| !head.is_empty())
 }
 
 /// Whether a line is the counted header of an oops: `Oops: 0000 [#1] PREEMPT SMP`.
@@ -175,10 +184,6 @@ pub fn is_oops_header(line: &str) -> bool {
                 .split_once(']')
                 .is_some_and(|(n, _)| n.parse::<u32>().is_ok())
     })
-}
-
-fn after<'t>(line: &'t str, text: &str) -> Option<&'t str> {
-    line.split_once(text).map(|(_, rest)| rest)
 }
 
 #[cfg(test)]
@@ -195,10 +200,6 @@ mod tests {
             (
                 "Kernel panic - not syncing: hung_task: blocked tasks",
                 Class::HungTask,
-            ),
-            (
-                "Kernel panic - not syncing: kernel: panic_on_warn set ...",
-                Class::Warn,
             ),
             (
                 "Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled",

@@ -1,139 +1,45 @@
-//! The lines of an oops or a panic's own stack: where, who, registers, code, call trace.
+//! The lines of a report: where, who, registers, code, and its stacks.
 //!
-//! Sources: arch/x86/kernel/{dumpstack,process_64}.c, lib/dump_stack.c, 5.10 to 7.x. What is read
+//! Sources: arch/x86/kernel/{dumpstack,process_64}.c, arch/arm/kernel/{process,traps}.c,
+//! arch/arm64/kernel/{process,traps}.c, arch/riscv/kernel/{process,traps}.c,
+//! arch/powerpc/kernel/process.c, arch/s390/kernel/dumpstack.c, lib/dump_stack.c, lib/nmi_backtrace.c,
+//! mm/{kasan,kfence,kmsan}/report.c, kernel/locking/lockdep.c, mm/kmemleak.c; 4.4 to 7.x. What is read
 //! here is what the crashed kernel printed of itself; the unwinder reads the same from memory and is
 //! preferred where it works.
 
+use super::code::Code;
+use super::frame::Location;
 use serde::{Deserialize, Serialize};
 
-/// A place in code as the kernel prints it: `acme_poll+0x41/0x50 [acme]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Location {
-    /// The function.
-    pub function: String,
-    /// Bytes from its start.
-    pub offset: u64,
-    /// Its length in bytes, when known.
-    pub size: Option<u64>,
-    /// The module it belongs to; `None` for the kernel image.
-    pub module: Option<String>,
-    /// False for frames marked `?`: found on the stack, not by the unwinder.
-    pub reliable: bool,
-}
+/// Frames of a stack that are kept. A recursion may print more.
+const MOST_FRAMES: usize = 512;
+/// Stacks of a report that are kept.
+const MOST_STACKS: usize = 24;
+/// Lines in a row that are no frames and end a trace: other people's lines stand between frames, too.
+const STRANGERS: usize = 12;
 
-impl Location {
-    /// Reads `function+0xoffset/0xsize [module]`, with an optional `? ` before it.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let (reliable, text) = match text.strip_prefix("? ") {
-            Some(rest) => (false, rest),
-            None => (true, text),
-        };
-        let (place, rest) = text
-            .split_once(' ')
-            .map_or((text, ""), |(a, b)| (a, b.trim()));
-        let (function, numbers) = place.rsplit_once("+0x")?;
-        let (offset, size) = numbers.split_once("/0x")?;
-        let first = function.bytes().next()?;
-        if !(first.is_ascii_alphabetic() || first == b'_' || first == b'.') {
-            return None;
-        }
-        let module = rest
-            .strip_prefix('[')
-            .and_then(|rest| rest.split([']', ' ', '(']).next());
-        Some(Self {
-            function: function.to_string(),
-            offset: u64::from_str_radix(offset, 16).ok()?,
-            size: Some(u64::from_str_radix(size, 16).ok()?),
-            module: module.map(str::to_string),
-            reliable,
-        })
-    }
-}
-
-impl std::fmt::Display for Location {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}+{:#x}", self.function, self.offset)?;
-        match &self.module {
-            Some(module) => write!(f, " [{module}]"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The bytes of a `Code:` line.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Code {
-    /// The bytes as printed, in hex.
-    pub bytes: String,
-    /// The instruction at the marked byte, disassembled.
-    pub instruction: Option<String>,
-}
-
-impl Code {
-    /// Reads `48 8b <0f> 0b …`; the byte in angle brackets is where RIP points.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = Vec::new();
-        let mut at = None;
-        for word in text.split_whitespace() {
-            let plain = word.trim_matches(['<', '>']);
-            if plain.len() != word.len() {
-                at = Some(bytes.len());
-            }
-            bytes.push(u8::from_str_radix(plain, 16).ok()?);
-        }
-        let marked = bytes.get(at?..)?;
-        Some(Self {
-            bytes: text.trim().to_string(),
-            instruction: disassemble(marked),
-        })
-    }
-}
-
-impl Code {
-    /// The code from the fault on, as the kernel's line would show it.
-    #[must_use]
-    pub fn at_start(bytes: &[u8]) -> Self {
-        let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let (first, rest) = words
-            .split_first()
-            .map_or(("", &[][..]), |(a, b)| (a.as_str(), b));
-        let bytes_text = format!("<{first}> {}", rest.join(" "));
-        Self {
-            bytes: bytes_text.trim().to_string(),
-            instruction: disassemble(bytes),
-        }
-    }
-}
-
-/// The first instruction of `bytes` in AT&T syntax, or `None` when it is none. Where it stands is not
-/// known, so a branch is told by its distance: `jmp .-2`.
-#[must_use]
-pub fn disassemble(bytes: &[u8]) -> Option<String> {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, OpKind};
-    let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
-    let instruction = decoder.decode();
-    if instruction.is_invalid() {
-        return None;
-    }
-    let mut text = String::new();
-    let mut formatter = GasFormatter::new();
-    formatter.options_mut().set_uppercase_hex(false);
-    formatter.format(&instruction, &mut text);
-    if instruction.op0_kind() == OpKind::NearBranch64 {
-        let distance = instruction.near_branch_target().cast_signed();
-        let mnemonic = text.split_whitespace().next().unwrap_or_default();
-        text = format!("{mnemonic} .{distance:+}");
-    }
-    Some(text)
+/// A stack of a report, with what the kernel calls it.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stack {
+    /// `Freed by task 212`, `NMI backtrace for cpu 1`; empty for the trace of the report itself.
+    pub title: String,
+    /// Innermost first.
+    pub frames: Vec<Location>,
+    /// Index of the frame that an interrupt found running.
+    #[serde(skip)]
+    pub(super) interrupted: Option<usize>,
+    /// Where the instruction pointer stood, by the registers before the trace.
+    #[serde(skip)]
+    pub(super) at: Option<Location>,
+    /// Frames without a header before them.
+    #[serde(skip)]
+    pub(super) implied: bool,
 }
 
 /// What a block of trouble says in its lines.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Oops {
-    /// `RIP:`, of the first one in the block.
+    /// The instruction pointer, of the first registers in the block.
     pub location: Option<Location>,
     /// The CPU that spoke.
     pub cpu: Option<u32>,
@@ -147,12 +53,27 @@ pub struct Oops {
     pub hardware: Option<String>,
     /// General registers in the order printed, names in lower case, values in hex.
     pub registers: Vec<(String, String)>,
-    /// The code around RIP.
+    /// The code around the instruction pointer.
     pub code: Option<Code>,
     /// The call trace, innermost first.
     pub trace: Vec<Location>,
     /// What the access was: "read", "write" or "execute".
     pub access: Option<String>,
+    /// The other stacks of the report: who freed, who allocated, what other CPUs ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stacks: Vec<Stack>,
+    /// The kernel's release, from the line of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The return address of arm, arm64, riscv and powerpc: who called, where the fault has no place.
+    #[serde(skip)]
+    pub(super) link: Option<Location>,
+    /// Whether the trace is one that has a title: the report has none of its own.
+    #[serde(skip)]
+    pub(super) all_titled: bool,
+    /// Index of the trace's frame that an interrupt found running.
+    #[serde(skip)]
+    pub(super) interrupted: Option<usize>,
 }
 
 /// The registers worth keeping from `RAX: 0000 RBX: …` lines.
@@ -161,56 +82,35 @@ const REGISTERS: [&str; 18] = [
     "R12", "R13", "R14", "R15", "CR2",
 ];
 
+/// What the instruction pointer stands behind, by architecture.
+const POINTERS: [&str; 13] = [
+    "RIP: ",
+    "EIP: ",
+    "EIP is at ",
+    "PC is at ",
+    "pc : ",
+    "epc : ",
+    "epc   : ",
+    "epc: ",
+    "NIP ",
+    "Krnl PSW : ",
+    "IP: ",
+    "era   : ",
+    "ERA: ",
+];
+/// What the return address stands behind.
+const LINKS: [&str; 5] = ["LR is at ", "lr : ", " ra : ", "LR [", "ra    : "];
+
 impl Oops {
-    /// Reads a block of lines. Of what is said twice (user registers after kernel registers, a
-    /// second trace), the first stands.
+    /// Reads a block of lines. Of what is said twice (user registers after kernel registers, a second
+    /// trace), the first stands.
     #[must_use]
     pub fn read<'t>(lines: impl IntoIterator<Item = &'t str>) -> Self {
-        let mut oops = Self::default();
-        let mut in_trace = Trace::Before;
-        let mut user_mode = false;
+        let mut reader = Reader::default();
         for line in lines {
-            let line = line.trim_end();
-            if let Some(rest) = line.strip_prefix("CPU: ") {
-                oops.read_cpu(rest);
-            } else if let Some(rest) = line.strip_prefix("Hardware name: ") {
-                oops.hardware.get_or_insert_with(|| rest.to_string());
-            } else if let Some(rest) = line.trim_start().strip_prefix("RIP: ") {
-                user_mode = rest.starts_with("0033:");
-                let place = rest.split_once(':').filter(|_| !user_mode);
-                let place = place.and_then(|(_, place)| Location::parse(place));
-                match in_trace {
-                    Trace::Before => oops.location = oops.location.take().or(place),
-                    // The place that an interrupt found the CPU at: a frame like others.
-                    Trace::In => oops.trace.extend(place),
-                    Trace::After => {}
-                }
-            } else if let Some(rest) = line.trim_start().strip_prefix("Code: ") {
-                if in_trace == Trace::Before && !user_mode && oops.code.is_none() {
-                    oops.code = Code::parse(rest);
-                }
-            } else if line.starts_with("#PF: ") {
-                oops.read_access(line);
-            } else if line.starts_with("Call Trace:") {
-                in_trace = if in_trace == Trace::Before {
-                    Trace::In
-                } else {
-                    Trace::After
-                };
-            } else if is_register_line(line.trim_start()) {
-                // Those inside a trace are of what was interrupted.
-                if in_trace != Trace::In && !user_mode {
-                    oops.read_registers(line);
-                }
-            } else if in_trace == Trace::In {
-                match Location::parse(line) {
-                    Some(location) => oops.trace.push(location),
-                    None if line.trim_start().starts_with('<') || line.trim().is_empty() => {}
-                    None => in_trace = Trace::After,
-                }
-            }
+            reader.line(line.trim_end());
         }
-        oops
+        reader.finish()
     }
 
     /// `1 UID: 0 PID: 212 Comm: kworker/2:1 Kdump: loaded Tainted: G  OE …`.
@@ -256,6 +156,11 @@ impl Oops {
         }
     }
 
+    /// Whether it has a trace of its own, or a place.
+    pub(super) fn has_stack(&self) -> bool {
+        self.location.is_some() || !self.trace.is_empty() && !self.all_titled
+    }
+
     /// A register by its name in lower case.
     #[must_use]
     pub fn register(&self, name: &str) -> Option<&str> {
@@ -283,11 +188,295 @@ impl Oops {
     }
 }
 
-#[derive(PartialEq)]
-enum Trace {
-    Before,
-    In,
-    After,
+/// Reads a block line by line.
+#[derive(Default)]
+struct Reader {
+    oops: Oops,
+    stacks: Vec<Stack>,
+    /// Whether the last stack still takes frames.
+    open: bool,
+    /// What the next trace is, by the line before it.
+    title: Option<String>,
+    at: Option<Location>,
+    user_mode: bool,
+    strangers: usize,
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) {
+        let bare = line.trim_start();
+        if let Some(rest) = bare.strip_prefix("CPU: ") {
+            self.oops.read_cpu(rest);
+        } else if let Some(rest) = bare.strip_prefix("Hardware name: ") {
+            self.oops.hardware.get_or_insert_with(|| rest.to_string());
+        } else if let Some(rest) = bare.strip_prefix("Code: ") {
+            if !self.in_trace() && !self.user_mode && self.oops.code.is_none() {
+                self.oops.code = Code::parse(rest);
+            }
+        } else if bare.starts_with("#PF: ") {
+            self.oops.read_access(bare);
+        } else if is_register_line(bare) {
+            // Those inside a trace are of what was interrupted.
+            if !self.in_trace() && !self.user_mode {
+                self.oops.read_registers(bare);
+            }
+        } else if let Some(title) = opens(bare) {
+            self.open(title);
+        } else if self.pointer(bare) || self.frame(line) {
+            self.strangers = 0;
+        } else if let Some(title) = title(bare) {
+            self.open = false;
+            self.title = Some(title.to_string());
+            // The frames of most follow at once, those of a task or CPU behind `Call Trace:`.
+            if !title.starts_with("NMI backtrace") && !title.starts_with("task ") {
+                self.open(title);
+            }
+        } else if ends(bare)
+            || (bare.is_empty()
+                && self
+                    .stacks
+                    .last()
+                    .is_some_and(|stack| !stack.title.is_empty()))
+        {
+            self.open = false;
+        } else if self.open && !bare.is_empty() && !bare.starts_with('<') {
+            self.strangers = self.strangers.saturating_add(1);
+            self.open = self.strangers <= STRANGERS;
+        }
+    }
+
+    fn in_trace(&self) -> bool {
+        self.stacks.iter().any(|stack| !stack.frames.is_empty())
+    }
+
+    /// Whether a trace with a header began. Frames before it may be of somebody else.
+    fn in_own_trace(&self) -> bool {
+        self.stacks
+            .iter()
+            .any(|stack| !stack.frames.is_empty() && !stack.implied)
+    }
+
+    fn open(&mut self, title: &str) {
+        let title = match self.title.take() {
+            Some(before) if title.is_empty() => before,
+            _ => title.to_string(),
+        };
+        self.strangers = 0;
+        // A title that opened a stack, and `Call Trace:` behind it.
+        if let Some(last) = self.stacks.last_mut().filter(|last| last.frames.is_empty()) {
+            if !title.is_empty() {
+                last.title = title;
+            }
+            last.at = last.at.take().or(self.at.take());
+            self.open = true;
+            return;
+        }
+        self.open = self.stacks.len() < MOST_STACKS;
+        if self.open {
+            self.stacks.push(Stack {
+                title,
+                at: self.at.take(),
+                ..Stack::default()
+            });
+        }
+    }
+
+    /// Takes a line with the instruction pointer, or the return address. False for every other line.
+    fn pointer(&mut self, line: &str) -> bool {
+        let behind = |keys: &[&str]| {
+            keys.iter().find_map(|key| {
+                line.find(key)
+                    .filter(|at| *at <= 12)
+                    .and_then(|at| line.get(at.saturating_add(key.len())..))
+            })
+        };
+        if let Some(rest) = behind(&LINKS).filter(|_| !line.starts_with("epc")) {
+            if self.oops.link.is_none() && !self.user_mode {
+                self.oops.link = place(rest);
+            }
+            return true;
+        }
+        let Some(rest) = behind(&POINTERS) else {
+            return false;
+        };
+        self.user_mode = rest.starts_with("0033:") || rest.starts_with("0023:");
+        if self.user_mode {
+            self.open = false;
+            return true;
+        }
+        let found = place(rest);
+        match self.stacks.last_mut().filter(|stack| {
+            self.open && !stack.frames.is_empty() && !(stack.implied && stack.title.is_empty())
+        }) {
+            // The place that an interrupt found the CPU at: a frame like others.
+            Some(stack) => {
+                let numeric = found.is_none();
+                stack.interrupted = stack.interrupted.or(Some(stack.frames.len()));
+                if !numeric && stack.frames.len() < MOST_FRAMES {
+                    stack.frames.extend(found);
+                }
+            }
+            None => {
+                if self.at.is_none() {
+                    self.at = found;
+                }
+                if self.oops.location.is_none() && !self.in_own_trace() {
+                    self.oops.location = self.at.clone();
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes a frame. False for every other line.
+    fn frame(&mut self, line: &str) -> bool {
+        let (called, frame) = match Location::parse(line) {
+            Some(frame) => (None, frame),
+            None => match Location::parse_arm(line) {
+                Some((called, frame)) => (Some(called), frame),
+                None => return false,
+            },
+        };
+        let none = self.stacks.iter().all(|stack| stack.frames.is_empty());
+        if !self.open && (self.title.is_some() || none) {
+            // Some reports have no header before their trace.
+            self.open("");
+            if let Some(stack) = self.stacks.last_mut() {
+                stack.implied = true;
+            }
+        }
+        let Some(stack) = self.stacks.last_mut().filter(|_| self.open) else {
+            return true;
+        };
+        if stack.frames.len() >= MOST_FRAMES {
+            return true;
+        }
+        // The return address of a call that never returns may be the next function's first.
+        let last = stack
+            .frames
+            .last_mut()
+            .filter(|last| last.offset == 0 && last.size.is_some());
+        if let (Some(called), Some(last)) = (called, last) {
+            last.function = called.to_string();
+        }
+        if let Some(called) = called.filter(|_| stack.frames.is_empty()) {
+            stack.frames.push(Location {
+                function: called.to_string(),
+                reliable: true,
+                ..Location::default()
+            });
+        }
+        stack.frames.push(frame);
+        true
+    }
+
+    fn finish(self) -> Oops {
+        let mut oops = self.oops;
+        let mut stacks = self.stacks;
+        stacks.retain(|stack| !stack.frames.is_empty());
+        if stacks
+            .iter()
+            .any(|stack| stack.title.is_empty() && !stack.implied)
+        {
+            stacks.retain(|stack| !stack.implied || !stack.title.is_empty());
+        }
+
+        let main = stacks
+            .iter()
+            .position(|stack| stack.title.is_empty())
+            .unwrap_or(0);
+        if main < stacks.len() {
+            let main = stacks.remove(main);
+            oops.all_titled = main.title.starts_with("Preemption disabled");
+            oops.trace = main.frames;
+            oops.interrupted = main.interrupted;
+        }
+        oops.stacks = stacks;
+        oops
+    }
+}
+
+/// The place in `0010:f+0x1/0x2 [m]`, `[<ffffffff81000000>] f+0x1/0x2` or `0704… (f+0x1/0x2)`.
+fn place(text: &str) -> Option<Location> {
+    let text = text.trim_start();
+    let text = match text.split_once(':') {
+        Some((selector, rest)) if selector.len() <= 4 => rest,
+        _ => text,
+    };
+    if let Some(place) = Location::parse(text) {
+        return Some(place);
+    }
+    let at = text.find("+0x")?;
+    let head = text.get(..at)?;
+    let from = head
+        .rfind([' ', '(', ']'])
+        .map_or(0, |i| i.saturating_add(1));
+    Location::parse(text.get(from..)?)
+}
+
+/// The title of a stack whose frames follow at once; empty for the main trace.
+fn opens(line: &str) -> Option<&str> {
+    const PLAIN: [&str; 4] = ["Call Trace:", "Call trace:", "Backtrace:", "backtrace:"];
+    let found = PLAIN.iter().any(|text| line.starts_with(text));
+    (found || line.starts_with("backtrace (crc")).then_some("")
+}
+
+/// What a line calls the stack that follows.
+fn title(line: &str) -> Option<&str> {
+    const STARTS: [&str; 16] = [
+        "Allocated by task",
+        "Freed by task",
+        "Allocated:",
+        "Freed:",
+        "Last potentially related work",
+        "Second to last potentially",
+        "Uninit was ",
+        "Local variable ",
+        "-> #",
+        "freed by task",
+        "allocated by task",
+        "NMI backtrace for cpu",
+        "Sending NMI",
+        "Freed in ",
+        "Preemption disabled at",
+        "RCU grace-period kthread stack dump",
+    ];
+    const WITHIN: [&str; 9] = [
+        " allocated by task ",
+        " state was registered at",
+        "which became ",
+        "page last allocated via",
+        "page last free ",
+        " freed by task ",
+        " to HARDIRQ-irq-",
+        " to a HARDIRQ-",
+        " bytes by ",
+    ];
+    let line = line.trim_end_matches(':');
+    if STARTS.iter().any(|text| line.starts_with(text))
+        || WITHIN.iter().any(|text| line.contains(text))
+    {
+        return Some(line);
+    }
+    let task = line.starts_with("task:")
+        || (line.contains(" D ") || line.contains(" R ")) && line.contains(" 0x0000");
+    task.then_some("task of the list")
+}
+
+/// Lines that end a trace.
+fn ends(line: &str) -> bool {
+    const ENDS: [&str; 9] = [
+        "---[ end ",
+        "Modules linked in:",
+        "=====",
+        "Kernel panic",
+        "Memory state around",
+        "The buggy address",
+        "Kernel Offset",
+        "Rebooting in ",
+        "to a hardirq-",
+    ];
+    ENDS.iter().any(|text| line.starts_with(text))
 }
 
 fn is_register_line(line: &str) -> bool {
@@ -416,35 +605,5 @@ RAX: 0000000000000001 RBX: 0000000000000000 RCX: 0000000000000001
                 "do_idle"
             ]
         );
-        let culprit = crate::reason::signature::culprit(&oops);
-        assert_eq!(culprit.unwrap().function, "acme_give_up");
-    }
-
-    #[test]
-    fn a_branch_is_told_by_its_distance() {
-        assert_eq!(disassemble(&[0xeb, 0xfe]).as_deref(), Some("jmp .+0"));
-        assert_eq!(disassemble(&[0xf3, 0x90]).as_deref(), Some("pause"));
-        assert_eq!(disassemble(&[0xeb, 0xfc]).as_deref(), Some("jmp .-2"));
-        assert_eq!(
-            disassemble(&[0xe8, 0, 1, 0, 0]).as_deref(),
-            Some("call .+261")
-        );
-    }
-
-    #[test]
-    fn garbage_is_no_location() {
-        for text in [
-            "",
-            "RIP",
-            "0x41/0x50",
-            "+0x1/0x2",
-            "f+0xzz/0x1",
-            "f+0x1",
-            "12+0x1/0x2",
-        ] {
-            assert_eq!(Location::parse(text), None, "{text}");
-        }
-        assert_eq!(Code::parse("zz"), None);
-        assert_eq!(Code::parse("90 90"), None, "no byte is marked");
     }
 }

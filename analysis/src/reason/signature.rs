@@ -1,176 +1,97 @@
 //! A name for a crash that is the same for the same bug on every machine.
 //!
-//! Built from the class and the functions on the stack, without offsets, compiler suffixes, CPU,
-//! task or addresses. Frames of the panic machinery itself are left out, so that the same bug gets
-//! the same name whether the oops or panic() started the capture kernel.
+//! Built from the class, the culprit and the next two functions that are no helpers, without offsets,
+//! compiler suffixes, CPU, task or addresses (docs/signature.md). Helpers are left out, so that the
+//! same bug has the same name whether the oops or panic() started the capture kernel, and whatever
+//! a kernel calls its helpers.
 
-use super::{Class, Location, Oops};
+use super::blame::{self, Groups};
+use super::{Class, Location};
 use sha2::{Digest, Sha256};
 
-/// Frames that tell how the kernel died, not why.
-const MACHINERY: &[&str] = &[
-    "panic",
-    "vpanic",
-    "_printk",
-    "dump_stack",
-    "dump_stack_lvl",
-    "show_stack",
-    "show_regs",
-    "__die",
-    "__die_body",
-    "die",
-    "die_addr",
-    "oops_end",
-    "oops_begin",
-    "no_context",
-    "page_fault_oops",
-    "kernelmode_fixup_or_oops",
-    "__bad_area_nosemaphore",
-    "bad_area_nosemaphore",
-    "do_user_addr_fault",
-    "do_kern_addr_fault",
-    "exc_page_fault",
-    "asm_exc_page_fault",
-    "exc_invalid_op",
-    "asm_exc_invalid_op",
-    "handle_bug",
-    "do_error_trap",
-    "do_trap",
-    "exc_general_protection",
-    "asm_exc_general_protection",
-    "exc_double_fault",
-    "asm_exc_double_fault",
-    "__warn",
-    "report_bug",
-    "check_panic_on_warn",
-    "crash_kexec",
-    "__crash_kexec",
-    "machine_kexec",
-    "crash_setup_regs",
-    "crash_save_cpu",
-    "native_machine_crash_shutdown",
-    "machine_crash_shutdown",
-    "nmi_panic",
-    "unknown_nmi_error",
-    "watchdog_overflow_callback",
-    "watchdog_hardlockup_check",
-    "__perf_event_overflow",
-    "perf_event_overflow",
-    "handle_pmi_common",
-    "intel_pmu_handle_irq",
-    "perf_event_nmi_handler",
-    "nmi_handle",
-    "default_do_nmi",
-    "exc_nmi",
-    "end_repeat_nmi",
-    "asm_exc_nmi",
-    "watchdog_timer_fn",
-    "__hrtimer_run_queues",
-    "hrtimer_interrupt",
-    "__sysvec_apic_timer_interrupt",
-    "sysvec_apic_timer_interrupt",
-    "asm_sysvec_apic_timer_interrupt",
-    "handle_stack_overflow",
-    "panic_on_rcu_stall",
-    "dump_header",
-];
-
-/// Frames of a task that waits: how it went to sleep, not what it wanted.
-const WAITING: &[&str] = &[
-    "__schedule",
-    "schedule",
-    "schedule_timeout",
-    "schedule_preempt_disabled",
-    "schedule_hrtimeout_range",
-    "schedule_hrtimeout_range_clock",
-    "io_schedule",
-    "io_schedule_timeout",
-    "__mutex_lock",
-    "__mutex_lock_slowpath",
-    "mutex_lock",
-    "mutex_lock_killable",
-    "mutex_lock_interruptible",
-    "down",
-    "__down",
-    "__down_common",
-    "down_read",
-    "down_write",
-    "down_read_killable",
-    "down_write_killable",
-    "rwsem_down_read_slowpath",
-    "rwsem_down_write_slowpath",
-    "rwsem_read_trylock",
-    "__wait_for_common",
-    "do_wait_for_common",
-    "wait_for_common",
-    "wait_for_completion",
-    "wait_for_completion_timeout",
-    "__wait_on_bit",
-    "__wait_on_bit_lock",
-    "out_of_line_wait_on_bit",
-    "bit_wait",
-    "bit_wait_io",
-    "folio_wait_bit_common",
-    "__folio_lock",
-    "__lock_page",
-];
-
 /// Frames that count for the hash.
-const DEPTH: usize = 5;
+const DEPTH: usize = 3;
 
-/// A function's name without what the compiler added: `f.isra.0.cold` is `f`.
+/// The scheme's version, as `reason.signature_version` names it. It is the first byte of what is hashed.
+pub const VERSION: u8 = 2;
+
+/// A function's name without what the compiler added: `f.isra.0.cold` is `f`, `_Z1fi` is `f`, and the
+/// wrappers of a system call are that call.
 #[must_use]
 pub fn normalise(function: &str) -> &str {
-    match function.find('.') {
+    let name = match function.find('.') {
         Some(0) | None => function,
         Some(dot) => function.get(..dot).unwrap_or(function),
+    };
+    if let Some(plain) = name.strip_prefix("_Z").and_then(mangled) {
+        return plain;
+    }
+    match name.find("_sys_").filter(|_| name.starts_with("__")) {
+        Some(at) if WRAPPERS.contains(&name.get(..at).unwrap_or_default()) => {
+            name.get(at.saturating_add(1)..).unwrap_or(name)
+        }
+        _ => name,
     }
 }
 
-/// The frames that tell why, innermost first: where RIP stood, then the reliable frames of the trace.
-fn frames(oops: &Oops) -> impl Iterator<Item = &Location> {
-    oops.location
-        .iter()
-        .chain(oops.trace.iter().filter(|frame| frame.reliable))
-        .filter(|frame| {
-            let function = normalise(&frame.function);
-            !MACHINERY.contains(&function) && !WAITING.contains(&function)
-        })
+/// What stands before `_sys_` in the names of a system call's wrappers (include/linux/syscalls.h and
+/// arch/*/include/asm/syscall_wrapper.h).
+const WRAPPERS: &[&str] = &[
+    "__x64",
+    "__ia32",
+    "__do",
+    "__se",
+    "__arm64",
+    "__riscv",
+    "__s390x",
+    "__s390",
+    "__powerpc",
+    "__loongarch",
+];
+
+/// The name in `1fi` of C++: its length, then itself.
+fn mangled(text: &str) -> Option<&str> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let length: usize = text.get(..digits)?.parse().ok()?;
+    text.get(digits..digits.checked_add(length)?)
 }
 
-/// The first frame outside the panic machinery.
-#[must_use]
-pub fn culprit(oops: &Oops) -> Option<&Location> {
-    frames(oops).next()
-}
-
-/// `class:function:hash`. Without a stack the panic message stands in, numbers left out.
-#[must_use]
-pub fn of(class: Class, oops: &Oops, message: Option<&str>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(class.name());
-    let mut first = None;
-    // Of a broken processor or memory no function is guilty.
-    let depth = if class == Class::MachineCheck {
-        0
-    } else {
-        DEPTH
+/// The frames that a signature is made of: those to blame, from the culprit on.
+pub(super) fn frames<'f>(
+    stack: &'f [&'f Location],
+    culprit: Option<&'f Location>,
+) -> Vec<&'f Location> {
+    let Some(culprit) = culprit else {
+        return Vec::new();
     };
-    for frame in frames(oops).take(depth) {
-        let function = normalise(&frame.function);
-        first.get_or_insert(function);
+    let start = stack
+        .iter()
+        .position(|frame| frame.function == culprit.function);
+    let behind = stack
+        .get(start.map_or(0, |at| at.saturating_add(1))..)
+        .unwrap_or_default();
+    let skip = Groups::ALL;
+    let more = behind
+        .iter()
+        .copied()
+        .filter(|frame| !blame::is_helper(&frame.function, skip));
+    std::iter::once(culprit).chain(more).take(DEPTH).collect()
+}
+
+/// `class:function:hash`. Without a stack the hash is that of `words`, numbers and addresses left out.
+#[must_use]
+pub(super) fn of(class: Class, frames: &[&Location], words: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update([VERSION]);
+    hash.update(class.name());
+    for frame in frames {
         hash.update(b"\0");
-        hash.update(function);
+        hash.update(normalise(&frame.function));
         hash.update(b"\0");
         hash.update(frame.module.as_deref().unwrap_or_default());
     }
-    if first.is_none() {
-        let words: String = message
-            .unwrap_or_default()
-            .chars()
-            .filter(|c| !c.is_ascii_digit())
-            .collect();
-        hash.update(words);
+    if frames.is_empty() {
+        hash.update(wording(words));
     }
     let digest = hash.finalize();
     let short: String = digest
@@ -178,46 +99,90 @@ pub fn of(class: Class, oops: &Oops, message: Option<&str>) -> String {
         .take(3)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("{}:{}:{short}", class.name(), first.unwrap_or("-"))
+    let first = frames
+        .first()
+        .map_or("-", |frame| normalise(&frame.function));
+    format!("{}:{first}:{short}", class.name())
+}
+
+/// The signature of a crash that could not be read.
+pub(super) fn unread(class: Class, words: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update([VERSION]);
+    hash.update(b"unread\0");
+    hash.update(words);
+    let digest = hash.finalize();
+    let short: String = digest
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{}:unread:{short}", class.name())
+}
+
+/// A message without what differs from crash to crash: words with a digit in them.
+fn wording(message: &str) -> String {
+    let words = message.split(|c: char| !c.is_alphanumeric());
+    let stable =
+        words.filter(|word| !word.is_empty() && !word.contains(|c: char| c.is_ascii_digit()));
+    stable.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn oops(frames: &[&str]) -> Oops {
-        Oops {
-            trace: frames
-                .iter()
-                .filter_map(|text| Location::parse(text))
-                .collect(),
-            ..Oops::default()
-        }
+    fn sign(frames: &[&str]) -> String {
+        let all: Vec<Location> = frames
+            .iter()
+            .filter_map(|text| Location::parse(text))
+            .collect();
+        let all: Vec<&Location> = all.iter().collect();
+        let culprit = blame::first(all.iter().copied(), Groups::COMMON);
+        of(Class::Bug, &self::frames(&all, culprit), "")
     }
 
     #[test]
-    fn offsets_and_suffixes_do_not_count() {
-        let one = oops(&["panic+0x1/0x2", "f.isra.0+0x10/0x20", "g+0x1/0x2 [m]"]);
-        let two = oops(&[
-            "oops_end+0x1/0x2",
-            "f+0x18/0x40",
-            "? stale+0x1/0x2",
-            "g+0x9/0x9 [m]",
-        ]);
-        assert_eq!(of(Class::Bug, &one, None), of(Class::Bug, &two, None));
-        assert_ne!(of(Class::Bug, &one, None), of(Class::NullDeref, &one, None));
-        assert_ne!(
-            of(Class::Bug, &one, None),
-            of(Class::Bug, &oops(&["g+0x1/0x2 [m]"]), None)
+    fn offsets_suffixes_and_helpers_do_not_count() {
+        let one = sign(&["panic+0x1/0x2", "f.isra.0+0x10/0x20", "g+0x1/0x2 [m]"]);
+        assert!(one.starts_with("bug:f:"), "{one}");
+        assert_eq!(
+            one,
+            sign(&[
+                "oops_end+0x1/0x2",
+                "f+0x18/0x40",
+                "mutex_lock+0x1/0x2",
+                "g+0x9/0x9 [m]"
+            ])
         );
-        assert_eq!(culprit(&one).unwrap().function, "f.isra.0");
+        assert_eq!(
+            one,
+            sign(&["f+0x18/0x40", "g+0x9/0x9 [m]", "do_syscall_64+0x1/0x2"])
+        );
+        assert_ne!(one, sign(&["g+0x1/0x2 [m]"]));
     }
 
     #[test]
-    fn without_frames_the_message_counts_without_numbers() {
-        let none = Oops::default();
-        let a = of(Class::Other, &none, Some("device 17 died"));
-        assert_eq!(a, of(Class::Other, &none, Some("device 3 died")));
+    fn the_helpers_of_old_and_new_kernels_are_one() {
+        let new = sign(&["__list_del_entry_valid_or_report+0x1/0x2", "f+0x1/0x2 [m]"]);
+        assert_eq!(
+            new,
+            sign(&["__list_del_entry_valid+0x1/0x2", "f+0x1/0x2 [m]"])
+        );
+        assert_eq!(
+            new,
+            sign(&[
+                "__list_del_entry_valid_or_report.cold+0x1/0x2",
+                "f+0x1/0x2 [m]"
+            ])
+        );
+    }
+
+    #[test]
+    fn without_frames_the_words_count_without_numbers() {
+        let a = of(Class::Other, &[], "device 17 died at 0xff");
+        assert_eq!(a, of(Class::Other, &[], "device 3 died at 0xe1"));
+        assert_ne!(a, of(Class::Other, &[], "disk 3 died"));
         assert!(a.starts_with("other:-:"));
     }
 }

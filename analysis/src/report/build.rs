@@ -217,6 +217,7 @@ fn locations(trace: &Trace) -> Vec<Location> {
                 size: Some(symbol.size),
                 module: symbol.module.clone(),
                 reliable: frame.trust != Trust::Guess,
+                ..Location::default()
             })
         })
         .collect()
@@ -233,6 +234,7 @@ pub fn log_lines(kernel: &Kernel) -> Result<(Vec<Line>, Vec<String>), LogError> 
         for text in String::from_utf8_lossy(&record.text).lines() {
             lines.push(Line {
                 ts_nsec: record.ts_nsec,
+                caller: record.caller,
                 text: text.to_string(),
             });
         }

@@ -1,14 +1,11 @@
 //! The words of a report. All wording of the analysis stands here.
 
-use super::{Report, sections};
+use super::{Report, diagnosis, sections};
 use crate::reason::{Class, Reason};
 use std::fmt::{self, Write};
 
 /// What a line begins with that says how far the dump is what was asked for.
 pub const OF_THE_DUMP: &str = "the dump: ";
-
-/// Frames of the stack shown.
-const FRAMES: usize = 8;
 
 /// Writes the report as `afterpanic report` prints it.
 ///
@@ -44,8 +41,10 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     let trouble = !lives || report.reason.headline.is_some();
     if trouble {
         writeln!(out, "  {}", headline(&report.reason))?;
+        diagnosis::explain(&report.reason, out)?;
         write_task(&report.reason, out)?;
-        write_stack(&report.reason, out)?;
+        diagnosis::stacks(&report.reason, out)?;
+        diagnosis::others(&report.reason, out)?;
     }
     if let Some(message) = &report.reason.message {
         writeln!(out, "  panic message: {message}")?;
@@ -80,6 +79,15 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
+/// The stacks of a reason, as a report prints them.
+#[must_use]
+pub fn stacks(reason: &Reason) -> String {
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = diagnosis::stacks(reason, &mut text);
+    text
+}
+
 /// One line: what happened, and where.
 #[must_use]
 pub fn headline(reason: &Reason) -> String {
@@ -100,15 +108,15 @@ pub fn headline(reason: &Reason) -> String {
     text
 }
 
-fn class_words(class: Class) -> &'static str {
+pub(super) fn class_words(class: Class) -> &'static str {
     match class {
         Class::Sysrq => "crash asked for through sysrq-c",
         Class::NullDeref => "NULL pointer dereference",
         Class::BadAddress => "page fault at a bad address",
         Class::GeneralProtection => "general protection fault",
         Class::Bug => "BUG: an assertion of the kernel failed",
-        Class::Warn => "a warning, and panic_on_warn is set",
-        Class::HungTask => "a task hung, and hung_task_panic is set",
+        Class::Warn => "a warning of the kernel",
+        Class::HungTask => "a task hung",
         Class::SoftLockup => "soft lockup: a CPU did not schedule",
         Class::HardLockup => "hard lockup: a CPU did not take interrupts",
         Class::RcuStall => "RCU stall",
@@ -120,6 +128,22 @@ fn class_words(class: Class) -> &'static str {
         Class::InitKilled => "init died",
         Class::NoRoot => "no root filesystem or init to run",
         Class::Trap => "processor trap in kernel code",
+        Class::Kasan => "KASAN: memory used that was freed or never allocated",
+        Class::Kfence => "KFENCE: memory used that was freed or never allocated",
+        Class::Kmsan => "KMSAN: memory used or leaked that was never written",
+        Class::Kcsan => "KCSAN: two CPUs used the same data without a lock",
+        Class::Ubsan => "UBSAN: an index, shift or sum out of range",
+        Class::MemoryLeak => "memory leak",
+        Class::Lockdep => "a lock, RCU or per-CPU data used against the rules",
+        Class::AtomicSleep => "code slept where it must not",
+        Class::ListCorruption => "a linked list is corrupt",
+        Class::Refcount => "a reference count is wrong: an object was used after it was freed",
+        Class::Slab => "a slab object is corrupt",
+        Class::BadPage => "page tables or page frames are corrupt",
+        Class::Cfi => "a call through a pointer of the wrong type",
+        Class::StackCorruption => "a buffer on the kernel stack was overrun",
+        Class::WorkqueueLockup => "a workqueue made no progress",
+        Class::Watchdog => "a watchdog expired because nobody fed it",
         Class::Other => "panic",
     }
 }
@@ -144,48 +168,6 @@ fn write_task(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
         write!(out, ", tainted {tainted}")?;
     }
     writeln!(out)
-}
-
-/// The log's own trace where it has one, with the instruction at fault; else the unwound stack.
-fn write_stack(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
-    let oops = &reason.oops;
-    let all = oops
-        .location
-        .iter()
-        .chain(oops.trace.iter().filter(|frame| frame.reliable));
-    // What the panic machinery itself did tells nothing; a fault's own place always stands first.
-    let skip = if oops.location.is_some() {
-        0
-    } else {
-        all.clone()
-            .take_while(|frame| Some(*frame) != reason.culprit.as_ref())
-            .count()
-    };
-    let instruction = oops
-        .code
-        .as_ref()
-        .and_then(|code| code.instruction.as_deref());
-    let mut shown: Vec<(String, usize)> = Vec::new();
-    for frame in all.skip(skip).map(ToString::to_string) {
-        let full = shown.len() == FRAMES;
-        match shown.last_mut() {
-            Some((last, times)) if *last == frame => *times = times.saturating_add(1),
-            _ if full => break,
-            _ => shown.push((frame, 1)),
-        }
-    }
-    for (i, (frame, times)) in shown.iter().enumerate() {
-        // Recursion would fill the page.
-        if *times > 1 {
-            writeln!(out, "    {frame:<24} ({times} times)")?;
-            continue;
-        }
-        match instruction.filter(|_| i == 0 && oops.location.is_some()) {
-            Some(instruction) => writeln!(out, "    {frame:<24} {instruction}")?,
-            None => writeln!(out, "    {frame}")?,
-        }
-    }
-    Ok(())
 }
 
 fn write_machine(report: &Report, out: &mut dyn Write) -> fmt::Result {
@@ -252,6 +234,7 @@ Call Trace:
         .map(|text| Line {
             ts_nsec: 41 * 86_400 * 1_000_000_000,
             text: text.into(),
+            ..Line::default()
         })
         .collect();
         let mut report = Report {

@@ -18,6 +18,7 @@ pub mod holes;
 pub mod kernels;
 pub mod mirror;
 pub mod module;
+pub mod oopses;
 pub mod peer;
 pub mod reboot;
 pub mod results;

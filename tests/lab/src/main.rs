@@ -37,6 +37,13 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
+    /// Score the diagnosis on a directory of logs with right answers
+    Oopses {
+        /// The directory
+        dir: PathBuf,
+        #[command(flatten)]
+        options: lab::oopses::Options,
+    },
     /// From kernel to kernel by kexec, past the firmware, and what that saves
     Reboot {
         /// Machines: bios-1, bios-2, bios-reset, uefi-1, uefi-2, uefi-reset [default: all]
@@ -211,6 +218,7 @@ fn main() -> ExitCode {
             };
             bench(options, &request, machines, vcpus)
         }
+        Verb::Oopses { dir, options } => lab::oopses::run(&dir, &options).map(|()| true),
         Verb::Support => support(),
         Verb::Kernels { names } => fetch(&names),
     };

@@ -1,0 +1,243 @@
+//! A text as kernel messages, one at a time: nothing is held but the line at hand, and the parts of a
+//! pstore record that must be put in order.
+
+use super::Line;
+use super::prefix::{self, Form};
+use std::io::{self, BufRead, Read};
+
+/// Bytes of a line that are looked at; the rest of a longer one is passed over.
+const LONGEST: u64 = 4096;
+/// Bytes of pstore parts that are put in order; more are taken as they stand.
+const MOST_PARTS: usize = 4 << 20;
+
+/// What a text was found to be.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// Lines read, empty ones included.
+    pub lines: u64,
+    /// Lines of each form, in the order of [`FORMS`].
+    forms: [u64; 6],
+    /// Whether `PART` headers of pstore stood in it.
+    pub pstore: bool,
+    /// Whether the text is what DRM's panic screen shows.
+    pub drm_panic: bool,
+    /// The last time in it, nanoseconds since boot.
+    pub last_nsec: Option<u64>,
+}
+
+const FORMS: [Form; 6] = [
+    Form::Plain,
+    Form::Printk,
+    Form::Level,
+    Form::Syslog,
+    Form::Extended,
+    Form::WallClock,
+];
+
+impl Facts {
+    fn count(&mut self, form: Form) {
+        let slot = FORMS.iter().position(|known| *known == form);
+        if let Some(count) = slot.and_then(|i| self.forms.get_mut(i)) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// The form of most of its lines.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        let known = FORMS.iter().zip(self.forms);
+        // On a serial console kernel lines stand among others.
+        let kernel = known.clone().filter(|(form, _)| **form != Form::Plain);
+        let best = kernel.max_by_key(|(_, count)| *count);
+        best.filter(|(_, count)| *count > 0)
+            .map_or(Form::Plain, |(form, _)| *form)
+    }
+
+    /// Whether its lines have times since boot.
+    #[must_use]
+    pub fn has_times(&self) -> bool {
+        self.last_nsec.is_some()
+    }
+}
+
+/// Reads a text and hands each kernel message to `sink`, oldest first.
+///
+/// # Errors
+/// Those of `input`. Bytes that are no UTF-8 are replaced.
+pub fn read(input: &mut dyn BufRead, sink: &mut dyn FnMut(Line)) -> io::Result<Facts> {
+    let mut facts = Facts::default();
+    let mut parts = Parts::default();
+    let mut bytes = Vec::new();
+    let mut last = 0;
+    while next_line(input, &mut bytes)? {
+        facts.lines = facts.lines.saturating_add(1);
+        let text = clean(&String::from_utf8_lossy(&bytes));
+        if let Some(number) = part_header(&text) {
+            facts.pstore = true;
+            parts.begin(number);
+            continue;
+        }
+        if parts.takes(&text) {
+            continue;
+        }
+        message(&text, &mut facts, &mut last, sink);
+    }
+    for text in parts.in_order() {
+        message(text, &mut facts, &mut last, sink);
+    }
+    Ok(facts)
+}
+
+fn message(text: &str, facts: &mut Facts, last: &mut u64, sink: &mut dyn FnMut(Line)) {
+    let found = prefix::strip(text);
+    facts.count(found.form);
+    if !found.before.trim().is_empty() {
+        sink(Line {
+            ts_nsec: *last,
+            caller: None,
+            text: found.before.to_string(),
+        });
+    }
+    if let Some(nsec) = found.ts_nsec {
+        *last = nsec;
+        facts.last_nsec = Some(nsec);
+    }
+    // drivers/gpu/drm/drm_panic.c, 6.10 and newer: the reason follows on a line of its own.
+    facts.drm_panic |= found.text.trim() == "KERNEL PANIC!";
+    sink(Line {
+        ts_nsec: *last,
+        caller: found.caller,
+        text: found.text.to_string(),
+    });
+}
+
+/// Reads one line into `bytes`, without its end; false at the end of the input.
+fn next_line(input: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    bytes.clear();
+    let read = input.take(LONGEST).read_until(b'\n', bytes)?;
+    if read == 0 {
+        return Ok(false);
+    }
+    let long = bytes.last() != Some(&b'\n') && bytes.len() as u64 >= LONGEST;
+    while long {
+        // The rest of a line that no kernel prints.
+        let (used, end) = {
+            let buffer = input.fill_buf()?;
+            match buffer.iter().position(|byte| *byte == b'\n') {
+                Some(at) => (at.saturating_add(1), true),
+                None => (buffer.len(), buffer.is_empty()),
+            }
+        };
+        input.consume(used);
+        if end {
+            break;
+        }
+    }
+    Ok(true)
+}
+
+/// Without the colours and cursor movements of a terminal, NULs and the line's end.
+fn clean(text: &str) -> String {
+    let text = text.trim_end_matches(['\r', '\n', '\0']);
+    if !text.contains(['\u{1b}', '\0']) {
+        return text.to_string();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => {
+                if chars.next_if_eq(&'[').is_some() {
+                    // Parameters, then one final letter.
+                    while chars.next().is_some_and(|c| !c.is_ascii_alphabetic()) {}
+                }
+            }
+            '\0' => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// `Panic#1 Part3`, `Oops#2 Part1`: the header of each part of a pstore record (fs/pstore/platform.c).
+fn part_header(text: &str) -> Option<u32> {
+    let (kind, number) = text.trim().split_once(" Part")?;
+    let (kind, count) = kind.split_once('#')?;
+    let letters = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
+    count.parse::<u32>().ok().filter(|_| letters)?;
+    number.parse().ok()
+}
+
+/// The parts of a pstore record: part 1 holds the end of the log.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<(u32, Vec<String>)>,
+    bytes: usize,
+}
+
+impl Parts {
+    fn begin(&mut self, number: u32) {
+        self.parts.push((number, Vec::new()));
+    }
+
+    /// Takes a line into the part at hand. False where there is none.
+    fn takes(&mut self, text: &str) -> bool {
+        if self.bytes > MOST_PARTS {
+            return false;
+        }
+        let Some((_, lines)) = self.parts.last_mut() else {
+            return false;
+        };
+        self.bytes = self.bytes.saturating_add(text.len()).saturating_add(24);
+        lines.push(text.to_string());
+        true
+    }
+
+    fn in_order(&mut self) -> impl Iterator<Item = &str> {
+        self.parts
+            .sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        self.parts
+            .iter()
+            .flat_map(|(_, lines)| lines)
+            .map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> (Facts, Vec<String>) {
+        let mut lines = Vec::new();
+        let facts = read(&mut text.as_bytes(), &mut |line| lines.push(line.text)).unwrap();
+        (facts, lines)
+    }
+
+    #[test]
+    fn pstore_parts_are_put_in_order() {
+        let (facts, lines) = lines(
+            "Panic#1 Part1\n<4>[    2.0] c\nPanic#1 Part2\n<4>[    1.000000] a\n<4>[    1.500000] b\n",
+        );
+        assert!(facts.pstore);
+        assert_eq!(lines, ["a", "b", "[    2.0] c"]);
+    }
+
+    #[test]
+    fn colours_and_long_lines_do_no_harm() {
+        let long = format!(
+            "\u{1b}[31m[    1.000000] a\u{1b}[0m\n{}\nend\n",
+            "x".repeat(100_000)
+        );
+        let (facts, lines) = lines(&long);
+        assert_eq!(lines.len(), 3);
+        assert_eq!((lines[0].as_str(), lines[2].as_str()), ("a", "end"));
+        assert_eq!(facts.form(), Form::Printk);
+    }
+
+    #[test]
+    fn the_form_is_that_of_the_kernels_lines() {
+        let text = "login:\nhello\nMay  5 12:38:12 box kernel: [    1.000000] x\n";
+        assert_eq!(lines(text).0.form(), Form::Syslog);
+        assert_eq!(lines("x\n").0.form(), Form::Plain);
+    }
+}

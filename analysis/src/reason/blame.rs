@@ -1,0 +1,393 @@
+//! Which frame of a stack is to blame: the first that is no helper. Helpers stand in one table, by
+//! what they do; each shape of report says which groups beside the common ones it passes over.
+//!
+//! Names come from the sources of 3.x to 7.x: mm/kasan, mm/kmsan, kernel/kcsan, lib/ubsan.c,
+//! kernel/panic.c, kernel/locking, lib/list_debug.c, lib/refcount.c, lib/usercopy.c, lib/string*.c,
+//! mm/slub.c, mm/vmalloc.c, lib/vsprintf.c, kernel/printk, lib/debugobjects.c, kernel/sched,
+//! kernel/workqueue.c and the traps of arch/.
+
+use super::Location;
+
+/// Groups of helpers, as bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Groups(u32);
+
+impl Groups {
+    /// Prints the report or carries the trap to it: tells how the kernel spoke, not why.
+    pub(super) const REPORT: Self = Self(1);
+    /// Instrumentation of the compiler: runs before every access.
+    pub(super) const SANITIZER: Self = Self(1 << 1);
+    /// Copies, compares or fills what its caller gave it.
+    pub(super) const MEMORY: Self = Self(1 << 2);
+    /// Links list entries that belong to its caller.
+    pub(super) const LIST: Self = Self(1 << 3);
+    /// Copies from or to user space for its caller.
+    pub(super) const USER: Self = Self(1 << 4);
+    /// Takes or drops a lock that belongs to its caller.
+    pub(super) const LOCK: Self = Self(1 << 5);
+    /// Formats or prints what its caller gave it.
+    pub(super) const PRINT: Self = Self(1 << 6);
+    /// Hands out memory, or takes it back.
+    pub(super) const ALLOC: Self = Self(1 << 7);
+    /// Counts references for its caller.
+    pub(super) const COUNT: Self = Self(1 << 8);
+    /// Puts a task to sleep: how it waits, not for what.
+    pub(super) const WAIT: Self = Self(1 << 9);
+    /// Tears down what its caller owns (timers, work, devices): the wrong object is the caller's.
+    pub(super) const TEARDOWN: Self = Self(1 << 10);
+    /// The debug checks of objects, and the subsystems that call them for everyone.
+    pub(super) const OBJECT: Self = Self(1 << 11);
+    /// RCU's own checks.
+    pub(super) const RCU: Self = Self(1 << 12);
+    /// Checks of preemption and of sleeping.
+    pub(super) const PREEMPT: Self = Self(1 << 13);
+    /// Registers entries in /proc and sysfs for its caller.
+    pub(super) const REGISTER: Self = Self(1 << 14);
+    /// Sends USB requests for its caller.
+    pub(super) const USB: Self = Self(1 << 15);
+    /// Locks of sockets.
+    pub(super) const SOCKET: Self = Self(1 << 16);
+    /// Ticks and interrupts that found the CPU busy.
+    pub(super) const TICK: Self = Self(1 << 17);
+    /// Where every thread, system call or interrupt begins: nobody's own code.
+    pub(super) const ENTRY: Self = Self(1 << 18);
+
+    /// Structures of lib/ (trees, arrays, tables): the entries are the caller's.
+    pub(super) const LIBRARY: Self = Self(1 << 19);
+    /// Buffers and pages that the caller handed over: their state is the caller's doing.
+    pub(super) const BUFFER: Self = Self(1 << 20);
+    /// Timers, work and completions inside objects of the caller.
+    pub(super) const EVENT: Self = Self(1 << 21);
+    /// Ciphers and hashes: the data is the caller's.
+    pub(super) const CRYPTO: Self = Self(1 << 22);
+
+    /// Passed over in every report.
+    pub(super) const COMMON: Self = Self(
+        0x7f | Self::ALLOC.0
+            | Self::COUNT.0
+            | Self::TEARDOWN.0
+            | Self::LIBRARY.0
+            | Self::BUFFER.0
+            | Self::EVENT.0
+            | Self::CRYPTO.0,
+    );
+
+    /// Passed over where the kernel complains of how something was called: the allocator's callers
+    /// are not the library's.
+    pub(super) const CALLED: Self = Self(0x7f | Self::ALLOC.0 | Self::PREEMPT.0);
+
+    /// Passed over where a lock is named.
+    pub(super) const LOCKED: Self = Self(0x7f | Self::TEARDOWN.0);
+
+    /// Every helper.
+    pub(super) const ALL: Self = Self(u32::MAX);
+
+    /// Both sets.
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// The table: a group and its names. A name is compared without leading underscores and without what
+/// the compiler put behind a dot; `*` at an end stands for anything.
+const HELPERS: &[(Groups, &str)] = &[
+    (
+        Groups::REPORT,
+        "panic panic_* vpanic nmi_panic dump_stack* show_stack* show_regs* show_trace* show_registers \
+         report_bug handle_bug fixup_bug warn warn_slowpath* warn_printk warn_alloc check_panic_on_warn \
+         die die_body die_addr die_kernel_fault oops_begin oops_end no_context bad_area* bad_kernel* page_fault \
+         page_fault_oops do_page_fault* do_user_addr_fault do_kern_addr_fault do_kernel_fault \
+         do_bad_area do_translation_fault do_tag_check_* do_tag_recovery do_mem_abort do_alignment_fault do_sp_pc_abort do_DataAbort \
+         do_PrefetchAbort do_bad dabt_svc pabt_svc und_svc und_fault do_undefinstr do_undef_instr \
+         kernelmode_fixup_or_oops exc_* asm_exc_* async_page_fault do_async_page_fault do_trap \
+         do_error_trap do_*_trap trap_* do_invalid_op invalid_op do_general_protection \
+         general_protection do_divide_error divide_error do_int3 int3 do_double_fault double_fault \
+         do_stack_segment stack_segment do_coprocessor_segment_overrun error_entry error_code \
+         el1* el1h* bug_handler brk_handler do_el1_* do_debug_exception call_break_hook \
+         program_check* do_program_check interrupt_return handle_page_fault do_entInstr \
+         bad_page_fault data_access_common* instruction_access_common* do_exception* pgm_check* \
+         do_report_trap do_trap_* handle_exception* trap_da resume_userspace_exception \
+         arm_notify_die notify_die atomic_notifier_call_chain end_report print_report print_address_description* \
+         print_memory* panic_bad_stack start_report crash_kexec* machine_kexec* crash_setup_regs crash_save_cpu \
+         machine_crash_shutdown stack_chk_fail handle_stack_overflow unwind_backtrace arch_stack_walk* \
+         stack_trace_* save_stack* dump_backtrace* walk_stackframe* c_backtrace show_stack_log_lvl bad_page \
+         sched_show_task show_state* handle_cfi_failure report_cfi* cfi_slowpath* cfi_check* ubsan_* \
+         default_do_nmi nmi_handle unknown_nmi_error end_repeat_nmi perf_event_overflow \
+         handle_pmi_common intel_pmu_handle_irq perf_event_nmi_handler watchdog_* panic_on_rcu_stall",
+    ),
+    (
+        Groups::SANITIZER,
+        "sanitizer_* asan_* *kasan* hwasan_* msan_* *kmsan* tsan_* kcsan_* *_kcsan_* ubsan_* \
+         check_memory_region* check_region_inline memory_is_* memory_is_poisoned* bytes_is_nonzero \
+         read_word_at_a_time kfence_* handle_overflow write_comp_data check_kcov_mode fentry",
+    ),
+    (
+        Groups::MEMORY,
+        "memcpy* memmove* memset* memcmp* memchr* memscan bcmp strcmp* strncmp* strcpy* strncpy* strlcpy* \
+         strscpy* strlen* strnlen* strchr* strrchr* strstr* strnstr* strcat* strlcat* strncat* \
+         strcasecmp* strncasecmp* strsep strspn strcspn strpbrk strim skip_spaces sized_strscpy \
+         fortify_panic fortify_report *_indirect_thunk_* x86_return_thunk* *_return_thunk \
+         copy_page clear_bit set_bit test_bit \
+         test_and_* change_bit atomic_* arch_atomic* raw_atomic* find_next_bit find_first_bit* find_next_zero_bit \
+         variable_test_bit constant_test_bit  read_once_size write_once_size csum_partial* do_csum",
+    ),
+    (
+        Groups::LIST,
+        "list_add* list_del* list_replace* list_move* list_splice* hlist_add* hlist_del* hlist_nulls_* list_empty* \
+         list_bl_* list_cut* INIT_LIST_HEAD hlist_unhashed* list_bulk_move*",
+    ),
+    (
+        Groups::USER,
+        "copy_to_user* copy_from_user* copy_user* copy_to_iter_mcsafe arch_copy_to_user arch_copy_from_user \
+         copyin copyout instrument_copy_* might_fault put_user* get_user* clear_user raw_copy_* \
+         rep_movs_alternative rep_stos_alternative check_copy_size check_object_size check_heap_object \
+         usercopy_abort usercopy_warn report_usercopy strncpy_from_user do_strncpy_from_user strnlen_user \
+         access_ok might_sleep* might_resched* *copy_to_iter* *copy_from_iter* iov_iter_* copy_page_to_iter* copy_page_from_iter* copy_folio_to_iter* iterate_* memcpy_to_iter* memcpy_from_iter* raw_get_user* raw_put_user* asm_copy_*_user",
+    ),
+    (
+        Groups::LOCK,
+        "*lock_acquire *lock_release lock_class* look_up_lock_class seqprop_* *_seqprop_assert* warn_bogus_irq_restore task_blocks_on_rt_mutex *task_rq_lock *_write_lock *_write_unlock *_read_lock register_lock_class reacquire_held_locks validate_chain check_* mark_lock* \
+         lockdep_* *_lockdep_* lock_is_held* print_*_bug print_*_dependency *spin_lock* *spin_unlock* *spin_trylock* spin_dump spin_bug \
+         rwlock_bug raw_read_lock* raw_read_unlock* raw_read_trylock* raw_write_lock* raw_write_unlock* \
+         raw_write_trylock* do_raw_* read_lock* read_unlock* write_lock* write_unlock* queued_* \
+         native_queued_* pv_queued_* pv_wait* pv_kick* virt_spin_lock arch_spin_* mcs_spin_* \
+         queue_spin_* queue_read_* queue_write_* ticket_spin_* rspin_until_* *spin_rq_* \
+         mutex_lock* mutex_trylock* mutex_unlock* mutex_remove_waiter mutex_can_spin* mutex_optimistic* mutex_spin* \
+         mutex_fastpath* ww_mutex_* ww_mutex_lock* osq_* down down_* up up_read up_write downgrade_write \
+         rwsem_* rtlock_* rt_mutex_* rt_spin_* rt_read_* rt_write_* percpu_down* percpu_up* percpu_rwsem* \
+         seqcount_* read_seqbegin write_seqlock* write_sequnlock* local_bh_enable* local_bh_disable* \
+         trace_hardirqs_* trace_softirqs_* try_to_wake_up wake_up wake_up_common* wake_up_process wake_up_state wake_up_bit wake_up_locked* wake_up_sync* wake_up_interruptible* find_held_lock mark_held_locks hlock_class \
+         save_trace add_lock_to_list noop_count lock_stat* lock_contended lock_acquired debug_check_no_locks_* \
+         debug_spin_* debug_mutex_* debug_rt_mutex* perf_trace* trace_event_raw_event_lock* class_*_constructor \
+         class_*_destructor",
+    ),
+    (
+        Groups::PRINT,
+        "printk* vprintk* _printk dev_printk* dev_info dev_notice dev_warn dev_err dev_alert dev_crit dev_emerg \
+         dev_vprintk* netdev_printk* netdev_err netdev_warn netdev_info string string_nocheck pointer vsnprintf snprintf vscnprintf scnprintf \
+         sprintf vsprintf kasprintf kvasprintf* number *_string format_decode hex_dump_to_buffer print_hex_dump widen_string \
+         console_unlock console_flush_all vkdb_printf seq_printf seq_vprintf bstr_printf vbin_printf \
+         dentry_name",
+    ),
+    (
+        Groups::ALLOC,
+        "kmalloc* kzalloc* kcalloc* krealloc* kvmalloc* kvcalloc kvzalloc kvrealloc* vmalloc* vzalloc* vcalloc kmem_* *slab_* \
+         alloc_page* alloc_pages* alloc_contig* folio_alloc* get_free_page* get_zeroed_page rmqueue* get_page_from_freelist \
+         prep_new_page post_alloc_hook kfree* kvfree* vfree* vunmap* free_page* free_pages* free_unref_* free_one_page \
+         free_frozen_* free_tail_* free_pcp* free_large_kmalloc free_kmem_pages do_kmem_cache* do_kmalloc* \
+         cache_alloc* cache_free* cache_grow* new_slab* allocate_slab \
+         poison_* unpoison_* deactivate_slab get_partial* set_freepointer get_freepointer* setup_object* \
+         remove_vm_area find_vm_area try_to_free* kmemdup* kmemleak_* create_object alloc_object memdup_* kstrdup* kstrndup \
+         strdup strndup* alloc_percpu* pcpu_* kasprintf kvasprintf idr_alloc* idr_get* list_lru_init* mempool_alloc* mempool_kmalloc* \
+         object_err slab_err free_to_partial* ksize *_alloc_noprof check_slab* free_debug_processing alloc_debug_processing \
+         free_consistency_checks alloc_consistency_checks alloc_frozen_* set_page_owner reset_page_owner object_* dma_alloc* dma_direct_alloc* dmam_alloc* devm_kmalloc* devres_alloc* ",
+    ),
+    (
+        Groups::COUNT,
+        "refcount_* kref_* kobject_* kobj_* ref_tracker_* percpu_ref_* rcuref_*",
+    ),
+    (
+        Groups::WAIT,
+        "schedule* preempt_schedule* io_schedule* context_switch switch_to* cond_resched* \
+         *_lock *_lock_common *_lock_slowpath *_lock_nested *_lock_interruptible *_lock_killable *_slowlock* mutex_lock* \
+         rwbase_* rtmutex_* rt_mutex_* wait_* *_wait *_wait_* do_wait_* *wait_for_common *wait_for_completion* wait_for_common \
+         down down_* rwsem_* percpu_rwsem_* percpu_down_* out_of_line_wait_on_* bit_wait* bit_wait_io* folio_lock* folio_lock_io* lock_page* \
+         lock_buffer wait_on_* *synchronize_* wait_rcu_gp rcu_barrier* cancel_* flush_work* flush_delayed_work \
+         flush_workqueue* drain_workqueue kthread kthread_stop* kthread_park kthread_flush_work* kthread_flush_worker call_rwsem_* \
+         jbd2_log_wait_commit* completion_done hrtimer_nanosleep do_nanosleep msleep* usleep_range* rwlock_* \
+         lock_sock* sleep_on_page*",
+    ),
+    (
+        Groups::TEARDOWN,
+        "*dpm_sysfs* *sysfs_remove* devres_* device_release device_release_driver* release_nodes bus_remove_device klist_* sk_stop_timer* sk_reset_timer* del_timer* timer_delete* timer_shutdown* try_to_del_timer* flush_work* cancel_work* cancel_delayed_work* cancel_work_timer try_to_grab_pending \
+         flush_workqueue* drain_workqueue destroy_workqueue finish_wait kthread_stop kobject_del kobject_put \
+         kobject_uevent_env kobject_uevent add_uevent_var get_device_parent device_add device_del device_unregister \
+         device_destroy device_create* hwrng_unregister i2c_del_adapter unregister_client device_for_each_child* \
+         rollback_registered* unregister_netdev* sysfs_remove* device_remove_file* \
+         tty_unregister_device dummy_urb_enqueue usb_kill_urb usb_kill_anchored_urbs usb_control_msg* usb_hcd_submit_urb usb_submit_urb \
+         start_flush_work touch_work_lockdep_map",
+    ),
+    (
+        Groups::OBJECT,
+        "debug_* rcu* call_rcu* *_rcu hrtimer_* timer_* timer_fixup* work_* percpu_* init_timer* init_work kobject_* \
+         assert_* lookup_object* activate_* *_is_static_object init_srcu* cleanup_srcu* free_* ",
+    ),
+    (
+        Groups::RCU,
+        "rcu_* *rcu_read_* *lockdep_rcu* *_rcu_suspicious rcu_note_* srcu_* *_rcu_*",
+    ),
+    (
+        Groups::PREEMPT,
+        "*preempt* check_preemption* might_sleep* might_resched* cant_sleep* debug_smp_processor_id this_cpu_preempt_check \
+         schedule_bug schedule_debug schedule schedule_* preempt_schedule* cond_resched* context_switch",
+    ),
+    (
+        Groups::LIBRARY,
+        "rb_* rbtree_* rb_insert* rb_erase* xa_* xas_* radix_tree_* idr_* ida_* rht_* rhashtable_* rhltable_* llist_* plist_* \
+         klist_* interval_tree_* assoc_array_* maple_tree_* mas_* mtree_* mab_* sg_next sg_init* sg_alloc* sg_free* sg_miter_* \
+         sg_set* sg_copy_* sg_pcopy* bitmap_* percpu_counter_* lockref_* kfifo_* llist_* raw_read* raw_write* readb readw readl readq writeb writew writel \
+         writeq ioread* iowrite* inb inw inl outb outw outl logic_in* logic_out* read_once_* phys_addr* virt_to_* phys_to_* page_address kunmap* kmap* \
+         crc32* crc16* hash_name* hash_mix jhash* siphash* ref_tracker_* stack_depot_* depot_* sort_r do_swap match_token get_option* \
+         kstrto* simple_strto* parse_int* hex_to_bin hex2bin bin2hex debugfs_* kthread_create* kthread_run* call_srcu* \
+         synchronize_srcu* cleanup_srcu* init_srcu* srcu_*",
+    ),
+    (
+        Groups::BUFFER,
+        "alloc_skb* netdev_alloc_skb* napi_alloc_skb* dev_alloc_skb* sock_alloc_send_* sock_wmalloc kfree_skb* sk_skb_reason_drop consume_skb* skb_release_* skb_free_head sk_alloc_* skb_panic skb_over_panic skb_under_panic skb_push* skb_put* skb_pull* skb_trim* skb_unlink skb_queue_* skb_dequeue* skb_insert* skb_cow* skb_header_pointer \
+         pskb_* skb_copy_bits skb_store_bits skb_checksum* skb_to_sgvec* folio_* page_* *compound_head* put_page* get_page* lock_page* unlock_page* set_page_* \
+         clear_page_* clear_highpage* find_lock_entries find_get_entries find_get_page* find_lock_page* filemap_get_* pagecache_get_page truncate_inode_pages* invalidate_mapping_pages* PageTail PageHead mark_buffer_* brelse* bforget* unlock_buffer* lock_buffer* \
+         drop_nlink inc_nlink set_nlink clear_nlink iput* ihold igrab dput* fast_dput dget* lock_for_kill dentry_kill mntput* mntget* sock_hold sock_put sk_free get_device put_device of_node_* \
+         dma_map_* dma_unmap_* dma_sync_* dma_direct_* dma_pool_* dma_free_* sock_init_data* get_pfnblock* pfn_to_* ",
+    ),
+    (
+        Groups::EVENT,
+        "lock_timer_base mod_timer* timer_* add_timer* add_timer_on timer_pending detach_timer* detach_if_pending internal_add_timer calc_wheel_index \
+         debug_object_* debug_timer_* debug_check_* debug_print_* debug_work_* debug_hrtimer_* lookup_object* *_is_static_object *_fixup_* queue_work* queue_delayed_work* mod_delayed_work* insert_work* \
+         get_work_pool* get_work_pwq* is_chained_work complete complete_all complete_with_flags wait_for_completion* *wait_for_common* do_wait_for_common \
+         swake_up* autoremove_wake_function default_wake_function try_to_wake_up prepare_to_wait* add_wait_queue* remove_wait_queue* init_waitqueue* ep_poll_callback \
+         pollwake hrtimer_start* hrtimer_cancel* hrtimer_try_to_cancel* hrtimer_init* tasklet_* kthread_queue_* kthread_cancel_* irq_work_queue* schedule_work* call_rcu* kvfree_call_rcu* \
+         kfree_call_rcu* raise_softirq* notifier_call_chain* atomic_notifier* blocking_notifier* raw_notifier* srcu_notifier* call_netdevice_notifiers* notifier_chain_*",
+    ),
+    (
+        Groups::CRYPTO,
+        "aes_* aesti_* crypto_* cbc_* ecb_* ctr_* gcm_* xts_* chacha* poly1305* sha1_* sha256_* sha512_* sha3_* blake2* curve25519* md5_* des_* des3_* ghash_* gf128* \
+         skcipher_* ablkcipher_* blkcipher_* cryptd_* lrw_* aead_walk_* scatterwalk_* essiv_* cts_* adiantum_* shash_* ahash_* hash_walk_* sm3_* sm4_*",
+    ),
+    (Groups::REGISTER, "proc_* sysfs_* kernfs_* "),
+    (
+        Groups::USB,
+        "usb_submit_urb usb_start_wait_urb usb_bulk_msg usb_interrupt_msg usb_control_msg* usb_internal_control_msg",
+    ),
+    (
+        Groups::SOCKET,
+        "lock_sock* release_sock sock_release_ownership lock_sock_fast",
+    ),
+    (
+        Groups::TICK,
+        "apic_timer_interrupt smp_apic_timer_interrupt *sysvec_* *_interrupt *local_apic_timer* hrtimer_* tick_* update_process_times \
+         rcu_* *_stall* check_cpu_stall print_other_cpu_stall sched_show_task nmi_* *_nmi irq_work_* arch_trigger_* do_nmi nmi exc_nmi \
+         arch_timer_* handle_irq* generic_handle_* handle_percpu_* gic_* handle_domain_irq irq_enter* irq_exit* \
+         el1_irq el1h_64_irq* el1_interrupt call_on_irq_stack do_interrupt_handler default_do_nmi nmi_handle \
+         timer_interrupt decrementer_* common_interrupt ret_from_intr common_spurious \
+         delay delay_tsc native_* kvm_* pv_native_*",
+    ),
+    (
+        Groups::ENTRY,
+        "entry_* do_syscall_* do_fast_syscall_* x64_sys_call ia32_sys_call invoke_syscall el0_* el0t_* el0_svc* do_el0_svc ret_from_* \
+         kthread kthreadd worker_thread process_one_work process_scheduled_works smpboot_thread_fn start_secondary* secondary_startup* \
+         cpu_startup_entry do_idle rest_init start_kernel x86_64_start_* arch_call_rest_init common_startup_64 \
+         system_call* syscall_* sys_call_table ret_fast_syscall syscall_exit_* do_softirq* irq_exit* handle_softirqs \
+         asm_sysvec_* sysvec_* task_work_run exit_to_user* exit_to_usermode* prepare_exit_to_usermode resume_user_mode_work",
+    ),
+];
+
+/// What is not compared of a name: leading underscores, and what the compiler put behind a dot.
+fn plain(function: &str) -> &str {
+    let name = super::signature::normalise(function);
+    let name = name.trim_start_matches('_');
+    name.strip_prefix("pi_")
+        .unwrap_or(name)
+        .trim_start_matches('_')
+}
+
+/// Whether a name is that of a pattern.
+fn fits(name: &str, pattern: &str) -> bool {
+    let open_start = pattern.strip_prefix('*');
+    let pattern = open_start.unwrap_or(pattern);
+    let open_end = pattern.strip_suffix('*');
+    let pattern = open_end.unwrap_or(pattern);
+    match (open_start.is_some(), open_end.is_some()) {
+        (false, false) => name == pattern.trim_start_matches('_'),
+        // One star inside: `do_*_trap`.
+        (false, true) => inner(name, pattern, true),
+        (true, false) => name.ends_with(pattern),
+        (true, true) => name.contains(pattern),
+    }
+}
+
+/// A pattern that begins the name, with one more star inside at most.
+fn inner(name: &str, pattern: &str, open_end: bool) -> bool {
+    match pattern.split_once('*') {
+        None if open_end => name.starts_with(pattern),
+        None => name == pattern,
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            if open_end {
+                rest.contains(tail)
+            } else {
+                rest.ends_with(tail)
+            }
+        }),
+    }
+}
+
+/// Whether a function is a helper of one of the groups.
+#[must_use]
+pub(super) fn is_helper(function: &str, groups: Groups) -> bool {
+    let name = plain(function);
+    HELPERS
+        .iter()
+        .filter(|(group, _)| groups.has(*group))
+        .flat_map(|(_, names)| names.split_ascii_whitespace())
+        .any(|pattern| {
+            fits(name, pattern)
+                || (pattern.contains('*')
+                    && !pattern.starts_with('*')
+                    && !pattern.ends_with('*')
+                    && inner(name, pattern, false))
+        })
+}
+
+/// The first frame that is no helper.
+#[must_use]
+pub(super) fn first<'f>(
+    mut frames: impl Iterator<Item = &'f Location>,
+    groups: Groups,
+) -> Option<&'f Location> {
+    // What the compiler inlined is in the frame below it: a log that is not decoded shows that one.
+    frames.find(|frame| !frame.inline && !is_helper(&frame.function, groups))
+}
+
+/// Whether a function is where an interrupt or an exception of a busy CPU begins.
+#[must_use]
+pub(super) fn is_interrupt(function: &str) -> bool {
+    const NAMES: &str = "apic_timer_interrupt asm_sysvec_* asm_common_interrupt common_interrupt ret_from_intr \
+        el1_irq el1h_64_irq* el1_interrupt irq_svc timer_interrupt decrementer_common* asm_exc_nmi nmi end_repeat_nmi \
+        reschedule_interrupt call_function_interrupt asm_exc_page_fault handle_riscv_irq do_irq ext_int_handler \
+        handle_int hardware_interrupt_common*";
+    let name = plain(function);
+    NAMES
+        .split_ascii_whitespace()
+        .any(|pattern| fits(name, pattern))
+}
+
+/// Whether a function is where an idle CPU waits.
+#[must_use]
+pub(super) fn is_idle(function: &str) -> bool {
+    const NAMES: &str = "native_safe_halt pv_native_safe_halt default_idle* mwait_idle* intel_idle* acpi_idle* acpi_safe_halt \
+        arch_cpu_idle cpu_do_idle cpuidle_* poll_idle do_idle kvm_wait native_halt";
+    let name = plain(function);
+    NAMES
+        .split_ascii_whitespace()
+        .any(|pattern| fits(name, pattern))
+}
+
+/// Whether a function hands work to the function of another subsystem: system calls to file systems and
+/// protocols, the work queue and timers to their users.
+#[must_use]
+pub(super) fn dispatches(function: &str) -> bool {
+    const NAMES: &str = "process_one_work process_scheduled_works do_syscall_* do_fast_syscall_* do_int80_* x64_sys_call invoke_syscall el0_svc* \
+        ret_fast_syscall system_call* syscall_* rtnetlink_rcv_msg netlink_rcv_skb nfnetlink_rcv_msg genl_rcv_msg genl_family_rcv_msg* \
+        sock_sendmsg sock_sendmsg_nosec sock_recvmsg* sock_write_iter sock_read_iter sock_common_setsockopt sys_setsockopt do_sock_setsockopt \
+        sys_getsockopt do_sock_getsockopt sys_connect sys_accept* sys_listen sys_bind sock_ioctl sock_do_ioctl sock_close sock_release vfs_ioctl vfs_write vfs_read vfs_open \
+        do_dentry_open vfs_iter_* do_iter_* call_write_iter call_read_iter new_sync_* vfs_writev vfs_readv call_timer_fn run_timers expire_timers do_softirq handle_softirqs \
+        netif_receive_skb* task_work_run fput handle_mm_fault do_fault mmap_region do_mmap kthread ret_from_fork* smpboot_thread_fn run_ksoftirqd \
+        blkdev_ioctl do_idle cpu_startup_entry start_secondary";
+    let name = plain(function);
+    NAMES
+        .split_ascii_whitespace()
+        .any(|pattern| fits(name, pattern))
+}
