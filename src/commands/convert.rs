@@ -49,9 +49,11 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Interrupts::hold()?.remove(dir);
     }
     let dump = match args.core.as_os_str() == "-" {
-        true => piped(&args.out)?,
+        true => piped(&args.out, context)?,
         false => core_arg::open(context, Some(&args.core))?.1,
     };
+    // They were printed while opening: what the source lacks, the copy lacks.
+    let whole = dump.info().warnings.is_empty();
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     let bar = progress::bytes(0, "writing", context.quiet);
     let request = Request {
@@ -68,7 +70,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })?;
     bar.finish_and_clear();
     let degraded = done.rules_off.iter().filter(|off| off.degrades);
-    let mut exit = Exit::Done;
+    let mut exit = if whole { Exit::Done } else { Exit::Degraded };
     for off in degraded {
         exit = Exit::Degraded;
         context.warn(&format!(
@@ -97,7 +99,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// The dump on standard input, by way of a file without a name beside OUT.
-fn piped(out: &Path) -> anyhow::Result<Arc<dyn MemoryDump>> {
+fn piped(out: &Path, context: &Context) -> anyhow::Result<Arc<dyn MemoryDump>> {
     let dir = match out.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
@@ -110,7 +112,11 @@ fn piped(out: &Path) -> anyhow::Result<Arc<dyn MemoryDump>> {
     )?;
     let len = file.metadata()?.len();
     let source = Arc::new(FileSource::new(file, len));
-    Ok(formats::open_source(Path::new("standard input"), source)?)
+    let dump = formats::open_source(Path::new("standard input"), source)?;
+    for warning in &dump.info().warnings {
+        context.warn(&format!("standard input: {warning}"));
+    }
+    Ok(dump)
 }
 
 /// `.elf.zst .elf.lz4 .elf .kdump`, the last one meaning kdump-zstd.
