@@ -22,7 +22,7 @@ pub use crate::layout::elf::{Note, Segment};
 pub use open::{open, open_set, open_source};
 pub use runs::{PresentRuns, RamRuns, Runs};
 
-use crate::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
+use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, PhysAddr, VirtAddr};
 use crate::arch::PageTables;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -43,6 +43,20 @@ pub trait MemoryDump: Send + Sync {
     /// bitmap, `pages.map`, a segment's p_memsz). Formats that do not say answer as `next_present`.
     fn next_ram(&self, from: Pfn) -> Option<PfnRange> {
         self.next_present(from)
+    }
+
+    /// A page frame that no page of RAM reaches: the one after the last, or one further up where the
+    /// format only gives a bound. Found by halving, because no runs are listed backwards.
+    fn ram_end(&self) -> Pfn {
+        let (mut low, mut high) = (0_u64, 1_u64 << (52 - PAGE_SHIFT));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.next_ram(Pfn(middle)) {
+                Some(run) => low = run.end.0.max(middle + 1),
+                None => high = middle,
+            }
+        }
+        Pfn(low)
     }
 
     /// Why a page is not held. Only asked for pages that cannot be read.

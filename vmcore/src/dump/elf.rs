@@ -4,32 +4,28 @@
 //! a segment early (p_filesz < p_memsz) where pages were excluded; QEMU may put section headers
 //! before program headers and, with paging, lists one page under many virtual addresses.
 //! Only the physical side is read here: virtual addresses are resolved through page tables.
+//!
+//! A page of which the segments hold only a part is a page of the dump. The bytes that no segment
+//! holds read as zeros, as makedumpfile reads them, and a warning says how many such pages there are.
+//!
+//! What is held is bounded by the size of a plain file, and by constants for a compressed one, which
+//! may say anything in a few bytes.
 
+mod mappings;
+mod table;
+
+use self::mappings::{direct_map_base, kernel_image};
+use self::table::{Limits, Table, read_notes, read_up_to};
 use super::extents::{Extent, Extents, PageRuns};
 use super::map::{Lookup, MapReader};
-use super::source::{self, ByteSource, SourceError};
+use super::source::{ByteSource, SourceError};
 use super::verify::Damage;
-use super::{
-    Absence, Attachment, Completeness, DumpInfo, Format, KernelImage, MemoryDump, Note, ReadError,
-    Segment,
-};
-use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
-use crate::layout::elf::{
-    self, EM_X86_64, Header, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN, parse_notes, parse_phdr,
-};
+use super::{Absence, Attachment, Completeness, DumpInfo, Format, MemoryDump, ReadError, Segment};
+use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
+use crate::layout::elf::{self, Header};
 use crate::layout::own;
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
-
-/// Program headers read at a time.
-const PHDR_STEP: u64 = 1024;
-/// Bytes of notes that are taken into memory; device dumps (VMCOREDD) can be large.
-const NOTES_MAX: u64 = 256 << 20;
-/// x86_64: where the kernel image mapping begins, and how far it reaches.
-const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
-const KERNEL_IMAGE_SIZE: u64 = 1 << 30;
-/// RecordedAddresses between p_vaddr and p_paddr that are compared while looking for page_offset_base.
-const CANDIDATES: usize = 16;
 
 /// An ELF core in whatever container.
 pub(super) struct ElfCore {
@@ -66,8 +62,9 @@ impl ElfCore {
         let head = read_up_to(&*source, 0, elf::EHDR_LEN as u64)?;
         let header = Header::parse(&head)?;
         let mut warnings = Vec::new();
-        let table = Table::read(&*source, header, &mut warnings)?;
-        let notes = read_notes(&*source, &table.notes, &mut warnings)?;
+        let limits = Limits::of(&*source);
+        let table = Table::read(&*source, header, limits, &mut warnings)?;
+        let notes = read_notes(&*source, &table.notes, limits, &mut warnings)?;
         // Now, when all of what it says has been put to use.
         let facts = source.facts();
         warnings.splice(0..0, facts.warnings);
@@ -77,6 +74,12 @@ impl ElfCore {
         let kernel_image = kernel_image(machine, &table.loads, vmcoreinfo.as_deref());
         let segments = table.loads.len() as u64;
         let memory = Memory::of(table.loads, source.len(), options.widened);
+        if let Some((pages, first)) = memory.present.pages_in_part() {
+            warnings.push(format!(
+                "the segments hold only a part of {pages} pages, the first of them {first}; the \
+                 rest of each reads as zeros"
+            ));
+        }
         let completeness = match (facts.cut_off, &memory.claimed) {
             (Some(why), _) => Completeness::Incomplete(why),
             (None, Some(_)) => Completeness::Incomplete(format!(
@@ -112,6 +115,18 @@ impl ElfCore {
             map: OnceLock::new(),
             info,
         })
+    }
+
+    /// How many bytes from `at`, which lies in no segment, belong to a page that is held in part.
+    fn rest_of_page(&self, at: u64) -> Result<u64, ReadError> {
+        let addr = PhysAddr(at);
+        let pfn = addr.pfn();
+        if !self.runs.contains(pfn) {
+            let why = self.absence(pfn);
+            return Err(ReadError::Absent { pfn, why });
+        }
+        let in_page = PAGE_SIZE - addr.page_offset();
+        Ok(self.present.gap(at).unwrap_or(in_page).min(in_page))
     }
 
     fn map(&self) -> Option<&MapReader> {
@@ -157,17 +172,21 @@ impl MemoryDump for ElfCore {
         let mut rest = buf;
         while !rest.is_empty() {
             let pfn = PhysAddr(at).pfn();
-            let Some((offset, left)) = self.present.find(at) else {
-                let why = self.absence(pfn);
-                return Err(ReadError::Absent { pfn, why });
+            let (offset, left) = match self.present.find(at) {
+                Some((offset, left)) => (Some(offset), left),
+                None => (None, self.rest_of_page(at)?),
             };
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
             let Some((now, later)) = rest.split_at_mut_checked(n) else {
                 return Err(overflow);
             };
-            self.source
-                .read_at(offset, now)
-                .map_err(|error| read_error(pfn, error))?;
+            match offset {
+                Some(offset) => self
+                    .source
+                    .read_at(offset, now)
+                    .map_err(|error| read_error(pfn, error))?,
+                None => now.fill(0),
+            }
             rest = later;
             at = at.saturating_add(n as u64);
         }
@@ -245,114 +264,12 @@ pub(crate) fn read_error(pfn: Pfn, error: SourceError) -> ReadError {
     }
 }
 
-fn read_up_to(source: &dyn ByteSource, offset: u64, len: u64) -> Result<Vec<u8>, String> {
-    source::read_up_to(source, offset, len).map_err(in_words)
-}
-
 /// A source's error with what the system said, for errors that are only text.
 pub(crate) fn in_words(error: SourceError) -> String {
     match error {
         SourceError::Io { offset, source } => format!("cannot read at {offset:#x}: {source}"),
         other => other.to_string(),
     }
-}
-
-/// The program headers, sorted by what they are.
-#[derive(Default)]
-struct Table {
-    loads: Vec<Segment>,
-    notes: Vec<Segment>,
-}
-
-impl Table {
-    fn read(
-        source: &dyn ByteSource,
-        header: Header,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, String> {
-        let mut count = u64::from(header.phnum);
-        if header.phnum == PN_XNUM && header.shoff != 0 {
-            let section = read_up_to(source, header.shoff, SHDR_LEN as u64)?;
-            count = elf::section_info(&section).map(u64::from).ok_or_else(|| {
-                format!(
-                    "e_phnum says that section header 0 at {:#x} holds the number of program \
-                     headers, but the file ends before it",
-                    header.shoff
-                )
-            })?;
-        }
-        let room = source.len().saturating_sub(header.phoff) / PHDR_LEN as u64;
-        if count > room {
-            warnings.push(format!(
-                "{count} program headers are announced at {:#x} and the file has room for {room}",
-                header.phoff
-            ));
-            count = room;
-        }
-        if count == 0 {
-            return Err(format!(
-                "there are no program headers at {:#x}",
-                header.phoff
-            ));
-        }
-        let mut table = Self::default();
-        let mut done = 0;
-        while done < count {
-            let n = PHDR_STEP.min(count - done);
-            let at = header.phoff.saturating_add(done * PHDR_LEN as u64);
-            let bytes = read_up_to(source, at, n * PHDR_LEN as u64)?;
-            for (p_type, segment) in bytes.chunks_exact(PHDR_LEN).filter_map(parse_phdr) {
-                match p_type {
-                    PT_LOAD => table.loads.push(segment),
-                    PT_NOTE => table.notes.push(segment),
-                    _ => {}
-                }
-            }
-            done += n;
-        }
-        Ok(table)
-    }
-}
-
-fn read_notes(
-    source: &dyn ByteSource,
-    segments: &[Segment],
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Note>, String> {
-    let mut notes = Vec::new();
-    let mut budget = NOTES_MAX.min(source.len());
-    for segment in segments {
-        let here = segment
-            .filesz
-            .min(source.len().saturating_sub(segment.offset));
-        if here < segment.filesz {
-            warnings.push(format!(
-                "the notes at {:#x} are cut off: {here:#x} of {:#x} bytes",
-                segment.offset, segment.filesz
-            ));
-        }
-        if here > budget {
-            warnings.push(format!(
-                "notes at {:#x} are left out: there are more than {NOTES_MAX:#x} bytes of notes",
-                segment.offset
-            ));
-            continue;
-        }
-        budget -= here;
-        let bytes = match read_up_to(source, segment.offset, here) {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                warnings.push(format!("the notes at {:#x}: {why}", segment.offset));
-                continue;
-            }
-        };
-        let (more, wrong) = parse_notes(&bytes);
-        notes.extend(more);
-        if let Some(why) = wrong {
-            warnings.push(format!("in the notes at {:#x}: {why}", segment.offset));
-        }
-    }
-    Ok(notes)
 }
 
 /// Where memory lies, out of the PT_LOADs.
@@ -383,7 +300,15 @@ impl Memory {
             });
             Extents::new(list.collect())
         };
-        let held = |load: &Segment| load.filesz.min(file_len.saturating_sub(load.offset));
+        let held = |load: &Segment| {
+            let here = file_len.saturating_sub(load.offset);
+            if here >= load.filesz {
+                return load.filesz;
+            }
+            // The page in which the file was cut off is lost.
+            let end = load.paddr.saturating_add(here);
+            (end - end % PAGE_SIZE).saturating_sub(load.paddr)
+        };
         let cut = loads.iter().any(|load| held(load) < load.filesz);
         let gaps = loads.iter().any(|load| load.filesz < load.memsz);
         let present = extents(&held);
@@ -411,69 +336,6 @@ fn widen(load: &mut Segment) {
             .and_then(|n| n.checked_next_multiple_of(PAGE_SIZE));
         *size = whole.unwrap_or(*size);
     }
-}
-
-fn in_image_map(machine: u16, vaddr: u64) -> bool {
-    machine == EM_X86_64
-        && vaddr
-            .checked_sub(START_KERNEL_MAP)
-            .is_some_and(|inside| inside < KERNEL_IMAGE_SIZE)
-}
-
-/// page_offset_base: the distance between p_vaddr and p_paddr that covers most bytes, if it is one
-/// that the kernel could have chosen (a multiple of 1 GiB in the upper half).
-fn direct_map_base(machine: u16, loads: &[Segment]) -> Option<u64> {
-    let mut found: Vec<(u64, u64)> = Vec::new();
-    for load in loads {
-        let base = load.vaddr.wrapping_sub(load.paddr);
-        let plausible = load.vaddr >> 55 == 0x1ff
-            && base >> 55 == 0x1ff
-            && base % (1 << 30) == 0
-            && !in_image_map(machine, load.vaddr);
-        if !plausible {
-            continue;
-        }
-        if let Some((_, bytes)) = found.iter_mut().find(|(b, _)| *b == base) {
-            *bytes = bytes.saturating_add(load.memsz);
-        } else if found.len() < CANDIDATES {
-            found.push((base, load.memsz));
-        }
-    }
-    let best = found
-        .into_iter()
-        .max_by_key(|(base, bytes)| (*bytes, std::cmp::Reverse(*base)));
-    best.map(|(base, _)| base)
-}
-
-/// The kernel image mapping: the span of all segments in it that lie phys_base away (or as far as
-/// the first does, when VMCOREINFO does not say).
-fn kernel_image(machine: u16, loads: &[Segment], vmcoreinfo: Option<&[u8]>) -> Option<KernelImage> {
-    let phys_base = vmcoreinfo
-        .and_then(|text| std::str::from_utf8(text).ok())
-        .and_then(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix("NUMBER(phys_base)="))
-        })
-        .and_then(|number| number.trim().parse::<i64>().ok());
-    let mut delta = phys_base.map(|base| START_KERNEL_MAP.wrapping_sub(base.cast_unsigned()));
-    let mut span: Option<(u64, u64)> = None;
-    for load in loads {
-        let this = load.vaddr.wrapping_sub(load.paddr);
-        let Some(end) = load.vaddr.checked_add(load.memsz) else {
-            continue;
-        };
-        if !in_image_map(machine, load.vaddr) || *delta.get_or_insert(this) != this {
-            continue;
-        }
-        let (from, to) = span.unwrap_or((load.vaddr, end));
-        span = Some((from.min(load.vaddr), to.max(end)));
-    }
-    let ((start, end), delta) = (span?, delta?);
-    Some(KernelImage {
-        vaddr: VirtAddr(start),
-        paddr: PhysAddr(start.wrapping_sub(delta)),
-        size: end - start,
-    })
 }
 
 #[cfg(test)]

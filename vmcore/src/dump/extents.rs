@@ -48,27 +48,23 @@ impl Extents {
     pub(super) fn new(mut list: Vec<Extent>) -> Self {
         list.retain(|extent| extent.len > 0);
         list.sort_unstable_by_key(|extent| (extent.paddr, extent.offset));
-        let mut out: Vec<Extent> = Vec::with_capacity(list.len());
-        for mut extent in list {
-            if let Some(last) = out.last_mut() {
-                let overlap = last.end().saturating_sub(extent.paddr);
-                if overlap >= extent.len {
-                    continue;
-                }
-                extent.paddr += overlap;
-                extent.len -= overlap;
-                extent.offset = extent.offset.saturating_add(overlap);
-                let glued = last.end() == extent.paddr
-                    && last.offset.checked_add(last.len) == Some(extent.offset);
-                if glued {
-                    last.len += extent.len;
-                    continue;
-                }
+        list.dedup_by(|extent, last| {
+            let overlap = last.end().saturating_sub(extent.paddr);
+            if overlap >= extent.len {
+                return true;
             }
-            out.push(extent);
-        }
-        out.shrink_to_fit();
-        Self::indexed(out)
+            extent.paddr += overlap;
+            extent.len -= overlap;
+            extent.offset = extent.offset.saturating_add(overlap);
+            let glued = last.end() == extent.paddr
+                && last.offset.checked_add(last.len) == Some(extent.offset);
+            if glued {
+                last.len += extent.len;
+            }
+            glued
+        });
+        list.shrink_to_fit();
+        Self::indexed(list)
     }
 
     fn indexed(list: Vec<Extent>) -> Self {
@@ -113,23 +109,49 @@ impl Extents {
         (inside < extent.len).then(|| (extent.offset.saturating_add(inside), extent.len - inside))
     }
 
-    /// The pages that are wholly covered, as maximal runs.
+    /// How many bytes from `paddr` on lie in no extent; `None` when no extent follows.
+    pub(super) fn gap(&self, paddr: u64) -> Option<u64> {
+        let after = self.list.partition_point(|extent| extent.paddr <= paddr);
+        Some(self.list.get(after)?.paddr - paddr)
+    }
+
+    /// The pages that are covered at least in part, as maximal runs.
     pub(super) fn page_runs(&self) -> PageRuns {
-        let mut runs = Vec::new();
-        let mut rest = self.list.iter().peekable();
-        while let Some(first) = rest.next() {
-            let mut end = first.end();
-            while let Some(next) = rest.next_if(|next| next.paddr == end) {
-                end = next.end();
-            }
-            let start = first.paddr.div_ceil(PAGE_SIZE);
-            let end = end >> PAGE_SHIFT;
-            if start < end {
-                runs.push(PfnRange::new(Pfn(start), Pfn(end)));
+        let mut runs: Vec<PfnRange> = Vec::new();
+        for extent in &self.list {
+            let start = Pfn(extent.paddr >> PAGE_SHIFT);
+            let end = Pfn(extent.end().div_ceil(PAGE_SIZE));
+            match runs.last_mut() {
+                Some(last) if start <= last.end => last.end = end.max(last.end),
+                _ => runs.push(PfnRange::new(start, end)),
             }
         }
         runs.shrink_to_fit();
         PageRuns(runs)
+    }
+
+    /// How many pages are covered only in part, and the first of them.
+    pub(super) fn pages_in_part(&self) -> Option<(u64, Pfn)> {
+        let mut found: Option<(u64, Pfn)> = None;
+        let mut last = None;
+        let mut add = |addr: u64| {
+            let pfn = Pfn(addr >> PAGE_SHIFT);
+            if !addr.is_multiple_of(PAGE_SIZE) && last.replace(pfn) != Some(pfn) {
+                let (count, first) = found.unwrap_or((0, pfn));
+                found = Some((count + 1, first));
+            }
+        };
+        // Where one extent ends and the next begins nothing is left out.
+        let mut before = None;
+        for extent in &self.list {
+            if before != Some(extent.paddr) {
+                before.into_iter().for_each(&mut add);
+                add(extent.paddr);
+            }
+            before = Some(extent.end());
+        }
+        before.into_iter().for_each(add);
+        found
     }
 }
 
@@ -175,9 +197,16 @@ mod tests {
             Some(PfnRange::new(Pfn(2), Pfn(3)))
         );
         assert_eq!(extents.page_runs().next(Pfn(3)), None);
-        let lonely = Extents::new(vec![extent(0x1001, 0x1ffe, 0)]);
-        assert!(!lonely.page_runs().contains(Pfn(1)), "not wholly covered");
-        assert!(!lonely.page_runs().contains(Pfn(2)), "not wholly covered");
+        assert_eq!(extents.pages_in_part(), None);
+        let lonely = Extents::new(vec![extent(0x1001, 0x1ffe, 0), extent(0x2fff, 1, 0)]);
+        assert!(lonely.page_runs().contains(Pfn(1)), "held but for a byte");
+        assert!(lonely.page_runs().contains(Pfn(2)), "in two extents");
+        assert!(!lonely.page_runs().contains(Pfn(3)));
+        assert_eq!(lonely.pages_in_part(), Some((1, Pfn(1))));
+        assert_eq!(lonely.gap(0x1000), Some(1));
+        let holes = Extents::new(vec![extent(0x1400, 0x100, 0), extent(0x1600, 0x4200, 0)]);
+        assert_eq!(holes.pages_in_part(), Some((2, Pfn(1))));
+        assert_eq!((holes.gap(0x1500), holes.gap(0x5800)), (Some(0x100), None));
     }
 
     proptest! {

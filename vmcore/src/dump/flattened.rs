@@ -14,6 +14,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+/// Records that are read of a stream inside a compressed file, where they cost nothing. makedumpfile
+/// writes some megabytes in each.
+const RECORDS_MAX_COMPRESSED: u64 = 1 << 19;
 /// Bytes that may be left unwritten besides as many as the stream is long.
 const GAPS: u64 = 1 << 20;
 
@@ -60,7 +63,18 @@ impl FlattenedSource {
         let mut pieces = Pieces::default();
         let mut at = FLAT_HEADER_LEN;
         let mut cut_off = None;
+        let mut left = match file.facts().compression {
+            Some(_) => RECORDS_MAX_COMPRESSED,
+            None => u64::MAX,
+        };
         loop {
+            left -= 1;
+            if left == 0 {
+                return Err(format!(
+                    "the flattened stream has more than {RECORDS_MAX_COMPRESSED} records; unpack \
+                     the file first"
+                ));
+            }
             let mut record = [0; FLAT_RECORD_LEN];
             let read = file.read_at(at, &mut record);
             let data_at = at.saturating_add(FLAT_RECORD_LEN as u64);

@@ -7,6 +7,7 @@
 mod attached;
 mod buffer;
 mod cache;
+mod checkpoint;
 mod codec;
 mod index;
 
@@ -83,6 +84,7 @@ impl FramedSource {
         if let Some(content) = self.cache.get(frame.at) {
             return Ok(content);
         }
+        self.cache.make_way(u64::from(frame.plain));
         let content = Arc::new(self.unpack(frame)?.0);
         self.cache.put(frame.at, &content);
         Ok(content)

@@ -192,6 +192,11 @@ impl MemoryDump for KdumpFile {
         part.ram.next(&*part.file, from)
     }
 
+    fn ram_end(&self) -> Pfn {
+        // max_mapnr: the bitmap may be half a gigabyte of nothing.
+        Pfn(self.parts.first().map_or(0, |part| part.header.max_mapnr))
+    }
+
     fn absence(&self, pfn: Pfn) -> Absence {
         let Some(any) = self.parts.first() else {
             return Absence::NotInDump;

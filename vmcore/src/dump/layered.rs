@@ -106,6 +106,10 @@ impl MemoryDump for Layered {
         Self::union(from, &|at| upper.next_ram(at), &|at| lower.next_ram(at))
     }
 
+    fn ram_end(&self) -> Pfn {
+        self.upper.ram_end().max(self.lower.ram_end())
+    }
+
     fn next_claimed(&self, from: Pfn) -> Option<PfnRange> {
         let (upper, lower) = (&self.upper, &self.lower);
         Self::union(from, &|at| upper.next_claimed(at), &|at| {

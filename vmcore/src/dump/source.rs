@@ -157,8 +157,8 @@ impl ByteSource for FileSource {
     }
 }
 
-/// `len` bytes from `offset`, or what is left of them before the end. The buffer grows as bytes
-/// arrive: a container may claim any length.
+/// `len` bytes from `offset`, or what is left of them before the end. A container may claim any
+/// length: the caller bounds `len`.
 ///
 /// # Errors
 /// [`SourceError`].
@@ -167,16 +167,9 @@ pub(crate) fn read_up_to(
     offset: u64,
     len: u64,
 ) -> Result<Vec<u8>, SourceError> {
-    const STEP: usize = 1 << 20;
     let len = len.min(source.len().saturating_sub(offset));
-    let mut buf = Vec::new();
-    while (buf.len() as u64) < len {
-        let have = buf.len();
-        let left = usize::try_from(len - have as u64).unwrap_or(STEP);
-        buf.resize(have.saturating_add(left.min(STEP)), 0);
-        let part = buf.get_mut(have..).unwrap_or_default();
-        source.read_at(offset.saturating_add(have as u64), part)?;
-    }
+    let mut buf = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    source.read_at(offset, &mut buf)?;
     Ok(buf)
 }
 

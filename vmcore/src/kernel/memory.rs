@@ -5,7 +5,7 @@
 //! A small cache remembers what the page walk found; it is of fixed size and holds no data.
 //! Facts: arch/x86/mm/kaslr.c, Documentation/arch/x86/x86_64/mm.rst.
 
-use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
+use crate::addr::{PAGE_SHIFT, PAGE_SIZE, PhysAddr, VirtAddr};
 use crate::arch::x86_64::paging::{Paging, Pmd};
 use crate::dump::MemoryDump;
 use crate::kernel::error::{MemError, WalkError};
@@ -90,7 +90,7 @@ impl Memory {
             Err(_) => false,
         };
         if agrees {
-            let len = ram_end(&*self.dump).0.saturating_mul(PAGE_SIZE);
+            let len = self.dump.ram_end().0.saturating_mul(PAGE_SIZE);
             self.direct = Some(Direct { base, len });
         }
     }
@@ -336,19 +336,6 @@ fn slot<T: Copy>(slots: &mut [Option<T>], key: u64) -> Option<T> {
 
 fn slot_mut<T>(slots: &mut [Option<T>], key: u64) -> Option<&mut Option<T>> {
     slots.get_mut(index(key))
-}
-
-/// The page after the last one that was RAM, found by halving: the trait lists no runs backwards.
-fn ram_end(dump: &dyn MemoryDump) -> Pfn {
-    let (mut low, mut high) = (0u64, 1u64 << (52 - PAGE_SHIFT));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match dump.next_ram(Pfn(middle)) {
-            Some(run) => low = run.end.0.max(middle + 1),
-            None => high = middle,
-        }
-    }
-    Pfn(low)
 }
 
 #[cfg(test)]

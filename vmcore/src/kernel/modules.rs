@@ -6,12 +6,15 @@
 
 use super::{Kernel, KernelError, Memory, Resolved, Types, chain};
 use crate::addr::VirtAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 /// No machine has more.
 const MAX_MODULES: u64 = 4096;
 /// Symbols of one module; amdgpu has some 30,000.
 const MAX_SYMBOLS: u64 = 500_000;
+/// Symbols of all modules together; a machine with every driver loaded has a tenth.
+const MAX_ALL_SYMBOLS: u64 = 4_000_000;
 /// MODULE_NAME_LEN.
 const MAX_NAME: usize = 64;
 /// Elf64_Sym.
@@ -237,6 +240,8 @@ pub(super) struct ModuleSymbols {
     modules: Arc<Vec<Module>>,
     /// Per module: (address, offset of the name in its strings), ascending.
     tables: Vec<OnceLock<Vec<(u64, u32)>>>,
+    /// Symbols that may yet be read.
+    left: AtomicU64,
 }
 
 impl ModuleSymbols {
@@ -245,6 +250,7 @@ impl ModuleSymbols {
             memory: Arc::clone(memory),
             modules: Arc::clone(modules),
             tables: modules.iter().map(|_| OnceLock::new()).collect(),
+            left: AtomicU64::new(MAX_ALL_SYMBOLS),
         }
     }
 
@@ -257,7 +263,10 @@ impl ModuleSymbols {
 
     fn read_table(&self, module: &Module) -> Vec<(u64, u32)> {
         let mut table = Vec::new();
-        for n in 0..module.num_symtab.min(MAX_SYMBOLS) {
+        let wanted = module.num_symtab.min(MAX_SYMBOLS);
+        let take = |left: u64| Some(left.saturating_sub(wanted));
+        let left = self.left.fetch_update(Relaxed, Relaxed, take);
+        for n in 0..wanted.min(left.unwrap_or(0)) {
             let at = module.symtab.wrapping_add(n * SYM_BYTES as u64);
             let Ok(entry) = self.memory.read_bytes::<SYM_BYTES>(at) else {
                 break;

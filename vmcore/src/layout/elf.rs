@@ -49,6 +49,9 @@ pub struct Segment {
     pub memsz: u64,
 }
 
+/// Notes that are taken from one segment: eight for each CPU of the largest machine.
+pub(crate) const NOTES_MAX: usize = 1 << 16;
+
 /// Whether `head` begins like an ELF file of any kind.
 #[must_use]
 pub(crate) fn is_elf(head: &[u8]) -> bool {
@@ -220,6 +223,10 @@ pub(crate) fn parse_notes(buf: &[u8]) -> (Vec<Note>, Option<String>) {
             );
             return (notes, Some(why));
         };
+        if notes.len() >= NOTES_MAX {
+            let why = format!("there are more than {NOTES_MAX} notes");
+            return (notes, Some(why));
+        }
         notes.push(note);
         at = next;
     }

@@ -74,6 +74,10 @@ impl MemoryDump for Guarded {
         self.dump.next_ram(from)
     }
 
+    fn ram_end(&self) -> Pfn {
+        self.dump.ram_end()
+    }
+
     fn absence(&self, pfn: Pfn) -> Absence {
         match self.first_in(PfnRange::new(pfn, Pfn(pfn.0.saturating_add(1)))) {
             Some(_) => Absence::Missing,

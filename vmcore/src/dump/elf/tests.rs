@@ -97,11 +97,11 @@ fn seventy_thousand_segments() {
     for n in 0..70_000_u64 {
         core = core.load(BASE, n * 0x2000, &data[..8]);
     }
-    // Only the last is a whole page: the others show that a fragment is no page.
     core = core.load(BASE, 0x7000_0000, &data);
     let dump = open(&core.build());
     assert_eq!(dump.info().segments, Some(70_001));
-    assert_eq!(dump.next_present(Pfn(0)), range(0x70000, 0x70001));
+    assert_eq!(dump.next_present(Pfn(1)), range(2, 3));
+    assert_eq!(dump.next_present(Pfn(0x6_0000)), range(0x70000, 0x70001));
     assert_eq!(read(&*dump, 69_999 * 0x2000, 8).unwrap(), data[..8]);
 }
 
@@ -202,4 +202,29 @@ fn what_is_no_dump_is_refused_with_a_hint() {
             .to_string();
         assert!(error.contains(hint), "{error}");
     }
+}
+
+#[test]
+fn a_page_held_in_part_is_a_page_of_the_dump() {
+    let data = pages(7, 3);
+    // Pages 1 and 2, and three quarters of page 3; another quarter of page 3 from elsewhere.
+    let core = Elf::new()
+        .load(BASE, 0x1000, &data[..0x2c00])
+        .load(BASE, 0x5800, &data[..0x100])
+        .build();
+    let dump = open(&core);
+    assert_eq!(dump.next_present(Pfn(0)), range(1, 4));
+    assert_eq!(dump.next_present(Pfn(4)), range(5, 6));
+    let mut expected = data[0x2000..0x2c00].to_vec();
+    expected.resize(0x1000, 0);
+    assert_eq!(read(&*dump, 0x3000, 0x1000).unwrap(), expected);
+    let mut expected = vec![0; 0x1000];
+    expected[0x800..0x900].copy_from_slice(&data[..0x100]);
+    assert_eq!(read(&*dump, 0x5000, 0x1000).unwrap(), expected);
+    assert!(read(&*dump, 0x3ff0, 0x20).is_err(), "page 4 is not there");
+    let warnings = &dump.info().warnings;
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("a part of 2 pages, the first of them 0x3"),
+        "{warnings:?}"
+    );
 }

@@ -25,11 +25,17 @@ impl Cache {
         Some(content)
     }
 
-    /// Keeps `content`, and lets others go for it.
-    pub(super) fn put(&self, at: u64, content: &Arc<FrameBuffer>) {
-        if content.len() > BUDGET {
-            return;
+    /// Lets go what is not kept once a frame of `len` bytes is put in.
+    pub(super) fn make_way(&self, len: u64) {
+        if len > BUDGET as u64 {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.clear();
         }
+    }
+
+    /// Keeps `content`, and lets others go for it: all of them for one longer than the budget, which
+    /// would else be unpacked again for each of its bytes.
+    pub(super) fn put(&self, at: u64, content: &Arc<FrameBuffer>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(key, _)| *key != at);
         let mut bytes: usize = kept.iter().map(|(_, content)| content.len()).sum();
@@ -62,7 +68,7 @@ mod tests {
         assert!(cache.get(0).is_some());
         assert!(cache.get(1).is_none());
         cache.put(10, &Arc::new(FrameBuffer::new(BUDGET + 1)));
-        assert!(cache.get(10).is_none());
-        assert!(cache.get(9).is_some());
+        assert!(cache.get(10).is_some());
+        assert!(cache.get(9).is_none());
     }
 }

@@ -9,11 +9,12 @@
 
 use super::super::source::{ByteSource, SourceError};
 use super::attached::Attached;
+use super::checkpoint::{Point, checkpoint};
 use crate::layout::frames::{
     CHECKPOINT_LEN, Codec, ENTRY_LEN, Entry, FOOTER_LEN, Footer, INDEX_HEAD_LEN, SKIPPABLE_LEN,
     STRIDE, TABLE, index_head, measure,
 };
-use crate::layout::{le32, le64};
+use crate::layout::le32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decoded stretches of the table that are kept.
@@ -38,22 +39,6 @@ pub(super) struct Frame {
     pub plain: u32,
     /// The content's checksum, as the table has it.
     pub checksum: Option<u32>,
-}
-
-/// A place in the file and in the content.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-struct Point {
-    packed: u64,
-    plain: u64,
-}
-
-impl Point {
-    fn after(self, entry: Entry) -> Option<Self> {
-        Some(Self {
-            packed: self.packed.checked_add(u64::from(entry.packed))?,
-            plain: self.plain.checked_add(u64::from(entry.plain))?,
-        })
-    }
 }
 
 /// Where the entries are.
@@ -295,7 +280,8 @@ impl Index {
                     codec.name()
                 ));
             };
-            if plain == 0 {
+            let few = (index.attachments.len() as u64) < MAX_ATTACHMENTS;
+            if plain == 0 && few {
                 index.attachments.extend(Attached::read(file, at.packed));
             }
             if (found.len() as u64).is_multiple_of(index.stride) {
@@ -477,17 +463,6 @@ fn holder(frames: &[Frame], plain: u64) -> Option<Frame> {
     };
     let frame = frames.get(after.checked_sub(1)?)?;
     (plain - frame.plain_at < u64::from(frame.plain)).then_some(*frame)
-}
-
-/// Checkpoint number `n` of those from `body` on.
-fn checkpoint(file: &dyn ByteSource, body: u64, n: u64) -> Result<Point, SourceError> {
-    let mut bytes = [0; CHECKPOINT_LEN];
-    let at = n.saturating_mul(CHECKPOINT_LEN as u64);
-    file.read_at(body.saturating_add(at), &mut bytes)?;
-    Ok(Point {
-        packed: le64(&bytes, 0).unwrap_or(u64::MAX),
-        plain: le64(&bytes, 8).unwrap_or(u64::MAX),
-    })
 }
 
 fn read(file: &dyn ByteSource, at: u64, len: u64) -> Result<Vec<u8>, String> {

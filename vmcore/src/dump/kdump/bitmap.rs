@@ -1,13 +1,16 @@
 //! A bitmap in the file: which pages, and how many before one.
 //!
 //! It stays in the file (16 TiB of RAM have 512 MiB of it). In memory are the blocks used last and,
-//! as far up as anybody asked, the number of bits set before each block: 8 bytes for 128 MiB of RAM.
+//! as far up as anybody asked, the number of bits set before each block (8 bytes for 128 MiB of RAM),
+//! or before every few blocks where the file claims more: never more than 1 MiB of such numbers.
 
 use super::super::source::{ByteSource, SourceError};
 use super::blocks::{BLOCK, Blocks};
 use crate::addr::{Pfn, PfnRange};
 use std::sync::{Mutex, PoisonError};
 
+/// Numbers of bits that are held.
+const RANKS: u64 = 1 << 17;
 /// Pages that one block speaks of.
 const BITS: u64 = BLOCK as u64 * 8;
 
@@ -17,7 +20,9 @@ pub(super) struct Bitmap {
     at: u64,
     len: u64,
     blocks: Blocks,
-    /// Bits set before each block, as far as counted; the first is 0.
+    /// Blocks from one number in `ranks` to the next.
+    step: u64,
+    /// Bits set before every `step`th block, as far as counted; the first is 0.
     ranks: Mutex<Vec<u64>>,
 }
 
@@ -28,6 +33,7 @@ impl Bitmap {
             at,
             len,
             blocks: Blocks::new(128),
+            step: len.div_ceil(BITS).div_ceil(RANKS).max(1),
             ranks: Mutex::new(vec![0]),
         }
     }
@@ -42,15 +48,22 @@ impl Bitmap {
 
     /// The first maximal run of set bits at or after `from`, cut to begin no earlier.
     pub(super) fn next(&self, file: &dyn ByteSource, from: Pfn) -> Option<PfnRange> {
-        let start = self.find(file, from.0, true)?;
-        let end = self.find(file, start, false).unwrap_or(self.len);
+        let start = self.find(file, from.0, self.len, true)?;
+        let end = self.find(file, start, self.len, false);
+        let end = end.unwrap_or(self.len);
         Some(PfnRange::new(Pfn(start), Pfn(end)))
     }
 
-    /// The first bit at or after `from` that is `set` or not.
-    fn find(&self, file: &dyn ByteSource, from: u64, set: bool) -> Option<u64> {
+    /// Whether a bit of `pages` is set.
+    pub(super) fn any(&self, file: &dyn ByteSource, pages: PfnRange) -> bool {
+        self.find(file, pages.start.0, pages.end.0, true).is_some()
+    }
+
+    /// The first bit from `from` up to `end` that is `set` or not.
+    fn find(&self, file: &dyn ByteSource, from: u64, end: u64, set: bool) -> Option<u64> {
+        let end = end.min(self.len);
         let mut at = from;
-        while at < self.len {
+        while at < end {
             let number = at / BITS;
             let block = self.block(file, number);
             let block = block
@@ -59,7 +72,7 @@ impl Bitmap {
                 .unwrap_or_default();
             if let Some(bit) = find_in(block, at % BITS, set) {
                 let found = number * BITS + bit;
-                return (found < self.len).then_some(found);
+                return (found < end).then_some(found);
             }
             at = number.checked_add(1)?.checked_mul(BITS)?;
         }
@@ -108,17 +121,24 @@ impl Bitmap {
     }
 
     fn rank_of_block(&self, file: &dyn ByteSource, number: u64) -> Result<u64, SourceError> {
-        let wanted = usize::try_from(number).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(number / self.step).unwrap_or(usize::MAX);
         let mut ranks = self.ranks.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
+        let mut rank = loop {
             if let Some(rank) = ranks.get(wanted) {
-                return Ok(*rank);
+                break *rank;
             }
-            let next = ranks.len().saturating_sub(1);
-            let block = self.read_block(file, next as u64)?;
-            let sum = ranks.last().copied().unwrap_or(0) + ones(&block);
+            let next = (ranks.len() as u64).saturating_sub(1) * self.step;
+            let mut sum = ranks.last().copied().unwrap_or(0);
+            for block in next..next + self.step {
+                sum += ones(&self.read_block(file, block)?);
+            }
             ranks.push(sum);
+        };
+        drop(ranks);
+        for block in number - number % self.step..number {
+            rank += ones(&self.read_block(file, block)?);
         }
+        Ok(rank)
     }
 }
 
@@ -177,6 +197,7 @@ mod tests {
         fn runs_and_ranks_agree_with_a_plain_list(
             runs in prop::collection::vec((0..90_000_u64, 1..40_000_u64), 0..6),
             len in 1..90_000_u64,
+            step in 1..4_u64,
             asked in prop::collection::vec(0..95_000_u64, 1..8),
         ) {
             let mut bits = vec![false; len as usize];
@@ -190,7 +211,8 @@ mod tests {
                 (0..8).fold(0, |b, j| b | u8::from(bits.get(i * 8 + j) == Some(&true)) << j)
             }));
             let file = Bytes(bytes);
-            let map = Bitmap::new(100, len);
+            let mut map = Bitmap::new(100, len);
+            map.step = step;
             for pfn in asked {
                 let before = bits.iter().take(pfn as usize).filter(|b| **b).count() as u64;
                 prop_assert_eq!(map.rank(&file, Pfn(pfn)).unwrap(), before);

@@ -16,10 +16,18 @@ use std::sync::Arc;
 
 /// Bytes of notes that are taken into memory.
 const NOTES_MAX: u64 = 256 << 20;
+/// The same in a compressed file.
+const NOTES_MAX_COMPRESSED: u64 = 32 << 20;
 /// Unpacked pages that are kept.
 const PAGES_KEPT: usize = 2048;
 /// Descriptors looked at from the end for a page with data of its own.
 const ZERO_TAIL: u64 = 1 << 16;
+/// Pages whose bits are counted while opening: 4 MiB of bitmap, 128 GiB of RAM.
+const COUNTED: u64 = 1 << 25;
+/// Pages whose bits are looked at for any that is set.
+const LOOKED_AT: u64 = 1 << 21;
+/// Pages that 52 bits of physical address reach.
+const PAGES_MAX: u64 = 1 << 40;
 /// Descriptors fetched at a time.
 const DESCS: usize = 4080;
 
@@ -48,7 +56,7 @@ impl Part {
         let mut header = Header::parse(&head, page)?;
         let sub = read_up_to(&*file, PAGE_SIZE, SUB_LEN)?;
         let sub = SubHeader::parse(&sub, header.version).ok_or("the sub header is cut off")?;
-        header.max_mapnr = header.max_mapnr.max(sub.max_mapnr);
+        header.max_mapnr = header.max_mapnr.max(sub.max_mapnr).min(PAGES_MAX);
         let bitmaps_at = (1 + u64::from(header.sub_blocks)) * PAGE_SIZE;
         let bytes = u64::from(header.bitmap_blocks) * PAGE_SIZE;
         let descs_at = bitmaps_at + bytes;
@@ -102,7 +110,11 @@ impl Part {
 
     pub(super) fn notes(&self, warnings: &mut Vec<String>) -> Vec<Note> {
         let (at, len) = self.sub.notes;
-        let here = len.min(NOTES_MAX).min(self.file.len().saturating_sub(at));
+        let most = match self.file.facts().compression {
+            Some(_) => NOTES_MAX_COMPRESSED,
+            None => NOTES_MAX,
+        };
+        let here = len.min(most).min(self.file.len().saturating_sub(at));
         if here < len {
             warnings.push(format!(
                 "the notes at {at:#x} are cut off: {here:#x} of {len:#x} bytes"
@@ -154,12 +166,14 @@ impl Part {
                 self.file.len()
             ));
         }
-        let last = self.last_page()?;
-        let number = self.desc_number(last).ok()?;
+        let last = match self.last_desc() {
+            Ok(last) => last?,
+            Err(why) => return Some(format!("its page descriptors cannot be read: {why}")),
+        };
         // Zero pages share data near the beginning: go back to a page with its own.
         let mut end = Some(0);
-        for back in 0..=number.min(ZERO_TAIL) {
-            let desc = self.desc(number - back).ok();
+        for back in 0..=last.min(ZERO_TAIL) {
+            let desc = self.desc(last - back).ok();
             end = end.max(desc.and_then(|desc| desc.offset.checked_add(u64::from(desc.size))));
             if desc.is_none_or(|desc| desc.flags & METHODS != 0) {
                 end = desc.and(end);
@@ -175,27 +189,46 @@ impl Part {
         })
     }
 
-    /// The last page that this file should hold, found without reading all of the bitmap.
-    fn last_page(&self) -> Option<Pfn> {
-        let mut end = self.own.end.0;
-        while end > self.own.start.0 {
-            let start = end.saturating_sub(1 << 15).max(self.own.start.0);
-            let mut last = None;
-            let mut from = Pfn(start);
-            while let Some(run) = self
-                .held
-                .next(&*self.file, from)
-                .filter(|r| r.start.0 < end)
-            {
-                last = Some(Pfn(run.end.0.min(end) - 1));
-                from = run.end;
-            }
-            if last.is_some() {
-                return last;
-            }
-            end = start;
+    /// The number of this file's last descriptor. Counted where the bitmap is small. A large bitmap is
+    /// not read: makedumpfile and QEMU begin the data right behind the last descriptor, with the
+    /// page of zeros or the first page's own data, and so do we.
+    ///
+    /// # Errors
+    /// When the bitmap or the first descriptor cannot be read.
+    fn last_desc(&self) -> Result<Option<u64>, SourceError> {
+        if self.own.end.0 <= COUNTED {
+            let count = self.desc_number(self.own.end)?;
+            return Ok(count.checked_sub(1));
         }
-        None
+        let first = match self.desc(0) {
+            Ok(first) => first,
+            // Nothing follows the bitmaps: no page is held, or they are all lost.
+            Err(SourceError::PastEnd { .. }) if self.is_empty() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let number = first.offset.saturating_sub(self.descs_at) / DESC_LEN as u64;
+        // Behind the table may stand the page of zeros, which is no descriptor.
+        let zeros = (PAGE_BYTES / DESC_LEN) as u64 + 1;
+        for last in (number.saturating_sub(zeros)..number).rev() {
+            let desc = self.desc(last)?;
+            let can_be = desc.flags & !METHODS == 0
+                && (1..=PAGE_SIZE).contains(&u64::from(desc.size))
+                && desc.offset >= self.descs_at;
+            if can_be {
+                return Ok(Some(last));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether no page is held at either end of the bitmap, as far as a look costs nothing.
+    fn is_empty(&self) -> bool {
+        let near = [self.own.start.0, self.own.end.0.saturating_sub(LOOKED_AT)];
+        let mut near = near
+            .into_iter()
+            .map(|from| PfnRange::new(Pfn(from), Pfn(from.saturating_add(LOOKED_AT))))
+            .filter_map(|pages| pages.intersect(self.own));
+        !near.any(|pages| self.held.any(&*self.file, pages))
     }
 
     pub(super) fn page_desc(&self, pfn: Pfn) -> Result<PageDesc, SourceError> {

@@ -14,6 +14,8 @@ const MAGIC: u16 = 0xeb9f;
 const HEADER: usize = 24;
 /// Bytes of a record that every kind has.
 const RECORD: usize = 12;
+/// Types of one blob: BTF_MAX_TYPE, the kernel takes no more itself.
+const MAX_TYPES: usize = 0xfffff;
 /// One offset is kept for so many types.
 const EVERY: usize = 16;
 
@@ -264,6 +266,9 @@ impl Btf {
                 corrupt(format!("type {count} is of unknown kind {:?}", record.kind))
             })?;
             count += 1;
+            if count > MAX_TYPES {
+                return Err(corrupt(format!("it has more than {MAX_TYPES} types")));
+            }
         }
         if at != self.types_end {
             return Err(corrupt("its last type is cut off"));
