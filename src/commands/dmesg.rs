@@ -93,6 +93,7 @@ fn trouble(records: &[Record]) -> Option<usize> {
         for text in String::from_utf8_lossy(&record.text).lines() {
             lines.push(Line {
                 ts_nsec: record.ts_nsec,
+                caller: record.caller,
                 text: text.to_string(),
             });
             owners.push(owner);
