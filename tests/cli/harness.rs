@@ -136,12 +136,13 @@ impl Run {
         String::from_utf8(self.output.stderr.clone()).unwrap()
     }
 
-    /// Its answer as the one JSON object it must be.
+    /// Its answer as the one JSON object it must be, as docs/json.md has it.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         let value: serde_json::Value = serde_json::from_str(&self.stdout()).unwrap();
         assert!(value["schema"].is_string(), "{value}");
         assert!(value["warnings"].is_array(), "{value}");
+        crate::json_docs::assert_documented(&value);
         value
     }
 }

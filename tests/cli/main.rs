@@ -18,6 +18,7 @@ mod frontpage;
 mod golden;
 mod harness;
 mod image;
+mod json_docs;
 mod list;
 mod pages;
 mod usage;
