@@ -19,6 +19,7 @@ mod golden;
 mod harness;
 mod image;
 mod json_docs;
+mod links;
 mod list;
 mod pages;
 mod usage;
