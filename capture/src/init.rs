@@ -11,6 +11,7 @@ mod child;
 mod console;
 mod last;
 mod memory;
+mod relay;
 mod supervisor;
 mod watchdog;
 
@@ -21,7 +22,6 @@ use nix::mount::{MsFlags, mount};
 use plan::{FinalAction, Plan};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use supervisor::Supervisor;
 use vmcore::kernel::chain;
 
@@ -30,12 +30,12 @@ pub fn pid1(follow: Follow) -> ! {
     let mounts = mount_kernel_filesystems();
     do_not_wait_for_readers();
     do_not_ask_for_modprobe();
+    protect_from_oom();
     let mut console = Console::for_init();
     for problem in mounts {
         console.say(&problem);
     }
     console.say(plan::BANNER.trim_end());
-    protect_from_oom();
     let plan = match fs::read(plan::PATH)
         .map_err(|e| format!("Cannot read {}: {e}", plan::PATH))
         .and_then(|text| Plan::parse(&text).map_err(|e| chain(&e)))
@@ -90,7 +90,7 @@ fn emergency(console: Console, follow: Follow) -> ! {
     plan.after.deadline_s = 120;
     match Supervisor::new(plan, PathBuf::from("/init"), follow, console, true) {
         Ok(mut supervisor) => {
-            supervisor.run(crate::protocol::Job::Console, Duration::from_secs(60), None);
+            supervisor.run(crate::protocol::Job::Console, ladder::CONSOLE);
             last::act(&mut supervisor, FinalAction::Reboot)
         }
         Err((_, mut console)) => last::force(&mut console, FinalAction::Reboot),

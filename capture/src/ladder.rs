@@ -1,9 +1,10 @@
 //! The order of steps and what follows when one fails: something always arrives.
 //!
-//! Per target: mount, log, essential, report, core, finish, umount. A core that fails goes down a
-//! level at a time; a target that fails midway is left, and the next one starts over. When no
-//! target works the log goes to the console. Written against [`Runner`], so that every fall is
-//! tested without a single child.
+//! Per target: mount, log, essential, report, core, pstore, finish, umount. A core that fails goes down
+//! a level at a time. When a target fails midway, the next one starts over. When no target works, the
+//! log goes to the console. What finishes ([`Limit::reserved`]) has time of its own: it also runs after
+//! the time for everything is over, and after PID 1 got a signal. Written against [`Runner`], so that
+//! tests need no child.
 
 use crate::protocol::{Event, Facts, Job};
 use dump::Level;
@@ -80,12 +81,53 @@ impl Answer {
     }
 }
 
+/// How long a job may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// It is killed after this time.
+    pub deadline: Duration,
+    /// It is killed after this time without a line from it.
+    pub stall: Option<Duration>,
+    /// Whether it runs even when everything else was aborted.
+    pub reserved: bool,
+}
+
+impl Limit {
+    /// For a step of the capture: it does not start after an abort, and an abort ends it.
+    #[must_use]
+    pub fn step(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            stall: None,
+            reserved: false,
+        }
+    }
+
+    /// For what finishes: an abort does not touch it.
+    #[must_use]
+    pub fn reserved(deadline: Duration) -> Self {
+        Self {
+            reserved: true,
+            ..Self::step(deadline)
+        }
+    }
+
+    /// The same, killed after `stall` without a line.
+    #[must_use]
+    pub fn or_stalled(self, stall: Duration) -> Self {
+        Self {
+            stall: Some(stall),
+            ..self
+        }
+    }
+}
+
 /// What runs jobs: PID 1's supervisor, or a test's script.
 pub trait Runner {
     /// The plan.
     fn plan(&self) -> &Plan;
-    /// Runs a job within its deadline, killed after `stall` without progress.
-    fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer;
+    /// Runs a job within its limit.
+    fn run(&mut self, job: Job, limit: Limit) -> Answer;
     /// A line for the log.
     fn say(&mut self, line: &str);
     /// A soft error for the log and the manifest.
@@ -120,6 +162,16 @@ impl Outcome {
 /// For small steps: modules, a mount, the log, the manifest.
 const SHORT: Duration = Duration::from_secs(60);
 
+/// The log on the console has this long for the next line.
+const CONSOLE_STALL: Duration = Duration::from_secs(15);
+
+/// The limit of [`Job::Console`].
+pub const CONSOLE: Limit = Limit {
+    deadline: SHORT,
+    stall: Some(CONSOLE_STALL),
+    reserved: true,
+};
+
 /// Follows the plan to its end.
 pub fn run(runner: &mut dyn Runner) -> Outcome {
     let mut best = Outcome::Nothing;
@@ -140,7 +192,7 @@ pub fn run(runner: &mut dyn Runner) -> Outcome {
     }
     if best == Outcome::Nothing {
         runner.say("no target works: the log of the crashed kernel follows on the console");
-        runner.run(Job::Console, SHORT, None);
+        runner.run(Job::Console, CONSOLE);
     }
     best
 }
@@ -151,9 +203,9 @@ struct Clock {
 }
 
 impl Clock {
-    fn at_most(&self, wanted: Duration, runner: &dyn Runner) -> Duration {
+    fn at_most(&self, wanted: Duration, runner: &dyn Runner) -> Limit {
         let left = self.until.saturating_duration_since(Instant::now());
-        wanted.min(left).min(runner.time_left())
+        Limit::step(wanted.min(left).min(runner.time_left()))
     }
 }
 
@@ -167,7 +219,7 @@ fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
     let clock = Clock {
         until: Instant::now() + whole,
     };
-    let answer = runner.run(Job::Mount { target }, clock.at_most(mounting, runner), None);
+    let answer = runner.run(Job::Mount { target }, clock.at_most(mounting, runner));
     let place = answer.events.into_iter().find_map(|event| match event {
         Event::Mounted { mount_point, base } => Some((mount_point, base)),
         _ => None,
@@ -185,7 +237,7 @@ fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
     match in_place(runner, &base, &clock, another) {
         Ok(outcome) => {
             if let Some(mount_point) = mount_point {
-                runner.run(Job::Umount { mount_point }, SHORT, None);
+                runner.run(Job::Umount { mount_point }, Limit::reserved(SHORT));
             }
             outcome
         }
@@ -213,7 +265,7 @@ fn in_place(
     another: bool,
 ) -> Result<Outcome, Stuck> {
     let job = Job::Begin { base: base.into() };
-    let answer = runner.run(job, clock.at_most(SHORT, runner), None);
+    let answer = runner.run(job, clock.at_most(SHORT, runner));
     let begun = answer.end.is_done();
     let going_on = |stuck: bool| match stuck && another {
         true if begun => Err(Stuck {
@@ -236,7 +288,7 @@ fn in_place(
     let stall = Duration::from_secs(runner.plan().dump.stall_s);
 
     let job = Job::Essential { dir: dir.clone() };
-    let essential = runner.run(job, clock.at_most(report_limit * 2, runner), None);
+    let essential = runner.run(job, clock.at_most(report_limit * 2, runner));
     if !essential.end.is_done() {
         runner.soft(format!("No {ESSENTIAL}: {}", essential.end.words()));
     }
@@ -245,7 +297,7 @@ fn in_place(
         runner.say("report: done with the essential pages");
     } else {
         let job = Job::Report { dir: dir.clone() };
-        let report = runner.run(job, clock.at_most(report_limit, runner), None);
+        let report = runner.run(job, clock.at_most(report_limit, runner));
         if !report.end.is_done() {
             runner.soft(format!("No report was made: {}", report.end.words()));
         }
@@ -253,15 +305,23 @@ fn in_place(
         going_on(report.stuck)?;
     }
     going_on(core(runner, &dir, base, clock, stall))?;
+    // Firmware that hangs while it is asked for its records must not cost the core.
+    let job = Job::Pstore { dir: dir.clone() };
+    let pstore = runner.run(job, clock.at_most(SHORT, runner));
+    if !pstore.end.is_done() {
+        runner.soft(format!(
+            "The pstore records were not saved: {}",
+            pstore.end.words()
+        ));
+    }
 
     let facts = Box::new(runner.facts().clone());
-    let has_core = facts.core.is_some();
+    let has_answer = facts.core.is_some() || facts.report;
     let job = Job::Finish {
         dir: dir.clone(),
         facts,
     };
-    // The target's own deadline does not count for the last few writes.
-    let answer = runner.run(job, SHORT * 2, None);
+    let answer = runner.run(job, Limit::reserved(SHORT * 2));
     let verdict = answer.events.iter().find_map(|event| match event {
         Event::Verdict(verdict) => Some(*verdict),
         _ => None,
@@ -269,7 +329,7 @@ fn in_place(
     let left = match (answer.end.is_done(), verdict) {
         (true, Some(Verdict::Complete)) => Outcome::Complete,
         (true, Some(Verdict::Degraded)) => Outcome::Degraded,
-        _ if has_core || begun => Outcome::Incomplete,
+        _ if has_answer || begun => Outcome::Incomplete,
         _ => Outcome::Nothing,
     };
     match answer.stuck {
@@ -309,8 +369,8 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
             level,
             unfiltered,
         };
-        let limit = clock.at_most(Duration::from_secs(u64::from(u32::MAX)), runner);
-        let answer = runner.run(job, limit, Some(stall));
+        let limit = clock.at_most(Duration::MAX, runner).or_stalled(stall);
+        let answer = runner.run(job, limit);
         stuck = answer.stuck;
         for event in answer.events {
             match event {

@@ -11,6 +11,7 @@ mod init;
 mod ladder;
 mod modules;
 mod protocol;
+mod screen;
 mod steps;
 mod sys;
 mod target;

@@ -65,6 +65,11 @@ pub enum Job {
         /// Copy all RAM without classification: the last resort.
         unfiltered: bool,
     },
+    /// Copy the records of pstore.
+    Pstore {
+        /// The crash directory.
+        dir: String,
+    },
     /// Write `capture.log` and `manifest.json`, sync and rename.
     Finish {
         /// The crash directory.
@@ -102,6 +107,7 @@ impl Job {
             Self::Essential { .. } => "essential",
             Self::Report { .. } => "report",
             Self::Core { .. } => "core",
+            Self::Pstore { .. } => "pstore",
             Self::Finish { .. } => "finish",
             Self::Umount { .. } => "umount",
             Self::Console => "console",
@@ -139,6 +145,8 @@ pub enum Event {
     Log(String),
     /// Something that went wrong but is not the end.
     Soft(String),
+    /// It makes progress, and there is nothing to show.
+    Alive,
     /// It is alive and got this far.
     Progress(Progress),
     /// The target is mounted; crash directories go below `base`.

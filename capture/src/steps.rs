@@ -7,6 +7,7 @@ mod core;
 mod essential;
 mod finish;
 mod last;
+mod pstore;
 mod report;
 mod source;
 
@@ -68,7 +69,7 @@ fn work(order: &Order) -> Result<(), String> {
             let target = plan.targets.get(*target).ok_or("There is no such target")?;
             target::prepare(target, modules, Path::new(MOUNT_POINT))
         }
-        Job::Begin { base } => begin::run(plan, Path::new(base), order.init),
+        Job::Begin { base } => begin::run(plan, Path::new(base)),
         Job::Essential { dir } => {
             let budget = limit(plan);
             essential::run(plan, Path::new(dir), budget)
@@ -95,9 +96,10 @@ fn work(order: &Order) -> Result<(), String> {
                 budget,
             })
         }
+        Job::Pstore { dir } => pstore::run(Path::new(dir), order.init),
         Job::Finish { dir, facts } => finish::run(plan, Path::new(dir), facts),
         Job::Umount { mount_point } => target::mount::umount(Path::new(mount_point)),
-        Job::Console => console::run(plan),
+        Job::Console => console::run(plan, order.init),
         Job::Last(action) => {
             last::run(*action);
             Ok(())

@@ -27,13 +27,18 @@ pub fn watchdog_timeout(file: &File, seconds: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `body` in a child that is a copy of this process, with `output` as its standard output and
-/// error and no other file of this one. Its answer is the exit code. Answers the child's pid.
+/// Runs `body` in a child that is a copy of this process, with `input` as its standard input where
+/// there is one, `output` as its standard output and error, and no other file of this one. The child
+/// ends with the answer of `body` as its exit code. Answers the child's pid.
 ///
 /// # Errors
 /// What the kernel said; and where this process has more than one thread, because a lock that another
 /// one held would stay locked in the child.
-pub fn fork(output: BorrowedFd<'_>, body: impl FnOnce() -> u8) -> io::Result<libc::pid_t> {
+pub fn fork(
+    input: Option<BorrowedFd<'_>>,
+    output: BorrowedFd<'_>,
+    body: impl FnOnce() -> u8,
+) -> io::Result<libc::pid_t> {
     // A directory of /proc has two links and one for each directory in it, here a thread's
     // (proc_task_getattr, fs/proc/base.c).
     if std::fs::metadata("/proc/self/task")?.nlink() != 3 {
@@ -46,10 +51,14 @@ pub fn fork(output: BorrowedFd<'_>, body: impl FnOnce() -> u8) -> io::Result<lib
         pid if pid > 0 => return Ok(pid),
         _ => return Err(io::Error::last_os_error()),
     }
-    let output = output.as_raw_fd();
+    let (input, output) = (input.map(|input| input.as_raw_fd()), output.as_raw_fd());
     // SAFETY: no call takes a pointer. The files that are closed belong to values that nobody uses or
-    // drops in this process any more: it ends in `_exit`, below.
+    // drops in this process any more: it ends in `_exit`, below. Both files are above 2, which are open
+    // in every Rust program.
     unsafe {
+        if let Some(input) = input {
+            libc::dup2(input, 0);
+        }
         libc::dup2(output, 1);
         libc::dup2(output, 2);
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);

@@ -40,7 +40,7 @@ impl Child {
     /// What the system said; [`io::ErrorKind::ResourceBusy`] where this process has threads.
     pub fn forked(order: &Order, follow: Follow) -> io::Result<Self> {
         let (reader, writer) = pipe()?;
-        let pid = sys::fork(writer.as_fd(), || {
+        let pid = sys::fork(None, writer.as_fd(), || {
             // PID 1's signals come to it by a file.
             let _ = SigSet::empty().thread_set_mask();
             let code = follow(order);
@@ -91,8 +91,14 @@ impl Child {
 /// A pipe that is read without waiting.
 fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     let (reader, writer) = io::pipe()?;
-    let flags = fcntl(reader.as_fd(), FcntlArg::F_GETFL)?;
-    let flags = OFlag::from_bits_truncate(flags) | OFlag::O_NONBLOCK;
-    fcntl(reader.as_fd(), FcntlArg::F_SETFL(flags))?;
+    do_not_wait(&reader)?;
     Ok((reader, writer))
+}
+
+/// Reading from or writing to this file never waits from now on.
+pub(super) fn do_not_wait(file: impl AsFd) -> io::Result<()> {
+    let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL)?;
+    let flags = OFlag::from_bits_truncate(flags) | OFlag::O_NONBLOCK;
+    fcntl(file.as_fd(), FcntlArg::F_SETFL(flags))?;
+    Ok(())
 }

@@ -1,26 +1,27 @@
-//! What PID 1 says, everywhere it can be heard: the kernel log (which reaches every console and
-//! is the time-stamped part of `capture.log`), or the console itself when there is no /dev/kmsg.
+//! What PID 1 says. In the capture kernel a child shows it ([`super::relay`]), by hand it goes to
+//! standard error. The last lines are kept for `capture.log`.
 //!
-//! Writing to a console can block on a stopped terminal, so it is opened non-blocking and a line
-//! that does not fit is dropped. The kernel's rate limit for /dev/kmsg is switched off.
+//! The kernel's rate limit for /dev/kmsg is switched off.
 
+use super::relay::Relay;
+use crate::screen;
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Lines kept for `capture.log` in case the kernel log is not to be had.
+/// Lines kept for `capture.log`, where the kernel log does not have them.
 const KEPT_LINES: usize = 500;
 
-/// Longest line; the kernel cuts records at about 1000 bytes.
-const MAX_LINE: usize = 900;
+/// The child that shows the lines is started so many times at most.
+const STARTS: u32 = 5;
 
 /// Where lines go.
 #[derive(Debug)]
 pub struct Console {
-    kmsg: Option<File>,
-    tty: Option<File>,
+    relay: Option<Relay>,
+    /// How many times the relay may still be started: never by hand.
+    starts: u32,
     by_hand: bool,
     begun: Instant,
     lines: VecDeque<String>,
@@ -30,17 +31,27 @@ impl Console {
     /// PID 1's console.
     #[must_use]
     pub fn for_init() -> Self {
-        let kmsg = OpenOptions::new().write(true).open("/dev/kmsg").ok();
         Self {
-            kmsg,
-            tty: None,
+            relay: None,
+            starts: STARTS,
             by_hand: false,
             begun: Instant::now(),
             lines: VecDeque::new(),
         }
     }
 
-    /// Has the kernel show and keep every line, for which there is time once a child is at work.
+    /// Standard error, by hand.
+    #[must_use]
+    pub fn for_hand() -> Self {
+        Self {
+            starts: 0,
+            by_hand: true,
+            ..Self::for_init()
+        }
+    }
+
+    /// Makes the kernel show and keep every line. This takes a moment, so it is done while a child is
+    /// at work.
     pub fn unlimited(&self) {
         // The first wants its newline (devkmsg_sysctl_set_loglvl, kernel/printk/printk.c). Without
         // them lines may be dropped or not shown, no more.
@@ -48,25 +59,9 @@ impl Console {
         let _ = fs::write("/proc/sys/kernel/printk", "7");
     }
 
-    /// Standard error, by hand.
-    #[must_use]
-    pub fn for_hand() -> Self {
-        Self {
-            kmsg: None,
-            tty: None,
-            by_hand: true,
-            begun: Instant::now(),
-            lines: VecDeque::new(),
-        }
-    }
-
-    /// Says one line.
+    /// Says one line. Never waits for a console in the capture kernel.
     pub fn say(&mut self, line: &str) {
-        let line: String = line
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(MAX_LINE)
-            .collect();
+        let line = screen::plain(line);
         let seconds = self.begun.elapsed().as_secs_f64();
         if self.lines.len() >= KEPT_LINES {
             self.lines.pop_front();
@@ -76,24 +71,27 @@ impl Console {
             let _ = writeln!(std::io::stderr(), "{line}");
             return;
         }
-        // Priority 6 (info) of facility user (1): 1 * 8 + 6.
-        let record = format!("<14>afterpanic: {line}\n");
-        let heard = self
-            .kmsg
+        if self
+            .relay
             .as_mut()
-            .is_some_and(|kmsg| kmsg.write_all(record.as_bytes()).is_ok());
-        if heard {
+            .is_some_and(|relay| relay.send(&line).is_ok())
+        {
             return;
         }
-        if self.tty.is_none() {
-            self.tty = OpenOptions::new()
-                .write(true)
-                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-                .open("/dev/console")
-                .ok();
+        self.relay = None;
+        if self.starts > 0 {
+            self.starts -= 1;
+            self.relay = Relay::start().ok();
         }
-        if let Some(tty) = self.tty.as_mut() {
-            let _ = tty.write_all(format!("afterpanic: {line}\r\n").as_bytes());
+        if let Some(relay) = self.relay.as_mut() {
+            let _ = relay.send(&line);
+        }
+    }
+
+    /// Waits until every line is shown, at most so long.
+    pub fn drain(&mut self, limit: Duration) {
+        if let Some(relay) = self.relay.as_mut() {
+            relay.drain(limit);
         }
     }
 

@@ -1,15 +1,15 @@
 //! Children with deadlines: PID 1 waits for nothing else.
 //!
-//! The supervisor polls the child's
-//! pipe and a signalfd, so it never blocks: not on a device, not on a child that is stuck in the
-//! kernel (it is killed, and abandoned if it does not die), not on one that floods its pipe.
+//! The supervisor polls the child's pipe and a signalfd, so it never blocks: not on a device, not on a
+//! child that is stuck in the kernel (it is killed, and abandoned if it does not die), not on one that
+//! floods its pipe.
 
 use super::child::{Child, Follow};
 use super::console::Console;
 use super::memory::{self, Peak};
 use super::watchdog::Watchdogs;
 use crate::fault::{self, Fault};
-use crate::ladder::{Answer, End, Runner};
+use crate::ladder::{Answer, End, Limit, Runner};
 use crate::protocol::{Event, Facts, Job, Order};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -27,6 +27,9 @@ use store::manifest::Step;
 /// How long a killed or finished child may take to go away before it is abandoned.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long PID 1 waits for its console before a step that ends something.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// The longest line a child may say.
 const MAX_LINE: usize = 1 << 20;
 
@@ -43,9 +46,9 @@ pub struct Supervisor {
     watchdogs: Watchdogs,
     signals: SignalFd,
     init: bool,
-    /// When everything must be over.
+    /// When the steps must be over. What finishes has time of its own.
     until: Instant,
-    /// Why no further step may start.
+    /// Why no further step may start, except those with reserved time.
     aborted: Option<&'static str>,
     facts: Facts,
     memory: Peak,
@@ -117,13 +120,14 @@ impl Supervisor {
         self.watchdogs.release();
     }
 
-    /// Runs a job in a child until it ends, or its deadline, or `stall` without progress.
-    pub fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer {
+    /// Runs a job in a child until it ends or its limit is over.
+    pub fn run(&mut self, job: Job, limit: Limit) -> Answer {
         let name = job.name();
         let begun = Instant::now();
         if matches!(job, Job::Finish { .. }) {
             // It writes what was said so far into the crash directory.
             self.say_peak();
+            self.console.drain(FLUSH);
         }
         if self.init && fault::of(name) == Some(Fault::Freeze) {
             self.console
@@ -132,9 +136,9 @@ impl Supervisor {
                 std::thread::sleep(GRACE);
             }
         }
-        let answer = match self.aborted {
+        let answer = match self.why_aborted().filter(|_| !limit.reserved) {
             Some(why) => Answer::new(End::Aborted(why), Vec::new()),
-            None => self.supervise(job, deadline, stall, true),
+            None => self.supervise(job, limit, true),
         };
         let seconds = begun.elapsed().as_secs_f64();
         let end = answer.end.words();
@@ -149,11 +153,10 @@ impl Supervisor {
         answer
     }
 
-    /// The last job: whatever was aborted, and no watchdog is fed any more.
+    /// The last job. No watchdog is fed any more.
     pub fn run_last(&mut self, job: Job, deadline: Duration) {
-        self.aborted = None;
-        self.until = Instant::now() + deadline;
-        self.supervise(job, deadline, None, false);
+        self.console.drain(FLUSH);
+        self.supervise(job, Limit::reserved(deadline), false);
     }
 
     fn start(&self, job: Job, deadline: Duration) -> io::Result<Child> {
@@ -172,15 +175,9 @@ impl Supervisor {
         Child::started(&self.program, &order)
     }
 
-    fn supervise(
-        &mut self,
-        job: Job,
-        deadline: Duration,
-        stall: Option<Duration>,
-        feed: bool,
-    ) -> Answer {
+    fn supervise(&mut self, job: Job, limit: Limit, feed: bool) -> Answer {
         let mut events = Vec::new();
-        let mut child = match self.start(job, deadline) {
+        let mut child = match self.start(job, limit.deadline) {
             Ok(child) => child,
             Err(error) => return Answer::new(End::NotStarted(error.to_string()), events),
         };
@@ -224,7 +221,7 @@ impl Supervisor {
                 over = Some((end, since));
                 continue;
             }
-            let end = end.or_else(|| self.ending(begun, deadline, moved, stall));
+            let end = end.or_else(|| self.ending(begun, moved, limit));
             if let Some(end) = end {
                 if !matches!(end, End::Done | End::Failed(_)) {
                     let _ = kill(child.pid, Signal::SIGKILL);
@@ -239,25 +236,25 @@ impl Supervisor {
     }
 
     /// Whether a child's time is over, and why.
-    fn ending(
-        &mut self,
-        begun: Instant,
-        deadline: Duration,
-        moved: Instant,
-        stall: Option<Duration>,
-    ) -> Option<End> {
-        if Instant::now() > self.until && self.aborted.is_none() {
-            self.aborted = Some("the time for everything is up");
-        }
-        if let Some(why) = self.aborted {
+    fn ending(&mut self, begun: Instant, moved: Instant, limit: Limit) -> Option<End> {
+        if let Some(why) = self.why_aborted().filter(|_| !limit.reserved) {
             return Some(End::Aborted(why));
         }
-        if begun.elapsed() > deadline {
-            return Some(End::Deadline(deadline));
+        if begun.elapsed() > limit.deadline {
+            return Some(End::Deadline(limit.deadline));
         }
-        stall
-            .filter(|limit| moved.elapsed() > *limit)
+        limit
+            .stall
+            .filter(|stall| moved.elapsed() > *stall)
             .map(End::Stalled)
+    }
+
+    /// Why no step may go on, if so.
+    fn why_aborted(&mut self) -> Option<&'static str> {
+        if self.aborted.is_none() && Instant::now() > self.until {
+            self.aborted = Some("the time for everything is up");
+        }
+        self.aborted
     }
 
     /// Sleeps until the child says something, a signal comes, or `tick` milliseconds are over.
@@ -358,6 +355,7 @@ impl Supervisor {
                     self.console.say(&progress.line());
                 }
             }
+            Ok(Event::Alive) => {}
             Ok(Event::Done) => return Some(End::Done),
             Ok(Event::Failed(why)) => return Some(End::Failed(why)),
             Ok(event) => {
@@ -376,8 +374,8 @@ impl Runner for Supervisor {
         &self.plan
     }
 
-    fn run(&mut self, job: Job, deadline: Duration, stall: Option<Duration>) -> Answer {
-        Self::run(self, job, deadline, stall)
+    fn run(&mut self, job: Job, limit: Limit) -> Answer {
+        Self::run(self, job, limit)
     }
 
     fn say(&mut self, line: &str) {

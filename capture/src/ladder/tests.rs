@@ -16,6 +16,10 @@ struct Script {
     stuck: &'static str,
     /// Whether the essential step brings the report along.
     reports: bool,
+    /// From this job on everything is aborted.
+    aborts_at: &'static str,
+    /// Whether that has happened.
+    aborted: bool,
 }
 
 fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Script {
@@ -37,6 +41,8 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
         verdict,
         stuck: "",
         reports: false,
+        aborts_at: "",
+        aborted: false,
     }
 }
 
@@ -44,8 +50,12 @@ impl Runner for Script {
     fn plan(&self) -> &Plan {
         &self.plan
     }
-    fn run(&mut self, job: Job, _: Duration, _: Option<Duration>) -> Answer {
+    fn run(&mut self, job: Job, limit: Limit) -> Answer {
         let name = job.name();
+        self.aborted |= name == self.aborts_at;
+        if self.aborted && !limit.reserved {
+            return Answer::new(End::Aborted("the time for everything is up"), Vec::new());
+        }
         self.ran.push(name.into());
         let fall = self.falls.iter().position(|(job, _)| *job == name);
         let end = fall.map_or(End::Done, |at| self.falls.remove(at).1);
@@ -82,7 +92,7 @@ impl Runner for Script {
     }
 }
 
-const WHOLE: &str = "target log report core finish umount";
+const WHOLE: &str = "target log report core pstore finish umount";
 
 fn ran(script: &Script) -> String {
     let steps: Vec<_> = script
@@ -146,7 +156,10 @@ fn the_last_resort_is_tried_where_it_is_allowed() {
     let mut all = script(1, &[("core", End::Killed(6))], Verdict::Degraded);
     all.plan.dump.allow_unfiltered = true;
     assert_eq!(run(&mut all), Outcome::Degraded);
-    assert_eq!(ran(&all), "target log report core core finish umount");
+    assert_eq!(
+        ran(&all),
+        "target log report core core pstore finish umount"
+    );
 }
 
 #[test]
@@ -202,4 +215,34 @@ fn without_any_target_the_log_goes_to_the_console() {
 fn a_manifest_that_cannot_be_written_is_no_success() {
     let mut all = script(1, &[("finish", End::Killed(9))], Verdict::Complete);
     assert_eq!(run(&mut all), Outcome::Incomplete);
+}
+
+#[test]
+fn what_finishes_has_time_of_its_own() {
+    for (at, ran_until) in [
+        ("report", "target log"),
+        ("core", "target log report"),
+        ("pstore", "target log report core"),
+    ] {
+        let mut all = script(2, &[], Verdict::Incomplete);
+        all.aborts_at = at;
+        assert_eq!(run(&mut all), Outcome::Incomplete);
+        assert_eq!(ran(&all), format!("{ran_until} finish umount"));
+        assert!(all.facts.soft_errors[0].contains("the time for everything is up"));
+    }
+    // Without any crash directory the log is what can still arrive.
+    let mut all = script(2, &[], Verdict::Incomplete);
+    all.aborts_at = "target";
+    assert_eq!(run(&mut all), Outcome::Nothing);
+    assert_eq!(ran(&all), "console");
+}
+
+#[test]
+fn firmware_that_hangs_costs_its_own_records_only() {
+    let hung = [("pstore", End::Deadline(Duration::from_secs(60)))];
+    let mut all = script(2, &hung, Verdict::Degraded);
+    all.stuck = "pstore";
+    assert_eq!(run(&mut all), Outcome::Degraded);
+    assert_eq!(ran(&all), WHOLE);
+    assert!(all.facts.soft_errors[0].contains("pstore"));
 }

@@ -1,6 +1,7 @@
 //! The last step on a target: what happened, then the name that says how it ended.
 
 use crate::protocol::{self, Event, Facts, say};
+use crate::screen::PREFIX;
 use dump::Level;
 use dump::facts::Verdict;
 use dump::files::{self, core_name};
@@ -129,34 +130,40 @@ fn add_to_report(dir: &Path, facts: &Facts) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The capture kernel's own log, our lines among it; without /dev/kmsg our lines alone.
+/// The capture kernel's own log with our lines in it; those of our lines that did not reach it follow.
 fn write_log(dir: &Path, facts: &Facts) -> io::Result<()> {
     let _ = fs::remove_file(dir.join(CAPTURE_LOG));
     let mut out = BufWriter::new(files::create_file(dir, CAPTURE_LOG)?);
     let capture_kernel = std::os::unix::process::parent_id() == 1;
-    let kernel_lines = if capture_kernel {
+    let last = if capture_kernel {
         copy_kmsg(&mut out)?
     } else {
-        0
+        None
     };
-    if kernel_lines == 0 {
-        for line in &facts.log {
-            writeln!(out, "{line}")?;
-        }
+    for line in after(&facts.log, last.as_deref()) {
+        writeln!(out, "{line}")?;
     }
     out.flush()?;
     out.get_ref().sync_all()
 }
 
-fn copy_kmsg(out: &mut dyn Write) -> io::Result<usize> {
+/// The lines of a log after the last one that ends with `text`; all where there is none.
+fn after<'a>(log: &'a [String], text: Option<&str>) -> &'a [String] {
+    let last = text.and_then(|text| log.iter().rposition(|line| line.ends_with(text)));
+    let from = last.map_or(0, |at| at.saturating_add(1));
+    log.get(from..).unwrap_or_default()
+}
+
+/// Copies the kernel log; answers our last line in it.
+fn copy_kmsg(out: &mut dyn Write) -> io::Result<Option<String>> {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open("/dev/kmsg");
     let Ok(mut kmsg) = opened else {
-        return Ok(0);
+        return Ok(None);
     };
-    let (mut lines, mut written) = (0, 0);
+    let (mut last, mut written) = (None, 0);
     let mut record = vec![0_u8; 8192];
     while written < LOG_MAX {
         match next_record(&mut kmsg, &mut record) {
@@ -164,11 +171,13 @@ fn copy_kmsg(out: &mut dyn Write) -> io::Result<usize> {
             Some(text) => {
                 out.write_all(text.as_bytes())?;
                 written += text.len();
-                lines += 1;
+                if let Some((_, ours)) = text.trim_end().split_once(PREFIX) {
+                    last = Some(ours.to_owned());
+                }
             }
         }
     }
-    Ok(lines)
+    Ok(last)
 }
 
 /// One record of /dev/kmsg as dmesg prints it: `prio,seq,usec,flags;text` (Documentation/ABI/testing/
@@ -209,5 +218,14 @@ mod tests {
     fn kernel_records_read_like_dmesg() {
         let record = "6,339,5140900,-;NET: Registered\n SUBSYSTEM=net\n";
         assert_eq!(formatted(record), "[    5.140900] NET: Registered\n");
+    }
+
+    #[test]
+    fn lines_that_the_kernel_log_lacks_are_added() {
+        let log = ["[ 0.1] one", "[ 0.2] two", "[ 0.3] three"].map(str::to_owned);
+        assert_eq!(after(&log, None), log);
+        assert_eq!(after(&log, Some("none of ours")), log);
+        assert_eq!(after(&log, Some("two")), ["[ 0.3] three"]);
+        assert!(after(&log, Some("three")).is_empty());
     }
 }

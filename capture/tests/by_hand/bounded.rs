@@ -36,7 +36,7 @@ const MEMMAP: usize = 0x100_0000;
 const STRUCT_PAGES: usize = 32_768;
 
 /// A machine without end: `run` pages of the kernel's, then as many free ones, and so on.
-fn endless(gib: u64, run: usize) -> File {
+pub(super) fn endless(gib: u64, run: usize) -> File {
     let mut low = vec![0; MEMMAP + (2 << 20)];
     let mut put = |at: usize, bytes: &[u8]| low[at..at + bytes.len()].copy_from_slice(bytes);
     let entry = |at: usize, flags: u64| (at as u64 | flags).to_le_bytes();

@@ -5,6 +5,7 @@
 
 mod bad_memory;
 mod bounded;
+mod limits;
 mod sink;
 
 use dump::allowed;

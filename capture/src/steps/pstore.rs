@@ -1,0 +1,75 @@
+//! The records of pstore: what firmware and ramoops kept of this crash or an earlier one.
+//!
+//! Mounting pstore reads every record from the firmware, which can take long or hang. So this step
+//! comes after the core. By hand pstore is mounted already.
+
+use crate::protocol;
+use dump::files;
+use nix::mount::{MsFlags, mount};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Most bytes saved of one record.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Most records saved.
+const MAX_RECORDS: usize = 64;
+
+/// Where the records show.
+const PSTORE: &str = "/sys/fs/pstore";
+
+pub fn run(dir: &Path, init: bool) -> Result<(), String> {
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
+    if init && Path::new(PSTORE).is_dir() {
+        let _ = mount(Some("pstore"), PSTORE, Some("pstore"), quiet, None::<&str>);
+    }
+    save(Path::new(PSTORE), &dir.join("pstore"));
+    Ok(())
+}
+
+/// Copies the records. One that cannot be copied is a soft error.
+fn save(records: &Path, to: &Path) {
+    let Ok(entries) = fs::read_dir(records) else {
+        return;
+    };
+    for entry in entries.flatten().take(MAX_RECORDS) {
+        let name = entry.file_name();
+        if let Err(error) = copy(&entry.path(), to, &name.to_string_lossy()) {
+            protocol::soft(format!(
+                "cannot save the pstore record {}: {error}",
+                name.display()
+            ));
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path, name: &str) -> io::Result<()> {
+    if !to.is_dir() {
+        fs::DirBuilder::new().mode(0o700).create(to)?;
+    }
+    let mut from = fs::File::open(from)?.take(MAX_BYTES);
+    let mut file = files::create_file(to, name)?;
+    io::copy(&mut from, &mut file)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_copied_and_large_ones_cut() {
+        let records = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("pstore");
+        save(records.path(), &to);
+        assert!(!to.exists());
+        fs::write(records.path().join("dmesg-efi-1"), "panic").unwrap();
+        fs::write(records.path().join("large"), vec![b'x'; 5 << 20]).unwrap();
+        save(records.path(), &to);
+        assert_eq!(fs::read(to.join("dmesg-efi-1")).unwrap(), b"panic");
+        assert_eq!(fs::metadata(to.join("large")).unwrap().len(), MAX_BYTES);
+    }
+}
