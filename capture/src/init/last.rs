@@ -1,8 +1,9 @@
-//! The last act: reboot, poweroff or halt, whatever hangs.
+//! The last act: reboot, poweroff or halt, even when something hangs.
 //!
-//! reboot(2) asks every driver to shut down, so it is called in a child; after ten seconds PID 1
-//! writes to /proc/sysrq-trigger, which asks nobody. A hardware watchdog stands behind both: it is
-//! no longer fed from here on.
+//! reboot(2) asks every driver to shut down, so a child calls it. After ten seconds PID 1 writes to
+//! /proc/sysrq-trigger, which asks no driver. A kernel without CONFIG_MAGIC_SYSRQ has no such file: then
+//! PID 1 exits, and the kernel panics and restarts the machine (`panic=`). Nobody feeds a hardware
+//! watchdog from here on, so it ends what hangs even then.
 
 use super::console::Console;
 use super::supervisor::Supervisor;
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// How long the polite way may take.
 const POLITE: Duration = Duration::from_secs(10);
+
+/// How long the console may take to show a line.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Ends the machine's run. Never returns.
 pub fn act(supervisor: &mut Supervisor, action: FinalAction) -> ! {
@@ -27,20 +31,69 @@ pub fn act(supervisor: &mut Supervisor, action: FinalAction) -> ! {
     force(supervisor.console(), action)
 }
 
-/// The way that asks nobody. Never returns.
+/// One way to end the machine's run without asking any driver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// Writes this key to /proc/sysrq-trigger (Documentation/admin-guide/sysrq.rst).
+    Sysrq(&'static str),
+    /// Exits PID 1: the kernel panics, and restarts the machine after kernel.panic seconds.
+    Exit,
+    /// Stops here.
+    Stay,
+}
+
+/// What is tried in turn, each after the one before had time to work.
+fn ways(action: FinalAction) -> &'static [Way] {
+    match action {
+        FinalAction::Reboot => &[Way::Sysrq("b"), Way::Exit],
+        FinalAction::Poweroff => &[Way::Sysrq("o"), Way::Sysrq("b"), Way::Exit],
+        FinalAction::Halt | FinalAction::Exit => &[Way::Stay],
+    }
+}
+
+/// Ends the machine's run without asking any driver. Never returns.
 pub fn force(console: &mut Console, action: FinalAction) -> ! {
-    let key = match action {
-        FinalAction::Poweroff => "o",
-        FinalAction::Halt | FinalAction::Exit => "",
-        FinalAction::Reboot => "b",
-    };
-    if !key.is_empty() {
-        console.say(&format!("last: sysrq {key}"));
-        let _ = fs::write("/proc/sysrq-trigger", key);
-        sleep(POLITE);
-        let _ = fs::write("/proc/sysrq-trigger", "b");
+    for way in ways(action) {
+        match way {
+            Way::Sysrq(key) => {
+                console.say(&format!("last: sysrq {key}"));
+                console.drain(FLUSH);
+                let _ = fs::write("/proc/sysrq-trigger", key);
+                sleep(POLITE);
+            }
+            Way::Exit => {
+                console
+                    .say("last: PID 1 exits, so that the kernel panics and restarts the machine");
+                console.drain(FLUSH);
+                restart_after_panic();
+                std::process::exit(1);
+            }
+            Way::Stay => {}
+        }
     }
     loop {
         sleep(Duration::from_secs(3600));
+    }
+}
+
+/// The loader puts `panic=` on the command line. Where the config took it away, the kernel would wait
+/// without end after the panic.
+fn restart_after_panic() {
+    const TIMEOUT: &str = "/proc/sys/kernel/panic";
+    if fs::read_to_string(TIMEOUT).is_ok_and(|seconds| seconds.trim() == "0") {
+        let _ = fs::write(TIMEOUT, "10");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_halt_stays() {
+        for action in [FinalAction::Reboot, FinalAction::Poweroff] {
+            assert_eq!(ways(action).last(), Some(&Way::Exit));
+        }
+        assert_eq!(ways(FinalAction::Halt), [Way::Stay]);
     }
 }
