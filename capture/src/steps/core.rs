@@ -55,6 +55,8 @@ struct Prepared {
     ram: u64,
     /// The kinds of pages; `None` when nothing was classified.
     map: Option<Classified>,
+    /// Why nothing was classified, where that was not asked for.
+    unclassified: Option<String>,
     classify_s: f64,
 }
 
@@ -93,7 +95,7 @@ pub fn run(request: &Request<'_>) -> Result<(), String> {
         request.budget.threads,
         request.budget.limit >> 20
     ));
-    let prepared = prepare(request)?;
+    let prepared = prepare(request, policy)?;
     let map = prepared.map.as_ref();
     if let Some(why) = map.and_then(|map| hides_forbidden(map, policy)) {
         say(&Event::Skipped(why));
@@ -101,6 +103,7 @@ pub fn run(request: &Request<'_>) -> Result<(), String> {
     }
     let begun = Instant::now();
     let mut account = Account::new(request.unfiltered);
+    account.note(prepared.unclassified.clone());
     account.note(map.and_then(|map| unread(map, policy)));
     let scan = |pfn: vmcore::addr::Pfn| tell("count", pfn.0, prepared.ram, begun);
     let map_path = map.map(|_| request.dir.join(PAGES_MAP));
@@ -163,23 +166,35 @@ fn loop_guard(request: &Request<'_>, room: &Room) -> Option<String> {
     Some(why)
 }
 
-/// Opens the source and classifies its pages.
-fn prepare(request: &Request<'_>) -> Result<Prepared, String> {
-    let kernel = source::kernel(request.plan)?;
-    let dump = Arc::clone(kernel.dump());
-    let ram = ram_pages(&*dump);
+/// Opens the source and classifies its pages. A core of all pages needs no classification, so there a
+/// failure costs only the kinds. What is not classified is read through the guard: pages known to be
+/// poisoned are left out.
+fn prepare(request: &Request<'_>, policy: Policy) -> Result<Prepared, String> {
+    let mut kernel = source::kernel(request.plan)?;
+    let ram = ram_pages(&**kernel.dump());
     let begun = Instant::now();
-    let map = match request.unfiltered {
-        true => None,
-        false => Some(classify(&kernel, request.dir, ram, request.budget)?),
-    };
-    let mut meta = CoreMeta::of(dump.info());
+    let (mut map, mut unclassified) = (None, None);
+    if !request.unfiltered {
+        match classify(&kernel, request.dir, ram, request.budget) {
+            Ok(classified) => map = Some(classified),
+            Err(why) if request.level == Level::ALL && !policy.forbids_by_choice() => {
+                let _ = fs::remove_file(request.dir.join(PAGES_MAP));
+                unclassified = Some(format!("The pages were not classified: {why}"));
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    let mut meta = CoreMeta::of(kernel.dump().info());
     describe(&mut meta, &kernel, request.level);
+    if map.is_none() {
+        kernel = source::guard(kernel)?;
+    }
     Ok(Prepared {
-        dump,
+        dump: Arc::clone(kernel.dump()),
         meta,
         ram,
         map,
+        unclassified,
         classify_s: begun.elapsed().as_secs_f64(),
     })
 }
@@ -367,15 +382,4 @@ fn tell(phase: &str, done: u64, total: u64, begun: Instant) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_core_that_does_not_fit_is_tried_at_standard_and_no_smaller() {
-        let bits = Level::Bits(1);
-        assert_eq!(levels(bits, true), [bits, Level::STANDARD]);
-        assert_eq!(levels(Level::ALL, true), [Level::ALL, Level::STANDARD]);
-        assert_eq!(levels(Level::STANDARD, true), [Level::STANDARD]);
-        assert_eq!(levels(Level::ALL, false), [Level::ALL]);
-    }
-}
+mod tests;

@@ -36,9 +36,14 @@ pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
     Kernel::with(dump(plan)?, supplement).map_err(|error| chain(&error))
 }
 
-/// The same for those who follow its pointers: a page known to be poisoned is never read.
+/// The same for those who read what was not classified: a page known to be poisoned is never read.
 pub fn guarded(plan: &Plan) -> Result<Kernel, String> {
-    vmcore::mm::guarded(kernel(plan)?).map_err(|error| chain(&error))
+    guard(kernel(plan)?)
+}
+
+/// The same kernel, whose poisoned pages cannot be read.
+pub fn guard(kernel: Kernel) -> Result<Kernel, String> {
+    vmcore::mm::guarded(kernel).map_err(|error| chain(&error))
 }
 
 /// Node name and time for the crash directory's name, from the crashed kernel where it can tell them.

@@ -228,6 +228,34 @@ fn what_is_forbidden_is_not_written_when_it_cannot_be_told() {
     }
 }
 
+/// Without `mem_section` no page has a kind.
+#[test]
+fn all_pages_need_no_classification() {
+    for (level, never, written) in [
+        (Level::ALL, vec![], true),
+        (Level::ALL, vec!["user".to_owned()], false),
+        (Level::STANDARD, vec![], false),
+    ] {
+        let mut bench = Bench::new();
+        toy_without(Path::new(&bench.plan.source), "mem_section");
+        bench.plan.dump.level = level;
+        bench.plan.dump.never = never;
+        let (code, said) = bench.run();
+        assert_eq!(code, 5, "{said}");
+        let dir = &bench.crashes()[0];
+        let core = CrashDir::open(dir).unwrap().manifest().unwrap().core;
+        assert_eq!(core.is_some(), written, "{said}");
+        if let Some(core) = core {
+            assert_eq!(core.verdict, Verdict::Degraded, "{:?}", core.soft_errors);
+            assert!(core.soft_errors[0].contains("were not classified"));
+            assert_eq!(core.pages.kept, core.pages.ram);
+            assert!(!dir.join("pages.map").exists());
+            let core = formats::open(&dir.join(&core.file)).unwrap();
+            assert_eq!(page(&*core, ANON).unwrap()[0], 0x77);
+        }
+    }
+}
+
 #[test]
 fn a_few_pages_are_looked_up_before_they_are_read() {
     let dir = tempfile::tempdir().unwrap();
