@@ -9,16 +9,21 @@
 
 use crate::manifest;
 use crate::place::{Entry, MAX_ENTRIES, Place, is_plain};
+use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+/// Files of one directory that are looked at.
+const MAX_FILES: usize = 10_000;
 
 /// Directories inside a crash directory (`pstore/`) are removed to this depth.
 const MAX_DEPTH: u32 = 4;
@@ -151,18 +156,28 @@ impl Place for Local {
         File::from(self.dir.try_clone()?).sync_all()
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for name in names(&self.dir)? {
-            let Ok(stat) = fstatat(&self.dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+    fn list(&self, seen: &mut dyn FnMut(Entry)) -> io::Result<()> {
+        // A descriptor of its own, so that the position of ours does not matter.
+        let mut listing = Dir::from_fd(open_directory(&self.dir, ".")?)?;
+        for entry in listing.iter().take(MAX_ENTRIES) {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if name == "." || name == ".." {
+                continue;
+            }
+            let Ok(stat) = fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
                 continue;
             };
             if is_kind(&stat, SFlag::S_IFDIR) {
-                let ours = is_ours(&stat);
-                entries.push(Entry { name, ours });
+                seen(Entry {
+                    name: name.to_owned(),
+                    ours: is_ours(&stat),
+                });
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn remove(&self, directory: &str) -> io::Result<()> {
@@ -219,7 +234,7 @@ fn is_ours(stat: &FileStat) -> bool {
 }
 
 /// A directory below another, not through a link.
-pub(crate) fn open_directory(dir: &impl AsFd, name: &str) -> io::Result<OwnedFd> {
+fn open_directory<N: NixPath + ?Sized>(dir: &impl AsFd, name: &N) -> io::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY
         | OFlag::O_DIRECTORY
         | OFlag::O_NOFOLLOW
@@ -266,20 +281,18 @@ pub(crate) fn read_file(dir: &impl AsFd, name: &str, max: u64, ours: bool) -> io
     }
 }
 
-/// The names in a directory that are text, sorted, [`MAX_ENTRIES`] at most.
-fn names(dir: &OwnedFd) -> io::Result<Vec<String>> {
-    // A descriptor of its own, so that the position of ours does not matter.
+/// The names in a directory, sorted, [`MAX_FILES`] at most.
+fn raw_names(dir: &OwnedFd) -> io::Result<Vec<CString>> {
     let mut listing = Dir::from_fd(open_directory(dir, ".")?)?;
     let mut names = Vec::new();
     for entry in listing.iter() {
         let entry = entry?;
-        let Ok(name) = entry.file_name().to_str() else {
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
             continue;
-        };
-        if name != "." && name != ".." {
-            names.push(name.to_owned());
         }
-        if names.len() == MAX_ENTRIES {
+        names.push(name.to_owned());
+        if names.len() == MAX_FILES {
             break;
         }
     }
@@ -287,11 +300,20 @@ fn names(dir: &OwnedFd) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// The names in a directory that are text.
+fn names(dir: &OwnedFd) -> io::Result<Vec<String>> {
+    let names = raw_names(dir)?.into_iter();
+    Ok(names.filter_map(|name| name.into_string().ok()).collect())
+}
+
 /// The regular files of a directory, by name, with their length.
 pub(crate) fn regular_files(dir: &OwnedFd) -> io::Result<Vec<(String, u64)>> {
     let mut files = Vec::new();
     for name in names(dir)? {
-        let stat = fstatat(dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        // Gone meanwhile, or a name that this filesystem lists and does not find.
+        let Ok(stat) = fstatat(dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            continue;
+        };
         if is_kind(&stat, SFlag::S_IFREG) {
             files.push((name, u64::try_from(stat.st_size).unwrap_or(0)));
         }
@@ -302,8 +324,8 @@ pub(crate) fn regular_files(dir: &OwnedFd) -> io::Result<Vec<(String, u64)>> {
 /// Bytes of the blocks that everything in a directory uses.
 fn blocks(dir: &OwnedFd, depth: u32) -> u64 {
     let mut bytes = 0_u64;
-    for name in names(dir).unwrap_or_default() {
-        let Ok(stat) = fstatat(dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+    for name in raw_names(dir).unwrap_or_default() {
+        let Ok(stat) = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
             continue;
         };
         // st_blocks counts 512 bytes, whatever the filesystem's own blocks are (stat(2)).
@@ -313,7 +335,7 @@ fn blocks(dir: &OwnedFd, depth: u32) -> u64 {
         bytes = bytes.saturating_add(own);
         if is_kind(&stat, SFlag::S_IFDIR)
             && depth > 0
-            && let Ok(below) = open_directory(dir, &name)
+            && let Ok(below) = open_directory(dir, name.as_c_str())
         {
             bytes = bytes.saturating_add(blocks(&below, depth - 1));
         }
@@ -326,17 +348,17 @@ fn blocks(dir: &OwnedFd, depth: u32) -> u64 {
 fn empty(dir: &OwnedFd, depth: u32) -> io::Result<()> {
     // A directory of more entries than are listed at once takes another round.
     loop {
-        let mut found = names(dir)?;
-        found.sort_by_key(|name| name == manifest::FILE);
+        let mut found = raw_names(dir)?;
+        found.sort_by_key(|name| name.as_bytes() == manifest::FILE.as_bytes());
         if found.is_empty() {
             return Ok(());
         }
         for name in found {
-            match unlinkat(dir, name.as_str(), UnlinkatFlags::NoRemoveDir) {
+            match unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(Errno::EISDIR | Errno::EPERM) if depth > 0 => {
-                    empty(&open_directory(dir, &name)?, depth - 1)?;
-                    unlinkat(dir, name.as_str(), UnlinkatFlags::RemoveDir)?;
+                    empty(&open_directory(dir, name.as_c_str())?, depth - 1)?;
+                    unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir)?;
                 }
                 Err(errno) => return Err(errno.into()),
             }

@@ -5,8 +5,9 @@
 use std::io::{self, Read};
 use std::time::SystemTime;
 
-/// Directories read from one store at most: what is beyond is not looked at.
-pub const MAX_ENTRIES: usize = 10_000;
+/// Entries of one store that are looked at: the bound for a listing's time. Its memory is bounded by
+/// what the caller keeps.
+pub const MAX_ENTRIES: usize = 1_000_000;
 
 /// A directory in a store, as far as listing tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,11 +80,12 @@ pub trait Place: Send + Sync {
     /// The name is taken, or what the system said.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// The directories, in no order, [`MAX_ENTRIES`] at most. Links are no directories.
+    /// Shows the directories to `seen` one by one, in no order, of [`MAX_ENTRIES`] entries at most.
+    /// Links are no directories. Names that are not text are passed over.
     ///
     /// # Errors
     /// The store cannot be listed.
-    fn list(&self) -> io::Result<Vec<Entry>>;
+    fn list(&self, seen: &mut dyn FnMut(Entry)) -> io::Result<()>;
 
     /// Removes a directory of ours with all that is in it.
     ///

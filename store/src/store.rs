@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Files up to this size are hashed whole.
 const SMALL: u64 = 16 << 20;
 
-/// Names of strangers that a listing keeps for its warning.
+/// Names of strangers' directories that a listing keeps for its warning. Anybody can make any number.
 const SHOWN: usize = 3;
 
 /// Numbers that are tried for a crash of one machine in one second.
@@ -28,21 +28,18 @@ pub struct Store {
 pub struct Listing {
     /// Our crash directories, oldest first.
     pub crashes: Vec<Crash>,
-    /// Crash directories that somebody else may have written.
-    pub strangers: Vec<String>,
+    /// The first names of crash directories that somebody else may have written.
+    strangers: Vec<String>,
+    /// How many of those there are in all.
+    strangers_total: usize,
 }
 
 impl Listing {
     /// One sentence about the directories that were skipped.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let shown: Vec<String> = self
-            .strangers
-            .iter()
-            .take(SHOWN)
-            .map(|n| format!("{n:?}"))
-            .collect();
-        let more = match self.strangers.len().saturating_sub(SHOWN) {
+        let shown: Vec<String> = self.strangers.iter().map(|n| format!("{n:?}")).collect();
+        let more = match self.strangers_total.saturating_sub(shown.len()) {
             0 => String::new(),
             n => format!(" and {n} more"),
         };
@@ -79,15 +76,19 @@ impl Store {
     /// The store cannot be listed.
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        for entry in self.place.list()? {
+        self.place.list(&mut |entry| {
             let Some(crash) = Crash::parse(&self.path_of(&entry.name)) else {
-                continue;
+                return;
             };
-            match entry.ours {
-                true => listing.crashes.push(crash),
-                false => listing.strangers.push(entry.name),
+            if entry.ours {
+                listing.crashes.push(crash);
+                return;
             }
-        }
+            listing.strangers_total = listing.strangers_total.saturating_add(1);
+            if listing.strangers.len() < SHOWN {
+                listing.strangers.push(entry.name);
+            }
+        })?;
         listing.crashes.sort_by(Crash::order);
         Ok(listing)
     }

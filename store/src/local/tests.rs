@@ -3,7 +3,9 @@
 use super::*;
 use crate::Store;
 use crate::tests::crash_dir;
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -99,7 +101,7 @@ fn a_link_is_no_directory() {
     let elsewhere = tempfile::tempdir().unwrap();
     fs::write(elsewhere.path().join("keep"), "me").unwrap();
     symlink(elsewhere.path(), dir.path().join(CRASH)).unwrap();
-    assert!(local.list().unwrap().is_empty());
+    local.list(&mut |entry| panic!("{entry:?}")).unwrap();
     assert!(local.remove(CRASH).is_err());
     assert!(local.write(CRASH, "f", &mut &b""[..]).is_err());
     // Removing a crash directory does not follow a link inside it either.
@@ -119,4 +121,69 @@ fn sizes_are_blocks() {
     let sparse = fs::File::create(path.join("vmcore.elf")).unwrap();
     sparse.set_len(1 << 30).unwrap();
     assert!(local.size(CRASH) < 1 << 20);
+}
+
+/// On FAT everything is root's and has the mode of the mount options, 0755 by default.
+#[test]
+fn a_store_on_fat_works() {
+    let (dir, local) = store();
+    let path = crash_dir(dir.path(), CRASH, "{}");
+    let mode = Permissions::from_mode(0o755);
+    for path in [dir.path(), &path, &path.join("manifest.json")] {
+        fs::set_permissions(path, mode.clone()).unwrap();
+    }
+    assert_eq!(read(&local, "manifest.json").unwrap(), "{}");
+    local.write(CRASH, "pstore/record", &mut &b"r"[..]).unwrap();
+    let listing = Store::open(dir.path()).unwrap().list().unwrap();
+    assert_eq!((listing.crashes.len(), listing.warning()), (1, None));
+    local.rename(CRASH, "n-20261122T000000Z").unwrap();
+    local.remove("n-20261122T000000Z").unwrap();
+    assert!(!dir.path().join("n-20261122T000000Z").exists());
+}
+
+#[test]
+fn names_that_are_no_text_are_skipped_and_removed() {
+    let (dir, local) = store();
+    let path = crash_dir(dir.path(), CRASH, "{}");
+    let strange = OsStr::from_bytes(b"\xff-20261121T231500Z");
+    fs::create_dir(dir.path().join(strange)).unwrap();
+    fs::create_dir(path.join(strange)).unwrap();
+    fs::write(path.join(strange).join(OsStr::from_bytes(b"\xfe")), "x").unwrap();
+    let listing = Store::open(dir.path()).unwrap().list().unwrap();
+    assert_eq!(listing.crashes.len(), 1);
+    assert_eq!(
+        local.files(CRASH).unwrap(),
+        [("manifest.json".to_owned(), 2)]
+    );
+    let long = "x".repeat(256);
+    assert!(local.open(CRASH, &long).is_err() && local.create(&long).is_err());
+    local.remove(CRASH).unwrap();
+    assert!(!path.exists() && dir.path().join(strange).exists());
+}
+
+/// Anybody can make any number of directories in a store that everybody may write to.
+#[test]
+fn twenty_thousand_strangers_hide_no_crash_and_cost_little() {
+    // On a disk it takes a minute to remove them again.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let dir = dir.unwrap();
+    let local = Local::open(dir.path()).unwrap();
+    crash_dir(dir.path(), CRASH, "{}");
+    for n in 2..20_000 {
+        let name = format!("n-20261121T231400Z-{n}");
+        mkdirat(&local.dir, name.as_str(), Mode::S_IRWXU).unwrap();
+        let mode = Mode::S_IRWXU | Mode::S_IWOTH;
+        let flags = nix::sys::stat::FchmodatFlags::FollowSymlink;
+        nix::sys::stat::fchmodat(&local.dir, name.as_str(), mode, flags).unwrap();
+    }
+    crash_dir(dir.path(), "n-20261123T000000Z", "{}");
+    let store = Store::open(dir.path()).unwrap();
+    let begun = std::time::Instant::now();
+    let listing = store.list().unwrap();
+    let earlier = crate::rotation::earlier(&store).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(listing.crashes.len(), 2);
+    let warning = listing.warning().unwrap();
+    assert!(warning.contains("and 19995 more") && warning.len() < 300);
+    assert!(earlier.is_empty());
 }
