@@ -1,13 +1,14 @@
-//! The types of `/etc/afterpanic.toml`, with every default, and what reads, shows and imports them.
+//! `/etc/afterpanic.toml`: the types of its sections with every default, and what reads, shows and
+//! imports the file.
 //!
-//! The file is read when the capture kernel is loaded, never after the panic: what it says is resolved
-//! once into the plan inside the image. This crate knows the words of the file and whether they can
-//! be true; it does not look at the machine. An unknown key is an error, with its line and column and
-//! the nearest known key.
+//! Holds the syntax of the file, its checks, the importers of other suites' configs, and what the
+//! sections become in the plan. May name `plan` and the crates below it: levels, formats and page kinds
+//! are theirs. Never looks at the machine, and never runs in the capture kernel: the file is read while
+//! arming only. An unknown key is an error, with its line and column and the nearest known key.
 //!
 //! ```
 //! let config = config::Config::parse("[dump]\nlevel = \"essential\"\n").unwrap();
-//! assert_eq!(config.dump.level, config::Level::Essential);
+//! assert_eq!(config.dump.level, dump::Level::Essential);
 //! assert_eq!(config.keep.dumps, 5);
 //! let error = config::Config::parse("[dump]\nlevle = 1\n").unwrap_err();
 //! assert_eq!((error.line(), error.column()), (Some(2), Some(1)));
@@ -18,13 +19,14 @@ pub mod import;
 mod load;
 mod model;
 mod scalar;
+mod settings;
 mod units;
 
 pub use error::ConfigError;
 pub use load::DEFAULT_PATH;
 pub use model::{
-    Action, After, Auto, CaptureKernel, Config, Device, Dump, Format, Image, KINDS, Keep,
-    KernelChoice, Level, Syscall, Target,
+    Action, After, Auto, CaptureKernel, Config, Device, Dump, Image, Keep, KernelChoice, Syscall,
+    Target,
 };
 pub use scalar::Scalar;
 pub use units::{Size, Time};

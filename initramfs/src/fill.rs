@@ -1,10 +1,7 @@
 //! The plan, filled from the config and from what was resolved.
 
-use config::{Action, Auto, Config};
-use dump::{Dump, Level};
-use plan::{After, FinalAction, FirstKernel, Module, Plan};
-use store::Keep;
-use vmcore::write::OutputFormat;
+use config::Config;
+use plan::{FirstKernel, Module, Plan};
 
 use crate::closure::Closure;
 use crate::resolve::Resolved;
@@ -26,7 +23,7 @@ pub(crate) fn plan(
         words.join(" ")
     };
     let mut plan = Plan::new(kernel);
-    plan.dump = dump(config);
+    plan.dump = config.dump.settings();
     plan.targets.clone_from(&resolved.targets);
     plan.watchdogs.clone_from(&resolved.watchdogs);
     plan.modules = closure
@@ -40,57 +37,9 @@ pub(crate) fn plan(
             target: picked.target,
         })
         .collect();
-    plan.keep = Keep {
-        dumps: config.keep.dumps,
-        free: config.keep.free.bytes(),
-        ..Keep::default()
-    };
-    plan.after = After {
-        success: action(config.after.success),
-        failure: action(config.after.failure),
-        deadline_s: config.after.deadline.seconds(),
-        feed_watchdog: config.after.watchdog,
-    };
+    plan.keep = config.keep.settings();
+    plan.after = config.after.settings();
     plan
-}
-
-/// What the config says of what is dumped and how.
-#[must_use]
-pub fn dump(config: &Config) -> Dump {
-    let from = &config.dump;
-    Dump {
-        level: match from.level.bits() {
-            Some(bits) => Level::Bits(bits),
-            None => Level::Essential,
-        },
-        format: match from.format {
-            config::Format::ElfZst => Some(OutputFormat::ElfZst),
-            config::Format::ElfLz4 => Some(OutputFormat::ElfLz4),
-            config::Format::Elf => Some(OutputFormat::Elf),
-            config::Format::KdumpZstd => Some(OutputFormat::KdumpZstd),
-            config::Format::KdumpZlib => Some(OutputFormat::KdumpZlib),
-            config::Format::None => None,
-        },
-        keep_kinds: from.keep_kinds.clone(),
-        never: from.never.clone(),
-        allow_unfiltered: from.allow_unfiltered,
-        max_size: from.max_size.map(config::Size::bytes),
-        essential_max: from.essential_max.bytes(),
-        keep_essential: from.keep_essential,
-        threads: match from.threads {
-            Auto::Auto => None,
-            Auto::Set(threads) => Some(threads),
-        },
-        ..Dump::default()
-    }
-}
-
-fn action(action: Action) -> FinalAction {
-    match action {
-        Action::Reboot => FinalAction::Reboot,
-        Action::Poweroff => FinalAction::Poweroff,
-        Action::Halt => FinalAction::Halt,
-    }
 }
 
 #[cfg(test)]
@@ -107,10 +56,5 @@ mod tests {
             &Closure::default(),
         );
         assert_eq!(filled, Plan::new(FirstKernel::default()));
-    }
-
-    #[test]
-    fn both_know_the_same_page_kinds() {
-        assert_eq!(config::KINDS.to_vec(), dump::policy::names());
     }
 }

@@ -21,7 +21,7 @@ pub mod cpio;
 mod error;
 mod explicit;
 pub mod files;
-pub mod fill;
+mod fill;
 pub mod kernel;
 pub mod modules;
 pub mod read;

@@ -7,7 +7,6 @@ use anyhow::{Context as _, bail};
 use config::Config;
 use dump::settings::format_from_name;
 use dump::{Dump, Level};
-use initramfs::fill;
 use plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
 use std::io::Write;
 use std::path::PathBuf;
@@ -95,7 +94,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// What the capture kernel would do, but for what was asked for.
 fn dump(args: &Args, config: &Config) -> Dump {
-    let configured = fill::dump(config);
+    let configured = config.dump.settings();
     Dump {
         level: args.level.unwrap_or(configured.level),
         format: args.format.map_or(configured.format, |format| format.0),
@@ -134,7 +133,7 @@ mod tests {
                     keep_essential = true\n";
         let config = Config::parse(text).unwrap();
         let found = dump(&asked(None, None, None), &config);
-        assert_eq!(found, fill::dump(&config));
+        assert_eq!(found, config.dump.settings());
         assert_eq!(found.level, Level::Bits(17));
         assert_eq!(found.never, ["user"]);
         assert!(found.keep_essential);

@@ -1,7 +1,10 @@
 //! The arguments of makedumpfile: level, format, threads.
 
+use dump::Level;
+use vmcore::write::OutputFormat;
+
 use super::imported::Imported;
-use crate::model::{Auto, Format, Level};
+use crate::model::Auto;
 
 /// Takes over the settings in `arguments`, the words after `makedumpfile`.
 pub(super) fn take<'a>(line: usize, arguments: impl Iterator<Item = &'a str>, out: &mut Imported) {
@@ -46,9 +49,9 @@ fn short<'a>(
     let mut rest = letters.chars();
     while let Some(letter) = rest.next() {
         match letter {
-            'z' => out.config.dump.format = Format::KdumpZstd,
-            'c' => out.config.dump.format = Format::KdumpZlib,
-            'E' => out.config.dump.format = Format::Elf,
+            'z' => out.config.dump.format = Some(OutputFormat::KdumpZstd),
+            'c' => out.config.dump.format = Some(OutputFormat::KdumpZlib),
+            'E' => out.config.dump.format = Some(OutputFormat::Elf),
             'l' => out.note(line, "cores are compressed with zstd instead of lzo"),
             'p' => out.note(line, "cores are compressed with zstd instead of snappy"),
             // Only needed where the output cannot seek.
@@ -83,11 +86,7 @@ pub(super) fn level(line: usize, text: &str, out: &mut Imported) {
     let levels: Option<Vec<u8>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
     match levels.as_deref() {
         Some([bits @ 0..=31, rest @ ..]) => {
-            out.config.dump.level = match bits {
-                0 => Level::All,
-                31 => Level::Standard,
-                bits => Level::Bits(*bits),
-            };
+            out.config.dump.level = Level::Bits(*bits);
             if !rest.is_empty() {
                 out.note(
                     line,

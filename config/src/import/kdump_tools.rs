@@ -3,10 +3,12 @@
 
 use std::path::PathBuf;
 
+use vmcore::write::OutputFormat;
+
 use super::collector;
 use super::imported::{Imported, action};
 use super::shell::{self, Value};
-use crate::model::{Action, Auto, Format, KernelChoice, Syscall};
+use crate::model::{Action, Auto, KernelChoice, Syscall};
 use crate::units::Size;
 
 /// Words of kdump-tools for the capture kernel's command line that afterpanic derives itself.
@@ -194,10 +196,10 @@ fn sysconfig(at: usize, key: &str, value: &str, out: &mut Imported) {
         }
         "KDUMP_DUMPLEVEL" => collector::level(at, value, out),
         "KDUMP_DUMPFORMAT" => match value.to_ascii_lowercase().as_str() {
-            "elf" => out.config.dump.format = Format::Elf,
-            "compressed" => out.config.dump.format = Format::KdumpZlib,
-            "zstd" => out.config.dump.format = Format::KdumpZstd,
-            "none" => out.config.dump.format = Format::None,
+            "elf" => out.config.dump.format = Some(OutputFormat::Elf),
+            "compressed" => out.config.dump.format = Some(OutputFormat::KdumpZlib),
+            "zstd" => out.config.dump.format = Some(OutputFormat::KdumpZstd),
+            "none" => out.config.dump.format = None,
             "lzo" | "snappy" => out.note(
                 at,
                 format!("cores are compressed with zstd instead of {value}"),

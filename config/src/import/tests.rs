@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use dump::Level;
+use vmcore::write::OutputFormat;
+
 use super::*;
-use crate::model::{Action, Auto, Device, Format, KernelChoice, Level, Syscall};
+use crate::model::{Action, Auto, Device, KernelChoice, Syscall};
 
 fn lines(imported: &Imported) -> Vec<(usize, &str)> {
     imported
@@ -44,7 +47,7 @@ final_action halt
     );
     assert_eq!(target.path, PathBuf::from("/dumps"));
     assert_eq!(imported.config.dump.level, Level::Bits(17));
-    assert_eq!(imported.config.dump.format, Format::KdumpZstd);
+    assert_eq!(imported.config.dump.format, Some(OutputFormat::KdumpZstd));
     assert_eq!(imported.config.dump.threads, Auto::Set(4));
     assert_eq!(imported.config.image.extra_modules, ["gfs2", "dlm"]);
     assert_eq!(imported.config.after.failure, Action::Poweroff);
@@ -91,7 +94,7 @@ HOSTTAG=$(hostname)
     assert_eq!(config.after.failure, Action::Halt);
     assert_eq!(config.keep.dumps, 3);
     assert_eq!(config.dump.level, Level::Bits(1));
-    assert_eq!(config.dump.format, Format::KdumpZlib);
+    assert_eq!(config.dump.format, Some(OutputFormat::KdumpZlib));
     assert_eq!(config.capture_kernel.kernel, KernelChoice::Running);
     assert_eq!(config.capture_kernel.syscall, Syscall::File);
     assert_eq!(config.capture_kernel.cmdline_add, ["mce=off"]);
@@ -174,7 +177,7 @@ KDUMP_DUMPFORMAT=\"compressed\"
     assert_eq!(config.target[0].path, PathBuf::from("/data/crash"));
     assert_eq!((config.keep.dumps, config.keep.free.0), (7, 64 << 20));
     assert_eq!(config.dump.level, Level::Bits(17));
-    assert_eq!(config.dump.format, Format::KdumpZlib);
+    assert_eq!(config.dump.format, Some(OutputFormat::KdumpZlib));
 }
 
 #[test]
@@ -209,7 +212,7 @@ extra-modules gfs2
     assert_eq!(image.omit_modules, ["cfg80211", "snd"]);
     assert_eq!(image.extra_modules, ["ext2"]);
     assert_eq!(imported.config.dump.level, Level::Bits(17));
-    assert_eq!(imported.config.dump.format, Format::KdumpZstd);
+    assert_eq!(imported.config.dump.format, Some(OutputFormat::KdumpZstd));
     let notes = lines(&imported);
     assert_eq!(notes.len(), 1);
     assert!(notes[0].1.ends_with("extra_modules"), "{}", notes[0].1);

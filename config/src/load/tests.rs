@@ -1,7 +1,9 @@
 //! The shipped file against the types, and the messages that a wrong file gets.
 
+use dump::Level;
+
 use super::*;
-use crate::model::{Auto, Device, Level, Target};
+use crate::model::{Auto, Device, Target};
 use crate::units::{Size, Time};
 
 const SHIPPED: &str = include_str!("../../../dist/afterpanic.toml");
@@ -102,7 +104,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
     );
     assert_eq!(
         message("[keep]\n  zzzzzz = 1\n"),
-        "config:2:3: Unknown key \"zzzzzz\"; known here: dumps, free"
+        "config:2:3: Unknown key \"zzzzzz\"; known here: dumps, free, loop_guard"
     );
 }
 

@@ -1,0 +1,43 @@
+//! Checks of values that several sections share.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::units::Time;
+
+pub(super) fn absolute<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(d)?;
+    check_absolute(&path).map_err(serde::de::Error::custom)?;
+    Ok(path)
+}
+
+pub(super) fn absolute_list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PathBuf>, D::Error> {
+    let paths = Vec::<PathBuf>::deserialize(d)?;
+    for path in &paths {
+        check_absolute(path).map_err(serde::de::Error::custom)?;
+    }
+    Ok(paths)
+}
+
+fn check_absolute(path: &Path) -> Result<(), String> {
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    if path.is_absolute() && !climbs {
+        Ok(())
+    } else {
+        Err(format!(
+            "\"{}\" must be an absolute path without \"..\"",
+            path.display()
+        ))
+    }
+}
+
+pub(super) fn positive<'de, D: Deserializer<'de>>(d: D) -> Result<Time, D::Error> {
+    let time = Time::deserialize(d)?;
+    if time.0 == 0 {
+        return Err(serde::de::Error::custom(
+            "a deadline of 0 would give up at once; write it like \"30min\"",
+        ));
+    }
+    Ok(time)
+}

@@ -1,0 +1,157 @@
+//! `[dump]`: what is saved, and in which form.
+
+use dump::Level;
+use serde::{Deserialize, Deserializer, Serialize};
+use vmcore::write::OutputFormat;
+
+use super::auto::Auto;
+use crate::units::Size;
+
+/// `[dump]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dump {
+    /// Which pages are kept.
+    #[serde(with = "level")]
+    pub level: Level,
+    /// The format of the core; `None`, the word `"none"`: log, report and essential pages only.
+    #[serde(with = "format")]
+    pub format: Option<OutputFormat>,
+    /// Page kinds kept whatever the level says.
+    #[serde(deserialize_with = "kinds")]
+    pub keep_kinds: Vec<String>,
+    /// Page kinds that are never written.
+    #[serde(deserialize_with = "kinds")]
+    pub never: Vec<String>,
+    /// As a last resort everything that fits is copied.
+    pub allow_unfiltered: bool,
+    /// A core that would be larger is written at level essential.
+    #[serde(with = "or_none")]
+    pub max_size: Option<Size>,
+    /// The cap of `essential.elf.zst`.
+    pub essential_max: Size,
+    /// `essential.elf.zst` stays beside a complete core.
+    pub keep_essential: bool,
+    /// Compressing threads.
+    pub threads: Auto<u32>,
+    /// Memory of the process that writes the core: heap and stacks.
+    pub worker_memory: Auto<Size>,
+}
+
+impl Default for Dump {
+    fn default() -> Self {
+        Self {
+            level: Level::STANDARD,
+            format: Some(OutputFormat::ElfZst),
+            keep_kinds: Vec::new(),
+            never: Vec::new(),
+            allow_unfiltered: false,
+            max_size: None,
+            essential_max: Size(256 << 20),
+            keep_essential: false,
+            threads: Auto::Auto,
+            worker_memory: Auto::Auto,
+        }
+    }
+}
+
+fn kinds<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let kinds = Vec::<String>::deserialize(d)?;
+    let known = dump::policy::names();
+    for kind in &kinds {
+        if !known.contains(&kind.as_str()) {
+            return Err(serde::de::Error::custom(format!(
+                "unknown page kind `{kind}`, expected one of `{}`",
+                known.join("`, `")
+            )));
+        }
+    }
+    Ok(kinds)
+}
+
+/// A level: a name, or makedumpfile's bits as a number.
+mod level {
+    use dump::Level;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::scalar::Scalar;
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // the signature is serde's
+    pub(super) fn serialize<S: Serializer>(level: &Level, s: S) -> Result<S::Ok, S::Error> {
+        let name = level.to_string();
+        match name.parse() {
+            Ok(bits) => Scalar::Number(bits),
+            Err(_) => Scalar::Word(name),
+        }
+        .serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Level, D::Error> {
+        let value = Scalar::deserialize(d)?;
+        let level = match &value {
+            Scalar::Word(word) => Level::parse(word),
+            Scalar::Number(bits) => Level::parse(&bits.to_string()),
+        };
+        level.ok_or_else(|| {
+            D::Error::custom(format!(
+                "{value} is no level; known: \"all\", \"standard\", \"essential\", or the bits 0 to 31"
+            ))
+        })
+    }
+}
+
+/// The name of a format, or `"none"`.
+mod format {
+    use dump::settings::{NO_CORE, format_from_name, format_name};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use vmcore::write::OutputFormat;
+
+    #[allow(clippy::ref_option)] // the signature is serde's
+    pub(super) fn serialize<S: Serializer>(
+        format: &Option<OutputFormat>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        s.serialize_str(format_name(*format))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<OutputFormat>, D::Error> {
+        let name = String::deserialize(d)?;
+        format_from_name(&name).ok_or_else(|| {
+            let known: Vec<&str> = OutputFormat::ALL
+                .into_iter()
+                .map(OutputFormat::name)
+                .chain([NO_CORE])
+                .collect();
+            D::Error::custom(format!(
+                "unknown variant `{name}`, expected one of `{}`",
+                known.join("`, `")
+            ))
+        })
+    }
+}
+
+/// `"none"` for an absent size.
+mod or_none {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::scalar::Scalar;
+    use crate::units::Size;
+
+    #[allow(clippy::ref_option)] // the signature is serde's
+    pub(super) fn serialize<S: Serializer>(size: &Option<Size>, s: S) -> Result<S::Ok, S::Error> {
+        size.map_or_else(|| Scalar::Word("none".into()), Scalar::from)
+            .serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Size>, D::Error> {
+        match Scalar::deserialize(d)? {
+            Scalar::Word(word) if word == "none" => Ok(None),
+            other => Size::try_from(other).map(Some).map_err(D::Error::custom),
+        }
+    }
+}

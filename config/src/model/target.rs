@@ -1,0 +1,88 @@
+//! `[[target]]`: where crash directories are written.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::checks::{absolute, positive};
+use crate::scalar::Scalar;
+use crate::units::Time;
+
+/// One `[[target]]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Target {
+    /// The filesystem's device, where it is not mounted here; otherwise it is found through `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+    /// Where crash directories are made: a path here, or inside `device`.
+    #[serde(deserialize_with = "absolute")]
+    pub path: PathBuf,
+    /// Mount options of `device`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub options: Option<String>,
+    /// How long this target may take.
+    #[serde(deserialize_with = "positive")]
+    pub deadline: Time,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self {
+            device: None,
+            path: PathBuf::from("/var/crash"),
+            options: None,
+            deadline: Time(30 * 60),
+        }
+    }
+}
+
+/// How the device of a target is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Scalar", into = "Scalar")]
+pub enum Device {
+    /// `UUID=`: of the filesystem.
+    Uuid(String),
+    /// `LABEL=`: of the filesystem.
+    Label(String),
+    /// `PARTUUID=`: of the partition.
+    PartUuid(String),
+    /// `/dev/…`: resolved while arming.
+    Path(PathBuf),
+}
+
+impl TryFrom<Scalar> for Device {
+    type Error = String;
+
+    fn try_from(value: Scalar) -> Result<Self, String> {
+        if let Scalar::Word(word) = &value {
+            if word.starts_with("/dev/") && word.len() > 5 {
+                return Ok(Self::Path(PathBuf::from(word)));
+            }
+            if let Some((tag, name)) = word.split_once('=') {
+                let name = name.trim_matches('"').to_owned();
+                match tag {
+                    _ if name.is_empty() => {}
+                    "UUID" => return Ok(Self::Uuid(name)),
+                    "LABEL" => return Ok(Self::Label(name)),
+                    "PARTUUID" => return Ok(Self::PartUuid(name)),
+                    _ => {}
+                }
+            }
+        }
+        Err(format!(
+            "{value} names no device; write UUID=, LABEL=, PARTUUID= or a path under /dev"
+        ))
+    }
+}
+
+impl From<Device> for Scalar {
+    fn from(device: Device) -> Self {
+        Self::Word(match device {
+            Device::Uuid(name) => format!("UUID={name}"),
+            Device::Label(name) => format!("LABEL={name}"),
+            Device::PartUuid(name) => format!("PARTUUID={name}"),
+            Device::Path(path) => path.display().to_string(),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! What the sections become in the plan.
+
+use plan::FinalAction;
+
+use crate::model::{Action, After, Dump, Keep};
+use crate::units::Size;
+
+impl Dump {
+    /// `[dump]` as the plan carries it.
+    #[must_use]
+    pub fn settings(&self) -> dump::Dump {
+        dump::Dump {
+            level: self.level,
+            format: self.format,
+            keep_kinds: self.keep_kinds.clone(),
+            never: self.never.clone(),
+            allow_unfiltered: self.allow_unfiltered,
+            max_size: self.max_size.map(Size::bytes),
+            essential_max: self.essential_max.bytes(),
+            keep_essential: self.keep_essential,
+            threads: self.threads.set(),
+            worker_memory: self.worker_memory.set().map(Size::bytes),
+            ..dump::Dump::default()
+        }
+    }
+}
+
+impl Keep {
+    /// `[keep]` as the plan carries it.
+    #[must_use]
+    pub fn settings(&self) -> store::Keep {
+        store::Keep {
+            dumps: self.dumps,
+            free: self.free.bytes(),
+            loop_guard: self.loop_guard,
+        }
+    }
+}
+
+impl After {
+    /// `[after]` as the plan carries it.
+    #[must_use]
+    pub fn settings(&self) -> plan::After {
+        plan::After {
+            success: self.success.into(),
+            failure: self.failure.into(),
+            deadline_s: self.deadline.seconds(),
+            feed_watchdog: self.watchdog,
+        }
+    }
+}
+
+impl From<Action> for FinalAction {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Reboot => Self::Reboot,
+            Action::Poweroff => Self::Poweroff,
+            Action::Halt => Self::Halt,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    #[test]
+    fn the_defaults_of_config_and_plan_are_the_same() {
+        let config = Config::default();
+        assert_eq!(config.dump.settings(), dump::Dump::default());
+        assert_eq!(config.keep.settings(), store::Keep::default());
+        assert_eq!(config.after.settings(), plan::After::default());
+    }
+
+    #[test]
+    fn the_loop_guard_and_the_memory_of_the_worker_arrive_in_the_plan() {
+        let text = "[keep]\nloop_guard = false\n[dump]\nworker_memory = \"48MiB\"\n";
+        let config = Config::parse(text).unwrap();
+        assert!(!config.keep.settings().loop_guard);
+        assert_eq!(config.dump.settings().worker_memory, Some(48 << 20));
+        assert_eq!(Config::parse(&config.show()).unwrap(), config);
+        let auto = Config::parse("[dump]\nworker_memory = \"auto\"\n").unwrap();
+        assert_eq!(auto, Config::default());
+    }
+}
