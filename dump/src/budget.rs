@@ -1,16 +1,19 @@
 //! How much memory the worker may use, and how many threads that feeds.
 //!
 //! The capture kernel has what the crashkernel reservation left: MemAvailable at start says how much.
-//! The worker gets a third of it, 24 MiB at most, and is held to it by RLIMIT_DATA (heap, stacks,
-//! private mappings; not the page cache). What does not depend on RAM does not grow with it. What is
-//! written and not yet on the device lies in the page cache: that, too, is a part of what is available.
+//! The worker gets a third of it, at least 8 MiB and at most 256 MiB, and is held to it by RLIMIT_DATA
+//! (heap, stacks, private mappings; not the page cache). It does not need more on a machine with more
+//! RAM: what is above 8 MiB feeds more threads. Data that is written but not yet on the device is in the
+//! page cache and has a share of its own. `[dump] worker_memory` sets another limit.
 
 use crate::settings::Dump;
 use std::fs;
 
-/// The worker's limit where there is plenty.
-pub const MOST: u64 = 24 << 20;
-/// Below this nothing works.
+/// The most that is derived: room for 125 threads.
+const MOST: u64 = 256 << 20;
+/// The limit when MemAvailable cannot be read: room for nine threads.
+const UNKNOWN: u64 = 24 << 20;
+/// The worker does not run with less.
 pub const LEAST: u64 = 8 << 20;
 
 /// What a worker thread needs: a batch, its encoded form twice, the codec's context, a stack.
@@ -67,8 +70,8 @@ impl Budget {
     pub fn derive(available: Option<u64>, cpus: usize, dump: &Dump) -> Self {
         let limit = dump
             .worker_memory
-            .unwrap_or_else(|| available.map_or(MOST, |bytes| bytes / 3))
-            .clamp(LEAST, MOST.max(dump.worker_memory.unwrap_or(0)));
+            .unwrap_or_else(|| available.map_or(UNKNOWN, |bytes| (bytes / 3).min(MOST)))
+            .max(LEAST);
         let fed = usize::try_from(limit.saturating_sub(BASE) / PER_THREAD).unwrap_or(1);
         let wanted = dump
             .threads
@@ -135,7 +138,7 @@ mod tests {
                 flight: windows(8, 7),
             }
         );
-        assert_eq!(derive(1000, 64).threads, 9);
+        assert_eq!(derive(1000, 128).threads, 125);
         assert_eq!(
             derive(20, 4),
             Budget {
@@ -144,9 +147,11 @@ mod tests {
                 flight: windows(2, 1),
             }
         );
+        assert_eq!(derive(600, 2).limit, 200 << 20);
+        assert_eq!(derive(72, 64).threads, 9);
         assert_eq!(derive(40, 1).flight, windows(5, 1));
         assert_eq!(derive(16_000, 1).flight, windows(8, 32));
-        assert_eq!(Budget::derive(None, 2, &dump).limit, MOST);
+        assert_eq!(Budget::derive(None, 2, &dump).limit, UNKNOWN);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct Dump {
     pub keep_essential: bool,
     /// Worker threads; `None`: by the CPUs and memory of the capture kernel.
     pub threads: Option<u32>,
-    /// The worker's limit on heap and stacks; `None`: derived from MemAvailable, 24 MiB at most.
+    /// The worker's limit on heap and stacks; `None`: a third of MemAvailable ([`crate::budget`]).
     pub worker_memory: Option<u64>,
     /// Seconds that the report may take before it is given up.
     pub report_deadline_s: u64,
