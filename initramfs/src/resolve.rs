@@ -12,6 +12,7 @@ pub mod mountinfo;
 mod resolved;
 mod sysfs;
 mod target;
+mod transport;
 mod watchdog;
 
 pub use error::ResolveError;

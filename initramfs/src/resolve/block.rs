@@ -6,11 +6,23 @@ use plan::Layer;
 
 use super::error::ResolveError;
 use super::sysfs::{Machine, name_of};
-use super::{lvm, md};
+use super::{lvm, md, transport};
 use crate::closure::Wanted;
 
 /// Devices stacked deeper than this are a circle.
 const MAX_DEPTH: usize = 16;
+
+/// Names of block devices, up to a number or `!`, that are no disks of this machine.
+const NO_DISKS: [(&str, &str); 8] = [
+    ("zram", "a disk in memory"),
+    ("ram", "a disk in memory"),
+    ("pmem", "a disk in memory"),
+    ("nbd", "a disk over the network (nbd)"),
+    ("rbd", "a disk over the network (Ceph)"),
+    ("drbd", "a disk over the network (DRBD)"),
+    ("etherd", "a disk over ATA over Ethernet"),
+    ("bcache", "a bcache device"),
+];
 
 /// Everything under one mounted device.
 #[derive(Debug, Default)]
@@ -99,14 +111,14 @@ fn descend(
     if root.exists(sys.join("loop")) {
         return Err(refuse("a loop device, that is a file"));
     }
-    if ["zram", "ram", "nbd", "rbd", "drbd", "pmem", "bcache"]
-        .iter()
-        .any(|kind| {
-            name.strip_prefix(kind)
-                .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
-        })
-    {
-        return Err(refuse("no disk but memory, the network or a cache"));
+    for (prefix, kind) in NO_DISKS {
+        let behind = name.strip_prefix(prefix);
+        if behind.is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit() || c == '!')) {
+            return Err(refuse(kind));
+        }
+    }
+    if let Some(kind) = transport::over_network(machine, sys) {
+        return Err(refuse(&kind));
     }
     stack.wanted.extend(machine.modules(sys, what));
     stack.slow |= sys.to_string_lossy().contains("/usb");

@@ -102,7 +102,7 @@ impl Machine<'_> {
 
     /// Where the ways to the bus begin: the device itself, or every controller of an NVMe namespace
     /// that stands under a subsystem (CONFIG_NVME_MULTIPATH).
-    fn ways_up(&self, sys: &Path) -> Vec<PathBuf> {
+    pub(super) fn ways_up(&self, sys: &Path) -> Vec<PathBuf> {
         let Some(subsystem) = sys
             .ancestors()
             .find(|dir| name_of(dir).starts_with("nvme-subsys"))
