@@ -99,7 +99,9 @@ pub fn verbs() -> String {
 /// # Errors
 /// Only when stdout does not take it: what cannot be found out is said on the page.
 pub fn print(context: &Context) -> anyhow::Result<Exit> {
-    let status = loader::status::status(&context.root);
+    // A config that cannot be read is warned about where the crashes are listed.
+    let config = config::Config::load(&context.root, context.config.as_deref()).unwrap_or_default();
+    let status = loader::status::status(&context.root, &config);
     let crashes = match crate::saved::crashes(context, None) {
         Ok(saved) if saved.crashes.is_empty() => format!("none in {}", saved.places),
         Ok(saved) => format!("{} in {}", saved.crashes.len(), saved.places),

@@ -29,14 +29,18 @@ impl Context {
         Ok(config)
     }
 
-    /// The stores of the config's targets, or of the default config where this one cannot be read:
-    /// what was saved must be found all the same.
-    pub fn stores(&self) -> Stores {
-        let config = self.load_config().unwrap_or_else(|why| {
+    /// The config for finding what was saved: the default one where the file cannot be read, with a
+    /// warning.
+    pub fn config_or_default(&self) -> config::Config {
+        self.load_config().unwrap_or_else(|why| {
             self.warn(&format!("{why}. Reading the default store only"));
             config::Config::default()
-        });
-        loader::stores::stores(&config, &self.root)
+        })
+    }
+
+    /// The stores of the config's targets, or of the default config where this one cannot be read.
+    pub fn stores(&self) -> Stores {
+        loader::stores::stores(&self.config_or_default(), &self.root)
     }
 
     /// A warning, on stderr.

@@ -78,7 +78,7 @@ fn overview(root: &Path, status: &Status) -> Overview {
 /// Looks at the machine under `root`. `capture` is the binary that the image would hold.
 #[must_use]
 pub fn examine(root: &Path, config: &Config, capture: PathBuf) -> Report {
-    let status = status::status(root);
+    let status = status::status(root, config);
     let request = build::Request::new(root, config.clone(), capture);
     let examined = Examined {
         root,

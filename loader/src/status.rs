@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use config::Config;
 use serde::Serialize;
 
 use crate::filter::{self, Filter};
@@ -11,6 +12,7 @@ use crate::last_crash::{self, LastCrash};
 use crate::probe::{Reservation, boot_id, is_loaded, reservation, running_release};
 use crate::root;
 use crate::state::{CrashTest, Input, LoadedState, Proof, State};
+use crate::stores::stores;
 
 /// The answer to "is it armed".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -80,11 +82,11 @@ pub struct Status {
     pub proof_void: Vec<String>,
     /// The last panic that was asked for, by `crash-test`.
     pub crash_test: Option<CrashTest>,
-    /// The newest crash saved here.
+    /// The newest crash in the stores.
     pub last_dump: Option<LastCrash>,
-    /// Why a panic like the last one would leave no core: the machine dies in a loop.
+    /// Why a panic like the last one would leave no core, and in which store.
     pub loop_guard: Option<String>,
-    /// What could not be told, and why.
+    /// What could not be read, and why.
     pub warnings: Vec<String>,
 }
 
@@ -118,10 +120,12 @@ pub fn is_current(root: &Path, kernel: &Path, cmdline: &str) -> bool {
     is_loaded(root, Slot::Crash) == Some(true) && loaded.as_ref().is_some_and(same)
 }
 
-/// Tells whether the machine under `root` is armed.
+/// Tells whether the machine under `root` is armed, and what its stores, those of `config`, hold.
 #[must_use]
-pub fn status(root: &Path) -> Status {
-    let mut warnings = Vec::new();
+pub fn status(root: &Path, config: &Config) -> Status {
+    let stores = stores(config, root);
+    let uptime = root::text(root, "/proc/uptime").unwrap_or_default();
+    let mut warnings = stores.elsewhere;
     let state = State::read(root).unwrap_or_else(|why| {
         warnings.push(why.to_string());
         State::default()
@@ -150,8 +154,8 @@ pub fn status(root: &Path) -> Status {
         proof: state.proof,
         filter,
         crash_test: state.crash_test,
-        last_dump: last_crash::last(root),
-        loop_guard: last_crash::in_a_loop(root),
+        last_dump: last_crash::last(&stores.paths),
+        loop_guard: last_crash::in_a_loop(&stores.paths, &uptime),
         warnings,
     }
 }

@@ -132,7 +132,7 @@ pub fn examine(
     capture: PathBuf,
     how: How,
 ) -> Readiness {
-    let status = status(root);
+    let status = status(root, config);
     let mut refusals = Vec::new();
     let mut refuse = |why: String, fix: Option<String>| refusals.push(Refusal { why, fix });
     if status.armed != Armed::Yes {

@@ -7,7 +7,6 @@ use loader::state::CrashTest;
 use loader::status::{Armed, Status, status};
 use rehearse::crash_test;
 use std::io::Write;
-use store::{Store, loop_guard};
 use vmcore::addr::PAGE_SIZE;
 
 /// Arguments of `status`.
@@ -20,8 +19,7 @@ pub struct Args {
 
 /// Prints the state; exit code 0 means armed and current, 3 not.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let mut status = status(&context.root);
-    status.warnings.extend(loop_guard(context));
+    let status = status(&context.root, &context.config_or_default());
     if args.json {
         output::json("afterpanic.status/1", &status.warnings, &status)?;
     } else {
@@ -31,21 +29,6 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Armed::Yes => Exit::Done,
         Armed::Stale | Armed::No => Exit::No,
         Armed::Unknown => Exit::Failed,
-    })
-}
-
-/// Whether so many dumps came lately that the next one would be without a core.
-fn loop_guard(context: &Context) -> Option<String> {
-    let now = u64::try_from(jiff::Timestamp::now().as_second()).ok()?;
-    let uptime = std::fs::read_to_string(context.path("/proc/uptime")).ok();
-    let uptime = uptime.and_then(|text| text.split('.').next()?.parse().ok());
-    context.stores().paths.into_iter().find_map(|path| {
-        let why = loop_guard::next(&Store::open(&path).ok()?, now, uptime)?;
-        Some(format!(
-            "{why}: the next crash like it saves log, report and essential pages only. \
-             Next: afterpanic report last; or move older crash directories away from {}",
-            path.display()
-        ))
     })
 }
 
@@ -116,7 +99,11 @@ fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
     }
     writeln!(out, "dumps   {}", dumps(status))?;
     if let Some(why) = &status.loop_guard {
-        writeln!(out, "loop    {why}: another such panic leaves no core")?;
+        writeln!(
+            out,
+            "loop    {why}: the next such crash saves log, report and essential pages only. \
+             Next: afterpanic report last"
+        )?;
     }
     if let Some(next) = &status.next {
         writeln!(out, "Next    {next}")?;

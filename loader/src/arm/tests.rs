@@ -311,7 +311,7 @@ fn what_is_kept_is_on_record_in_the_next_boot_too() {
     reload_kept(&kernel, m.dir.path()).unwrap();
     assert!(matches!(kernel.calls().as_slice(), [Call::FileLoad { .. }]));
     m.put("sys/kernel/kexec_crash_loaded", "1\n");
-    let status = crate::status::status(m.dir.path());
+    let status = crate::status::status(m.dir.path(), &config::Config::default());
     assert_eq!(status.kernel.as_deref(), Some("6.12"));
 }
 

@@ -4,6 +4,10 @@ use super::*;
 use crate::iomem::Range;
 use crate::state::Input;
 
+fn status(root: &Path) -> Status {
+    super::status(root, &Config::default())
+}
+
 fn put(dir: &Path, path: &str, text: &str) {
     let path = dir.join(path);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -123,4 +127,18 @@ fn json_has_addresses_as_hex_strings() {
     let json = serde_json::to_value(status(dir.path())).unwrap();
     assert_eq!(json["reservation"]["main"]["start"], "0x1000");
     assert_eq!(json["armed"], "no");
+}
+
+#[test]
+fn every_targets_store_is_looked_at() {
+    let dir = machine("0", "1");
+    let text =
+        "[[target]]\npath = \"/srv/crash\"\n[[target]]\ndevice = \"UUID=0a0b\"\npath = \"/x\"\n";
+    let config = Config::parse(text).unwrap();
+    put(dir.path(), "var/crash/web-20260101T030000Z/dmesg.txt", "");
+    put(dir.path(), "srv/crash/web-20260101T010000Z/dmesg.txt", "");
+    let found = super::status(dir.path(), &config);
+    let last = found.last_dump.unwrap();
+    assert_eq!(last.path, dir.path().join("srv/crash/web-20260101T010000Z"));
+    assert!(found.warnings[0].starts_with("UUID=0a0b is not mounted here"));
 }
