@@ -1,5 +1,7 @@
 //! Whether the dump can be written: the target is found, writable and large enough.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use initramfs::build::BuildError;
@@ -34,7 +36,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             return vec![finding(
                 CHECK,
                 Level::NotMade,
-                "depends on the image, see there",
+                "not checked: the image cannot be built (see image)",
             )];
         }
     };
@@ -62,6 +64,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             continue;
         };
         out.push(space(on, &path, &name, needed));
+        out.extend(writers(on.root, &path));
     }
     if out.is_empty() {
         out.push(
@@ -70,6 +73,33 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         );
     }
     out
+}
+
+/// A store that others than root may write: they can fill it. Ubuntu's kdump-tools makes /var/crash with mode 3777.
+fn writers(root: &Path, path: &Path) -> Option<Finding> {
+    let meta = fs::metadata(root::under(root, path)).ok()?;
+    let mode = meta.mode() & 0o7777;
+    let trusted = meta.uid() == 0 || meta.uid() == nix::unistd::geteuid().as_raw();
+    if trusted && mode & 0o022 == 0 {
+        return None;
+    }
+    let who = if trusted {
+        format!("others may write to {} (mode {mode:04o})", path.display())
+    } else {
+        format!("{} belongs to user {}", path.display(), meta.uid())
+    };
+    let own = path.parent().unwrap_or(path).join("afterpanic");
+    let own = own.display();
+    Some(
+        finding(
+            CHECK,
+            Level::Warn,
+            format!("{who}: they can fill it, and the core then does not fit"),
+        )
+        .fix(format!(
+            "sudo install -d -m 0700 {own}, then set [[target]] path = \"{own}\" in /etc/afterpanic.toml"
+        )),
+    )
 }
 
 /// Whether files can be made in a directory, as far as access(2) tells.
@@ -137,4 +167,40 @@ fn expected(root: &Path) -> Option<u64> {
         .fold(0, u64::saturating_add);
     let shared = meminfo(root, "Shmem").unwrap_or(0);
     Some((total.saturating_sub(dropped).saturating_add(shared) / 3).max(32 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_store_that_others_may_write_is_warned_about_with_another_one() {
+        let root = tempfile::tempdir().unwrap();
+        let store = root.path().join("var/crash");
+        let path = Path::new("/var/crash");
+        assert_eq!(writers(root.path(), path), None);
+        fs::create_dir_all(&store).unwrap();
+        let set = |mode| fs::set_permissions(&store, fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o700, 0o755, 0o2750] {
+            set(mode);
+            assert_eq!(writers(root.path(), path), None, "{mode:o}");
+        }
+        for mode in [0o3777, 0o775, 0o1777] {
+            set(mode);
+            let found = writers(root.path(), path).unwrap();
+            assert_eq!(found.level, Level::Warn);
+            assert!(
+                found.text.contains(&format!("mode {mode:04o}")),
+                "{}",
+                found.text
+            );
+            assert!(
+                found
+                    .fix
+                    .unwrap()
+                    .contains("install -d -m 0700 /var/afterpanic")
+            );
+        }
+    }
 }
