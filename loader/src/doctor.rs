@@ -71,7 +71,7 @@ fn overview(root: &Path, status: &Status) -> Overview {
         release: status.running.clone().unwrap_or_default(),
         cpus: crate::cmdline::online(root),
         ram: probe::ram(root).unwrap_or(0),
-        platform: platform::name(root),
+        platform: crate::platform::name(root),
     }
 }
 

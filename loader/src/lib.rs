@@ -23,6 +23,7 @@ pub mod kernel;
 mod kexec_load;
 pub mod kimage;
 mod last_crash;
+mod platform;
 pub mod probe;
 pub mod proof;
 pub mod reboot;

@@ -2,8 +2,11 @@
 //!
 //! The kernel's share is measured, not guessed: its image in memory from /proc/iomem, and what each
 //! series takes besides until its first process runs (1 and 2 CPUs, Debian's cloud kernels 6.1, 6.12
-//! and 7.2 in guests, from MemTotal and MemFree of the capture kernel). A rehearsal's peak, where there
-//! is one for this kernel, replaces the sum.
+//! and 7.2 in guests, from MemTotal and MemFree of the capture kernel). In a virtual machine the peak of a
+//! rehearsal, where there is one for this kernel, replaces the sum. On hardware only the peak of a crash
+//! test does: a rehearsal's VM has none of the machine's devices.
+
+mod hardware;
 
 use std::path::Path;
 
@@ -38,8 +41,21 @@ pub struct Inputs {
     pub cpus: u32,
     /// The targets' filesystems.
     pub filesystems: Vec<String>,
-    /// The most that a rehearsal with this kernel used.
-    pub peak: Option<u64>,
+    /// Modules in the capture image, by name.
+    pub drivers: Vec<String>,
+    /// The most that the capture kernel used when a core arrived with this kernel.
+    pub peak: Option<Peak>,
+    /// RAM of a machine that is no virtual one; `None` in a guest.
+    pub hardware_ram: Option<u64>,
+}
+
+/// A measured peak of the capture kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// Bytes.
+    pub bytes: u64,
+    /// Measured on this machine by a crash test, not in the VM of a rehearsal.
+    pub here: bool,
 }
 
 /// One line of the table.
@@ -86,7 +102,12 @@ impl Inputs {
         let peak = state
             .proof
             .filter(|p| p.passed && p.release == release)
-            .and_then(|p| p.peak);
+            .and_then(|p| {
+                Some(Peak {
+                    bytes: p.peak?,
+                    here: p.by == "crash-test",
+                })
+            });
         Self {
             // Without root /proc/iomem hides it; init_size is a little more than the kernel needs.
             kernel: in_memory.unwrap_or(if init_size == 0 { 60 * MIB } else { init_size }),
@@ -95,6 +116,7 @@ impl Inputs {
             worker: 24 * MIB,
             cpus: 1,
             peak,
+            hardware_ram: hardware::ram(root),
             ..Self::default()
         }
     }
@@ -134,43 +156,93 @@ fn journal(filesystem: &str) -> u64 {
     }
 }
 
-/// The parts that a rehearsal does not replace, summed up from what was measured of each.
-fn parts(inputs: &Inputs) -> Vec<Part> {
-    let mut parts = Vec::new();
-    let mut part = |what: &str, bytes: u64, why: &str| {
-        if bytes > 0 {
-            parts.push(Part {
-                what: what.to_owned(),
-                bytes,
-                why: why.to_owned(),
-            });
-        }
+/// A peak and its margin.
+fn measured(peak: Peak) -> Vec<Part> {
+    let (what, why) = if peak.here {
+        (
+            "peak of the crash test",
+            "20 %: the next crash may need more",
+        )
+    } else {
+        (
+            "peak of the rehearsal",
+            "20 %: this machine has more devices than the VM",
+        )
     };
-    if let Some(peak) = inputs.peak {
-        let why = "measured with this kernel, image and config";
-        part("peak of the rehearsal", peak, why);
-        let why = "20 %: this machine has more devices than the VM";
-        part("margin", peak / 5, why);
-        return parts;
+    vec![
+        part(
+            what,
+            peak.bytes,
+            "measured with this kernel, image and config",
+        ),
+        part("margin", peak.bytes / 5, why),
+    ]
+}
+
+fn part(what: &str, bytes: u64, why: &str) -> Part {
+    Part {
+        what: what.to_owned(),
+        bytes,
+        why: why.to_owned(),
     }
+}
+
+/// The parts, summed up from what was measured of each.
+fn summed(inputs: &Inputs) -> Vec<Part> {
+    let mut parts = Vec::new();
     let (boot, measured) = boot_allocations(&inputs.release);
-    part("kernel, in memory", inputs.kernel, "text, data and bss");
-    part("kernel, booted with 1 CPU", boot * MIB, measured);
+    parts.push(part(
+        "kernel, in memory",
+        inputs.kernel,
+        "text, data and bss",
+    ));
+    parts.push(part("kernel, booted with 1 CPU", boot * MIB, measured));
     let more = u64::from(inputs.cpus.saturating_sub(1)) * 2 * MIB;
-    part("more CPUs", more, "2 MiB each");
-    part("image, as loaded", inputs.image, "until it is unpacked");
+    parts.push(part("more CPUs", more, "2 MiB each"));
+    parts.push(part(
+        "image, as loaded",
+        inputs.image,
+        "until it is unpacked",
+    ));
     let why = "files, and its modules a second time once loaded";
-    part("image, unpacked", inputs.unpacked.saturating_mul(2), why);
-    part("capture worker", inputs.worker, "its memory limit");
+    parts.push(part(
+        "image, unpacked",
+        inputs.unpacked.saturating_mul(2),
+        why,
+    ));
+    parts.extend(hardware::drivers(&inputs.drivers));
+    parts.push(part("capture worker", inputs.worker, "its memory limit"));
     let journal = inputs.filesystems.iter().map(|f| journal(f)).max();
     let why = "replaying the journal of the target";
-    part("filesystem", journal.unwrap_or(0), why);
-    let so_far: u64 = parts.iter().map(|p| p.bytes).fold(0, u64::saturating_add);
-    parts.push(Part {
-        what: "page tables, memmap, page cache, margin".to_owned(),
-        bytes: 12 * MIB + so_far / 16,
-        why: "1/64 for the memmap, the rest is working memory for the page cache".to_owned(),
-    });
+    parts.push(part("filesystem", journal.unwrap_or(0), why));
+    parts.retain(|part| part.bytes > 0);
+    let why = "1/64 for the memmap, the rest is working memory for the page cache";
+    let margin = 12 * MIB + total(&parts) / 16;
+    parts.push(part("page tables, memmap, page cache, margin", margin, why));
+    parts
+}
+
+fn total(parts: &[Part]) -> u64 {
+    parts
+        .iter()
+        .map(|part| part.bytes)
+        .fold(0, u64::saturating_add)
+}
+
+/// The parts that count: the sum, a measured peak, or what others reserve on such hardware.
+fn parts(inputs: &Inputs) -> Vec<Part> {
+    let Some(ram) = inputs.hardware_ram else {
+        return inputs.peak.map_or_else(|| summed(inputs), measured);
+    };
+    if let Some(peak) = inputs.peak.filter(|peak| peak.here) {
+        return measured(peak);
+    }
+    let mut parts = summed(inputs);
+    let rehearsed = inputs.peak.map(measured).unwrap_or_default();
+    if total(&rehearsed) > total(&parts) {
+        parts = rehearsed;
+    }
+    parts.extend(hardware::rest(total(&parts), ram));
     parts
 }
 
@@ -178,7 +250,7 @@ fn parts(inputs: &Inputs) -> Vec<Part> {
 #[must_use]
 pub fn estimate(inputs: &Inputs) -> Estimate {
     let parts = parts(inputs);
-    let bytes: u64 = parts.iter().map(|p| p.bytes).fold(0, u64::saturating_add);
+    let bytes = total(&parts);
     // While it starts, kernel and image lie beside the place where the kernel unpacks itself.
     let start = inputs
         .init_size
@@ -247,69 +319,4 @@ pub fn value_of(estimate: &Estimate) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn inputs() -> Inputs {
-        Inputs {
-            release: "6.12.107+deb13-cloud-amd64".to_owned(),
-            kernel: 44 * MIB,
-            init_size: 56 * MIB,
-            image: 3 * MIB / 2,
-            unpacked: 4 * MIB,
-            worker: 24 * MIB,
-            cpus: 1,
-            filesystems: vec!["ext4".to_owned()],
-            peak: None,
-        }
-    }
-
-    #[test]
-    fn the_parts_add_up_and_the_sum_is_a_multiple_of_the_alignment() {
-        let got = estimate(&inputs());
-        let sum: u64 = got.parts.iter().map(|p| p.bytes).sum();
-        assert!(
-            sum <= got.bytes && got.bytes < sum + 2 * STEP,
-            "{sum} {}",
-            got.bytes
-        );
-        assert_eq!(got.bytes % STEP, 0);
-        assert_eq!(value_of(&got), "128M");
-    }
-
-    #[test]
-    fn more_of_anything_never_needs_less() {
-        let base = estimate(&inputs()).bytes;
-        let more = |change: fn(&mut Inputs)| {
-            let mut i = inputs();
-            change(&mut i);
-            estimate(&i).bytes
-        };
-        assert!(more(|i| i.cpus = 16) > base);
-        assert!(more(|i| i.filesystems.push("btrfs".to_owned())) > base);
-        assert!(more(|i| i.unpacked = 100 * MIB) > base);
-        assert!(more(|i| i.init_size = 300 * MIB) >= 300 * MIB);
-        assert!(more(|i| i.release = "7.2.1".to_owned()) >= base);
-    }
-
-    #[test]
-    fn a_rehearsal_replaces_the_sum() {
-        let got = estimate(&Inputs {
-            peak: Some(71 * MIB),
-            ..inputs()
-        });
-        assert_eq!(value_of(&got), "96M");
-        assert_eq!(got.parts.len(), 2);
-    }
-
-    #[test]
-    fn the_running_kernel_is_measured() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("proc/sys/kernel")).unwrap();
-        std::fs::write(dir.path().join("proc/sys/kernel/osrelease"), "6.12.1\n").unwrap();
-        let text = "100000-3fffffff : System RAM\n  21600000-225fffff : Kernel code\n  23cd8000-241fffff : Kernel bss\n";
-        std::fs::write(dir.path().join("proc/iomem"), text).unwrap();
-        let got = Inputs::read(dir.path(), None);
-        assert_eq!((got.kernel, got.release.as_str()), (44 * MIB, "6.12.1"));
-    }
-}
+mod tests;

@@ -110,6 +110,8 @@ fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
         Ok(image) => {
             inputs.image = image.bytes.len() as u64;
             inputs.unpacked = image.unpacked;
+            let modules = image.plan.modules.iter();
+            inputs.drivers = modules.map(|module| module.name.clone()).collect();
             for target in &image.plan.targets {
                 if let TargetKind::Filesystem(fs) = &target.kind {
                     inputs.filesystems.push(fs.fstype.name().to_owned());
@@ -127,6 +129,9 @@ fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
     }
     if let Auto::Set(cpus) = config.capture_kernel.cpus {
         inputs.cpus = cpus;
+    }
+    if let Auto::Set(limit) = config.dump.worker_memory {
+        inputs.worker = limit.bytes();
     }
     (inputs, warnings)
 }

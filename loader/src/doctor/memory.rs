@@ -1,5 +1,7 @@
 //! Whether memory is reserved, and whether it is enough.
 
+use config::Auto;
+
 use super::finding::{Examined, Finding, Level, finding, size};
 use crate::bootloader::{self, BootLoader};
 use crate::crashkernel::Value;
@@ -43,6 +45,9 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     if let Some(image) = &on.status.image {
         inputs.image = image.bytes;
         inputs.unpacked = image.bytes.saturating_mul(3);
+    }
+    if let Auto::Set(limit) = on.config.dump.worker_memory {
+        inputs.worker = limit.bytes();
     }
     let least = inputs
         .init_size

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::finding::{Examined, Finding, Level, finding};
-use super::platform;
-use crate::root;
 use crate::words::words;
+use crate::{platform, root};
 
 const CHECK: &str = "policy";
 
