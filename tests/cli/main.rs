@@ -21,6 +21,7 @@ mod image;
 mod json_docs;
 mod links;
 mod list;
+mod package;
 mod pages;
 mod usage;
 mod verify;
