@@ -18,10 +18,10 @@ const REMEDY: &str = "build it with: cargo build --release -p capture";
 #[non_exhaustive]
 pub enum BinaryError {
     /// It is nowhere.
-    #[error("{NAME} is neither in {} nor in {LIBDIR}; {REMEDY}", beside.display())]
+    #[error("{NAME} is neither in {} nor in {LIBDIR}; {REMEDY}", folder.display())]
     Missing {
         /// The folder of the running program.
-        beside: PathBuf,
+        folder: PathBuf,
     },
     /// It cannot be read.
     #[error("Cannot read {}; {REMEDY}", path.display())]
@@ -68,11 +68,11 @@ pub enum BinaryError {
 /// Finds the binary beside the running program, then where packages put it.
 pub fn find() -> Result<PathBuf, BinaryError> {
     let program = std::env::current_exe().unwrap_or_default();
-    let beside = program.parent().unwrap_or(Path::new("/")).to_owned();
-    [beside.join(NAME), Path::new(LIBDIR).join(NAME)]
+    let folder = program.parent().unwrap_or(Path::new("/")).to_owned();
+    [folder.join(NAME), Path::new(LIBDIR).join(NAME)]
         .into_iter()
         .find(|path| path.is_file())
-        .ok_or(BinaryError::Missing { beside })
+        .ok_or(BinaryError::Missing { folder })
 }
 
 /// Reads the binary, refusing one that could not run as `/init` or is of another version.

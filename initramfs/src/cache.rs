@@ -88,21 +88,21 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
         .create(dir)
         .map_err(failed)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = dir.join(format!(".{name}.{}", std::process::id()));
+    let temporary = dir.join(format!(".{name}.{}", std::process::id()));
     let write = || {
         // The image holds the plan, and extra files that may be secret.
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&beside)?;
+            .open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&beside, path)?;
+        fs::rename(&temporary, path)?;
         fs::File::open(dir)?.sync_all()
     };
     write().map_err(|source| {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary);
         failed(source)
     })
 }

@@ -1,15 +1,15 @@
-//! Builds the capture kernel's world: the smallest image that can reach the disk.
+//! Builds the capture image: the smallest initramfs that can reach the target.
 //!
-//! What goes in follows from the target: from its path or device through `/sys` to every driver
-//! involved, through `modules.dep` and its companions to files, then into one archive together with
-//! our static binary as `/init` and the plan. The same inputs give the same bytes.
+//! Holds the way from the config's targets through `/sys` to every driver involved, through
+//! `modules.dep` and its companions to files, then into one archive together with our static binary as
+//! `/init` and the plan. The same inputs give the same bytes.
 //!
 //! - [`build::build`] makes the whole image from a config, [`cache::ensure`] only when an input changed.
 //! - [`read`] opens images, ours and those of other suites.
-//! - [`archive::Archive`] is the bare writer with nodes, files and modules, for whoever needs another
-//!   kind of initramfs.
+//! - [`archive::Archive`] is the bare writer with nodes, files and modules, for other kinds of initramfs.
 //!
-//! It decides nothing about the dump: that is the config's, carried into [`plan`].
+//! May name `config` and the crates below it. Never loads anything into the kernel, never writes to a
+//! device, and decides nothing about the dump: the config does, and [`plan`] carries it.
 
 pub mod archive;
 pub mod binary;

@@ -1,12 +1,14 @@
-//! From a running machine to an armed one: everything that puts a capture kernel into the reserved
-//! memory, takes it out again, and says whether it is there.
+//! Arms a machine: puts the capture kernel into the reserved memory, takes it out again, and says whether
+//! it is there.
 //!
-//! From low to high: [`kernel`] (the system calls as a trait, with a recording fake) and its Linux
-//! implementation [`sys`]; [`iomem`], [`crashkernel`], [`cmdline`] and [`kimage`] (parsers);
-//! [`state`] (what was loaded, kept in a file); [`arm`] (load and unload), [`filter`] (does the
-//! table of page kinds fit this kernel) and [`status`].
+//! Holds, from low to high: [`kernel`] (the system calls as a trait, with a recording fake) and its Linux
+//! implementation [`sys`]; the parsers [`iomem`], [`crashkernel`], [`cmdline`] and [`kimage`]; [`state`]
+//! (what was loaded, kept in a file); [`arm`] (load and unload), [`filter`] (whether the page filter fits
+//! the running kernel), [`bootloader`] and [`reserve`] (`crashkernel=`), [`stores`] (where crash
+//! directories are), [`status`] and [`doctor`].
 //!
-//! Whatever reads the machine takes a root prefix, so that it is tested on fixture trees.
+//! May name `initramfs` and the crates below it. Never writes a core and never reads one. Whatever reads
+//! the machine takes a root prefix, so that tests run on fixture trees.
 
 pub mod access;
 pub mod arm;

@@ -4,7 +4,7 @@
 
 /// The kernel's words: separated by white space, double quotes keep it inside one.
 #[must_use]
-pub fn words(cmdline: &str) -> Vec<String> {
+pub(crate) fn words(cmdline: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut word = String::new();
     let mut quoted = false;

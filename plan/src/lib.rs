@@ -1,6 +1,6 @@
 //! The plan: everything that was decided before the panic, as `plan.json` inside the capture image.
 //!
-//! Beside it: the readers of superblocks ([`superblock`]) and LVM metadata ([`lvm`]) that run while
+//! It also holds the readers of superblocks ([`superblock`]) and LVM metadata ([`lvm`]) that run while
 //! arming and again in the capture kernel, and [`BUILD`], the fingerprint of all that is in the capture
 //! binary. This crate names `store` and below; it never opens a device for writing.
 //!
@@ -83,8 +83,8 @@ pub struct FirstKernel {
     /// Its build id in hex, when it could be read.
     #[serde(default)]
     pub build_id: Option<String>,
-    /// Where things are that this kernel's VMCOREINFO does not tell: distances from `_stext`, by
-    /// name ([`vmcore::kernel::recorded`]). Empty for a kernel that tells them.
+    /// Addresses that this kernel's VMCOREINFO does not have: distances from `_stext`, by name
+    /// ([`vmcore::kernel::recorded`]). Empty for a kernel whose VMCOREINFO has them.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub addresses: vmcore::kernel::recorded::RecordedAddresses,
     /// `uname -n`, used when the crashed kernel's own cannot be read.
@@ -103,7 +103,7 @@ pub struct Module {
     /// Its parameters, as for insmod.
     #[serde(default)]
     pub options: String,
-    /// Whether the target cannot be reached without it. Others may fail without a word of blame.
+    /// Whether the target cannot be reached without it. The others may fail without an error.
     #[serde(default = "yes")]
     pub required: bool,
     /// The first target that needs it, by its place in [`Plan::targets`]: it is loaded when that one

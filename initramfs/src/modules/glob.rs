@@ -4,7 +4,7 @@
 
 /// Whether `text` matches `pattern` as a whole.
 #[must_use]
-pub fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     // Where to go on when a match fails: after the last star, one more byte eaten by it.
