@@ -2,7 +2,7 @@
 
 use crate::commands::status::summary;
 use crate::exit::Exit;
-use crate::output::Context;
+use crate::output::{self, Context};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -107,12 +107,13 @@ pub fn print(context: &Context) -> anyhow::Result<Exit> {
         Ok(saved) => format!("{} in {}", saved.crashes.len(), saved.places),
         Err(_) => "not readable: ask as root".to_string(),
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(
         out,
-        "afterpanic {}: saves what a Linux kernel panic leaves, and says why it died\n",
+        "afterpanic {}: saves what a Linux kernel panic leaves, and says why it died",
         env!("CARGO_PKG_VERSION")
     )?;
+    writeln!(out)?;
     writeln!(out, "This machine   {}", this_machine(context))?;
     writeln!(out, "  armed        {}", summary(&status))?;
     writeln!(out, "  crashes      {crashes}")?;
@@ -120,8 +121,9 @@ pub fn print(context: &Context) -> anyhow::Result<Exit> {
         writeln!(out, "Next           {next}")?;
     }
     writeln!(out)?;
-    write!(out, "{}", verbs())?;
-    writeln!(out, "\nafterpanic VERB --help explains each.")?;
+    out.write_all(verbs().as_bytes())?;
+    writeln!(out)?;
+    writeln!(out, "afterpanic VERB --help explains each.")?;
     Ok(Exit::Done)
 }
 

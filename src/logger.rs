@@ -1,5 +1,6 @@
 //! Log records on stderr, with the priority prefix that journald reads when it is not a terminal.
 
+use crate::output;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::IsTerminal;
 
@@ -25,10 +26,11 @@ impl Log for Stderr {
             Level::Info => (6, ""),
             Level::Debug | Level::Trace => (7, "debug: "),
         };
+        let text = record.args().to_string();
         if self.prefixed {
-            eprintln!("<{priority}>{}", record.args());
+            eprintln!("<{priority}>{}", vmcore::escape::line(&text));
         } else {
-            eprintln!("afterpanic: {name}{}", record.args());
+            output::complain(&format!("{name}{text}"));
         }
     }
 

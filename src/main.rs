@@ -33,11 +33,13 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => exit::Exit::Done.into(),
         Err(error) => {
-            eprintln!("afterpanic: {error:#}");
             let wrong_config = error.downcast_ref::<config::ConfigError>().is_some();
+            let text = format!("{error:#}");
             if wrong_config {
+                output::complain_in_lines(&text);
                 exit::Exit::Usage.into()
             } else {
+                output::complain(&text);
                 exit::Exit::Failed.into()
             }
         }

@@ -1,9 +1,47 @@
 //! What a command writes: answers to stdout, progress and warnings to stderr.
+//!
+//! Every byte for people goes through [`vmcore::escape`], so that nothing a dump, a store or a file says
+//! reaches a terminal raw. Commands take their stdout from here and from nowhere else.
 
 use loader::stores::Stores;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::PathBuf;
+use vmcore::escape::{self, Printer};
+
+/// Where a short answer goes: written line by line.
+pub type Out = Printer<StdoutLock<'static>>;
+
+/// Where a long answer goes. Flush it: an error while it is dropped is lost.
+pub type Buffered = Printer<BufWriter<StdoutLock<'static>>>;
+
+/// Stdout for text. `writeln!` writes one line, whatever its arguments hold; `write_all` is for text
+/// that has lines of its own.
+pub fn stdout() -> Out {
+    Printer::new(io::stdout().lock())
+}
+
+/// The same for an answer of many lines.
+pub fn buffered() -> Buffered {
+    Printer::new(BufWriter::new(io::stdout().lock()))
+}
+
+/// Stdout for bytes that the user asked for as they are.
+pub fn raw() -> impl Write {
+    BufWriter::new(io::stdout().lock())
+}
+
+/// One line on stderr, under the program's name.
+pub fn complain(text: &str) {
+    eprintln!("afterpanic: {}", escape::line(text));
+}
+
+/// A message that has lines of its own, such as a place in a config file: the further ones are indented,
+/// so that none of them looks like a message.
+pub fn complain_in_lines(text: &str) {
+    let lines: Vec<_> = text.lines().map(escape::line).collect();
+    eprintln!("afterpanic: {}", lines.join("\n    "));
+}
 
 /// What every command is given besides its own arguments.
 #[derive(Clone, Debug)]
@@ -33,7 +71,7 @@ impl Context {
     /// warning.
     pub fn config_or_default(&self) -> config::Config {
         self.load_config().unwrap_or_else(|why| {
-            self.warn(&format!("{why}. Reading the default store only"));
+            complain_in_lines(&format!("warning: {why}. Reading the default store only"));
             config::Config::default()
         })
     }
@@ -45,13 +83,13 @@ impl Context {
 
     /// A warning, on stderr.
     pub fn warn(&self, text: &str) {
-        eprintln!("afterpanic: warning: {text}");
+        complain(&format!("warning: {text}"));
     }
 
     /// A hint about what to do next, on stderr, unless quiet.
     pub fn hint(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", escape::line(text));
         }
     }
 }
@@ -74,9 +112,10 @@ pub fn json<T: Serialize>(schema: &str, warnings: &[String], data: &T) -> anyhow
             object.insert("data".into(), other);
         }
     }
-    let mut out = io::stdout().lock();
+    let mut out = Printer::json(BufWriter::new(io::stdout().lock()));
     serde_json::to_writer_pretty(&mut out, &object)?;
     writeln!(out)?;
+    out.flush()?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use vmcore::escape;
 
 /// The record about one crash: `journalctl MESSAGE_ID=8f1e0a66c5f24f6b9d0b3e6c5a7d4e21`.
 pub const CRASH_SAVED: &str = "8f1e0a66c5f24f6b9d0b3e6c5a7d4e21";
@@ -21,8 +22,10 @@ pub fn send(socket: &Path, message: &str, fields: &[(&str, &str)]) -> io::Result
     if !socket.exists() {
         return Ok(false);
     }
+    // One line for people, whatever a crash directory says; the fields keep every byte.
+    let message = escape::line(message);
     let always = [
-        ("MESSAGE", message),
+        ("MESSAGE", message.as_ref()),
         ("MESSAGE_ID", CRASH_SAVED),
         ("PRIORITY", PRIORITY),
         ("SYSLOG_IDENTIFIER", "afterpanic"),
@@ -53,12 +56,15 @@ mod tests {
         let path = dir.path().join("socket");
         assert!(!send(&path, "nobody listens", &[]).unwrap());
         let journal = UnixDatagram::bind(&path).unwrap();
-        assert!(send(&path, "web-03 panicked", &[("CRASH_DIR", "/a\nb")]).unwrap());
+        let hostile = "web-03 panicked\nMESSAGE=all is well\u{1b}]52;c;eA==\u{7}";
+        assert!(send(&path, hostile, &[("CRASH_DIR", "/a\nb")]).unwrap());
         let mut buf = [0; 512];
         let n = journal.recv(&mut buf).unwrap();
         let text = String::from_utf8_lossy(&buf[..n]).into_owned();
         assert!(
-            text.starts_with("MESSAGE=web-03 panicked\nMESSAGE_ID="),
+            text.starts_with(
+                "MESSAGE=web-03 panicked\\nMESSAGE=all is well\\x1b]52;c;eA==\\x07\nMESSAGE_ID="
+            ),
             "{text}"
         );
         assert!(

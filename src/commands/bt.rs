@@ -87,7 +87,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut warnings = unwinder.warnings().to_vec();
     let mut printer = Printer {
         rows: args.json.then(Vec::new),
-        out: io::BufWriter::new(io::stdout().lock()),
+        out: output::buffered(),
         all_registers: args.registers,
         first: true,
     };
@@ -166,14 +166,14 @@ fn chosen_cpu(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<u32>> {
     Ok(Some(cpu))
 }
 
-struct Printer<'o> {
+struct Printer {
     rows: Option<Vec<StackRow>>,
-    out: io::BufWriter<io::StdoutLock<'o>>,
+    out: output::Buffered,
     all_registers: bool,
     first: bool,
 }
 
-impl Printer<'_> {
+impl Printer {
     fn stack(&mut self, stack: &Stack) -> anyhow::Result<()> {
         if let Some(rows) = &mut self.rows {
             rows.push(row(stack));

@@ -2,7 +2,7 @@
 //! tells the journal which crashes are new; says whether the core of the last crash test arrived.
 
 use crate::exit::Exit;
-use crate::output::Context;
+use crate::output::{self, Context};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     elsewhere.iter().for_each(|why| log::info!("{why}"));
     let done = collect::run(&context.root, &stores, args.store.is_some())?;
     let mut exit = Exit::Done;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     for path in &done.paths {
         writeln!(out, "{}", path.display())?;
     }

@@ -49,7 +49,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             if *json {
                 output::json("afterpanic.config/1", &[], &Shown { config })?;
             } else {
-                write!(std::io::stdout().lock(), "{}", config.show())?;
+                output::stdout().write_all(config.show().as_bytes())?;
             }
             Ok(Exit::Done)
         }
@@ -64,7 +64,7 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
     };
     let (config, warnings) = Config::load_warned(&context.root, context.config.as_deref())?;
     warnings.iter().for_each(|warning| context.warn(warning));
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     if path.exists() {
         let changed = config.show_changed();
         let keys = changed.lines().filter(|line| line.contains(" = ")).count();
@@ -107,17 +107,17 @@ fn import(file: &Path, context: &Context) -> anyhow::Result<Exit> {
     }
     if let Some(lost) = imported.lost_targets.first() {
         // A config without the target would write the core somewhere else.
-        eprintln!(
-            "afterpanic: no config was written: the target in {} line {} has no counterpart. Write {} \
+        output::complain(&format!(
+            "no config was written: the target in {} line {} has no counterpart. Write {} \
              by hand with a [[target]] on a local filesystem",
             file.display(),
             lost.line,
             config::DEFAULT_PATH
-        );
+        ));
         return Ok(Exit::No);
     }
     let changed = imported.config.show_changed();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     match (changed.is_empty(), imported.notes.is_empty()) {
         (true, true) => writeln!(out, "# {}: the same as the defaults.", file.display())?,
         (true, false) => writeln!(
@@ -131,7 +131,7 @@ fn import(file: &Path, context: &Context) -> anyhow::Result<Exit> {
                 "# From {}; every other key has its default.",
                 file.display()
             )?;
-            write!(out, "{changed}")?;
+            out.write_all(changed.as_bytes())?;
         }
     }
     context.hint(&format!("Next: write this to {}", config::DEFAULT_PATH));

@@ -87,7 +87,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         context.warn(&format!("{} pages could not be read", done.stats.missing));
     }
     writeln!(
-        std::io::stdout(),
+        output::stdout(),
         "{}: {}, {} pages ({}), {}",
         args.out.display(),
         format.name(),

@@ -90,7 +90,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn refuse(ready: &Readiness) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(out, "Not now: the core of a panic would not arrive.")?;
     for refusal in &ready.refusals {
         writeln!(out, "  {}", refusal.why)?;
@@ -102,7 +102,7 @@ fn refuse(ready: &Readiness) -> anyhow::Result<()> {
 }
 
 fn preview(how: How, ready: &Readiness) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let what = match how {
         How::Sysrq => "a SysRq c",
         How::Oops => "a kernel module that reads through a NULL pointer",
@@ -135,7 +135,7 @@ fn preview(how: How, ready: &Readiness) -> anyhow::Result<()> {
 }
 
 fn announce(test: &CrashTest) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(
         out,
         "crash-test {}: this machine panics now, by {}",

@@ -7,7 +7,7 @@ use crate::output::{self, Context};
 use anyhow::Context as _;
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
 
@@ -80,7 +80,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         output::json("afterpanic.dis/1", &[], &answer)?;
         return Ok(Exit::Done);
     }
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = output::buffered();
     let name = answer.function.as_deref().unwrap_or("no symbol");
     let module = answer
         .module

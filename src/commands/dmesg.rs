@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::reason::{Line, Reason};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::Write;
 use vmcore::printk::{self, Record};
 
 /// Arguments of `dmesg`.
@@ -48,7 +48,7 @@ struct Entry {
 /// Prints the log.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = output::buffered();
     let log = printk::records(&kernel)?;
     let panic_at = log.records.iter().rposition(is_panic);
     let from = match (

@@ -52,7 +52,7 @@ fn boot_loader(which: BootLoader) -> &'static str {
 }
 
 fn print(report: &Report) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let machine = &report.machine;
     let cpus = if machine.cpus == 1 { "CPU" } else { "CPUs" };
     writeln!(

@@ -3,10 +3,11 @@
 
 use super::Cli;
 use crate::exit::Exit;
-use crate::output::Context;
+use crate::output::{self, Context};
 use anyhow::Context as _;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Arguments of `man`.
@@ -36,6 +37,8 @@ pub fn completions(args: &CompletionArgs, _: &Context) -> anyhow::Result<Exit> {
     // Into memory first: clap_complete panics on a closed pipe.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "afterpanic", &mut text);
-    std::io::Write::write_all(&mut std::io::stdout(), &text)?;
+    let mut out = output::raw();
+    out.write_all(&text)?;
+    out.flush()?;
     Ok(Exit::Done)
 }

@@ -98,7 +98,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         What::Show { file, image } => {
             let contents = Contents::open(&kept(image.as_ref(), None, context)?)?;
-            std::io::stdout().lock().write_all(&contents.file(file)?)?;
+            let mut out = output::raw();
+            out.write_all(&contents.file(file)?)?;
+            out.flush()?;
             Ok(Exit::Done)
         }
         What::Check {
@@ -112,7 +114,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         What::Extract { dir, image } => {
             let contents = Contents::open(&kept(image.as_ref(), None, context)?)?;
             let done = extract(&contents, dir)?;
-            let mut out = std::io::stdout().lock();
+            let mut out = output::stdout();
             writeln!(out, "{} files in {}", done.files, dir.display())?;
             if done.skipped > 0 {
                 writeln!(out, "{} device nodes left out", done.skipped)?;
@@ -261,7 +263,7 @@ fn list(path: &std::path::Path, json: bool, context: &Context) -> anyhow::Result
 }
 
 fn print(listed: &Listed) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     // An image of ours is packed in parts, which are nobody's business here.
     let alike = |a: &ListedSection, b: &ListedSection| a.compression == b.compression;
     for sections in listed.sections.chunk_by(alike) {
@@ -324,7 +326,7 @@ fn check(
     if json {
         output::json("afterpanic.image-check/1", &[], &checked)?;
     } else {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout();
         match &checked.because {
             None => writeln!(out, "{}: fits", path.display())?,
             Some(why) => {

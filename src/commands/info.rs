@@ -116,7 +116,7 @@ fn count(next: impl Fn(Pfn) -> Option<PfnRange>) -> (u64, u64) {
 }
 
 fn print(info: &Info) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let bytes = |pages: u64| output::size(pages.saturating_mul(PAGE_SIZE));
     writeln!(out, "{}", info.path)?;
     writeln!(

@@ -63,7 +63,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )?;
         return Ok(Exit::Done);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     if rows.is_empty() {
         writeln!(out, "No crash is saved in {}.", saved.places)?;
     }

@@ -203,7 +203,7 @@ fn refresh(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             .iter()
             .for_each(|warning| context.warn(warning));
         writeln!(
-            std::io::stdout(),
+            output::stdout(),
             "loaded Linux {} as kept, with {}",
             loaded.release,
             loaded.syscall.name()
@@ -254,7 +254,7 @@ fn inputs(context: &Context, release: &str, kernel: &Path) -> Vec<PathBuf> {
 }
 
 fn print(answer: &Answer) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let image = output::size(answer.image_bytes);
     let unpacked = answer.image_unpacked_bytes.map(output::size);
     let unpacked = unpacked

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::modules::{self, Module};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Arguments of `mods`.
 #[derive(clap::Args, Debug)]
@@ -37,7 +37,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         output::json("afterpanic.mods/1", &[], &Answer { modules })?;
         return Ok(Exit::Done);
     }
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = output::buffered();
     writeln!(
         out,
         "{:<24} {:>9} {:>4} {:<6} {:<18} USED BY",

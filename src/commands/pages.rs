@@ -243,7 +243,7 @@ fn warnings(checks: &[Check], rules: &Rules) -> Vec<String> {
 }
 
 fn print(pages: &Pages) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(
         out,
         "{}: {}, {} of RAM",
@@ -254,21 +254,24 @@ fn print(pages: &Pages) -> anyhow::Result<()> {
             .unwrap_or("a kernel without a name"),
         output::size(pages.ram_pages.saturating_mul(PAGE_SIZE))
     )?;
-    writeln!(out, "\n  kind                 pages        size")?;
+    writeln!(out)?;
+    writeln!(out, "  kind                 pages        size")?;
     for kind in pages.kinds.iter().filter(|kind| kind.pages > 0) {
         let size = output::size(kind.bytes);
         writeln!(out, "  {:14} {:>11} {size:>11}", kind.kind, kind.pages)?;
     }
-    writeln!(out, "\n  level           would keep        size")?;
+    writeln!(out)?;
+    writeln!(out, "  level           would keep        size")?;
     for level in &pages.levels {
         let size = output::size(level.bytes);
         writeln!(out, "  {:14} {:>11} {size:>11}", level.level, level.pages)?;
     }
     if pages.also_kept_pages > 0 {
         let also = pages.also_kept_pages;
+        writeln!(out)?;
         writeln!(
             out,
-            "\n{also} pages of caches and processes are mapped by the kernel too: kept."
+            "{also} pages of caches and processes are mapped by the kernel too: kept."
         )?;
     }
     print_checks(pages, &mut out)
@@ -276,9 +279,10 @@ fn print(pages: &Pages) -> anyhow::Result<()> {
 
 fn print_checks(pages: &Pages, out: &mut dyn Write) -> anyhow::Result<()> {
     let with = |verdict| pages.checks.iter().filter(move |c| c.verdict == verdict);
+    writeln!(out)?;
     writeln!(
         out,
-        "\nchecks: {} passed, {} failed, {} not made",
+        "checks: {} passed, {} failed, {} not made",
         with("passed").count(),
         with("failed").count(),
         with("not-checked").count()
@@ -335,7 +339,7 @@ fn explain(as_json: bool) -> anyhow::Result<Exit> {
         output::json("afterpanic.kinds/1", &[], &Kinds { kinds })?;
         return Ok(Exit::Done);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     for kind in kinds {
         let dropped = match kind.dropped_by.as_slice() {
             [] => "always kept".to_owned(),

@@ -63,7 +63,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn print(args: &Args, found: &Tasks) -> anyhow::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = output::buffered();
     writeln!(
         out,
         "      PID    PPID CPU ST     RSS KiB   TIME s  COMMAND"

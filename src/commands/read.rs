@@ -2,7 +2,7 @@
 
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
-use crate::output::Context;
+use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -38,7 +38,10 @@ pub struct Args {
 
 /// Prints the bytes. What cannot be read ends it with the page and the reason.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out: Box<dyn Write> = match args.raw {
+        true => Box::new(output::raw()),
+        false => Box::new(output::buffered()),
+    };
     let emit = |at: u64, bytes: &[u8], out: &mut dyn Write| {
         if args.raw {
             out.write_all(bytes)

@@ -2,7 +2,7 @@
 
 use super::syscall::Call;
 use crate::exit::Exit;
-use crate::output::Context;
+use crate::output::{self, Context};
 use anyhow::Context as _;
 use loader::probe::{is_loaded, running_release};
 use loader::reboot::{self, RebootRequest};
@@ -45,7 +45,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.unload {
         reboot::unload(&Linux, root)?;
         writeln!(
-            std::io::stdout(),
+            output::stdout(),
             "unloaded: the next reboot goes through the firmware"
         )?;
         return Ok(Exit::Done);
@@ -55,7 +55,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         load(args, context)?;
     }
     if args.load_only {
-        writeln!(std::io::stdout(), "Next: sudo afterpanic reboot")?;
+        writeln!(output::stdout(), "Next: sudo afterpanic reboot")?;
         return Ok(Exit::Done);
     }
     if args.force {
@@ -89,7 +89,7 @@ fn load(args: &Args, context: &Context) -> anyhow::Result<()> {
         .iter()
         .for_each(|warning| context.warn(warning));
     writeln!(
-        std::io::stdout(),
+        output::stdout(),
         "loaded Linux {} for the next reboot with {}",
         loaded.release,
         loaded.syscall.name()

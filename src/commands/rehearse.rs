@@ -398,7 +398,7 @@ fn keep_proof(
 }
 
 fn print(verdict: &Verdict, smallest: Option<u64>, not_proved: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let m = &verdict.moments;
     let named = [
         ("panic", m.panic_at),
@@ -451,8 +451,9 @@ fn print(verdict: &Verdict, smallest: Option<u64>, not_proved: &str) -> anyhow::
     if verdict.passed {
         writeln!(
             out,
-            "PROVED for this kernel, image and config. Not proved: {not_proved}.\nFor that: sudo afterpanic crash-test --yes"
+            "PROVED for this kernel, image and config. Not proved: {not_proved}."
         )?;
+        writeln!(out, "For that: sudo afterpanic crash-test --yes")?;
     } else {
         writeln!(out, "NOT PROVED:")?;
         for wrong in &verdict.wrong {

@@ -54,7 +54,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         let mut text = String::new();
         report::text::write(&report, &mut text)?;
-        std::io::stdout().lock().write_all(text.as_bytes())?;
+        output::stdout().write_all(text.as_bytes())?;
     }
     Ok(if report.warnings.is_empty() && report.dump.is_empty() {
         Exit::Done

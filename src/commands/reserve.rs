@@ -39,7 +39,7 @@ struct Answer {
 /// Prints the estimate and the change; with `--apply` writes it.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(value) = &args.explain {
-        writeln!(std::io::stdout(), "{}", Value::parse(value)?.explain())?;
+        writeln!(output::stdout(), "{}", Value::parse(value)?.explain())?;
         return Ok(Exit::Done);
     }
     let config = context.load_config()?;
@@ -74,7 +74,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.json {
         output::json("afterpanic.reserve/1", &warnings, &answer)?;
     } else {
-        writeln!(std::io::stdout(), "{}", end(&answer, context))?;
+        writeln!(output::stdout(), "{}", end(&answer, context))?;
     }
     Ok(exit)
 }
@@ -137,7 +137,7 @@ fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
 }
 
 fn print(answer: &Answer) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     for part in &answer.estimate.parts {
         writeln!(
             out,
@@ -172,7 +172,7 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
             "Would write"
         };
         writeln!(out, "{verb}{then}:")?;
-        write!(out, "{}", change.diff())?;
+        out.write_all(change.diff().to_string().as_bytes())?;
     }
     Ok(())
 }

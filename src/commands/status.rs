@@ -90,7 +90,7 @@ pub fn filter(filter: Option<&Filter>) -> String {
 }
 
 fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(out, "armed   {}", summary(status))?;
     writeln!(out, "filter  {}", filter(status.filter.as_ref()))?;
     writeln!(out, "proof   {}", proof(status))?;

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::values::{self, Row};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
 
@@ -64,7 +64,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         output::json("afterpanic.struct/1", &[], &answer)?;
         return Ok(Exit::Done);
     }
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = output::buffered();
     let place = answer
         .address
         .as_deref()

@@ -46,7 +46,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let symbols = kernel.symbols()?;
     // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
     let _ = kernel.modules();
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = output::buffered();
     if args.what.iter().any(|what| what == "-") {
         for line in io::stdin().lock().lines() {
             writeln!(out, "{}", annotate(&line?, |va| symbols.resolve(va)))?;

@@ -1,7 +1,7 @@
 //! `afterpanic unload`: takes the capture kernel out again.
 
 use crate::exit::Exit;
-use crate::output::Context;
+use crate::output::{self, Context};
 use loader::arm;
 use loader::sys::Linux;
 use std::io::Write;
@@ -13,9 +13,6 @@ pub struct Args {}
 /// Unloads.
 pub fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
     arm::unload(&Linux, &context.root)?;
-    writeln!(
-        std::io::stdout(),
-        "unloaded: a panic now would save nothing"
-    )?;
+    writeln!(output::stdout(), "unloaded: a panic now would save nothing")?;
     Ok(Exit::Done)
 }

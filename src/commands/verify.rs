@@ -136,7 +136,7 @@ fn file_checks(dir: &std::path::Path) -> Vec<Check> {
 }
 
 fn print(answer: &Answer) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(out, "{}: {}", answer.path, answer.verdict)?;
     let how = match (answer.checksums, answer.files.is_empty()) {
         (true, _) => "every checksum right",

@@ -1,7 +1,7 @@
 //! The crashed kernel's memory as data.
 //!
 //! It holds, from low to high, each naming only what stands before it:
-//! - [`addr`], [`time`]: addresses and times as types;
+//! - [`addr`], [`time`]: addresses and times as types; [`escape`]: text of a dump made safe to print;
 //! - [`layout`]: on-disk structures of every format, our own note and trailer among them;
 //! - [`arch`]: page tables and registers, one module an architecture;
 //! - [`dump`]: a dump as physical memory, one module a format read;
@@ -16,6 +16,7 @@
 pub mod addr;
 pub mod arch;
 pub mod dump;
+pub mod escape;
 pub mod kernel;
 pub mod layout;
 pub mod mm;

@@ -3,6 +3,7 @@
 use super::{Hook, Notifiers, Outcome};
 use crate::reason::{Line, Reason, class};
 use std::io::{self, Write};
+use vmcore::escape::Printer;
 
 /// Writes panic.log: the message, the oops block, what was registered for a panic with what is known
 /// of each, and the log after the panic message as one block.
@@ -15,6 +16,9 @@ pub fn write_panic_log(
     log: &[Line],
     notifiers: &Notifiers,
 ) -> io::Result<()> {
+    // Each call of writeln! below gives one line, whatever the dump put into it.
+    let mut out = Printer::new(out);
+    let out: &mut dyn Write = &mut out;
     match &reason.message {
         Some(message) => writeln!(out, "Kernel panic: {message}")?,
         None => writeln!(out, "No panic message is in the log.")?,
@@ -26,11 +30,13 @@ pub fn write_panic_log(
         .get(reason.first_line..panic_at.unwrap_or(log.len()))
         .unwrap_or_default();
     if !before.is_empty() {
-        writeln!(out, "\n== What led to it, as the kernel reported it")?;
+        writeln!(out)?;
+        writeln!(out, "== What led to it, as the kernel reported it")?;
         lines(out, before)?;
     }
 
-    writeln!(out, "\n== Registered for a panic")?;
+    writeln!(out)?;
+    writeln!(out, "== Registered for a panic")?;
     let flag = match notifiers.post_notifiers {
         Some(true) => "on",
         Some(false) => "off",
@@ -45,7 +51,8 @@ pub fn write_panic_log(
     }
 
     if let Some(at) = panic_at {
-        writeln!(out, "\n== The log from the panic message on")?;
+        writeln!(out)?;
+        writeln!(out, "== The log from the panic message on")?;
         lines(out, log.get(at..).unwrap_or_default())?;
     }
     Ok(())
@@ -62,9 +69,11 @@ fn lines(out: &mut dyn Write, lines: &[Line]) -> io::Result<()> {
 
 fn hooks(out: &mut dyn Write, what: &str, hooks: &[Hook]) -> io::Result<()> {
     if hooks.is_empty() {
-        return writeln!(out, "\n{what}: none");
+        writeln!(out)?;
+        return writeln!(out, "{what}: none");
     }
-    writeln!(out, "\n{what}, in the order of calling:")?;
+    writeln!(out)?;
+    writeln!(out, "{what}, in the order of calling:")?;
     let name = |hook: &Hook| match &hook.module {
         Some(module) => format!("{} [{module}]", hook.function),
         None => hook.function.clone(),
@@ -85,12 +94,11 @@ fn hooks(out: &mut dyn Write, what: &str, hooks: &[Hook]) -> io::Result<()> {
             .priority
             .map(|priority| format!("{priority:>11}  "))
             .unwrap_or_else(|| " ".repeat(2));
-        write!(out, "{priority}{:width$}  {outcome}", name(hook))?;
-        if same {
-            writeln!(out)?;
-        } else {
-            writeln!(out, ": {}", hook.evidence)?;
-        }
+        let evidence = match same {
+            true => String::new(),
+            false => format!(": {}", hook.evidence),
+        };
+        writeln!(out, "{priority}{:width$}  {outcome}{evidence}", name(hook))?;
     }
     if same && let Some(first) = hooks.first() {
         writeln!(out, "  ({})", first.evidence)?;

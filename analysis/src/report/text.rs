@@ -3,6 +3,7 @@
 use super::{Report, diagnosis, sections};
 use crate::reason::{Class, Reason};
 use std::fmt::{self, Write};
+use vmcore::escape::Lines;
 
 /// What a line begins with that says how far the dump is what was asked for.
 pub const OF_THE_DUMP: &str = "the dump: ";
@@ -12,6 +13,8 @@ pub const OF_THE_DUMP: &str = "the dump: ";
 /// # Errors
 /// Only those of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
+    // Each call of writeln! below gives one line, whatever the dump put into it.
+    let out: &mut dyn Write = &mut Lines::new(out);
     let system = &report.system;
     let name = if system.uts.nodename.is_empty() {
         "The machine"
@@ -153,21 +156,22 @@ fn write_task(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     let Some(comm) = &oops.comm else {
         return Ok(());
     };
-    write!(out, "  task {comm}")?;
+    let mut text = format!("  task {comm}");
+    // Writing into a String cannot fail.
     if let Some(pid) = oops.pid {
-        write!(out, " ({pid})")?;
+        let _ = write!(text, " ({pid})");
     }
     if let Some(cpu) = oops.cpu {
-        write!(out, ", CPU {cpu}")?;
+        let _ = write!(text, ", CPU {cpu}");
     }
     if let Some(tainted) = oops
         .tainted
         .as_deref()
         .filter(|text| *text != "Not tainted")
     {
-        write!(out, ", tainted {tainted}")?;
+        let _ = write!(text, ", tainted {tainted}");
     }
-    writeln!(out)
+    writeln!(out, "{text}")
 }
 
 fn write_machine(report: &Report, out: &mut dyn Write) -> fmt::Result {

@@ -125,6 +125,7 @@ fn add_to_report(dir: &Path, facts: &Facts) -> io::Result<()> {
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)?;
     for line in lines {
+        let line = vmcore::escape::line(line);
         writeln!(file, "  {}{line}", analysis::report::text::OF_THE_DUMP)?;
     }
     file.sync_all()
