@@ -23,6 +23,7 @@ mod reboot;
 mod rehearse;
 mod report;
 mod reserve;
+mod signature;
 pub mod status;
 mod structure;
 mod sym;
@@ -119,6 +120,8 @@ pub enum Verb {
     List(list::Args),
     /// Say why it died
     Report(report::Args),
+    /// Print the signature of a crash and the frames that made it
+    Signature(signature::Args),
     /// Print the crashed kernel's log
     Dmesg(dmesg::Args),
     /// Show kernel stacks
@@ -177,6 +180,7 @@ impl Verb {
             Self::CrashTest(args) => crash_test::run(&args, context),
             Self::List(args) => list::run(&args, context),
             Self::Report(args) => report::run(&args, context),
+            Self::Signature(args) => signature::run(&args, context),
             Self::Dmesg(args) => dmesg::run(&args, context),
             Self::Bt(args) => bt::run(&args, context),
             Self::Ps(args) => ps::run(&args, context),
@@ -198,6 +202,14 @@ impl Verb {
             Self::Completions(args) => generate::completions(&args, context),
         }
     }
+}
+
+/// The CORE argument of the verbs that read a text log, too.
+#[derive(Args, Debug)]
+pub struct EvidenceArg {
+    /// A core file, a crash directory, a text that holds the kernel's log, `-` for such a text on stdin,
+    /// `last` (the default) or `live`
+    pub core: Option<PathBuf>,
 }
 
 /// The CORE argument of the verbs whose only positional it is.

@@ -134,7 +134,7 @@ pub fn crash_dir(context: &Context, core: Option<&Path>) -> anyhow::Result<PathB
 }
 
 /// `last` as the newest crash directory; anything else is a path.
-fn resolve(context: &Context, given: &Path) -> anyhow::Result<PathBuf> {
+pub fn resolve(context: &Context, given: &Path) -> anyhow::Result<PathBuf> {
     if given != Path::new("last") || given.exists() {
         return Ok(given.to_path_buf());
     }

@@ -42,6 +42,10 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("list", "crashes saved here"),
             ("report", "why it died"),
+            (
+                "signature",
+                "a name for the bug, and the frames that made it",
+            ),
             ("dmesg", "the crashed kernel's log"),
             ("bt", "kernel stacks: --all, --cpu N, --pid N, --state D"),
             ("ps", "the tasks"),

@@ -3,6 +3,7 @@
 
 mod commands;
 mod core_arg;
+mod evidence;
 mod exit;
 mod frontpage;
 mod interrupt;

@@ -15,6 +15,8 @@ pub struct Line {
     /// Who printed the line, as `struct printk_info` stores it: bit 31 set means a CPU number,
     /// otherwise a thread id. `None` where the kernel does not store it.
     pub caller: Option<u32>,
+    /// 0 (emergency) to 7 (debug), where the text has it.
+    pub level: Option<u8>,
     /// The text, without time, level and caller.
     pub text: String,
 }

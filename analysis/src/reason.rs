@@ -76,6 +76,9 @@ pub struct Reason {
     skip: Skip,
 }
 
+/// Frames of a trace that a report keeps.
+const TRACE: usize = 128;
+
 /// Lines behind the phrase that names a lock.
 const LOCK_LINES: usize = 6;
 
@@ -167,6 +170,7 @@ impl Reason {
             oops.pid = Some(pid);
             oops.cpu = None;
         }
+        oops.complete(found.lines.iter().map(|line| line.text.as_str()));
         let named = arrange(found.shape, class, &mut oops, &own);
         let skip = match found.shape.blame {
             Blame::Nobody => None,
@@ -196,6 +200,7 @@ impl Reason {
         };
         reason.judge(named);
         reason.trust = Trust::of_log(&reason, found);
+        reason.oops.trace.truncate(TRACE);
         reason
     }
 
@@ -215,6 +220,12 @@ impl Reason {
     #[must_use]
     pub fn is_helper(&self, frame: &Location) -> bool {
         blame::is_helper(&frame.function, Groups::COMMON.and(Groups::ALLOC))
+    }
+
+    /// Whether a frame only tells how the kernel reported.
+    #[must_use]
+    pub fn is_report(&self, frame: &Location) -> bool {
+        blame::is_helper(&frame.function, Groups::REPORT)
     }
 
     /// Whether the log told nothing that could tell this crash from another.
@@ -265,7 +276,7 @@ impl Reason {
     fn retrace(&mut self, trace: Vec<Location>) {
         self.oops.trace = trace;
         self.judge(None);
-        self.trust.from_memory(self.culprit.as_ref());
+        self.trust.take_from_memory(self.culprit.as_ref());
     }
 }
 
@@ -304,6 +315,10 @@ fn stack(oops: &Oops) -> impl Iterator<Item = &Location> {
 fn blamed(stack: &[&Location], named: Option<Location>, groups: Groups) -> Option<Location> {
     let Some(named) = named else {
         let first = blame::first(stack.iter().copied(), groups);
+        // Where every thread begins nobody is to blame, unless the fault itself is there.
+        let at_fault = |frame: &Location| stack.first().is_some_and(|first| *first == frame);
+        let first = first
+            .filter(|frame| at_fault(frame) || !blame::is_helper(&frame.function, Groups::ENTRY));
         // Helpers all the way: the innermost that does not only report, unless the stack is of one that waits.
         let stack = if groups.has(Groups::WAIT) { &[] } else { stack };
         let first = first.or_else(|| blame::first(stack.iter().copied(), Groups::REPORT));

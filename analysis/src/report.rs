@@ -1,12 +1,14 @@
-//! The report: facts in [`model`], gathered by [`build`], worded by [`text`].
+//! The report: facts in [`model`], gathered by [`build`] from a core or by [`from_text`] from a log, worded by [`text`].
 
 mod build;
 mod diagnosis;
+mod from_text;
 pub mod model;
 mod section;
 mod sections;
 pub mod text;
 
 pub use build::{Options, build, log_lines};
+pub use from_text::from_text;
 pub use model::Report;
 pub use section::Section;

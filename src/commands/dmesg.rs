@@ -1,19 +1,21 @@
 //! `afterpanic dmesg`: the crashed kernel's log.
 
-use super::CoreArg;
+use super::EvidenceArg;
 use crate::core_arg::{self, SymbolsArg};
+use crate::evidence::{self, Text};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::reason::{Line, Reason};
+use anyhow::Context as _;
 use serde::Serialize;
 use std::io::Write;
-use vmcore::printk::{self, Record};
+use vmcore::printk::{self, Log, Record};
 
 /// Arguments of `dmesg`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
-    core: CoreArg,
+    core: EvidenceArg,
     #[command(flatten)]
     symbols: SymbolsArg,
     /// Only messages at least this urgent: 0 (emergency) to 7 (debug)
@@ -31,7 +33,7 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Log {
+struct Shown {
     records: Vec<Entry>,
 }
 
@@ -47,9 +49,15 @@ struct Entry {
 
 /// Prints the log.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
+    let core = args.core.core.as_deref();
+    let log = match evidence::text(context, core)? {
+        Some(text) => of_text(text)?,
+        None => {
+            let (_, kernel) = core_arg::kernel_with(context, core, &args.symbols)?;
+            printk::records(&kernel)?
+        }
+    };
     let mut out = output::buffered();
-    let log = printk::records(&kernel)?;
     let panic_at = log.records.iter().rposition(is_panic);
     let from = match (
         args.follow_panic,
@@ -70,7 +78,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     });
     if args.json {
         let records = wanted.map(entry).collect();
-        output::json("afterpanic.dmesg/1", &log.warnings, &Log { records })?;
+        output::json("afterpanic.dmesg/1", &log.warnings, &Shown { records })?;
     } else {
         for record in wanted {
             printk::write_record(record, &mut out)?;
@@ -84,6 +92,26 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
+/// The messages of a text as records. Where it has no levels they count as warnings, as the kernel's
+/// own default does (CONFIG_MESSAGE_LOGLEVEL_DEFAULT).
+fn of_text(mut text: Text) -> anyhow::Result<Log> {
+    const DEFAULT_LEVEL: u8 = 4;
+    let mut log = Log::default();
+    analysis::evidence::read(&mut *text.input, &mut |line| {
+        log.records.push(Record {
+            seq: log.records.len() as u64,
+            ts_nsec: line.ts_nsec,
+            level: line.level.unwrap_or(DEFAULT_LEVEL),
+            caller: line.caller,
+            text: line.text.into_bytes(),
+            stored: true,
+            ..Record::default()
+        });
+    })
+    .with_context(|| format!("Cannot read {}", text.name))?;
+    Ok(log)
+}
+
 /// The record where the trouble begins. With panic_on_oops an oops boots the capture kernel before
 /// panic() says anything (oops_end, arch/x86/kernel/dumpstack.c).
 fn trouble(records: &[Record]) -> Option<usize> {
@@ -94,6 +122,7 @@ fn trouble(records: &[Record]) -> Option<usize> {
             lines.push(Line {
                 ts_nsec: record.ts_nsec,
                 caller: record.caller,
+                level: Some(record.level),
                 text: text.to_string(),
             });
             owners.push(owner);

@@ -1,9 +1,11 @@
 //! `afterpanic list`: the crashes saved here.
 
+use crate::core_arg::SymbolsArg;
+use crate::evidence;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use crate::saved;
-use analysis::report::Report;
+use analysis::report::{Options, Report, Section};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,7 +16,8 @@ use store::{Crash, CrashDir};
 /// Arguments of `list`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The directory that holds crash directories [default: those of the config's targets]
+    /// The directory that holds crash directories, or a text that holds a kernel's log [default: those
+    /// of the config's targets]
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
     /// One JSON object (docs/json.md)
@@ -43,6 +46,10 @@ struct List {
 
 /// Prints the crashes, oldest first.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let named = args.store.as_deref();
+    if let Some(file) = named.filter(|path| *path == Path::new("-") || path.is_file()) {
+        return of_text(args, file, context);
+    }
     let saved = saved::crashes(context, args.store.as_deref())?;
     for elsewhere in &saved.elsewhere {
         context.warn(elsewhere);
@@ -81,6 +88,38 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             row.path
         )?;
     }
+    Ok(Exit::Done)
+}
+
+/// One row for a text.
+fn of_text(args: &Args, file: &Path, context: &Context) -> anyhow::Result<Exit> {
+    let options = Options {
+        log_tail: 0,
+        sections: &[Section::Reason],
+    };
+    let (report, _) = evidence::report(context, Some(file), &SymbolsArg::default(), options)?;
+    let row = Row {
+        path: file.display().to_string(),
+        node: report.system.uts.nodename.clone(),
+        time: String::new(),
+        state: "text",
+        verdict: None,
+        signature: Some(report.reason.signature),
+        seen: Some(1),
+        bytes: std::fs::metadata(file).map_or(0, |metadata| metadata.len()),
+    };
+    if args.json {
+        output::json("afterpanic.list/1", &[], &List { crashes: vec![row] })?;
+        return Ok(Exit::Done);
+    }
+    let signature = row.signature.as_deref().unwrap_or_default();
+    let size = output::size(row.bytes);
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{:<19}  {:<10} {size:>8}  {signature}  {}",
+        "", row.state, row.path
+    )?;
     Ok(Exit::Done)
 }
 

@@ -1,8 +1,9 @@
 //! `afterpanic report`: why it died.
 
-use super::CoreArg;
+use super::EvidenceArg;
 use super::list::signature_of;
 use crate::core_arg::{self, SymbolsArg};
+use crate::evidence;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::report::{self, Report, Section, model::SCHEMA};
@@ -15,7 +16,7 @@ use store::{CrashDir, Store};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
-    core: CoreArg,
+    core: EvidenceArg,
     #[command(flatten)]
     symbols: SymbolsArg,
     /// Show what the capture kernel wrote instead of computing it afresh
@@ -81,7 +82,6 @@ fn seen(dir: &Path, signature: &str) -> usize {
 type Found = (Report, Option<PathBuf>);
 
 fn fresh(args: &Args, context: &Context) -> anyhow::Result<Found> {
-    let (found, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let sections = if args.section.is_empty() {
         &Section::USUAL[..]
     } else {
@@ -91,7 +91,7 @@ fn fresh(args: &Args, context: &Context) -> anyhow::Result<Found> {
         log_tail: args.log_lines,
         sections,
     };
-    Ok((report::build(&kernel, options), found.dir))
+    evidence::report(context, args.core.core.as_deref(), &args.symbols, options)
 }
 
 fn section(name: &str) -> Result<Section, String> {

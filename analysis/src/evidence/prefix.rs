@@ -32,6 +32,8 @@ pub struct Stripped<'t> {
     pub form: Form,
     /// Nanoseconds since boot.
     pub ts_nsec: Option<u64>,
+    /// As in [`super::Line::level`].
+    pub level: Option<u8>,
     /// As in [`super::Line::caller`].
     pub caller: Option<u32>,
     /// Text before a time in mid-line: the end of somebody else's line on a serial console.
@@ -47,11 +49,13 @@ pub fn strip(line: &str) -> Stripped<'_> {
     let mut found = Stripped {
         form: Form::Plain,
         ts_nsec: None,
+        level: None,
         caller: None,
         before: "",
         text: line,
     };
     if let Some((usec, text)) = extended(line) {
+        found.level = line.split(',').next().and_then(priority);
         found.form = Form::Extended;
         found.ts_nsec = Some(usec.saturating_mul(1000));
         found.text = text;
@@ -66,6 +70,9 @@ pub fn strip(line: &str) -> Stripped<'_> {
         if found.form == Form::Plain {
             found.form = Form::Level;
         }
+        found.level = rest
+            .get(1..)
+            .and_then(|text| priority(text.split('>').next()?));
         rest = after;
     }
     if let Some(after) = wall_clock(rest) {
@@ -100,6 +107,14 @@ fn level(text: &str) -> Option<&str> {
     let (number, rest) = text.strip_prefix('<')?.split_once('>')?;
     let digits = !number.is_empty() && number.len() <= 3 && is_number(number);
     digits.then_some(rest)
+}
+
+/// The level of a priority: its last three bits (RFC 5424).
+fn priority(number: &str) -> Option<u8> {
+    number
+        .parse::<u32>()
+        .ok()
+        .and_then(|number| u8::try_from(number & 7).ok())
 }
 
 /// `[    1.234567]` at the start: nanoseconds and what follows.

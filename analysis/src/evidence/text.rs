@@ -21,9 +21,18 @@ pub struct Facts {
     pub pstore: bool,
     /// Whether the text is what DRM's panic screen shows.
     pub drm_panic: bool,
+    /// Whether the next line of the panic screen is the reason.
+    screen: bool,
+    /// Whether frames have files and lines: decode_stacktrace.sh went over it.
+    pub decoded: bool,
+    /// A running digest of the text.
+    hash: u64,
     /// The last time in it, nanoseconds since boot.
     pub last_nsec: Option<u64>,
 }
+
+/// The first lines of DRM's panic screen (drivers/gpu/drm/drm_panic.c, 6.10 and newer).
+const SCREEN: [&str; 2] = ["KERNEL PANIC!", "Please reboot your computer."];
 
 const FORMS: [Form; 6] = [
     Form::Plain,
@@ -51,6 +60,22 @@ impl Facts {
         let best = kernel.max_by_key(|(_, count)| *count);
         best.filter(|(_, count)| *count > 0)
             .map_or(Form::Plain, |(form, _)| *form)
+    }
+
+    /// What differs from text to text, as a word.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        format!("{:x}", self.hash)
+    }
+
+    fn take(&mut self, text: &str) {
+        // FNV-1a: this tells texts apart, it protects nothing.
+        for byte in text.bytes() {
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        let decoded = text.ends_with(" [inline]") || text.contains(".c:") && text.contains("+0x");
+        self.decoded |=
+            decoded || text.contains(" (") && text.contains(".c:") && text.starts_with(' ');
     }
 
     /// Whether its lines have times since boot.
@@ -94,20 +119,29 @@ fn message(text: &str, facts: &mut Facts, last: &mut u64, sink: &mut dyn FnMut(L
     if !found.before.trim().is_empty() {
         sink(Line {
             ts_nsec: *last,
-            caller: None,
             text: found.before.to_string(),
+            ..Line::default()
         });
     }
     if let Some(nsec) = found.ts_nsec {
         *last = nsec;
         facts.last_nsec = Some(nsec);
     }
-    // drivers/gpu/drm/drm_panic.c, 6.10 and newer: the reason follows on a line of its own.
-    facts.drm_panic |= found.text.trim() == "KERNEL PANIC!";
+    // The reason follows on a line of its own.
+    let trimmed = found.text.trim();
+    let reason = facts.drm_panic && facts.screen && !trimmed.is_empty() && trimmed != SCREEN[1];
+    facts.drm_panic |= trimmed == SCREEN[0];
+    facts.screen = facts.drm_panic && !reason && (facts.screen || trimmed == SCREEN[0]);
+    facts.take(found.text);
+    let text = match reason {
+        true => format!("Kernel panic - not syncing: {trimmed}"),
+        false => found.text.to_string(),
+    };
     sink(Line {
         ts_nsec: *last,
         caller: found.caller,
-        text: found.text.to_string(),
+        level: found.level,
+        text,
     });
 }
 
@@ -118,8 +152,10 @@ fn next_line(input: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
     if read == 0 {
         return Ok(false);
     }
-    let long = bytes.last() != Some(&b'\n') && bytes.len() as u64 >= LONGEST;
-    while long {
+    if bytes.last() == Some(&b'\n') || (bytes.len() as u64) < LONGEST {
+        return Ok(true);
+    }
+    loop {
         // The rest of a line that no kernel prints.
         let (used, end) = {
             let buffer = input.fill_buf()?;
@@ -232,6 +268,16 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert_eq!((lines[0].as_str(), lines[2].as_str()), ("a", "end"));
         assert_eq!(facts.form(), Form::Printk);
+    }
+
+    #[test]
+    fn a_panic_screen_tells_its_reason() {
+        let (facts, lines) = lines("KERNEL PANIC!\n\nPlease reboot your computer.\n\nacme: gone\n");
+        assert!(facts.drm_panic);
+        assert_eq!(
+            lines.last().map(String::as_str),
+            Some("Kernel panic - not syncing: acme: gone")
+        );
     }
 
     #[test]

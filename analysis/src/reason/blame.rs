@@ -112,12 +112,12 @@ const HELPERS: &[(Groups, &str)] = &[
          bad_page_fault data_access_common* instruction_access_common* do_exception* pgm_check* \
          do_report_trap do_trap_* handle_exception* trap_da resume_userspace_exception \
          arm_notify_die notify_die atomic_notifier_call_chain end_report print_report print_address_description* \
-         print_memory* panic_bad_stack start_report crash_kexec* machine_kexec* crash_setup_regs crash_save_cpu \
+         print_memory* panic_bad_stack start_report describe_object* describe_address* crash_kexec* machine_kexec* crash_setup_regs crash_save_cpu \
          machine_crash_shutdown stack_chk_fail handle_stack_overflow unwind_backtrace arch_stack_walk* \
          stack_trace_* save_stack* dump_backtrace* walk_stackframe* c_backtrace show_stack_log_lvl bad_page \
          sched_show_task show_state* handle_cfi_failure report_cfi* cfi_slowpath* cfi_check* ubsan_* \
          default_do_nmi nmi_handle unknown_nmi_error end_repeat_nmi perf_event_overflow \
-         handle_pmi_common intel_pmu_handle_irq perf_event_nmi_handler watchdog_* panic_on_rcu_stall",
+         handle_pmi_common intel_pmu_handle_irq perf_event_nmi_handler watchdog_timer_fn watchdog_overflow_callback watchdog_hardlockup_* watchdog_buddy_* panic_on_rcu_stall",
     ),
     (
         Groups::SANITIZER,
@@ -143,21 +143,21 @@ const HELPERS: &[(Groups, &str)] = &[
     (
         Groups::USER,
         "copy_to_user* copy_from_user* copy_user* copy_to_iter_mcsafe arch_copy_to_user arch_copy_from_user \
-         copyin copyout instrument_copy_* might_fault put_user* get_user* clear_user raw_copy_* \
+         copyin copyout instrument_copy_* might_fault put_user* get_user get_user_1 get_user_2 get_user_4 get_user_8 get_user_nocheck* get_user_asm* get_user_size* clear_user raw_copy_* \
          rep_movs_alternative rep_stos_alternative check_copy_size check_object_size check_heap_object \
          usercopy_abort usercopy_warn report_usercopy strncpy_from_user do_strncpy_from_user strnlen_user \
-         access_ok might_sleep* might_resched* *copy_to_iter* *copy_from_iter* iov_iter_* copy_page_to_iter* copy_page_from_iter* copy_folio_to_iter* iterate_* memcpy_to_iter* memcpy_from_iter* raw_get_user* raw_put_user* asm_copy_*_user",
+         access_ok might_sleep* might_resched* *copy_to_iter* *copy_from_iter* iov_iter_* copy_page_to_iter* copy_page_from_iter* copy_folio_to_iter* iterate_and_advance* iterate_iovec iterate_bvec iterate_kvec iterate_ubuf iterate_folioq iterate_xarray memcpy_to_iter* memcpy_from_iter* raw_get_user* raw_put_user* asm_copy_*_user",
     ),
     (
         Groups::LOCK,
-        "*lock_acquire *lock_release lock_class* look_up_lock_class seqprop_* *_seqprop_assert* warn_bogus_irq_restore task_blocks_on_rt_mutex *task_rq_lock *_write_lock *_write_unlock *_read_lock register_lock_class reacquire_held_locks validate_chain check_* mark_lock* \
+        "*lock_acquire *lock_release lock_class* look_up_lock_class seqprop_* *_seqprop_assert* warn_bogus_irq_restore task_blocks_on_rt_mutex *task_rq_lock *_write_lock *_write_unlock *_read_lock register_lock_class reacquire_held_locks validate_chain check_prev_add check_prevs_add check_deadlock check_noncircular check_irq_usage check_flags* check_usage* check_wait_context check_redundant check_lock* check_chain_key check_preemption_disabled lock_downgrade lock_pin* lock_repin* lock_unpin* lock_set_class lock_set_subclass debug_locks_off mark_lock* \
          lockdep_* *_lockdep_* lock_is_held* print_*_bug print_*_dependency *spin_lock* *spin_unlock* *spin_trylock* spin_dump spin_bug \
          rwlock_bug raw_read_lock* raw_read_unlock* raw_read_trylock* raw_write_lock* raw_write_unlock* \
-         raw_write_trylock* do_raw_* read_lock* read_unlock* write_lock* write_unlock* queued_* \
+         raw_write_trylock* do_raw_* read_lock* read_unlock* write_lock* write_unlock* queued_spin_* queued_read_* queued_write_* queued_fetch_* \
          native_queued_* pv_queued_* pv_wait* pv_kick* virt_spin_lock arch_spin_* mcs_spin_* \
          queue_spin_* queue_read_* queue_write_* ticket_spin_* rspin_until_* *spin_rq_* \
          mutex_lock* mutex_trylock* mutex_unlock* mutex_remove_waiter mutex_can_spin* mutex_optimistic* mutex_spin* \
-         mutex_fastpath* ww_mutex_* ww_mutex_lock* osq_* down down_* up up_read up_write downgrade_write \
+         mutex_fastpath* ww_mutex_* ww_mutex_lock* osq_* down down_read* down_write* down_trylock down_timeout down_interruptible down_killable down_common up up_read up_write downgrade_write \
          rwsem_* rtlock_* rt_mutex_* rt_spin_* rt_read_* rt_write_* percpu_down* percpu_up* percpu_rwsem* \
          seqcount_* read_seqbegin write_seqlock* write_sequnlock* local_bh_enable* local_bh_disable* \
          trace_hardirqs_* trace_softirqs_* try_to_wake_up wake_up wake_up_common* wake_up_process wake_up_state wake_up_bit wake_up_locked* wake_up_sync* wake_up_interruptible* find_held_lock mark_held_locks hlock_class \
@@ -169,7 +169,7 @@ const HELPERS: &[(Groups, &str)] = &[
         Groups::PRINT,
         "printk* vprintk* _printk dev_printk* dev_info dev_notice dev_warn dev_err dev_alert dev_crit dev_emerg \
          dev_vprintk* netdev_printk* netdev_err netdev_warn netdev_info string string_nocheck pointer vsnprintf snprintf vscnprintf scnprintf \
-         sprintf vsprintf kasprintf kvasprintf* number *_string format_decode hex_dump_to_buffer print_hex_dump widen_string \
+         sprintf vsprintf kasprintf kvasprintf* number symbol_string ip*_string mac_address_string hex_string resource_string bitmap_string uuid_string escaped_string time_str dentry_name special_hex_number format_decode hex_dump_to_buffer print_hex_dump widen_string \
          console_unlock console_flush_all vkdb_printf seq_printf seq_vprintf bstr_printf vbin_printf \
          dentry_name",
     ),
@@ -181,7 +181,7 @@ const HELPERS: &[(Groups, &str)] = &[
          free_frozen_* free_tail_* free_pcp* free_large_kmalloc free_kmem_pages do_kmem_cache* do_kmalloc* \
          cache_alloc* cache_free* cache_grow* new_slab* allocate_slab \
          poison_* unpoison_* deactivate_slab get_partial* set_freepointer get_freepointer* setup_object* \
-         remove_vm_area find_vm_area try_to_free* kmemdup* kmemleak_* create_object alloc_object memdup_* kstrdup* kstrndup \
+         remove_vm_area find_vm_area try_to_free_pages try_to_free_mem_cgroup* should_fail* fail_dump fail_usercopy memcg_* obj_cgroup_* kmemdup* kmemleak_* create_object alloc_object memdup_* kstrdup* kstrndup \
          strdup strndup* alloc_percpu* pcpu_* kasprintf kvasprintf idr_alloc* idr_get* list_lru_init* mempool_alloc* mempool_kmalloc* \
          object_err slab_err free_to_partial* ksize *_alloc_noprof check_slab* free_debug_processing alloc_debug_processing \
          free_consistency_checks alloc_consistency_checks alloc_frozen_* set_page_owner reset_page_owner object_* dma_alloc* dma_direct_alloc* dmam_alloc* devm_kmalloc* devres_alloc* ",
@@ -227,9 +227,9 @@ const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::LIBRARY,
-        "rb_* rbtree_* rb_insert* rb_erase* xa_* xas_* radix_tree_* idr_* ida_* rht_* rhashtable_* rhltable_* llist_* plist_* \
+        "rb_next* rb_prev* rb_first* rb_last* rb_replace* rb_link_node* rb_set_parent* rb_rotate_* rb_change_child* rb_add* rb_find* rbtree_* rb_insert* rb_erase* xa_* xas_* radix_tree_* idr_* ida_* rht_* rhashtable_* rhltable_* llist_* plist_* \
          klist_* interval_tree_* assoc_array_* maple_tree_* mas_* mtree_* mab_* sg_next sg_init* sg_alloc* sg_free* sg_miter_* \
-         sg_set* sg_copy_* sg_pcopy* bitmap_* percpu_counter_* lockref_* kfifo_* llist_* raw_read* raw_write* readb readw readl readq writeb writew writel \
+         sg_set* sg_copy_* sg_pcopy* bitmap_set bitmap_clear bitmap_zero bitmap_fill bitmap_weight* bitmap_parse* bitmap_print* bitmap_find_* bitmap_and* bitmap_or bitmap_xor bitmap_equal bitmap_subset bitmap_intersects bitmap_copy* bitmap_from_* bitmap_to_* bitmap_allocate_region bitmap_release_region percpu_counter_* lockref_* kfifo_* llist_* raw_readb raw_readw raw_readl raw_readq raw_writeb raw_writew raw_writel raw_writeq readb readw readl readq writeb writew writel \
          writeq ioread* iowrite* inb inw inl outb outw outl logic_in* logic_out* read_once_* phys_addr* virt_to_* phys_to_* page_address kunmap* kmap* \
          crc32* crc16* hash_name* hash_mix jhash* siphash* ref_tracker_* stack_depot_* depot_* sort_r do_swap match_token get_option* \
          kstrto* simple_strto* parse_int* hex_to_bin hex2bin bin2hex debugfs_* kthread_create* kthread_run* call_srcu* \
@@ -238,24 +238,24 @@ const HELPERS: &[(Groups, &str)] = &[
     (
         Groups::BUFFER,
         "alloc_skb* netdev_alloc_skb* napi_alloc_skb* dev_alloc_skb* sock_alloc_send_* sock_wmalloc kfree_skb* sk_skb_reason_drop consume_skb* skb_release_* skb_free_head sk_alloc_* skb_panic skb_over_panic skb_under_panic skb_push* skb_put* skb_pull* skb_trim* skb_unlink skb_queue_* skb_dequeue* skb_insert* skb_cow* skb_header_pointer \
-         pskb_* skb_copy_bits skb_store_bits skb_checksum* skb_to_sgvec* folio_* page_* *compound_head* put_page* get_page* lock_page* unlock_page* set_page_* \
+         pskb_* skb_copy_bits skb_store_bits skb_checksum* skb_to_sgvec* folio_unlock folio_lock folio_put* folio_get folio_ref_* folio_mark_* folio_wait_* folio_end_* folio_mapping folio_test_* folio_set_* folio_clear_* folio_flags folio_add_* folio_undo_* folio_zero_* folio_try_* folio_copy* page_ref_* page_cache_* page_mapping page_to_* page_folio page_zone page_pool_* page_frag_* page_copy_sane page_is_* page_mapcount page_kasan_* *compound_head* put_page* get_page* lock_page* unlock_page* set_page_* \
          clear_page_* clear_highpage* find_lock_entries find_get_entries find_get_page* find_lock_page* filemap_get_* pagecache_get_page truncate_inode_pages* invalidate_mapping_pages* PageTail PageHead mark_buffer_* brelse* bforget* unlock_buffer* lock_buffer* \
-         drop_nlink inc_nlink set_nlink clear_nlink iput* ihold igrab dput* fast_dput dget* lock_for_kill dentry_kill mntput* mntget* sock_hold sock_put sk_free get_device put_device of_node_* \
-         dma_map_* dma_unmap_* dma_sync_* dma_direct_* dma_pool_* dma_free_* sock_init_data* get_pfnblock* pfn_to_* ",
+         drop_nlink inc_nlink set_nlink clear_nlink iput ihold igrab dput fast_dput dget*   mntput* mntget* sock_hold sock_put sk_free get_device put_device of_node_* \
+             dma_pool_* dma_free_* sock_init_data* get_pfnblock* pfn_to_* ",
     ),
     (
         Groups::EVENT,
         "lock_timer_base mod_timer* timer_* add_timer* add_timer_on timer_pending detach_timer* detach_if_pending internal_add_timer calc_wheel_index \
-         debug_object_* debug_timer_* debug_check_* debug_print_* debug_work_* debug_hrtimer_* lookup_object* *_is_static_object *_fixup_* queue_work* queue_delayed_work* mod_delayed_work* insert_work* \
+         debug_object_* debug_timer_* debug_check_* debug_print_* debug_work_* debug_hrtimer_* lookup_object* *_is_static_object timer_fixup_* work_fixup_* hrtimer_fixup_* rcuhead_fixup_* queue_work* queue_delayed_work* mod_delayed_work* insert_work* \
          get_work_pool* get_work_pwq* is_chained_work complete complete_all complete_with_flags wait_for_completion* *wait_for_common* do_wait_for_common \
          swake_up* autoremove_wake_function default_wake_function try_to_wake_up prepare_to_wait* add_wait_queue* remove_wait_queue* init_waitqueue* ep_poll_callback \
-         pollwake hrtimer_start* hrtimer_cancel* hrtimer_try_to_cancel* hrtimer_init* tasklet_* kthread_queue_* kthread_cancel_* irq_work_queue* schedule_work* call_rcu* kvfree_call_rcu* \
+         pollwake hrtimer_start* hrtimer_cancel* hrtimer_try_to_cancel* hrtimer_active hrtimer_forward* hrtimer_init* tasklet_* kthread_queue_* kthread_cancel_* irq_work_queue* schedule_work* call_rcu* kvfree_call_rcu* \
          kfree_call_rcu* raise_softirq* notifier_call_chain* atomic_notifier* blocking_notifier* raw_notifier* srcu_notifier* call_netdevice_notifiers* notifier_chain_*",
     ),
     (
         Groups::CRYPTO,
-        "aes_* aesti_* crypto_* cbc_* ecb_* ctr_* gcm_* xts_* chacha* poly1305* sha1_* sha256_* sha512_* sha3_* blake2* curve25519* md5_* des_* des3_* ghash_* gf128* \
-         skcipher_* ablkcipher_* blkcipher_* cryptd_* lrw_* aead_walk_* scatterwalk_* essiv_* cts_* adiantum_* shash_* ahash_* hash_walk_* sm3_* sm4_*",
+        "aes_* aesti_* xts_encrypt* xts_decrypt* crypto_cipher_* crypto_skcipher_encrypt* crypto_skcipher_decrypt* crypto_cbc_* crypto_ecb_* crypto_ctr_* crypto_lskcipher_* crypto_aead_encrypt crypto_aead_decrypt crypto_shash_* cbc_* ecb_* ctr_*   chacha* poly1305* sha1_* sha256_* sha512_* sha3_* blake2* curve25519* md5_*  des3_* ghash_* gf128* \
+         skcipher_walk_*  blkcipher_walk_*   aead_walk_* scatterwalk_*    shash_* ahash_* hash_walk_* sm3_* sm4_*",
     ),
     (Groups::REGISTER, "proc_* sysfs_* kernfs_* "),
     (
@@ -279,9 +279,9 @@ const HELPERS: &[(Groups, &str)] = &[
         Groups::ENTRY,
         "entry_* do_syscall_* do_fast_syscall_* x64_sys_call ia32_sys_call invoke_syscall el0_* el0t_* el0_svc* do_el0_svc ret_from_* \
          kthread kthreadd worker_thread process_one_work process_scheduled_works smpboot_thread_fn start_secondary* secondary_startup* \
-         cpu_startup_entry do_idle rest_init start_kernel x86_64_start_* arch_call_rest_init common_startup_64 \
+         cpu_startup_entry do_idle rest_init x86_64_start_* arch_call_rest_init common_startup_64 \
          system_call* syscall_* sys_call_table ret_fast_syscall syscall_exit_* do_softirq* irq_exit* handle_softirqs \
-         asm_sysvec_* sysvec_* task_work_run exit_to_user* exit_to_usermode* prepare_exit_to_usermode resume_user_mode_work",
+         asm_sysvec_* sysvec_* task_work_run prepare_exit_to_usermode resume_user_mode_work",
     ),
 ];
 

@@ -326,21 +326,20 @@ impl Collector {
     }
 
     /// Without a panic: the oops that a core ends with, else the first report that is serious. A warning
-    /// is the reason only where there is nothing worse.
+    /// is not the reason where a task died.
     fn by_weight(&self) -> Option<usize> {
         let last = self.found.iter().rposition(Found::is_oops);
         if let Some(oops) = last.filter(|_| self.core) {
             return Some(self.cause(oops));
         }
-        let first = |least: Grade, warnings: bool| {
+        let fatal = self.found.iter().any(Found::is_oops);
+        let first = |least: Grade| {
             let heavy = |found: &Found| {
-                found.shape.grade >= least && (warnings || found.class != Class::Warn)
+                found.shape.grade >= least && !(fatal && found.class == Class::Warn)
             };
             self.found.iter().position(heavy)
         };
-        first(Grade::Serious, false)
-            .or_else(|| first(Grade::Serious, true))
-            .or_else(|| first(Grade::Note, true))
+        first(Grade::Serious).or_else(|| first(Grade::Note))
     }
 }
 

@@ -83,11 +83,10 @@ pub(super) fn sentences(found: &Found, own: &[&str]) -> Vec<String> {
         }
         out.push(text.to_string());
         // `is trying to acquire lock:` names it on the next line.
-        if text.ends_with(':') {
-            if let (Some(next), Some(last)) = (lines.peek(), out.last_mut()) {
-                last.push(' ');
-                last.push_str(next.trim());
-            }
+        let next = lines.peek().filter(|_| text.ends_with(':'));
+        if let (Some(next), Some(last)) = (next, out.last_mut()) {
+            last.push(' ');
+            last.push_str(next.trim());
         }
     }
     out

@@ -12,7 +12,7 @@ use super::frame::Location;
 use serde::{Deserialize, Serialize};
 
 /// Frames of a stack that are kept. A recursion may print more.
-const MOST_FRAMES: usize = 512;
+const MOST_FRAMES: usize = 1000;
 /// Stacks of a report that are kept.
 const MOST_STACKS: usize = 24;
 /// Lines in a row that are no frames and end a trace: other people's lines stand between frames, too.
@@ -133,14 +133,23 @@ impl Oops {
         self.comm = rest
             .get(..end.unwrap_or(rest.len()))
             .map(|comm| comm.trim().to_string());
+        self.read_taint(rest);
+    }
+
+    /// The taint letters and the release behind them.
+    fn read_taint(&mut self, rest: &str) {
         if rest.contains("Not tainted") {
             self.tainted = Some("Not tainted".into());
+            let behind = rest.split_once("Not tainted ").map(|(_, behind)| behind);
+            self.release = behind.and_then(release);
         } else if let Some((_, letters)) = rest.split_once("Tainted: ") {
             let letters: Vec<&str> = letters
                 .split_whitespace()
                 .take_while(|word| word.bytes().all(|byte| byte.is_ascii_uppercase()))
                 .collect();
             self.tainted = Some(letters.join(" "));
+            let words = rest.split_once("Tainted: ").map_or("", |(_, words)| words);
+            self.release = words.split_whitespace().find_map(release);
         }
     }
 
@@ -153,6 +162,17 @@ impl Oops {
         ];
         if let Some((_, word)) = ROWS.iter().find(|(text, _)| line.contains(text)) {
             self.access.get_or_insert_with(|| (*word).to_string());
+        }
+    }
+
+    /// Fills in what is the same for the whole machine from the lines behind the report.
+    pub(super) fn complete<'t>(&mut self, lines: impl Iterator<Item = &'t str>) {
+        for line in lines {
+            if let Some(rest) = line.strip_prefix("Hardware name: ") {
+                self.hardware.get_or_insert_with(|| rest.to_string());
+            } else if self.tainted.is_none() && line.contains("ainted") {
+                self.read_taint(line);
+            }
         }
     }
 
@@ -394,6 +414,18 @@ impl Reader {
         oops.stacks = stacks;
         oops
     }
+}
+
+/// The first word, if it begins like a release: `6.12.1-x`.
+fn release(text: &str) -> Option<String> {
+    let word = text.split_whitespace().next()?;
+    let (major, rest) = word.split_once('.')?;
+    let number = |text: &str| {
+        text.bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_digit())
+    };
+    (major.parse::<u16>().is_ok() && number(rest)).then(|| word.to_string())
 }
 
 /// The place in `0010:f+0x1/0x2 [m]`, `[<ffffffff81000000>] f+0x1/0x2` or `0704… (f+0x1/0x2)`.

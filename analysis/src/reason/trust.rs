@@ -136,7 +136,7 @@ impl Trust {
     }
 
     /// The culprit comes from the core alone.
-    pub(super) fn from_memory(&mut self, culprit: Option<&Location>) {
+    pub(super) fn take_from_memory(&mut self, culprit: Option<&Location>) {
         *self = match culprit {
             Some(_) => Self::new(
                 Verdict::Likely,

@@ -1,6 +1,6 @@
 //! Gathers a report. Nothing here fails: what cannot be read is named in the report's warnings.
 
-use super::model::{self, Report};
+use super::model::Report;
 use super::section::Section;
 use crate::reason::{Class, Code, Line, Location, Reason};
 use crate::system::System;
@@ -74,30 +74,19 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
         reason.oops.code = code_at_fault(kernel, trace, &reason);
     }
     let crash_time = kernel.vmcoreinfo().crashtime();
+    reason.set_apart(&format!("{crash_time:?} {}", system.uts.nodename));
     let mut report = Report {
-        schema: model::schema(),
         system,
         crash_time,
         crash_time_utc: crash_time.and_then(Utc::of).map(|utc| utc.to_string()),
         uptime_seconds: uptime(kernel, &log),
-        log_tail: Vec::new(),
         log_lines: u64::try_from(log.len()).unwrap_or(u64::MAX),
         stack: wants(Section::Stacks).then_some(stack),
-        cpus: None,
-        tasks: None,
-        blocked: None,
-        locks: None,
         memory: wants(Section::Memory).then(|| memory::read(kernel)),
-        slabs: None,
-        modules: None,
-        mounts: None,
         notifiers: wants(Section::Notifiers)
             .then(|| notifiers::read(kernel, &unwinder, &reason, &log)),
         checks: wants(Section::Checks).then(|| checks::read(kernel, &unwinder)),
-        seen: None,
-        reason,
-        warnings: Vec::new(),
-        dump: Vec::new(),
+        ..Report::of(reason)
     };
     if wants(Section::Log) {
         let tail = log.len().saturating_sub(options.log_tail);
@@ -235,6 +224,7 @@ pub fn log_lines(kernel: &Kernel) -> Result<(Vec<Line>, Vec<String>), LogError> 
             lines.push(Line {
                 ts_nsec: record.ts_nsec,
                 caller: record.caller,
+                level: Some(record.level),
                 text: text.to_string(),
             });
         }
@@ -243,7 +233,7 @@ pub fn log_lines(kernel: &Kernel) -> Result<(Vec<Line>, Vec<String>), LogError> 
 }
 
 /// `[    1.234567] text`, as the kernel's own console prints it.
-fn stamped(line: &Line) -> String {
+pub(super) fn stamped(line: &Line) -> String {
     let micros = line.ts_nsec / 1000;
     format!(
         "[{:5}.{:06}] {}",

@@ -15,7 +15,8 @@ const STACKS: usize = 4;
 
 /// The kernel's own sentences, and how sure the diagnosis is.
 pub(super) fn explain(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
-    for line in &reason.explanation {
+    let headline = reason.headline.as_ref();
+    for line in headline.into_iter().chain(&reason.explanation) {
         writeln!(out, "  {line}")?;
     }
     if let Some(task) = &reason.blocker {
@@ -65,7 +66,11 @@ fn main_stack(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     } else {
         let name = reason.culprit.as_ref().map(|at| &at.function);
         let at = all.clone().position(|frame| Some(&frame.function) == name);
-        at.unwrap_or(0)
+        at.unwrap_or_else(|| {
+            all.clone()
+                .take_while(|frame| reason.is_report(frame))
+                .count()
+        })
     };
     let instruction = oops
         .code

@@ -39,6 +39,9 @@ pub struct Report {
     pub uptime_seconds: Option<u64>,
     /// Why it died.
     pub reason: Reason,
+    /// What the report was made from, if not from a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<MadeFrom>,
     /// The end of the log, one line each, with the time as `[    1.234567]`.
     #[serde(default)]
     pub log_tail: Vec<String>,
@@ -85,4 +88,44 @@ pub struct Report {
     /// How far the dump itself is not what was asked for; known only after it was written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dump: Vec<String>,
+}
+
+/// The evidence of a report that was made without a core.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MadeFrom {
+    /// The name of the text and its form.
+    pub what: String,
+    /// What such evidence cannot tell.
+    pub cannot_tell: String,
+}
+
+impl Report {
+    /// A report that holds nothing but a reason.
+    pub(super) fn of(reason: Reason) -> Self {
+        Self {
+            schema: schema(),
+            system: System::default(),
+            crash_time: None,
+            crash_time_utc: None,
+            uptime_seconds: None,
+            reason,
+            made_from: None,
+            log_tail: Vec::new(),
+            log_lines: 0,
+            stack: None,
+            cpus: None,
+            tasks: None,
+            blocked: None,
+            locks: None,
+            memory: None,
+            slabs: None,
+            modules: None,
+            mounts: None,
+            notifiers: None,
+            checks: None,
+            seen: None,
+            warnings: Vec::new(),
+            dump: Vec::new(),
+        }
+    }
 }

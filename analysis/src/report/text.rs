@@ -23,15 +23,16 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     };
     // A machine that runs, or that a hypervisor dumped while it did.
     let lives = report.crash_time.is_none() && report.reason.message.is_none();
-    write!(
-        out,
-        "{name} {}",
-        if lives {
-            "has not panicked"
-        } else {
-            "panicked"
-        }
-    )?;
+    let name = match &report.made_from {
+        Some(_) if system.uts.nodename.is_empty() => "The machine of this log",
+        _ => name,
+    };
+    let state = match (lives, &report.made_from) {
+        (false, _) => "panicked",
+        (true, None) => "has not panicked",
+        (true, Some(_)) => "had no panic that the log shows",
+    };
+    write!(out, "{name} {state}")?;
     if let Some(time) = &report.crash_time_utc {
         write!(out, " {} UTC", time.replace('T', " ").trim_end_matches('Z'))?;
     }
@@ -39,7 +40,18 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
         let when = if lives { "in" } else { "after" };
         write!(out, " {when} {} up", duration(seconds))?;
     }
-    writeln!(out, "  (Linux {})", system.uts.release)?;
+    if system.uts.release.is_empty() {
+        writeln!(out)?;
+    } else {
+        writeln!(out, "  (Linux {})", system.uts.release)?;
+    }
+    if let Some(made) = &report.made_from {
+        writeln!(
+            out,
+            "  made from {}; it cannot tell {}",
+            made.what, made.cannot_tell
+        )?;
+    }
     // One that runs on may have had an oops all the same.
     let trouble = !lives || report.reason.headline.is_some();
     if trouble {
@@ -95,6 +107,12 @@ pub fn stacks(reason: &Reason) -> String {
 #[must_use]
 pub fn headline(reason: &Reason) -> String {
     let mut text = class_words(reason.class).to_string();
+    let message = reason.message.as_deref().unwrap_or_default();
+    text.push_str(match reason.class {
+        Class::Warn if message.contains("panic_on_warn") => ", and panic_on_warn is set",
+        Class::HungTask if message.contains("hung_task") => ", and hung_task_panic is set",
+        _ => "",
+    });
     if let Some(address) = &reason.address {
         let access = match reason.oops.access.as_deref() {
             Some("read") => "reading",
@@ -118,7 +136,7 @@ pub(super) fn class_words(class: Class) -> &'static str {
         Class::BadAddress => "page fault at a bad address",
         Class::GeneralProtection => "general protection fault",
         Class::Bug => "BUG: an assertion of the kernel failed",
-        Class::Warn => "a warning of the kernel",
+        Class::Warn => "a warning",
         Class::HungTask => "a task hung",
         Class::SoftLockup => "soft lockup: a CPU did not schedule",
         Class::HardLockup => "hard lockup: a CPU did not take interrupts",
@@ -242,7 +260,6 @@ Call Trace:
         })
         .collect();
         let mut report = Report {
-            schema: String::new(),
             system: crate::system::System {
                 uts: crate::system::Uts {
                     nodename: "web-03".into(),
@@ -256,23 +273,13 @@ Call Trace:
             crash_time: Some(0),
             crash_time_utc: Some("2026-11-21T23:15:00Z".into()),
             uptime_seconds: Some(41 * 86_400),
-            reason: Reason::from_log(&log),
             log_tail: vec!["[    1.000000] last words".into()],
             log_lines: 9,
-            stack: None,
-            cpus: None,
             tasks: Some([('R', 2), ('S', 90), ('D', 1)].into()),
-            blocked: None,
-            locks: None,
-            memory: None,
-            slabs: None,
-            modules: None,
-            mounts: None,
-            notifiers: None,
-            checks: None,
             seen: Some(2),
             warnings: vec!["the moon".into()],
             dump: vec!["Rule free is off".into()],
+            ..Report::of(Reason::from_log(&log))
         };
         let mut text = String::new();
         write(&report, &mut text).unwrap();

@@ -1,0 +1,151 @@
+//! The evidence of a crash that a user names: a core, a crash directory with or without one, a text log,
+//! or `-` for a text on stdin.
+
+use crate::core_arg::{self, SymbolsArg};
+use crate::output::Context;
+use analysis::report::{self, Options, Report};
+use anyhow::Context as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes looked at to tell a text from a core.
+const SNIFF: usize = 4096;
+/// Logs in a crash directory without a core, in the order of preference: ours, kdump-utils', makedumpfile's.
+const LOGS: [&str; 3] = [
+    "dmesg.txt",
+    "vmcore-dmesg.txt",
+    "vmcore-dmesg-incomplete.txt",
+];
+
+/// A text that holds a kernel's log.
+pub struct Text {
+    /// What the user calls it.
+    pub name: String,
+    /// The crash directory that it stands in.
+    pub dir: Option<PathBuf>,
+    /// Its bytes.
+    pub input: Box<dyn BufRead>,
+}
+
+/// The text that `core` names, or `None` where it names a core.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Option<Text>> {
+    let given = core.unwrap_or(Path::new("last"));
+    if given == Path::new("-") {
+        return Ok(Some(Text {
+            name: "stdin".into(),
+            dir: None,
+            input: Box::new(BufReader::new(io::stdin())),
+        }));
+    }
+    if given == Path::new("live") {
+        return Ok(None);
+    }
+    let path = core_arg::resolve(context, given)?;
+    let (path, dir) = match path.is_dir() {
+        false => (path, None),
+        true if store::open::core_of(&path).is_some() => return Ok(None),
+        true => match log_of(&path) {
+            Some(log) => (log, Some(path)),
+            None => return Ok(None),
+        },
+    };
+    let Ok(mut file) = File::open(&path) else {
+        // A split dump, or a path that the opener of cores names in its error.
+        return Ok(None);
+    };
+    let mut start = Vec::new();
+    let read = Read::by_ref(&mut file)
+        .take(SNIFF as u64)
+        .read_to_end(&mut start);
+    read.with_context(|| format!("Cannot read {}", path.display()))?;
+    if !is_text(&start) {
+        return Ok(None);
+    }
+    Ok(Some(Text {
+        name: path.display().to_string(),
+        dir,
+        input: Box::new(BufReader::new(io::Cursor::new(start).chain(file))),
+    }))
+}
+
+/// The report of what `core` names, and the crash directory that it stands in.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub fn report(
+    context: &Context,
+    core: Option<&Path>,
+    symbols: &SymbolsArg,
+    options: Options<'_>,
+) -> anyhow::Result<(Report, Option<PathBuf>)> {
+    if let Some(mut text) = text(context, core)? {
+        let report = report::from_text(&mut *text.input, &text.name, options)
+            .with_context(|| format!("Cannot read {}", text.name))?;
+        return Ok((report, text.dir));
+    }
+    let (found, kernel) = core_arg::kernel_with(context, core, symbols)?;
+    Ok((report::build(&kernel, options), found.dir))
+}
+
+/// The log in a crash directory: ours, kdump-utils', Debian's `dmesg.STAMP`, or what pstore held.
+fn log_of(dir: &Path) -> Option<PathBuf> {
+    let named = LOGS
+        .iter()
+        .map(|name| dir.join(name))
+        .find(|path| path.is_file());
+    named
+        .or_else(|| first(dir, "dmesg"))
+        .or_else(|| first(&dir.join("pstore"), "dmesg"))
+}
+
+/// The first file of a directory, by name, that begins so.
+fn first(dir: &Path, start: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(dir)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    let named = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(start))
+    };
+    entries.filter(|path| path.is_file() && named(path)).min()
+}
+
+/// Whether a file that begins so is a text: a core holds NULs at its start, in every format.
+fn is_text(start: &[u8]) -> bool {
+    let compressed = [[0x28, 0xb5, 0x2f, 0xfd], [0x04, 0x22, 0x4d, 0x18]];
+    let packed = compressed.iter().any(|magic| start.starts_with(magic));
+    // Old consoles print a NUL now and then.
+    let nuls = start.iter().filter(|byte| **byte == 0).count();
+    !packed
+        && !start.starts_with(b"\x7fELF")
+        && !start.starts_with(b"age-encryption")
+        && nuls.saturating_mul(64) <= start.len()
+        && !start.starts_with(b"KDUMP")
+        && !start.starts_with(b"makedumpfile")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_no_text() {
+        assert!(is_text(b""));
+        assert!(is_text(b"[    0.000000] Linux version\n"));
+        assert!(is_text("é\n".as_bytes()));
+        for core in [
+            &b"\x7fELF\x02\x01"[..],
+            b"KDUMP   \x06",
+            &[0x28, 0xb5, 0x2f, 0xfd, 1],
+            &[0; 64],
+            b"makedumpfile\0",
+        ] {
+            assert!(!is_text(core), "{core:?}");
+        }
+    }
+}
