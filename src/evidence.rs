@@ -4,7 +4,7 @@
 use crate::core_arg::{self, SymbolsArg};
 use crate::output::Context;
 use analysis::report::{self, Options, Report};
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -85,10 +85,24 @@ pub fn report(
     if let Some(mut text) = text(context, core)? {
         let report = report::from_text(&mut *text.input, &text.name, options)
             .with_context(|| format!("Cannot read {}", text.name))?;
+        let blank = report.reason.is_blank()
+            && report.uptime_seconds.is_none()
+            && report.system.uts.release.is_empty();
+        if blank && text.dir.is_none() {
+            return Err(no_log(&text.name));
+        }
         return Ok((report, text.dir));
     }
     let (found, kernel) = core_arg::kernel_with(context, core, symbols)?;
     Ok((report::build(&kernel, options), found.dir))
+}
+
+/// The error for a text in which no kernel speaks.
+pub fn no_log(name: &str) -> anyhow::Error {
+    anyhow!(
+        "{name} is neither a core nor a kernel's log: no line has a time, and no report of the kernel \
+         is in it"
+    )
 }
 
 /// The log in a crash directory: ours, kdump-utils', Debian's `dmesg.STAMP`, or what pstore held.

@@ -5,7 +5,8 @@ use crate::core_arg::{self, SymbolsArg};
 use crate::evidence::{self, Text};
 use crate::exit::Exit;
 use crate::output::{self, Context};
-use analysis::reason::{Line, Reason};
+use analysis::evidence::Form;
+use analysis::reason::{Collector, Line, Reason};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::io::Write;
@@ -97,7 +98,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 fn of_text(mut text: Text) -> anyhow::Result<Log> {
     const DEFAULT_LEVEL: u8 = 4;
     let mut log = Log::default();
-    analysis::evidence::read(&mut *text.input, &mut |line| {
+    let mut reports = Collector::new();
+    let facts = analysis::evidence::read(&mut *text.input, &mut |line| {
+        reports.push(line.clone());
         log.records.push(Record {
             seq: log.records.len() as u64,
             ts_nsec: line.ts_nsec,
@@ -109,6 +112,9 @@ fn of_text(mut text: Text) -> anyhow::Result<Log> {
         });
     })
     .with_context(|| format!("Cannot read {}", text.name))?;
+    if facts.form() == Form::Plain && text.dir.is_none() && reports.finish().is_blank() {
+        return Err(evidence::no_log(&text.name));
+    }
     Ok(log)
 }
 

@@ -114,7 +114,7 @@ fn of_text(args: &Args, file: &Path, context: &Context) -> anyhow::Result<Exit> 
     }
     let signature = row.signature.as_deref().unwrap_or_default();
     let size = output::size(row.bytes);
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(
         out,
         "{:<19}  {:<10} {size:>8}  {signature}  {}",

@@ -52,7 +52,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         output::json("afterpanic.signature/1", &report.warnings, &data)?;
     } else {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout();
         writeln!(out, "{}", reason.signature)?;
         for line in lines(reason) {
             writeln!(out, "  {line}")?;

@@ -1,5 +1,8 @@
 //! Runs the binary with a root prefix that holds only what a test puts there.
 
+#[path = "schemas.rs"]
+pub mod schemas;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -142,7 +145,7 @@ impl Run {
         let value: serde_json::Value = serde_json::from_str(&self.stdout()).unwrap();
         assert!(value["schema"].is_string(), "{value}");
         assert!(value["warnings"].is_array(), "{value}");
-        crate::json_docs::assert_documented(&value);
+        schemas::assert_documented(&value);
         value
     }
 }

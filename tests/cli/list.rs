@@ -61,6 +61,12 @@ fn last_without_a_crash_says_what_to_give() {
 fn a_crash_without_a_core_is_told() {
     let machine = Machine::empty();
     machine.file("/var/crash/web-03-20261121T231500Z/dmesg.txt", "x");
-    let run = machine.run(&["report"]).exits(1);
+    let run = machine.run(&["bt"]).exits(1);
     assert!(run.stderr().contains("holds no core"), "{}", run.stderr());
+    // Its log is there, and the report says what it was made from.
+    let report = machine.run(&["report"]).exits(0).stdout();
+    assert!(
+        report.contains("dmesg.txt: a log without times"),
+        "{report}"
+    );
 }

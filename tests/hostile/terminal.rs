@@ -236,7 +236,9 @@ fn a_stored_report_forges_no_line() {
         .stdout();
     let plain: serde_json::Value = serde_json::from_str(&plain).unwrap();
     // Enumerations keep their words, or nothing of the file could be read.
-    report["reason"]["class"] = plain["reason"]["class"].clone();
+    for member in ["class", "trust", "first"] {
+        report["reason"][member] = plain["reason"][member].clone();
+    }
     for member in ["cpus", "blocked", "stack", "notifiers"] {
         report[member] = serde_json::Value::Null;
     }
