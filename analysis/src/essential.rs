@@ -71,17 +71,15 @@ impl Made {
     /// Makes both from a kernel.
     #[must_use]
     pub fn of(kernel: &Kernel) -> Self {
-        let report = report::build(kernel, report::Options::default());
-        let panic_log = report::log_lines(kernel)
-            .map_err(|error| chain(&error))
-            .and_then(|(log, _)| {
-                let unwinder = Unwinder::new(kernel);
-                let notifiers = notifiers::read(kernel, &unwinder, &report.reason, &log);
-                let mut text = Vec::new();
-                notifiers::write_panic_log(&mut text, &report.reason, &log, &notifiers)
-                    .map(|()| text)
-                    .map_err(|error| error.to_string())
-            });
+        let (report, log) = report::with_log(kernel, report::Options::default());
+        let panic_log = log.map_err(|error| chain(&error)).and_then(|log| {
+            let unwinder = Unwinder::new(kernel);
+            let notifiers = notifiers::read(kernel, &unwinder, &report.reason, log.ended);
+            let mut text = Vec::new();
+            notifiers::write_panic_log(&mut text, &report.reason, &log, &notifiers)
+                .map(|()| text)
+                .map_err(|error| error.to_string())
+        });
         Self { report, panic_log }
     }
 }

@@ -1,9 +1,11 @@
 //! Kernel messages from any evidence: the log of a core, or a text that holds one. The form of a text
 //! is told by its content, line by line: see [`prefix`] for the forms.
 
+pub mod core;
 pub mod prefix;
 pub mod text;
 
+pub use core::Log;
 pub use prefix::{Form, Stripped};
 pub use text::{Facts, read};
 

@@ -11,7 +11,7 @@ pub mod text;
 pub use text::write_panic_log;
 
 use crate::hex::Hex;
-use crate::reason::{Line, Reason};
+use crate::reason::Reason;
 use crate::unwind::{Unwinder, panic_cpu};
 use evidence::{Facts, Stage};
 use serde::{Deserialize, Serialize};
@@ -65,9 +65,9 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Reads the lists and says what ran.
+/// Reads the lists and says what ran. `ended`: the log holds panic()'s last line.
 #[must_use]
-pub fn read(kernel: &Kernel, unwinder: &Unwinder<'_>, reason: &Reason, log: &[Line]) -> Notifiers {
+pub fn read(kernel: &Kernel, unwinder: &Unwinder<'_>, reason: &Reason, ended: bool) -> Notifiers {
     let names = [
         "crash_kexec_post_notifiers",
         "panic_notifier_list",
@@ -97,9 +97,7 @@ pub fn read(kernel: &Kernel, unwinder: &Unwinder<'_>, reason: &Reason, log: &[Li
         post_notifiers,
         jumped: kernel.vmcoreinfo().crashtime().is_some(),
         panicked: cpu.is_some() || reason.message.is_some(),
-        ended: log
-            .iter()
-            .any(|line| line.text.contains("end Kernel panic - not syncing")),
+        ended,
         calls: cpu
             .map(|cpu| evidence::panic_calls(&unwinder.cpu(cpu)))
             .unwrap_or_default(),

@@ -15,6 +15,10 @@ mod explain;
 mod shapes;
 mod trust;
 
+#[cfg(test)]
+#[path = "reason/tests.rs"]
+mod shapes_tests;
+
 pub use crate::evidence::Line;
 pub use class::Class;
 pub use code::{Code, disassemble};
@@ -153,6 +157,10 @@ impl Reason {
         let headline = found.headline();
         let mut class = found.class;
         let mut address = explain::bad_address(headline);
+        address = address.or_else(|| explain::failing_address(&own));
+        if class == Class::BadAddress && address.is_some_and(|address| address < class::LOW) {
+            class = Class::NullDeref;
+        }
         if let Some((real, null)) = explain::shadow_range(&own) {
             address = Some(real);
             if null {

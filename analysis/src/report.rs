@@ -8,7 +8,8 @@ mod section;
 mod sections;
 pub mod text;
 
-pub use build::{Options, build, log_lines};
+pub(crate) use build::with_log;
+pub use build::{Options, build};
 pub use from_text::from_text;
 pub use model::Report;
 pub use section::Section;

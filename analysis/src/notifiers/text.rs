@@ -1,7 +1,8 @@
 //! `panic.log`: the panic itself in one file, for people.
 
 use super::{Hook, Notifiers, Outcome};
-use crate::reason::{Line, Reason, class};
+use crate::evidence::{Line, Log};
+use crate::reason::{Reason, class};
 use std::io::{self, Write};
 use vmcore::escape::Printer;
 
@@ -13,7 +14,7 @@ use vmcore::escape::Printer;
 pub fn write_panic_log(
     out: &mut dyn Write,
     reason: &Reason,
-    log: &[Line],
+    log: &Log,
     notifiers: &Notifiers,
 ) -> io::Result<()> {
     // Each call of writeln! below gives one line, whatever the dump put into it.
@@ -23,11 +24,12 @@ pub fn write_panic_log(
         Some(message) => writeln!(out, "Kernel panic: {message}")?,
         None => writeln!(out, "No panic message is in the log.")?,
     }
-    let panic_at = log
-        .iter()
-        .rposition(|line| class::panic_message(&line.text).is_some());
+    let panics = |line: &Line| class::panic_message(&line.text).is_some();
+    let panic_at = log.tail.iter().rposition(panics);
+    let first = reason.first_line.saturating_sub(log.skipped);
     let before = log
-        .get(reason.first_line..panic_at.unwrap_or(log.len()))
+        .tail
+        .get(first..panic_at.unwrap_or(log.tail.len()))
         .unwrap_or_default();
     if !before.is_empty() {
         writeln!(out)?;
@@ -53,7 +55,7 @@ pub fn write_panic_log(
     if let Some(at) = panic_at {
         writeln!(out)?;
         writeln!(out, "== The log from the panic message on")?;
-        lines(out, log.get(at..).unwrap_or_default())?;
+        lines(out, log.tail.get(at..).unwrap_or_default())?;
     }
     Ok(())
 }
@@ -144,7 +146,8 @@ mod tests {
             warnings: Vec::new(),
         };
         let mut out = Vec::new();
-        write_panic_log(&mut out, &Reason::from_log(&log), &log, &notifiers).unwrap();
+        let log = Log::of(log);
+        write_panic_log(&mut out, &log.reason, &log, &notifiers).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(
             text.starts_with("Kernel panic: sysrq triggered crash\n"),

@@ -183,7 +183,7 @@ const HELPERS: &[(Groups, &str)] = &[
          poison_* unpoison_* deactivate_slab get_partial* set_freepointer get_freepointer* setup_object* \
          remove_vm_area find_vm_area try_to_free_pages try_to_free_mem_cgroup* should_fail* fail_dump fail_usercopy memcg_* obj_cgroup_* kmemdup* kmemleak_* create_object alloc_object memdup_* kstrdup* kstrndup \
          strdup strndup* alloc_percpu* pcpu_* kasprintf kvasprintf idr_alloc* idr_get* list_lru_init* mempool_alloc* mempool_kmalloc* \
-         object_err slab_err free_to_partial* ksize *_alloc_noprof check_slab* free_debug_processing alloc_debug_processing \
+         object_err slab_err print_trailer print_tracking check_bytes_and_report check_object check_slab slab_pad_check slab_fix slab_bug free_to_partial* ksize *_alloc_noprof check_slab* free_debug_processing alloc_debug_processing \
          free_consistency_checks alloc_consistency_checks alloc_frozen_* set_page_owner reset_page_owner object_* dma_alloc* dma_direct_alloc* dmam_alloc* devm_kmalloc* devres_alloc* ",
     ),
     (
@@ -193,8 +193,8 @@ const HELPERS: &[(Groups, &str)] = &[
     (
         Groups::WAIT,
         "schedule* preempt_schedule* io_schedule* context_switch switch_to* cond_resched* \
-         *_lock *_lock_common *_lock_slowpath *_lock_nested *_lock_interruptible *_lock_killable *_slowlock* mutex_lock* \
-         rwbase_* rtmutex_* rt_mutex_* wait_* *_wait *_wait_* do_wait_* *wait_for_common *wait_for_completion* wait_for_common \
+         mutex_lock* rtnl_lock* console_lock device_lock inode_lock* lock_mount* read_lock* write_lock* lock_two_nondirectories bdi_* *_slowlock* *_lock_slowpath \
+         rwbase_* rtmutex_* rt_mutex_* wait_* do_wait_* freeze_queue_wait blk_mq_freeze_queue_wait* folio_wait_* *wait_for_common *wait_for_completion* wait_for_common \
          down down_* rwsem_* percpu_rwsem_* percpu_down_* out_of_line_wait_on_* bit_wait* bit_wait_io* folio_lock* folio_lock_io* lock_page* \
          lock_buffer wait_on_* *synchronize_* wait_rcu_gp rcu_barrier* cancel_* flush_work* flush_delayed_work \
          flush_workqueue* drain_workqueue kthread kthread_stop* kthread_park kthread_flush_work* kthread_flush_worker call_rwsem_* \

@@ -18,9 +18,9 @@ const HEADER: usize = 16;
 /// Reports that still take lines.
 const OPEN: usize = 3;
 /// Reports kept; beyond, those in the middle are only counted.
-const KEPT: usize = 16;
+const KEPT: usize = 12;
 /// Of these, the first ones.
-const KEPT_FIRST: usize = 6;
+const KEPT_FIRST: usize = 4;
 /// Lines from a report of corrupt memory to the fault that came of it.
 const FOLLOWS: usize = 250;
 
@@ -80,6 +80,19 @@ impl Found {
             .filter(|line| text(line))
             .map(|line| line.text.as_str())
             .collect()
+    }
+
+    /// Whether its stack was found behind the header of another report.
+    pub(super) fn is_borrowed(&self) -> bool {
+        let Some(next) = self.next else {
+            return false;
+        };
+        let other = self
+            .lines
+            .get(next)
+            .is_some_and(|line| class::panic_message(&line.text).is_none());
+        let own = self.lines.iter().take(next).map(|line| line.text.as_str());
+        other && !self.is_stall() && !Oops::read(own).has_stack()
     }
 
     /// The report as facts.

@@ -102,6 +102,8 @@ pub(super) fn bad_address(headline: &str) -> Option<u64> {
         "dereference at ",
         "data access at ",
         "access at ",
+        "on read at ",
+        "on write at ",
     ];
     let text = marks
         .iter()
@@ -111,6 +113,17 @@ pub(super) fn bad_address(headline: &str) -> Option<u64> {
         return Some(0);
     }
     u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()
+}
+
+/// The address on a line of its own: s390 and riscv.
+pub(super) fn failing_address(own: &[&str]) -> Option<u64> {
+    let behind = |line: &&str| {
+        ["Failing address: ", "badaddr: "]
+            .iter()
+            .find_map(|mark| line.split_once(mark).map(|(_, rest)| rest.to_string()))
+    };
+    let text = own.iter().take(40).find_map(behind)?;
+    u64::from_str_radix(text.split(' ').next()?, 16).ok()
 }
 
 /// The first address of `KASAN: null-ptr-deref in range [0x30-0x37]`: what the code followed, where the

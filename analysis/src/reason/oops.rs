@@ -71,6 +71,9 @@ pub struct Oops {
     /// Whether the trace is one that has a title: the report has none of its own.
     #[serde(skip)]
     pub(super) all_titled: bool,
+    /// Whether lines of another CPU's report stand between those of this one.
+    #[serde(skip)]
+    pub(super) mixed: bool,
     /// Index of the trace's frame that an interrupt found running.
     #[serde(skip)]
     pub(super) interrupted: Option<usize>,
@@ -176,6 +179,13 @@ impl Oops {
         }
     }
 
+    /// What a line of the task says alone.
+    fn of_cpu(rest: &str) -> Self {
+        let mut oops = Self::default();
+        oops.read_cpu(rest);
+        oops
+    }
+
     /// Whether it has a trace of its own, or a place.
     pub(super) fn has_stack(&self) -> bool {
         self.location.is_some() || !self.trace.is_empty() && !self.all_titled
@@ -226,6 +236,12 @@ impl Reader {
     fn line(&mut self, line: &str) {
         let bare = line.trim_start();
         if let Some(rest) = bare.strip_prefix("CPU: ") {
+            let known = self.oops.pid;
+            let told = Oops::of_cpu(rest).pid;
+            self.oops.mixed |= known.is_some()
+                && told.is_some()
+                && known != told
+                && (self.open || !self.in_own_trace());
             self.oops.read_cpu(rest);
         } else if let Some(rest) = bare.strip_prefix("Hardware name: ") {
             self.oops.hardware.get_or_insert_with(|| rest.to_string());
@@ -411,6 +427,11 @@ impl Reader {
             oops.trace = main.frames;
             oops.interrupted = main.interrupted;
         }
+        // The stack of a failure that somebody asked for (lib/fault-inject.c) is in the middle of many.
+        oops.mixed |= oops
+            .trace
+            .iter()
+            .any(|frame| frame.function.starts_with("should_fail"));
         oops.stacks = stacks;
         oops
     }
@@ -473,7 +494,7 @@ fn title(line: &str) -> Option<&str> {
         "Preemption disabled at",
         "RCU grace-period kthread stack dump",
     ];
-    const WITHIN: [&str; 9] = [
+    const WITHIN: [&str; 10] = [
         " allocated by task ",
         " state was registered at",
         "which became ",
@@ -483,6 +504,7 @@ fn title(line: &str) -> Option<&str> {
         " to HARDIRQ-irq-",
         " to a HARDIRQ-",
         " bytes by ",
+        "likely owned by task ",
     ];
     let line = line.trim_end_matches(':');
     if STARTS.iter().any(|text| line.starts_with(text))
@@ -497,7 +519,7 @@ fn title(line: &str) -> Option<&str> {
 
 /// Lines that end a trace.
 fn ends(line: &str) -> bool {
-    const ENDS: [&str; 9] = [
+    const ENDS: [&str; 10] = [
         "---[ end ",
         "Modules linked in:",
         "=====",
@@ -506,6 +528,7 @@ fn ends(line: &str) -> bool {
         "The buggy address",
         "Kernel Offset",
         "Rebooting in ",
+        "Last Breaking-Event-Address",
         "to a hardirq-",
     ];
     ENDS.iter().any(|text| line.starts_with(text))

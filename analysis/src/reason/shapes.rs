@@ -598,7 +598,7 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = &[
             ),
             // kernel/hung_task.c; `can't die` is a patch of linux-next.
             row(
-                "INFO: task * blocked ",
+                "INFO: task * blocked for more than",
                 Class::HungTask,
                 Serious,
                 Waiter,
@@ -1059,6 +1059,7 @@ pub(super) const REFERS: &[(&str, Refers)] = &[
     ("Fatal error", Refers::Oops),
     ("Oops", Refers::Oops),
     ("Unrecoverable exception", Refers::Oops),
+    ("Machine halted", Refers::Oops),
 ];
 
 /// Which reports before it a panic message means.

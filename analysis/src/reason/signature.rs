@@ -74,7 +74,7 @@ pub(super) fn frames<'f>(
     let more = behind
         .iter()
         .copied()
-        .filter(|frame| !blame::is_helper(&frame.function, skip));
+        .filter(|frame| !frame.inline && !blame::is_helper(&frame.function, skip));
     std::iter::once(culprit).chain(more).take(DEPTH).collect()
 }
 

@@ -63,6 +63,13 @@ impl Trust {
                 "the report in the log has no stack: it is cut off or damaged",
             );
         }
+        let busy = matches!(found.shape.blame, Blame::Stall | Blame::Waiter);
+        if !busy && (oops.mixed || found.is_borrowed()) {
+            return Self::new(
+                Verdict::Unclear,
+                "lines of another report stand between those of this one",
+            );
+        }
         if reason.class == Class::Other {
             return Self::new(
                 Verdict::Likely,

@@ -2,7 +2,8 @@
 
 use super::model::Report;
 use super::section::Section;
-use crate::reason::{Class, Code, Line, Location, Reason};
+use crate::evidence::{Line, Log};
+use crate::reason::{Class, Code, Location, Reason};
 use crate::system::System;
 use crate::tasks::{self, State, Task};
 use crate::unwind::{FrameKind, Trace, Trust, Unwinder};
@@ -10,7 +11,7 @@ use crate::{checks, cpus, locks, memory, modules, mounts, notifiers, slabs};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use vmcore::kernel::{Kernel, chain};
-use vmcore::printk::{self, LogError};
+use vmcore::printk::LogError;
 use vmcore::time::Utc;
 
 /// Bytes of the longest instruction of x86.
@@ -48,23 +49,30 @@ fn uptime(kernel: &Kernel, log: &[Line]) -> Option<u64> {
 /// Builds the report of a crashed kernel.
 #[must_use]
 pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
+    with_log(kernel, options).0
+}
+
+/// The same, with the log that it read.
+pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result<Log, LogError>) {
     let mut warnings = Vec::new();
     let wants = |section: Section| options.sections.contains(&section);
     let system = System::read(kernel, &mut warnings);
-    let log = match log_lines(kernel) {
-        Ok((lines, soft)) => {
-            warnings.extend(soft);
-            lines
+    let read = Log::read(kernel);
+    let empty = Log::empty();
+    let log = match &read {
+        Ok(log) => {
+            warnings.extend(log.warnings.iter().cloned());
+            log
         }
         Err(why) => {
-            warnings.push(format!("the log: {}", chain(&why)));
-            Vec::new()
+            warnings.push(format!("the log: {}", chain(why)));
+            &empty
         }
     };
     let unwinder = Unwinder::new(kernel);
     let trace = cpus::panic_cpu(kernel).map(|cpu| unwinder.cpu(cpu));
     let stack: Vec<Location> = trace.iter().flat_map(locations).collect();
-    let mut reason = Reason::from_log(&log);
+    let mut reason = log.reason.clone();
     if reason.class == Class::HungTask {
         reason.refine_hung(hung_stack(kernel, &unwinder, &reason));
     } else {
@@ -79,25 +87,25 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
         system,
         crash_time,
         crash_time_utc: crash_time.and_then(Utc::of).map(|utc| utc.to_string()),
-        uptime_seconds: uptime(kernel, &log),
+        uptime_seconds: uptime(kernel, &log.tail),
         log_lines: u64::try_from(log.len()).unwrap_or(u64::MAX),
         stack: wants(Section::Stacks).then_some(stack),
         memory: wants(Section::Memory).then(|| memory::read(kernel)),
         notifiers: wants(Section::Notifiers)
-            .then(|| notifiers::read(kernel, &unwinder, &reason, &log)),
+            .then(|| notifiers::read(kernel, &unwinder, &reason, log.ended)),
         checks: wants(Section::Checks).then(|| checks::read(kernel, &unwinder)),
         ..Report::of(reason)
     };
     if wants(Section::Log) {
-        let tail = log.len().saturating_sub(options.log_tail);
+        let tail = log.tail.len().saturating_sub(options.log_tail);
         report.log_tail = log
+            .tail
             .get(tail..)
             .unwrap_or_default()
             .iter()
             .map(stamped)
             .collect();
     }
-    drop(log);
     let mut soft = Soft(warnings);
     if wants(Section::Stacks) {
         report.cpus = soft.keep("what the CPUs ran", cpus::read(kernel));
@@ -129,7 +137,7 @@ pub fn build(kernel: &Kernel, options: Options<'_>) -> Report {
         });
     }
     report.warnings = soft.0;
-    report
+    (report, read)
 }
 
 /// The stack of the task that hung.
@@ -210,26 +218,6 @@ fn locations(trace: &Trace) -> Vec<Location> {
             })
         })
         .collect()
-}
-
-/// The log as lines, oldest first, and what of it was lost.
-///
-/// # Errors
-/// When the ring buffer cannot be found or read.
-pub fn log_lines(kernel: &Kernel) -> Result<(Vec<Line>, Vec<String>), LogError> {
-    let log = printk::records(kernel)?;
-    let mut lines = Vec::new();
-    for record in &log.records {
-        for text in String::from_utf8_lossy(&record.text).lines() {
-            lines.push(Line {
-                ts_nsec: record.ts_nsec,
-                caller: record.caller,
-                level: Some(record.level),
-                text: text.to_string(),
-            });
-        }
-    }
-    Ok((lines, log.warnings))
 }
 
 /// `[    1.234567] text`, as the kernel's own console prints it.

@@ -2,7 +2,7 @@
 //! right answer is. The headers are those of syzkaller's test data: `TITLE`, `TYPE`, `CORRUPTED`.
 
 use analysis::evidence;
-use analysis::reason::{Class, Collector, Reason, signature};
+use analysis::reason::{Class, Collector, Reason, Verdict, signature};
 use analysis::report;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -311,6 +311,25 @@ fn judge(case: &Case, reason: &Reason, options: &Options, scores: &mut BTreeMap<
             .entry(format!("5 {}", case.kind))
             .or_default()
             .add(place, class);
+    }
+    if case.corrupted {
+        let doubtful = reason.trust.verdict == Verdict::Unclear;
+        scores
+            .entry("3 corrupted, marked as unclear".into())
+            .or_default()
+            .add(None, doubtful);
+        if options.list && !doubtful {
+            println!(
+                "{} (corrupted) {}: {} | not marked: {}",
+                case.name, case.kind, case.title, reason.trust.because
+            );
+        }
+    } else if !case.title.is_empty() {
+        let clear = reason.trust.verdict != Verdict::Unclear;
+        scores
+            .entry("5 complete, not marked as unclear".into())
+            .or_default()
+            .add(None, clear);
     }
     if options.list && (place == Some(false) || !class) {
         println!(
