@@ -323,10 +323,8 @@ fn stack(oops: &Oops) -> impl Iterator<Item = &Location> {
 fn blamed(stack: &[&Location], named: Option<Location>, groups: Groups) -> Option<Location> {
     let Some(named) = named else {
         let first = blame::first(stack.iter().copied(), groups);
-        // Where every thread begins nobody is to blame, unless the fault itself is there.
-        let at_fault = |frame: &Location| stack.first().is_some_and(|first| *first == frame);
-        let first = first
-            .filter(|frame| at_fault(frame) || !blame::is_helper(&frame.function, Groups::ENTRY));
+        // Nobody is to blame at the gate of the kernel.
+        let first = first.filter(|frame| !blame::is_gate(&frame.function));
         // Helpers all the way: the innermost that does not only report, unless the stack is of one that waits.
         let stack = if groups.has(Groups::WAIT) { &[] } else { stack };
         let first = first.or_else(|| blame::first(stack.iter().copied(), Groups::REPORT));
@@ -430,7 +428,8 @@ fn entry(oops: &Oops) -> Option<Location> {
 /// A function without an offset.
 fn bare_name(name: &str) -> Option<Location> {
     let name = name.trim();
-    (frame::is_name(name) && !name.starts_with('<')).then(|| Location {
+    let address = name.len() >= 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (frame::is_name(name) && !name.starts_with('<') && !address).then(|| Location {
         function: name.to_string(),
         reliable: true,
         ..Location::default()
@@ -452,7 +451,15 @@ fn locked_at(own: &[&str], phrase: &str) -> Vec<Location> {
             } else {
                 line
             };
-            let place = line.split_once(" at: ").map_or(line, |(_, rest)| rest);
+            let place = match line.split_once(" at: ") {
+                Some((_, rest)) => rest,
+                // `… is trying to release lock (&a->lock) at:`, and the place on the next line.
+                None if i == 1 => line.trim_start().strip_prefix("[<")?.split_once(">] ")?.1,
+                None => line
+                    .split_once(" at ")
+                    .map(|(_, rest)| rest)
+                    .filter(|_| i == 0)?,
+            };
             Location::parse(place.trim_start_matches(','))
         })
         .collect()

@@ -5,12 +5,12 @@ use crate::evidence;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use crate::saved;
-use analysis::report::{Options, Report, Section};
+use analysis::report::{self, Options, Report, Section};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use store::manifest::REPORT_JSON;
+use store::manifest::{DMESG, REPORT_JSON};
 use store::{Crash, CrashDir};
 
 /// Arguments of `list`.
@@ -131,17 +131,31 @@ fn readable(stamp: &str) -> String {
     format!("{date} {time}")
 }
 
+/// A log larger than this is not read for a list.
+const MAX_LOG: u64 = 64 << 20;
+
 /// A report larger than this is none.
 const MAX_REPORT: u64 = 16 << 20;
 
-/// What a crash directory's report calls the crash.
+/// What a crash directory's report calls the crash. Where only the log is left, what that tells.
 pub(super) fn signature_of(dir: &Path) -> Option<String> {
-    let text = CrashDir::open(dir)
-        .ok()?
-        .read(REPORT_JSON, MAX_REPORT)
-        .ok()?;
-    let report: Report = serde_json::from_slice(&text).ok()?;
-    Some(report.reason.signature)
+    let crash = CrashDir::open(dir).ok()?;
+    let stored = crash.read(REPORT_JSON, MAX_REPORT).ok();
+    let report = stored.and_then(|text| serde_json::from_slice::<Report>(&text).ok());
+    report
+        .map(|report| report.reason.signature)
+        .or_else(|| of_log(&crash))
+}
+
+/// The signature that the log of a crash directory tells.
+fn of_log(crash: &CrashDir) -> Option<String> {
+    let text = crash.read(DMESG, MAX_LOG).ok()?;
+    let options = Options {
+        log_tail: 0,
+        sections: &[Section::Reason],
+    };
+    let report = report::from_text(&mut text.as_slice(), DMESG, options).ok()?;
+    (!report.reason.is_blank()).then_some(report.reason.signature)
 }
 
 fn row(crash: &Crash) -> Row {

@@ -11,6 +11,7 @@ mod kallsyms;
 mod list;
 mod memory;
 mod modules;
+mod note;
 mod percpu;
 mod prstatus;
 pub mod recorded;
@@ -33,6 +34,7 @@ use crate::arch::x86_64::KERNEL_MAP;
 use crate::arch::x86_64::paging::Paging;
 use crate::dump::MemoryDump;
 use crate::layout::elf::EM_X86_64;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -93,11 +95,13 @@ impl Kernel {
                 machine: info.machine,
             });
         }
-        let text = info
-            .vmcoreinfo
-            .as_deref()
-            .ok_or(KernelError::NoVmcoreinfo)?;
-        let mut vmcoreinfo = Vmcoreinfo::parse(text);
+        let text = match &info.vmcoreinfo {
+            Some(text) => Cow::Borrowed(text.as_slice()),
+            None => note::find(&*dump)
+                .map(Cow::Owned)
+                .ok_or(KernelError::NoVmcoreinfo)?,
+        };
+        let mut vmcoreinfo = Vmcoreinfo::parse(&text);
         let noted = recorded::of_notes(&info.notes, &vmcoreinfo);
         if !noted.is_empty() || !recorded::is_for(&supplement.recorded, &vmcoreinfo) {
             supplement.recorded = noted;

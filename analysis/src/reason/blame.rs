@@ -61,6 +61,9 @@ impl Groups {
     /// Ciphers and hashes: the data is the caller's.
     pub(super) const CRYPTO: Self = Self(1 << 22);
 
+    /// Makes an object for its caller: whoever asked for it lost it.
+    pub(super) const MAKER: Self = Self(1 << 23);
+
     /// Passed over in every report.
     pub(super) const COMMON: Self = Self(
         0x7f | Self::ALLOC.0
@@ -160,7 +163,7 @@ const HELPERS: &[(Groups, &str)] = &[
          mutex_fastpath* ww_mutex_* ww_mutex_lock* osq_* down down_read* down_write* down_trylock down_timeout down_interruptible down_killable down_common up up_read up_write downgrade_write \
          rwsem_* rtlock_* rt_mutex_* rt_spin_* rt_read_* rt_write_* percpu_down* percpu_up* percpu_rwsem* \
          seqcount_* read_seqbegin write_seqlock* write_sequnlock* local_bh_enable* local_bh_disable* \
-         trace_hardirqs_* trace_softirqs_* try_to_wake_up wake_up wake_up_common* wake_up_process wake_up_state wake_up_bit wake_up_locked* wake_up_sync* wake_up_interruptible* find_held_lock mark_held_locks hlock_class \
+         trace_hardirqs_* trace_softirqs_* wake_up wake_up_common* wake_up_process wake_up_state wake_up_bit wake_up_locked* wake_up_sync* wake_up_interruptible* find_held_lock mark_held_locks hlock_class \
          save_trace add_lock_to_list noop_count lock_stat* lock_contended lock_acquired debug_check_no_locks_* \
          debug_spin_* debug_mutex_* debug_rt_mutex* perf_trace* trace_event_raw_event_lock* class_*_constructor \
          class_*_destructor",
@@ -170,7 +173,7 @@ const HELPERS: &[(Groups, &str)] = &[
         "printk* vprintk* _printk dev_printk* dev_info dev_notice dev_warn dev_err dev_alert dev_crit dev_emerg \
          dev_vprintk* netdev_printk* netdev_err netdev_warn netdev_info string string_nocheck pointer vsnprintf snprintf vscnprintf scnprintf \
          sprintf vsprintf kasprintf kvasprintf* number symbol_string ip*_string mac_address_string hex_string resource_string bitmap_string uuid_string escaped_string time_str dentry_name special_hex_number format_decode hex_dump_to_buffer print_hex_dump widen_string \
-         console_unlock console_flush_all vkdb_printf seq_printf seq_vprintf bstr_printf vbin_printf \
+         vkdb_printf seq_printf seq_vprintf bstr_printf vbin_printf \
          dentry_name",
     ),
     (
@@ -185,6 +188,10 @@ const HELPERS: &[(Groups, &str)] = &[
          strdup strndup* alloc_percpu* pcpu_* kasprintf kvasprintf idr_alloc* idr_get* list_lru_init* mempool_alloc* mempool_kmalloc* \
          object_err slab_err print_trailer print_tracking check_bytes_and_report check_object check_slab slab_pad_check slab_fix slab_bug free_to_partial* ksize *_alloc_noprof check_slab* free_debug_processing alloc_debug_processing \
          free_consistency_checks alloc_consistency_checks alloc_frozen_* set_page_owner reset_page_owner object_* dma_alloc* dma_direct_alloc* dmam_alloc* devm_kmalloc* devres_alloc* ",
+    ),
+    (
+        Groups::MAKER,
+        "debug_objects_* *alloc* *strdup* *strndup* *memdup* *asprintf* idr_get* list_lru_init* pcpu_create* mmap* *_mmap*",
     ),
     (
         Groups::COUNT,
@@ -248,7 +255,7 @@ const HELPERS: &[(Groups, &str)] = &[
         "lock_timer_base mod_timer* timer_* add_timer* add_timer_on timer_pending detach_timer* detach_if_pending internal_add_timer calc_wheel_index \
          debug_object_* debug_timer_* debug_check_* debug_print_* debug_work_* debug_hrtimer_* lookup_object* *_is_static_object timer_fixup_* work_fixup_* hrtimer_fixup_* rcuhead_fixup_* queue_work* queue_delayed_work* mod_delayed_work* insert_work* \
          get_work_pool* get_work_pwq* is_chained_work complete complete_all complete_with_flags wait_for_completion* *wait_for_common* do_wait_for_common \
-         swake_up* autoremove_wake_function default_wake_function try_to_wake_up prepare_to_wait* add_wait_queue* remove_wait_queue* init_waitqueue* ep_poll_callback \
+         swake_up* autoremove_wake_function default_wake_function prepare_to_wait* add_wait_queue* remove_wait_queue* init_waitqueue* ep_poll_callback \
          pollwake hrtimer_start* hrtimer_cancel* hrtimer_try_to_cancel* hrtimer_active hrtimer_forward* hrtimer_init* tasklet_* kthread_queue_* kthread_cancel_* irq_work_queue* schedule_work* call_rcu* kvfree_call_rcu* \
          kfree_call_rcu* raise_softirq* notifier_call_chain* atomic_notifier* blocking_notifier* raw_notifier* srcu_notifier* call_netdevice_notifiers* notifier_chain_*",
     ),
@@ -386,6 +393,18 @@ pub(super) fn dispatches(function: &str) -> bool {
         do_dentry_open vfs_iter_* do_iter_* call_write_iter call_read_iter new_sync_* vfs_writev vfs_readv call_timer_fn run_timers expire_timers do_softirq handle_softirqs \
         netif_receive_skb* task_work_run fput handle_mm_fault do_fault mmap_region do_mmap kthread ret_from_fork* smpboot_thread_fn run_ksoftirqd \
         blkdev_ioctl do_idle cpu_startup_entry start_secondary";
+    let name = plain(function);
+    NAMES
+        .split_ascii_whitespace()
+        .any(|pattern| fits(name, pattern))
+}
+
+/// Whether a function is the gate to the kernel or to a thread: it has no data of its own to be wrong.
+#[must_use]
+pub(super) fn is_gate(function: &str) -> bool {
+    const NAMES: &str = "entry_* do_syscall_* do_fast_syscall_* do_int80_* x64_sys_call ia32_sys_call invoke_syscall el0_* el0t_* \
+        do_el0_svc ret_from_* ret_fast_syscall system_call* syscall_* secondary_startup* start_secondary x86_64_start* \
+        common_startup_64";
     let name = plain(function);
     NAMES
         .split_ascii_whitespace()

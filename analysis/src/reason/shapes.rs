@@ -91,6 +91,7 @@ const SOCKET: Groups = Groups::COMMON.and(Groups::SOCKET);
 const PREEMPT: Groups = Groups::CALLED;
 const LOCKED: Groups = Groups::LOCKED;
 const RCU: Groups = ALLOC.and(Groups::RCU);
+const LEAK: Groups = ALLOC.and(Groups::MAKER);
 const OBJECT: Groups = ALLOC.and(Groups::OBJECT);
 const WAIT: Groups = Groups::COMMON.and(Groups::WAIT);
 const REGISTER: Groups = Groups::COMMON.and(Groups::REGISTER);
@@ -301,13 +302,7 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = &[
             ),
             row("BUG: using ", Class::Lockdep, Serious, Trace, PREEMPT),
             // mm/kmemleak.c as syzkaller prints it.
-            row(
-                "BUG: memory leak",
-                Class::MemoryLeak,
-                Serious,
-                Trace,
-                OBJECT,
-            ),
+            row("BUG: memory leak", Class::MemoryLeak, Serious, Trace, LEAK),
             // mm/memory.c, mm/page_alloc.c, kernel/fork.c, fs/dcache.c.
             row(
                 "BUG: Bad page",
@@ -908,7 +903,7 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = &[
             Class::MemoryLeak,
             Serious,
             Trace,
-            OBJECT,
+            LEAK,
         )],
     ),
     (

@@ -43,8 +43,10 @@ pub enum MemError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {
-    /// There is no VMCOREINFO note.
-    #[error("The dump has no VMCOREINFO note, so nothing in it can be found by name")]
+    /// There is no VMCOREINFO note, and its text is not in memory either.
+    #[error(
+        "The dump has no VMCOREINFO, neither as a note nor in memory. Of a guest, dump it with QEMU's `-device vmcoreinfo`"
+    )]
     NoVmcoreinfo,
     /// VMCOREINFO lacks a key that everything rests on.
     #[error("The dump's VMCOREINFO has no usable {key}")]

@@ -1,6 +1,6 @@
 //! `synth`'s RAM as a dump, for the tests of this crate.
 
-use super::Kernel;
+use super::{Kernel, KernelError};
 use crate::addr::{Pfn, PfnRange, PhysAddr};
 use crate::dump::{Absence, DumpInfo, Format, MemoryDump, ReadError};
 use std::sync::Arc;
@@ -65,4 +65,13 @@ pub(crate) fn kernel_at(ram: &Ram, direct: Option<u64>) -> Kernel {
 /// A kernel in that RAM.
 pub(crate) fn kernel(ram: &Ram) -> Kernel {
     kernel_at(ram, None)
+}
+
+/// The same without a VMCOREINFO note.
+pub(crate) fn without_note(ram: &Ram) -> Result<Kernel, KernelError> {
+    let dump = RamDump {
+        ram: ram.clone(),
+        info: DumpInfo::new(Format::Elf),
+    };
+    Kernel::new(Arc::new(dump))
 }
