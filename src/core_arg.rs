@@ -108,8 +108,9 @@ pub fn kernel_with(
     let file = match &symbols.symbols {
         Some(path) => {
             let file = SymbolFile::open(path)?;
-            let note = dump.info().vmcoreinfo.as_deref().unwrap_or_default();
-            file.check(&Vmcoreinfo::parse(note))?;
+            if let Some(note) = dump.info().vmcoreinfo.as_deref() {
+                file.check(&Vmcoreinfo::parse(note))?;
+            }
             Some(Arc::new(file))
         }
         None => None,

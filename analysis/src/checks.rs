@@ -59,7 +59,7 @@ pub fn read(kernel: &Kernel, unwinder: &Unwinder<'_>) -> Vec<Check> {
     ];
     let sane = sanity::check(kernel)
         .into_iter()
-        .map(|s| (s.what, s.answer));
+        .map(|s| (s.what, s.answer.into_result()));
     sane.chain(tables)
         .map(|(what, answer)| Check::new(what, answer))
         .collect()

@@ -80,7 +80,10 @@ fn gather(path: &str, dump: &dyn MemoryDump) -> Info {
         format: said.format.name(),
         compression: said.compression.clone(),
         machine: said.machine,
-        release: vmcoreinfo.and_then(|info| info.osrelease().map(str::to_string)),
+        release: vmcoreinfo
+            .and_then(Vmcoreinfo::osrelease)
+            .or(said.utsname.as_ref().map(|uts| uts.release.as_str()))
+            .map(str::to_string),
         build_id: vmcoreinfo.and_then(|info| info.build_id().map(str::to_string)),
         crash_time: vmcoreinfo.and_then(Vmcoreinfo::crashtime),
         pages,

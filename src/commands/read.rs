@@ -6,7 +6,9 @@ use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use vmcore::addr::{PhysAddr, VirtAddr};
+use vmcore::kernel::Memory;
 
 /// Bytes read at a time.
 const CHUNK: u64 = 64 << 10;
@@ -57,17 +59,42 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             Ok(emit(at, buf, &mut out)?)
         })?;
     } else {
-        let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
-        // From then on the symbols of modules are found, too.
-        let _ = kernel.modules();
-        let start = address(&args.addr, |name| Ok(kernel.symbol(name)?))?;
+        let kernel = core_arg::kernel_with(context, Some(&args.core), &args.symbols);
+        let (start, memory) = match kernel {
+            Ok((_, kernel)) => {
+                // From then on the symbols of modules are found, too.
+                let _ = kernel.modules();
+                let start = address(&args.addr, |name| Ok(kernel.symbol(name)?))?;
+                (start, Arc::clone(kernel.memory()))
+            }
+            Err(why) => by_segments(args, context, why)?,
+        };
         each_chunk(start, args.len, |at, buf| {
-            kernel.read(VirtAddr(at), buf)?;
+            memory.read(VirtAddr(at), buf)?;
             Ok(emit(at, buf, &mut out)?)
         })?;
     }
     out.flush()?;
     Ok(Exit::Done)
+}
+
+/// The address and the memory of a core whose kernel cannot be found, `why` being why: what its
+/// segments map can be read all the same.
+fn by_segments(
+    args: &Args,
+    context: &Context,
+    why: anyhow::Error,
+) -> anyhow::Result<(u64, Arc<Memory>)> {
+    let Ok(start) = parse_hex(&args.addr) else {
+        return Err(why);
+    };
+    let Ok((_, dump)) = core_arg::open(context, Some(&args.core)) else {
+        return Err(why);
+    };
+    match Memory::of_segments(dump) {
+        Some(memory) => Ok((start, Arc::new(memory))),
+        None => Err(why),
+    }
 }
 
 /// Calls `f` with each piece of `start + len`, cut at multiples of [`CHUNK`].

@@ -4,9 +4,10 @@ use crate::harness::Machine;
 use synth::elf::Elf;
 use synth::ram::Ram;
 
-/// A core with a small kernel in it and 200 pages of other content.
-fn core() -> Vec<u8> {
-    const TEXT: u64 = 0xffff_ffff_8100_0000;
+const TEXT: u64 = 0xffff_ffff_8100_0000;
+
+/// A small kernel: its memory, and its VMCOREINFO text.
+fn kernel() -> Ram {
     let mut ram = Ram::new(4, 0);
     for at in (TEXT..TEXT + 0x4000).step_by(4096) {
         ram.map(at, ram.image_pa(at), 12);
@@ -24,6 +25,12 @@ fn core() -> Vec<u8> {
     ] {
         ram.line(&format!("SYMBOL({name})={:x}", TEXT + at));
     }
+    ram
+}
+
+/// A core with a small kernel in it and 200 pages of other content.
+fn core() -> Vec<u8> {
+    let ram = kernel();
     let elf = Elf::new().note("VMCOREINFO", 0, ram.text.as_bytes());
     let elf = ram
         .pages()
@@ -100,4 +107,76 @@ fn what_is_no_dump_is_unreadable() {
     machine.file("/text", "not a dump at all");
     let text = machine.path("/text");
     machine.run(&["verify", text.to_str().unwrap()]).exits(1);
+}
+
+#[test]
+fn another_machine_is_not_damage() {
+    let machine = Machine::empty();
+    let file = machine.path("/core");
+    for e_machine in [183_u16, 243, 21] {
+        let mut bytes = core();
+        bytes[18..20].copy_from_slice(&e_machine.to_le_bytes());
+        std::fs::write(&file, bytes).unwrap();
+        let run = machine.run(&["verify", file.to_str().unwrap(), "--json"]);
+        let answer = run.exits(4).json();
+        assert_eq!(answer["verdict"], "sound", "{answer}");
+        assert_eq!(answer["kernel"][0]["checked"], false, "{answer}");
+    }
+}
+
+#[test]
+fn the_text_of_vmcoreinfo_is_found_in_memory() {
+    let machine = Machine::empty();
+    let mut ram = kernel();
+    ram.put(0x7_0000, ram.text.clone().as_bytes());
+    let elf = ram
+        .pages()
+        .fold(Elf::new().note("QEMU", 0, &[0; 8]), |elf, (pfn, page)| {
+            elf.load(0, pfn * 4096, page)
+        });
+    let file = machine.path("/core");
+    std::fs::write(&file, elf.build()).unwrap();
+    let file = file.to_str().unwrap();
+    let answer = machine.run(&["verify", file, "--json"]).exits(0).json();
+    assert_eq!(answer["verdict"], "sound", "{answer}");
+    let read = machine.run(&["read", file, "linux_banner", "13", "--raw"]);
+    assert_eq!(read.exits(0).stdout(), "Linux version");
+}
+
+#[test]
+fn segments_alone_are_enough_to_read_by_address() {
+    let machine = Machine::empty();
+    let file = machine.path("/core");
+    let elf = Elf::new()
+        .load(
+            0xffff_8880_0000_0000,
+            0x5000,
+            b"direct map".repeat(410).as_slice(),
+        )
+        .load(TEXT - 0x9000, 0x9000, b"kernel".repeat(700).as_slice());
+    std::fs::write(&file, elf.build()).unwrap();
+    let file = file.to_str().unwrap();
+    for (at, text) in [
+        ("ffff888000005000", "direct"),
+        ("ffffffff81000000", "kernel"),
+    ] {
+        let read = machine.run(&["read", file, at, "6", "--raw"]);
+        assert_eq!(read.exits(0).stdout(), text);
+    }
+    machine.run(&["read", file, "jiffies", "6"]).exits(1);
+    machine
+        .run(&["read", file, "ffffc90000000000", "6"])
+        .exits(1);
+}
+
+#[test]
+fn the_release_comes_from_the_header_of_a_kdump_file() {
+    let machine = Machine::empty();
+    let file = machine.path("/core");
+    let page = synth::elf::pages(1, 1);
+    let mut bytes = synth::kdump::Kdump::new(9).ram(0, 9).page(1, &page).build();
+    bytes[12 + 2 * 65..][..6].copy_from_slice(b"4.18.0");
+    std::fs::write(&file, bytes).unwrap();
+    let run = machine.run(&["info", file.to_str().unwrap(), "--json"]);
+    assert_eq!(run.json()["release"], "4.18.0");
 }

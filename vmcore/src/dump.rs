@@ -8,6 +8,7 @@
 mod elf;
 mod extents;
 pub mod flattened;
+mod foreign;
 pub mod frames;
 mod kdump;
 pub mod layered;
@@ -18,7 +19,8 @@ mod runs;
 pub mod source;
 pub mod verify;
 
-pub use crate::layout::elf::{Note, Segment};
+pub use crate::layout::elf::{Note, Segment, machine_name};
+pub use crate::layout::kdump::Utsname;
 pub use open::{open, open_set, open_source};
 pub use runs::{PresentRuns, RamRuns, Runs};
 
@@ -283,6 +285,8 @@ pub struct DumpInfo {
     pub notes: Vec<Note>,
     /// The text of the VMCOREINFO note.
     pub vmcoreinfo: Option<Vec<u8>>,
+    /// utsname out of a kdump header, where at least the release is told.
+    pub utsname: Option<Utsname>,
     /// page_offset_base as the segments imply it (p_vaddr − p_paddr of a direct-map segment).
     pub direct_map_base: Option<u64>,
     /// The kernel image mapping, if a segment shows it.
@@ -311,6 +315,7 @@ impl DumpInfo {
             machine: crate::layout::elf::EM_X86_64,
             notes: Vec::new(),
             vmcoreinfo: None,
+            utsname: None,
             direct_map_base: None,
             kernel_image: None,
             segments: None,

@@ -7,11 +7,12 @@
 
 mod btf;
 mod error;
+mod find_note;
 mod kallsyms;
+mod layout;
 mod list;
 mod memory;
 mod modules;
-mod note;
 mod percpu;
 mod prstatus;
 pub mod recorded;
@@ -29,17 +30,11 @@ pub use modules::{Area, AreaKind, Module};
 pub use percpu::CpuMask;
 pub use vmcoreinfo::Vmcoreinfo;
 
-use crate::addr::{PAGE_SIZE, PhysAddr, VirtAddr};
-use crate::arch::x86_64::KERNEL_MAP;
-use crate::arch::x86_64::paging::Paging;
+use crate::addr::{PAGE_SIZE, VirtAddr};
 use crate::dump::MemoryDump;
 use crate::layout::elf::EM_X86_64;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// KERNEL_IMAGE_SIZE where VMCOREINFO does not tell it: the smaller value, without KASLR.
-const IMAGE_SIZE: u64 = 0x2000_0000;
 
 /// A crashed kernel.
 pub struct Kernel {
@@ -72,7 +67,9 @@ impl std::ops::Deref for Kernel {
 }
 
 impl Kernel {
-    /// Finds the kernel in a dump by its VMCOREINFO.
+    /// Finds the kernel in a dump by its VMCOREINFO: the note, or where there is none (QEMU's dumps of a
+    /// guest without a vmcoreinfo device) the text in the kernel's own memory, which takes one look at
+    /// every page.
     ///
     /// # Errors
     /// When there is none, when it lacks the keys that address translation needs, or when the
@@ -85,23 +82,26 @@ impl Kernel {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with(
-        dump: Arc<dyn MemoryDump>,
-        mut supplement: Supplement,
-    ) -> Result<Self, KernelError> {
+    pub fn with(dump: Arc<dyn MemoryDump>, supplement: Supplement) -> Result<Self, KernelError> {
         let info = dump.info();
         if info.machine != EM_X86_64 {
             return Err(KernelError::Machine {
                 machine: info.machine,
             });
         }
-        let text = match &info.vmcoreinfo {
-            Some(text) => Cow::Borrowed(text.as_slice()),
-            None => note::find(&*dump)
-                .map(Cow::Owned)
-                .ok_or(KernelError::NoVmcoreinfo)?,
+        let vmcoreinfo = match info.vmcoreinfo.as_deref() {
+            Some(text) => Vmcoreinfo::parse(text),
+            None => find_note::in_memory(&*dump).ok_or(KernelError::NoVmcoreinfo)?,
         };
-        let mut vmcoreinfo = Vmcoreinfo::parse(&text);
+        Self::of(dump, vmcoreinfo, supplement)
+    }
+
+    fn of(
+        dump: Arc<dyn MemoryDump>,
+        mut vmcoreinfo: Vmcoreinfo,
+        mut supplement: Supplement,
+    ) -> Result<Self, KernelError> {
+        let info = dump.info();
         let noted = recorded::of_notes(&info.notes, &vmcoreinfo);
         if !noted.is_empty() || !recorded::is_for(&supplement.recorded, &vmcoreinfo) {
             supplement.recorded = noted;
@@ -118,32 +118,7 @@ impl Kernel {
         if let Some(size) = vmcoreinfo.page_size().filter(|&size| size != PAGE_SIZE) {
             return Err(KernelError::PageSize { size });
         }
-        let missing = |key: &str| KernelError::MissingKey {
-            key: key.to_owned(),
-        };
-        let phys_base = vmcoreinfo
-            .number("phys_base")
-            .ok_or_else(|| missing("NUMBER(phys_base)"))?
-            .cast_unsigned();
-        let root = vmcoreinfo
-            .symbol("swapper_pg_dir")
-            .or_else(|| vmcoreinfo.symbol("init_top_pgt"))
-            .or_else(|| vmcoreinfo.symbol("init_level4_pgt"))
-            .ok_or_else(|| missing("SYMBOL(swapper_pg_dir)"))?;
-        let five = vmcoreinfo.number("pgtable_l5_enabled") == Some(1);
-        let layout = Layout {
-            paging: Paging {
-                root: PhysAddr(root.0.wrapping_sub(KERNEL_MAP).wrapping_add(phys_base)),
-                levels: if five { 5 } else { 4 },
-                encryption_mask: vmcoreinfo.number("sme_mask").unwrap_or(0).cast_unsigned(),
-            },
-            image_base: KERNEL_MAP,
-            image_len: vmcoreinfo
-                .number("KERNEL_IMAGE_SIZE")
-                .map_or(IMAGE_SIZE, i64::cast_unsigned),
-            phys_base,
-            direct_base: info.direct_map_base,
-        };
+        let layout = layout::of(&vmcoreinfo, info)?;
         Ok(Self {
             memory: Arc::new(Memory::new(dump, layout)),
             vmcoreinfo: Arc::new(vmcoreinfo),
@@ -161,7 +136,8 @@ impl Kernel {
     /// # Errors
     /// As [`Self::new`].
     pub fn on(&self, dump: Arc<dyn MemoryDump>) -> Result<Self, KernelError> {
-        Self::with(dump, self.supplement.clone())
+        let vmcoreinfo = self.vmcoreinfo.as_ref().clone();
+        Self::of(dump, vmcoreinfo, self.supplement.clone())
     }
 
     /// The dump.

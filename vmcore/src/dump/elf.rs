@@ -18,7 +18,7 @@ use self::mappings::{direct_map_base, kernel_image};
 use self::table::{Limits, Table, read_notes, read_up_to};
 use super::extents::{Extent, Extents, PageRuns};
 use super::map::{Lookup, MapReader};
-use super::source::{ByteSource, SourceError};
+use super::source::{ByteSource, read_error};
 use super::verify::Damage;
 use super::{Absence, Attachment, Completeness, DumpInfo, Format, MemoryDump, ReadError, Segment};
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
@@ -98,6 +98,7 @@ impl ElfCore {
             dump_level: own::level(&notes),
             notes,
             vmcoreinfo,
+            utsname: None,
             direct_map_base,
             kernel_image,
             segments: Some(segments),
@@ -244,31 +245,6 @@ impl MemoryDump for ElfCore {
     fn attachment(&self, what: Attachment) -> Option<Box<dyn Read + Send + '_>> {
         let stretch = self.source.attachment(what)?;
         Some(Box::new(stretch))
-    }
-}
-
-/// What a reader of memory is told about a failure of the bytes below it.
-pub(crate) fn read_error(pfn: Pfn, error: SourceError) -> ReadError {
-    let absent = |why| ReadError::Absent { pfn, why };
-    match error {
-        SourceError::PastEnd { .. } => absent(Absence::Truncated),
-        SourceError::Corrupt { offset, why } => {
-            log::debug!("page {pfn} at {offset:#x}: {why}");
-            absent(Absence::Corrupt)
-        }
-        SourceError::Io { offset, source } => ReadError::Io {
-            pfn,
-            offset,
-            source,
-        },
-    }
-}
-
-/// A source's error with what the system said, for errors that are only text.
-pub(crate) fn in_words(error: SourceError) -> String {
-    match error {
-        SourceError::Io { offset, source } => format!("cannot read at {offset:#x}: {source}"),
-        other => other.to_string(),
     }
 }
 

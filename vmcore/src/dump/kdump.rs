@@ -11,12 +11,11 @@ mod part;
 mod unpack;
 
 use self::part::Part;
-use super::elf::read_error;
-use super::source::ByteSource;
+use super::source::{ByteSource, read_error};
 use super::verify::Damage;
-use super::{Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError};
+use super::{Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError, Utsname};
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange, PhysAddr};
-use crate::layout::elf::vmcoreinfo;
+use crate::layout::elf::{machine_number, vmcoreinfo};
 use crate::layout::kdump;
 use std::io;
 use std::sync::Arc;
@@ -57,7 +56,8 @@ impl KdumpFile {
         let info = DumpInfo {
             format,
             compression: kdump::methods(parts.iter().fold(0, |all, p| all | p.header.status)),
-            machine: machine(&first.header.machine, vmcoreinfo.as_deref()),
+            machine: machine(&first.header.uts.machine, vmcoreinfo.as_deref()),
+            utsname: utsname(&first.header.uts),
             notes,
             vmcoreinfo,
             direct_map_base: None,
@@ -99,11 +99,17 @@ fn machine(name: &str, vmcoreinfo: Option<&[u8]>) -> u16 {
                 .any(|line| line.starts_with(key))
         })
     };
-    match kdump::machine(name) {
-        0 if has(b"NUMBER(phys_base)=") => kdump::machine("x86_64"),
-        0 if has(b"NUMBER(kimage_voffset)=") => kdump::machine("aarch64"),
+    match machine_number(name) {
+        0 if has(b"NUMBER(phys_base)=") => machine_number("x86_64"),
+        0 if has(b"NUMBER(kimage_voffset)=") => machine_number("aarch64"),
         known => known,
     }
+}
+
+/// utsname where it says something: QEMU leaves it empty, and a release that is not known is `(none)`.
+fn utsname(uts: &Utsname) -> Option<Utsname> {
+    let told = !uts.release.is_empty() && uts.release != "(none)";
+    told.then(|| uts.clone())
 }
 
 /// Whether the parts are one dump; what is missing of it.
@@ -113,7 +119,7 @@ fn join(parts: &[Part]) -> Result<Option<String>, String> {
     let mut end = Pfn(0);
     for part in parts {
         let same = part.header.max_mapnr == first.header.max_mapnr
-            && part.header.machine == first.header.machine
+            && part.header.uts.machine == first.header.uts.machine
             && part.header.time == first.header.time
             && part.sub.phys_base == first.sub.phys_base;
         if !same {

@@ -2,6 +2,7 @@
 
 use super::elf::{ElfCore, ElfOptions};
 use super::flattened::FlattenedSource;
+use super::foreign;
 use super::frames::FramedSource;
 use super::kdump::KdumpFile;
 use super::mapping::{cannot_shrink, on_procfs};
@@ -163,7 +164,17 @@ impl<'a> Place<'a> {
             return Err(self.malformed("it is a DISKDUMP file of before 2006, not kdump".into()));
         }
         if !is_elf(&head) {
-            return Err(self.unknown(&head));
+            return Err(foreign::name(&head).map_or_else(
+                || self.unknown(&head),
+                |what| self.malformed(format!("it is {what}, which is not read")),
+            ));
+        }
+        if foreign::is_xen_guest(&*source, &head) {
+            return Err(self.malformed(
+                "it is a guest dumped by Xen (xl dump-core), which is not read: its pages are in \
+                 ELF sections"
+                    .into(),
+            ));
         }
         let live = self.procfs && self.len >= KCORE_MIN;
         if live {

@@ -4,10 +4,11 @@
 //! container (zstd or LZ4 frames, a flattened stream). The ELF and kdump readers sit on top of it
 //! and so read through any container.
 
-use super::Attachment;
 use super::map::Bytes;
 use super::mapping::Mapping;
 use super::verify::Damage;
+use super::{Absence, Attachment, ReadError};
+use crate::addr::Pfn;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -171,6 +172,31 @@ pub(crate) fn read_up_to(
     let mut buf = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     source.read_at(offset, &mut buf)?;
     Ok(buf)
+}
+
+/// What a reader of memory is told about a failure of the bytes below it.
+pub(crate) fn read_error(pfn: Pfn, error: SourceError) -> ReadError {
+    let absent = |why| ReadError::Absent { pfn, why };
+    match error {
+        SourceError::PastEnd { .. } => absent(Absence::Truncated),
+        SourceError::Corrupt { offset, why } => {
+            log::debug!("page {pfn} at {offset:#x}: {why}");
+            absent(Absence::Corrupt)
+        }
+        SourceError::Io { offset, source } => ReadError::Io {
+            pfn,
+            offset,
+            source,
+        },
+    }
+}
+
+/// A source's error with what the system said, for errors that are only text.
+pub(crate) fn in_words(error: SourceError) -> String {
+    match error {
+        SourceError::Io { offset, source } => format!("cannot read at {offset:#x}: {source}"),
+        other => other.to_string(),
+    }
 }
 
 /// A part of a source: by place as a map's bytes, or from its beginning as a reader.

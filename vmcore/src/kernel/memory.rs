@@ -6,9 +6,11 @@
 //! Facts: arch/x86/mm/kaslr.c, Documentation/arch/x86/x86_64/mm.rst.
 
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, PhysAddr, VirtAddr};
+use crate::arch::x86_64::KERNEL_MAP;
 use crate::arch::x86_64::paging::{Paging, Pmd};
 use crate::dump::MemoryDump;
 use crate::kernel::error::{MemError, WalkError};
+use crate::layout::elf::EM_X86_64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const PMD_SHIFT: u32 = 21;
@@ -17,7 +19,7 @@ const CACHE_SLOTS: usize = 256;
 /// A dump seen through the crashed kernel's page tables.
 pub struct Memory {
     dump: Arc<dyn MemoryDump>,
-    paging: Paging,
+    paging: Option<Paging>,
     image_map: (u64, u64),
     phys_base: u64,
     direct: Option<Direct>,
@@ -41,8 +43,8 @@ struct Cache {
 /// What [`Memory::new`] needs to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// The kernel's own page tables.
-    pub paging: Paging,
+    /// The kernel's own page tables, if it is known where they are.
+    pub paging: Option<Paging>,
     /// First address of the kernel image mapping.
     pub image_base: u64,
     /// Its length in bytes.
@@ -77,18 +79,37 @@ impl Memory {
         memory
     }
 
+    /// What the segments of a core alone show, without VMCOREINFO: the kernel image and the direct map.
+    /// `None` when they show neither, or the machine is not x86_64.
+    #[must_use]
+    pub fn of_segments(dump: Arc<dyn MemoryDump>) -> Option<Self> {
+        let info = dump.info();
+        let image = info.kernel_image;
+        let direct_base = info.direct_map_base;
+        if info.machine != EM_X86_64 || image.is_none() && direct_base.is_none() {
+            return None;
+        }
+        let layout = Layout {
+            paging: None,
+            image_base: image.map_or(KERNEL_MAP, |image| image.vaddr.0),
+            image_len: image.map_or(0, |image| image.size),
+            phys_base: image.map_or(0, |image| image.paddr.0),
+            direct_base,
+        };
+        Some(Self::new(dump, layout))
+    }
+
     fn set_direct_base(&mut self, base: u64) {
         // The top page table is RAM for certain: its alias in the direct map must lead back to it.
-        let probe = self.paging.root;
-        let Some(alias) = base.checked_add(probe.0) else {
-            return;
-        };
-        let agrees = match self.paging.walk(&*self.dump, VirtAddr(alias)) {
-            Ok(mapping) => mapping.phys == probe,
-            // A filtered dump may lack the tables of the direct map; that is no contradiction.
-            Err(WalkError::Table { .. }) => true,
-            Err(_) => false,
-        };
+        let agrees = self.paging.is_none_or(|paging| {
+            let alias = base.checked_add(paging.root.0).map(VirtAddr);
+            match alias.map(|alias| paging.walk(&*self.dump, alias)) {
+                Some(Ok(mapping)) => mapping.phys == paging.root,
+                // A filtered dump may lack the tables of the direct map; that is no contradiction.
+                Some(Err(WalkError::Table { .. })) => true,
+                Some(Err(_)) | None => false,
+            }
+        });
         if agrees {
             let len = self.dump.ram_end().0.saturating_mul(PAGE_SIZE);
             self.direct = Some(Direct { base, len });
@@ -101,10 +122,10 @@ impl Memory {
         &self.dump
     }
 
-    /// The kernel's page tables.
+    /// The kernel's page tables, if it is known where they are.
     #[must_use]
-    pub fn paging(&self) -> &Paging {
-        &self.paging
+    pub fn paging(&self) -> Option<&Paging> {
+        self.paging.as_ref()
     }
 
     /// The direct map, when the dump's format gave a base that the page tables bear out.
@@ -142,6 +163,7 @@ impl Memory {
     }
 
     fn walk_cached(&self, va: VirtAddr) -> Result<(PhysAddr, u64), WalkError> {
+        let paging = self.paging.ok_or(WalkError::NoTables { va })?;
         let low = va.page_offset();
         let vpn = va.0 >> PAGE_SHIFT;
         let vpmd = va.0 >> PMD_SHIFT;
@@ -153,7 +175,7 @@ impl Memory {
         let pmd = match hit {
             Some((_, pmd)) => pmd,
             None => {
-                let pmd = self.paging.walk_to_pmd(&*self.dump, va)?;
+                let pmd = paging.walk_to_pmd(&*self.dump, va)?;
                 if let Some(slot) = slot_mut(&mut cache.pmds, vpmd) {
                     *slot = Some((vpmd, pmd));
                 }
@@ -166,7 +188,7 @@ impl Memory {
                 Ok((PhysAddr(base.0 | within), (1 << PMD_SHIFT) - within))
             }
             Pmd::Table(table) => {
-                let mapping = self.paging.walk_from(&*self.dump, va, table, 1)?;
+                let mapping = paging.walk_from(&*self.dump, va, table, 1)?;
                 let base = PhysAddr(mapping.phys.0 & !(PAGE_SIZE - 1));
                 if let Some(slot) = slot_mut(&mut cache.pages, vpn) {
                     *slot = Some((vpn, base));
@@ -214,9 +236,11 @@ impl Memory {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_user(&self, pgd: PhysAddr, va: VirtAddr, buf: &mut [u8]) -> Result<(), MemError> {
+        let kernels = self.paging.ok_or(WalkError::NoTables { va });
+        let kernels = kernels.map_err(|source| MemError::Translate { va, source })?;
         let paging = Paging {
             root: pgd,
-            ..self.paging
+            ..kernels
         };
         let mut at = va;
         let mut rest = buf;

@@ -6,7 +6,8 @@
 //! it is (arch/x86/kernel/head_64.S, 5.10 to 7.x).
 
 use super::{Kernel, chain};
-use crate::addr::{PAGE_SIZE, VirtAddr};
+use crate::addr::PAGE_SIZE;
+use crate::arch::x86_64::paging::WalkError;
 
 /// Pages of the image mapping that are compared, spread over it.
 const SAMPLES: u64 = 256;
@@ -16,8 +17,32 @@ const SAMPLES: u64 = 256;
 pub struct Sanity {
     /// What was asked.
     pub what: &'static str,
-    /// `Ok` with a number that says how much was looked at, or what is wrong.
-    pub answer: Result<String, String>,
+    /// The answer.
+    pub answer: Outcome,
+}
+
+/// How a question came out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// As it should be; the words say how much was looked at.
+    Agrees(String),
+    /// Not as it should be; the words say what is wrong.
+    Differs(String),
+    /// What it takes is not in the dump or not known; the words say what.
+    NotChecked(String),
+}
+
+impl Outcome {
+    /// For those who only ask whether all is well: what was not checked is not.
+    ///
+    /// # Errors
+    /// What is wrong or missing.
+    pub fn into_result(self) -> Result<String, String> {
+        match self {
+            Self::Agrees(detail) => Ok(detail),
+            Self::Differs(why) | Self::NotChecked(why) => Err(why),
+        }
+    }
 }
 
 /// Asks all of them.
@@ -35,49 +60,67 @@ pub fn check(kernel: &Kernel) -> Vec<Sanity> {
     ]
 }
 
-fn banner(kernel: &Kernel) -> Result<String, String> {
-    let at = kernel.symbol("linux_banner").map_err(|why| chain(&why))?;
-    let text = kernel.read_cstr(at, 512).map_err(|why| chain(&why))?;
+fn banner(kernel: &Kernel) -> Outcome {
+    let text = match kernel.symbol("linux_banner") {
+        Ok(at) => kernel.read_cstr(at, 512).map_err(|why| chain(&why)),
+        Err(why) => Err(chain(&why)),
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(why) => return Outcome::NotChecked(why),
+    };
     let text = String::from_utf8_lossy(&text);
-    let release = kernel.vmcoreinfo().osrelease().unwrap_or_default();
+    let Some(release) = kernel.vmcoreinfo().osrelease() else {
+        return Outcome::NotChecked("VMCOREINFO names no release".into());
+    };
     if text.starts_with(&format!("Linux version {release} ")) {
-        Ok(release.to_string())
-    } else {
-        let start: String = text.chars().take(60).collect();
-        Err(format!(
-            "it reads {start:?} and vmcoreinfo says {release:?}"
-        ))
+        return Outcome::Agrees(release.to_string());
     }
+    let start: String = text.chars().take(60).collect();
+    Outcome::Differs(format!(
+        "it reads {start:?} and vmcoreinfo says {release:?}"
+    ))
 }
 
-fn kernel_image(kernel: &Kernel) -> Result<String, String> {
-    let start = kernel.symbol("_stext").map_err(|why| chain(&why))?;
-    let end = kernel.symbol("_end").map_err(|why| chain(&why))?;
+fn kernel_image(kernel: &Kernel) -> Outcome {
+    let bounds = [kernel.symbol("_stext"), kernel.symbol("_end")];
+    let (start, end) = match bounds {
+        [Ok(start), Ok(end)] => (start, end),
+        [Err(why), _] | [_, Err(why)] => return Outcome::NotChecked(chain(&why)),
+    };
+    let Some(paging) = kernel.memory().paging() else {
+        return Outcome::NotChecked("the dump does not say where the page tables are".into());
+    };
     let pages = end.0.saturating_sub(start.0) / PAGE_SIZE;
     let step = (pages / SAMPLES).max(1);
-    let mut same = 0_u64;
-    let mut page = 0_u64;
+    let (mut same, mut page) = (0_u64, 0_u64);
+    let mut lacking = None;
     while page < pages {
         let va = start.wrapping_add(page.saturating_mul(PAGE_SIZE));
         page = page.saturating_add(step);
-        // Freed init sections are unmapped: absent is no contradiction.
-        let Ok(walked) = kernel.memory().paging().walk(&**kernel.dump(), va) else {
-            continue;
+        let walked = match paging.walk(&**kernel.dump(), va) {
+            Ok(walked) => walked,
+            Err(why @ WalkError::Table { .. }) => {
+                lacking = Some(chain(&why));
+                continue;
+            }
+            // Freed init sections are unmapped: absent is no contradiction.
+            Err(_) => continue,
         };
-        let told = kernel.translate(va).map_err(|why| chain(&why))?;
-        if walked.phys != told {
-            return Err(format!(
-                "{va} is at {} by the tables and at {told} by phys_base",
-                walked.phys
-            ));
+        match kernel.translate(va) {
+            Ok(told) if told == walked.phys => same = same.saturating_add(1),
+            Ok(told) => {
+                return Outcome::Differs(format!(
+                    "{va} is at {} by the tables and at {told} by phys_base",
+                    walked.phys
+                ));
+            }
+            Err(why) => return Outcome::NotChecked(chain(&why)),
         }
-        same = same.saturating_add(1);
     }
-    match same {
-        0 => Err(format!(
-            "nothing of {start} to {} is mapped",
-            VirtAddr(end.0)
-        )),
-        same => Ok(format!("{same} pages compared")),
+    match (same, lacking) {
+        (0, Some(why)) => Outcome::NotChecked(why),
+        (0, None) => Outcome::Differs(format!("nothing of {start} to {end} is mapped")),
+        (same, _) => Outcome::Agrees(format!("{same} pages compared")),
     }
 }

@@ -62,6 +62,14 @@ pub(crate) fn kernel_at(ram: &Ram, direct: Option<u64>) -> Kernel {
     Kernel::new(Arc::new(dump)).unwrap()
 }
 
+/// The same in a dump without a VMCOREINFO note.
+pub(crate) fn kernel_without_note(ram: &Ram) -> Result<Kernel, super::KernelError> {
+    Kernel::new(Arc::new(RamDump {
+        ram: ram.clone(),
+        info: DumpInfo::new(Format::Elf),
+    }))
+}
+
 /// A kernel in that RAM.
 pub(crate) fn kernel(ram: &Ram) -> Kernel {
     kernel_at(ram, None)

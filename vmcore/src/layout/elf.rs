@@ -8,9 +8,35 @@
 use super::{le16, le32, le64};
 pub(crate) use goblin::elf::header::EM_X86_64;
 use goblin::elf::header::{
-    EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, ET_CORE, EV_CURRENT, SELFMAG,
+    EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64, EM_LOONGARCH, EM_NONE,
+    EM_PPC64, EM_RISCV, EM_S390, ET_CORE, EV_CURRENT, SELFMAG,
 };
 pub(crate) use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE};
+
+/// e_machine and what `uname -m` calls it, for the architectures that kdump knows.
+const MACHINES: [(u16, &str); 8] = [
+    (EM_X86_64, "x86_64"),
+    (EM_AARCH64, "aarch64"),
+    (EM_AARCH64, "arm64"),
+    (EM_RISCV, "riscv64"),
+    (EM_PPC64, "ppc64le"),
+    (EM_PPC64, "ppc64"),
+    (EM_S390, "s390x"),
+    (EM_LOONGARCH, "loongarch64"),
+];
+
+/// The name of an e_machine; `None` for one that kdump does not know.
+#[must_use]
+pub fn machine_name(machine: u16) -> Option<&'static str> {
+    let found = MACHINES.iter().find(|(number, _)| *number == machine);
+    found.map(|(_, name)| *name)
+}
+
+/// The e_machine of a utsname.machine, EM_NONE for one that is not known.
+pub(crate) fn machine_number(name: &str) -> u16 {
+    let found = MACHINES.iter().find(|(_, known)| *known == name);
+    found.map_or(EM_NONE, |(number, _)| *number)
+}
 
 /// Bytes of Elf64_Ehdr.
 pub(crate) const EHDR_LEN: usize = 64;

@@ -38,15 +38,62 @@ pub(crate) const METHODS: u32 = ZLIB | LZO | SNAPPY | ZSTD;
 /// Where the fields of the 64-bit header stand.
 const UTSNAME: usize = 12;
 const UTS_FIELD: usize = 65;
-const MACHINE_FIELD: usize = 4;
+const UTS_LEN: usize = 6 * UTS_FIELD;
+
+/// struct new_utsname, as text.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Utsname {
+    /// "Linux".
+    pub sysname: String,
+    /// The host name.
+    pub nodename: String,
+    /// The release, as in `uname -r`.
+    pub release: String,
+    /// The build.
+    pub version: String,
+    /// "x86_64".
+    pub machine: String,
+    /// The NIS domain.
+    pub domainname: String,
+}
+
+impl Utsname {
+    /// The six fields of 65 bytes, each up to its first NUL.
+    fn parse(bytes: &[u8]) -> Self {
+        let mut fields = bytes.chunks(UTS_FIELD).map(|field| {
+            let text = field.split(|b| *b == 0).next().unwrap_or_default();
+            String::from_utf8_lossy(text).into_owned()
+        });
+        let mut next = || fields.next().unwrap_or_default();
+        Self {
+            sysname: next(),
+            nodename: next(),
+            release: next(),
+            version: next(),
+            machine: next(),
+            domainname: next(),
+        }
+    }
+
+    fn fields(&self) -> [&str; 6] {
+        [
+            &self.sysname,
+            &self.nodename,
+            &self.release,
+            &self.version,
+            &self.machine,
+            &self.domainname,
+        ]
+    }
+}
 
 /// The header's fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
     /// header_version.
     pub version: u32,
-    /// utsname.machine.
-    pub machine: String,
+    /// utsname.
+    pub uts: Utsname,
     /// timestamp.tv_sec.
     pub time: u64,
     /// status.
@@ -72,6 +119,13 @@ impl Header {
         }
         let short = || "the kdump header is cut off".to_owned();
         let word = |at: usize| le32(buf, at).ok_or_else(short);
+        if word(8)? > 0xffff && word(8)?.swap_bytes() <= VERSION {
+            return Err(
+                "it is the kdump file of a big-endian machine (s390x, ppc64); only little-endian \
+                 ones are supported"
+                    .into(),
+            );
+        }
         let block = word(428)?;
         if block != page {
             // The 32-bit header has block_size here.
@@ -87,14 +141,10 @@ impl Header {
                 "its header has version {version} and only 0 to {VERSION} are known"
             ));
         }
-        let name = buf
-            .get(UTSNAME + MACHINE_FIELD * UTS_FIELD..)
-            .and_then(|rest| rest.get(..UTS_FIELD))
-            .ok_or_else(short)?;
-        let name = name.split(|b| *b == 0).next().unwrap_or_default();
+        let fields = buf.get(UTSNAME..UTSNAME + UTS_LEN).ok_or_else(short)?;
         Ok(Self {
             version,
-            machine: String::from_utf8_lossy(name).into_owned(),
+            uts: Utsname::parse(fields),
             time: le64(buf, 408).ok_or_else(short)?,
             status: word(424)?,
             sub_blocks: word(432)?,
@@ -104,13 +154,13 @@ impl Header {
         })
     }
 
-    /// The bytes of the header; `uts` are the six strings of new_utsname.
+    /// The bytes of the header.
     #[must_use]
-    pub(crate) fn encode(&self, uts: [&str; 6], page: u32) -> [u8; HEADER_LEN] {
+    pub(crate) fn encode(&self, page: u32) -> [u8; HEADER_LEN] {
         let mut out = Fields::<HEADER_LEN>::default();
         out.bytes(SIGNATURE);
         out.u32(self.version);
-        for name in uts {
+        for name in self.uts.fields() {
             let mut field = [0; UTS_FIELD];
             for (to, from) in field.iter_mut().take(UTS_FIELD - 1).zip(name.bytes()) {
                 *to = from;
@@ -238,16 +288,6 @@ impl PageDesc {
     }
 }
 
-/// e_machine of a utsname.machine.
-#[must_use]
-pub(crate) fn machine(name: &str) -> u16 {
-    match name {
-        "x86_64" => goblin::elf::header::EM_X86_64,
-        "aarch64" | "arm64" => goblin::elf::header::EM_AARCH64,
-        _ => goblin::elf::header::EM_NONE,
-    }
-}
-
 /// What compresses pages with these flags, in words.
 #[must_use]
 pub(crate) fn methods(flags: u32) -> String {
@@ -306,9 +346,17 @@ mod tests {
 
     #[test]
     fn headers_read_back() {
+        let uts = Utsname {
+            sysname: "Linux".into(),
+            nodename: "node".into(),
+            release: "6.9".into(),
+            version: "#1".into(),
+            machine: "x86_64".into(),
+            domainname: "(none)".into(),
+        };
         let header = Header {
             version: 6,
-            machine: "x86_64".into(),
+            uts: uts.clone(),
             time: 1_700_000_000,
             status: ZSTD,
             sub_blocks: 2,
@@ -316,10 +364,16 @@ mod tests {
             max_mapnr: 77,
             nr_cpus: 3,
         };
-        let uts = ["Linux", "node", "6.9", "#1", "x86_64", "(none)"];
-        let bytes = header.encode(uts, 4096);
+        let bytes = header.encode(4096);
         assert_eq!(Header::parse(&bytes, 4096), Ok(header));
         assert!(Header::parse(&bytes, 65536).unwrap_err().contains("4096"));
+        let mut other = bytes;
+        for at in (8..12).chain(424..464) {
+            other[at] = 0;
+        }
+        other[11] = 6;
+        let why = Header::parse(&other, 4096).unwrap_err();
+        assert!(why.contains("big-endian"), "{why}");
         assert!(
             Header::parse(&bytes[..450], 4096)
                 .unwrap_err()

@@ -75,8 +75,8 @@ impl<'k> Memmap<'k> {
             .ok_or_else(|| missing("OFFSET(mem_section.section_mem_map)"))?;
         let bits = |name: &str| info.number(name).and_then(|n| u32::try_from(n).ok());
         let section_bits = bits("SECTION_SIZE_BITS").unwrap_or(SECTION_SIZE_BITS);
-        let phys_bits = bits("MAX_PHYSMEM_BITS").unwrap_or(match memory.paging().levels {
-            5 => MAX_PHYSMEM_BITS_5_LEVEL,
+        let phys_bits = bits("MAX_PHYSMEM_BITS").unwrap_or(match memory.paging() {
+            Some(paging) if paging.levels == 5 => MAX_PHYSMEM_BITS_5_LEVEL,
             _ => MAX_PHYSMEM_BITS_4_LEVEL,
         });
         let sane = (20..=40).contains(&section_bits)

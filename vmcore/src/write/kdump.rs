@@ -8,7 +8,7 @@ use super::header::Count;
 use super::page::{Method, PageEncoder};
 use super::{Attachment, CoreMeta, Encoded, Encoder, Finished, Output, Runs, Writer};
 use crate::addr::{PAGE_BYTES, PAGE_SIZE};
-use crate::layout::elf::encode_notes;
+use crate::layout::elf::{encode_notes, machine_name};
 use crate::layout::kdump::{DESC_LEN, Header, PageDesc, SUB_LEN, SubHeader, VERSION};
 use std::io::{self, Read};
 
@@ -79,9 +79,13 @@ pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(
     let notes_at = PAGE_SIZE + SUB_LEN as u64;
     let sub_blocks = (SUB_LEN as u64 + blob.len() as u64).div_ceil(PAGE_SIZE);
     let bitmap_blocks = 2 * max_mapnr.div_ceil(8).div_ceil(PAGE_SIZE);
+    let mut uts = meta.utsname.clone();
+    if uts.machine.is_empty() {
+        uts.machine = machine_name(meta.machine).unwrap_or_default().to_owned();
+    }
     let header = Header {
         version: VERSION,
-        machine: String::new(),
+        uts,
         time: meta.crash_time.unwrap_or(0),
         status,
         sub_blocks: u32::try_from(sub_blocks).map_err(|_| too_large())?,
@@ -89,22 +93,8 @@ pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(
         max_mapnr,
         nr_cpus: meta.nr_cpus,
     };
-    let uts = &meta.utsname;
-    let machine = match (uts.machine.as_str(), meta.machine) {
-        ("", goblin::elf::header::EM_X86_64) => "x86_64",
-        ("", goblin::elf::header::EM_AARCH64) => "aarch64",
-        (name, _) => name,
-    };
-    let uts = [
-        uts.sysname.as_str(),
-        &uts.nodename,
-        &uts.release,
-        &uts.version,
-        machine,
-        &uts.domainname,
-    ];
     let page = u32::try_from(PAGE_SIZE).map_err(io::Error::other)?;
-    let mut bytes = header.encode(uts, page).to_vec();
+    let mut bytes = header.encode(page).to_vec();
     bytes.resize(PAGE_BYTES, 0);
     let vmcoreinfo = notes.iter().position(|note| note.name == b"VMCOREINFO");
     let vmcoreinfo = vmcoreinfo.and_then(|at| {

@@ -4,9 +4,12 @@
 //! owner and type are in `layout::own`. Nothing is read from a kernel here but the text of VMCOREINFO.
 
 use crate::dump::{DumpInfo, KernelImage, Note};
-use crate::layout::elf::NT_PRSTATUS;
+use crate::layout::elf::{NT_PRSTATUS, machine_name};
+pub use crate::layout::kdump::Utsname;
 use crate::layout::own;
 
+/// What stands in a field of utsname that is not known, as the kernel writes it.
+const UNKNOWN: &str = "(none)";
 /// Program headers an ELF core may have before it must become a kdump file: crash searches them
 /// one by one.
 pub(super) const MAX_ELF_RUNS: u64 = 1 << 20;
@@ -75,45 +78,29 @@ impl OutputFormat {
     }
 }
 
-/// struct new_utsname, as text.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Utsname {
-    /// "Linux".
-    pub sysname: String,
-    /// The host name.
-    pub nodename: String,
-    /// The release, as in `uname -r`.
-    pub release: String,
-    /// The build.
-    pub version: String,
-    /// "x86_64".
-    pub machine: String,
-    /// The NIS domain.
-    pub domainname: String,
-}
-
-impl Utsname {
-    /// What a dump tells of it. None of the fields is left empty: libkdumpfile takes the machine
-    /// from a kdump header only when all of them say something.
-    fn of(info: &DumpInfo) -> Self {
-        let text = info.vmcoreinfo.as_deref().unwrap_or_default();
-        let release = text
-            .split(|b| *b == b'\n')
-            .find_map(|line| line.strip_prefix(b"OSRELEASE="))
-            .map(|release| String::from_utf8_lossy(release).into_owned());
-        let unknown = || "(none)".to_owned();
-        Self {
-            sysname: "Linux".into(),
-            nodename: unknown(),
-            release: release.unwrap_or_else(unknown),
-            version: unknown(),
-            machine: match info.machine {
-                goblin::elf::header::EM_X86_64 => "x86_64".into(),
-                goblin::elf::header::EM_AARCH64 => "aarch64".into(),
-                _ => String::new(),
-            },
-            domainname: unknown(),
-        }
+/// What a dump tells of utsname. None of the fields is left empty: libkdumpfile takes the machine from
+/// a kdump header only when all of them say something.
+fn utsname(info: &DumpInfo) -> Utsname {
+    let text = info.vmcoreinfo.as_deref().unwrap_or_default();
+    let release = text
+        .split(|b| *b == b'\n')
+        .find_map(|line| line.strip_prefix(b"OSRELEASE="))
+        .map(|release| String::from_utf8_lossy(release).into_owned());
+    let known = info.utsname.clone().unwrap_or_default();
+    let or = |field: String, other: &str| match field.is_empty() {
+        true => other.to_owned(),
+        false => field,
+    };
+    Utsname {
+        sysname: or(known.sysname, "Linux"),
+        nodename: or(known.nodename, UNKNOWN),
+        release: release.unwrap_or_else(|| or(known.release, UNKNOWN)),
+        version: or(known.version, UNKNOWN),
+        machine: or(
+            known.machine,
+            machine_name(info.machine).unwrap_or_default(),
+        ),
+        domainname: or(known.domainname, UNKNOWN),
     }
 }
 
@@ -168,7 +155,7 @@ impl CoreMeta {
             direct_map_base: info.direct_map_base,
             kernel_image: info.kernel_image,
             dump_level: info.dump_level.unwrap_or(0),
-            utsname: Utsname::of(info),
+            utsname: utsname(info),
             crash_time: number("CRASHTIME=").and_then(|t| u64::try_from(t).ok()),
             phys_base: number("NUMBER(phys_base)=").unwrap_or(0).cast_unsigned(),
             nr_cpus: u32::try_from(cpus).unwrap_or(1).max(1),

@@ -47,6 +47,15 @@ pub enum WalkError<E: std::error::Error + 'static> {
         /// The address.
         va: VirtAddr,
     },
+    /// Where the page tables lie is not known.
+    #[error(
+        "Address {va} is neither in the kernel image nor in the direct map, and the dump does not \
+         say where the page tables are"
+    )]
+    NoTables {
+        /// The address.
+        va: VirtAddr,
+    },
     /// An entry is not present.
     #[error("Address {va} is not mapped: its level-{level} entry is {entry:#x}")]
     NotMapped {

@@ -1,7 +1,6 @@
 //! The program headers of an ELF core and its notes, within limits.
 
-use super::in_words;
-use crate::dump::source::{self, ByteSource};
+use crate::dump::source::{self, ByteSource, in_words};
 use crate::layout::elf::{
     self, Header, Note, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN, Segment, parse_notes,
     parse_phdr,

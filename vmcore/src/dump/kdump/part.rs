@@ -5,8 +5,7 @@ use super::blocks::Blocks;
 use super::unpack::Unpackers;
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange};
 use crate::dump::Note;
-use crate::dump::elf::in_words;
-use crate::dump::source::{self, ByteSource, SourceError};
+use crate::dump::source::{self, ByteSource, SourceError, in_words};
 use crate::layout::elf::parse_notes;
 use crate::layout::kdump::{
     DESC_LEN, HEADER_LEN, Header, INCOMPLETE, METHODS, PageDesc, SUB_LEN, SubHeader,

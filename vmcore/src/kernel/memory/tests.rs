@@ -129,3 +129,23 @@ fn user_memory_is_read_through_its_own_tables() {
             .is_err()
     );
 }
+
+#[test]
+fn without_page_tables_the_image_and_the_direct_map_are_left() {
+    let mut ram = Ram::new(4, 0x100_0000);
+    ram.put_image(0xffff_ffff_8100_0000, b"image");
+    ram.put(0x5000, b"direct");
+    ram.replace("SYMBOL(swapper_pg_dir)", "");
+    let kernel = toy::kernel_at(&ram, Some(0xffff_8880_0000_0000));
+    let read = |va: u64, len: usize| {
+        let mut buf = vec![0; len];
+        kernel.read(VirtAddr(va), &mut buf).map(|()| buf)
+    };
+    assert_eq!(read(0xffff_ffff_8100_0000, 5).unwrap(), b"image");
+    assert_eq!(read(0xffff_8880_0000_5000, 6).unwrap(), b"direct");
+    let why = read(VMALLOC, 1).unwrap_err();
+    let MemError::Translate { source, .. } = why else {
+        panic!("{why}")
+    };
+    assert!(matches!(source, WalkError::NoTables { .. }), "{source}");
+}

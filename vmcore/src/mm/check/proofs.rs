@@ -116,7 +116,14 @@ pub fn mapped(
         return Ok(());
     };
     let direct_len = kernel.direct().map_or(DIRECT_MAP_MAX, |direct| direct.len);
-    let paging = *kernel.paging();
+    let Some(paging) = kernel.paging().copied() else {
+        report.checks.push(Check::not_made(
+            "mapped",
+            &ALL_RULES,
+            "where the page tables are is not known",
+        ));
+        return Ok(());
+    };
     let mut walk = TableWalk {
         kernel,
         map,
@@ -309,7 +316,9 @@ impl TableWalk<'_> {
         if self.options.deadline.is_some_and(|at| Instant::now() >= at) {
             self.stopped = true;
         }
-        let paging = *self.kernel.paging();
+        let Some(paging) = self.kernel.paging().copied() else {
+            return Ok(());
+        };
         let mut bytes = [0u8; ENTRIES * 8];
         if self.kernel.dump().read_phys(table, &mut bytes).is_err() {
             self.unread += 1;
