@@ -1,55 +1,154 @@
-//! Poisoned pages put out of reach, for those who follow the kernel's pointers: a machine that died
-//! of a page that failed has pointers to it, and reading it can kill the next kernel too.
+//! Pages that must not be read, put out of reach of those who follow the kernel's pointers: poisoned
+//! ones, whose reading can kill the capture kernel too, offline and ballooned ones, and memory that
+//! was never accepted from the hypervisor.
 //!
-//! Facts: mm/memory-failure.c, `num_poisoned_pages`, 2.6.32 and newer with CONFIG_MEMORY_FAILURE.
-//! Where it is 0, or not there, nothing is done: the memory map is gone through only when a page is
-//! known to be poisoned. Which pages a dump keeps is decided elsewhere.
+//! Facts: include/linux/page-flags.h (PG_hwpoison 2.6.31 and newer, PG_offline 5.0 and newer),
+//! mm/page_alloc.c (`__free_unaccepted`, 6.16 and newer in VMCOREINFO), mm/memory-failure.c.
+//! A page is looked up when it is read: its own struct page, that of its compound head, and for
+//! unaccepted memory that of its largest block. Nothing is scanned. Which pages a dump keeps is
+//! decided elsewhere.
+//!
+//! A page of the memory map is looked up before it is read as well. Only the page tables that lead to
+//! the memory map are read unseen: without them nothing could be looked up.
 
-use super::{Kind, Rules, walk};
-use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, PhysAddr};
+use super::classify::Classifier;
+use super::memmap::{Geometry, Section};
+use super::rules::TypeTest;
+use super::{Kind, Rules};
+use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
 use crate::dump::{Absence, DumpInfo, MemoryDump, ReadError};
-use crate::kernel::{Kernel, KernelError};
-use std::sync::Arc;
+use crate::kernel::{Kernel, KernelError, Memory};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Runs of poisoned pages that are remembered at most.
-const RUNS_MAX: usize = 4096;
+/// Answers remembered: those of 16 MiB.
+const REMEMBERED: usize = 4096;
+/// How often a struct page may lie in a page whose own struct page is to be looked up first. Each
+/// time there are 64 times fewer: 52 bits of address need no more.
+const DEPTH: u32 = 8;
 
-/// The same kernel, of whose memory the poisoned pages cannot be read.
+/// The same kernel, of whose memory the pages cannot be read that must not be.
 ///
 /// # Errors
-/// None that the kernel did not have before: what cannot be looked up changes nothing.
+/// None that the kernel did not have before: where struct pages cannot be looked up nothing changes.
 pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
-    let count = kernel.symbol("num_poisoned_pages");
-    if !count.is_ok_and(|at| kernel.read_u64(at).is_ok_and(|pages| pages != 0)) {
+    let rules = Rules::of(&kernel);
+    let decoder = rules.decoder();
+    let tells = decoder.hwpoison != 0
+        || decoder.offline != TypeTest::NEVER
+        || decoder.unaccepted != TypeTest::NEVER;
+    let geometry = Geometry::of(kernel.memory(), kernel.vmcoreinfo(), decoder.size);
+    let Some(geometry) = geometry.ok().filter(|_| tells) else {
         return Ok(kernel);
-    }
-    let mut poisoned = Vec::new();
-    let walked = walk(&kernel, &Rules::of(&kernel), &mut |run| {
-        if run.kind == Kind::HwPoison && poisoned.len() < RUNS_MAX {
-            poisoned.push(run.pages);
-        }
-        Ok(())
-    });
-    if walked.is_err() || poisoned.is_empty() {
-        return Ok(kernel);
-    }
-    let dump = Arc::clone(kernel.dump());
-    kernel.on(Arc::new(Guarded { dump, poisoned }))
+    };
+    let guard = Guarded {
+        dump: Arc::clone(kernel.dump()),
+        memory: Arc::clone(kernel.memory()),
+        rules,
+        geometry,
+        known: Mutex::new(vec![None; REMEMBERED].into_boxed_slice()),
+    };
+    kernel.on(Arc::new(guard))
 }
 
-/// A dump without the guarded pages.
+/// A dump without the pages that must not be read.
 struct Guarded {
     dump: Arc<dyn MemoryDump>,
-    /// Ascending, disjoint.
-    poisoned: Vec<PfnRange>,
+    /// The kernel's memory, not guarded.
+    memory: Arc<Memory>,
+    rules: Rules,
+    geometry: Geometry,
+    /// Pages looked up, each in the one slot that it may take, and whether they may be read.
+    known: Mutex<Box<[Option<(Pfn, bool)>]>>,
 }
 
 impl Guarded {
-    /// The first poisoned page in a range.
+    /// The first page in a range that must not be read.
     fn first_in(&self, pages: PfnRange) -> Option<Pfn> {
-        let at = self.poisoned.partition_point(|run| run.end <= pages.start);
-        let run = self.poisoned.get(at)?.intersect(pages)?;
-        Some(run.start)
+        (pages.start.0..pages.end.0)
+            .map(Pfn)
+            .find(|pfn| !self.may_read(*pfn, DEPTH))
+    }
+
+    fn may_read(&self, pfn: Pfn, depth: u32) -> bool {
+        let slot = usize::try_from(pfn.0 % REMEMBERED as u64).unwrap_or(0);
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, may)) = lock().get(slot).copied().flatten()
+            && known == pfn
+        {
+            return may;
+        }
+        let may = !self.kind_of(pfn, depth).is_some_and(Kind::never_read);
+        if let Some(known) = lock().get_mut(slot) {
+            *known = Some((pfn, may));
+        }
+        may
+    }
+
+    /// What a page is, as far as it takes to know whether it may be read. `None` where its struct page
+    /// cannot be read: a hole in the memory map, memory that the kernel does not manage.
+    fn kind_of(&self, pfn: Pfn, depth: u32) -> Option<Kind> {
+        let depth = depth.checked_sub(1)?;
+        let map = self.geometry.within(&self.memory);
+        let base = match map.section(pfn.0 >> map.section_shift()) {
+            Section::Base(base) => base,
+            Section::Offline => return Some(Kind::Offline),
+            Section::Device | Section::Absent => return None,
+        };
+        let decoder = self.rules.decoder();
+        let read = |pfn: u64, pages: usize| {
+            let va = map.struct_page(base, pfn);
+            let mut bytes = vec![0; decoder.size.checked_mul(pages)?];
+            self.read(va, &mut bytes, depth)?;
+            Some((va, bytes))
+        };
+        // With the one behind it, which a compound page's head needs.
+        let (va, pair) = read(pfn.0, 2).or_else(|| read(pfn.0, 1))?;
+        let heads = Heads { guard: self, depth };
+        let mut kinds = [Kind::Unknown as u8];
+        Classifier::new(decoder, &heads).run(&pair, pfn.0, va.0, &mut kinds);
+        let [kind] = kinds;
+        let kind = Kind::from_u8(kind);
+        if kind.never_read() || decoder.unaccepted == TypeTest::NEVER {
+            return Some(kind);
+        }
+        // Of unaccepted memory only the first page of each largest block says what it is.
+        let order = u32::try_from(decoder.orders.checked_sub(1)?).ok()?;
+        let first = pfn.0 >> order << order;
+        let (_, block) = read(first, 1)?;
+        let page_type = block.get(decoder.mapcount..)?.first_chunk::<4>()?;
+        let unaccepted = decoder.unaccepted.matches(u32::from_le_bytes(*page_type));
+        Some(if unaccepted { Kind::Unaccepted } else { kind })
+    }
+
+    /// Reads struct pages, page by page of the memory map, if those may be read.
+    fn read(&self, va: VirtAddr, buf: &mut [u8], depth: u32) -> Option<()> {
+        let mut at = va;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let in_page = usize::try_from(PAGE_SIZE - at.page_offset()).ok()?;
+            let n = in_page.min(rest.len());
+            let (now, later) = rest.split_at_mut_checked(n)?;
+            let pa = self.memory.translate(at).ok()?;
+            if depth > 0 && !self.may_read(pa.pfn(), depth) {
+                return None;
+            }
+            self.dump.read_phys(pa, now).ok()?;
+            at = at.wrapping_add(n as u64);
+            rest = later;
+        }
+        Some(())
+    }
+}
+
+/// Struct pages of compound heads, for the classifier.
+struct Heads<'a> {
+    guard: &'a Guarded,
+    depth: u32,
+}
+
+impl super::classify::Heads for Heads<'_> {
+    fn read(&self, va: u64, buf: &mut [u8]) -> bool {
+        self.guard.read(VirtAddr(va), buf, self.depth).is_some()
     }
 }
 
@@ -79,9 +178,9 @@ impl MemoryDump for Guarded {
     }
 
     fn absence(&self, pfn: Pfn) -> Absence {
-        match self.first_in(PfnRange::new(pfn, Pfn(pfn.0.saturating_add(1)))) {
-            Some(_) => Absence::Missing,
-            None => self.dump.absence(pfn),
+        match self.may_read(pfn, DEPTH) {
+            false => Absence::Missing,
+            true => self.dump.absence(pfn),
         }
     }
 
@@ -91,42 +190,4 @@ impl MemoryDump for Guarded {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mm::toy::{kernel, populated};
-    use synth::memmap::{FIRST_USABLE, Series};
-
-    #[test]
-    fn a_poisoned_page_is_not_read_from_any_side() {
-        let kernel = kernel(&populated(Series::V6_12));
-        let poisoned = FIRST_USABLE + 2091;
-        let guarded = Guarded {
-            dump: Arc::clone(kernel.dump()),
-            poisoned: vec![PfnRange::new(Pfn(poisoned), Pfn(poisoned + 1))],
-        };
-        let read = |addr: u64, len: usize| {
-            let result = guarded.read_phys(PhysAddr(addr), &mut vec![0; len]);
-            result.err().map(|error| error.to_string())
-        };
-        let page = poisoned * 4096;
-        assert_eq!(read(page - 8, 8), None);
-        assert_eq!(read(page + 4096, 4096), None);
-        let refused = read(page, 8);
-        assert!(
-            refused.as_ref().unwrap().contains("could not be read"),
-            "{refused:?}"
-        );
-        assert_eq!(read(page - 8, 9), refused);
-        assert_eq!(read(page + 4095, 1), refused);
-        assert_eq!(read(page - 40_960, 81_920), refused);
-        assert_eq!(guarded.absence(Pfn(poisoned)), Absence::Missing);
-    }
-
-    #[test]
-    fn a_kernel_that_does_not_know_poison_is_left_as_it_was() {
-        let kernel = kernel(&populated(Series::V6_1));
-        let before = Arc::as_ptr(kernel.dump()).cast::<u8>();
-        let same = guarded(kernel).unwrap();
-        assert_eq!(Arc::as_ptr(same.dump()).cast::<u8>(), before);
-    }
-}
+mod tests;

@@ -26,8 +26,15 @@ const MAX_PHYSMEM_BITS_4_LEVEL: u32 = 46;
 const MAX_PHYSMEM_BITS_5_LEVEL: u32 = 52;
 
 /// The memory map of a kernel.
+#[derive(Clone, Copy)]
 pub(super) struct Memmap<'k> {
     memory: &'k Memory,
+    geometry: Geometry,
+}
+
+/// Where a memory map is and how its parts are laid out.
+#[derive(Clone, Copy)]
+pub(super) struct Geometry {
     root: VirtAddr,
     /// Sections behind one root entry; `None` when the root array holds the sections themselves.
     per_root: Option<NonZeroU64>,
@@ -52,9 +59,9 @@ pub(super) enum Section {
     Base(u64),
 }
 
-impl<'k> Memmap<'k> {
+impl Geometry {
     pub(super) fn of(
-        memory: &'k Memory,
+        memory: &Memory,
         info: &Vmcoreinfo,
         page_size: usize,
     ) -> Result<Self, WalkError> {
@@ -91,7 +98,6 @@ impl<'k> Memmap<'k> {
         }
         let sections = 1u64 << (phys_bits - section_bits);
         Ok(Self {
-            memory,
             root,
             per_root: NonZeroU64::new(PAGE_SIZE / entry_size).filter(|_| length < sections),
             sections,
@@ -102,9 +108,27 @@ impl<'k> Memmap<'k> {
         })
     }
 
+    /// The memory map as it is in `memory`.
+    pub(super) fn within(self, memory: &Memory) -> Memmap<'_> {
+        Memmap {
+            memory,
+            geometry: self,
+        }
+    }
+}
+
+impl<'k> Memmap<'k> {
+    pub(super) fn of(
+        memory: &'k Memory,
+        info: &Vmcoreinfo,
+        page_size: usize,
+    ) -> Result<Self, WalkError> {
+        Ok(Geometry::of(memory, info, page_size)?.within(memory))
+    }
+
     /// log2 of the pages in a section.
     pub(super) fn section_shift(&self) -> u32 {
-        self.shift
+        self.geometry.shift
     }
 
     /// The section with this number. One that cannot be read is absent.
@@ -113,20 +137,23 @@ impl<'k> Memmap<'k> {
     }
 
     fn section_entry(&self, number: u64) -> Option<Section> {
-        if number >= self.sections {
+        if number >= self.geometry.sections {
             return None;
         }
-        let entry = match self.per_root {
-            None => self.root.checked_add(number * self.entry_size)?,
+        let entry = match self.geometry.per_root {
+            None => self
+                .geometry
+                .root
+                .checked_add(number * self.geometry.entry_size)?,
             Some(per_root) => {
-                let slot = self.root.checked_add(number / per_root * 8)?;
+                let slot = self.geometry.root.checked_add(number / per_root * 8)?;
                 let roots = self.memory.read_ptr(slot).ok().filter(|p| p.0 != 0)?;
-                roots.checked_add(number % per_root * self.entry_size)?
+                roots.checked_add(number % per_root * self.geometry.entry_size)?
             }
         };
         let word = self
             .memory
-            .read_u64(entry.checked_add(self.entry_map)?)
+            .read_u64(entry.checked_add(self.geometry.entry_map)?)
             .ok()?;
         if word & HAS_MEM_MAP == 0 {
             return None;
@@ -142,7 +169,7 @@ impl<'k> Memmap<'k> {
 
     /// Address of a page's struct page, in the section whose base is `base`.
     pub(super) fn struct_page(&self, base: u64, pfn: u64) -> VirtAddr {
-        VirtAddr(base.wrapping_add(pfn.wrapping_mul(self.page_size)))
+        VirtAddr(base.wrapping_add(pfn.wrapping_mul(self.geometry.page_size)))
     }
 
     /// Reads struct pages from `va`; what is not mapped is left as it was, and `f` is told the first
@@ -152,7 +179,7 @@ impl<'k> Memmap<'k> {
             return;
         }
         // A memmap has holes of whole pages: struct pages go with the page they begin in.
-        let size = usize::try_from(self.page_size).unwrap_or(64);
+        let size = usize::try_from(self.geometry.page_size).unwrap_or(64);
         let mut at = 0usize;
         while at < buf.len() {
             let here = va.wrapping_add(at as u64);

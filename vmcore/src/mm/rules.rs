@@ -7,9 +7,7 @@
 mod decoder;
 pub(super) mod table;
 
-#[cfg(test)]
-pub(crate) use decoder::TypeTest;
-pub(crate) use decoder::{Decoder, Hugetlb, Order};
+pub(crate) use decoder::{Decoder, Hugetlb, Order, TypeTest};
 
 use super::Kind;
 use crate::kernel::{Kernel, Vmcoreinfo};
