@@ -3,7 +3,9 @@
 //! Facts: Documentation/arch/x86/boot.rst (kernel_version at 0x20e, protocol 2.00 and later), ELF
 //! notes in /sys/kernel/notes, Linux 5.10 to 7.2.
 
-use std::io::Read;
+pub mod uki;
+
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use plan::FirstKernel;
@@ -89,19 +91,28 @@ pub fn chosen(root: &Root, choice: &config::KernelChoice) -> Result<String, Kern
     }
 }
 
-/// The release that a bzImage says it is.
+/// The release that a bzImage, or the one in a unified kernel image, says it is.
 pub fn release_of(path: &Path) -> Result<String, KernelError> {
     let read = |source| KernelError::Read {
         path: path.to_owned(),
         source,
     };
-    let mut start = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(64 * 1024).read_to_end(&mut start))
-        .map_err(read)?;
+    let mut file = std::fs::File::open(path).map_err(read)?;
+    let mut start = beginning(&mut file, 0).map_err(read)?;
+    if let Some(section) = uki::linux_section(&start) {
+        start = beginning(&mut file, section.start as u64).map_err(read)?;
+    }
     bzimage_release(&start).ok_or_else(|| KernelError::NotBzImage {
         path: path.to_owned(),
     })
+}
+
+/// The 64 KiB from an offset on, or what there is.
+fn beginning(file: &mut std::fs::File, from: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(64 * 1024).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn bzimage_release(start: &[u8]) -> Option<String> {

@@ -4,6 +4,8 @@ use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use initramfs::kernel::uki;
+
 use crate::iomem::Range;
 use crate::kimage::BzImage;
 use crate::refusal::Refusal;
@@ -46,7 +48,7 @@ pub(crate) fn check_files(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<
 
 /// Reads and checks a kernel, for either slot.
 pub(crate) fn read_kernel(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
-    let kernel = read(path, "kernel")?;
+    let kernel = uki::kernel_of(read(path, "kernel")?);
     let header = BzImage::parse(&kernel).map_err(|source| Refusal::NotAKernel {
         path: path.to_owned(),
         source,

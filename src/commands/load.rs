@@ -219,7 +219,7 @@ fn kernel_path(config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
     }
     let release = loader::probe::running_release(&context.root)
         .context("cannot read the running kernel's release. Is /proc mounted?")?;
-    match loader::kimage::find(&context.root, &release) {
+    match loader::kimage::find_any(&context.root, &release) {
         Ok(path) => Ok(path),
         Err(places) => bail!(
             "no kernel image for {release} in {}. Set capture_kernel.kernel in /etc/afterpanic.toml",

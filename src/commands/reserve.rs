@@ -97,8 +97,9 @@ fn doubt(context: &Context, proposal: &Proposal) -> anyhow::Result<Option<String
 fn inputs(context: &Context, config: &config::Config) -> (Inputs, Vec<String>) {
     let mut warnings = Vec::new();
     let release = loader::probe::running_release(&context.root).unwrap_or_default();
-    let kernel = loader::kimage::find(&context.root, &release).ok();
+    let kernel = loader::kimage::find_any(&context.root, &release).ok();
     let kernel = kernel.and_then(|path| std::fs::read(context.path(&path.to_string_lossy())).ok());
+    let kernel = kernel.map(initramfs::kernel::uki::kernel_of);
     let mut inputs = Inputs::read(&context.root, kernel.as_deref());
     let image = binary::find()
         .map_err(anyhow::Error::from)

@@ -80,6 +80,44 @@ fn bzimage(init_size: u32) -> Vec<u8> {
     b
 }
 
+/// An EFI program with the kernel as its only section, `.linux`.
+fn unified(linux: &[u8]) -> Vec<u8> {
+    let mut b = vec![0; 512];
+    b[..2].copy_from_slice(b"MZ");
+    b[0x3c] = 0x40;
+    b[0x40..0x44].copy_from_slice(b"PE\0\0");
+    b[0x46] = 1;
+    let section = 0x40 + 24;
+    b[section..section + 6].copy_from_slice(b".linux");
+    let length = u32::try_from(linux.len()).unwrap().to_le_bytes();
+    for (at, value) in [(8, length), (16, length), (20, 512_u32.to_le_bytes())] {
+        b[section + at..section + at + 4].copy_from_slice(&value);
+    }
+    b.extend_from_slice(linux);
+    b.extend_from_slice(b"initrd and more");
+    b
+}
+
+#[test]
+fn of_a_unified_kernel_image_the_kernel_is_loaded_and_kept() {
+    let machine = Machine::new();
+    std::fs::write(machine.path("linux.efi"), unified(&bzimage(0x300_0000))).unwrap();
+    let kernel = Recorder::default();
+    let request = LoadRequest {
+        kernel: machine.path("linux.efi"),
+        keep: Some(Vec::new()),
+        ..machine.request()
+    };
+    assert_eq!(load(&kernel, &request).unwrap().release, "6.12");
+    let calls = kernel.calls();
+    let [Call::FileLoad { kernel, .. }] = calls.as_slice() else {
+        panic!("{calls:?}")
+    };
+    assert_eq!(*kernel, bzimage(0x300_0000));
+    let kept = machine.path("var/lib/afterpanic/images/6.12.vmlinuz");
+    assert_eq!(std::fs::read(kept).unwrap(), bzimage(0x300_0000));
+}
+
 #[test]
 fn the_kernel_gets_the_bytes_that_were_checked() {
     let machine = Machine::new();

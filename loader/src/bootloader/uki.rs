@@ -3,13 +3,10 @@
 //!
 //! Facts: systemd-stub(7) (addons in `NAME.efi.extra.d/*.addon.efi`), ukify(1), kernel-install(8).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::bls;
-use crate::{probe, root};
-
-const PLACES: [&str; 3] = ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"];
+use crate::{kimage, probe};
 
 /// The image of the running kernel, by the release in its name; `None` on a machine that boots
 /// otherwise.
@@ -18,20 +15,7 @@ pub(super) fn running(root: &Path) -> Option<PathBuf> {
     if !bls::entries(root).is_empty() {
         return None;
     }
-    let mut found: Vec<PathBuf> = PLACES
-        .iter()
-        .flat_map(|place| {
-            let entries = fs::read_dir(root::under(root, place));
-            let entries = entries.into_iter().flatten().flatten();
-            entries.map(move |e| Path::new(place).join(e.file_name()))
-        })
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.ends_with(".efi") && name.contains(&release)
-        })
-        .collect();
-    found.sort();
-    found.into_iter().next()
+    kimage::ukis(root, &release).into_iter().next()
 }
 
 /// The commands that set the value.
@@ -48,7 +32,7 @@ pub(super) fn command(root: &Path, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
     #[test]
     fn an_addon_or_a_rebuild_is_named() {

@@ -1,5 +1,7 @@
 //! Whether the running kernel can load a capture kernel, and whether that one could make a dump.
 
+use initramfs::kernel::uki;
+
 use super::finding::{Examined, Finding, Level, chain, finding};
 use crate::access::{self, Lockdown};
 use crate::arm::Choice;
@@ -119,7 +121,7 @@ fn signed(on: &Examined<'_>) -> Option<Finding> {
 fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
     let path = match &on.config.capture_kernel.kernel {
         config::KernelChoice::Path(path) => path.clone(),
-        config::KernelChoice::Running => match kimage::find(on.root, on.release()) {
+        config::KernelChoice::Running => match kimage::find_any(on.root, on.release()) {
             Ok(path) => path,
             Err(places) => {
                 let text = format!("its image is in none of {}", places.join(", "));
@@ -144,7 +146,7 @@ fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
             return Some(finding(CHECK, Level::Fail, text).fix("install the kernel package again"));
         }
     };
-    let why = BzImage::parse(&bytes).err()?;
+    let why = BzImage::parse(&uki::kernel_of(bytes)).err()?;
     let text = format!("{} cannot be loaded: {}", path.display(), chain(&why));
     Some(finding(CHECK, Level::Fail, text).fix("install the kernel package again"))
 }

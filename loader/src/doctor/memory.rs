@@ -1,6 +1,7 @@
 //! Whether memory is reserved, and whether it is enough.
 
 use config::Auto;
+use initramfs::kernel::uki;
 
 use super::finding::{Examined, Finding, Level, finding, size};
 use crate::bootloader::{self, BootLoader};
@@ -39,8 +40,9 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         return vec![finding(CHECK, Level::Fail, text).fix(reserve(on))];
     }
     let mut out = Vec::new();
-    let kernel = kimage::find(on.root, on.release()).ok();
+    let kernel = kimage::find_any(on.root, on.release()).ok();
     let kernel = kernel.and_then(|path| std::fs::read(root::under(on.root, path)).ok());
+    let kernel = kernel.map(uki::kernel_of);
     let mut inputs = Inputs::read(on.root, kernel.as_deref());
     if let Some(image) = &on.status.image {
         inputs.image = image.bytes;

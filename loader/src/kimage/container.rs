@@ -53,8 +53,8 @@ pub(crate) fn recognise(bytes: &[u8]) -> ImageError {
         ("an arm64 Image", "name an x86-64 vmlinuz")
     } else if starts(b"MZ") {
         (
-            "an EFI program (a unified kernel image?)",
-            "extract its .linux section, or name a vmlinuz",
+            "an EFI program without a section .linux",
+            "name a vmlinuz or a unified kernel image",
         )
     } else if starts(b"\x1f\x8b") {
         ("a gzip file", "unpack it, or name the vmlinuz")

@@ -1,6 +1,7 @@
 //! Where distributions put the kernel image of a release.
 
 use crate::root;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Debian, Ubuntu, SUSE, Fedora up to 42; Fedora's and Debian's newer place among the modules.
@@ -10,6 +11,9 @@ const PLACES: [&str; 4] = [
     "/lib/modules/{}/vmlinuz",
     "/boot/{}/vmlinuz",
 ];
+
+/// Where unified kernel images are on the EFI system partition (systemd-stub(7), kernel-install(8)).
+const UKI_PLACES: [&str; 3] = ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"];
 
 /// Finds the kernel image of a release, as a path that is not prefixed.
 ///
@@ -24,6 +28,35 @@ pub fn find(root: &Path, release: &str) -> Result<PathBuf, Vec<String>> {
         .iter()
         .find(|place| root::under(root, place).is_file());
     found.map(PathBuf::from).ok_or(places)
+}
+
+/// Finds the kernel image of a release, or else the unified kernel image that holds it.
+///
+/// # Errors
+/// The places that were looked at, for the error message.
+pub fn find_any(root: &Path, release: &str) -> Result<PathBuf, Vec<String>> {
+    find(root, release).or_else(|mut places| {
+        places.extend(UKI_PLACES.map(str::to_owned));
+        ukis(root, release).into_iter().next().ok_or(places)
+    })
+}
+
+/// The unified kernel images of a release: the release is in their names.
+pub(crate) fn ukis(root: &Path, release: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = UKI_PLACES
+        .iter()
+        .flat_map(|place| {
+            let entries = fs::read_dir(root::under(root, place));
+            let entries = entries.into_iter().flatten().flatten();
+            entries.map(move |entry| Path::new(place).join(entry.file_name()))
+        })
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.ends_with(".efi") && name.contains(release)
+        })
+        .collect();
+    found.sort();
+    found
 }
 
 #[cfg(test)]
@@ -42,6 +75,32 @@ mod tests {
             assert_eq!(
                 find(root.path(), "6.1.0").unwrap(),
                 Path::new("/").join(place)
+            );
+        }
+    }
+
+    #[test]
+    fn a_unified_kernel_image_is_the_last_resort() {
+        let root = tempfile::tempdir().unwrap();
+        let places = find_any(root.path(), "6.1.0").unwrap_err();
+        assert!(places.contains(&"/efi/EFI/Linux".to_string()));
+        for path in [
+            "efi/EFI/Linux/0123-6.1.0.efi",
+            "efi/EFI/Linux/0123-6.0.9.efi",
+            "boot/vmlinuz-6.1.0",
+        ] {
+            let file = root.path().join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+            assert!(find(root.path(), "6.1.0").is_err() || path.starts_with("boot"));
+            let wanted = if path.starts_with("boot") {
+                path
+            } else {
+                "efi/EFI/Linux/0123-6.1.0.efi"
+            };
+            assert_eq!(
+                find_any(root.path(), "6.1.0").unwrap(),
+                Path::new("/").join(wanted)
             );
         }
     }
