@@ -168,13 +168,17 @@ fn mounted(machine: &Machine, path: &Path) -> Result<Place, ResolveError> {
         if mount.fstype != "btrfs" || !mountinfo::is_node(&mount.source) {
             return Err(no_disk());
         }
-        let node = machine.root.resolve(&mount.source).map_err(|_| no_disk())?;
+        let node = machine.root.resolve(&mount.source);
+        let node = node.unwrap_or_else(|_| mount.source.clone());
         machine.by_name(&name_of(&node))
     } else {
         machine.by_number(&mount.dev)
     };
     let sys = sys.ok_or_else(|| ResolveError::NotInSys {
-        device: mount.dev.clone(),
+        device: match mount.fstype.as_str() {
+            "btrfs" => mount.source.display().to_string(),
+            _ => mount.dev.clone(),
+        },
         what: path.display().to_string(),
     })?;
     let rest = real.strip_prefix(&mount.point).unwrap_or(Path::new(""));

@@ -267,6 +267,17 @@ fn btrfs_is_found_by_its_source_and_counted_from_its_top() {
 }
 
 #[test]
+fn a_btrfs_whose_device_is_missing_is_not_said_to_have_no_disk() {
+    let fixture = Fixture::new();
+    fixture.mounts(&[("0:34", "/var", "/var", "btrfs", "/dev/vdx")]);
+    let message = error(&fixture, "");
+    assert!(
+        message.contains("/dev/vdx of /var/crash is not in /sys"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_device_by_name_is_found_once_or_refused() {
     let fixture = Fixture::new();
     fixture.virtio(&ext4());

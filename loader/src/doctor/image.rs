@@ -20,7 +20,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             out.push(finding(
                 CHECK,
                 level,
-                format!("it cannot be built: {}", chain(why)),
+                format!("cannot be built: {}", chain(why)),
             ));
         }
     }
@@ -69,7 +69,11 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                 };
                 finding(CHECK, Level::Ok, format!("can be built: {text}"))
             }
-            Err(_) => finding(CHECK, Level::NotMade, "depends on the target, see there"),
+            Err(_) => finding(
+                CHECK,
+                Level::NotMade,
+                "not checked: the target cannot be resolved (see target)",
+            ),
         });
     }
     out

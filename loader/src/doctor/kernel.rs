@@ -124,7 +124,11 @@ fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
         config::KernelChoice::Running => match kimage::find_any(on.root, on.release()) {
             Ok(path) => path,
             Err(places) => {
-                let text = format!("its image is in none of {}", places.join(", "));
+                let text = format!(
+                    "no kernel image for {} in {}",
+                    on.release(),
+                    places.join(", ")
+                );
                 return Some(
                     finding(CHECK, Level::Fail, text)
                         .fix("name it as kernel in [capture_kernel] of /etc/afterpanic.toml"),

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use initramfs::build::BuildError;
+use initramfs::resolve::ResolveError;
 use plan::TargetKind;
 
 use super::finding::{Examined, Finding, Level, chain, finding, size};
@@ -25,10 +26,16 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                 Level::NotMade
             };
             let text = chain(why);
-            let fix = if text.contains("the encrypted device") {
-                "name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted: nobody can type a passphrase after the panic"
-            } else {
-                "name another [[target]] in /etc/afterpanic.toml"
+            let fix = match why {
+                BuildError::Resolve(ResolveError::Mounts { .. }) => "mount -t proc proc /proc",
+                BuildError::Resolve(ResolveError::NotInSys { .. }) => "mount -t sysfs sysfs /sys",
+                BuildError::Resolve(ResolveError::Superblock { .. }) => {
+                    "check that the device is there and readable: sudo lsblk -f"
+                }
+                _ if text.contains("the encrypted device") => {
+                    "name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted: nobody can type a passphrase after the panic"
+                }
+                _ => "name another [[target]] in /etc/afterpanic.toml",
             };
             return vec![finding(CHECK, level, text).fix(fix)];
         }
@@ -115,7 +122,7 @@ fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Fin
         return finding(
             CHECK,
             Level::NotMade,
-            format!("{name}, free space not known"),
+            format!("{name}, cannot read its free space"),
         );
     };
     if stat.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
@@ -133,7 +140,10 @@ fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Fin
         return finding(
             CHECK,
             Level::Fail,
-            format!("{name}, {} free: not even log and report fit", size(free)),
+            format!(
+                "{name}, {} free: not enough for the log and the report",
+                size(free)
+            ),
         )
         .fix("free some space, or name another [[target]]");
     }
@@ -147,7 +157,7 @@ fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Fin
             CHECK,
             Level::Warn,
             format!(
-                "{text}, and {} stay free: the dump would be made smaller",
+                "{text}, and {} must stay free: the core would be written at a smaller level",
                 size(keep)
             ),
         )

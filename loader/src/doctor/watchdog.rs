@@ -30,11 +30,15 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     if let Some(first) = real.first() {
         return vec![finding(CHECK, Level::Ok, first.clone())];
     }
-    let text = if choice(on) == Choice::Load {
-        "no hardware watchdog: a capture kernel that hangs stays down"
-    } else {
-        "no hardware watchdog: a capture kernel that hangs stays down, and so does one that was overwritten \
-         in memory (with kexec_file_load the kernel's own check spins without a word)"
-    };
+    let mut text =
+        "no hardware watchdog: if the capture kernel hangs, the machine stays down until \
+                    someone resets it"
+            .to_owned();
+    if choice(on) != Choice::Load {
+        text.push_str(
+            ". The same if the loaded image was overwritten before the panic: the check of \
+             kexec_file_load then stops the machine without a message",
+        );
+    }
     vec![finding(CHECK, Level::Note, text)]
 }
