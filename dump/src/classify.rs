@@ -1,61 +1,74 @@
-//! The one pass over the memory map: every page's kind into `pages.map`. And, where there is no pass,
-//! the kinds of a few pages.
+//! One pass over the memory map writes every page's kind into `pages.map`. Where there is no pass, the
+//! kinds of a few pages are looked up.
 
 use crate::facts::RuleOff;
 use crate::files::{self, PAGES_MAP};
 use crate::policy::Policy;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmcore::addr::PfnRange;
-use vmcore::dump::map::{MapReader, MapWriter};
-use vmcore::kernel::{Kernel, chain};
-use vmcore::mm::{self, Kind, KindCounts, Rule, Rules, Summary, check};
+use vmcore::dump::map::{MapError, MapReader, MapWriter};
+use vmcore::kernel::Kernel;
+use vmcore::mm::{self, Kind, KindCounts, Rule, Rules, Summary, WalkError, check};
+
+/// Why the kinds of pages are not known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClassifyError {
+    /// The struct pages cannot be found or read.
+    #[error("cannot walk the memory map")]
+    Walk(#[from] WalkError),
+    /// The file cannot be written.
+    #[error("cannot write {PAGES_MAP}")]
+    Write(#[source] io::Error),
+    /// The finished file cannot be read again.
+    #[error("cannot read {PAGES_MAP}")]
+    Map(#[from] MapError),
+}
 
 /// A finished `pages.map`.
 pub struct Classified {
-    /// The file, to be gone over as often as wanted.
+    /// The file. It can be read any number of times.
     pub reader: MapReader,
     /// Rules that this kernel's vmcoreinfo does not carry, each with the reason.
     pub rules_off: Vec<RuleOff>,
     /// What the pass counted.
     pub summary: Summary,
-    /// The checks made, and the pages to keep beside those of the kept kinds.
+    /// The checks made, and pages to keep in addition to the kept kinds.
     pub checked: check::Report,
     /// Why no check was made, if so.
     pub unchecked: Option<String>,
-    /// Kinds whose pages may go by another name here: the rule is off, or a check failed it.
+    /// Kinds whose pages may be counted as another kind: the rule is off, or its check failed.
     pub uncertain: Vec<Kind>,
 }
 
-/// Time for the checks; those not made by then say so.
+/// Time for the checks. The report names those that were not made in it.
 const CHECKS: Duration = Duration::from_secs(20);
 
-/// Classifies every page into `dir/pages.map`, which must not exist. `progress` is told the pages
-/// seen so far.
+/// Classifies every page into `dir/pages.map`, which must not exist. `progress` gets the number of
+/// pages seen so far.
 ///
 /// # Errors
-/// One sentence: the memory map cannot be walked, or the file not be written.
+/// The memory map cannot be walked, or the file cannot be written.
 pub fn classify(
     kernel: &Kernel,
     dir: &Path,
     threads: usize,
     progress: &mut dyn FnMut(u64),
-) -> Result<Classified, String> {
+) -> Result<Classified, ClassifyError> {
     let rules = Rules::of(kernel);
-    let write = |error: std::io::Error| format!("Cannot write {PAGES_MAP}: {error}");
-    let file = files::create_file(dir, PAGES_MAP).map_err(write)?;
-    let reading = file.try_clone().map_err(write)?;
-    let mut writer = MapWriter::new(BufWriter::new(file)).map_err(write)?;
+    let file = files::create_file(dir, PAGES_MAP).map_err(ClassifyError::Write)?;
+    let reading = file.try_clone().map_err(ClassifyError::Write)?;
+    let mut writer = MapWriter::new(BufWriter::new(file)).map_err(ClassifyError::Write)?;
     let mut seen = 0_u64;
-    let walked = mm::walk_threads(kernel, &rules, threads, &mut |run| {
+    let summary = mm::walk_threads(kernel, &rules, threads, &mut |run| {
         seen = seen.saturating_add(run.pages.len());
         progress(seen);
         writer.push(run)
-    });
-    let summary = walked.map_err(|error| chain(&error))?;
-    writer.finish().map_err(write)?;
-    let reader = MapReader::open(Box::new(reading)).map_err(|error| chain(&error))?;
+    })?;
+    writer.finish().map_err(ClassifyError::Write)?;
+    let reader = MapReader::open(Box::new(reading))?;
     let rules_off = rules
         .off()
         .iter()
@@ -93,16 +106,16 @@ fn lacks(rules: &Rules, rule: Rule) -> bool {
         .any(|off| off.rule == rule && off.degrades)
 }
 
-/// The parts of `ranges` (ascending, disjoint) that may be written, and what was taken out of them:
-/// their struct pages are asked, nothing else. For pages found without a scan.
+/// The parts of `ranges` (ascending, disjoint) that may be written, and counts of the pages left out.
+/// Only the struct pages of these ranges are read. For pages found without a scan.
 ///
 /// # Errors
-/// One sentence: the struct pages cannot be found.
+/// The struct pages cannot be found.
 pub fn allowed(
     kernel: &Kernel,
     ranges: &[PfnRange],
     policy: Policy,
-) -> Result<(Vec<PfnRange>, KindCounts), String> {
+) -> Result<(Vec<PfnRange>, KindCounts), ClassifyError> {
     let mut kept: Vec<PfnRange> = Vec::with_capacity(ranges.len());
     let mut forbidden = KindCounts::default();
     mm::walk_ranges(kernel, &Rules::of(kernel), ranges, &mut |run| {
@@ -115,7 +128,6 @@ pub fn allowed(
             _ => kept.push(run.pages),
         }
         Ok(())
-    })
-    .map_err(|error| chain(&error))?;
+    })?;
     Ok((kept, forbidden))
 }

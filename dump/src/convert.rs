@@ -4,7 +4,7 @@
 //! made in a hidden directory beside OUT and renamed at the end, so that nothing half-written ever
 //! stands under OUT's name.
 
-use crate::classify::{Classified, allowed, classify};
+use crate::classify::{Classified, ClassifyError, allowed, classify};
 use crate::describe::{describe, trailer};
 use crate::facts::RuleOff;
 use crate::files::{self, PAGES_MAP};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::addr::PfnRange;
 use vmcore::dump::{Attachment, MemoryDump};
-use vmcore::kernel::{Kernel, KernelError};
+use vmcore::kernel::{Kernel, KernelError, chain};
 use vmcore::write::{CoreMeta, OutputFormat};
 
 /// Output buffers, in bytes.
@@ -76,14 +76,9 @@ pub enum ConvertError {
     /// Filtering needs the kernel inside, and it cannot be found.
     #[error("The core cannot be filtered; without --level it is converted as it is")]
     Kernel(#[from] KernelError),
-    /// The pages cannot be told apart.
-    #[error(
-        "The pages cannot be classified ({why}); without --level the core is converted as it is"
-    )]
-    Classify {
-        /// Why.
-        why: String,
-    },
+    /// The kinds of pages are not known.
+    #[error("The pages cannot be classified; without --level the core is converted as it is")]
+    Classify(#[from] ClassifyError),
     /// The core could not be written.
     #[error("Cannot write {}", path.display())]
     Save {
@@ -228,7 +223,7 @@ fn choose(request: &Request<'_>, work: &Path, meta: &mut CoreMeta) -> Result<Cho
     }
     classify(&kernel, work, request.threads, &mut |_| {})
         .map(|map| Chosen::Kinds(Box::new(map), level))
-        .map_err(|why| ConvertError::Classify { why })
+        .map_err(ConvertError::Classify)
 }
 
 /// As in the capture kernel: what is poisoned or offline is left out, where that can be told.
@@ -243,7 +238,7 @@ fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
     let ranges = match allowed(kernel, &found.ranges, policy) {
         Ok((ranges, _)) => ranges,
         Err(why) => {
-            warnings.push(format!("the pages were not looked up: {why}"));
+            warnings.push(format!("the pages were not looked up: {}", chain(&why)));
             found.ranges
         }
     };

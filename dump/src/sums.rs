@@ -35,7 +35,7 @@ fn with_zeros(contribution: u32, zeros: u64) -> u32 {
 
 /// The sums of a file that is being written.
 #[derive(Debug)]
-pub struct Summing {
+pub(crate) struct Summing {
     piece: u64,
     /// Of each piece, without the ones before and after.
     states: Vec<u32>,
@@ -54,7 +54,7 @@ impl Default for Summing {
 
 impl Summing {
     /// Adds what is written at `offset`.
-    pub fn add(&mut self, mut offset: u64, mut bytes: &[u8]) {
+    pub(crate) fn add(&mut self, mut offset: u64, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let number = loop {
                 match usize::try_from(offset / self.piece) {
@@ -91,7 +91,7 @@ impl Summing {
 
     /// The sums of the file of `len` bytes.
     #[must_use]
-    pub fn finish(mut self, len: u64) -> Sums {
+    pub(crate) fn finish(mut self, len: u64) -> Sums {
         let pieces = usize::try_from(len.div_ceil(self.piece)).unwrap_or(usize::MAX);
         self.states.resize(pieces.min(self.most), 0);
         let ones = with_zeros(u32::MAX, self.piece) ^ u32::MAX;
@@ -107,6 +107,27 @@ impl Summing {
     }
 }
 
+/// Why a file is not the one of its sums.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SumsError {
+    /// Pieces differ.
+    #[error(
+        "the checksum of {pieces} of its pieces of {piece:#x} bytes is wrong, the first at {first:#x}"
+    )]
+    Wrong {
+        /// How many.
+        pieces: usize,
+        /// Bytes of a piece.
+        piece: u64,
+        /// Offset of the first, in bytes.
+        first: u64,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// The sums of a file, as the manifest has them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sums {
@@ -118,31 +139,31 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Compares a file; the first piece that differs and how many do.
+    /// Compares a file with its sums.
     ///
     /// # Errors
-    /// A sentence that says which.
-    pub fn check(&self, file: &mut File) -> Result<(), String> {
-        let told: Vec<Option<u32>> = self
+    /// Pieces differ, or the file cannot be read.
+    pub fn check(&self, file: &mut File) -> Result<(), SumsError> {
+        let expected: Vec<Option<u32>> = self
             .crc32
             .as_bytes()
             .chunks(8)
             .map(|digits| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
             .collect();
         let mut wrong: Vec<u64> = Vec::new();
-        for (number, told) in (0_u64..).zip(told) {
-            let found = sum_of(file, self.piece).map_err(|error| error.to_string())?;
-            if told != Some(found) {
+        for (number, expected) in (0_u64..).zip(expected) {
+            let found = sum_of(file, self.piece)?;
+            if expected != Some(found) {
                 wrong.push(number.saturating_mul(self.piece));
             }
         }
         match wrong.as_slice() {
             [] => Ok(()),
-            [first, ..] => Err(format!(
-                "the checksum of {} of its pieces of {:#x} bytes is wrong, the first at {first:#x}",
-                wrong.len(),
-                self.piece
-            )),
+            [first, ..] => Err(SumsError::Wrong {
+                pieces: wrong.len(),
+                piece: self.piece,
+                first: *first,
+            }),
         }
     }
 }
@@ -209,12 +230,12 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("f");
             std::fs::write(&path, &bytes).unwrap();
-            prop_assert_eq!(sums.check(&mut File::open(&path).unwrap()), Ok(()));
+            prop_assert!(sums.check(&mut File::open(&path).unwrap()).is_ok());
             let mut wrong = bytes;
             wrong[seed as usize % 5000] ^= 0x10;
             std::fs::write(&path, &wrong).unwrap();
             let place = seed % 5000 / sums.piece * sums.piece;
-            let said = sums.check(&mut File::open(&path).unwrap()).unwrap_err();
+            let said = sums.check(&mut File::open(&path).unwrap()).unwrap_err().to_string();
             prop_assert!(said.ends_with(&format!("the first at {place:#x}")), "{}", said);
         }
     }

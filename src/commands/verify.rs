@@ -127,7 +127,9 @@ fn file_checks(dir: &std::path::Path) -> Vec<Check> {
             .into_iter()
             .map(|file| {
                 let ok = file.outcome.is_ok();
-                let detail = file.outcome.map_or_else(|why| why, str::to_string);
+                let detail = file
+                    .outcome
+                    .map_or_else(|why| why.to_string(), str::to_owned);
                 Check {
                     what: file.name,
                     ok,

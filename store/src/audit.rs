@@ -4,17 +4,41 @@ use crate::crash_dir::CrashDir;
 use crate::manifest::FileFacts;
 use dump::facts::TableFacts;
 use dump::files::sha256;
+use dump::{Sums, SumsError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// It is longer or shorter.
+    #[error("it has {found} bytes, the manifest says {expected}")]
+    Size {
+        /// Bytes.
+        found: u64,
+        /// Bytes in the manifest.
+        expected: u64,
+    },
+    /// Its bytes differ.
+    #[error("its SHA-256 is not the manifest's")]
+    Hash,
+    /// Pieces of it differ.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// One file, and what is wrong with it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct Audited {
     /// Its name.
     pub name: String,
     /// `Ok` says what was compared, `Err` what is wrong.
-    pub outcome: Result<&'static str, String>,
+    pub outcome: Result<&'static str, AuditError>,
 }
 
 /// Compares every file that the manifest names. The names must be plain: a manifest that was copied
@@ -31,50 +55,58 @@ pub fn audit(dir: &Path) -> io::Result<Vec<Audited>> {
         .map(|file| audited(&file.name, compare(&dir, file)))
         .collect();
     if let Some(core) = &manifest.core {
-        let file = || dir.file(&core.file).map_err(|error| error.to_string());
         if let Some(sums) = &core.sums {
-            let outcome = file().and_then(|mut file| sums.check(&mut file));
-            all.push(audited(
-                &core.file,
-                outcome.map(|()| "the CRC-32 of every piece"),
-            ));
+            let outcome = compare_sums(&dir, &core.file, sums);
+            all.push(audited(&core.file, outcome));
         }
         if let Some(table) = &core.table {
-            let hash = file().and_then(|file| same(&table.sha256, sha256_of_table(file, table)));
-            let what = "SHA-256 of the seek table, which holds every frame's checksum";
-            all.push(audited(&core.file, hash.map(|()| what)));
+            let outcome = compare_table(&dir, &core.file, table);
+            all.push(audited(&core.file, outcome));
         }
     }
     Ok(all)
 }
 
-fn audited(name: &str, outcome: Result<&'static str, String>) -> Audited {
+fn audited(name: &str, outcome: Result<&'static str, AuditError>) -> Audited {
     Audited {
         name: name.to_owned(),
         outcome,
     }
 }
 
-fn compare(dir: &CrashDir, facts: &FileFacts) -> Result<&'static str, String> {
-    let file = dir.file(&facts.name).map_err(|error| error.to_string())?;
-    let size = file.metadata().map_err(|error| error.to_string())?.len();
-    if size != facts.size {
-        return Err(format!(
-            "it has {size} bytes, the manifest says {}",
-            facts.size
-        ));
+fn compare(dir: &CrashDir, facts: &FileFacts) -> Result<&'static str, AuditError> {
+    let file = dir.file(&facts.name)?;
+    let (found, expected) = (file.metadata()?.len(), facts.size);
+    if found != expected {
+        return Err(AuditError::Size { found, expected });
     }
     match &facts.sha256 {
         None => Ok("size"),
-        Some(told) => same(told, sha256(file)).map(|()| "size and SHA-256"),
+        Some(expected) => same(expected, &sha256(file)?, "size and SHA-256"),
     }
 }
 
-fn same(told: &str, found: io::Result<String>) -> Result<(), String> {
-    match found {
-        Ok(found) if found == told => Ok(()),
-        Ok(_) => Err("its SHA-256 is not the manifest's".into()),
-        Err(error) => Err(error.to_string()),
+fn compare_sums(dir: &CrashDir, name: &str, sums: &Sums) -> Result<&'static str, AuditError> {
+    sums.check(&mut dir.file(name)?)?;
+    Ok("the CRC-32 of every piece")
+}
+
+fn compare_table(
+    dir: &CrashDir,
+    name: &str,
+    table: &TableFacts,
+) -> Result<&'static str, AuditError> {
+    same(
+        &table.sha256,
+        &sha256_of_table(dir.file(name)?, table)?,
+        "SHA-256 of the seek table, which holds every frame's checksum",
+    )
+}
+
+fn same(expected: &str, found: &str, what: &'static str) -> Result<&'static str, AuditError> {
+    match expected == found {
+        true => Ok(what),
+        false => Err(AuditError::Hash),
     }
 }
 

@@ -1,14 +1,15 @@
 //! What a crash leaves: crash directories in a store.
 //!
-//! From low to high: [`names`] (what a crash directory's name says), [`manifest`] (what is in one),
-//! [`place`] (the operations that a kind of target offers) with one implementation, a directory of this machine,
-//! [`Store`] (crash directories in one place), [`rotation`] and [`loop_guard`] (room for a new core, and
-//! when none is written), [`CrashDir`] (one that is read), [`audit`] (one against its own manifest),
-//! [`settle`] (those that were cut off), [`open`] (the best core of one).
+//! Holds, from low to high: [`names`] (what a crash directory's name says), [`manifest`] (what is in
+//! one), [`place`] (the operations of a kind of target) with one implementation, a directory of this
+//! machine, [`Store`] (crash directories in one place), [`rotation`] and [`loop_guard`] (room for a new
+//! core, and when none is written), [`CrashDir`] (one that is read), [`audit`] (one against its own
+//! manifest), [`settle`] (those that were cut off), [`open`] (the best core of one).
 //!
-//! Anybody may be able to write into a store, so nothing in it is believed before its owner was asked.
-//! This crate names `dump` and below. It knows nothing of plans, targets or the config, and nothing
-//! here decides where a store is.
+//! May name `dump` and below.
+//!
+//! Never trusts an entry of a store before its owner is checked, and never decides where a store is.
+//! Knows nothing of plans, targets or the config.
 
 pub mod audit;
 mod crash_dir;

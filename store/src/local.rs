@@ -30,7 +30,7 @@ const MAX_DEPTH: u32 = 4;
 
 /// A directory of this machine with crash directories.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     dir: OwnedFd,
     path: PathBuf,
 }
@@ -40,7 +40,7 @@ impl Local {
     ///
     /// # Errors
     /// What the system said.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self {
             dir: nix::fcntl::open(path, flags, Mode::empty())?,
@@ -50,7 +50,7 @@ impl Local {
 
     /// Where a directory is, for messages and for those who read cores.
     #[must_use]
-    pub fn path_of(&self, directory: &str) -> PathBuf {
+    pub(crate) fn path_of(&self, directory: &str) -> PathBuf {
         self.path.join(directory)
     }
 

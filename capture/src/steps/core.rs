@@ -31,7 +31,7 @@ use vmcore::write::{CoreMeta, OutputFormat, RamRuns, Runs};
 const BUFFER: usize = 1 << 20;
 
 /// What the step is asked to do.
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     pub plan: &'a Plan,
     /// The crash directory.
     pub dir: &'a Path,
@@ -75,7 +75,7 @@ enum Chosen {
     Nothing(String),
 }
 
-pub fn run(request: &Request<'_>) -> Result<(), String> {
+pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
     let plan = request.plan;
     let format = plan.dump.format.ok_or("the plan wants no core")?;
     let room = Room::of(request)?;
@@ -207,7 +207,8 @@ fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Cla
             told = Instant::now();
             tell("classify", seen, ram, begun);
         }
-    })?;
+    })
+    .map_err(|error| chain(&error))?;
     protocol::log(format!(
         "classified {} pages in {} runs, {:.1} s",
         map.summary.counts.total(),

@@ -26,7 +26,7 @@ const CODEC_LEVEL: i32 = -10;
 /// Output buffers.
 const BUFFER: usize = 256 << 10;
 
-pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
+pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
     let kernel = source::guarded(plan)?;
     // The walk makes tables of its own; what this one has looked up is not to be held beside them.
@@ -50,7 +50,8 @@ pub fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
         super::peak_rss_kib()
     ));
     let policy = Policy::new(Level::Essential, &[], &plan.dump.never);
-    let ranges = match allowed(&kernel, &found.ranges, policy) {
+    let looked_up = allowed(&kernel, &found.ranges, policy).map_err(|error| chain(&error));
+    let ranges = match looked_up {
         Ok((ranges, forbidden)) => {
             for (kind, pages) in forbidden.iter().filter(|(_, pages)| *pages > 0) {
                 let kind = kind.name();
