@@ -23,7 +23,7 @@ const MOMENT: Duration = Duration::from_millis(300);
 
 /// What goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The step's process is killed.
     Kill,
     /// It stops for good.
@@ -38,7 +38,7 @@ pub enum Fault {
 
 /// The fault of a step, if the command line wants one.
 #[must_use]
-pub fn of(step: &str) -> Option<Fault> {
+pub(crate) fn of(step: &str) -> Option<Fault> {
     static CMDLINE: OnceLock<String> = OnceLock::new();
     let cmdline = CMDLINE.get_or_init(|| fs::read_to_string("/proc/cmdline").unwrap_or_default());
     parse(cmdline, step)
@@ -61,7 +61,7 @@ fn parse(cmdline: &str, step: &str) -> Option<Fault> {
 
 /// A child's side: the fault comes a moment from now, whatever the step does. A step that is done
 /// earlier waits for it.
-pub fn arm(step: &str) -> Option<JoinHandle<()>> {
+pub(crate) fn arm(step: &str) -> Option<JoinHandle<()>> {
     let fault = of(step).filter(|fault| *fault != Fault::Freeze)?;
     protocol::log(format!(
         "{step}: {fault:?} is asked for on the command line"

@@ -26,7 +26,7 @@ use supervisor::Supervisor;
 use vmcore::kernel::chain;
 
 /// Runs the capture kernel's user space. Never returns.
-pub fn pid1(follow: Follow) -> ! {
+pub(crate) fn pid1(follow: Follow) -> ! {
     let mounts = mount_kernel_filesystems();
     do_not_wait_for_readers();
     do_not_ask_for_modprobe();
@@ -69,7 +69,7 @@ pub fn pid1(follow: Follow) -> ! {
 
 /// Follows a plan on this running system; the final action is the exit code.
 #[must_use]
-pub fn by_hand(plan: Plan, program: PathBuf, follow: Follow) -> u8 {
+pub(crate) fn by_hand(plan: Plan, program: PathBuf, follow: Follow) -> u8 {
     match Supervisor::new(plan, program, follow, Console::for_hand(), false) {
         Ok(mut supervisor) => match ladder::run(&mut supervisor) {
             Outcome::Complete => 0,

@@ -15,7 +15,7 @@ use store::manifest::ESSENTIAL;
 
 /// How a child ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum End {
+pub(crate) enum End {
     /// It said that it is done.
     Done,
     /// It said why it could not.
@@ -37,13 +37,13 @@ pub enum End {
 impl End {
     /// Whether the step is done.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         *self == Self::Done
     }
 
     /// In words that complete "core: …".
     #[must_use]
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match self {
             Self::Done => "done".into(),
             Self::Failed(why) => format!("failed: {why}"),
@@ -60,7 +60,7 @@ impl End {
 
 /// What a child said besides log lines, and how it ended.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// How it ended.
     pub end: End,
     /// Its events, without log lines, soft errors and progress.
@@ -72,7 +72,7 @@ pub struct Answer {
 impl Answer {
     /// How it ended and what it had said.
     #[must_use]
-    pub fn new(end: End, events: Vec<Event>) -> Self {
+    pub(crate) fn new(end: End, events: Vec<Event>) -> Self {
         Self {
             end,
             events,
@@ -83,7 +83,7 @@ impl Answer {
 
 /// How long a job may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// It is killed after this time.
     pub deadline: Duration,
     /// It is killed after this time without a line from it.
@@ -95,7 +95,7 @@ pub struct Limit {
 impl Limit {
     /// For a step of the capture: it does not start after an abort, and an abort ends it.
     #[must_use]
-    pub fn step(deadline: Duration) -> Self {
+    pub(crate) fn step(deadline: Duration) -> Self {
         Self {
             deadline,
             stall: None,
@@ -105,7 +105,7 @@ impl Limit {
 
     /// For what finishes: an abort does not touch it.
     #[must_use]
-    pub fn reserved(deadline: Duration) -> Self {
+    pub(crate) fn reserved(deadline: Duration) -> Self {
         Self {
             reserved: true,
             ..Self::step(deadline)
@@ -114,7 +114,7 @@ impl Limit {
 
     /// The same, killed after `stall` without a line.
     #[must_use]
-    pub fn or_stalled(self, stall: Duration) -> Self {
+    pub(crate) fn or_stalled(self, stall: Duration) -> Self {
         Self {
             stall: Some(stall),
             ..self
@@ -123,7 +123,7 @@ impl Limit {
 }
 
 /// What runs jobs: PID 1's supervisor, or a test's script.
-pub trait Runner {
+pub(crate) trait Runner {
     /// The plan.
     fn plan(&self) -> &Plan;
     /// Runs a job within its limit.
@@ -140,7 +140,7 @@ pub trait Runner {
 
 /// What arrived in the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// All that was asked for.
     Complete,
     /// All of it, with soft errors or more than asked.
@@ -154,7 +154,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether this counts as success for the final action.
     #[must_use]
-    pub fn arrived(self) -> bool {
+    pub(crate) fn arrived(self) -> bool {
         matches!(self, Self::Complete | Self::Degraded)
     }
 }
@@ -166,14 +166,14 @@ const SHORT: Duration = Duration::from_secs(60);
 const CONSOLE_STALL: Duration = Duration::from_secs(15);
 
 /// The limit of [`Job::Console`].
-pub const CONSOLE: Limit = Limit {
+pub(crate) const CONSOLE: Limit = Limit {
     deadline: SHORT,
     stall: Some(CONSOLE_STALL),
     reserved: true,
 };
 
 /// Follows the plan to its end.
-pub fn run(runner: &mut dyn Runner) -> Outcome {
+pub(crate) fn run(runner: &mut dyn Runner) -> Outcome {
     let mut best = Outcome::Nothing;
     for target in 0..runner.plan().targets.len() {
         match on_target(runner, target) {

@@ -3,8 +3,15 @@
 //! There are no options: the plan says everything. Started by its own supervisor it is a child that
 //! does one job.
 //!
-//! [`init`] is PID 1: it runs the steps of the [`ladder`] in children ([`steps`]) and trusts none of
-//! them; both talk by [`protocol`]. This file alone joins the two: `init` does not name `steps`.
+//! Holds [`init`], PID 1: it runs the steps of the [`ladder`] in children ([`steps`]) and trusts none of
+//! them. Both sides talk by [`protocol`]. Only this file joins the two: `init` does not name `steps`.
+//!
+//! May name `plan` and below.
+//!
+//! Never parses anything but the plan, and never writes to a target that is not proven to be the
+//! armed one.
+
+#![warn(unreachable_pub)]
 
 mod fault;
 mod init;

@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_secs(10);
 
 /// The modules of the plan that this target needs and that an earlier one has not brought.
 #[must_use]
-pub fn for_target(modules: &[Module], target: usize) -> Vec<Module> {
+pub(crate) fn for_target(modules: &[Module], target: usize) -> Vec<Module> {
     let there = |module: &Module| {
         Path::new("/sys/module")
             .join(&module.name)
@@ -42,7 +42,7 @@ pub fn for_target(modules: &[Module], target: usize) -> Vec<Module> {
 
 /// Modules that are being loaded.
 #[derive(Debug)]
-pub struct Loading {
+pub(crate) struct Loading {
     /// Hangs up when the last one is done.
     done: Receiver<()>,
 }
@@ -50,7 +50,7 @@ pub struct Loading {
 impl Loading {
     /// Begins to load.
     #[must_use]
-    pub fn begin(modules: Vec<Module>) -> Self {
+    pub(crate) fn begin(modules: Vec<Module>) -> Self {
         let modules: Arc<[Module]> = modules.into();
         let theirs = Arc::clone(&modules);
         Self::work(move || load(&theirs)).unwrap_or_else(|error| {
@@ -77,7 +77,7 @@ impl Loading {
     }
 
     /// Waits until all are loaded, but not for ever.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         if !self.over(PATIENCE) {
             let seconds = PATIENCE.as_secs();
             protocol::soft(format!("The modules are not loaded after {seconds} s"));
@@ -85,7 +85,7 @@ impl Loading {
     }
 
     /// Waits for the rest, with the target mounted.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if !self.over(REST) {
             protocol::soft("A module is still being loaded; it is left alone");
         }

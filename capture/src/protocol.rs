@@ -13,11 +13,11 @@ use std::io::{self, Read, Write};
 use store::manifest::{CrashFacts, Step};
 
 /// Set in a child's environment.
-pub const CHILD: &str = "AFTERPANIC_CHILD";
+pub(crate) const CHILD: &str = "AFTERPANIC_CHILD";
 
 /// What a child is asked to do, with all that it needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Order {
+pub(crate) struct Order {
     /// The plan.
     pub plan: Plan,
     /// The job.
@@ -31,7 +31,7 @@ pub struct Order {
 /// The jobs of children. Each is small enough that losing it costs one step only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Job {
+pub(crate) enum Job {
     /// Load the modules that a target of the plan needs; find, prove and mount it.
     Mount {
         /// Its index.
@@ -91,7 +91,7 @@ pub enum Job {
 impl Job {
     /// Whether the step is held to a memory limit of its own.
     #[must_use]
-    pub fn is_limited(&self) -> bool {
+    pub(crate) fn is_limited(&self) -> bool {
         matches!(
             self,
             Self::Essential { .. } | Self::Report { .. } | Self::Core { .. }
@@ -100,7 +100,7 @@ impl Job {
 
     /// The word for the log.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Mount { .. } => "target",
             Self::Begin { .. } => "log",
@@ -118,7 +118,7 @@ impl Job {
 
 /// What PID 1 collected over the steps, for the manifest.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Soft errors, in order, bounded.
     pub soft_errors: Vec<String>,
     /// Steps and how they ended, with the seconds they took.
@@ -140,7 +140,7 @@ pub struct Facts {
 /// What a child says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Event {
+pub(crate) enum Event {
     /// A line for the log.
     Log(String),
     /// Something that went wrong but is not the end.
@@ -174,7 +174,7 @@ pub enum Event {
 
 /// How far a long step is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// What is going on: `classify`, `core`.
     pub phase: String,
     /// Done, in `unit`s.
@@ -190,7 +190,7 @@ pub struct Progress {
 impl Progress {
     /// The line for the console: step, percent, MB/s, time left.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let percent = self
             .done
             .saturating_mul(100)
@@ -217,14 +217,14 @@ impl Progress {
 ///
 /// # Errors
 /// When it cannot be read or is none.
-pub fn read_order() -> io::Result<Order> {
+pub(crate) fn read_order() -> io::Result<Order> {
     let mut text = Vec::new();
     io::stdin().lock().read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
 }
 
 /// The child's side: says something to PID 1. A PID 1 that does not listen is no reason to stop.
-pub fn say(event: &Event) {
+pub(crate) fn say(event: &Event) {
     if let Ok(mut line) = serde_json::to_vec(event) {
         line.push(b'\n');
         let mut out = io::stdout().lock();
@@ -234,12 +234,12 @@ pub fn say(event: &Event) {
 }
 
 /// [`say`] a log line.
-pub fn log(line: impl Into<String>) {
+pub(crate) fn log(line: impl Into<String>) {
     say(&Event::Log(line.into()));
 }
 
 /// [`say`] a soft error.
-pub fn soft(line: impl Into<String>) {
+pub(crate) fn soft(line: impl Into<String>) {
     say(&Event::Soft(line.into()));
 }
 

@@ -9,17 +9,17 @@ use std::io::Write;
 
 /// Longest line in bytes; /dev/kmsg refuses records of more than 992 (LOG_LINE_MAX of
 /// kernel/printk/printk.c, 5.10 and newer).
-pub const MAX_LINE: usize = 900;
+pub(crate) const MAX_LINE: usize = 900;
 
 /// Priority 6 (info) of facility user (1): 1 * 8 + 6.
 const PRIORITY: &str = "<14>";
 
 /// What stands before each of our lines.
-pub const PREFIX: &str = "afterpanic: ";
+pub(crate) const PREFIX: &str = "afterpanic: ";
 
 /// The kernel log or the console, opened.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct Screen {
     kmsg: Option<File>,
     tty: Option<File>,
 }
@@ -27,7 +27,7 @@ pub struct Screen {
 impl Screen {
     /// Opens the kernel log.
     #[must_use]
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self {
             kmsg: OpenOptions::new().write(true).open("/dev/kmsg").ok(),
             tty: None,
@@ -35,7 +35,7 @@ impl Screen {
     }
 
     /// Shows one line.
-    pub fn show(&mut self, line: &str) {
+    pub(crate) fn show(&mut self, line: &str) {
         let record = format!("{PRIORITY}{PREFIX}{line}\n");
         if let Some(kmsg) = self.kmsg.as_mut()
             && kmsg.write_all(record.as_bytes()).is_ok()
@@ -53,7 +53,7 @@ impl Screen {
 
 /// A line as it may be shown: at most [`MAX_LINE`] bytes, without control characters.
 #[must_use]
-pub fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     let mut plain = String::new();
     for c in line.chars() {
         let c = if c.is_control() { ' ' } else { c };

@@ -23,7 +23,7 @@ use std::path::Path;
 
 /// The whole life of a child that was started. Answers its exit code.
 #[must_use]
-pub fn child() -> u8 {
+pub(crate) fn child() -> u8 {
     let order = match protocol::read_order() {
         Ok(order) => order,
         Err(error) => {

@@ -15,7 +15,7 @@ const WDIOC_SETTIMEOUT: libc::c_ulong = 0xc004_5706;
 ///
 /// # Errors
 /// What the driver said.
-pub fn watchdog_timeout(file: &File, seconds: u32) -> io::Result<()> {
+pub(crate) fn watchdog_timeout(file: &File, seconds: u32) -> io::Result<()> {
     let mut value = libc::c_int::try_from(seconds)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "timeout too large"))?;
     // SAFETY: the request reads and writes one int, and `value` is one that outlives the call; the
@@ -34,7 +34,7 @@ pub fn watchdog_timeout(file: &File, seconds: u32) -> io::Result<()> {
 /// # Errors
 /// What the kernel said; and where this process has more than one thread, because a lock that another
 /// one held would stay locked in the child.
-pub fn fork(
+pub(crate) fn fork(
     input: Option<BorrowedFd<'_>>,
     output: BorrowedFd<'_>,
     body: impl FnOnce() -> u8,
@@ -69,14 +69,14 @@ pub fn fork(
 }
 
 /// The size of struct dm_ioctl, include/uapi/linux/dm-ioctl.h.
-pub const DM_HEADER: usize = 312;
+pub(crate) const DM_HEADER: usize = 312;
 
 /// A request to device-mapper: `buffer` is a struct dm_ioctl with its data behind it, `number` one of
 /// the commands of include/uapi/linux/dm-ioctl.h. The answer stands in the buffer.
 ///
 /// # Errors
 /// What the kernel said; EINVAL for a buffer whose `data_size` is not its length.
-pub fn device_mapper(control: &File, number: u8, buffer: &mut [u8]) -> io::Result<()> {
+pub(crate) fn device_mapper(control: &File, number: u8, buffer: &mut [u8]) -> io::Result<()> {
     let told = buffer
         .get(12..16)
         .and_then(|bytes| bytes.try_into().ok())

@@ -7,7 +7,7 @@ mod assemble;
 mod block;
 mod dm;
 mod md;
-pub mod mount;
+pub(crate) mod mount;
 mod partition;
 mod prove;
 mod wake;
@@ -21,13 +21,17 @@ use std::time::Duration;
 use store::directory;
 
 /// Where a target is mounted in the capture kernel.
-pub const MOUNT_POINT: &str = "/target";
+pub(crate) const MOUNT_POINT: &str = "/target";
 
 /// Makes a target ready to be written to, and says where it is; its modules are loaded first.
 ///
 /// # Errors
 /// Why it cannot be used, in one sentence.
-pub fn prepare(target: &Target, modules: Vec<Module>, mount_point: &Path) -> Result<(), String> {
+pub(crate) fn prepare(
+    target: &Target,
+    modules: Vec<Module>,
+    mount_point: &Path,
+) -> Result<(), String> {
     let loading = (!modules.is_empty()).then(|| Loading::begin(modules));
     // Nothing is looked at before they are there: a disk whose driver is still at work cannot be opened
     // (ENXIO), and a filesystem may want more than its own module to be mounted.

@@ -10,7 +10,7 @@ use std::path::Path;
 use vmcore::escape;
 
 /// The record about one crash: `journalctl MESSAGE_ID=8f1e0a66c5f24f6b9d0b3e6c5a7d4e21`.
-pub const CRASH_SAVED: &str = "8f1e0a66c5f24f6b9d0b3e6c5a7d4e21";
+pub(crate) const CRASH_SAVED: &str = "8f1e0a66c5f24f6b9d0b3e6c5a7d4e21";
 /// Critical, as syslog(3) counts.
 const PRIORITY: &str = "2";
 
@@ -18,7 +18,7 @@ const PRIORITY: &str = "2";
 ///
 /// # Errors
 /// There is a journal, and it does not take the record.
-pub fn send(socket: &Path, message: &str, fields: &[(&str, &str)]) -> io::Result<bool> {
+pub(crate) fn send(socket: &Path, message: &str, fields: &[(&str, &str)]) -> io::Result<bool> {
     if !socket.exists() {
         return Ok(false);
     }

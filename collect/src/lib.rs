@@ -1,8 +1,13 @@
-//! What is done with a crash at the next boot.
+//! What happens to a crash at the next boot.
 //!
-//! [`run`] finishes crash directories that were cut off, copies pstore's records, tells the journal
-//! which crashes are new, and settles a crash test that was waiting for its core. This crate names
-//! `rehearse` and below. It prints nothing: the CLI does.
+//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records, writes a
+//! journal entry for each new crash, and settles a crash test that waits for its core.
+//!
+//! May name `rehearse` and below.
+//!
+//! Never prints: the CLI does.
+
+#![warn(unreachable_pub)]
 
 mod journal;
 mod notify;

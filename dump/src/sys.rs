@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 ///
 /// # Errors
 /// What the kernel said; file systems without support answer ESPIPE or EINVAL.
-pub fn sync_file_range(file: &File, offset: u64, len: u64, wait: bool) -> io::Result<()> {
+pub(crate) fn sync_file_range(file: &File, offset: u64, len: u64, wait: bool) -> io::Result<()> {
     let whole = |n: u64| {
         i64::try_from(n)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "range beyond 2^63"))

@@ -9,6 +9,8 @@
 //! sizes in bytes. It knows nothing of the config's syntax; unknown keys are errors, because a
 //! plan and the binary beside it always come from the same build.
 
+#![warn(unreachable_pub)]
+
 mod check;
 pub mod lvm;
 pub mod superblock;

@@ -21,7 +21,7 @@ const COPYING: &str = "glibc.cpu.x86_rep_movsb_threshold=0x40000000:\
                        glibc.cpu.x86_rep_stosb_threshold=0x40000000";
 
 /// Does the job of an order in a process that has nothing else to do; answers the exit code.
-pub type Follow = fn(&Order) -> u8;
+pub(super) type Follow = fn(&Order) -> u8;
 
 /// A child that runs, and what it has said so far.
 pub(super) struct Child {
@@ -38,7 +38,7 @@ impl Child {
     ///
     /// # Errors
     /// What the system said; [`io::ErrorKind::ResourceBusy`] where this process has threads.
-    pub fn forked(order: &Order, follow: Follow) -> io::Result<Self> {
+    pub(super) fn forked(order: &Order, follow: Follow) -> io::Result<Self> {
         let (reader, writer) = pipe()?;
         let pid = sys::fork(None, writer.as_fd(), || {
             // PID 1's signals come to it by a file.
@@ -54,7 +54,7 @@ impl Child {
     ///
     /// # Errors
     /// What the system said.
-    pub fn started(program: &Path, order: &Order) -> io::Result<Self> {
+    pub(super) fn started(program: &Path, order: &Order) -> io::Result<Self> {
         let mut input = File::from(memfd_create(c"order", MFdFlags::MFD_CLOEXEC)?);
         input.write_all(&serde_json::to_vec(order)?)?;
         input.rewind()?;

@@ -18,7 +18,7 @@ const STARTS: u32 = 5;
 
 /// Where lines go.
 #[derive(Debug)]
-pub struct Console {
+pub(super) struct Console {
     relay: Option<Relay>,
     /// How many times the relay may still be started: never by hand.
     starts: u32,
@@ -30,7 +30,7 @@ pub struct Console {
 impl Console {
     /// PID 1's console.
     #[must_use]
-    pub fn for_init() -> Self {
+    pub(super) fn for_init() -> Self {
         Self {
             relay: None,
             starts: STARTS,
@@ -42,7 +42,7 @@ impl Console {
 
     /// Standard error, by hand.
     #[must_use]
-    pub fn for_hand() -> Self {
+    pub(super) fn for_hand() -> Self {
         Self {
             starts: 0,
             by_hand: true,
@@ -52,7 +52,7 @@ impl Console {
 
     /// Makes the kernel show and keep every line. This takes a moment, so it is done while a child is
     /// at work.
-    pub fn unlimited(&self) {
+    pub(super) fn unlimited(&self) {
         // The first wants its newline (devkmsg_sysctl_set_loglvl, kernel/printk/printk.c). Without
         // them lines may be dropped or not shown, no more.
         let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
@@ -60,7 +60,7 @@ impl Console {
     }
 
     /// Says one line. Never waits for a console in the capture kernel.
-    pub fn say(&mut self, line: &str) {
+    pub(super) fn say(&mut self, line: &str) {
         let line = screen::plain(line);
         let seconds = self.begun.elapsed().as_secs_f64();
         if self.lines.len() >= KEPT_LINES {
@@ -89,7 +89,7 @@ impl Console {
     }
 
     /// Waits until every line is shown, at most so long.
-    pub fn drain(&mut self, limit: Duration) {
+    pub(super) fn drain(&mut self, limit: Duration) {
         if let Some(relay) = self.relay.as_mut() {
             relay.drain(limit);
         }
@@ -97,7 +97,7 @@ impl Console {
 
     /// The last lines said, with the seconds since PID 1 began.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         self.lines.iter().cloned().collect()
     }
 }

@@ -20,7 +20,7 @@ const POLITE: Duration = Duration::from_secs(10);
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Ends the machine's run. Never returns.
-pub fn act(supervisor: &mut Supervisor, action: FinalAction) -> ! {
+pub(super) fn act(supervisor: &mut Supervisor, action: FinalAction) -> ! {
     supervisor
         .console()
         .say(&format!("last: {}", action.name()));
@@ -52,7 +52,7 @@ fn ways(action: FinalAction) -> &'static [Way] {
 }
 
 /// Ends the machine's run without asking any driver. Never returns.
-pub fn force(console: &mut Console, action: FinalAction) -> ! {
+pub(super) fn force(console: &mut Console, action: FinalAction) -> ! {
     for way in ways(action) {
         match way {
             Way::Sysrq(key) => {

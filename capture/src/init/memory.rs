@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// The least memory that was ever available.
 #[derive(Debug)]
-pub struct Peak {
+pub(super) struct Peak {
     least: Option<u64>,
     looked: Instant,
 }
@@ -30,7 +30,7 @@ impl Default for Peak {
 
 impl Peak {
     /// Looks once more, if the last look is a while ago.
-    pub fn sample(&mut self) {
+    pub(super) fn sample(&mut self) {
         if self.looked.elapsed() < EVERY {
             return;
         }
@@ -47,7 +47,7 @@ impl Peak {
 
     /// `memory: peak 71 of 96 MiB`; nothing where it cannot be told.
     #[must_use]
-    pub fn line(&self) -> Option<String> {
+    pub(super) fn line(&self) -> Option<String> {
         self.of(&fs::read_to_string("/proc/iomem").unwrap_or_default())
     }
 
@@ -66,7 +66,7 @@ impl Peak {
 /// above a part of memory, a fifth where nobody says otherwise, the kernel holds up who writes to any
 /// device (mm/page-writeback.c, `balance_dirty_pages`, 5.10 to 7.2). What is on its way is bounded by
 /// [`dump::budget::InFlight`].
-pub fn do_not_wait_for_others() {
+pub(super) fn do_not_wait_for_others() {
     let _ = fs::write("/proc/sys/vm/dirty_ratio", "90");
 }
 

@@ -28,7 +28,7 @@ impl Relay {
     ///
     /// # Errors
     /// What the system said.
-    pub fn start() -> io::Result<Self> {
+    pub(super) fn start() -> io::Result<Self> {
         let (input, lines) = io::pipe()?;
         let (shown, output) = io::pipe()?;
         sys::fork(Some(input.as_fd()), output.as_fd(), || {
@@ -55,7 +55,7 @@ impl Relay {
     ///
     /// # Errors
     /// The child is gone.
-    pub fn send(&mut self, line: &str) -> io::Result<()> {
+    pub(super) fn send(&mut self, line: &str) -> io::Result<()> {
         self.count()?;
         // One write, so that the note never takes the last room alone.
         let (text, lines) = match self.dropped {
@@ -96,7 +96,7 @@ impl Relay {
     }
 
     /// Waits until every line is shown, at most so long.
-    pub fn drain(&mut self, limit: Duration) {
+    pub(super) fn drain(&mut self, limit: Duration) {
         let begun = Instant::now();
         while self.count().is_ok() && self.waiting > 0 && begun.elapsed() < limit {
             let mut fds = [PollFd::new(self.shown.as_fd(), PollFlags::POLLIN)];

@@ -38,7 +38,7 @@ const MAX_FACTS: usize = 200;
 
 /// PID 1's state.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(super) struct Supervisor {
     plan: Plan,
     program: PathBuf,
     follow: Follow,
@@ -59,7 +59,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// When signals cannot be taken over; the console is given back.
-    pub fn new(
+    pub(super) fn new(
         plan: Plan,
         program: PathBuf,
         follow: Follow,
@@ -104,24 +104,24 @@ impl Supervisor {
     }
 
     /// The console.
-    pub fn console(&mut self) -> &mut Console {
+    pub(super) fn console(&mut self) -> &mut Console {
         &mut self.console
     }
 
     /// Says how much memory was in use at most, as PID 1.
-    pub fn say_peak(&mut self) {
+    pub(super) fn say_peak(&mut self) {
         if let Some(line) = self.memory.line() {
             self.console.say(&line);
         }
     }
 
     /// Stops feeding and stops the watchdogs themselves, where that is possible.
-    pub fn release_watchdogs(&mut self) {
+    pub(super) fn release_watchdogs(&mut self) {
         self.watchdogs.release();
     }
 
     /// Runs a job in a child until it ends or its limit is over.
-    pub fn run(&mut self, job: Job, limit: Limit) -> Answer {
+    pub(super) fn run(&mut self, job: Job, limit: Limit) -> Answer {
         let name = job.name();
         let begun = Instant::now();
         if matches!(job, Job::Finish { .. }) {
@@ -154,7 +154,7 @@ impl Supervisor {
     }
 
     /// The last job. No watchdog is fed any more.
-    pub fn run_last(&mut self, job: Job, deadline: Duration) {
+    pub(super) fn run_last(&mut self, job: Job, deadline: Duration) {
         self.console.drain(FLUSH);
         self.supervise(job, Limit::reserved(deadline), false);
     }

@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The open watchdogs.
 #[derive(Debug, Default)]
-pub struct Watchdogs {
+pub(super) struct Watchdogs {
     open: Vec<(String, File)>,
     wanted: Vec<Watchdog>,
     fed: Option<Instant>,
@@ -26,7 +26,7 @@ pub struct Watchdogs {
 impl Watchdogs {
     /// Remembers which are wanted; they are opened when their devices appear.
     #[must_use]
-    pub fn new(wanted: &[Watchdog]) -> Self {
+    pub(super) fn new(wanted: &[Watchdog]) -> Self {
         Self {
             open: Vec::new(),
             wanted: wanted.to_vec(),
@@ -35,7 +35,7 @@ impl Watchdogs {
     }
 
     /// Opens those of the wanted whose devices are there by now.
-    pub fn open(&mut self, console: &mut Console) {
+    pub(super) fn open(&mut self, console: &mut Console) {
         if self.wanted.is_empty() {
             return;
         }
@@ -61,7 +61,7 @@ impl Watchdogs {
     }
 
     /// Feeds them, once a second at most.
-    pub fn feed(&mut self) {
+    pub(super) fn feed(&mut self) {
         if self.fed.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }
@@ -72,7 +72,7 @@ impl Watchdogs {
     }
 
     /// Stops them by the magic close, where the driver allows it: before a halt.
-    pub fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         for (_, mut file) in self.open.drain(..) {
             let _ = file.write_all(b"V");
         }

@@ -18,7 +18,7 @@ use vmcore::printk;
 /// Bytes of the reserve.
 const RESERVED: i64 = 2 << 20;
 
-pub fn run(plan: &Plan, base: &Path) -> Result<(), String> {
+pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     let kernel = source::kernel(plan);
     let (node, stamp) = source::name_of(plan, kernel.as_ref().ok());
     let dir = Store::open(base)

@@ -15,7 +15,7 @@ use vmcore::printk;
 /// Lines printed: a slow serial line takes a second for every ten kilobytes.
 const LINES: usize = 400;
 
-pub fn run(plan: &Plan, init: bool) -> Result<(), String> {
+pub(super) fn run(plan: &Plan, init: bool) -> Result<(), String> {
     let kernel = source::kernel(plan)?;
     let mut tail = Tail::default();
     let read = printk::write_dmesg(&kernel, &mut tail).map_err(|error| chain(&error));

@@ -18,7 +18,7 @@ use vmcore::write::OutputFormat;
 /// Most bytes of the capture kernel's log.
 const LOG_MAX: usize = 4 << 20;
 
-pub fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
+pub(super) fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
     // Room for what follows, kept since the first step.
     let _ = fs::remove_file(dir.join(RESERVE));
     let verdict = judge(plan, dir, facts);

@@ -5,7 +5,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 use plan::FinalAction;
 
 /// Reboots, powers off or halts. Returns only when that failed.
-pub fn run(action: FinalAction) {
+pub(super) fn run(action: FinalAction) {
     let mode = match action {
         FinalAction::Reboot => RebootMode::RB_AUTOBOOT,
         FinalAction::Poweroff => RebootMode::RB_POWER_OFF,

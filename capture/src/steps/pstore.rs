@@ -20,7 +20,7 @@ const MAX_RECORDS: usize = 64;
 /// Where the records show.
 const PSTORE: &str = "/sys/fs/pstore";
 
-pub fn run(dir: &Path, init: bool) -> Result<(), String> {
+pub(super) fn run(dir: &Path, init: bool) -> Result<(), String> {
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
     if init && Path::new(PSTORE).is_dir() {
         let _ = mount(Some("pstore"), PSTORE, Some("pstore"), quiet, None::<&str>);

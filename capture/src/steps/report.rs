@@ -16,7 +16,7 @@ use std::time::Instant;
 use store::manifest::CrashFacts;
 use store::manifest::{PANIC_LOG, REPORT_JSON, REPORT_TXT};
 
-pub fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
+pub(super) fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     let begun = Instant::now();
     write(&Made::of(&source::guarded(plan)?), dir)?;
     protocol::log(format!(

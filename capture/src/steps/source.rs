@@ -9,7 +9,7 @@ use vmcore::dump::{self as formats, MemoryDump};
 use vmcore::kernel::{Kernel, Supplement, chain, recorded};
 
 /// Opens the plan's source as memory.
-pub fn dump(plan: &Plan) -> Result<Arc<dyn MemoryDump>, String> {
+pub(super) fn dump(plan: &Plan) -> Result<Arc<dyn MemoryDump>, String> {
     formats::open(Path::new(&plan.source)).map_err(|error| {
         let hint = if plan.source == "/proc/vmcore" && !Path::new(&plan.source).exists() {
             " (this kernel was not started by a panic)"
@@ -21,7 +21,7 @@ pub fn dump(plan: &Plan) -> Result<Arc<dyn MemoryDump>, String> {
 }
 
 /// Opens the plan's source as a kernel.
-pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
+pub(super) fn kernel(plan: &Plan) -> Result<Kernel, String> {
     let first = &plan.kernel;
     let build_id = first
         .build_id
@@ -37,17 +37,17 @@ pub fn kernel(plan: &Plan) -> Result<Kernel, String> {
 }
 
 /// The same for those who read what was not classified: a page known to be poisoned is never read.
-pub fn guarded(plan: &Plan) -> Result<Kernel, String> {
+pub(super) fn guarded(plan: &Plan) -> Result<Kernel, String> {
     guard(kernel(plan)?)
 }
 
 /// The same kernel, whose poisoned pages cannot be read.
-pub fn guard(kernel: Kernel) -> Result<Kernel, String> {
+pub(super) fn guard(kernel: Kernel) -> Result<Kernel, String> {
     vmcore::mm::guarded(kernel).map_err(|error| chain(&error))
 }
 
 /// Node name and time for the crash directory's name, from the crashed kernel where it can tell them.
-pub fn name_of(plan: &Plan, kernel: Option<&Kernel>) -> (String, String) {
+pub(super) fn name_of(plan: &Plan, kernel: Option<&Kernel>) -> (String, String) {
     let node = kernel
         .and_then(utsname)
         .map(|uts| uts.nodename)

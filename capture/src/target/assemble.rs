@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which layers are done, and what is still missing.
 #[derive(Debug, Default)]
-pub struct Assembly {
+pub(super) struct Assembly {
     /// Layers of the stack, by index.
     done: Vec<usize>,
     missing: Option<String>,
@@ -26,7 +26,7 @@ pub struct Assembly {
 
 /// Where the machine is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine<'a> {
+pub(super) struct Machine<'a> {
     /// `/sys`.
     pub sys: &'a Path,
     /// `/dev`.
@@ -43,7 +43,7 @@ impl Machine<'_> {
 impl Assembly {
     /// What is not there yet, for the message when the wait is over.
     #[must_use]
-    pub fn missing(&self) -> Option<&str> {
+    pub(super) fn missing(&self) -> Option<&str> {
         self.missing.as_deref()
     }
 
@@ -52,7 +52,7 @@ impl Assembly {
     ///
     /// # Errors
     /// Why the stack cannot be built, however long one waits.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         fs: &Filesystem,
         candidates: &[Candidate],

@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// One block device, as sysfs shows it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Device {
+pub(super) struct Device {
     /// `vda1`.
     pub name: String,
     /// `/dev/vda1`.
@@ -56,7 +56,7 @@ pub struct Device {
 
 /// A device and what is on it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// The device.
     pub device: Device,
     /// What its superblocks say.
@@ -85,7 +85,7 @@ fn disk_ids(disk: &Path) -> (Option<String>, Option<String>) {
 
 /// Every device that can hold a filesystem.
 #[must_use]
-pub fn list(sys: &Path, dev: &Path) -> Vec<Device> {
+pub(super) fn list(sys: &Path, dev: &Path) -> Vec<Device> {
     let class = sys.join("class/block");
     let Ok(entries) = fs::read_dir(&class) else {
         return Vec::new();

@@ -22,7 +22,7 @@ const TABLE_LOAD: u8 = 9;
 ///
 /// # Errors
 /// What differs, in one sentence.
-pub fn verify(volume: &DeviceMapper, pvs: &[(String, &Path)]) -> Result<(), String> {
+pub(super) fn verify(volume: &DeviceMapper, pvs: &[(String, &Path)]) -> Result<(), String> {
     let (Some(vg), Some(lv), Some(seqno)) = (&volume.vg_uuid, &volume.lv_uuid, volume.vg_seqno)
     else {
         return Err("nothing was recorded that would prove its table".into());
@@ -73,7 +73,7 @@ pub fn verify(volume: &DeviceMapper, pvs: &[(String, &Path)]) -> Result<(), Stri
 ///
 /// # Errors
 /// What the kernel said, in one sentence.
-pub fn create(
+pub(super) fn create(
     volume: &DeviceMapper,
     dev: &Path,
     number: &dyn Fn(&str) -> Option<String>,

@@ -12,7 +12,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// What the kernel said, in one sentence.
-pub fn assemble(sys: &Path, version: &str, members: &[String]) -> Result<String, String> {
+pub(super) fn assemble(sys: &Path, version: &str, members: &[String]) -> Result<String, String> {
     let name = (0..)
         .map(|n| format!("md_afterpanic{n}"))
         .find(|name| !sys.join("class/block").join(name).exists())

@@ -42,7 +42,7 @@ fn split(options: &[String]) -> (MsFlags, String) {
 ///
 /// # Errors
 /// Why not, in one sentence.
-pub fn mount(device: &Path, fs: &Filesystem, point: &Path) -> Result<(), String> {
+pub(crate) fn mount(device: &Path, fs: &Filesystem, point: &Path) -> Result<(), String> {
     std::fs::create_dir_all(point).map_err(|e| format!("Cannot make {}: {e}", point.display()))?;
     let (flags, data) = split(&fs.options);
     let begun = Instant::now();
@@ -80,7 +80,7 @@ pub fn mount(device: &Path, fs: &Filesystem, point: &Path) -> Result<(), String>
 ///
 /// # Errors
 /// Why not, in one sentence.
-pub fn umount(point: &Path) -> Result<(), String> {
+pub(crate) fn umount(point: &Path) -> Result<(), String> {
     match umount2(point, MntFlags::empty()) {
         Ok(()) | Err(Errno::EINVAL) => Ok(()),
         Err(errno) => {

@@ -23,7 +23,7 @@ fn le64(block: &[u8], at: usize) -> u64 {
 ///
 /// # Errors
 /// When the disk cannot be read.
-pub fn partuuid(disk: &Path, number: u32, sector: u64) -> io::Result<Option<String>> {
+pub(super) fn partuuid(disk: &Path, number: u32, sector: u64) -> io::Result<Option<String>> {
     let file = File::open(disk)?;
     let mut head = [0; 512];
     file.read_exact_at(&mut head, 0)?;

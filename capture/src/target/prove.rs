@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// The outcome.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Choice {
+pub(super) enum Choice {
     /// This one.
     Device {
         /// Its node.
@@ -31,7 +31,7 @@ pub enum Choice {
 
 /// The identity looked for, in words.
 #[must_use]
-pub fn wanted(fs: &Filesystem) -> String {
+pub(super) fn wanted(fs: &Filesystem) -> String {
     match &fs.identity {
         Identity::Uuid(uuid) => format!("filesystem UUID {uuid}"),
         Identity::Label(label) => format!("filesystem label {label}"),
@@ -41,7 +41,7 @@ pub fn wanted(fs: &Filesystem) -> String {
 
 /// Chooses among all devices that were looked at.
 #[must_use]
-pub fn choose(fs: &Filesystem, candidates: &[Candidate]) -> Choice {
+pub(super) fn choose(fs: &Filesystem, candidates: &[Candidate]) -> Choice {
     let mut refused = None;
     let mut good: Vec<(&Candidate, bool)> = Vec::new();
     for candidate in candidates.iter().filter(|c| is_wanted(fs, c)) {

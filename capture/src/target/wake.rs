@@ -35,7 +35,7 @@ pub(super) struct Waker(Option<Arc<PipeWriter>>);
 
 impl Waker {
     /// Ends it.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(mut pipe) = self.0.as_deref() {
             // A full pipe wakes as well.
             let _ = pipe.write(&[0]);
@@ -45,7 +45,7 @@ impl Waker {
 
 impl Wake {
     /// For answers; the kernel's events come in with the first wait for them.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (answers, waker) = match pipe() {
             Ok((reader, writer)) => (Some(reader), Some(Arc::new(writer))),
             Err(_) => (None, None),
@@ -59,13 +59,13 @@ impl Wake {
     }
 
     /// For a thread.
-    pub fn waker(&self) -> Waker {
+    pub(super) fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
     /// Waits until something is new, `most` at most; for the kernel's `events`, too, if they are wanted.
     /// What came before the first such wait is not told.
-    pub fn wait(&mut self, most: Duration, events: bool) {
+    pub(super) fn wait(&mut self, most: Duration, events: bool) {
         if events && !self.asked {
             self.asked = true;
             self.events = listen().ok();

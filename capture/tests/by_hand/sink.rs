@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const TTL: Duration = Duration::from_secs(1);
 
 /// Mounts it; it goes with the session.
-pub fn mount(at: &Path) -> BackgroundSession {
+pub(crate) fn mount(at: &Path) -> BackgroundSession {
     fuser::spawn_mount(Sink::new(), at, &Config::default()).unwrap()
 }
 

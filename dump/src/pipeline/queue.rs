@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The queue. Nothing here panics while the lock is held, so a poisoned lock is taken as it is.
-pub struct Queue<T> {
+pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     /// There is an item, or there will be none.
     filled: Condvar,
@@ -30,7 +30,7 @@ struct State<T> {
 
 impl<T> Queue<T> {
     /// An empty queue for at most `capacity` items.
-    pub fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 items: VecDeque::with_capacity(capacity),
@@ -51,7 +51,7 @@ impl<T> Queue<T> {
     }
 
     /// Adds an item, waiting for room; false when the queue is closed.
-    pub fn push(&self, item: T) -> bool {
+    pub(super) fn push(&self, item: T) -> bool {
         let mut state = self.lock();
         while state.items.len() >= self.capacity && !state.closed {
             state.givers += 1;
@@ -75,7 +75,7 @@ impl<T> Queue<T> {
 
     /// Takes the oldest item, waiting for one; `None` when the queue is closed, or when every
     /// producer has left, and nothing is in it.
-    pub fn pop(&self) -> Option<T> {
+    pub(super) fn pop(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
@@ -100,20 +100,20 @@ impl<T> Queue<T> {
     }
 
     /// No more items come in; those inside may still be taken.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_all();
         self.drained.notify_all();
     }
 
     /// Says how many producers there are, each of which will [`Queue::leave`].
-    pub fn producers(&self, count: usize) {
+    pub(super) fn producers(&self, count: usize) {
         self.lock().producers = Some(count);
         self.filled.notify_all();
     }
 
     /// A producer has pushed its last.
-    pub fn leave(&self) {
+    pub(super) fn leave(&self) {
         self.lock().left += 1;
         self.filled.notify_all();
     }
