@@ -88,3 +88,19 @@ fn the_kinds_are_explained() {
         assert!(!means.contains("no words"), "{kind}");
     }
 }
+
+#[test]
+fn the_format_page_has_the_kinds_by_their_numbers() {
+    let json = Machine::empty()
+        .run(&["pages", "--kinds", "--json"])
+        .exits(0)
+        .json();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats/pages-map.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let kinds = json["kinds"].as_array().unwrap();
+    for (number, kind) in kinds.iter().enumerate() {
+        let name = kind["kind"].as_str().unwrap();
+        let cells = format!("| {number} | {name} |");
+        assert!(page.contains(&cells), "docs/formats/pages-map.md: {cells}");
+    }
+}
