@@ -4,7 +4,8 @@ use crate::output::Context;
 use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vmcore::dump::MemoryDump;
+use store::{Crash, State};
+use vmcore::dump::{Completeness, MemoryDump};
 use vmcore::kernel::{Kernel, Supplement, SymbolFile, Vmcoreinfo};
 
 /// Where a core was found.
@@ -15,6 +16,8 @@ pub struct Found {
     pub dir: Option<PathBuf>,
     /// Whether CORE was that directory, and not one of its files.
     pub whole: bool,
+    /// Whether pages or files of it were lost; [`kernel_with`] warns of that.
+    pub incomplete: bool,
 }
 
 /// Resolves CORE; `None` means `last`.
@@ -25,6 +28,7 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
             path: context.path("/proc/kcore"),
             dir: None,
             whole: false,
+            incomplete: false,
         });
     }
     let path = resolve(context, given)?;
@@ -38,6 +42,7 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
         };
         return Ok(Found {
             path: core,
+            incomplete: is_incomplete(&path),
             dir: Some(path),
             whole: true,
         });
@@ -50,7 +55,21 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
         path,
         dir,
         whole: false,
+        incomplete: false,
     })
+}
+
+/// Whether the name of a crash directory says that something is missing in it.
+pub fn is_incomplete(dir: &Path) -> bool {
+    Crash::parse(dir).is_some_and(|crash| crash.state != State::Done)
+}
+
+/// Warns that answers out of this may lack something.
+pub fn warn_incomplete(context: &Context, what: &Path) {
+    let what = what.display();
+    context.warn(&format!(
+        "{what} is incomplete: what was lost is missing here too. Next: afterpanic verify {what}"
+    ));
 }
 
 /// Opens the dump behind CORE.
@@ -73,6 +92,7 @@ pub fn open(
     for warning in &dump.info().warnings {
         context.warn(&format!("{}: {warning}", found.path.display()));
     }
+    found.incomplete |= matches!(dump.info().completeness, Completeness::Incomplete(_));
     Ok((found, dump))
 }
 
@@ -121,6 +141,10 @@ pub fn kernel_with(
     };
     let kernel = Kernel::with(dump, supplement)
         .with_context(|| format!("Cannot find the kernel inside {}", found.path.display()))?;
+    if found.incomplete {
+        let what = found.dir.as_ref().filter(|_| found.whole);
+        warn_incomplete(context, what.unwrap_or(&found.path));
+    }
     Ok((found, kernel))
 }
 

@@ -72,7 +72,8 @@ pub fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Option<Tex
     }))
 }
 
-/// The report of what `core` names, and the crash directory that it stands in.
+/// The report of what `core` names, the crash directory that it stands in, and whether something of that
+/// was lost.
 ///
 /// # Errors
 /// When it cannot be opened or read.
@@ -81,7 +82,7 @@ pub fn report(
     core: Option<&Path>,
     symbols: &SymbolsArg,
     options: Options<'_>,
-) -> anyhow::Result<(Report, Option<PathBuf>)> {
+) -> anyhow::Result<(Report, Option<PathBuf>, bool)> {
     if let Some(mut text) = text(context, core)? {
         let report = report::from_text(&mut *text.input, &text.name, options)
             .with_context(|| format!("Cannot read {}", text.name))?;
@@ -91,10 +92,15 @@ pub fn report(
         if blank && text.dir.is_none() {
             return Err(no_log(&text.name));
         }
-        return Ok((report, text.dir));
+        let incomplete = text.dir.as_deref().is_some_and(core_arg::is_incomplete);
+        if let Some(dir) = text.dir.as_ref().filter(|_| incomplete) {
+            core_arg::warn_incomplete(context, dir);
+        }
+        return Ok((report, text.dir, incomplete));
     }
     let (found, kernel) = core_arg::kernel_with(context, core, symbols)?;
-    Ok((report::build(&kernel, options), found.dir))
+    let report = report::build(&kernel, options);
+    Ok((report, found.dir, found.incomplete))
 }
 
 /// The error for a text in which no kernel speaks.

@@ -18,6 +18,17 @@ pub enum Exit {
     Incomplete = 5,
 }
 
+impl Exit {
+    /// The same for an answer out of a core that is not whole.
+    #[must_use]
+    pub fn of_incomplete(self, incomplete: bool) -> Self {
+        match self {
+            Self::Done | Self::Degraded if incomplete => Self::Incomplete,
+            other => other,
+        }
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

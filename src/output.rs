@@ -138,6 +138,13 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A number and its noun: `1 page`, `2 pages`.
+#[must_use]
+pub fn counted(n: u64, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{plural}")
+}
+
 /// A number with its thousands apart: `412,903`.
 #[must_use]
 pub fn count(n: u64) -> String {

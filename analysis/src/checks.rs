@@ -38,9 +38,10 @@ pub fn read(kernel: &Kernel, unwinder: &Unwinder<'_>) -> Vec<Check> {
         .symbols()
         .map(|table| format!("{} symbols", table.len()));
     let types = kernel.types().map(|types| format!("{} types", types.len()));
-    let modules = kernel
-        .modules()
-        .map(|list| format!("{} modules", list.len()));
+    let modules = kernel.modules().map(|list| match list.len() {
+        1 => "1 module".to_owned(),
+        n => format!("{n} modules"),
+    });
     let orc = match unwinder.warnings() {
         [] => Ok("every table read".to_string()),
         warnings => Err(warnings.join("; ")),

@@ -43,6 +43,24 @@ pub struct Classified {
     pub uncertain: Vec<Kind>,
 }
 
+impl Classified {
+    /// Why more is kept than asked: a sentence for each rule that is off or that a failed check does not
+    /// trust.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let off = self.rules_off.iter().filter(|off| off.degrades);
+        let off = off.map(|off| format!("Rule {} is off: {}", off.rule, off.reason));
+        let failed = self.checked.checks.iter().filter(|check| check.failed());
+        let failed = failed.map(|check| {
+            format!(
+                "The check {} found {} pages where {} were expected; what its rule drops is kept",
+                check.name, check.found, check.expected
+            )
+        });
+        off.chain(failed).collect()
+    }
+}
+
 /// Time for the checks. The report names those that were not made in it.
 const CHECKS: Duration = Duration::from_secs(20);
 

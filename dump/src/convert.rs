@@ -5,8 +5,7 @@
 //! stands under OUT's name.
 
 use crate::classify::{Classified, ClassifyError, allowed, classify};
-use crate::describe::{describe, trailer};
-use crate::facts::RuleOff;
+use crate::describe::{describe, describe_copy, trailer};
 use crate::files::{self, PAGES_MAP};
 use crate::level::Level;
 use crate::pipeline::Stats;
@@ -14,13 +13,15 @@ use crate::policy::Policy;
 use crate::save::{Pages, Save, SaveError};
 use analysis::essential;
 use std::fs::{self, DirBuilder};
-use std::io;
+use std::io::{self, BufWriter};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vmcore::addr::PfnRange;
+use vmcore::addr::{Pfn, PfnRange};
+use vmcore::dump::map::MapWriter;
 use vmcore::dump::{Attachment, MemoryDump};
 use vmcore::kernel::{Kernel, KernelError, chain};
+use vmcore::mm::{Kind, KindRun};
 use vmcore::write::{CoreMeta, OutputFormat};
 
 /// Output buffers, in bytes.
@@ -49,8 +50,8 @@ pub struct Converted {
     pub stats: Stats,
     /// Its length in bytes.
     pub size: u64,
-    /// Rules of the filter that were off, with the reason.
-    pub rules_off: Vec<RuleOff>,
+    /// Why more is kept than asked, or why the filter could not be checked, a sentence each.
+    pub doubts: Vec<String>,
     /// What the walk for level essential could not find or take.
     pub warnings: Vec<String>,
 }
@@ -176,15 +177,20 @@ pub fn convert(
         .or_else(|_| fs::rename(work.0.join("core"), out))
         .map_err(io)?;
     files::sync(beside(out)).map_err(io)?;
-    let (rules_off, warnings) = match chosen {
-        Chosen::Kinds(map, _) => (map.rules_off, Vec::new()),
+    let (doubts, warnings) = match chosen {
+        Chosen::Kinds(map, _) => {
+            let mut doubts = map.doubts();
+            let unchecked = map.unchecked.as_ref();
+            doubts.extend(unchecked.map(|why| format!("The filter was not checked: {why}")));
+            (doubts, Vec::new())
+        }
         Chosen::Found(found) => (Vec::new(), found.warnings),
         Chosen::All => Default::default(),
     };
     Ok(Converted {
         stats: saved.stats,
         size: saved.finished.len,
-        rules_off,
+        doubts,
         warnings,
     })
 }
@@ -209,8 +215,7 @@ fn choose(request: &Request<'_>, work: &Path, meta: &mut CoreMeta) -> Result<Cho
     let level = match request.level {
         None | Some(Level::ALL) => {
             if let Ok(kernel) = &kernel {
-                let had = meta.dump_level.try_into().unwrap_or(0);
-                describe(meta, kernel, Level::Bits(had));
+                describe_copy(meta, kernel, request.dump.info());
             }
             return Ok(Chosen::All);
         }
@@ -245,12 +250,35 @@ fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
     Ok(Found { ranges, warnings })
 }
 
-/// Takes over the `pages.map` that travels inside the core.
+/// Takes over the `pages.map` that travels inside the core. Where there is none, and the core knows of
+/// more RAM than it holds, a map of that RAM: else the new core would not know what is missing.
 fn carry_map(dump: &dyn MemoryDump, work: &Path) -> io::Result<()> {
-    let Some(mut map) = dump.attachment(Attachment::PagesMap) else {
+    if let Some(mut map) = dump.attachment(Attachment::PagesMap) {
+        let mut file = files::create_file(work, PAGES_MAP)?;
+        io::copy(&mut map, &mut file)?;
         return Ok(());
-    };
-    let mut file = files::create_file(work, PAGES_MAP)?;
-    io::copy(&mut map, &mut file)?;
+    }
+    if pages_of(|from| dump.next_ram(from)) == pages_of(|from| dump.next_present(from)) {
+        return Ok(());
+    }
+    let file = files::create_file(work, PAGES_MAP)?;
+    let mut writer = MapWriter::new(BufWriter::new(file))?;
+    let mut from = Pfn(0);
+    while let Some(pages) = dump.next_ram(from).filter(|run| run.end > from) {
+        let kind = Kind::Unknown;
+        writer.push(KindRun { pages, kind })?;
+        from = pages.end;
+    }
+    writer.finish()?;
     Ok(())
+}
+
+/// Pages of the runs that `next` lists.
+fn pages_of(next: impl Fn(Pfn) -> Option<PfnRange>) -> u64 {
+    let (mut pages, mut from) = (0_u64, Pfn(0));
+    while let Some(run) = next(from).filter(|run| run.end > from) {
+        pages = pages.saturating_add(run.len());
+        from = run.end;
+    }
+    pages
 }

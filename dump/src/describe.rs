@@ -3,7 +3,7 @@
 
 use crate::level::{Level, bits};
 use crate::pipeline::Stats;
-use vmcore::dump::MemoryDump;
+use vmcore::dump::{DumpInfo, MemoryDump};
 use vmcore::kernel::Kernel;
 use vmcore::layout::own;
 use vmcore::write::{CoreMeta, KernelImage, Utsname};
@@ -24,6 +24,25 @@ pub fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     }
 }
 
+/// The same for a core whose pages all go over: its level stays what it was, or unknown.
+pub fn describe_copy(meta: &mut CoreMeta, kernel: &Kernel, source: &DumpInfo) {
+    let level = level_of(source);
+    describe(meta, kernel, level.unwrap_or(Level::ALL));
+    if level.is_none() {
+        own::unknown_level(&mut meta.own);
+    }
+}
+
+/// The level that a dump says it holds.
+#[must_use]
+pub fn level_of(info: &DumpInfo) -> Option<Level> {
+    if own::is_essential(&info.notes) {
+        return Some(Level::Essential);
+    }
+    let bits = u8::try_from(info.dump_level?).ok()?;
+    Some(Level::Bits(bits))
+}
+
 /// Puts the level into the header and into our own note, in place of another.
 pub fn set_level(meta: &mut CoreMeta, level: Level) {
     let number = match level {
@@ -31,7 +50,7 @@ pub fn set_level(meta: &mut CoreMeta, level: Level) {
         Level::Essential => bits::ALL,
     };
     meta.dump_level = u32::from(number);
-    own::set_level(&mut meta.own, meta.dump_level);
+    own::set_level(&mut meta.own, meta.dump_level, level == Level::Essential);
 }
 
 /// The kernel image's mapping by its symbols: a kdump file has no segment that shows it.
@@ -78,8 +97,7 @@ pub fn utsname(kernel: &Kernel) -> Option<Utsname> {
 pub fn meta_of(dump: &dyn MemoryDump, kernel: Option<&Kernel>) -> CoreMeta {
     let mut meta = CoreMeta::of(dump.info());
     if let Some(kernel) = kernel {
-        let had = meta.dump_level.try_into().unwrap_or(0);
-        describe(&mut meta, kernel, Level::Bits(had));
+        describe_copy(&mut meta, kernel, dump.info());
     }
     meta
 }

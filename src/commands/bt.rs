@@ -82,7 +82,8 @@ struct FrameRow {
 
 /// Prints the stacks asked for; without a choice, that of the CPU that panicked.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
+    let (found_core, kernel) =
+        core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let unwinder = Unwinder::new(&kernel);
     let mut warnings = unwinder.warnings().to_vec();
     let mut printer = Printer {
@@ -143,11 +144,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     for warning in &warnings {
         context.warn(warning);
     }
-    Ok(if warnings.is_empty() {
+    let exit = if warnings.is_empty() {
         Exit::Done
     } else {
         Exit::Degraded
-    })
+    };
+    Ok(exit.of_incomplete(found_core.incomplete))
 }
 
 /// The CPU to show, if a CPU is to be shown.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::addr::PAGE_SIZE;
 use vmcore::dump::source::FileSource;
-use vmcore::dump::{self as formats, MemoryDump, flattened};
+use vmcore::dump::{self as formats, Completeness, MemoryDump, flattened};
 use vmcore::write::OutputFormat;
 
 /// Arguments of `convert`.
@@ -54,6 +54,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     // They were printed while opening: what the source lacks, the copy lacks.
     let whole = dump.info().warnings.is_empty();
+    let cut_off = match &dump.info().completeness {
+        Completeness::Incomplete(why) => Some(why.clone()),
+        _ => None,
+    };
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     let bar = progress::bytes(0, "writing", context.quiet);
     let request = Request {
@@ -69,14 +73,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         bar.set_position(stats.pages.saturating_mul(PAGE_SIZE));
     })?;
     bar.finish_and_clear();
-    let degraded = done.rules_off.iter().filter(|off| off.degrades);
     let mut exit = if whole { Exit::Done } else { Exit::Degraded };
-    for off in degraded {
+    for doubt in &done.doubts {
         exit = Exit::Degraded;
-        context.warn(&format!(
-            "more is kept than asked: rule {} is off: {}",
-            off.rule, off.reason
-        ));
+        context.warn(doubt);
     }
     for warning in &done.warnings {
         exit = Exit::Degraded;
@@ -84,14 +84,19 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     if done.stats.missing > 0 {
         exit = Exit::Incomplete;
-        context.warn(&format!("{} pages could not be read", done.stats.missing));
+        let missing = output::counted(done.stats.missing, "page");
+        context.warn(&format!("{missing} could not be read"));
+    }
+    if let Some(why) = cut_off {
+        exit = Exit::Incomplete;
+        context.warn(&format!("the source is incomplete: {why}"));
     }
     writeln!(
         output::stdout(),
-        "{}: {}, {} pages ({}), {}",
+        "{}: {}, {} ({}), {}",
         args.out.display(),
         format.name(),
-        done.stats.pages,
+        output::counted(done.stats.pages, "page"),
         output::size(done.stats.pages.saturating_mul(PAGE_SIZE)),
         output::size(done.size)
     )?;

@@ -51,11 +51,11 @@ struct Entry {
 /// Prints the log.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let core = args.core.core.as_deref();
-    let log = match evidence::text(context, core)? {
-        Some(text) => of_text(text)?,
+    let (log, incomplete) = match evidence::text(context, core)? {
+        Some(text) => (of_text(text)?, false),
         None => {
-            let (_, kernel) = core_arg::kernel_with(context, core, &args.symbols)?;
-            printk::records(&kernel)?
+            let (found, kernel) = core_arg::kernel_with(context, core, &args.symbols)?;
+            (printk::records(&kernel)?, found.incomplete)
         }
     };
     let mut out = output::buffered();
@@ -86,11 +86,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         out.flush()?;
     }
-    Ok(if log.warnings.is_empty() {
+    let exit = if log.warnings.is_empty() {
         Exit::Done
     } else {
         Exit::Degraded
-    })
+    };
+    Ok(exit.of_incomplete(incomplete))
 }
 
 /// The messages of a text as records. Where it has no levels they count as warnings, as the kernel's

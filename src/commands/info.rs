@@ -4,6 +4,7 @@ use super::CoreArg;
 use crate::core_arg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use dump::describe::level_of;
 use serde::Serialize;
 use std::io::Write;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange};
@@ -34,6 +35,8 @@ struct Info {
     ram_pages: u64,
     segments: Option<u64>,
     dump_level: Option<u32>,
+    /// `all`, `standard`, `essential`, or makedumpfile's bits.
+    level: Option<String>,
     complete: Option<bool>,
     incomplete_because: Option<String>,
     checksums: bool,
@@ -91,6 +94,7 @@ fn gather(path: &str, dump: &dyn MemoryDump) -> Info {
         ram_pages,
         segments: said.segments,
         dump_level: said.dump_level,
+        level: level_of(said).map(|level| level.to_string()),
         complete,
         incomplete_because,
         checksums: said.checksums,
@@ -145,17 +149,17 @@ fn print(info: &Info) -> anyhow::Result<()> {
     }
     writeln!(
         out,
-        "  pages       {} ({}) in {} runs, of {} ({}) of RAM",
+        "  pages       {} ({}) in {}, of {} ({}) of RAM",
         info.pages,
         bytes(info.pages),
-        info.runs,
+        output::counted(info.runs, "run"),
         info.ram_pages,
         bytes(info.ram_pages)
     )?;
     if let Some(segments) = info.segments {
         writeln!(out, "  segments    {segments}")?;
     }
-    if let Some(level) = info.dump_level {
+    if let Some(level) = &info.level {
         writeln!(out, "  level       {level}")?;
     }
     let complete = match (info.complete, &info.incomplete_because) {

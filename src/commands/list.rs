@@ -97,7 +97,7 @@ fn of_text(args: &Args, file: &Path, context: &Context) -> anyhow::Result<Exit> 
         log_tail: 0,
         sections: &[Section::Reason],
     };
-    let (report, _) = evidence::report(context, Some(file), &SymbolsArg::default(), options)?;
+    let (report, ..) = evidence::report(context, Some(file), &SymbolsArg::default(), options)?;
     let row = Row {
         path: file.display().to_string(),
         node: report.system.uts.nodename.clone(),
@@ -135,7 +135,7 @@ fn readable(stamp: &str) -> String {
 const MAX_LOG: u64 = 64 << 20;
 
 /// A report larger than this is none.
-const MAX_REPORT: u64 = 16 << 20;
+pub(super) const MAX_REPORT: u64 = 16 << 20;
 
 /// What a crash directory's report calls the crash. Where only the log is left, what that tells.
 pub(super) fn signature_of(dir: &Path) -> Option<String> {

@@ -30,12 +30,12 @@ struct Answer {
 
 /// Prints the modules, newest first.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
+    let (found, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let mut modules = modules::read(&kernel)?;
     modules.retain(|module| !args.tainting || !module.taints.is_empty());
     if args.json {
         output::json("afterpanic.mods/1", &[], &Answer { modules })?;
-        return Ok(Exit::Done);
+        return Ok(Exit::Done.of_incomplete(found.incomplete));
     }
     let mut out = output::buffered();
     writeln!(
@@ -51,14 +51,16 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         } else {
             &module.taints
         };
+        let users = match module.users.is_empty() {
+            true => "-".to_string(),
+            false => module.users.join(","),
+        };
         writeln!(
             out,
-            "{:<24} {:>9} {used:>4} {taints:<6} {text:<18} {}",
-            module.name,
-            module.size,
-            module.users.join(",")
+            "{:<24} {:>9} {used:>4} {taints:<6} {text:<18} {users}",
+            module.name, module.size
         )?;
     }
     out.flush()?;
-    Ok(Exit::Done)
+    Ok(Exit::Done.of_incomplete(found.incomplete))
 }

@@ -34,7 +34,8 @@ pub struct Args {
 
 /// Prints the tasks; `>` marks what was on a CPU.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
+    let (found_core, kernel) =
+        core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let mut found = tasks::read(
         &kernel,
         Options {
@@ -50,6 +51,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         Exit::Degraded
     };
+    let exit = exit.of_incomplete(found_core.incomplete);
     if args.json {
         let warnings = std::mem::take(&mut found.warnings);
         output::json("afterpanic.ps/1", &warnings, &found)?;

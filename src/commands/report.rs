@@ -1,7 +1,7 @@
 //! `afterpanic report`: why it died.
 
 use super::EvidenceArg;
-use super::list::signature_of;
+use super::list::{MAX_REPORT, signature_of};
 use crate::core_arg::{self, SymbolsArg};
 use crate::evidence;
 use crate::exit::Exit;
@@ -10,6 +10,7 @@ use analysis::report::{self, Report, Section, model::SCHEMA};
 use anyhow::Context as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use store::manifest::REPORT_JSON;
 use store::{CrashDir, Store};
 
 /// Arguments of `report`.
@@ -20,7 +21,7 @@ pub struct Args {
     #[command(flatten)]
     symbols: SymbolsArg,
     /// Show what the capture kernel wrote instead of computing it afresh
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["log_lines", "section"])]
     stored: bool,
     /// Only these parts: reason, stacks, tasks, blocked, locks, memory, slabs, modules, mounts,
     /// notifiers, log, checks [default: reason stacks tasks blocked log]
@@ -36,7 +37,7 @@ pub struct Args {
 
 /// Prints the report.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (mut report, dir) = if args.stored {
+    let (mut report, dir, incomplete) = if args.stored {
         stored(args, context)?
     } else {
         fresh(args, context)?
@@ -57,11 +58,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         report::text::write(&report, &mut text)?;
         output::stdout().write_all(text.as_bytes())?;
     }
-    Ok(if report.warnings.is_empty() && report.dump.is_empty() {
+    let exit = if report.warnings.is_empty() && report.dump.is_empty() {
         Exit::Done
     } else {
         Exit::Degraded
-    })
+    };
+    Ok(exit.of_incomplete(incomplete))
 }
 
 /// How many of the crashes in the same place have this signature, the one at `dir` included.
@@ -79,7 +81,8 @@ fn seen(dir: &Path, signature: &str) -> usize {
     same.count() + 1
 }
 
-type Found = (Report, Option<PathBuf>);
+/// The report, its crash directory, and whether something of that was lost.
+type Found = (Report, Option<PathBuf>, bool);
 
 fn fresh(args: &Args, context: &Context) -> anyhow::Result<Found> {
     let sections = if args.section.is_empty() {
@@ -101,14 +104,19 @@ fn section(name: &str) -> Result<Section, String> {
 
 fn stored(args: &Args, context: &Context) -> anyhow::Result<Found> {
     let dir = core_arg::crash_dir(context, args.core.core.as_deref())?;
-    let path = dir.join("report.json");
-    let text = std::fs::read_to_string(&path).with_context(|| {
+    let path = dir.join(REPORT_JSON);
+    let read = || CrashDir::open(&dir)?.read(REPORT_JSON, MAX_REPORT);
+    let text = read().with_context(|| {
         format!(
             "Cannot read {}; without --stored the core is asked",
             path.display()
         )
     })?;
-    let report =
-        serde_json::from_str(&text).with_context(|| format!("{} is no report", path.display()))?;
-    Ok((report, Some(dir)))
+    let report = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is no report", path.display()))?;
+    let incomplete = core_arg::is_incomplete(&dir);
+    if incomplete {
+        core_arg::warn_incomplete(context, &dir);
+    }
+    Ok((report, Some(dir), incomplete))
 }

@@ -39,7 +39,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         sections: &[Section::Reason],
     };
     let core = args.core.core.as_deref();
-    let (report, _) = evidence::report(context, core, &args.symbols, options)?;
+    let (report, ..) = evidence::report(context, core, &args.symbols, options)?;
     let reason = &report.reason;
     if args.json {
         let data = Signature {

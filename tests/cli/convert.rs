@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use synth::elf::{Elf, pages};
+use synth::kernel::{Crash, Kernel};
 
 /// A core of one segment so long that nothing reads it in the time of a test; it is one page on disk.
 fn endless(machine: &Machine) -> std::path::PathBuf {
@@ -23,6 +24,83 @@ fn endless(machine: &Machine) -> std::path::PathBuf {
     file.write_all_at(&bytes, 0).unwrap();
     file.set_len(bytes.len() as u64 - 4096 + len).unwrap();
     path
+}
+
+/// The toy kernel's core with one text in it replaced by another of the same length.
+fn kernel(machine: &Machine, old: &str, new: &str) {
+    let mut bytes = Kernel::new(Crash::NullPointer).elf();
+    assert_eq!(old.len(), new.len());
+    let at = bytes.windows(old.len()).position(|at| at == old.as_bytes());
+    bytes[at.unwrap()..][..new.len()].copy_from_slice(new.as_bytes());
+    std::fs::write(machine.path("core.elf"), bytes).unwrap();
+}
+
+#[test]
+fn a_failed_check_of_the_filter_is_told() {
+    let machine = Machine::empty();
+    let args = ["convert", "core.elf", "out.elf.zst", "--level", "standard"];
+    kernel(&machine, "(page._mapcount)=48", "(page._mapcount)=48");
+    let sound = machine.run_inside(&args).exits(0);
+    assert_eq!(sound.stderr(), "");
+    std::fs::remove_file(machine.path("out.elf.zst")).unwrap();
+    // Where the type information says otherwise.
+    kernel(&machine, "(page._mapcount)=48", "(page._mapcount)=44");
+    // What is kept now and stands in no toy core counts as lost; the exit code says the worse.
+    let run = machine.run_inside(&args).exits(5);
+    let warned = run.stderr();
+    assert!(warned.contains("The check offsets found"), "{warned}");
+    assert!(warned.contains("what its rule drops is kept"), "{warned}");
+}
+
+#[test]
+fn a_copy_knows_what_its_source_left_out() {
+    let machine = Machine::empty();
+    kernel(&machine, "6.12.1-toy", "6.12.1-toy");
+    let info = |core: &str| {
+        machine
+            .run_inside(&["info", core, "--json"])
+            .exits(0)
+            .json()
+    };
+    let of = |info: &serde_json::Value| (info["pages"].clone(), info["ram_pages"].clone());
+    let source = info("core.elf");
+    assert_eq!(source["level"], serde_json::Value::Null);
+    machine
+        .run_inside(&["convert", "core.elf", "copy.elf.zst"])
+        .exits(0);
+    let copy = info("copy.elf.zst");
+    assert_eq!(of(&copy), of(&source));
+    // Nobody knows what the source was filtered by.
+    assert_eq!(copy["level"], serde_json::Value::Null);
+    let read = machine.run_inside(&["read", "copy.elf.zst", "--phys", "3900000", "16"]);
+    assert!(
+        read.exits(1)
+            .stderr()
+            .contains("was excluded by the filter")
+    );
+
+    let level = [
+        "convert",
+        "core.elf",
+        "small.elf.zst",
+        "--level",
+        "essential",
+    ];
+    machine.run_inside(&level).exits(4);
+    assert_eq!(info("small.elf.zst")["level"], "essential");
+    machine
+        .run_inside(&["convert", "small.elf.zst", "again.elf.lz4"])
+        .exits(0);
+    assert_eq!(info("again.elf.lz4")["level"], "essential");
+    let level = [
+        "convert",
+        "copy.elf.zst",
+        "std.elf.zst",
+        "--level",
+        "standard",
+    ];
+    machine.run_inside(&level).exits(0);
+    assert_eq!(info("std.elf.zst")["level"], "standard");
 }
 
 #[test]

@@ -185,7 +185,11 @@ impl Kernel {
                 own.or_else(|error| {
                     let file = self.supplement.file.as_ref();
                     file.and_then(|file| Symbols::from_file(file, &self.vmcoreinfo))
-                        .ok_or_else(|| chain(&error))
+                        .ok_or_else(|| match error {
+                            // The same words are put before it below.
+                            KernelError::Unavailable { why, .. } => why,
+                            other => chain(&other),
+                        })
                 })
             })
             .as_ref()

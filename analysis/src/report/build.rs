@@ -113,8 +113,10 @@ pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result
     let waits = wants(Section::Blocked) || wants(Section::Locks);
     if wants(Section::Tasks) || waits {
         let (counts, waiting) = count_tasks(kernel, &mut soft);
+        // Without the tasks nobody can tell who waits: no answer, instead of "0".
+        let known = waits && counts.is_some();
         report.tasks = counts.filter(|_| wants(Section::Tasks));
-        let blocked = waits.then(|| locks::blocked(kernel, &unwinder, &waiting));
+        let blocked = known.then(|| locks::blocked(kernel, &unwinder, &waiting));
         let by_lock = blocked.as_ref().filter(|_| wants(Section::Locks));
         report.locks = by_lock.map(locks::by_lock);
         report.blocked = blocked.filter(|_| wants(Section::Blocked));

@@ -54,11 +54,11 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
                 &module.taints
             };
             let version = module.version.as_deref().unwrap_or("");
-            writeln!(
-                out,
+            let line = format!(
                 "    {:<24} {:>9} B  {taints:<3} {version}",
                 module.name, module.size
-            )?;
+            );
+            writeln!(out, "{}", line.trim_end())?;
         }
     }
     if let Some(mounts) = &report.mounts {
@@ -138,7 +138,8 @@ fn kind_words(kind: WaitKind) -> &'static str {
 fn locks(list: &[Lock], out: &mut dyn Write) -> fmt::Result {
     writeln!(out, "  locks that somebody waits for: {}", list.len())?;
     for lock in list {
-        let name = lock.symbol.as_deref().unwrap_or_default();
+        let name = lock.symbol.as_deref().map(|name| format!(" {name}"));
+        let name = name.unwrap_or_default();
         let holder = lock.holder.as_ref().map_or_else(
             || "held by nobody known".to_string(),
             |holder| format!("{} {}", held(holder), who(holder)),
@@ -157,7 +158,7 @@ fn locks(list: &[Lock], out: &mut dyn Write) -> fmt::Result {
         let waiters = waiters.join(", ");
         writeln!(
             out,
-            "    {kind} {name} at {at}: {holder}; {waiters}{more} wait"
+            "    {kind}{name} at {at}: {holder}; {waiters}{more} wait"
         )?;
     }
     Ok(())

@@ -129,7 +129,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
         Chosen::Nothing(why) => {
             // There will be no facts of a core to say why so much is kept.
             if let Some(map) = map {
-                account::doubts(map).into_iter().for_each(protocol::soft);
+                map.doubts().into_iter().for_each(protocol::soft);
             }
             say(&Event::Skipped(why));
             return Ok(());

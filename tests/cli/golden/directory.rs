@@ -8,6 +8,7 @@ use synth::kernel::{CRASH_TIME, Crash, Kernel, RELEASE};
 /// What is asked of both.
 const ASKED: &[&str] = &[
     "report CORE",
+    "report CORE --stored",
     "report CORE --stored --log-lines 2",
     "bt CORE",
     "info CORE",

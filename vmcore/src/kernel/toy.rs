@@ -74,12 +74,3 @@ pub(crate) fn kernel_without_note(ram: &Ram) -> Result<Kernel, super::KernelErro
 pub(crate) fn kernel(ram: &Ram) -> Kernel {
     kernel_at(ram, None)
 }
-
-/// The same without a VMCOREINFO note.
-pub(crate) fn without_note(ram: &Ram) -> Result<Kernel, KernelError> {
-    let dump = RamDump {
-        ram: ram.clone(),
-        info: DumpInfo::new(Format::Elf),
-    };
-    Kernel::new(Arc::new(dump))
-}

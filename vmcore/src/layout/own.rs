@@ -1,7 +1,8 @@
 //! What afterpanic adds to a core: its note, its trailer, the pattern of a page that was not read.
 //!
 //! The format is ours. The note (owner [`OWNER`], type [`TYPE`]) is text, lines of `KEY=VALUE`:
-//! `LEVEL=` the filter level as makedumpfile's bits, `AFTERPANIC=` the version that wrote the core,
+//! `LEVEL=` the filter level as makedumpfile's bits (no line: unknown), `KEEPS=essential` where the
+//! pages were chosen by walking structures instead of filtered by these bits, `AFTERPANIC=` the version that wrote the core,
 //! then the addresses that arming recorded (`BUILD-ID=`, `RELATIVE(name)=`). Readers skip other
 //! lines. The trailer is one JSON object in a skippable frame behind the pages.
 
@@ -11,6 +12,8 @@ use super::elf::Note;
 pub const OWNER: &[u8] = b"AFTERPANIC";
 /// The n_type of our note: "APN1".
 pub(crate) const TYPE: u32 = 0x4150_4e31;
+/// The line that says so of a core of level essential.
+const ESSENTIAL: &str = "KEEPS=essential";
 /// What a page holds, word for word, that could not be read from the crashed kernel's memory.
 pub const MISSING_WORD: u64 = 0xdead_feed_dead_feed;
 
@@ -21,12 +24,23 @@ pub fn text(level: u32, version: &str, recorded: &str) -> String {
 }
 
 /// Puts another level into the text of our note.
-pub fn set_level(text: &mut String, level: u32) {
-    let rest = match text.split_once('\n') {
-        Some((first, rest)) if first.starts_with("LEVEL=") => rest,
-        _ => text.as_str(),
-    };
-    *text = format!("LEVEL={level}\n{rest}");
+pub fn set_level(text: &mut String, level: u32, essential: bool) {
+    unknown_level(text);
+    let keeps = if essential { ESSENTIAL } else { "" };
+    let end = if essential { "\n" } else { "" };
+    *text = format!("LEVEL={level}\n{keeps}{end}{text}");
+}
+
+/// Takes the level out of the text of our note.
+pub fn unknown_level(text: &mut String) {
+    let others = |line: &&str| !line.starts_with("LEVEL=") && line.trim_end() != ESSENTIAL;
+    *text = text.split_inclusive('\n').filter(others).collect();
+}
+
+/// Whether the notes say that only the essential pages are in the core.
+#[must_use]
+pub fn is_essential(notes: &[Note]) -> bool {
+    texts(notes).any(|text| text.lines().any(|line| line == ESSENTIAL))
 }
 
 /// A note with this text.
@@ -80,6 +94,23 @@ pub(crate) fn says_all_read(trailer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_is_put_in_the_place_of_another_or_taken_out() {
+        let mut own = text(0, "9.9", "BUILD-ID=ab\n");
+        set_level(&mut own, 31, true);
+        assert_eq!(
+            own,
+            "LEVEL=31\nKEEPS=essential\nAFTERPANIC=9.9\nBUILD-ID=ab\n"
+        );
+        assert!(is_essential(&[note(&own)]));
+        set_level(&mut own, 16, false);
+        assert_eq!(own, text(16, "9.9", "BUILD-ID=ab\n"));
+        assert!(!is_essential(&[note(&own)]));
+        unknown_level(&mut own);
+        assert_eq!(own, "AFTERPANIC=9.9\nBUILD-ID=ab\n");
+        assert_eq!(level(&[note(&own)]), None);
+    }
 
     #[test]
     fn the_note_and_the_trailer_are_the_documented_bytes() {

@@ -52,7 +52,8 @@ impl Account {
                 choice.level
             )));
         }
-        self.soft_errors.extend(map.map_or_else(Vec::new, doubts));
+        self.soft_errors
+            .extend(map.map_or_else(Vec::new, Classified::doubts));
         if missing > 0 {
             self.soft_errors
                 .insert(0, format!("{missing} pages could not be read"));
@@ -96,20 +97,6 @@ impl Account {
             peak_rss_kib: peak_rss_kib(),
         }
     }
-}
-
-/// Why more is kept than asked, a sentence for each rule that is not to be trusted.
-pub(super) fn doubts(map: &Classified) -> Vec<String> {
-    let off = map.rules_off.iter().filter(|off| off.degrades);
-    let off = off.map(|off| format!("Rule {} is off: {}", off.rule, off.reason));
-    let failed = map.checked.checks.iter().filter(|check| check.failed());
-    let failed = failed.map(|check| {
-        format!(
-            "The check {} found {} pages where {} were expected; what its rule drops is kept",
-            check.name, check.found, check.expected
-        )
-    });
-    off.chain(failed).collect()
 }
 
 fn checks(map: &Classified) -> Vec<CheckFacts> {

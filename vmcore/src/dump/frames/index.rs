@@ -256,10 +256,11 @@ impl Index {
         while at.packed < file.len() {
             let Some(frame) = measure(codec, at.packed, &mut peek) else {
                 index.cut_off = Some(format!(
-                    "the file is cut off or damaged at {:#x}: {} frames with {:#x} bytes of \
-                     content stand before",
+                    "the file is cut off or damaged at {:#x}: {} frame{} before it, with {:#x} \
+                     bytes of content",
                     at.packed,
                     found.len(),
+                    if found.len() == 1 { "" } else { "s" },
                     at.plain
                 ));
                 break;
