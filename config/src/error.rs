@@ -106,8 +106,12 @@ fn explain(message: &str) -> String {
 /// The known name that is the fewest edits away, if that is few enough to be a slip.
 pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     let unknown = unknown.to_ascii_lowercase().replace('-', "_");
+    // The distance is at least the difference in length, which is cheap to tell.
+    let near =
+        |name: &&&str| name.len().abs_diff(unknown.len()) <= name.len().max(unknown.len()) / 2;
     known
         .iter()
+        .filter(near)
         .map(|name| (distance(&unknown, &name.replace('-', "_")), *name))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, name)| *distance <= name.len().max(unknown.len()) / 2)

@@ -1,6 +1,7 @@
 //! `afterpanic config`: checks and prints the config, and translates other suites' configs.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -10,6 +11,9 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
+
+/// The longest config of another suite that is read, in bytes.
+const MAX_CONFIG: u64 = 256 << 10;
 
 /// Arguments of `config`.
 #[derive(clap::Args, Debug)]
@@ -92,9 +96,25 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
+/// The text of a config file, which is no longer than [`MAX_CONFIG`].
+fn read(file: &Path) -> anyhow::Result<String> {
+    let cannot = || format!("cannot read {}", file.display());
+    let mut text = String::new();
+    let opened = File::open(file).with_context(cannot)?;
+    let mut opened = opened.take(MAX_CONFIG + 1);
+    opened.read_to_string(&mut text).with_context(cannot)?;
+    if text.len() as u64 > MAX_CONFIG {
+        bail!(
+            "{} is larger than {}: no config file is that long",
+            file.display(),
+            output::size(MAX_CONFIG)
+        );
+    }
+    Ok(text)
+}
+
 fn import(file: &Path, context: &Context) -> anyhow::Result<Exit> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = read(file)?;
     let Some(kind) = Kind::of(file, &text) else {
         bail!(
             "{} is neither a kdump.conf nor a kdump-tools or sysconfig/kdump file",

@@ -111,6 +111,19 @@ pub struct Run {
 }
 
 impl Run {
+    /// A run that ended.
+    #[allow(dead_code)]
+    pub fn of(output: Output) -> Self {
+        Self { output }
+    }
+
+    /// The same with what it wrote to files.
+    #[allow(dead_code)]
+    pub fn with(mut self, stdout: Vec<u8>, stderr: Vec<u8>) -> Self {
+        (self.output.stdout, self.output.stderr) = (stdout, stderr);
+        self
+    }
+
     /// Asserts the exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {

@@ -12,5 +12,8 @@
 #[path = "../cli/harness.rs"]
 mod harness;
 
+mod configs;
 mod sources;
+mod stores;
 mod terminal;
+mod timely;
