@@ -119,7 +119,7 @@ impl Case {
             .match_indices(" 5.")
             .chain(self.log.match_indices(" 6."))
             .chain(self.log.match_indices(" 7."));
-        let tainted = versions.any(|(at, _)| {
+        versions.any(|(at, _)| {
             let before = self.log.get(at.saturating_sub(40)..at).unwrap_or_default();
             let number: String = self
                 .log
@@ -133,8 +133,7 @@ impl Case {
                 .filter_map(|part| part.parse::<u32>().ok());
             let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
             before.contains("ainted") && (major, minor) >= (5, 10)
-        });
-        tainted
+        })
     }
 }
 

@@ -50,6 +50,9 @@ pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
     kernel.on(Arc::new(guard))
 }
 
+/// A page that was looked up, and whether it may be read.
+type Answer = Option<(Pfn, bool)>;
+
 /// A dump without the pages that must not be read.
 struct Guarded {
     dump: Arc<dyn MemoryDump>,
@@ -58,7 +61,7 @@ struct Guarded {
     rules: Rules,
     geometry: Geometry,
     /// Pages looked up, each in the one slot that it may take, and whether they may be read.
-    known: Mutex<Box<[Option<(Pfn, bool)>]>>,
+    known: Mutex<Box<[Answer]>>,
 }
 
 impl Guarded {
