@@ -170,7 +170,7 @@ fn loop_guard(request: &Request<'_>, room: &Room) -> Option<String> {
 /// failure costs only the kinds. What is not classified is read through the guard: pages known to be
 /// poisoned are left out.
 fn prepare(request: &Request<'_>, policy: Policy) -> Result<Prepared, String> {
-    let mut kernel = source::kernel(request.plan)?;
+    let mut kernel = source::unguarded(request.plan)?;
     let ram = ram_pages(&**kernel.dump());
     let begun = Instant::now();
     let (mut map, mut unclassified) = (None, None);

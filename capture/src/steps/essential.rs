@@ -28,7 +28,7 @@ const BUFFER: usize = 256 << 10;
 
 pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
-    let kernel = source::guarded(plan)?;
+    let kernel = source::kernel(plan)?;
     // The walk makes tables of its own; what this one has looked up is not to be held beside them.
     let dump = Arc::clone(kernel.dump());
     let kernel = kernel.on(dump).map_err(|error| chain(&error))?;

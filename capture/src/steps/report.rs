@@ -18,7 +18,7 @@ use store::manifest::{PANIC_LOG, REPORT_JSON, REPORT_TXT};
 
 pub(super) fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     let begun = Instant::now();
-    write(&Made::of(&source::guarded(plan)?), dir)?;
+    write(&Made::of(&source::kernel(plan)?), dir)?;
     protocol::log(format!(
         "{REPORT_JSON}: {:.1} s, peak {} KiB",
         begun.elapsed().as_secs_f64(),

@@ -20,8 +20,14 @@ pub(super) fn dump(plan: &Plan) -> Result<Arc<dyn MemoryDump>, String> {
     })
 }
 
-/// Opens the plan's source as a kernel.
+/// Opens the plan's source as a kernel. Poisoned, offline and unaccepted pages cannot be read: each is
+/// looked up when it is read.
 pub(super) fn kernel(plan: &Plan) -> Result<Kernel, String> {
+    guard(unguarded(plan)?)
+}
+
+/// The same for the classification, which tells these pages itself and whose policy leaves them out.
+pub(super) fn unguarded(plan: &Plan) -> Result<Kernel, String> {
     let first = &plan.kernel;
     let build_id = first
         .build_id
@@ -36,12 +42,7 @@ pub(super) fn kernel(plan: &Plan) -> Result<Kernel, String> {
     Kernel::with(dump(plan)?, supplement).map_err(|error| chain(&error))
 }
 
-/// The same for those who read what was not classified: a page known to be poisoned is never read.
-pub(super) fn guarded(plan: &Plan) -> Result<Kernel, String> {
-    guard(kernel(plan)?)
-}
-
-/// The same kernel, whose poisoned pages cannot be read.
+/// The same kernel, of whose memory the pages cannot be read that must not be.
 pub(super) fn guard(kernel: Kernel) -> Result<Kernel, String> {
     vmcore::mm::guarded(kernel).map_err(|error| chain(&error))
 }

@@ -63,7 +63,7 @@ pub(crate) fn kernel_at(ram: &Ram, direct: Option<u64>) -> Kernel {
 }
 
 /// The same in a dump without a VMCOREINFO note.
-pub(crate) fn kernel_without_note(ram: &Ram) -> Result<Kernel, super::KernelError> {
+pub(crate) fn kernel_without_note(ram: &Ram) -> Result<Kernel, KernelError> {
     Kernel::new(Arc::new(RamDump {
         ram: ram.clone(),
         info: DumpInfo::new(Format::Elf),

@@ -31,7 +31,7 @@ const DEPTH: u32 = 8;
 /// # Errors
 /// None that the kernel did not have before: where struct pages cannot be looked up nothing changes.
 pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
-    let rules = Rules::of(&kernel);
+    let rules = Rules::from_vmcoreinfo(kernel.vmcoreinfo());
     let decoder = rules.decoder();
     let tells = decoder.hwpoison != 0
         || decoder.offline != TypeTest::NEVER
@@ -45,13 +45,13 @@ pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
         memory: Arc::clone(kernel.memory()),
         rules,
         geometry,
-        known: Mutex::new(vec![None; REMEMBERED].into_boxed_slice()),
+        known: Mutex::new(vec![None; REMEMBERED]),
     };
     kernel.on(Arc::new(guard))
 }
 
 /// A page that was looked up, and whether it may be read.
-type Answer = Option<(Pfn, bool)>;
+type Known = Option<(Pfn, bool)>;
 
 /// A dump without the pages that must not be read.
 struct Guarded {
@@ -61,7 +61,7 @@ struct Guarded {
     rules: Rules,
     geometry: Geometry,
     /// Pages looked up, each in the one slot that it may take, and whether they may be read.
-    known: Mutex<Box<[Answer]>>,
+    known: Mutex<Vec<Known>>,
 }
 
 impl Guarded {
