@@ -12,13 +12,13 @@ use crate::model::{Action, Auto, KernelChoice, Syscall};
 use crate::units::Size;
 
 /// Words of kdump-tools for the capture kernel's command line that afterpanic derives itself.
-const DERIVED: [&str; 5] = [
-    "reset_devices",
-    "systemd.unit=kdump-tools-dump.service",
-    "nr_cpus=1",
-    "irqpoll",
-    "usbcore.nousb",
-];
+const DERIVED: [&str; 4] = ["reset_devices", "nr_cpus=1", "irqpoll", "usbcore.nousb"];
+
+/// The unit that their initramfs starts. Ours has no systemd.
+const UNIT: &str = "systemd.unit=";
+
+/// Keys of a path below which the suite makes a directory a crash.
+const PATH_KEYS: [&str; 3] = ["KDUMP_COREDIR", "KDUMP_VMCORE_PATH", "KDUMP_SAVEDIR"];
 
 /// Keys that say where the core goes.
 const TARGET_KEYS: [&str; 6] = [
@@ -61,16 +61,26 @@ pub(super) fn read(text: &str, out: &mut Imported) {
             );
             continue;
         }
-        match shell::value(key, value) {
-            Value::Set(value) => one(at, key, &value, out),
-            Value::Append(value) if key.ends_with("APPEND") => append(&value, out),
-            Value::Append(_) | Value::Computed if TARGET_KEYS.contains(&key) => {
+        let fixed = shell::dated_directory(value).filter(|_| PATH_KEYS.contains(&key));
+        match (shell::value(key, value), fixed) {
+            (Value::Computed, Some(directory)) => {
+                path(&directory, out);
+                out.note(
+                    at,
+                    format!(
+                        "the date in {key} is left out: cores go to {directory}, and each crash directory has the time in its name"
+                    ),
+                );
+            }
+            (Value::Set(value), _) => one(at, key, &value, out),
+            (Value::Append(value), _) if key.ends_with("APPEND") => append(&value, out),
+            (Value::Append(_) | Value::Computed, _) if TARGET_KEYS.contains(&key) => {
                 out.lose_target(
                     at,
                     format!("{key} is computed by the shell and was left out"),
                 );
             }
-            Value::Append(_) | Value::Computed => {
+            (Value::Append(_) | Value::Computed, _) => {
                 out.note(
                     at,
                     format!("{key} is computed by the shell and was left out"),
@@ -84,7 +94,7 @@ pub(super) fn read(text: &str, out: &mut Imported) {
 fn append(value: &str, out: &mut Imported) {
     let words = value
         .split_ascii_whitespace()
-        .filter(|word| !DERIVED.contains(word))
+        .filter(|word| !DERIVED.contains(word) && !word.starts_with(UNIT))
         .map(str::to_owned);
     out.config.capture_kernel.cmdline_add.extend(words);
 }
@@ -121,7 +131,7 @@ fn one(at: usize, key: &str, value: &str, out: &mut Imported) {
         }
         "USE_KDUMP" => {}
         "KDUMP_KERNEL" if value == "/var/lib/kdump/vmlinuz" => {}
-        "KDUMP_KERNEL" if value.starts_with('/') => {
+        "KDUMP_KERNEL" | "KDUMP_KIMAGE" if value.starts_with('/') => {
             out.config.capture_kernel.kernel = KernelChoice::Path(PathBuf::from(value));
         }
         "KDUMP_INITRD" => out.note(at, "afterpanic builds its own image"),

@@ -56,6 +56,18 @@ pub(super) fn value(key: &str, text: &str) -> Value {
     }
 }
 
+/// The directory of a path that ends in a date which the shell computes: `/var/crash` of
+/// `"/var/crash/$(date)"`. `None` where anything else is computed, or nothing but `/` is left.
+pub(super) fn dated_directory(text: &str) -> Option<String> {
+    let text = text.trim().trim_start_matches('"');
+    let (fixed, computed) = text.split_at(text.find(['$', '`'])?);
+    let count = |what| computed.matches(what).count();
+    let date = (computed.starts_with("`date") && (count('`'), count('$')) == (2, 0))
+        || (computed.starts_with("$(date") && (count('`'), count('$')) == (0, 1));
+    let (directory, _) = fixed.rsplit_once('/')?;
+    (date && directory.starts_with('/')).then(|| directory.to_owned())
+}
+
 /// A shell word without its quotes and without a comment behind it.
 fn unquote(value: &str) -> String {
     let value = value.trim();
@@ -79,6 +91,26 @@ mod tests {
     fn quotes_keep_words_together() {
         assert_eq!(words("a \"b c\" 'd  e'f \"\""), ["a", "b c", "d  ef", ""]);
         assert_eq!(words("  "), [""; 0]);
+    }
+
+    #[test]
+    fn a_path_with_a_date_has_a_fixed_directory() {
+        let found = |text| dated_directory(text);
+        assert_eq!(
+            found("\"/var/crash/`date +\"%F\"`\"").as_deref(),
+            Some("/var/crash")
+        );
+        assert_eq!(found("/srv/x-$(date +%F)").as_deref(), Some("/srv"));
+        for text in [
+            "$DIR/crash",
+            "/$(date)",
+            "/srv/$(hostname)",
+            "/srv/$(date)/$HOST",
+            "crash/$(date)",
+            "/srv",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
     }
 
     #[test]

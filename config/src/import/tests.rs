@@ -226,3 +226,23 @@ fn the_root_filesystem_is_the_second_target() {
     assert_eq!(paths, [&PathBuf::from("/d"), &PathBuf::from("/var/crash")]);
     assert_eq!(imported.notes, []);
 }
+
+#[test]
+fn the_file_of_openembedded_gives_directory_kernel_and_words() {
+    let text = "KDUMP_KIMAGE=\"/boot/bzImage-kdump\"\nKDUMP_CMDLINE_APPEND=\"mem=256M systemd.unit=x.service\"\n\
+                KDUMP_VMCORE_PATH=\"/data/crash/`date +\"%Y-%m-%d\"`\"\n";
+    let imported = import(Kind::KdumpTools, text);
+    let config = &imported.config;
+    assert_eq!(config.target[0].path, PathBuf::from("/data/crash"));
+    assert_eq!(
+        config.capture_kernel.kernel,
+        KernelChoice::Path("/boot/bzImage-kdump".into())
+    );
+    assert_eq!(config.capture_kernel.cmdline_add, ["mem=256M"]);
+    assert_eq!(imported.lost_targets, []);
+    let notes = lines(&imported);
+    assert_eq!((notes.len(), notes[0].0), (1, 3));
+    // Nothing is fixed about this one.
+    let lost = import(Kind::KdumpTools, "KDUMP_VMCORE_PATH=\"$DIR/crash\"\n");
+    assert_eq!(lost.lost_targets.len(), 1);
+}
