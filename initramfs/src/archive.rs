@@ -31,7 +31,7 @@ const PART: usize = 2 << 20;
 #[non_exhaustive]
 pub enum ArchiveError {
     /// A path that cannot stand in an archive.
-    #[error("\"{path}\" cannot stand in an image: {what}")]
+    #[error("\"{path}\" cannot be in an image: {what}")]
     Path {
         /// The path.
         path: String,

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 #[non_exhaustive]
 pub enum PlanError {
     /// It does not parse.
-    #[error("The plan is no valid JSON of version {VERSION}")]
+    #[error("The plan is not valid JSON of version {VERSION}")]
     Json(#[from] serde_json::Error),
     /// A value makes no sense.
     #[error("The plan's {key} is wrong: {why}; build the image again")]

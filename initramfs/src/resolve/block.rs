@@ -6,21 +6,18 @@ use plan::Layer;
 
 use super::error::ResolveError;
 use super::sysfs::{Machine, name_of};
-use super::{lvm, md, transport};
+use super::transport::{self, is_numbered};
+use super::{lvm, md};
 use crate::closure::Wanted;
 
 /// Devices stacked deeper than this are a circle.
 const MAX_DEPTH: usize = 16;
 
-/// Names of block devices, up to a number or `!`, that are no disks of this machine.
-const NO_DISKS: [(&str, &str); 8] = [
+/// Names of block devices, up to the number, that are no disks.
+const NO_DISKS: [(&str, &str); 4] = [
     ("zram", "a disk in memory"),
     ("ram", "a disk in memory"),
     ("pmem", "a disk in memory"),
-    ("nbd", "a disk over the network (nbd)"),
-    ("rbd", "a disk over the network (Ceph)"),
-    ("drbd", "a disk over the network (DRBD)"),
-    ("etherd", "a disk over ATA over Ethernet"),
     ("bcache", "a bcache device"),
 ];
 
@@ -112,13 +109,12 @@ fn descend(
         return Err(refuse("a loop device, that is a file"));
     }
     for (prefix, kind) in NO_DISKS {
-        let behind = name.strip_prefix(prefix);
-        if behind.is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit() || c == '!')) {
+        if is_numbered(&name, prefix) {
             return Err(refuse(kind));
         }
     }
-    if let Some(kind) = transport::over_network(machine, sys) {
-        return Err(refuse(&kind));
+    if let Some(what) = transport::over_network(machine, sys) {
+        return Err(ResolveError::Network { device: name, what });
     }
     stack.wanted.extend(machine.modules(sys, what));
     stack.slow |= sys.to_string_lossy().contains("/usb");

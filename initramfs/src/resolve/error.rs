@@ -81,6 +81,16 @@ pub enum ResolveError {
         /// What it is.
         what: String,
     },
+    /// A disk that is reached over a network.
+    #[error(
+        "{device} is {what}, and the capture kernel has no network. Choose a target on a local disk"
+    )]
+    Network {
+        /// The device.
+        device: String,
+        /// What it is.
+        what: String,
+    },
     /// LVM's description on disk cannot be read.
     #[error(
         "LVM's volume {device} on {pv} cannot be put together after a panic: {what}; run this as root, and check with: vgck"

@@ -10,6 +10,14 @@ use std::path::Path;
 
 use super::sysfs::{Machine, name_of};
 
+/// Block devices whose driver needs the network, by the beginning of their names.
+const DRIVERS: [(&str, &str); 4] = [
+    ("nbd", "a disk over the network (nbd)"),
+    ("rbd", "a disk over the network (Ceph)"),
+    ("drbd", "a disk over the network (DRBD)"),
+    ("etherd", "a disk over ATA over Ethernet"),
+];
+
 /// Values of `transport` that need no network.
 const LOCAL_NVME: [&str; 2] = ["pcie", "apple-nvme"];
 
@@ -17,9 +25,16 @@ const LOCAL_NVME: [&str; 2] = ["pcie", "apple-nvme"];
 /// (session1)`.
 pub(super) fn over_network(machine: &Machine, sys: &Path) -> Option<String> {
     let root = machine.root;
+    let device = name_of(sys);
+    if let Some((_, what)) = DRIVERS
+        .iter()
+        .find(|(prefix, _)| is_numbered(&device, prefix))
+    {
+        return Some((*what).to_owned());
+    }
     for dir in sys.ancestors() {
         let name = name_of(dir);
-        if numbered(&name, "session")
+        if is_numbered(&name, "session")
             && root.exists(Path::new("/sys/class/iscsi_session").join(&name))
         {
             return Some(format!("a disk over iSCSI ({name})"));
@@ -27,7 +42,7 @@ pub(super) fn over_network(machine: &Machine, sys: &Path) -> Option<String> {
         if dir.parent().is_some_and(|parent| name_of(parent) == "net") {
             return Some(format!("a disk over the network interface {name} (FCoE)"));
         }
-        if numbered(&name, "host") {
+        if is_numbered(&name, "host") {
             let host = Path::new("/sys/class/scsi_host").join(&name);
             if root.text(host.join("proc_name")).as_deref() == Some("ib_srp") {
                 return Some(format!("a disk over SRP ({name})"));
@@ -52,10 +67,10 @@ pub(super) fn over_network(machine: &Machine, sys: &Path) -> Option<String> {
         .map(|transport| format!("a disk over NVMe/{transport}"))
 }
 
-/// `prefix` with a number behind it.
-fn numbered(name: &str, prefix: &str) -> bool {
+/// Whether a name is `prefix` and a number, with whatever follows a `!` or `p` (`etherd!e0.0`, `nbd0p1`).
+pub(super) fn is_numbered(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix)
-        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit() || c == '!'))
 }
 
 #[cfg(test)]
@@ -86,7 +101,7 @@ mod tests {
         fixture.file("/sys/class/iscsi_session/session1/state", "LOGGED_IN\n");
         let message = refusal(&fixture);
         assert!(
-            message.contains("sda is a disk over iSCSI (session1)."),
+            message.contains("sda is a disk over iSCSI (session1),"),
             "{message}"
         );
         // A folder of that name alone proves nothing.
@@ -138,7 +153,7 @@ mod tests {
             match resolved(&fixture) {
                 Ok(_) => assert!(local, "{transport}"),
                 Err(why) => {
-                    let part = format!("nvme0n1 is a disk over NVMe/{transport}.");
+                    let part = format!("nvme0n1 is a disk over NVMe/{transport},");
                     assert!(!local && why.to_string().contains(&part), "{why}");
                 }
             }
