@@ -13,14 +13,14 @@ use plan::Plan;
 use std::time::{Duration, Instant};
 use store::manifest::ESSENTIAL;
 
-/// How a child ended.
+/// How a job ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum End {
-    /// It said that it is done.
+    /// It reported that it is done.
     Done,
-    /// It said why it could not.
+    /// It reported why it failed.
     Failed(String),
-    /// It exited without a word, with this code.
+    /// It exited with this code and reported nothing.
     Exited(i32),
     /// A signal ended it: a crash, the OOM killer.
     Killed(i32),
@@ -30,7 +30,7 @@ pub(crate) enum End {
     Stalled(Duration),
     /// It could not be started.
     NotStarted(String),
-    /// Somebody asked PID 1 to end, or the time for everything is up.
+    /// PID 1 got a signal, or the time for everything is over.
     Aborted(&'static str),
 }
 
@@ -41,13 +41,13 @@ impl End {
         *self == Self::Done
     }
 
-    /// In words that complete "core: …".
+    /// Text that completes "core: …".
     #[must_use]
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Done => "done".into(),
             Self::Failed(why) => format!("failed: {why}"),
-            Self::Exited(code) => format!("ended without a word (exit code {code})"),
+            Self::Exited(code) => format!("exited with code {code} and no message"),
             Self::Killed(9) => "was killed (out of memory?)".into(),
             Self::Killed(signal) => format!("was ended by signal {signal}"),
             Self::Deadline(limit) => format!("not done within {:.0} s", limit.as_secs_f64()),
@@ -58,19 +58,19 @@ impl End {
     }
 }
 
-/// What a child said besides log lines, and how it ended.
+/// The events of a child and how it ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     /// How it ended.
     pub end: End,
     /// Its events, without log lines, soft errors and progress.
     pub events: Vec<Event>,
-    /// Whether it is stuck in the kernel and could not even be killed.
+    /// Whether it hangs in the kernel and could not be killed.
     pub stuck: bool,
 }
 
 impl Answer {
-    /// How it ended and what it had said.
+    /// How it ended, with its events.
     #[must_use]
     pub(crate) fn new(end: End, events: Vec<Event>) -> Self {
         Self {
@@ -128,9 +128,9 @@ pub(crate) trait Runner {
     fn plan(&self) -> &Plan;
     /// Runs a job within its limit.
     fn run(&mut self, job: Job, limit: Limit) -> Answer;
-    /// A line for the log.
+    /// Writes a line to the log.
     fn say(&mut self, line: &str);
-    /// A soft error for the log and the manifest.
+    /// Adds a soft error to the log and the manifest.
     fn soft(&mut self, line: String);
     /// What was collected so far.
     fn facts(&mut self) -> &mut Facts;
@@ -138,7 +138,7 @@ pub(crate) trait Runner {
     fn time_left(&self) -> Duration;
 }
 
-/// What arrived in the end.
+/// What was saved in the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     /// All that was asked for.
@@ -147,7 +147,7 @@ pub(crate) enum Outcome {
     Degraded,
     /// A crash directory without everything.
     Incomplete,
-    /// No target took anything.
+    /// Nothing was saved on any target.
     Nothing,
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn run(runner: &mut dyn Runner) -> Outcome {
             }
             outcome => return outcome,
         }
-        // What the next target is told must be about itself.
+        // These facts are about one target.
         let facts = runner.facts();
         facts.core = None;
         facts.skipped = None;
@@ -197,7 +197,7 @@ pub(crate) fn run(runner: &mut dyn Runner) -> Outcome {
     best
 }
 
-/// One target's clock: no step gets more than what is left of it.
+/// The time of one target: no step gets more than what is left of it.
 struct Clock {
     until: Instant,
 }
@@ -243,7 +243,7 @@ fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
         }
         Err(Stuck { left }) => {
             runner.soft(format!(
-                "Target {} is not touched any more: a step is stuck in the kernel",
+                "giving up on target {}: an operation on it is hung in the kernel",
                 target + 1
             ));
             left
@@ -251,21 +251,26 @@ fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
     }
 }
 
-/// A step is stuck in the kernel, and every other on this target would be: each until its deadline.
+/// A step hangs in the kernel. Every other step on this target would hang too, until its deadline.
 struct Stuck {
     /// What the target has so far.
     left: Outcome,
 }
 
-/// The steps on a mounted target. With `another` target to go to, one that is stuck is left at once.
+/// The steps on a mounted target. If there is `another` target, a target that hangs is left at once.
 fn in_place(
     runner: &mut dyn Runner,
     base: &str,
     clock: &Clock,
     another: bool,
 ) -> Result<Outcome, Stuck> {
-    let job = Job::Begin { base: base.into() };
-    let answer = runner.run(job, clock.at_most(SHORT, runner));
+    // An abort does not touch it: it takes a moment, and a child that is killed between making the
+    // directory and reporting it would leave one that nobody finishes.
+    let limit = Limit {
+        reserved: true,
+        ..clock.at_most(SHORT, runner)
+    };
+    let answer = runner.run(Job::Begin { base: base.into() }, limit);
     let begun = answer.end.is_done();
     let going_on = |stuck: bool| match stuck && another {
         true if begun => Err(Stuck {
@@ -338,7 +343,7 @@ fn in_place(
     }
 }
 
-/// Keeps what a report says of the crash for the steps that follow; whether there was one.
+/// Keeps the crash facts of a report for the next steps. Answers whether there was a report.
 fn take_report(runner: &mut dyn Runner, events: Vec<Event>) -> bool {
     for event in events {
         if let Event::Reported(crash) = event {
@@ -350,7 +355,7 @@ fn take_report(runner: &mut dyn Runner, events: Vec<Event>) -> bool {
     false
 }
 
-/// The core, a step of the ladder at a time; whether the last one is stuck.
+/// The core, one level at a time. Answers whether the last try hangs.
 fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Duration) -> bool {
     let dump = &runner.plan().dump;
     if dump.format.is_none() || dump.level == Level::Essential {

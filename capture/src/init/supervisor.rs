@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long PID 1 waits for its console before a step that ends something.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// The longest line a child may say.
+/// The longest line of a child, in bytes.
 const MAX_LINE: usize = 1 << 20;
 
 /// Soft errors and steps kept for the manifest.
@@ -46,7 +46,7 @@ pub(super) struct Supervisor {
     watchdogs: Watchdogs,
     signals: SignalFd,
     init: bool,
-    /// When the steps must be over. What finishes has time of its own.
+    /// When the steps must be over. Jobs with reserved time ignore it.
     until: Instant,
     /// Why no further step may start, except those with reserved time.
     aborted: Option<&'static str>,
@@ -55,10 +55,10 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Takes over signals and the console.
+    /// Blocks signals, which arrive by a file from now on, and takes the console.
     ///
     /// # Errors
-    /// When signals cannot be taken over; the console is given back.
+    /// When signals cannot be blocked. The console is given back.
     pub(super) fn new(
         plan: Plan,
         program: PathBuf,
@@ -108,7 +108,7 @@ impl Supervisor {
         &mut self.console
     }
 
-    /// Says how much memory was in use at most, as PID 1.
+    /// Logs how much memory was in use at most.
     pub(super) fn say_peak(&mut self) {
         if let Some(line) = self.memory.line() {
             self.console.say(&line);
@@ -125,7 +125,7 @@ impl Supervisor {
         let name = job.name();
         let begun = Instant::now();
         if matches!(job, Job::Finish { .. }) {
-            // It writes what was said so far into the crash directory.
+            // This job writes the log so far into the crash directory.
             self.say_peak();
             self.console.drain(FLUSH);
         }
@@ -138,6 +138,9 @@ impl Supervisor {
         }
         let answer = match self.why_aborted().filter(|_| !limit.reserved) {
             Some(why) => Answer::new(End::Aborted(why), Vec::new()),
+            None if limit.deadline.is_zero() => {
+                Answer::new(End::Deadline(limit.deadline), Vec::new())
+            }
             None => self.supervise(job, limit, true),
         };
         let seconds = begun.elapsed().as_secs_f64();
@@ -182,7 +185,7 @@ impl Supervisor {
             Err(error) => return Answer::new(End::NotStarted(error.to_string()), events),
         };
         if self.init && self.facts.steps.is_empty() {
-            // While the child is at work there is time for it.
+            // The child is at work, so this delays nothing.
             self.console.unlimited();
             memory::do_not_wait_for_others();
         }
@@ -201,10 +204,10 @@ impl Supervisor {
                 moved = Instant::now();
             }
             if let Some(status) = self.reap(child.pid) {
-                // Drain the pipe: the child wrote this before it exited.
+                // Drain the pipe: the child wrote this before it ended.
                 let (_, last) = self.listen(&mut child, &mut events, &mut said);
-                let told = end.or(last).or(over.map(|(end, _)| end));
-                let end = told.unwrap_or(match status {
+                let reported = end.or(last).or(over.map(|(end, _)| end));
+                let end = reported.unwrap_or(match status {
                     WaitStatus::Signaled(_, signal, _) => End::Killed(signal as i32),
                     WaitStatus::Exited(_, code) => End::Exited(code),
                     _ => End::Exited(-1),
@@ -249,7 +252,7 @@ impl Supervisor {
             .map(End::Stalled)
     }
 
-    /// Why no step may go on, if so.
+    /// The reason for an abort, if there is one.
     fn why_aborted(&mut self) -> Option<&'static str> {
         if self.aborted.is_none() && Instant::now() > self.until {
             self.aborted = Some("the time for everything is up");
@@ -300,7 +303,8 @@ impl Supervisor {
         }
     }
 
-    /// Reads what the child said by now. Answers whether it was anything, and its end if it said so.
+    /// Reads the lines that the child has written. Answers whether there was one, and the child's own
+    /// result if it reported one.
     fn listen(
         &mut self,
         child: &mut Child,

@@ -220,6 +220,7 @@ fn a_manifest_that_cannot_be_written_is_no_success() {
 #[test]
 fn what_finishes_has_time_of_its_own() {
     for (at, ran_until) in [
+        ("log", "target log"),
         ("report", "target log"),
         ("core", "target log report"),
         ("pstore", "target log report core"),

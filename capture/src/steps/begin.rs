@@ -1,5 +1,5 @@
-//! The first step on a target: the crash directory, and the crashed kernel's log in it before anything
-//! else can go wrong.
+//! The first step on a target: makes the crash directory and writes the crashed kernel's log into it,
+//! before anything else can fail.
 
 use super::source;
 use crate::protocol::{self, Event, say};
@@ -24,8 +24,8 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     let dir = Store::open(base)
         .and_then(|store| Ok(store.path_of(&store.begin(&node, &stamp)?)))
         .map_err(|error| format!("Cannot make a directory in {}: {error}", base.display()))?;
-    let _ = files::sync(base);
     say(&Event::Directory(dir.to_string_lossy().into_owned()));
+    let _ = files::sync(base);
     let kernel = kernel?;
     if let Some(release) = kernel.vmcoreinfo().osrelease()
         && !plan.kernel.release.is_empty()
@@ -61,7 +61,7 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
 fn reserve(dir: &Path) -> std::io::Result<()> {
     let file = files::create_file(dir, RESERVE)?;
     match fallocate(&file, FallocateFlags::empty(), 0, RESERVED) {
-        // Filesystems without fallocate must do without.
+        // Some filesystems have no fallocate.
         Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
