@@ -1,7 +1,6 @@
 //! Faults on demand: `afterpanic.fault=STEP:WHAT` on the capture kernel's command line
 //! (`capture_kernel.cmdline_add` in the config) lets one step go wrong, so that a rehearsal shows what
-//! still arrives. Without the word nothing here does anything; a word that is not known is said and
-//! ignored.
+//! still arrives. Without that word nothing here does anything. An unknown fault is ignored.
 //!
 //! STEP is a step's name as the log has it (`target`, `log`, `essential`, `report`, `core`, `finish`,
 //! …). WHAT is `kill` (the step's process is killed), `hang` (it stops for good), `memory` (it takes
@@ -59,8 +58,8 @@ fn parse(cmdline: &str, step: &str) -> Option<Fault> {
         })
 }
 
-/// A child's side: the fault comes a moment from now, whatever the step does. A step that is done
-/// earlier waits for it.
+/// The child's side: starts the fault, which comes [`MOMENT`] later. A step that is done earlier waits
+/// for it.
 pub(crate) fn arm(step: &str) -> Option<JoinHandle<()>> {
     let fault = of(step).filter(|fault| *fault != Fault::Freeze)?;
     protocol::log(format!(

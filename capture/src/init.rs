@@ -84,7 +84,7 @@ pub(crate) fn by_hand(plan: Plan, program: PathBuf, follow: Follow) -> u8 {
     }
 }
 
-/// No plan: the log on the console is all that can be done, then a reboot.
+/// Without a plan: writes the log to the console, then reboots.
 fn emergency(console: Console, follow: Follow) -> ! {
     let mut plan = Plan::new(plan::FirstKernel::default());
     plan.after.deadline_s = 120;
@@ -97,7 +97,7 @@ fn emergency(console: Console, follow: Follow) -> ! {
     }
 }
 
-/// The kernel's own filesystems. What fails is said and lived with.
+/// Mounts the kernel's own filesystems. Answers a sentence for each failure.
 fn mount_kernel_filesystems() -> Vec<String> {
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
     let wanted = [
@@ -117,7 +117,7 @@ fn mount_kernel_filesystems() -> Vec<String> {
 }
 
 /// Inserting a module and mounting wait for RCU again and again: tens of milliseconds each time, or a
-/// few interrupts (Documentation/RCU/, `rcu_expedited`). Nothing here minds the interrupts.
+/// few interrupts (Documentation/RCU/, `rcu_expedited`). Interrupts cost nothing here.
 fn do_not_wait_for_readers() {
     let _ = fs::write("/sys/kernel/rcu_expedited", "1");
 }

@@ -2,7 +2,7 @@
 //! may block on its device, and there in a thread, because one that blocks must not keep the child from
 //! looking for the target without it.
 //!
-//! Modules lie uncompressed in the image, so finit_module(2) needs no flag. Dependencies are the
+//! Modules are uncompressed in the image, so finit_module(2) needs no flag. Dependencies are the
 //! image builder's business; here order is all.
 
 use crate::protocol;
@@ -76,7 +76,7 @@ impl Loading {
             .map(|_| Self { done })
     }
 
-    /// Waits until all are loaded, but not for ever.
+    /// Waits until all are loaded, for a bounded time.
     pub(crate) fn wait(&self) {
         if !self.over(PATIENCE) {
             let seconds = PATIENCE.as_secs();

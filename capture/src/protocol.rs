@@ -1,9 +1,9 @@
-//! The words between PID 1 and its children.
+//! The messages between PID 1 and its children.
 //!
 //! A child is the same binary, started again with [`CHILD`] in its environment and an [`Order`] as
-//! JSON on standard input (a memory file, so that nobody waits for anybody), or a copy of PID 1. It
-//! answers with one [`Event`] a line on standard output; whatever else it prints is taken as a log line. PID 1
-//! believes a child only what it said before its deadline.
+//! JSON on standard input (a memory file, so that neither side waits), or a fork of PID 1. It writes one
+//! [`Event`] a line to standard output. PID 1 takes any other line as a log line. After a child's
+//! deadline PID 1 reads nothing more from it.
 
 use dump::Level;
 use dump::facts::{CoreFacts, Verdict};
@@ -15,7 +15,7 @@ use store::manifest::{CrashFacts, Step};
 /// Set in a child's environment.
 pub(crate) const CHILD: &str = "AFTERPANIC_CHILD";
 
-/// What a child is asked to do, with all that it needs.
+/// A job with everything that the child needs for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     /// The plan.
@@ -58,7 +58,7 @@ pub(crate) enum Job {
         dir: String,
         /// Where crash directories lie, for rotation.
         base: String,
-        /// What the report says of the crash.
+        /// The crash facts of the report.
         crash: Box<CrashFacts>,
         /// The level to try first.
         level: Level,
@@ -84,7 +84,7 @@ pub(crate) enum Job {
     },
     /// Print the crashed kernel's log on the console: nothing else worked.
     Console,
-    /// End it all.
+    /// Reboot, power off or halt.
     Last(FinalAction),
 }
 
@@ -98,7 +98,7 @@ impl Job {
         )
     }
 
-    /// The word for the log.
+    /// The name in the log.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -125,29 +125,29 @@ pub(crate) struct Facts {
     pub steps: Vec<Step>,
     /// The core, if one was written.
     pub core: Option<CoreFacts>,
-    /// Why no core was even tried, where that was decided and not suffered.
+    /// Why no core was tried, where that was a decision and not a failure.
     #[serde(default)]
     pub skipped: Option<String>,
     /// Whether the report is there.
     pub report: bool,
-    /// What the report says of the crash.
+    /// The crash facts of the report.
     #[serde(default)]
     pub crash: CrashFacts,
-    /// Our own log lines, for where there is no /dev/kmsg.
+    /// Our own log lines, for those that the kernel log does not have.
     pub log: Vec<String>,
 }
 
-/// What a child says.
+/// A message of a child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Event {
     /// A line for the log.
     Log(String),
-    /// Something that went wrong but is not the end.
+    /// A soft error: the step goes on.
     Soft(String),
     /// It makes progress, and there is nothing to show.
     Alive,
-    /// It is alive and got this far.
+    /// How far it is.
     Progress(Progress),
     /// The target is mounted; crash directories go below `base`.
     Mounted {
@@ -158,13 +158,13 @@ pub(crate) enum Event {
     },
     /// The crash directory's path, from the moment it exists or has a new name.
     Directory(String),
-    /// The report was made and written, and what it says of the crash.
+    /// The report is written; its crash facts.
     Reported(Box<CrashFacts>),
     /// The core as written.
     Core(Box<CoreFacts>),
-    /// No core is wanted, and why: a loop of deaths, a core larger than allowed.
+    /// No core is written, and why: the loop guard, or a core larger than allowed.
     Skipped(String),
-    /// How far the whole crash directory can be trusted.
+    /// The verdict on the whole crash directory.
     Verdict(Verdict),
     /// The step could not be done, and why.
     Failed(String),
@@ -175,11 +175,11 @@ pub(crate) enum Event {
 /// How far a long step is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// What is going on: `classify`, `core`.
+    /// The phase: `classify`, `core`.
     pub phase: String,
-    /// Done, in `unit`s.
+    /// Pages done.
     pub done: u64,
-    /// Of how many; 0 where that is not known.
+    /// Pages in all; 0 where that is not known.
     pub total: u64,
     /// Plain bytes taken in since the phase began.
     pub bytes: u64,
@@ -203,7 +203,7 @@ impl Progress {
         } else {
             String::new()
         };
-        // Before that it is a guess about nothing.
+        // Earlier values are guesses.
         let left = if self.seconds >= 2.0 && done > total / 50.0 && total > done {
             format!(", {:.0} s left", self.seconds * (total - done) / done)
         } else {
@@ -216,14 +216,14 @@ impl Progress {
 /// The child's side: reads the order from standard input.
 ///
 /// # Errors
-/// When it cannot be read or is none.
+/// When it cannot be read or parsed.
 pub(crate) fn read_order() -> io::Result<Order> {
     let mut text = Vec::new();
     io::stdin().lock().read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
 }
 
-/// The child's side: says something to PID 1. A PID 1 that does not listen is no reason to stop.
+/// The child's side: sends an event to PID 1. A failure to write is ignored: the job goes on.
 pub(crate) fn say(event: &Event) {
     if let Ok(mut line) = serde_json::to_vec(event) {
         line.push(b'\n');

@@ -2,7 +2,7 @@
 //! `capture.log`; or the console itself where there is no /dev/kmsg.
 //!
 //! Writing here blocks for as long as the slowest console takes: a serial line with flow control and
-//! nobody at its other end takes minutes. So PID 1 never calls this; only its children do.
+//! no reader at its other end takes minutes. So PID 1 never calls this; only its children do.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,7 +14,7 @@ pub(crate) const MAX_LINE: usize = 900;
 /// Priority 6 (info) of facility user (1): 1 * 8 + 6.
 const PRIORITY: &str = "<14>";
 
-/// What stands before each of our lines.
+/// The beginning of each of our lines.
 pub(crate) const PREFIX: &str = "afterpanic: ";
 
 /// The kernel log or the console, opened.

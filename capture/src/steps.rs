@@ -1,5 +1,5 @@
-//! The steps that run in children, one file each. A step may block, crash or eat its memory: that
-//! costs the step.
+//! The steps that run in children, one file each. A step that blocks, crashes or uses up its memory
+//! costs that step only.
 
 mod begin;
 mod console;
@@ -21,7 +21,7 @@ use plan::Plan;
 use std::fs;
 use std::path::Path;
 
-/// The whole life of a child that was started. Answers its exit code.
+/// Runs a child from its order to its exit code.
 #[must_use]
 pub(crate) fn child() -> u8 {
     let order = match protocol::read_order() {
@@ -36,7 +36,7 @@ pub(crate) fn child() -> u8 {
 
 /// Does the job of an order, in a process that has nothing else to do. Answers the exit code.
 pub(crate) fn follow(order: &Order) -> u8 {
-    // The OOM killer shall take a child, never PID 1. Raising one's own score is always allowed.
+    // The OOM killer must choose a child, never PID 1. Raising the own score is always allowed.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let fault = match order.init {
         true => fault::arm(order.job.name()),
@@ -107,8 +107,8 @@ fn work(order: &Order) -> Result<(), String> {
     }
 }
 
-/// Holds this process to its share of the memory. What a compressed core keeps unpacked while it is
-/// read, by hand, comes on top; the capture kernel's source is never compressed.
+/// Holds this process to its share of the memory. By hand the source may be a compressed
+/// core, whose unpacked frames need memory too; the capture kernel's source is never compressed.
 fn limit(plan: &Plan) -> Budget {
     const UNPACKED: u64 = 12 << 20;
     let budget = Budget::here(&plan.dump);

@@ -1,4 +1,4 @@
-//! The system calls that nix has no safe form of. All `unsafe` of this crate stands here.
+//! The system calls that nix has no safe form of. All `unsafe` of this crate is here.
 
 #![allow(unsafe_code)]
 
@@ -44,16 +44,16 @@ pub(crate) fn fork(
     if std::fs::metadata("/proc/self/task")?.nlink() != 3 {
         return Err(io::ErrorKind::ResourceBusy.into());
     }
-    // SAFETY: the calling thread is the only one of this process, as was just seen, and nobody else
-    // could have started another since: the child has all that the parent has, no lock is held in it.
+    // SAFETY: the check above shows that this is the only thread of the process, and no other thread
+    // could have started one since. So no other thread holds a lock at the moment of the fork.
     match unsafe { libc::fork() } {
         0 => {}
         pid if pid > 0 => return Ok(pid),
         _ => return Err(io::Error::last_os_error()),
     }
     let (input, output) = (input.map(|input| input.as_raw_fd()), output.as_raw_fd());
-    // SAFETY: no call takes a pointer. The files that are closed belong to values that nobody uses or
-    // drops in this process any more: it ends in `_exit`, below. Both files are above 2, which are open
+    // SAFETY: no call takes a pointer. The files that are closed belong to values that this process
+    // neither uses nor drops any more: it ends in `_exit`, below. Both files are above 2, which are open
     // in every Rust program.
     unsafe {
         if let Some(input) = input {
@@ -64,7 +64,7 @@ pub(crate) fn fork(
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
     }
     let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
-    // SAFETY: ends the process, whatever it holds.
+    // SAFETY: the call takes no pointer and does not return.
     unsafe { libc::_exit(libc::c_int::from(code)) }
 }
 
@@ -72,16 +72,16 @@ pub(crate) fn fork(
 pub(crate) const DM_HEADER: usize = 312;
 
 /// A request to device-mapper: `buffer` is a struct dm_ioctl with its data behind it, `number` one of
-/// the commands of include/uapi/linux/dm-ioctl.h. The answer stands in the buffer.
+/// the commands of include/uapi/linux/dm-ioctl.h. The answer is in the buffer.
 ///
 /// # Errors
 /// What the kernel said; EINVAL for a buffer whose `data_size` is not its length.
 pub(crate) fn device_mapper(control: &File, number: u8, buffer: &mut [u8]) -> io::Result<()> {
-    let told = buffer
+    let data_size = buffer
         .get(12..16)
         .and_then(|bytes| bytes.try_into().ok())
         .map(u32::from_le_bytes);
-    if buffer.len() < DM_HEADER || told.map(u64::from) != u64::try_from(buffer.len()).ok() {
+    if buffer.len() < DM_HEADER || data_size.map(u64::from) != u64::try_from(buffer.len()).ok() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     // _IOWR(0xfd, number, struct dm_ioctl).

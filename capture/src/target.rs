@@ -1,7 +1,7 @@
 //! Places to write to: found, proven, mounted, and left clean.
 //!
 //! Everything here runs in a child of PID 1 and may block; PID 1 waits only as long as the plan
-//! allows. Other kinds of places (raw devices, the network) will stand behind the same two calls.
+//! allows. Other kinds of targets (raw devices, the network) belong behind the same two calls.
 
 mod assemble;
 mod block;

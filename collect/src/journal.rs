@@ -22,7 +22,7 @@ pub(crate) fn send(socket: &Path, message: &str, fields: &[(&str, &str)]) -> io:
     if !socket.exists() {
         return Ok(false);
     }
-    // One line for people, whatever a crash directory says; the fields keep every byte.
+    // One line for people, without control characters; the fields keep every byte.
     let message = escape::line(message);
     let always = [
         ("MESSAGE", message.as_ref()),

@@ -19,7 +19,7 @@ pub(crate) fn announce(crashes: &[(Crash, Option<Manifest>)], root: &Path) -> Ve
             State::default()
         }
     };
-    let mut told = BTreeSet::new();
+    let mut announced = BTreeSet::new();
     for (crash, manifest) in crashes.iter().filter(|(c, _)| c.state != Stage::Partial) {
         let name = crash.name();
         if !state.announced.contains(&name) {
@@ -29,11 +29,11 @@ pub(crate) fn announce(crashes: &[(Crash, Option<Manifest>)], root: &Path) -> Ve
                 continue;
             }
         }
-        told.insert(name);
+        announced.insert(name);
     }
     // A directory that is gone is forgotten.
-    if problems.is_empty() && told != state.announced {
-        state.announced = told;
+    if problems.is_empty() && announced != state.announced {
+        state.announced = announced;
         if let Err(why) = state.write(root) {
             problems.push(why.to_string());
         }

@@ -22,9 +22,8 @@ pub(crate) struct Copied {
 const MAX_RECORD: u64 = 4 << 20;
 
 /// Copies pstore's records into a crash's directory, those that are not there yet. The records
-/// themselves stay: removing them is the administrator's or systemd-pstore's business. The crash
-/// directory and `pstore/` in it are opened without following a link, so nobody can lead this
-/// elsewhere.
+/// themselves stay: removing them is left to the administrator or systemd-pstore. The crash
+/// directory and `pstore/` in it are opened without following a link, so no link can lead this elsewhere.
 pub(crate) fn copy_all(store: &Store, crash: &Crash, records: &Path) -> Copied {
     let mut copied = Copied::default();
     let entries = fs::read_dir(records).into_iter().flatten().flatten();

@@ -45,7 +45,7 @@ pub struct Budget {
 pub struct InFlight {
     /// Bytes of a window, which is sent as a whole.
     pub bytes: u64,
-    /// Windows that wait to be sent, beside the one being written and two on their way.
+    /// Windows that wait to be sent, in addition to the one being written and two in flight.
     pub windows: usize,
 }
 

@@ -1,8 +1,7 @@
 //! One core into another: any format in, any format out, filtered further on the way.
 //!
 //! The same pipeline as in the capture kernel; only the beginning and the end differ. Everything is
-//! made in a hidden directory beside OUT and renamed at the end, so that nothing half-written ever
-//! stands under OUT's name.
+//! made in a hidden directory next to OUT and renamed at the end, so that OUT is never half written.
 
 use crate::classify::{Classified, ClassifyError, allowed, classify};
 use crate::describe::{describe, describe_copy, trailer};
@@ -56,7 +55,7 @@ pub struct Converted {
     pub warnings: Vec<String>,
 }
 
-/// A core that was not converted; nothing stands under OUT's name.
+/// A core that was not converted. There is no file OUT.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvertError {
@@ -90,7 +89,7 @@ pub enum ConvertError {
     },
 }
 
-/// A directory that goes with everything in it.
+/// A directory that is removed on drop, with everything in it.
 struct Workplace(PathBuf);
 
 impl Drop for Workplace {
@@ -99,7 +98,7 @@ impl Drop for Workplace {
     }
 }
 
-fn beside(out: &Path) -> &Path {
+fn folder_of(out: &Path) -> &Path {
     out.parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
@@ -111,10 +110,10 @@ pub fn workplace(out: &Path) -> Option<PathBuf> {
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(out.file_name()?);
     hidden.push(format!(".{}.partial", std::process::id()));
-    Some(beside(out).join(hidden))
+    Some(folder_of(out).join(hidden))
 }
 
-/// Converts. `progress` is told the pages written and the pages in all.
+/// Converts. `progress` gets the pages written and the pages in all.
 ///
 /// # Errors
 /// [`ConvertError`]; OUT does not exist then.
@@ -176,7 +175,7 @@ pub fn convert(
     fs::hard_link(work.0.join("core"), out)
         .or_else(|_| fs::rename(work.0.join("core"), out))
         .map_err(io)?;
-    files::sync(beside(out)).map_err(io)?;
+    files::sync(folder_of(out)).map_err(io)?;
     let (doubts, warnings) = match chosen {
         Chosen::Kinds(map, _) => {
             let mut doubts = map.doubts();
@@ -231,7 +230,7 @@ fn choose(request: &Request<'_>, work: &Path, meta: &mut CoreMeta) -> Result<Cho
         .map_err(ConvertError::Classify)
 }
 
-/// As in the capture kernel: what is poisoned or offline is left out, where that can be told.
+/// As in the capture kernel: poisoned and offline pages are left out, where they are known.
 fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
     let found = essential::ranges(kernel, essential::Options::default())?;
     let capped = found.is_capped();

@@ -46,13 +46,13 @@ pub struct CoreFacts {
     pub verdict: Verdict,
     /// Its length in bytes.
     pub size: u64,
-    /// Where the seek table lies and its SHA-256 (it holds every frame's checksum).
+    /// Offset and SHA-256 of the seek table (it holds every frame's checksum).
     #[serde(default)]
     pub table: Option<TableFacts>,
     /// Checksums of the whole file, for formats that hold none.
     #[serde(default)]
     pub sums: Option<Sums>,
-    /// Pages of the dead machine.
+    /// Pages of the crashed kernel's machine.
     pub pages: PageCounts,
     /// Pages of RAM by kind, and whether they are kept.
     pub kinds: BTreeMap<String, KindFacts>,
@@ -90,7 +90,7 @@ pub struct TableFacts {
     pub sha256: String,
 }
 
-/// Pages of the dead machine.
+/// Pages of the crashed kernel's machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct PageCounts {
     /// RAM that the source shows.

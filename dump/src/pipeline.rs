@@ -26,7 +26,7 @@ use vmcore::write::{BATCH_PAGES, Batch, Encoded, Encoder, Output, Runs, Writer};
 /// Page frame numbers of missing pages that are remembered by name.
 const MISSING_NAMED: usize = 64;
 
-/// How often progress is told.
+/// The time between two progress reports.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// What the pages did so far.
@@ -237,7 +237,7 @@ fn collect(
     // Few enough to look through.
     let mut early: Vec<Slot> = Vec::new();
     let mut next = 0;
-    let mut told = Instant::now();
+    let mut reported = Instant::now();
     while let Some(slot) = done.pop() {
         early.push(slot);
         while let Some(at) = early.iter().position(|slot| slot.seq == next) {
@@ -258,8 +258,8 @@ fn collect(
                 .extend(encoded.missing.iter().take(room));
             free.push(slot);
         }
-        if told.elapsed() >= EVERY {
-            told = Instant::now();
+        if reported.elapsed() >= EVERY {
+            reported = Instant::now();
             progress(stats);
         }
     }

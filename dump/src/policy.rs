@@ -7,13 +7,13 @@
 use crate::level::{Level, bits};
 use vmcore::mm::Kind;
 
-/// Groups of kinds that go by one name, beside the kinds' own names.
+/// Names of groups of kinds.
 const GROUPS: [(&str, &[Kind]); 2] = [
     ("user", &[Kind::Anon, Kind::Hugetlb]),
     ("page-cache", &[Kind::Cache, Kind::CachePrivate]),
 ];
 
-/// The kinds that a name in the config stands for: a kind's own name or a group's.
+/// The kinds of a name in the config: a kind's own name or a group's.
 #[must_use]
 pub fn kinds_of_name(name: &str) -> Option<Vec<Kind>> {
     if let Some((_, kinds)) = GROUPS.iter().find(|(group, _)| *group == name) {
@@ -48,8 +48,8 @@ fn bit(kind: Kind) -> u32 {
 }
 
 impl Policy {
-    /// The policy of a level, with what is kept and forbidden besides. Names that stand for
-    /// nothing are ignored: the plan's validation refuses them before.
+    /// The policy of a level, with the kinds that are kept and forbidden in addition. Unknown
+    /// names are ignored: the plan's validation refuses them.
     #[must_use]
     pub fn new(level: Level, keep_kinds: &[String], never: &[String]) -> Self {
         let drops = match level {
@@ -71,7 +71,7 @@ impl Policy {
             .into_iter()
             .filter(|kind| kind.never_read())
             .fold(0, |set, kind| set | bit(kind));
-        // What is not understood may be what the operator forbade.
+        // A page of unknown kind may be of a forbidden kind.
         let unknown = match set(never) & !unreadable {
             0 => 0,
             _ => bit(Kind::Unknown),
@@ -89,14 +89,14 @@ impl Policy {
         self.kept & bit(kind) != 0
     }
 
-    /// Whether pages of this kind may never be written, whatever falls back.
+    /// Whether pages of this kind may never be written, on any fallback.
     #[must_use]
     pub fn forbids(self, kind: Kind) -> bool {
         self.forbidden & bit(kind) != 0
     }
 
-    /// Whether the operator forbade anything beyond what is never read anyway. Then a dump without
-    /// classification is out of the question.
+    /// Whether `never` forbids more than the kinds that are never read. Then no core is written without
+    /// classification.
     #[must_use]
     pub fn forbids_by_choice(self) -> bool {
         Kind::ALL

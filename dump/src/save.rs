@@ -1,7 +1,7 @@
-//! From an image to one core file: what is kept, in which format, beside what.
+//! From a dump to one core file.
 //!
-//! This is the whole of `convert`, of the capture kernel's core step and of the benchmark: they differ
-//! only in where the image and the kinds of pages come from.
+//! `convert`, the capture kernel's core step and the benchmark all call this. They differ only in where
+//! the dump and the kinds of pages come from.
 
 use crate::budget::InFlight;
 use crate::facts::{TableFacts, hex};
@@ -24,7 +24,7 @@ use vmcore::write::{
 /// Which pages are written.
 #[derive(Clone, Copy)]
 pub enum Pages<'a> {
-    /// All that the image holds.
+    /// All that the dump holds.
     All,
     /// Those of the kinds that a policy keeps.
     Kept {
@@ -46,8 +46,8 @@ impl Pages<'_> {
             Self::All => count(&RamRuns(dump)).unwrap_or(u64::MAX),
             Self::Kept { map, policy, also } => {
                 let kinds = map.counts().iter().filter(|(kind, _)| policy.keeps(*kind));
-                let beside = also.iter().map(|run| run.pages.len());
-                kinds.map(|(_, pages)| pages).chain(beside).sum()
+                let more = also.iter().map(|run| run.pages.len());
+                kinds.map(|(_, pages)| pages).chain(more).sum()
             }
             Self::Runs(runs) => runs.iter().map(|run| run.len()).sum(),
         }
@@ -139,7 +139,7 @@ pub struct Save<'a> {
     pub dump: &'a dyn MemoryDump,
     /// Which of its pages.
     pub pages: Pages<'a>,
-    /// What stands around them.
+    /// Headers and notes.
     pub meta: CoreMeta,
     /// In which form.
     pub format: OutputFormat,
@@ -172,7 +172,7 @@ pub struct Save<'a> {
 pub struct Estimate {
     /// Its pages.
     pub pages: u64,
-    /// The runs that they lie in.
+    /// Runs of pages.
     pub runs: u64,
     /// About how long the file will be, a little more rather than less.
     pub bytes: u64,
@@ -191,14 +191,14 @@ pub struct Saved {
     pub stats: Stats,
 }
 
-/// A core that was not written to its end. The file stands as far as it got.
+/// A core that was not written to its end. The file has what was written until then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveError {
     /// The format cannot hold this many runs of pages; nothing was written.
     #[error("The format cannot hold this core")]
     Unsupported(#[source] io::Error),
-    /// A step beside the pages failed.
+    /// An operation other than writing pages failed.
     #[error("Cannot {doing}")]
     Io {
         /// Which.
@@ -273,11 +273,11 @@ impl<'a> Save<'a> {
             u64::try_from(coded_all).unwrap_or(u64::MAX)
         };
         // kdump has a descriptor of 24 bytes a page and two bitmaps; all have headers and notes.
-        let beside = at.saturating_mul(28).saturating_add(1 << 20);
+        let table = at.saturating_mul(28).saturating_add(1 << 20);
         Ok(Estimate {
             pages: at,
             runs,
-            bytes: body.saturating_add(body / 10).saturating_add(beside),
+            bytes: body.saturating_add(body / 10).saturating_add(table),
         })
     }
 

@@ -13,7 +13,7 @@ pub fn format_name(format: Option<OutputFormat>) -> &'static str {
     format.map_or(NO_CORE, OutputFormat::name)
 }
 
-/// The format that a word names; the outer `None` when it names nothing.
+/// The format of a name in the config; the outer `None` for an unknown name.
 #[must_use]
 pub fn format_from_name(name: &str) -> Option<Option<OutputFormat>> {
     match name {
@@ -22,7 +22,7 @@ pub fn format_from_name(name: &str) -> Option<Option<OutputFormat>> {
     }
 }
 
-/// A format as a word of the plan or the config.
+/// The name of a format in the plan or the config.
 pub mod format {
     use super::{Deserialize, Deserializer, OutputFormat, Serializer, de};
 
@@ -59,9 +59,9 @@ pub struct Dump {
     /// In which format; `None`: no core.
     #[serde(with = "format")]
     pub format: Option<OutputFormat>,
-    /// Kinds kept whatever the level says, by name or group (`afterpanic pages --kinds`).
+    /// Kinds kept at every level, by name or group (`afterpanic pages --kinds`).
     pub keep_kinds: Vec<String>,
-    /// Kinds never written, whatever falls back.
+    /// Kinds never written, at any level and on any fallback.
     pub never: Vec<String>,
     /// Whether everything that fits is copied as a last resort.
     pub allow_unfiltered: bool,
@@ -69,7 +69,7 @@ pub struct Dump {
     pub max_size: Option<u64>,
     /// The cap of `essential.elf.zst`.
     pub essential_max: u64,
-    /// Keep `essential.elf.zst` beside a complete core.
+    /// Keep `essential.elf.zst` next to a complete core.
     pub keep_essential: bool,
     /// Worker threads; `None`: by the CPUs and memory of the capture kernel.
     pub threads: Option<u32>,

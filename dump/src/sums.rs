@@ -1,6 +1,6 @@
 //! CRC-32 of a file in pieces, for formats that hold no checksums of their own.
 //!
-//! A kdump file's descriptor table grows beside its pages, so the bytes of a piece do not come in
+//! A kdump file's descriptor table grows while its pages are written, so the bytes of a piece do not come in
 //! order. The code is linear: what a stretch of bytes adds to its piece's sum depends only on the
 //! bytes and on how many follow. So stretches are added as they come. No byte may be written twice.
 //! A piece of the largest files grows, so that there are never more than 65,536: two neighbours'

@@ -7,7 +7,7 @@
 //! It is filled while arming (crate `initramfs`) from the config and from what this machine looks
 //! like, and read once in the capture kernel, where nothing else is parsed. Times are in seconds,
 //! sizes in bytes. It knows nothing of the config's syntax; unknown keys are errors, because a
-//! plan and the binary beside it always come from the same build.
+//! plan and its binary always come from the same build.
 
 #![warn(unreachable_pub)]
 
@@ -41,10 +41,10 @@ pub const BANNER: &str = concat!(
 /// The version of the plan's shape; a plan with another one is refused.
 pub const VERSION: u32 = 1;
 
-/// Where the plan lies in the image.
+/// Path of the plan in the image.
 pub const PATH: &str = "/plan.json";
 
-/// Everything the capture kernel is told.
+/// Everything that is decided before the panic.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -109,7 +109,7 @@ pub struct Module {
     #[serde(default = "yes")]
     pub required: bool,
     /// The first target that needs it, by its place in [`Plan::targets`]: it is loaded when that one
-    /// is tried. Watchdogs' drivers stand first and belong to the first.
+    /// is tried. Watchdogs' drivers come first and belong to the first target.
     #[serde(default)]
     pub target: usize,
 }
@@ -118,7 +118,7 @@ pub struct Module {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watchdog {
-    /// What the crashed kernel called it: `i6300esb`. Its module stands in [`Plan::modules`].
+    /// What the crashed kernel called it: `i6300esb`. Its module is in [`Plan::modules`].
     pub identity: String,
     /// The timeout to set, if another than the driver's own is wanted.
     #[serde(default)]
@@ -161,7 +161,7 @@ pub struct After {
     pub success: FinalAction,
     /// When none did, or not all of it.
     pub failure: FinalAction,
-    /// For everything; then the failure action, whatever is still going on.
+    /// Seconds for all steps. After that only what finishes runs, then the failure action.
     pub deadline_s: u64,
     /// Whether watchdogs are fed while the dump makes progress.
     pub feed_watchdog: bool,

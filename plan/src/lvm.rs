@@ -1,4 +1,4 @@
-//! What stands at the beginning of an LVM physical volume: its UUID, and where it keeps a copy, the
+//! The beginning of an LVM physical volume: its UUID, and where it keeps a copy, the
 //! text that describes its volume group.
 //!
 //! Facts: lvm2's lib/format_text/layout.h and lib/label/label.c, LVM2 2.02 to 2.03. Checksums are not
@@ -17,7 +17,7 @@ const SECTOR: u64 = 512;
 /// Metadata larger than this is none.
 const MAX_TEXT: u64 = 16 << 20;
 
-/// What stands at the beginning of a physical volume.
+/// The beginning of a physical volume.
 #[derive(Clone, Debug)]
 pub struct PhysicalVolume {
     /// Its UUID, without dashes.

@@ -75,7 +75,7 @@ pub struct MdMember {
 /// When it cannot be opened or read at all.
 pub fn probe(path: &Path, sectors: u64) -> io::Result<Found> {
     let file = File::open(path)?;
-    // All that stands at the beginning, in one read. A small device may end in it.
+    // Everything at the beginning, in one read. A small device may end in it.
     let mut head = vec![0; HEAD];
     let mut filled = 0;
     while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -221,7 +221,7 @@ fn other_member(head: &[u8]) -> Option<Member> {
     (bytes(head, 4096 + 24, 16) == bcache).then_some(Member::Bcache)
 }
 
-/// md's superblock: 1.1 stands at 0, 1.2 at 4 KiB, 1.0 and 0.90 at the end, where they leave the
+/// md's superblock: 1.1 is at 0, 1.2 at 4 KiB, 1.0 and 0.90 at the end, where they leave the
 /// beginning to what the array holds.
 fn md(file: &File, head: &[u8], sectors: u64) -> Option<Member> {
     let end_1 = sectors.checked_sub(16).map(|last| last & !7);

@@ -208,6 +208,6 @@ pub struct Segment {
     pub target: String,
     /// The parameters, with `{0}`, `{1}` … where a device number stands.
     pub params: String,
-    /// What the numbers stand for: the UUIDs of LVM physical volumes.
+    /// The UUIDs of LVM physical volumes, by these numbers.
     pub devices: Vec<String>,
 }

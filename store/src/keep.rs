@@ -11,7 +11,7 @@ pub struct Keep {
     pub dumps: u32,
     /// Bytes that always stay free.
     pub free: u64,
-    /// Whether a machine that dies in a loop stops writing cores. Off by hand.
+    /// Whether a machine that panics in a loop stops writing cores. Off by hand.
     #[serde(default = "yes")]
     pub loop_guard: bool,
 }

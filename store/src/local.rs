@@ -1,11 +1,10 @@
 //! A store that is a directory of this machine.
 //!
-//! A store may be writable for everybody (Ubuntu's /var/crash is, with the sticky bit). So nothing is
-//! reached by a path of more than one component: the store is opened once, and every directory and
-//! file below it by descriptor, without following links (`O_NOFOLLOW`) and without waiting for a FIFO
-//! (`O_NONBLOCK`). What is opened is asked for its owner before it is read, written or removed. A
-//! directory is ours when its owner is the user of this process or root, and group and others cannot
-//! write into it. FAT knows no owners: mount options make everything root's.
+//! A store may be world-writable (Ubuntu's /var/crash is, with the sticky bit). So no path of more than
+//! one component is opened: the store is opened once, and every directory and file below it by descriptor, without following links (`O_NOFOLLOW`) and without waiting for a FIFO
+//! (`O_NONBLOCK`). Its owner is checked before it is read, written or removed. A directory is
+//! ours when its owner is the user of this process or root, and group and others cannot write into it.
+//! FAT has no owners: mount options make root the owner of everything.
 
 use crate::manifest;
 use crate::place::{Entry, MAX_ENTRIES, Place, is_plain};
@@ -328,7 +327,7 @@ fn blocks(dir: &OwnedFd, depth: u32) -> u64 {
         let Ok(stat) = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
             continue;
         };
-        // st_blocks counts 512 bytes, whatever the filesystem's own blocks are (stat(2)).
+        // st_blocks counts 512 bytes, independent of the filesystem's block size (stat(2)).
         let own = u64::try_from(stat.st_blocks)
             .unwrap_or(0)
             .saturating_mul(512);

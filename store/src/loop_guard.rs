@@ -1,4 +1,4 @@
-//! The loop guard: when a machine that dies again and again writes no more cores.
+//! The loop guard: when a machine that panics again and again writes no more cores.
 //!
 //! Three whole cores with one signature within a day are enough to debug it, and so are three panics
 //! right after boot. Crashes that left no whole core do not count: the next one may be the first that
@@ -12,10 +12,10 @@ use crate::store::Store;
 const LOOP_DUMPS: usize = 3;
 /// The window for them, in seconds.
 const DAY: u64 = 24 * 3600;
-/// A death this soon after boot counts as an early one, in seconds.
+/// A panic this soon after boot counts as early, in seconds.
 const EARLY: u64 = 300;
 
-/// Why no further core is written, if this machine dies in a loop.
+/// Why no further core is written, if this machine panics in a loop.
 #[must_use]
 pub fn in_a_loop(earlier: &[Earlier], this: &CrashFacts) -> Option<String> {
     let recent = |crash: &&Earlier| match (crash.crash_time, this.crash_time) {

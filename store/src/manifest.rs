@@ -53,7 +53,7 @@ pub struct Manifest {
     /// Seconds from the crashed kernel's boot to its end, from its log.
     #[serde(default)]
     pub uptime_s: Option<u64>,
-    /// Every file beside the manifest.
+    /// Every file but the manifest.
     pub files: Vec<FileFacts>,
     /// The core.
     #[serde(default)]

@@ -1,7 +1,7 @@
-//! The store of crashes: directories named after the machine and the time it died.
+//! The store of crashes: directories named after the machine and the time of its crash.
 //!
-//! `<nodename>-<CRASHTIME in UTC, 20261121T231500Z>[-<n>][.partial|.incomplete]`. Names say all that
-//! is needed to list and order crashes; what stands inside is the manifest's business.
+//! `<nodename>-<CRASHTIME in UTC, 20261121T231500Z>[-<n>][.partial|.incomplete]`. A name holds all that
+//! is needed to list and order crashes. The content is described by the manifest.
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ impl State {
         }
     }
 
-    /// The word for a table or JSON.
+    /// The name in a table or JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ pub struct Crash {
     pub path: PathBuf,
     /// The machine's node name, reduced to `[A-Za-z0-9._-]`.
     pub node: String,
-    /// When it died, UTC, as in the name: `20261121T231500Z`.
+    /// Time of the crash, UTC, as in the name: `20261121T231500Z`.
     pub stamp: String,
     /// 1, or the number that tells crashes of the same second apart.
     pub serial: u32,

@@ -14,7 +14,7 @@ pub const MAX_ENTRIES: usize = 1_000_000;
 pub struct Entry {
     /// Its name.
     pub name: String,
-    /// Whether it belongs to the writer of this store, and nobody else can write into it.
+    /// Whether it belongs to the writer of this store, and no other user can write into it.
     pub ours: bool,
 }
 
@@ -24,7 +24,7 @@ pub trait Place: Send + Sync {
     /// Makes a directory that only its owner can enter.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken, by whatever; else what the system said.
+    /// `AlreadyExists` when the name is taken by anything; else the system's error.
     fn create(&self, directory: &str) -> io::Result<()>;
 
     /// Whether anything has this name.
@@ -50,7 +50,7 @@ pub trait Place: Send + Sync {
     /// What the system said.
     fn trim(&self, directory: &str, file: &str) -> io::Result<()>;
 
-    /// When a file of a directory was last written; `None` when that cannot be told.
+    /// When a file of a directory was last written; `None` when that is not known.
     fn changed(&self, directory: &str) -> Option<SystemTime>;
 
     /// Removes a file of a directory of ours; one that is not there is no error.

@@ -24,7 +24,7 @@ pub struct Earlier {
     pub signature: Option<String>,
     /// When it happened, seconds since 1970.
     pub crash_time: Option<u64>,
-    /// Uptime at its death.
+    /// Uptime at the crash, in seconds.
     pub uptime_s: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ pub struct Removals {
     pub fits: bool,
 }
 
-/// Decides what must be removed so that what the new crash brings fits beside what always stays free.
+/// Decides what must be removed, so that the new files fit and `keep.free` stays free.
 /// `keep.dumps` counts crashes with a whole core and crashes without one apart.
 #[must_use]
 pub fn removals(
@@ -119,7 +119,7 @@ pub fn removals(
     }
     let fits = free.saturating_add(gone) >= wanted;
     if !fits {
-        // Removing for space that is not enough anyway helps nobody; the count still holds.
+        // Removing more is useless where the core does not fit anyway. The count still holds.
         names.retain(|(surplus, _)| *surplus);
     }
     Removals {

@@ -28,7 +28,7 @@ pub struct Store {
 pub struct Listing {
     /// Our crash directories, oldest first.
     pub crashes: Vec<Crash>,
-    /// The first names of crash directories that somebody else may have written.
+    /// The first names of crash directories that another user may have written.
     strangers: Vec<String>,
     /// How many of those there are in all.
     strangers_total: usize,
@@ -70,7 +70,7 @@ impl Store {
         self.path.join(name)
     }
 
-    /// The crash directories. Everything else is passed over.
+    /// The crash directories. Other entries are skipped.
     ///
     /// # Errors
     /// The store cannot be listed.
@@ -123,7 +123,7 @@ impl Store {
         ))
     }
 
-    /// Gives a `.partial` directory its final name, and makes sure of it; the new name.
+    /// Gives a `.partial` directory its final name and syncs it. Answers the new name.
     ///
     /// # Errors
     /// What the system said.

@@ -1,7 +1,7 @@
-//! A child of PID 1: one job, a pipe for what it says.
+//! A child of PID 1: one job, and a pipe for its events.
 //!
-//! Jobs with a memory limit of their own are this binary again, with the order on standard input: a
-//! fresh heap to be limited. The others are copies of PID 1, which start in a tenth of the time.
+//! A job with a memory limit runs in a new process of this binary, with the order on standard input: a
+//! fresh heap to be limited. The others run in forks of PID 1, which start in a tenth of the time.
 
 use crate::protocol::{CHILD, Order};
 use crate::sys;
@@ -23,25 +23,25 @@ const COPYING: &str = "glibc.cpu.x86_rep_movsb_threshold=0x40000000:\
 /// Does the job of an order in a process that has nothing else to do; answers the exit code.
 pub(super) type Follow = fn(&Order) -> u8;
 
-/// A child that runs, and what it has said so far.
+/// A running child.
 pub(super) struct Child {
     pub pid: Pid,
     pub pipe: PipeReader,
     /// The line that has not ended yet.
     pub line: Vec<u8>,
-    /// Whether it may say more.
+    /// Whether its end of the pipe is open.
     pub open: bool,
 }
 
 impl Child {
-    /// A copy of this process that does a job.
+    /// Forks a child that does a job.
     ///
     /// # Errors
     /// What the system said; [`io::ErrorKind::ResourceBusy`] where this process has threads.
     pub(super) fn forked(order: &Order, follow: Follow) -> io::Result<Self> {
         let (reader, writer) = pipe()?;
         let pid = sys::fork(None, writer.as_fd(), || {
-            // PID 1's signals come to it by a file.
+            // PID 1 blocks its signals and reads them from a file.
             let _ = SigSet::empty().thread_set_mask();
             let code = follow(order);
             let _ = io::stdout().flush();
@@ -50,7 +50,7 @@ impl Child {
         Ok(Self::new(pid, reader))
     }
 
-    /// A process of its own that does a job.
+    /// Starts a new process of this binary that does a job.
     ///
     /// # Errors
     /// What the system said.

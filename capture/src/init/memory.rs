@@ -1,40 +1,40 @@
-//! How much of its memory the capture kernel ever used: what `crashkernel=` has to be at least.
+//! The most memory that the capture kernel used: the least value for `crashkernel=`.
 //!
-//! Sampled while the supervisor waits, so a spike between two samples is not seen, nor what the
-//! kernel took and gave back before PID 1. The whole is what /proc/iomem calls System RAM above the
-//! first MiB: the reservation. Facts: Documentation/filesystems/proc.rst (meminfo, iomem).
+//! Sampled while the supervisor waits. A spike between two samples is not seen, nor memory that the
+//! kernel used and freed before PID 1 started. The total is System RAM of /proc/iomem above the first
+//! MiB: the reservation. Facts: Documentation/filesystems/proc.rst (meminfo, iomem).
 
 use dump::budget::mem_available;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How often it is looked at, at most.
+/// The shortest time between two samples.
 const EVERY: Duration = Duration::from_millis(100);
 
 /// The least memory that was ever available.
 #[derive(Debug)]
 pub(super) struct Peak {
     least: Option<u64>,
-    looked: Instant,
+    sampled: Instant,
 }
 
 impl Default for Peak {
-    /// Before the first while is over there is nothing to see.
+    /// Without any sample yet.
     fn default() -> Self {
         Self {
             least: None,
-            looked: Instant::now(),
+            sampled: Instant::now(),
         }
     }
 }
 
 impl Peak {
-    /// Looks once more, if the last look is a while ago.
+    /// Takes a sample, if the last one is old enough.
     pub(super) fn sample(&mut self) {
-        if self.looked.elapsed() < EVERY {
+        if self.sampled.elapsed() < EVERY {
             return;
         }
-        self.looked = Instant::now();
+        self.sampled = Instant::now();
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         self.note(&text);
     }
@@ -45,7 +45,7 @@ impl Peak {
         }
     }
 
-    /// `memory: peak 71 of 96 MiB`; nothing where it cannot be told.
+    /// `memory: peak 71 of 96 MiB`; `None` where it is not known.
     #[must_use]
     pub(super) fn line(&self) -> Option<String> {
         self.of(&fs::read_to_string("/proc/iomem").unwrap_or_default())
@@ -62,9 +62,9 @@ impl Peak {
     }
 }
 
-/// Lets a device be written while another hangs. What the hanging one was sent stays dirty for ever, and
-/// above a part of memory, a fifth where nobody says otherwise, the kernel holds up who writes to any
-/// device (mm/page-writeback.c, `balance_dirty_pages`, 5.10 to 7.2). What is on its way is bounded by
+/// Lets one device be written while another hangs. Pages for the hanging device stay dirty. When more
+/// than `dirty_ratio` of memory is dirty (default: a fifth), the kernel stops writers to every device
+/// (mm/page-writeback.c, `balance_dirty_pages`, 5.10 to 7.2). Our own dirty pages are bounded by
 /// [`dump::budget::InFlight`].
 pub(super) fn do_not_wait_for_others() {
     let _ = fs::write("/proc/sys/vm/dirty_ratio", "90");

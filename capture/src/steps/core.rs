@@ -35,7 +35,7 @@ pub(super) struct Request<'a> {
     pub plan: &'a Plan,
     /// The crash directory.
     pub dir: &'a Path,
-    /// The store that it lies in.
+    /// The store with the crash directory.
     pub base: &'a Path,
     /// What the report says of the crash.
     pub crash: &'a CrashFacts,
@@ -46,8 +46,8 @@ pub(super) struct Request<'a> {
     pub budget: Budget,
 }
 
-/// The source, looked at: all that the writing needs. The kernel itself is gone by then, because its
-/// symbols and types take more memory than all that follows.
+/// Everything that writing needs of the source. The kernel is dropped before, because its symbols and
+/// types take more memory than writing.
 struct Prepared {
     dump: Arc<dyn MemoryDump>,
     meta: CoreMeta,
@@ -127,7 +127,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
     let choice = match chosen {
         Chosen::Write(choice) => choice,
         Chosen::Nothing(why) => {
-            // There will be no facts of a core to say why so much is kept.
+            // Without a core there are no core facts with these reasons.
             if let Some(map) = map {
                 map.doubts().into_iter().for_each(protocol::soft);
             }
@@ -139,7 +139,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
     let saved = save.run(&mut trailer, &mut |stats, total| {
         tell("core", stats.pages, total, begun);
     });
-    // Not before: the pages were not to wait for it.
+    // Not earlier, so that the pages do not wait for it.
     if let Some(path) = &map_path
         && let Err(error) = fs::File::open(path).and_then(|file| file.sync_all())
     {
@@ -158,7 +158,7 @@ fn policy_of(plan: &Plan, level: Level) -> Policy {
     Policy::new(level, &plan.dump.keep_kinds, &plan.dump.never)
 }
 
-/// Why a machine that dies in a loop gets no further core, if so.
+/// Why the loop guard allows no further core, if so.
 fn loop_guard(request: &Request<'_>, room: &Room) -> Option<String> {
     let guarded = request.plan.keep.loop_guard && !request.unfiltered;
     let why = loop_guard::in_a_loop(room.earlier(), request.crash).filter(|_| guarded)?;
@@ -201,10 +201,10 @@ fn prepare(request: &Request<'_>, policy: Policy) -> Result<Prepared, String> {
 
 fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Classified, String> {
     let begun = Instant::now();
-    let mut told = begun;
+    let mut reported = begun;
     let map = dump::classify(kernel, dir, budget.threads.min(4), &mut |seen| {
-        if told.elapsed().as_millis() >= 500 {
-            told = Instant::now();
+        if reported.elapsed().as_millis() >= 500 {
+            reported = Instant::now();
             tell("classify", seen, ram, begun);
         }
     })
@@ -290,7 +290,7 @@ fn estimate(
         return Ok((save.format, first));
     }
     account.note(Some(format!(
-        "Written as kdump-zstd: the pages lie in {} runs, more than {} can have",
+        "Written as kdump-zstd: the pages are in {} runs, more than {} can have",
         first.runs,
         save.format.name()
     )));
@@ -327,16 +327,16 @@ fn finished(saved: Result<Saved, SaveError>) -> Result<(Saved, Option<String>), 
     }
 }
 
-/// Why no core may be written: what the operator forbade may hide among other kinds.
+/// Why no core may be written: pages that `never` forbids may be counted as another kind.
 fn hides_forbidden(map: &Classified, policy: Policy) -> Option<String> {
     let forbidden = |kind: &&Kind| policy.forbids(**kind) && !kind.never_read();
     let kind = map.uncertain.iter().find(forbidden)?.name();
     Some(format!(
-        "pages of kind {kind} must never be written, and this kernel does not say which pages these are"
+        "pages of kind {kind} must never be written, and this kernel does not show which pages these are"
     ))
 }
 
-/// What follows from struct pages that could not be read.
+/// The soft error for struct pages that could not be read.
 fn unread(map: &Classified, policy: Policy) -> Option<String> {
     let unknown = map.summary.counts.of(Kind::Unknown);
     let pages = Some(map.summary.unmapped).filter(|pages| *pages > 0)?;
@@ -358,7 +358,7 @@ fn ram_pages(dump: &dyn MemoryDump) -> u64 {
     pages
 }
 
-/// Removes what an earlier step of the ladder left; the directory is ours alone.
+/// Removes the files of an earlier try.
 fn clear(dir: &Path) {
     for format in OutputFormat::ALL {
         let _ = fs::remove_file(dir.join(core_name(format)));

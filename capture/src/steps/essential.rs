@@ -1,6 +1,6 @@
 //! `essential.elf.zst`: what report, bt and ps need, found by walking kernel structures, before
-//! anything that could take long. The struct pages of what was found are asked before it is read: what
-//! is poisoned or offline, and what the operator forbade, is left out.
+//! anything that could take long. The struct pages of the pages found are read first: poisoned and
+//! offline pages, and kinds that `never` forbids, are left out.
 //!
 //! The door from capture into analysis: one walk finds the pages and makes the report. It runs in a
 //! child with a deadline of its own, and its failure is a soft error.
@@ -29,7 +29,7 @@ const BUFFER: usize = 256 << 10;
 pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
     let kernel = source::kernel(plan)?;
-    // The walk makes tables of its own; what this one has looked up is not to be held beside them.
+    // The walk makes tables of its own. A fresh kernel frees the tables that the guard used.
     let dump = Arc::clone(kernel.dump());
     let kernel = kernel.on(dump).map_err(|error| chain(&error))?;
     let options = Options {
@@ -62,13 +62,15 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
             ranges
         }
         Err(why) if plan.dump.never.is_empty() => {
-            protocol::soft(format!("The essential pages were not looked up: {why}"));
+            protocol::soft(format!(
+                "The kinds of the essential pages are not known: {why}"
+            ));
             found.ranges
         }
         Err(why) => {
             tell(found.report, dir)?;
             return Err(format!(
-                "What is never to be written cannot be told from the rest: {why}"
+                "`never = [...]` needs the kinds of pages, which are not known: {why}"
             ));
         }
     };

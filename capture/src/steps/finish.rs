@@ -1,4 +1,5 @@
-//! The last step on a target: what happened, then the name that says how it ended.
+//! The last step on a target: writes the log and the manifest, then gives the crash directory its final
+//! name.
 
 use crate::protocol::{self, Event, Facts, say};
 use crate::screen::PREFIX;
@@ -58,10 +59,10 @@ fn settle(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> io::Resul
     Ok(store.path_of(&store.settle(&name, state)?))
 }
 
-/// What was reserved for the rest of a core that was cut off.
+/// Gives back the space reserved for the rest of a core that was cut off.
 fn give_back(store: &Store, name: &str) {
     for format in OutputFormat::ALL {
-        // It is only room: where there is no such core, or no room, nothing is lost.
+        // A failure costs space only.
         let _ = store.place().trim(name, core_name(format));
     }
 }
@@ -112,7 +113,7 @@ fn manifest(
     })
 }
 
-/// The report was made before the pages were classified: what came of the dump is added.
+/// Adds the soft errors of the core to the report, which was made before.
 fn add_to_report(dir: &Path, facts: &Facts) -> io::Result<()> {
     let core = facts.core.iter().flat_map(|core| &core.soft_errors);
     let lines: Vec<&String> = core.chain(&facts.soft_errors).collect();
@@ -191,7 +192,7 @@ fn next_record(kmsg: &mut File, buf: &mut [u8]) -> Option<String> {
                 let record = String::from_utf8_lossy(buf.get(..n)?).into_owned();
                 return Some(formatted(&record));
             }
-            // Overwritten while we read: the next read goes on with what is there.
+            // The record was overwritten. The next read goes on with the oldest one.
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
             Err(_) => return None,
         }

@@ -1,8 +1,8 @@
-//! The answer, made before the pages are classified: `report.json`, `report.txt`, and `panic.log` with
+//! The report, made before the pages are classified: `report.json`, `report.txt`, and `panic.log` with
 //! what was registered for a panic.
 //!
-//! The essential step makes a report to see what one reads, and writes it; this step is for where that
-//! failed. It runs in a child with a deadline of its own, and its failure is a soft error.
+//! The essential step makes a report to find the pages that one reads, and writes it. This step runs
+//! when that one failed. It runs in a child with a deadline of its own, and its failure is a soft error.
 
 use super::source;
 use crate::protocol::{self, Event, say};
@@ -43,7 +43,7 @@ pub(super) fn write(made: &Made, dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What later steps need of a report.
+/// The crash facts for later steps.
 fn facts(report: &Report) -> CrashFacts {
     let release = &report.system.uts.release;
     CrashFacts {
@@ -56,7 +56,7 @@ fn facts(report: &Report) -> CrashFacts {
 }
 
 fn file(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {
-    // An earlier try may have left one.
+    // A file of an earlier try.
     let _ = std::fs::remove_file(dir.join(name));
     files::create_file(dir, name)
         .and_then(|mut file| {

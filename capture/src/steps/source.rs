@@ -47,7 +47,7 @@ pub(super) fn guard(kernel: Kernel) -> Result<Kernel, String> {
     vmcore::mm::guarded(kernel).map_err(|error| chain(&error))
 }
 
-/// Node name and time for the crash directory's name, from the crashed kernel where it can tell them.
+/// Node name and time for the crash directory's name, from the crashed kernel where it has them.
 pub(super) fn name_of(plan: &Plan, kernel: Option<&Kernel>) -> (String, String) {
     let node = kernel
         .and_then(utsname)

@@ -228,7 +228,7 @@ fn one<'a>(fs: &Filesystem, same: &[&'a Candidate], what: &str) -> Result<&'a Ca
     let mut possible = Vec::new();
     let mut refused = String::new();
     for candidate in same {
-        // Physical volumes may lie on an array, which has no hardware of its own.
+        // Physical volumes may be on an array, which has no hardware of its own.
         let stacked = candidate.device.name.starts_with("md") || candidate.device.dm_uuid.is_some();
         match prove::hardware(&fs.stack, &candidate.device) {
             Ok(true) => proven.push(*candidate),

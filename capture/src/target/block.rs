@@ -106,7 +106,7 @@ pub(super) fn list(sys: &Path, dev: &Path) -> Vec<Device> {
         let Some(sectors) = number(&path.join("size")).filter(|n| *n > 0) else {
             continue;
         };
-        // A partition's directory lies inside its disk's.
+        // The directory of a partition is inside the directory of its disk.
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         let partition = number(&path.join("partition")).and_then(|n| {
             let disk = real.parent()?.file_name()?.to_str()?.to_owned();
@@ -166,7 +166,7 @@ pub(super) struct Looking {
     /// What could not be looked at, and when that was.
     failed: HashMap<String, Instant>,
     /// Of which of them it was said.
-    told: HashSet<String>,
+    reported: HashSet<String>,
     changed: Instant,
     wake: Wake,
 }
@@ -181,7 +181,7 @@ impl Looking {
             sender,
             candidates: Vec::new(),
             failed: HashMap::new(),
-            told: HashSet::new(),
+            reported: HashSet::new(),
             changed: Instant::now(),
             wake: Wake::new(),
         }
@@ -219,7 +219,7 @@ impl Looking {
                     self.candidates.push(candidate);
                 }
                 Err(why) => {
-                    if self.told.insert(name.clone()) {
+                    if self.reported.insert(name.clone()) {
                         self.changed = Instant::now();
                         protocol::log(format!("cannot look at {why}"));
                     }

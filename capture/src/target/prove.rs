@@ -156,7 +156,7 @@ fn against(fs: &Filesystem, candidate: &Candidate) -> Result<bool, String> {
             let digits = uuid.replace([':', '-'], "");
             return match &device.md_uuid {
                 Some(own) if same(own, &digits) => Ok(true),
-                // Before sysfs told the UUID: the name's kind is all that can be checked.
+                // Kernels whose sysfs has no UUID: only the kind of name can be checked.
                 None if device.name.starts_with("md") => Ok(false),
                 _ => Err(format!("it is not the array {name} of then")),
             };

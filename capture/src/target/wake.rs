@@ -22,7 +22,7 @@ const KERNEL: u32 = 1;
 /// What ends the wait.
 #[derive(Debug)]
 pub(super) struct Wake {
-    /// None where the kernel's events cannot be had, or nobody has asked: then only time passes.
+    /// `None` where the kernel's events are not available, or before the first wait: then only time passes.
     events: Option<OwnedFd>,
     asked: bool,
     answers: Option<PipeReader>,
@@ -64,12 +64,12 @@ impl Wake {
     }
 
     /// Waits until something is new, `most` at most; for the kernel's `events`, too, if they are wanted.
-    /// What came before the first such wait is not told.
+    /// Events before the first such wait are not seen.
     pub(super) fn wait(&mut self, most: Duration, events: bool) {
         if events && !self.asked {
             self.asked = true;
             self.events = listen().ok();
-            // Something may have come while nobody listened.
+            // An event may have come before we listened.
             return;
         }
         let mut fds = Vec::new();
@@ -109,7 +109,7 @@ fn listen() -> nix::Result<OwnedFd> {
     Ok(events)
 }
 
-/// A pipe that nobody waits at.
+/// A pipe without a reader.
 fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     let (reader, writer) = io::pipe()?;
     for end in [reader.as_fd(), writer.as_fd()] {

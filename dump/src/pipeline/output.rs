@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use vmcore::write::Output;
 
-/// Streams that are written at once: the pages, and a table that grows beside them.
+/// Streams that are written at the same time: the pages, and a table that grows with them.
 const STREAMS: usize = 2;
 
 /// Stack of a thread that only makes system calls.
@@ -74,7 +74,7 @@ impl FileOutput {
     }
 
     /// Sends what is written to the device at once and drops it from the cache. Without it written
-    /// pages stay there: on a running system somebody may read them soon. So they do where no thread
+    /// pages stay there: on a running system they may be read soon. So they do where no thread
     /// can be had, and the kernel drops them when it needs the room.
     #[must_use]
     pub fn drop_behind(mut self, flight: InFlight) -> Self {
@@ -291,15 +291,15 @@ impl Drop for Behind {
 fn send(file: &File, bytes: u64, windows: &Queue<u64>) -> io::Result<()> {
     let fatal = [libc::EIO, libc::ENOSPC, libc::EDQUOT].map(Some);
     // Others say that the filesystem cannot do this.
-    let told = |result: io::Result<()>| match result {
+    let reported = |result: io::Result<()>| match result {
         Err(error) if fatal.contains(&error.raw_os_error()) => Err(error),
         other => Ok(other.is_ok()),
     };
     let mut before = None;
     while let Some(window) = windows.pop() {
-        told(sys::sync_file_range(file, window, bytes, false))?;
+        reported(sys::sync_file_range(file, window, bytes, false))?;
         if let Some(before) = before.replace(window)
-            && told(sys::sync_file_range(file, before, bytes, true))?
+            && reported(sys::sync_file_range(file, before, bytes, true))?
         {
             forget(file, before, bytes);
         }

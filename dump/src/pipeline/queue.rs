@@ -65,9 +65,9 @@ impl<T> Queue<T> {
             return false;
         }
         state.items.push_back(item);
-        let somebody = state.takers > 0;
+        let wanted = state.takers > 0;
         drop(state);
-        if somebody {
+        if wanted {
             self.filled.notify_one();
         }
         true
@@ -80,9 +80,9 @@ impl<T> Queue<T> {
         loop {
             if let Some(item) = state.items.pop_front() {
                 // Half empty, so that who fills it is not woken for each item.
-                let somebody = state.givers > 0 && state.items.len() <= self.capacity / 2;
+                let wanted = state.givers > 0 && state.items.len() <= self.capacity / 2;
                 drop(state);
-                if somebody {
+                if wanted {
                     self.drained.notify_all();
                 }
                 return Some(item);

@@ -4,7 +4,7 @@ use vmcore::addr::{PAGE_BYTES, PAGE_SIZE, Pfn};
 use vmcore::dump::MemoryDump;
 use vmcore::write::Batch;
 
-/// What stands in a page that could not be read, so that nobody takes it for data.
+/// The content of a page that could not be read, so that it is not taken for data.
 pub use vmcore::layout::own::MISSING_WORD as MISSING_PATTERN;
 
 /// Fills `batch.data` and `batch.missing` for the runs in `batch.runs`.

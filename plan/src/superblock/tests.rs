@@ -67,7 +67,7 @@ fn filesystems_are_told_apart() {
     assert_eq!(device(&[]), Found::default());
 }
 
-/// An md superblock of version 1 that lies at `sector`.
+/// An md superblock of version 1 at `sector`.
 fn superblock(sector: u64) -> Vec<u8> {
     let mut block = vec![0_u8; 256];
     block[..8].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, 1, 0, 0, 0]);

@@ -1,5 +1,5 @@
 //! Stacks that must not be built: what is missing, what was replaced, what is there twice. Nothing is
-//! written to any device, whatever comes of it.
+//! written to any device, also when assembling fails.
 
 use super::super::block::Device;
 use super::*;
