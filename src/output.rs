@@ -5,8 +5,10 @@
 
 use loader::stores::Stores;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use vmcore::escape::{self, Printer};
 
 /// Where a short answer goes: written line by line.
@@ -81,9 +83,13 @@ impl Context {
         loader::stores::stores(&self.config_or_default(), &self.root)
     }
 
-    /// A warning, on stderr.
+    /// A warning, on stderr; one that was given before is not given again.
     pub fn warn(&self, text: &str) {
-        complain(&format!("warning: {text}"));
+        static GIVEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.insert(text.to_owned()) {
+            complain(&format!("warning: {text}"));
+        }
     }
 
     /// A hint about what to do next, on stderr, unless quiet.
