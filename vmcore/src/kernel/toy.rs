@@ -1,6 +1,6 @@
 //! `synth`'s RAM as a dump, for the tests of this crate.
 
-use super::Kernel;
+use super::{Kernel, KernelError};
 use crate::addr::{Pfn, PfnRange, PhysAddr};
 use crate::dump::{Absence, DumpInfo, Format, MemoryDump, ReadError};
 use std::sync::Arc;
