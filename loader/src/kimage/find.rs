@@ -52,7 +52,8 @@ pub(crate) fn ukis(root: &Path, release: &str) -> Vec<PathBuf> {
         })
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.ends_with(".efi") && name.contains(release)
+            let is_file = || root::under(root, path).is_file();
+            name.ends_with(".efi") && name.contains(release) && is_file()
         })
         .collect();
     found.sort();
