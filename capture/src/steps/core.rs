@@ -167,8 +167,8 @@ fn loop_guard(request: &Request<'_>, room: &Room) -> Option<String> {
 }
 
 /// Opens the source and classifies its pages. A core of all pages needs no classification, so there a
-/// failure costs only the kinds. What is not classified is read through the guard: pages known to be
-/// poisoned are left out.
+/// failure costs only the kinds. What is not classified is read through the guard, which
+/// looks each page up.
 fn prepare(request: &Request<'_>, policy: Policy) -> Result<Prepared, String> {
     let mut kernel = source::unguarded(request.plan)?;
     let ram = ram_pages(&**kernel.dump());

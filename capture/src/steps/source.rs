@@ -26,7 +26,7 @@ pub(super) fn kernel(plan: &Plan) -> Result<Kernel, String> {
     guard(unguarded(plan)?)
 }
 
-/// The same for the classification, which tells these pages itself and whose policy leaves them out.
+/// Opens it without the guard: for the core step, which classifies every page before it reads any.
 pub(super) fn unguarded(plan: &Plan) -> Result<Kernel, String> {
     let first = &plan.kernel;
     let build_id = first
@@ -42,7 +42,7 @@ pub(super) fn unguarded(plan: &Plan) -> Result<Kernel, String> {
     Kernel::with(dump(plan)?, supplement).map_err(|error| chain(&error))
 }
 
-/// The same kernel, of whose memory the pages cannot be read that must not be.
+/// The same kernel, guarded. Each page is looked up when it is read.
 pub(super) fn guard(kernel: Kernel) -> Result<Kernel, String> {
     vmcore::mm::guarded(kernel).map_err(|error| chain(&error))
 }

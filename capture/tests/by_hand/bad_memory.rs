@@ -40,9 +40,14 @@ struct Source {
 }
 
 impl Source {
-    /// Every page of `FILLED` has content of its own, every fifth of them a process owned.
     fn new() -> Self {
+        Self::with_poison(None)
+    }
+
+    /// Every page of `FILLED` has content of its own, every fifth of them a process owned.
+    fn with_poison(pfn: Option<u64>) -> Self {
         let mut toy = Toy::new(Series::V6_12, 1);
+        pfn.into_iter().for_each(|pfn| toy.poison(pfn));
         for pfn in FILLED {
             toy.put(pfn * 4096, &content(pfn));
             if pfn % 5 == 0 {
@@ -115,14 +120,19 @@ fn content(pfn: u64) -> [u8; 4096] {
     page
 }
 
+/// Where the log's text is.
+const LOG: u64 = 0x600_1000;
+
 /// A log of one line in the toy; answers what VMCOREINFO says of it.
 fn log(toy: &mut Toy) -> String {
-    const AT: u64 = 0x600_0000;
+    const AT: u64 = LOG - 4096;
     const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
     let record = legacy_record(1, b"Kernel panic - not syncing: toy", b"");
     let len = u32::try_from(record.len()).unwrap();
     toy.put64(AT, KERNEL_MAP + AT + 4096);
     toy.put(AT + 8, &4096_u32.to_le_bytes());
+    // The page has content of its own.
+    toy.put64(AT + 16, 0);
     toy.put(AT + 24, &len.to_le_bytes());
     toy.put(AT + 4096, &record);
     let mut text = String::new();
@@ -324,6 +334,18 @@ fn what_cannot_be_mapped_is_read_and_what_cannot_be_read_is_named() {
             assert!(words.contains(name.as_str()), "{words}");
         }
         assert!(words.contains("could not be read"), "{words}");
+    }
+}
+
+#[test]
+fn a_poisoned_page_of_the_log_is_not_read() {
+    for (poison, read) in [(None, true), (Some(LOG / 4096), false)] {
+        let source = Source::with_poison(poison);
+        let mut bench = Bench::new();
+        let (_, said) = source.captured(&mut bench, &Faults::default());
+        let log = bench.crashes().pop().unwrap().join("dmesg.txt");
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        assert_eq!(text.contains("Kernel panic"), read, "{text}\n{said}");
     }
 }
 

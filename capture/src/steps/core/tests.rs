@@ -16,21 +16,19 @@ fn a_core_that_does_not_fit_is_tried_at_standard_and_no_smaller() {
 }
 
 #[test]
-fn a_poisoned_page_is_not_read_without_classification_either() {
+fn poisoned_and_offline_pages_are_not_read_without_classification_either() {
     const POISONED: u64 = 9000;
-    const COUNT: u64 = 0x600_0000;
-    const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
+    const OFFLINE: u64 = 9100;
     let mut toy = Toy::new(Series::V6_12, 1);
     toy.poison(POISONED);
-    toy.put(COUNT, &1_u64.to_le_bytes());
+    toy.offline(OFFLINE);
     let (start, end) = toy.ram[0];
     let mut data = vec![0_u8; usize::try_from((end - start) * 4096).unwrap()];
     for (pfn, page) in toy.memory.range(start..end) {
         let at = usize::try_from((pfn - start) * 4096).unwrap();
         data[at..at + 4096].copy_from_slice(&page[..]);
     }
-    let count = KERNEL_MAP + COUNT;
-    let info = format!("{}SYMBOL(num_poisoned_pages)={count:x}\n", toy.vmcoreinfo());
+    let info = toy.vmcoreinfo();
     let elf = Elf::new()
         .note("VMCOREINFO", 0, info.as_bytes())
         .load(toy.direct_map(), start * 4096, &data)
@@ -56,5 +54,5 @@ fn a_poisoned_page_is_not_read_without_classification_either() {
             .read_phys(PhysAddr(pfn * 4096), &mut [0; 4096])
     };
     assert!(read(POISONED - 1).is_ok() && read(POISONED + 1).is_ok());
-    assert!(read(POISONED).is_err());
+    assert!(read(POISONED).is_err() && read(OFFLINE).is_err());
 }
