@@ -156,7 +156,7 @@ impl Place for Local {
     }
 
     fn list(&self, seen: &mut dyn FnMut(Entry)) -> io::Result<()> {
-        // A descriptor of its own, so that the position of ours does not matter.
+        // A second descriptor, so that the position of the first does not matter.
         let mut listing = Dir::from_fd(open_directory(&self.dir, ".")?)?;
         for entry in listing.iter().take(MAX_ENTRIES) {
             let entry = entry?;

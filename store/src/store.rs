@@ -5,6 +5,7 @@ use crate::manifest::{FILE, FileFacts, MAX_MANIFEST, Manifest};
 use crate::names::{Crash, State};
 use crate::place::Place;
 use dump::files::sha256;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,10 @@ const SHOWN: usize = 3;
 
 /// Numbers that are tried for a crash of one machine in one second.
 const MAX_SERIAL: u32 = 1000;
+
+/// Random numbers that are tried after them. Any user may have taken the first ones in a world-writable
+/// store.
+const DRAWN: usize = 16;
 
 /// A directory of crash directories.
 pub struct Store {
@@ -50,6 +55,12 @@ impl Listing {
             )
         })
     }
+}
+
+/// A random number above [`MAX_SERIAL`], from the seed of a hash map.
+fn drawn_serial() -> u32 {
+    let [a, b, c, d, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]).max(MAX_SERIAL.saturating_add(1))
 }
 
 impl Store {
@@ -93,12 +104,13 @@ impl Store {
         Ok(listing)
     }
 
-    /// Makes a crash directory, `.partial` as yet, with the first free number; its name.
+    /// Makes a `.partial` crash directory with the first free number. Answers its name.
     ///
     /// # Errors
     /// What the system said.
     pub fn begin(&self, node: &str, stamp: &str) -> io::Result<String> {
-        for serial in 1..=MAX_SERIAL {
+        let drawn = std::iter::repeat_with(drawn_serial).take(DRAWN);
+        for serial in (1..=MAX_SERIAL).chain(drawn) {
             let stem = match serial {
                 1 => format!("{node}-{stamp}"),
                 n => format!("{node}-{stamp}-{n}"),

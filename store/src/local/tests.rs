@@ -187,3 +187,17 @@ fn twenty_thousand_strangers_hide_no_crash_and_cost_little() {
     assert!(warning.contains("and 19995 more") && warning.len() < 300);
     assert!(earlier.is_empty());
 }
+
+#[test]
+fn strangers_cannot_take_every_name_of_a_second() {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let dir = dir.unwrap();
+    fs::create_dir(dir.path().join(CRASH)).unwrap();
+    for n in 2..=1000 {
+        fs::create_dir(dir.path().join(format!("{CRASH}-{n}.incomplete"))).unwrap();
+    }
+    let store = Store::open(dir.path()).unwrap();
+    let name = store.begin("n", "20261121T231500Z").unwrap();
+    let crash = crate::Crash::parse(&dir.path().join(&name)).unwrap();
+    assert!(crash.serial > 1000 && crash.node == "n", "{name}");
+}
