@@ -62,9 +62,7 @@ fn parse(cmdline: &str, step: &str) -> Option<Fault> {
 /// for it.
 pub(crate) fn arm(step: &str) -> Option<JoinHandle<()>> {
     let fault = of(step).filter(|fault| *fault != Fault::Freeze)?;
-    protocol::log(format!(
-        "{step}: {fault:?} is asked for on the command line"
-    ));
+    protocol::log(format!("{step}: the command line asks for {fault:?}"));
     let started = thread::Builder::new().spawn(move || {
         thread::sleep(MOMENT);
         happen(fault);

@@ -265,7 +265,7 @@ fn in_place(
     another: bool,
 ) -> Result<Outcome, Stuck> {
     // An abort does not touch it: it takes a moment, and a child that is killed between making the
-    // directory and reporting it would leave one that nobody finishes.
+    // directory and reporting it would leave an unfinished one.
     let limit = Limit {
         reserved: true,
         ..clock.at_most(SHORT, runner)

@@ -32,7 +32,7 @@ pub enum Pages<'a> {
         map: &'a MapReader,
         /// The policy.
         policy: Policy,
-        /// Pages of other kinds that are kept as well, ascending and disjoint.
+        /// Pages of other kinds that are also kept, ascending and disjoint.
         also: &'a [KindRun],
     },
     /// These.

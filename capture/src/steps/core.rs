@@ -30,7 +30,7 @@ use vmcore::write::{CoreMeta, OutputFormat, RamRuns, Runs};
 /// Output buffers.
 const BUFFER: usize = 1 << 20;
 
-/// What the step is asked to do.
+/// The order for this step.
 pub(super) struct Request<'a> {
     pub plan: &'a Plan,
     /// The crash directory.

@@ -270,7 +270,7 @@ impl Behind {
     }
 
     /// Waits until all that was sent is on its way, all but the last of it on the device. What the
-    /// device said meanwhile is told once.
+    /// device reported meanwhile is returned once.
     fn join(&mut self) -> io::Result<()> {
         self.windows.close();
         let thread = self.thread.take().map(JoinHandle::join);

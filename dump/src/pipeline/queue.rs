@@ -1,6 +1,6 @@
 //! A bounded queue for several producers and consumers, which can be closed from any side.
 //!
-//! Whoever changes it wakes one of those who wait for just that, and makes no system call where nobody
+//! A change wakes one thread that waits for it, and makes no system call where none
 //! does: 64 pages are compressed in half a millisecond, and a wake-up costs a tenth of that in a virtual
 //! machine.
 
