@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         rehearse::guest::init::main();
     }
     let cli = Cli::parse();
+    output::color(cli.global.color);
     logger::init(cli.global.verbose, cli.global.quiet);
     let context = cli.global.context();
     let outcome = match cli.verb {

@@ -3,11 +3,13 @@
 //! Every byte for people goes through [`vmcore::escape`], so that nothing a dump, a store or a file says
 //! reaches a terminal raw. Commands take their stdout from here and from nowhere else.
 
+use crate::commands::When;
 use loader::stores::Stores;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use vmcore::escape::{self, Printer};
 
@@ -33,9 +35,72 @@ pub fn raw() -> impl Write {
     BufWriter::new(io::stdout().lock())
 }
 
+/// What a line is, for `--color`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// The first line of an answer, or the names of columns.
+    Heading,
+    /// What died.
+    Culprit,
+    /// What is missing or in doubt.
+    Warning,
+}
+
+impl Style {
+    /// The SGR sequence of ECMA-48 that begins it.
+    fn sequence(self) -> &'static str {
+        match self {
+            Self::Heading => "\u{1b}[1m",
+            Self::Culprit => "\u{1b}[1;31m",
+            Self::Warning => "\u{1b}[33m",
+        }
+    }
+}
+
+/// Ends a style.
+const PLAIN: &str = "\u{1b}[0m";
+
+/// Whether stdout and stderr are coloured; not at all until [`color`] says so.
+static COLOR: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+
+/// Says when to colour: `auto` on a terminal where NO_COLOR is not set or empty (no-color.org).
+pub fn color(when: When) {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty());
+    let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
+    for (color, terminal) in COLOR.iter().zip(terminals) {
+        let on = match when {
+            When::Auto => terminal && wanted,
+            When::Always => true,
+            When::Never => false,
+        };
+        color.store(on, Ordering::Relaxed);
+    }
+}
+
+fn colors(stream: usize) -> bool {
+    COLOR
+        .get(stream)
+        .is_some_and(|color| color.load(Ordering::Relaxed))
+}
+
+/// Writes one line of a style to stdout. No text can hold a style of its own: it is escaped.
+pub fn styled<W: Write>(out: &mut Printer<W>, style: Style, text: &str) -> io::Result<()> {
+    if !colors(0) {
+        return writeln!(out, "{text}");
+    }
+    out.sequence(style.sequence())?;
+    write!(out, "{}", escape::line(text))?;
+    out.sequence(PLAIN)?;
+    writeln!(out)
+}
+
 /// One line on stderr, under the program's name.
 pub fn complain(text: &str) {
-    eprintln!("afterpanic: {}", escape::line(text));
+    let text = escape::line(text);
+    match colors(1) {
+        true => eprintln!("{}afterpanic: {text}{PLAIN}", Style::Warning.sequence()),
+        false => eprintln!("afterpanic: {text}"),
+    }
 }
 
 /// A message that has lines of its own, such as a place in a config file: the further ones are indented,

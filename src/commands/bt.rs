@@ -3,7 +3,7 @@
 use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
-use crate::output::{self, Context};
+use crate::output::{self, Context, Style};
 use analysis::tasks::{self, Task};
 use analysis::unwind::{End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder};
 use anyhow::{Context as _, bail};
@@ -184,7 +184,7 @@ impl Printer {
         if !std::mem::take(&mut self.first) {
             writeln!(self.out)?;
         }
-        writeln!(self.out, "{}", heading(stack))?;
+        output::styled(&mut self.out, Style::Heading, &heading(stack))?;
         let mut on = None;
         for (i, frame) in stack.trace.frames.iter().enumerate() {
             let changed = on.map_or(frame.stack != StackKind::Task, |on| on != frame.stack);

@@ -3,7 +3,7 @@
 use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
-use crate::output::{self, Context};
+use crate::output::{self, Context, Style};
 use analysis::modules::{self, Module};
 use serde::Serialize;
 use std::io::Write;
@@ -38,11 +38,11 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Done.of_incomplete(found.incomplete));
     }
     let mut out = output::buffered();
-    writeln!(
-        out,
+    let heading = format!(
         "{:<24} {:>9} {:>4} {:<6} {:<18} USED BY",
         "MODULE", "BYTES", "USED", "TAINTS", "TEXT"
-    )?;
+    );
+    output::styled(&mut out, Style::Heading, &heading)?;
     for module in &modules {
         let used = module.used.map_or("?".into(), |used| used.to_string());
         let text = module.text.map_or("?".into(), |text| text.to_string());

@@ -3,7 +3,7 @@
 use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
-use crate::output::{self, Context};
+use crate::output::{self, Context, Style};
 use analysis::tasks::{self, Options, Task, Tasks};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -66,10 +66,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn print(args: &Args, found: &Tasks) -> anyhow::Result<()> {
     let mut out = output::buffered();
-    writeln!(
-        out,
-        "      PID    PPID CPU ST     RSS KiB   TIME s  COMMAND"
-    )?;
+    let heading = "      PID    PPID CPU ST     RSS KiB   TIME s  COMMAND";
+    output::styled(&mut out, Style::Heading, heading)?;
     // A thread that was on a CPU or in D state is shown even among processes.
     let shown = found.tasks.iter().filter(|task| {
         args.threads || task.is_leader() || task.on_cpu || task.state.letter() == 'D'

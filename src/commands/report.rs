@@ -5,7 +5,7 @@ use super::list::{MAX_REPORT, signature_of};
 use crate::core_arg::{self, SymbolsArg};
 use crate::evidence;
 use crate::exit::Exit;
-use crate::output::{self, Context};
+use crate::output::{self, Context, Style};
 use analysis::report::{self, Report, Section, model::SCHEMA};
 use anyhow::Context as _;
 use std::io::Write;
@@ -56,7 +56,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         let mut text = String::new();
         report::text::write(&report, &mut text)?;
-        output::stdout().write_all(text.as_bytes())?;
+        print(&report, &text)?;
     }
     let exit = if report.warnings.is_empty() && report.dump.is_empty() {
         Exit::Done
@@ -64,6 +64,28 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Exit::Degraded
     };
     Ok(exit.of_incomplete(incomplete))
+}
+
+fn print(report: &Report, text: &str) -> anyhow::Result<()> {
+    let culprit = report::text::headline(&report.reason);
+    let culprit = vmcore::escape::line(&culprit);
+    let doubts = [report::text::OF_THE_DUMP, "not known: "];
+    let mut out = output::stdout();
+    for (n, line) in text.lines().enumerate() {
+        let words = line.trim_start();
+        let style = if n == 0 {
+            Style::Heading
+        } else if words == culprit {
+            Style::Culprit
+        } else if doubts.iter().any(|doubt| words.starts_with(doubt)) {
+            Style::Warning
+        } else {
+            writeln!(out, "{line}")?;
+            continue;
+        };
+        output::styled(&mut out, style, line)?;
+    }
+    Ok(())
 }
 
 /// How many of the crashes in the same place have this signature, the one at `dir` included.

@@ -114,7 +114,7 @@ fn a_directory_where_only_the_log_is_left() {
     machine.file(&format!("{dir}/dmesg.txt"), LOG);
     let path = machine.path(dir);
     let path = path.to_str().unwrap();
-    let json = machine.run(&["report", path, "--json"]).exits(0).json();
+    let json = machine.run(&["report", path, "--json"]).exits(5).json();
     assert_eq!(json["reason"]["culprit"]["function"], "acme_poll");
     let listed = machine.run(&["list", "--json"]).exits(0).json();
     assert_eq!(

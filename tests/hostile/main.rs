@@ -12,11 +12,6 @@
 #[path = "../cli/harness.rs"]
 mod harness;
 
-/// The harness compares answers with docs/json.md; the tests of `tests/cli` cover that.
-mod json_docs {
-    pub fn assert_documented(_: &serde_json::Value) {}
-}
-
 mod configs;
 mod sources;
 mod stores;

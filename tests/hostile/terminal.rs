@@ -257,3 +257,23 @@ fn a_stored_report_forges_no_line() {
         "{text}"
     );
 }
+
+#[test]
+fn colour_is_the_only_control_and_only_where_it_is_wanted() {
+    let machine = Machine::empty();
+    fs::write(machine.path("core.elf"), core(Crash::Sysrq)).unwrap();
+    for verb in ["report", "ps", "bt", "mods"] {
+        for when in ["auto", "never"] {
+            harmless(&machine, &["--color", when, verb, "core.elf"]);
+        }
+        let plain = harmless(&machine, &[verb, "core.elf"]).stdout();
+        let run = machine.run_inside(&["--color", "always", verb, "core.elf"]);
+        let coloured = run.stdout();
+        assert!(coloured.starts_with("\u{1b}[1m"), "{coloured:?}");
+        let mut bare = coloured;
+        for ours in ["\u{1b}[1m", "\u{1b}[1;31m", "\u{1b}[33m", "\u{1b}[0m"] {
+            bare = bare.replace(ours, "");
+        }
+        assert_eq!(bare, plain);
+    }
+}
