@@ -60,7 +60,7 @@ pub struct Global {
     /// Prefix for /proc, /sys, /etc, /boot and /var
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// Colour the output
+    /// Colour headings, the culprit and warnings
     #[arg(
         long,
         global = true,
@@ -69,10 +69,10 @@ pub struct Global {
         default_value = "auto"
     )]
     pub color: When,
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more; twice: everything
+    /// Print more messages; twice: all of them
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -118,33 +118,33 @@ pub enum Verb {
     CrashTest(crash_test::Args),
     /// List the crashes saved here
     List(list::Args),
-    /// Say why it died
+    /// Print why the kernel died
     Report(report::Args),
     /// Print the signature of a crash and the frames that made it
     Signature(signature::Args),
     /// Print the crashed kernel's log
     Dmesg(dmesg::Args),
-    /// Show kernel stacks
+    /// Print kernel stacks
     Bt(bt::Args),
     /// List the tasks
     Ps(ps::Args),
     /// List the modules that were loaded
     Mods(mods::Args),
-    /// Show a type's layout, and the values at an address
+    /// Print a type's layout, and the values at an address
     Struct(structure::Args),
-    /// Turn names into addresses and addresses into names
+    /// Look up symbols: names to addresses and back
     Sym(sym::Args),
-    /// Disassemble a function as it stood in memory
+    /// Disassemble a function from the core's memory
     Dis(dis::Args),
-    /// Read the dead machine's memory
+    /// Read memory of the crashed kernel
     Read(read::Args),
-    /// Say what a core is and how much of it is there
+    /// Print a core's format, its kernel and how much memory it holds
     Info(info::Args),
-    /// Check every checksum and whether the kernel inside hangs together
+    /// Check a core: every checksum, and whether the kernel in it is consistent
     Verify(verify::Args),
     /// Convert a core into another format, or filter it further
     Convert(convert::Args),
-    /// Say what the pages of RAM were used for, and what each level would keep
+    /// Count the pages of RAM by use, and what each level would keep
     Pages(pages::Args),
     /// Show a core as files that gdb, drgn and crash open
     Mount(mount::Args),
@@ -156,7 +156,7 @@ pub enum Verb {
     Reboot(reboot::Args),
     /// Filter and write a core by hand, as the capture kernel does
     Capture(capture::Args),
-    /// Name what was cut off for what it is, and take over pstore's records (run at boot)
+    /// Finish interrupted crash directories and import pstore records (run at boot)
     Collect(collect::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]

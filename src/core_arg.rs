@@ -36,7 +36,7 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
         let core = store::open::core_of(&path);
         let Some(core) = core else {
             bail!(
-                "{} holds no core; its log and report may still be there",
+                "{} holds no core. Its log and report may be there",
                 path.display()
             );
         };
@@ -68,7 +68,7 @@ pub fn is_incomplete(dir: &Path) -> bool {
 pub fn warn_incomplete(context: &Context, what: &Path) {
     let what = what.display();
     context.warn(&format!(
-        "{what} is incomplete: what was lost is missing here too. Next: afterpanic verify {what}"
+        "{what} is incomplete: this answer may lack what was lost. Next: afterpanic verify {what}"
     ));
 }
 
@@ -82,7 +82,7 @@ pub fn open(
         Some(dir) if found.whole => {
             let opened = store::open::open(dir, &found.path)?;
             if let Some(why) = &opened.warning {
-                context.warn(&format!("{why}; the essential pages are used instead"));
+                context.warn(&format!("{why}. Using the essential pages instead"));
             }
             found.path = opened.path;
             opened.dump

@@ -41,7 +41,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         "Crashes",
         &[
             ("list", "crashes saved here"),
-            ("report", "why it died"),
+            ("report", "why the kernel died"),
             (
                 "signature",
                 "a name for the bug, and the frames that made it",
@@ -59,10 +59,13 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
     (
         "Core files",
         &[
-            ("info", "what a core is and how much of it is there"),
+            (
+                "info",
+                "a core's format, its kernel, how much memory it holds",
+            ),
             (
                 "verify",
-                "every checksum, and whether the kernel inside hangs together",
+                "every checksum, and whether the kernel in it is consistent",
             ),
             ("convert", "into another format, or filtered further"),
             (
@@ -79,7 +82,10 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("config", "check, show, import"),
             ("image", "build, list, show, check, extract"),
             ("reboot", "into a kernel by kexec, past the firmware"),
-            ("collect", "tidy up after a crash (run at boot)"),
+            (
+                "collect",
+                "finish interrupted crash directories (run at boot)",
+            ),
         ],
     ),
 ];

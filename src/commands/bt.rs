@@ -20,19 +20,19 @@ pub struct Args {
     core: CoreArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Every task
+    /// Print every task
     #[arg(long, conflicts_with_all = ["cpu", "pid", "state"])]
     all: bool,
-    /// What this CPU ran, across its stacks
+    /// Print what this CPU ran, across its stacks
     #[arg(long, value_name = "N", conflicts_with_all = ["pid", "state"])]
     cpu: Option<u32>,
-    /// The task or thread with this id
+    /// Print the task or thread with this id
     #[arg(long, value_name = "PID", conflicts_with = "state")]
     pid: Option<i32>,
-    /// Tasks in this state: R, S, D, T, t, X, Z, P, I
+    /// Print tasks in this state: R, S, D, T, t, X, Z, P, I
     #[arg(long, value_name = "LETTER")]
     state: Option<char>,
-    /// Registers of user mode too
+    /// Print the registers of user mode too
     #[arg(long)]
     registers: bool,
     /// One JSON object (docs/json.md)
@@ -80,7 +80,7 @@ struct FrameRow {
     registers: Option<BTreeMap<&'static str, String>>,
 }
 
-/// Prints the stacks asked for; without a choice, that of the CPU that panicked.
+/// Prints the stacks asked for, by default that of the CPU that panicked.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (found_core, kernel) =
         core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
@@ -138,7 +138,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         warnings.extend(soft);
     }
     if !found {
-        bail!("No such task in this core");
+        bail!("no such task in this core");
     }
     printer.finish(&warnings)?;
     for warning in &warnings {
@@ -152,7 +152,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit.of_incomplete(found_core.incomplete))
 }
 
-/// The CPU to show, if a CPU is to be shown.
+/// The CPU to print; `None`: tasks are printed instead.
 fn chosen_cpu(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<u32>> {
     if args.all || args.pid.is_some() || args.state.is_some() {
         return Ok(None);
@@ -160,10 +160,10 @@ fn chosen_cpu(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<u32>> {
     let cpu = match args.cpu {
         Some(cpu) => cpu,
         None => analysis::unwind::panic_cpu(kernel)
-            .context("It is not known which CPU panicked; choose with --cpu, --pid or --all")?,
+            .context("cannot tell which CPU panicked. Choose one: --cpu N, --pid N or --all")?,
     };
     if !kernel.possible_cpus()?.contains(cpu) {
-        bail!("CPU {cpu} is no CPU of this machine");
+        bail!("this machine has no CPU {cpu}");
     }
     Ok(Some(cpu))
 }
@@ -272,7 +272,7 @@ fn registers(out: &mut impl Write, saved: &Saved) -> io::Result<()> {
     Ok(())
 }
 
-/// What the CPU itself saves.
+/// The registers that the CPU itself saves.
 const PARTIAL: [&str; 5] = ["rip", "cs", "rflags", "rsp", "ss"];
 
 fn stack_words(stack: StackKind) -> String {

@@ -19,9 +19,9 @@ const DEADLINE_S: u64 = 24 * 3600;
 /// Arguments of `capture`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A core, /proc/vmcore among them
+    /// A core file, or /proc/vmcore
     core: PathBuf,
-    /// Where the crash directory is made
+    /// The directory in which the crash directory is made
     dir: PathBuf,
     /// all, standard, essential, or makedumpfile's bits 0 to 31 [default: the config's, else standard]
     #[arg(long, value_parser = super::convert::level)]
@@ -44,7 +44,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         path.into_os_string()
             .into_string()
             .ok()
-            .context("The path is no UTF-8")
+            .context("the path is not UTF-8")
     };
     let mut plan = Plan::new(FirstKernel::default());
     plan.source = absolute(&found.path)?;
@@ -73,7 +73,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(mut stdin) = child.stdin.take() {
         stdin
             .write_all(&text)
-            .context("Cannot hand over the plan")?;
+            .context("cannot pass the plan to it")?;
     }
     let status = child
         .wait()
@@ -85,14 +85,14 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Some(2) => Ok(Exit::Usage),
         Some(_) => Ok(Exit::Failed),
         None => bail!(
-            "{} was killed; what it had written stands in {}",
+            "{} was killed. What it wrote until then is in {}",
             program.display(),
             args.dir.display()
         ),
     }
 }
 
-/// What the capture kernel would do, but for what was asked for.
+/// The config's `[dump]`, with what the command line asks for.
 fn dump(args: &Args, config: &Config) -> Dump {
     let configured = config.dump.settings();
     Dump {

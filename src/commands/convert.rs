@@ -31,7 +31,7 @@ pub struct Args {
     /// all, standard, essential, or makedumpfile's bits 0 to 31 [default: every page that IN holds]
     #[arg(long, value_parser = level)]
     level: Option<Level>,
-    /// The codec's level
+    /// The compression level of the codec
     #[arg(long, visible_alias = "codec-level", value_name = "N")]
     zstd_level: Option<i32>,
     /// Worker threads [default: the CPUs]
@@ -39,7 +39,7 @@ pub struct Args {
     threads: Option<u16>,
 }
 
-/// Converts; nothing stands under OUT's name unless all of it is there.
+/// Converts. OUT's name appears only when the whole file is written.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let format = match args.format {
         Some(format) => format,
@@ -128,7 +128,7 @@ fn piped(out: &Path, context: &Context) -> anyhow::Result<Arc<dyn MemoryDump>> {
 fn by_name(out: &Path) -> anyhow::Result<OutputFormat> {
     let name = out
         .file_name()
-        .context("OUT names no file")?
+        .context("OUT is not a file name")?
         .to_string_lossy();
     match OutputFormat::ALL
         .into_iter()
@@ -136,7 +136,9 @@ fn by_name(out: &Path) -> anyhow::Result<OutputFormat> {
     {
         Some(format) => Ok(format),
         None => {
-            bail!("{name} does not tell a format (.elf.zst .elf.lz4 .elf .kdump); give --format")
+            bail!(
+                "the name {name} has no format's suffix (.elf.zst .elf.lz4 .elf .kdump). Choose one: --format"
+            )
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `afterpanic dis`: a function's code as it stood in the dead machine's memory.
+//! `afterpanic dis`: a function's code from the core's memory.
 
 use super::read::address;
 use crate::core_arg::{self, SymbolsArg};

@@ -19,13 +19,13 @@ pub struct Args {
     core: EvidenceArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Only messages at least this urgent: 0 (emergency) to 7 (debug)
+    /// Print only messages at least this urgent: 0 (emergency) to 7 (debug)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=7))]
     level: Option<u8>,
-    /// Only messages from this many seconds after boot on
+    /// Print only messages from this many seconds after boot
     #[arg(long, value_name = "SECONDS")]
     since: Option<u64>,
-    /// Only from the panic message on; from the oops on, where it led straight to the capture kernel
+    /// Print from the panic message on, or from the oops if that started the capture kernel
     #[arg(long)]
     follow_panic: bool,
     /// One JSON object (docs/json.md)

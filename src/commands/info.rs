@@ -1,4 +1,4 @@
-//! `afterpanic info`: what a core is and how much of it is there.
+//! `afterpanic info`: a core's format, its kernel and how much memory it holds.
 
 use super::CoreArg;
 use crate::core_arg;

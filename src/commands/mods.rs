@@ -15,7 +15,7 @@ pub struct Args {
     core: CoreArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Only modules that taint the kernel
+    /// Print only modules that taint the kernel
     #[arg(long)]
     tainting: bool,
     /// One JSON object (docs/json.md)

@@ -27,7 +27,7 @@ const TTL: Duration = Duration::from_secs(3600);
 pub struct Args {
     /// A core file, a crash directory or `last`
     core: PathBuf,
-    /// An empty directory
+    /// The mount point, an empty directory
     dir: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! `afterpanic ps`: the tasks of the dead machine.
+//! `afterpanic ps`: the tasks of the crashed kernel.
 
 use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
@@ -18,13 +18,13 @@ pub struct Args {
     core: CoreArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Children below their parents
+    /// Print children below their parents
     #[arg(long)]
     tree: bool,
-    /// Every thread, not only processes
+    /// Print every thread, not only processes
     #[arg(long)]
     threads: bool,
-    /// Only tasks in this state: R, S, D, T, t, X, Z, P, I
+    /// Print only tasks in this state: R, S, D, T, t, X, Z, P, I
     #[arg(long, value_name = "LETTER")]
     state: Option<char>,
     /// One JSON object (docs/json.md); always with every thread

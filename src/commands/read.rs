@@ -1,4 +1,4 @@
-//! `afterpanic read`: memory of the dead machine, by address.
+//! `afterpanic read`: memory of the crashed kernel, by address.
 
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
@@ -24,16 +24,16 @@ pub struct Args {
     symbols: SymbolsArg,
     /// A virtual address in hex, or a symbol, with an optional +offset
     addr: String,
-    /// Bytes; with 0x in hex
+    /// The number of bytes; with 0x in hex
     #[arg(value_parser = number)]
     len: u64,
-    /// The address is physical
+    /// Take the address as physical
     #[arg(long)]
     phys: bool,
-    /// The bytes themselves instead of a hex dump
+    /// Write the bytes themselves instead of a hex dump
     #[arg(long, conflicts_with = "hex")]
     raw: bool,
-    /// A hex dump (the default)
+    /// Print a hex dump (the default)
     #[arg(long)]
     hex: bool,
 }
@@ -105,7 +105,7 @@ fn each_chunk(
 ) -> anyhow::Result<()> {
     let end = start
         .checked_add(len)
-        .context("The range passes the end of the address space")?;
+        .context("the range ends outside the address space")?;
     let mut buffer = vec![0_u8; usize::try_from(len.min(CHUNK))?];
     let mut at = start;
     while at < end {
@@ -139,7 +139,7 @@ fn parse_hex(text: &str) -> anyhow::Result<u64> {
     let digits = text.trim_start_matches("0x");
     match u64::from_str_radix(digits, 16) {
         Ok(number) => Ok(number),
-        Err(_) => bail!("{text:?} is no address: give hex digits or a symbol"),
+        Err(_) => bail!("{text:?} is not an address. Give hex digits or a symbol"),
     }
 }
 

@@ -20,14 +20,14 @@ pub struct Args {
     core: EvidenceArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Show what the capture kernel wrote instead of computing it afresh
+    /// Print the report that the capture kernel wrote, instead of making a new one
     #[arg(long, conflicts_with_all = ["log_lines", "section"])]
     stored: bool,
-    /// Only these parts: reason, stacks, tasks, blocked, locks, memory, slabs, modules, mounts,
+    /// Print only these sections: reason, stacks, tasks, blocked, locks, memory, slabs, modules, mounts,
     /// notifiers, log, checks [default: reason stacks tasks blocked log]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = section)]
     section: Vec<Section>,
-    /// Lines of the log's end
+    /// Print this many of the log's last lines
     #[arg(long, value_name = "N", default_value_t = 20)]
     log_lines: usize,
     /// One JSON object (docs/json.md)
@@ -130,12 +130,12 @@ fn stored(args: &Args, context: &Context) -> anyhow::Result<Found> {
     let read = || CrashDir::open(&dir)?.read(REPORT_JSON, MAX_REPORT);
     let text = read().with_context(|| {
         format!(
-            "Cannot read {}; without --stored the core is asked",
+            "Cannot read {}. Without --stored, the report is made from the core",
             path.display()
         )
     })?;
     let report = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is no report", path.display()))?;
+        .with_context(|| format!("{} is not a report", path.display()))?;
     let incomplete = core_arg::is_incomplete(&dir);
     if incomplete {
         core_arg::warn_incomplete(context, &dir);

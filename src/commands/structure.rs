@@ -20,10 +20,10 @@ pub struct Args {
     /// A struct, union, enum or typedef
     #[arg(value_name = "TYPE")]
     name: String,
-    /// Where one is: hex, or a symbol with an optional +offset
+    /// The address of one: hex, or a symbol with an optional +offset
     #[arg(value_name = "ADDR")]
     at: Option<String>,
-    /// Go to a member first: a.b, or through pointers: a.b->c
+    /// Print this member: a.b, or through pointers: a.b->c
     #[arg(long)]
     path: Option<String>,
     /// One JSON object (docs/json.md)

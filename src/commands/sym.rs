@@ -77,7 +77,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                     .unwrap_or_default();
                 writeln!(out, "{address}  {name}{offset}{module}")?;
             }
-            _ => context.warn(&format!("{} is not known to this kernel", row.asked)),
+            _ => context.warn(&format!("no symbol {} in this kernel", row.asked)),
         }
     }
     out.flush()?;
@@ -89,7 +89,7 @@ fn look_up(symbols: &Symbols, what: &str) -> Row {
     let known = |name: &str| {
         symbols
             .lookup(name)
-            .ok_or_else(|| anyhow::anyhow!("{name} is no symbol of this kernel"))
+            .ok_or_else(|| anyhow::anyhow!("no symbol {name} in this kernel"))
     };
     let at = known(what)
         .map(|va| va.0)

@@ -1,4 +1,4 @@
-//! `afterpanic verify`: every checksum, the structure, and whether the kernel inside hangs together.
+//! `afterpanic verify`: every checksum, the structure, and whether the kernel inside is consistent.
 
 use super::CoreArg;
 use crate::core_arg;
