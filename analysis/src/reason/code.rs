@@ -12,6 +12,46 @@ pub struct Code {
 }
 
 impl Code {
+    /// The address that the marked instruction accesses, by the registers of the report. `None` where it
+    /// accesses none, or by a register that is not known.
+    #[must_use]
+    pub(super) fn accesses(&self, registers: &[(String, String)]) -> Option<u64> {
+        use iced_x86::{Decoder, DecoderOptions, Register};
+        let at = self.bytes.find('<')?;
+        let bytes: Vec<u8> = self
+            .bytes
+            .get(at..)?
+            .split_whitespace()
+            .map_while(|word| u8::from_str_radix(word.trim_matches(['<', '>']), 16).ok())
+            .collect();
+        let instruction = Decoder::new(64, &bytes, DecoderOptions::NONE).decode();
+        let (base, index) = (instruction.memory_base(), instruction.memory_index());
+        let flat = instruction.segment_prefix() == Register::None;
+        if instruction.is_invalid() || !flat || base == Register::None || base == Register::RIP {
+            return None;
+        }
+        let value = |register: Register| {
+            let name = format!("{register:?}").to_ascii_lowercase();
+            // The kernel prints r8 as R08.
+            let name = match name
+                .strip_prefix('r')
+                .filter(|rest| *rest == "8" || *rest == "9")
+            {
+                Some(number) => format!("r0{number}"),
+                None => name,
+            };
+            let (_, text) = registers.iter().find(|(have, _)| *have == name)?;
+            u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+        };
+        let scaled = match index {
+            Register::None => 0,
+            _ => value(index)?.wrapping_mul(u64::from(instruction.memory_index_scale())),
+        };
+        // Addresses wrap, as the processor's do.
+        let sum = value(base)?.wrapping_add(scaled);
+        Some(sum.wrapping_add(instruction.memory_displacement64()))
+    }
+
     /// Reads `48 8b <0f> 0b …`; the byte in angle brackets is where RIP points.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -83,6 +123,25 @@ mod tests {
             disassemble(&[0xe8, 0, 1, 0, 0]).as_deref(),
             Some("call .+261")
         );
+    }
+
+    #[test]
+    fn the_address_follows_from_the_registers() {
+        let registers = |rows: &[(&str, &str)]| -> Vec<(String, String)> {
+            let own = |(a, b): &(&str, &str)| ((*a).to_string(), (*b).to_string());
+            rows.iter().map(own).collect()
+        };
+        // mov 0x18(%rax),%rax
+        let code = Code::parse("90 <48> 8b 40 18 c3").unwrap();
+        assert_eq!(code.accesses(&registers(&[("rax", "0x0")])), Some(0x18));
+        assert_eq!(code.accesses(&registers(&[("rbx", "0x0")])), None);
+        // mov (%r8,%rcx,4),%eax
+        let code = Code::parse("<41> 8b 04 88").unwrap();
+        assert_eq!(
+            code.accesses(&registers(&[("r08", "0x1000"), ("rcx", "0x2")])),
+            Some(0x1008)
+        );
+        assert_eq!(Code::parse("<0f> 0b").unwrap().accesses(&[]), None, "ud2");
     }
 
     #[test]

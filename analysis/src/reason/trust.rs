@@ -115,6 +115,10 @@ impl Trust {
                 Verdict::Likely,
                 "the task waits there; who holds what it waits for is to blame",
             ),
+            (_, true, _) if accesses_address(reason) => Self::new(
+                Verdict::Sure,
+                "the instruction pointer was in it, and the instruction there accesses that address",
+            ),
             (_, true, _) => Self::new(Verdict::Sure, "the instruction pointer was in it"),
             (_, _, true) => Self::new(Verdict::Sure, "the kernel names it and the trace holds it"),
             _ => Self::new(
@@ -154,5 +158,22 @@ impl Trust {
                 "neither the log nor the stack in the core names a function",
             ),
         };
+    }
+}
+
+/// Whether the instruction at fault accesses the address that the report names.
+fn accesses_address(reason: &Reason) -> bool {
+    /// Bytes of the widest access.
+    const WIDEST: u64 = 64;
+    let text = reason
+        .address
+        .as_deref()
+        .and_then(|text| text.strip_prefix("0x"));
+    let named = text.and_then(|text| u64::from_str_radix(text, 16).ok());
+    let code = reason.oops.code.as_ref();
+    let accessed = code.and_then(|code| code.accesses(&reason.oops.registers));
+    match (named, accessed) {
+        (Some(named), Some(accessed)) => named.wrapping_sub(accessed) < WIDEST,
+        _ => false,
     }
 }
