@@ -15,14 +15,21 @@ use crate::dump::MemoryDump;
 const BEGIN: &[u8] = b"OSRELEASE=";
 /// Pages read at a time.
 const STEP: u64 = 64;
+/// Bytes that a page takes in a file at least, in every format: a file that claims more pages lies
+/// about them, and the search must end all the same.
+const LEAST_BYTES: u64 = 16;
+/// Pages that are looked at in the smallest file.
+const LEAST_PAGES: u64 = 1 << 16;
 
 /// The text, from the first page that is believed.
 pub(super) fn in_memory(dump: &dyn MemoryDump) -> Option<Vmcoreinfo> {
     log::info!("the dump has no VMCOREINFO note: looking for its text in every page");
     let mut buf = vec![0; usize::try_from(STEP).ok()? * PAGE_BYTES];
     let mut from = Pfn(0);
-    while let Some(run) = dump.next_present(from) {
+    let mut left = (dump.info().file_size / LEAST_BYTES).max(LEAST_PAGES);
+    while let Some(run) = dump.next_present(from).filter(|_| left > 0) {
         let n = run.len().min(STEP);
+        left = left.saturating_sub(n);
         from = run.start.checked_add(n)?;
         let bytes = usize::try_from(n).ok()?.checked_mul(PAGE_BYTES)?;
         let part = buf.get_mut(..bytes)?;
