@@ -8,7 +8,7 @@
 //! every block compressor has one signature and only finds matches). Unwind tables are of no use to a
 //! process that aborts on a panic.
 
-/// The block compressor of zstd 1.5 that stands in for all others.
+/// The block compressor of zstd 1.5 that replaces all others.
 const FAST: &str = "ZSTD_compressBlock_fast";
 
 /// Those others: lib/compress/zstd_{double_fast,fast,lazy,opt}.h.

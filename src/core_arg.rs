@@ -12,7 +12,7 @@ use vmcore::kernel::{Kernel, Supplement, SymbolFile, Vmcoreinfo};
 pub struct Found {
     /// The file to open.
     pub path: PathBuf,
-    /// The crash directory it belongs to, if it stands in one.
+    /// The crash directory that it is in, if any.
     pub dir: Option<PathBuf>,
     /// Whether CORE was that directory, and not one of its files.
     pub whole: bool,
@@ -148,7 +148,7 @@ pub fn kernel_with(
     Ok((found, kernel))
 }
 
-/// The crash directory that CORE is or stands in.
+/// The crash directory that CORE is, or is in.
 pub fn crash_dir(context: &Context, core: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = resolve(context, core.unwrap_or(Path::new("last")))?;
     if path.is_dir() {

@@ -22,7 +22,7 @@ const LOGS: [&str; 3] = [
 pub struct Text {
     /// What the user calls it.
     pub name: String,
-    /// The crash directory that it stands in.
+    /// The crash directory that it is in.
     pub dir: Option<PathBuf>,
     /// Its bytes.
     pub input: Box<dyn BufRead>,
@@ -72,7 +72,7 @@ pub fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Option<Tex
     }))
 }
 
-/// The report of what `core` names, the crash directory that it stands in, and whether something of that
+/// The report of what `core` names, the crash directory that it is in, and whether a part of that
 /// was lost.
 ///
 /// # Errors

@@ -1,8 +1,7 @@
-//! Whether the dump hangs together, and which of the kernel's own tables could be used.
+//! Whether the dump agrees with itself, and which of the kernel's own tables could be used.
 //!
-//! What is asked of the kernel image stands in `vmcore::kernel::sanity`; here come the tables that the
-//! rest of the analysis lives on. What the pages were taken for has checks of its own
-//! (`vmcore::mm::check`).
+//! `vmcore::kernel::sanity` checks the kernel image; here are the checks of the tables that the rest of
+//! the analysis needs. The kinds of pages have checks of their own (`vmcore::mm::check`).
 
 use crate::unwind::Unwinder;
 use serde::{Deserialize, Serialize};

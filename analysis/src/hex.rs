@@ -1,4 +1,4 @@
-//! Addresses as they stand in JSON: hex strings, because a number of 64 bits does not survive most
+//! Addresses as JSON has them: hex strings, because a number of 64 bits does not survive most
 //! readers of JSON.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};

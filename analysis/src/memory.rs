@@ -242,7 +242,7 @@ struct Layout {
     vm_stat: u64,
     zone_names: Vec<(String, u64)>,
     node_names: Vec<(String, u64)>,
-    /// The per-CPU pointer and where the array of differences stands in what it points to.
+    /// The per-CPU pointer and the offset of the array of differences in what it points to.
     zone_parts: Option<(Member, u64)>,
     node_parts: Option<(Member, u64)>,
 }

@@ -1,4 +1,5 @@
-//! The report: facts in [`model`], gathered by [`build`] from a core or by [`from_text`] from a log, worded by [`text`].
+//! The report: facts in [`model`], gathered by [`build`] from a core or by [`from_text`] from a log,
+//! worded by [`text`].
 
 mod build;
 mod diagnosis;

@@ -84,7 +84,7 @@ pub struct Tasks {
     pub warnings: Vec<String>,
 }
 
-/// What a walk should read beside the task itself.
+/// What a walk should read besides the task itself.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Read command lines from user memory, where it was dumped.

@@ -1,4 +1,4 @@
-//! What ships in the capture kernel: which crates, and that the binary needs nothing beside it.
+//! What ships in the capture kernel: which crates, and that the binary needs no other file.
 
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]

@@ -32,7 +32,7 @@ pub struct Config {
     /// The kernel that captures. Earlier versions called this section `panic_kernel`.
     #[serde(alias = "panic_kernel")]
     pub capture_kernel: CaptureKernel,
-    /// What goes into its image beside what the target needs.
+    /// What goes into its image besides what the target needs.
     pub image: Image,
     /// What happens when the dump is done, or cannot be.
     pub after: After,
@@ -77,7 +77,7 @@ impl Default for Keep {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Image {
-    /// Modules beside those that the target needs.
+    /// Modules besides those that the target needs.
     pub extra_modules: Vec<String>,
     /// Modules left out although something asks for them.
     pub omit_modules: Vec<String>,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// A word or a whole number, as it stands in the file.
+/// A word or a whole number, as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scalar {
     /// `threads = 4`

@@ -1,10 +1,10 @@
 //! The one way from pages to a file: reader, workers, ordered writer, with bounded queues.
 //!
 //! The reader thread goes over the kept runs and cuts batches; workers read a batch's pages from
-//! the image and encode them; the caller's thread puts the results in order and writes. What is in
+//! the dump and encode them; the caller's thread puts the results in order and writes. What is in
 //! flight is bounded by a fixed number of slots. A worker takes a slot before it takes a batch, so the
-//! batch that is written next always has one. A page
-//! that cannot be read costs that page: it holds a pattern and is counted as missing.
+//! batch that is written next always has one. A page that cannot be read costs that page: it holds a
+//! pattern and is counted as missing.
 
 mod output;
 mod queue;

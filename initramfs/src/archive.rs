@@ -30,7 +30,7 @@ const PART: usize = 2 << 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// A path that cannot stand in an archive.
+    /// A path that an archive cannot hold.
     #[error("\"{path}\" cannot be in an image: {what}")]
     Path {
         /// The path.

@@ -116,7 +116,7 @@ fn check(path: &Path, bytes: &[u8]) -> Result<(), BinaryError> {
     }
 }
 
-/// The version that the binary would print, which stands in it as one line.
+/// The version that the binary would print: it holds it as one line.
 fn version(bytes: &[u8]) -> Option<String> {
     let mark = format!("{NAME} ").into_bytes();
     let mut rest = bytes;

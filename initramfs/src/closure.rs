@@ -119,7 +119,7 @@ struct Walk<'a> {
     stack: Vec<String>,
     /// The target that asks.
     target: usize,
-    /// Where each finished module stands in the result.
+    /// The index of each finished module in the result.
     at: BTreeMap<String, usize>,
     out: Closure,
 }

@@ -64,7 +64,7 @@ pub enum FileError {
         /// What was asked for.
         path: PathBuf,
     },
-    /// It cannot stand in an archive.
+    /// An archive cannot hold it.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
 }

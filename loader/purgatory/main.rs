@@ -16,7 +16,7 @@ mod sha256;
 use core::arch::{asm, global_asm};
 use core::ptr::{addr_of, read_volatile};
 
-/// One segment to check. The layout is known to loader/src/purgatory.rs.
+/// One segment to check. The layout is known to loader/src/kexec_load/purgatory.rs.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Region {

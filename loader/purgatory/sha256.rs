@@ -1,6 +1,6 @@
 //! SHA-256 (FIPS 180-4), small and without any dependency: it runs with nothing beneath it.
 //! The constants are the fractional parts of the roots of the first primes; tested against the sha2
-//! crate in loader/src/purgatory.rs.
+//! crate in loader/src/kexec_load/purgatory.rs.
 
 const K: [u32; 64] = [
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,

@@ -150,7 +150,7 @@ fn additions(facts: &Facts, wishes: &Wishes) -> Vec<Decision> {
     add("hugetlb_cma=0".to_owned(), "memory");
     add("kfence.sample_interval=0".to_owned(), "memory");
     // crypto/testmgr.c since 4.7; with fips=1 the kernel tests nevertheless. RSA's tests with private
-    // keys take more time than all from the start of /init to the mounted target (docs/measurements.md).
+    // keys take more time than all from the start of /init to the mounted target (docs/measurements/capture.md).
     add(
         "cryptomgr.notests=1".to_owned(),
         "time: the crashed kernel has tested the same ciphers",

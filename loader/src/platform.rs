@@ -1,4 +1,4 @@
-//! What this machine is: hardware, or a guest of which hypervisor.
+//! What this machine is: hardware, or a guest, and of what hypervisor.
 
 use std::path::Path;
 

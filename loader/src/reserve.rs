@@ -133,7 +133,7 @@ fn resident(root: &Path) -> Option<u64> {
     last.checked_sub(first)
 }
 
-/// What a series takes beside its image until the first process runs, in MiB.
+/// What a series takes besides its image until the first process runs, in MiB.
 fn boot_allocations(release: &str) -> (u64, &'static str) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())

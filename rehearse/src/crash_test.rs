@@ -304,7 +304,7 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CrashT
     move |source| CrashTestError::Io { what, path, source }
 }
 
-/// What stands in the crashed kernel's log.
+/// What the crashed kernel's log holds.
 fn said(id: &str) -> String {
     format!("afterpanic: crash-test {id}")
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The first bytes of the disk.
 const MAGIC: [u8; 16] = *b"AFTERPANIC-TAR-1";
-/// Where the tar stream begins; its length stands behind the magic as a little-endian u64.
+/// Where the tar stream begins; its length follows the magic as a little-endian u64.
 const START: u64 = 4096;
 
 /// Why nothing came out of a disk.

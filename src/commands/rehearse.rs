@@ -264,7 +264,7 @@ fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
     })
 }
 
-/// What stands in for one target.
+/// What replaces one target.
 struct Scratch {
     fs: Fs,
     uuid: String,

@@ -1,9 +1,10 @@
 //! A store that is a directory of this machine.
 //!
-//! A store may be world-writable (Ubuntu's /var/crash is, with the sticky bit). So no path of more than
-//! one component is opened: the store is opened once, and every directory and file below it by descriptor, without following links (`O_NOFOLLOW`) and without waiting for a FIFO
-//! (`O_NONBLOCK`). Its owner is checked before it is read, written or removed. A directory is
-//! ours when its owner is the user of this process or root, and group and others cannot write into it.
+//! A store may be world-writable (Ubuntu's /var/crash is, with the sticky bit). So the store is opened
+//! once, and every directory and file below it by descriptor and one name at a time, without following
+//! links (`O_NOFOLLOW`) and without waiting for a FIFO (`O_NONBLOCK`). The owner is checked before
+//! anything is read, written or removed. A directory is ours when its owner is the user of this process
+//! or root, and group and others cannot write into it.
 //! FAT has no owners: mount options make root the owner of everything.
 
 use crate::manifest;

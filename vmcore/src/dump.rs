@@ -306,7 +306,7 @@ pub struct DumpInfo {
 }
 
 impl DumpInfo {
-    /// An uncompressed x86_64 dump of which nothing else is known.
+    /// An uncompressed x86_64 dump; nothing else is known of it.
     #[must_use]
     pub fn new(format: Format) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What a page is. Facts only: which kinds are kept is policy and stands in `dump::policy`.
+//! What a page is. Facts only: which kinds are kept is policy: `dump::policy`.
 //!
 //! [`rules`] says how each kind is recognised on each kernel, [`mod@walk`] applies the rules to the
 //! memory map in one pass, [`check`] proves the outcome against the kernel's own counters and

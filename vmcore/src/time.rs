@@ -40,7 +40,7 @@ impl Utc {
         (utc.year <= 9999).then_some(utc)
     }
 
-    /// As it stands in names: `20261121T231500Z`.
+    /// As names have it: `20261121T231500Z`.
     #[must_use]
     pub fn stamp(self) -> String {
         self.to_string().replace(['-', ':'], "")

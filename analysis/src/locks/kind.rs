@@ -4,7 +4,7 @@
 
 use super::WaitKind;
 
-/// What is told by a stack.
+/// What a stack tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wait<'f> {
     /// The kind.

@@ -1,5 +1,5 @@
-//! Which frame of a stack is to blame: the first that is no helper. Helpers stand in one table, by
-//! what they do; each shape of report says which groups beside the common ones it passes over.
+//! Which frame of a stack is to blame: the first that is no helper. Helpers are in one table, by
+//! what they do; each shape of report says which groups it passes over besides the common ones.
 //!
 //! Names come from the sources of 3.x to 7.x: mm/kasan, mm/kmsan, kernel/kcsan, lib/ubsan.c,
 //! kernel/panic.c, kernel/locking, lib/list_debug.c, lib/refcount.c, lib/usercopy.c, lib/string*.c,

@@ -75,14 +75,14 @@ impl Found {
         if self.next.is_none() || Oops::read(own.iter().copied()).has_stack() {
             return own;
         }
-        // Two reports mixed into one another: its frames stand behind the other's header.
+        // Two reports mixed into one another: its frames come after the other's header.
         all()
             .filter(|line| text(line))
             .map(|line| line.text.as_str())
             .collect()
     }
 
-    /// Whether its stack was found behind the header of another report.
+    /// Whether its stack was found after the header of another report.
     pub(super) fn is_borrowed(&self) -> bool {
         let Some(next) = self.next else {
             return false;

@@ -1,5 +1,5 @@
 //! The table of what kernels print when something is wrong: one row a shape, with where its stack and
-//! its culprit stand. The first row of the first trigger in a line decides.
+//! its culprit are. The first row of the first trigger in a line decides.
 //!
 //! The comment at a row names the kernel file, and the versions where the wording is not that of
 //! all of 4.4 to 7.x. `*` in a pattern stands for anything.
@@ -54,7 +54,7 @@ pub(super) struct Shape {
     pub(super) class: Class,
     pub(super) grade: Grade,
     pub(super) blame: Blame,
-    /// Helpers passed over beside the common ones.
+    /// Helpers passed over besides the common ones.
     pub(super) skip: Groups,
     /// The line announces a report whose own header follows: `kernel BUG at`, `WARNING: CPU:`.
     pub(super) opens: bool,

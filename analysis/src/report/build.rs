@@ -26,7 +26,7 @@ const MAX_BLOCKED: usize = 256;
 pub struct Options<'a> {
     /// Lines of the log's end.
     pub log_tail: usize,
-    /// The parts beside the head; the reason is always there.
+    /// The parts besides the head; the reason is always there.
     pub sections: &'a [Section],
 }
 
@@ -152,7 +152,7 @@ fn hung_stack(kernel: &Kernel, unwinder: &Unwinder<'_>, reason: &Reason) -> Vec<
         found = locations(&unwinder.task(task.address.into()));
         ControlFlow::Break(())
     });
-    // A list that cannot be walked is told by the section that counts it.
+    // The section that counts a list also reports that it cannot be walked.
     drop(walked);
     found
 }

@@ -1,4 +1,4 @@
-//! The facts of a report, as they stand in `report.json` (docs/json.md). Every member may be absent
+//! The facts of a report, as `report.json` has them (docs/json.md). Every member may be absent
 //! in a report of an older or younger version; addresses are hex strings.
 
 use crate::checks::Check;

@@ -1,4 +1,4 @@
-//! Where the members of `task_struct` stand in this kernel.
+//! The offsets of the members of `task_struct` in this kernel.
 //!
 //! Names that changed: `state` became `__state` in 5.14; the CPU moved from `cpu` to
 //! `thread_info.cpu` in 5.16; the idle of both is asked for.

@@ -157,7 +157,7 @@ pub fn frame(pages: &Pages<'_>, start: u64, size: u64, key: u64) -> Option<Entry
         saved_bp: None,
     };
     let mut seen = HashSet::new();
-    // What follows a call comes last: the call may not return, and what stands behind it may
+    // What follows a call comes last: the call may not return, and what comes after it may
     // belong to another path.
     let mut sure = vec![(start, first)];
     let mut behind_calls = Vec::new();

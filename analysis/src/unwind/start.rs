@@ -14,8 +14,8 @@ use vmcore::addr::VirtAddr;
 use vmcore::arch::x86_64::regs::Registers;
 use vmcore::kernel::{Kernel, KernelError, chain};
 
-/// All symbols that unwinding and the panic notifiers ask for: looked up together, because each look-up goes through the
-/// whole table.
+/// All symbols that unwinding and the panic notifiers ask for: looked up together, because each look-up
+/// goes through the whole table.
 const SYMBOLS: [&str; 22] = [
     "__start_orc_unwind_ip",
     "__stop_orc_unwind_ip",

@@ -8,7 +8,7 @@ use super::orc::{Base, Bp, Entry, Register, Rule};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::x86_64::regs::{PT_REGS_BYTES, Registers};
 
-/// Where rip stands in `pt_regs`: the part before it is missing when only the CPU saved.
+/// The offset of rip in `pt_regs`: the part before it is missing when only the CPU saved.
 const IRET_OFFSET: u64 = 128;
 
 /// What is known of a frame's registers.
@@ -39,7 +39,7 @@ impl State {
         }
     }
 
-    /// The address whose table entry and symbol count: a return address may stand behind the end of
+    /// The address whose table entry and symbol count: a return address may be just after the end of
     /// its function.
     #[must_use]
     pub fn key(&self) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! Facts: kernel/module/main.c, include/linux/module.h, arch/x86/kernel/unwind_orc.c
 //! (`orc_find`), 5.10 to 7.x. A module's pieces are `core_layout` and `init_layout` up to 6.3 and
-//! the array `mem` from 6.4 on, of which two elements hold code.
+//! the array `mem` from 6.4 on; two of its elements hold code.
 
 use super::memory::Pages;
 use super::orc::{Entry, Format, Table};

@@ -165,7 +165,7 @@ pub(super) struct Looking {
     candidates: Vec<Candidate>,
     /// What could not be looked at, and when that was.
     failed: HashMap<String, Instant>,
-    /// Of which of them it was said.
+    /// Those that were already reported.
     reported: HashSet<String>,
     changed: Instant,
     wake: Wake,

@@ -1,5 +1,5 @@
 //! The worker's memory against the size of the machine: the whole binary, under its own RLIMIT_DATA of
-//! 8, 16 and 24 MiB, on cores of 1 GiB to 16 TiB of which every second page is kept.
+//! 8, 16 and 24 MiB, on cores of 1 GiB to 16 TiB with every second page kept.
 //!
 //! The core is a sparse file: what was never written reads as zeros. Its page tables map the whole
 //! memory map to the same 2 MiB of struct pages (as vmemmap of hugetlb pages is shared), so that it is

@@ -106,7 +106,7 @@ impl<T> Queue<T> {
         self.drained.notify_all();
     }
 
-    /// Says how many producers there are, each of which will [`Queue::leave`].
+    /// Says how many producers there are. Each of them calls [`Queue::leave`].
     pub(super) fn producers(&self, count: usize) {
         self.lock().producers = Some(count);
         self.filled.notify_all();

@@ -1,4 +1,4 @@
-//! The pipeline on an image that is made while it is read.
+//! The pipeline on a dump that is made while it is read.
 
 use super::*;
 use std::sync::atomic::{AtomicU64, Ordering};

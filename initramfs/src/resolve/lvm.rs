@@ -2,7 +2,7 @@
 //!
 //! Facts: the text that vgcfgbackup prints, LVM2 2.02 to 2.03; what is read from disk is
 //! [`plan::lvm`]'s business. The table is not asked of the kernel but worked out from what
-//! is on disk, so that it stands beside the sequence number and UUIDs that make it true. Linear and
+//! is on disk, so that it is together with the sequence number and UUIDs that make it true. Linear and
 //! striped volumes only.
 
 use std::path::{Path, PathBuf};

@@ -110,7 +110,7 @@ pub(super) fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderErro
         }
     }
     if !took(&seen.cmdline(), value) && seen.unknown.is_none() {
-        // `,high` or `,low` against a plain value elsewhere, of which the kernel takes the plain one.
+        // `,high` or `,low` against a plain value elsewhere: the kernel takes the plain one.
         let plain = crashkernel::parameters(&seen.cmdline());
         return Err(BootLoaderError::Conflict {
             path: PathBuf::from(FILE),

@@ -82,7 +82,8 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     out
 }
 
-/// A store that others than root may write: they can fill it. Ubuntu's kdump-tools makes /var/crash with mode 3777.
+/// A store that users other than root may write to: they can fill it. Ubuntu's kdump-tools makes
+/// /var/crash with mode 3777.
 fn writers(root: &Path, path: &Path) -> Option<Finding> {
     let meta = fs::metadata(root::under(root, path)).ok()?;
     let mode = meta.mode() & 0o7777;

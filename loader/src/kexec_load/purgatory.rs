@@ -1,6 +1,6 @@
 //! The purgatory that build.rs made, placed at an address and told what to check.
 //!
-//! What it does stands in loader/purgatory/main.rs. Here its ELF file becomes the bytes of a segment:
+//! loader/purgatory/main.rs says what it does. Here its ELF file becomes the bytes of a segment:
 //! the loadable parts laid out, its relative relocations applied, its statics filled in by name.
 
 use goblin::elf::Elf;

@@ -71,7 +71,7 @@ pub enum Bus {
 }
 
 impl Bus {
-    /// The kernel's modules for it, some of which may be built in.
+    /// The kernel's modules for it; some may be built in.
     #[must_use]
     pub fn modules(self) -> &'static [&'static str] {
         match self {

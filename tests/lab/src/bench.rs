@@ -2,8 +2,9 @@
 //!
 //! The core is a whole machine's: 7 GiB with files, processes, slab, and a process that holds every
 //! second page of a long stretch in pipes. Both sides read it from one file and write to one filesystem,
-//! by turns, so that what else the machine does hits both. Ours is the core step of the capture kernel's own binary: it
-//! classifies, estimates, writes and waits until all is on the disk; makedumpfile does not wait.
+//! by turns, so that what else the machine does hits both. Ours is the core step of the capture kernel's
+//! own binary: it classifies, estimates, writes and waits until all is on the disk; makedumpfile does not
+//! wait.
 
 use crate::runner::{Lab, Options};
 use crate::scenario::Scenario;

@@ -5,7 +5,7 @@
 //! before program headers and, with paging, lists one page under many virtual addresses.
 //! Only the physical side is read here: virtual addresses are resolved through page tables.
 //!
-//! A page of which the segments hold only a part is a page of the dump. The bytes that no segment
+//! A page that the segments hold only in part is a page of the dump. The bytes that no segment
 //! holds read as zeros, as makedumpfile reads them, and a warning says how many such pages there are.
 //!
 //! What is held is bounded by the size of a plain file, and by constants for a compressed one, which

@@ -1,6 +1,6 @@
 //! Two dumps of one crash as one: a page that the upper lacks comes from the lower.
 //!
-//! A core that was cut off stands beside the essential pages that were saved before it. Together they
+//! A core that was cut off is in one directory with the essential pages that were saved before it. Together they
 //! answer what either holds. What the upper says of itself stands, its reasons for missing pages too;
 //! where the direct map and the kernel image lie, which only ELF tells, may come from the lower: the
 //! page tables that would tell it are not among the essential pages.

@@ -262,7 +262,7 @@ impl Symbols {
             return self.modules.get()?.resolve(va);
         }
         let (index, start, next) = self.addresses.find(va.0)?;
-        // Below the image only per-CPU offsets stand in the table, and they are no addresses.
+        // Below the image the table has only per-CPU offsets, which are no addresses.
         if start < KERNEL_MAP {
             return None;
         }

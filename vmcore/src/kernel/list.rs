@@ -8,7 +8,7 @@
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
 
-/// Where rb_right and rb_left stand in `struct rb_node` (after __rb_parent_color).
+/// The offsets of rb_right and rb_left in `struct rb_node` (after __rb_parent_color).
 const RB_RIGHT: u64 = 8;
 const RB_LEFT: u64 = 16;
 

@@ -30,7 +30,7 @@ impl Vmcoreinfo {
         Self { text, values }
     }
 
-    /// The text as it stands in the note.
+    /// The text as the note has it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

@@ -44,7 +44,7 @@ pub(crate) const EHDR_LEN: usize = 64;
 pub(crate) const PHDR_LEN: usize = 56;
 /// Bytes of Elf64_Shdr.
 pub(crate) const SHDR_LEN: usize = 64;
-/// e_phnum when the count stands in section header 0.
+/// e_phnum when section header 0 holds the count.
 pub(crate) const PN_XNUM: u16 = 0xffff;
 /// n_type of a register note of owner "CORE".
 pub(crate) const NT_PRSTATUS: u32 = 1;

@@ -3,7 +3,7 @@
 //! Facts: RFC 8878 (Zstandard frames, skippable frames), facebook/zstd's
 //! zstd_seekable_compression_format.md (the seek table), lz4/lz4's lz4_Frame_format.md. The LZ4
 //! container has no such standard: its table is the same one under a footer magic of ours.
-//! What is ours besides stands in skippable frames of one magic, each with an 8-byte tag, so that
+//! What else is ours is in skippable frames of one magic, each with an 8-byte tag, so that
 //! `zstd -d` and `lz4 -d` pass over it.
 //!
 //! Frames are only measured here, never decompressed.

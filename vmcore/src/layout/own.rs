@@ -2,8 +2,8 @@
 //!
 //! The format is ours. The note (owner [`OWNER`], type [`TYPE`]) is text, lines of `KEY=VALUE`:
 //! `LEVEL=` the filter level as makedumpfile's bits (no line: unknown), `KEEPS=essential` where the
-//! pages were chosen by walking structures instead of filtered by these bits, `AFTERPANIC=` the version that wrote the core,
-//! then the addresses that arming recorded (`BUILD-ID=`, `RELATIVE(name)=`). Readers skip other
+//! pages were chosen by walking structures instead of filtered by these bits, `AFTERPANIC=` the version
+//! that wrote the core, then the addresses that arming recorded (`BUILD-ID=`, `RELATIVE(name)=`). Readers skip other
 //! lines. The trailer is one JSON object in a skippable frame behind the pages.
 
 use super::elf::Note;

@@ -8,7 +8,7 @@
 //!
 //! A failed check names the rules it judges; [`Report::distrusted`] answers the kinds that are then
 //! to be kept. Differences that are honest are named one by one with their size, in pages; there
-//! are no percentages. What is done about a failure is policy and stands in `capture`.
+//! are no percentages. What is done about a failure is policy: `dump::classify`, `capture`.
 
 pub mod counters;
 mod live;
@@ -125,7 +125,7 @@ pub struct Report {
     /// The checks, in the order they were made.
     pub checks: Vec<Check>,
     /// Pages of caches and processes that the kernel's page tables map as well (a driver's `vmap`,
-    /// a framebuffer in shmem): to be kept beside the kinds that are kept, unless the operator
+    /// a framebuffer in shmem): to be kept besides the kinds that are kept, unless the operator
     /// forbade their kind. Ascending, disjoint.
     pub also_kept: Vec<KindRun>,
 }

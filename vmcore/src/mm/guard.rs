@@ -26,7 +26,7 @@ const REMEMBERED: usize = 4096;
 /// time there are 64 times fewer: 52 bits of address need no more.
 const DEPTH: u32 = 8;
 
-/// The same kernel, of whose memory the pages cannot be read that must not be.
+/// The same kernel. Pages of its memory that must not be read cannot be read through it.
 ///
 /// # Errors
 /// None that the kernel did not have before: where struct pages cannot be looked up nothing changes.

@@ -1,6 +1,6 @@
 //! How each kind of page is recognised, kernel by kernel.
 //!
-//! The facts stand in one [`table`]; a rule is on when one of its rows finds its keys in
+//! The facts are in one [`table`]; a rule is on when one of its rows finds its keys in
 //! VMCOREINFO, and off with a reason otherwise. What a rule that is off would have recognised is
 //! [`Kind::Unknown`] and kept. Nothing here reads memory.
 

@@ -25,7 +25,7 @@ const CHUNK_PAGES: usize = 512;
 /// Stack of a thread, which counts as data under RLIMIT_DATA.
 const STACK: usize = 512 << 10;
 
-/// What one pass found, beside the runs.
+/// What one pass found, besides the runs.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {

@@ -2,7 +2,7 @@
 //!
 //! Facts: [`crate::layout::kdump`]. Both bitmaps are streamed from the runs; descriptors are written
 //! behind them as the pages come, 2,700 at a time; all zero pages share one uncompressed page, as
-//! makedumpfile has it. How pages are compressed stands in [`super::page`].
+//! makedumpfile has it. [`super::page`] says how pages are compressed.
 
 use super::header::Count;
 use super::page::{Method, PageEncoder};
@@ -98,7 +98,7 @@ pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(
     bytes.resize(PAGE_BYTES, 0);
     let vmcoreinfo = notes.iter().position(|note| note.name == b"VMCOREINFO");
     let vmcoreinfo = vmcoreinfo.and_then(|at| {
-        // The text stands behind the notes before it, its own header and padded name.
+        // The text comes after the notes before it, its own header and padded name.
         let before = encode_notes(notes.get(..at)?).len() as u64;
         let desc = notes.get(at)?.desc.len() as u64;
         Some((notes_at + before + 12 + 12, desc))

@@ -8,7 +8,7 @@ use crate::layout::elf::{NT_PRSTATUS, machine_name};
 pub use crate::layout::kdump::Utsname;
 use crate::layout::own;
 
-/// What stands in a field of utsname that is not known, as the kernel writes it.
+/// The value of a field of utsname that is not known, as the kernel writes it.
 const UNKNOWN: &str = "(none)";
 /// Program headers an ELF core may have before it must become a kdump file: crash searches them
 /// one by one.

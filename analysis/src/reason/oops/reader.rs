@@ -11,7 +11,7 @@ const MOST_STACKS: usize = 24;
 /// Lines in a row that are no frames and end a trace: other people's lines stand between frames, too.
 const STRANGERS: usize = 12;
 
-/// What the instruction pointer stands behind, by architecture.
+/// The text before the instruction pointer, by architecture.
 const POINTERS: [&str; 13] = [
     "RIP: ",
     "EIP: ",
@@ -27,7 +27,7 @@ const POINTERS: [&str; 13] = [
     "era   : ",
     "ERA: ",
 ];
-/// What the return address stands behind.
+/// The text before the return address.
 const LINKS: [&str; 5] = ["LR is at ", "lr : ", " ra : ", "LR [", "ra    : "];
 
 /// Reads a block line by line.

@@ -8,9 +8,9 @@ use crate::addr::VirtAddr;
 
 /// Bytes of an x86_64 NT_PRSTATUS descriptor.
 pub(crate) const PRSTATUS_BYTES: usize = 336;
-/// Where pr_pid stands in it.
+/// The offset of pr_pid in it.
 const PRSTATUS_PID: usize = 32;
-/// Where the 27 registers stand in it.
+/// The offset of the 27 registers in it.
 const PRSTATUS_REGS: usize = 112;
 /// Bytes of `struct pt_regs`.
 pub const PT_REGS_BYTES: usize = 168;

@@ -159,7 +159,7 @@ fn free(zones: &[Zone], found: &[u64]) -> Vec<Check> {
     groups(zones).into_iter().zip(found).map(of).collect()
 }
 
-/// What the comparisons need beside the counters.
+/// What the comparisons need besides the counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Extra {
     /// CPUs that can have work in flight.
