@@ -1,10 +1,11 @@
 //! The order of steps and what follows when one fails: something always arrives.
 //!
-//! Per target: mount, log, essential, report, core, pstore, finish, umount. A core that fails goes down
-//! a level at a time. When a target fails midway, the next one starts over. When no target works, the
-//! log goes to the console. What finishes ([`Limit::reserved`]) has time of its own: it also runs after
-//! the time for everything is over, and after PID 1 got a signal. Written against [`Runner`], so that
-//! tests need no child.
+//! Per target: mount, log, essential, report, core, pstore, finish, umount. The core step itself takes a
+//! smaller level where the core does not fit; one that fails is tried once more without classification,
+//! where the config allows that. When a target fails midway, the next one starts over. When no target
+//! works, the log goes to the console. What finishes ([`Limit::reserved`]) has time of its own: it also
+//! runs after the time for everything is over, and after PID 1 got a signal. Written against [`Runner`],
+//! so that tests need no child.
 
 use crate::protocol::{Event, Facts, Job};
 use dump::Level;
@@ -355,7 +356,8 @@ fn take_report(runner: &mut dyn Runner, events: Vec<Event>) -> bool {
     false
 }
 
-/// The core, one level at a time. Answers whether the last try hangs.
+/// The core, then all of RAM without classification where that is allowed. Answers whether the last try
+/// hangs.
 fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Duration) -> bool {
     let dump = &runner.plan().dump;
     if dump.format.is_none() || dump.level == Level::Essential {
