@@ -101,8 +101,8 @@ fn check(root: &Path, deep: bool) -> Filter {
 type Seen = (Live, Vec<String>);
 
 fn look(kcore: &Path, deadline: Instant) -> Result<Seen, String> {
-    let image = vmcore::dump::open(kcore).map_err(|error| chain(&error))?;
-    let kernel = Kernel::new(image).map_err(|error| chain(&error))?;
+    let dump = vmcore::dump::open(kcore).map_err(|error| chain(&error))?;
+    let kernel = Kernel::new(dump).map_err(|error| chain(&error))?;
     let rules = Rules::of(&kernel);
     let live = check::live(&kernel, &rules, deadline).map_err(|error| chain(&error))?;
     let off = rules.off().iter().filter(|off| off.degrades);
