@@ -117,7 +117,7 @@ fn writable(directory: &Path) -> bool {
 
 fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Finding {
     let host = root::under(on.root, path);
-    // The directory itself is made while arming; its parent's filesystem counts until then.
+    // The capture kernel makes the directory where it is missing. Until then its parent's filesystem counts.
     let existing = host.ancestors().find(|p| p.exists()).unwrap_or(on.root);
     let Ok(stat) = nix::sys::statvfs::statvfs(existing) else {
         return finding(
