@@ -65,7 +65,8 @@ pub struct Dump {
     pub never: Vec<String>,
     /// Whether everything that fits is copied as a last resort.
     pub allow_unfiltered: bool,
-    /// A core estimated larger is written at level essential; `None`: no cap.
+    /// A core estimated larger is written at level standard, else the essential pages stay; `None`: no
+    /// cap.
     pub max_size: Option<u64>,
     /// The cap of `essential.elf.zst`.
     pub essential_max: u64,

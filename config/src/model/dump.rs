@@ -25,7 +25,7 @@ pub struct Dump {
     pub never: Vec<String>,
     /// As a last resort everything that fits is copied.
     pub allow_unfiltered: bool,
-    /// A core that would be larger is written at level essential.
+    /// A larger core is written at level standard, else the essential pages stay.
     #[serde(with = "or_none")]
     pub max_size: Option<Size>,
     /// The cap of `essential.elf.zst`.
