@@ -393,7 +393,8 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
             return stuck;
         }
         runner.soft(format!("The core at level {level}: {}", answer.end.words()));
-        if stuck {
+        // A core that was cut off is worth more than a larger one that may not get that far.
+        if stuck || runner.facts().core.is_some() {
             break;
         }
     }

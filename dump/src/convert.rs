@@ -11,6 +11,8 @@ use crate::pipeline::Stats;
 use crate::policy::Policy;
 use crate::save::{Pages, Save, SaveError};
 use analysis::essential;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use std::fs::{self, DirBuilder};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::DirBuilderExt;
@@ -171,10 +173,7 @@ pub fn convert(
         path: out.to_path_buf(),
         source,
     })?;
-    // A link never replaces what appeared under OUT's name meanwhile.
-    fs::hard_link(work.0.join("core"), out)
-        .or_else(|_| fs::rename(work.0.join("core"), out))
-        .map_err(io)?;
+    publish(&work.0.join("core"), out).map_err(io)?;
     files::sync(folder_of(out)).map_err(io)?;
     let (doubts, warnings) = match chosen {
         Chosen::Kinds(map, _) => {
@@ -192,6 +191,22 @@ pub fn convert(
         doubts,
         warnings,
     })
+}
+
+/// Gives a finished file the name OUT, never in place of what appeared there meanwhile.
+fn publish(file: &Path, out: &Path) -> io::Result<()> {
+    match fs::hard_link(file, out) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {}
+        other => return other,
+    }
+    // A filesystem without hard links, such as FAT.
+    match renameat2(AT_FDCWD, file, AT_FDCWD, out, RenameFlags::RENAME_NOREPLACE) {
+        Ok(()) => Ok(()),
+        // One that cannot tell while it renames either (rename(2): EINVAL).
+        Err(Errno::EINVAL) if fs::symlink_metadata(out).is_err() => fs::rename(file, out),
+        Err(Errno::EINVAL) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Which pages go over.
@@ -280,4 +295,23 @@ fn pages_of(next: impl Fn(Pfn) -> Option<PfnRange>) -> u64 {
         from = run.end;
     }
     pages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_appeared_under_the_name_meanwhile_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (core, out) = (dir.path().join("core"), dir.path().join("out"));
+        fs::write(&core, "new").unwrap();
+        fs::write(&out, "somebody's").unwrap();
+        let error = publish(&core, &out).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&out).unwrap(), "somebody's");
+        fs::remove_file(&out).unwrap();
+        publish(&core, &out).unwrap();
+        assert_eq!(fs::read_to_string(&out).unwrap(), "new");
+    }
 }

@@ -353,15 +353,25 @@ fn empty(dir: &OwnedFd, depth: u32) -> io::Result<()> {
         if found.is_empty() {
             return Ok(());
         }
+        let mut removed = false;
         for name in found {
             match unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
+                Ok(()) => removed = true,
+                Err(Errno::ENOENT) => {}
                 Err(Errno::EISDIR | Errno::EPERM) if depth > 0 => {
                     empty(&open_directory(dir, name.as_c_str())?, depth - 1)?;
                     unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir)?;
+                    removed = true;
                 }
                 Err(errno) => return Err(errno.into()),
             }
+        }
+        // A damaged filesystem lists names that it does not find: another round would be the same.
+        if !removed {
+            return Err(io::Error::new(
+                io::ErrorKind::DirectoryNotEmpty,
+                "it lists names that do not exist",
+            ));
         }
     }
 }

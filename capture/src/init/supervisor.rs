@@ -24,8 +24,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use store::manifest::Step;
 
-/// How long a killed or finished child may take to go away before it is abandoned.
+/// How long a killed child may take to go away before it is abandoned.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a child may take to exit after it said how its job ended: files are closed by then, but a
+/// slow disk may still take what it wrote.
+const EXITING: Duration = Duration::from_secs(20);
 
 /// How long PID 1 waits for its console before a step that ends something.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -193,6 +197,7 @@ impl Supervisor {
         let mut moved = begun;
         let mut said = None;
         let mut over: Option<(End, Instant)> = None;
+        let mut killed = false;
         loop {
             let tick = if over.is_some() { 50 } else { 200 };
             self.wait(&child, tick);
@@ -215,19 +220,29 @@ impl Supervisor {
                 return Answer::new(end, events);
             }
             if let Some((end, since)) = over.take() {
-                if since.elapsed() > GRACE {
+                if !killed && since.elapsed() > EXITING {
+                    let _ = kill(child.pid, Signal::SIGKILL);
+                    killed = true;
+                    over = Some((end, Instant::now()));
+                    continue;
+                }
+                if killed && since.elapsed() > GRACE {
                     self.console
                         .say(&format!("child {} does not go away; abandoned", child.pid));
                     let stuck = true;
                     return Answer { end, events, stuck };
                 }
                 over = Some((end, since));
+                if feed && !killed {
+                    self.watchdogs.feed();
+                }
                 continue;
             }
             let end = end.or_else(|| self.ending(begun, moved, limit));
             if let Some(end) = end {
                 if !matches!(end, End::Done | End::Failed(_)) {
                     let _ = kill(child.pid, Signal::SIGKILL);
+                    killed = true;
                 }
                 over = Some((end, Instant::now()));
             } else if feed {

@@ -16,6 +16,8 @@ struct Script {
     stuck: &'static str,
     /// Whether the essential step brings the report along.
     reports: bool,
+    /// Whether a core that fails was written in part.
+    cuts_off: bool,
     /// From this job on everything is aborted.
     aborts_at: &'static str,
     /// Whether that has happened.
@@ -41,6 +43,7 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
         verdict,
         stuck: "",
         reports: false,
+        cuts_off: false,
         aborts_at: "",
         aborted: false,
     }
@@ -73,6 +76,15 @@ impl Runner for Script {
             }
             Job::Report { .. } if end.is_done() => {
                 events.push(Event::Reported(Box::default()));
+            }
+            Job::Core { .. } if self.cuts_off && !end.is_done() => {
+                let facts = serde_json::json!({
+                    "file": "vmcore.elf.zst", "format": "elf-zst", "level": "standard",
+                    "asked": "standard", "verdict": "incomplete", "size": 1, "kinds": {},
+                    "pages": {"ram": 9, "kept": 5, "zero": 0, "missing": 0},
+                    "threads": 1, "classify_s": 0.0, "write_s": 0.0,
+                });
+                events.push(Event::Core(serde_json::from_value(facts).unwrap()));
             }
             Job::Finish { .. } if end.is_done() => events.push(Event::Verdict(self.verdict)),
             _ => {}
@@ -246,4 +258,17 @@ fn firmware_that_hangs_costs_its_own_records_only() {
     assert_eq!(run(&mut all), Outcome::Degraded);
     assert_eq!(ran(&all), WHOLE);
     assert!(all.facts.soft_errors[0].contains("pstore"));
+}
+
+#[test]
+fn a_core_that_was_cut_off_is_not_traded_for_an_unfiltered_one() {
+    let fall = [("core", End::Failed("the disk is gone".into()))];
+    for (cuts_off, tries) in [(false, 2), (true, 1)] {
+        let mut all = script(1, &fall, Verdict::Incomplete);
+        all.plan.dump.allow_unfiltered = true;
+        all.cuts_off = cuts_off;
+        run(&mut all);
+        assert_eq!(all.ran.iter().filter(|job| *job == "core").count(), tries);
+        assert_eq!(all.facts.core.is_some(), cuts_off);
+    }
 }

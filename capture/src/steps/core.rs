@@ -87,7 +87,8 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
     if request.unfiltered && policy.forbids_by_choice() {
         return Err("`never` needs page classification, which failed. Nothing was written".into());
     }
-    clear(request.dir);
+    // What an earlier try left: the directory is ours alone.
+    let _ = fs::remove_file(request.dir.join(PAGES_MAP));
     protocol::log(format!(
         "core: level {}, {}, {} threads, {} MiB of memory",
         request.level,
@@ -135,6 +136,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
             return Ok(());
         }
     };
+    clear(request.dir);
     (save.reserve, save.total) = (choice.estimate.bytes, Some(choice.estimate.pages));
     let saved = save.run(&mut trailer, &mut |stats, total| {
         tell("core", stats.pages, total, begun);
@@ -256,7 +258,12 @@ fn choose<'a>(
         let (format, estimate) = estimate(save, account)?;
         match room.check(request, estimate) {
             Fit::Yes(removals) => {
-                room.make(&removals);
+                if !room.make(&removals)
+                    && let Fit::No(why) = room.check(request, estimate)
+                {
+                    refused.push(format!("Level {level} does not fit: {why}"));
+                    continue;
+                }
                 account.note((!refused.is_empty()).then(|| refused.join("; ")));
                 return Ok(Chosen::Write(Choice {
                     level,
@@ -358,12 +365,11 @@ fn ram_pages(dump: &dyn MemoryDump) -> u64 {
     pages
 }
 
-/// Removes the files of an earlier try.
+/// Removes the core that an earlier try left, once another one fits.
 fn clear(dir: &Path) {
     for format in OutputFormat::ALL {
         let _ = fs::remove_file(dir.join(core_name(format)));
     }
-    let _ = fs::remove_file(dir.join(PAGES_MAP));
 }
 
 /// The codec's level in the capture kernel, where seconds count more than bytes: zstd 1 takes three

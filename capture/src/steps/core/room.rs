@@ -85,16 +85,19 @@ impl Room {
         }
     }
 
-    /// Removes crash directories.
-    pub(super) fn make(&self, removals: &Removals) {
+    /// Removes crash directories; whether all of them are gone.
+    pub(super) fn make(&self, removals: &Removals) -> bool {
+        let mut all = true;
         for name in &removals.names {
             let path = self.store.path_of(name);
             match self.store.place().remove(name) {
                 Ok(()) => protocol::log(format!("removed {}", path.display())),
                 Err(error) => {
+                    all = false;
                     protocol::soft(format!("Cannot remove {}: {error}", path.display()));
                 }
             }
         }
+        all
     }
 }
