@@ -190,6 +190,7 @@ pub(crate) fn run(runner: &mut dyn Runner) -> Outcome {
         facts.core = None;
         facts.skipped = None;
         facts.report = false;
+        facts.essential = false;
     }
     if best == Outcome::Nothing {
         runner.say("no target works: the log of the crashed kernel follows on the console");
@@ -295,8 +296,9 @@ fn in_place(
 
     let job = Job::Essential { dir: dir.clone() };
     let essential = runner.run(job, clock.at_most(report_limit * 2, runner));
+    runner.facts().essential = essential.end.is_done();
     if !essential.end.is_done() {
-        runner.soft(format!("No {ESSENTIAL}: {}", essential.end.words()));
+        runner.soft(format!("{ESSENTIAL}: {}", essential.end.words()));
     }
     going_on(essential.stuck)?;
     if take_report(runner, essential.events) {
@@ -383,7 +385,11 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
             match event {
                 Event::Core(core) => runner.facts().core = Some(*core),
                 Event::Skipped(why) => {
-                    runner.soft(format!("No core: {why}"));
+                    let kept = match runner.facts().essential {
+                        true => ". The essential pages are kept instead",
+                        false => "",
+                    };
+                    runner.soft(format!("No core: {why}{kept}"));
                     runner.facts().skipped = Some(why);
                 }
                 _ => {}

@@ -130,6 +130,9 @@ pub(crate) struct Facts {
     pub skipped: Option<String>,
     /// Whether the report is there.
     pub report: bool,
+    /// Whether the essential pages are there, all of them.
+    #[serde(default)]
+    pub essential: bool,
     /// The crash facts of the report.
     #[serde(default)]
     pub crash: CrashFacts,

@@ -277,10 +277,7 @@ fn choose<'a>(
     }
     // The number of crash directories that stay is a rule of its own.
     room.make(&room.plan(request, Need::SmallFiles));
-    let why = refused.join("; ");
-    Ok(Chosen::Nothing(format!(
-        "{why}. The essential pages are kept instead"
-    )))
+    Ok(Chosen::Nothing(refused.join("; ")))
 }
 
 /// The size of the core, in the format that can hold it.

@@ -68,7 +68,7 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
             found.ranges
         }
         Err(why) => {
-            tell(found.report, dir)?;
+            tell(found.report.as_ref(), dir)?;
             return Err(format!(
                 "`never = [...]` needs the kinds of pages, which are not known: {why}"
             ));
@@ -93,8 +93,18 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         reserve: 0,
         scan_progress: None,
     }
-    .run(&mut |_| b"{}".to_vec(), &mut |_, _| {})
-    .map_err(|error| chain(&error))?;
+    .run(&mut |_| b"{}".to_vec(), &mut |_, _| {});
+    let saved = match saved {
+        Ok(saved) => saved,
+        Err(error) => {
+            if tell(found.report.as_ref(), dir).is_err() {
+                // On a full disk the report is worth more than a part of the pages.
+                let _ = std::fs::remove_file(dir.join(ESSENTIAL));
+                tell(found.report.as_ref(), dir)?;
+            }
+            return Err(chain(&error));
+        }
+    };
     protocol::log(format!(
         "{ESSENTIAL}: {} pages, {} MiB in {:.1} s, peak {} KiB",
         saved.stats.pages,
@@ -102,10 +112,10 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         begun.elapsed().as_secs_f64(),
         super::peak_rss_kib()
     ));
-    tell(found.report, dir)
+    tell(found.report.as_ref(), dir)
 }
 
 /// Writes the report that the walk made.
-fn tell(made: Option<Made>, dir: &Path) -> Result<(), String> {
-    made.map_or(Ok(()), |made| report::write(&made, dir))
+fn tell(made: Option<&Made>, dir: &Path) -> Result<(), String> {
+    made.map_or(Ok(()), |made| report::write(made, dir))
 }

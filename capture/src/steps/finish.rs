@@ -71,9 +71,7 @@ fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
     let wants_core = plan.dump.format.is_some() && plan.dump.level != Level::Essential;
     let core = match &facts.core {
         Some(core) => core.verdict,
-        None if wants_core && !(facts.skipped.is_some() && dir.join(ESSENTIAL).is_file()) => {
-            Verdict::Incomplete
-        }
+        None if wants_core && !(facts.skipped.is_some() && facts.essential) => Verdict::Incomplete,
         None => Verdict::Complete,
     };
     let log = if dir.join(DMESG).is_file() {
