@@ -42,6 +42,7 @@ const PER_CPU_OFFSET: u64 = DATA + 0x1000;
 const MASKS: u64 = DATA + 0x1100;
 const PANIC_CPU: u64 = DATA + 0x1200;
 const MODULES: u64 = DATA + 0x1300;
+const BTF_MODULES: u64 = DATA + 0x1310;
 const SECTIONS: u64 = DATA + 0x2000;
 const UTS: u64 = DATA + 0x3000;
 const TOTAL_RAM: u64 = DATA + 0x3400;

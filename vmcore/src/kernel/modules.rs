@@ -15,6 +15,8 @@ const MAX_MODULES: u64 = 4096;
 const MAX_SYMBOLS: u64 = 500_000;
 /// Symbols of all modules together; a machine with every driver loaded has a tenth.
 const MAX_ALL_SYMBOLS: u64 = 4_000_000;
+/// Bytes of BTF of all modules together that are searched for a name; a distribution kernel's take tens of MiB.
+const MAX_ALL_TYPES: u64 = 256 << 20;
 /// MODULE_NAME_LEN.
 const MAX_NAME: usize = 64;
 /// Elf64_Sym.
@@ -75,6 +77,13 @@ impl Module {
     }
 }
 
+/// Where the BTF of a module lies.
+struct ModuleBlob {
+    module: String,
+    at: VirtAddr,
+    len: u64,
+}
+
 impl Kernel {
     /// The modules, newest first as the kernel lists them. From then on symbols of modules are found
     /// too.
@@ -115,47 +124,84 @@ impl Kernel {
     /// # Errors
     /// When there is no BTF of that module or it cannot be read.
     pub fn module_types(&self, name: &str) -> Result<Arc<Types>, KernelError> {
-        let cached = {
-            let known = self
-                .module_types
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            known.get(name).cloned()
-        };
-        if let Some(types) = cached {
+        if let Some(types) = self.known_module_types(name) {
             return Ok(types);
         }
-        let types = Arc::new(self.read_module_types(name)?);
+        let blobs = self.module_blobs()?;
+        let blob = blobs.iter().find(|blob| blob.module == name);
+        let blob = blob.ok_or_else(|| KernelError::Unavailable {
+            what: "The type information (BTF)",
+            why: format!("module {name} has none"),
+        })?;
+        self.read_module_types(blob)
+    }
+
+    fn known_module_types(&self, name: &str) -> Option<Arc<Types>> {
+        let known = self.module_types.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        known.get(name).cloned()
+    }
+
+    fn read_module_types(&self, blob: &ModuleBlob) -> Result<Arc<Types>, KernelError> {
+        let base = Some(Arc::clone(self.types()?));
+        let types = Arc::new(Types::read(self, blob.at, blob.len, base)?);
         self.module_types
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), Arc::clone(&types));
+            .insert(blob.module.clone(), Arc::clone(&types));
         Ok(types)
     }
 
-    fn read_module_types(&self, name: &str) -> Result<Types, KernelError> {
+    /// The BTF of every module that has some (`struct btf_module` and `struct btf` in
+    /// kernel/bpf/btf.c).
+    fn module_blobs(&self) -> Result<Vec<ModuleBlob>, KernelError> {
         let what = "the list of modules' BTF";
         let head = self.symbol("btf_modules")?;
         let link = self.member("btf_module", "list")?.offset;
         let module_name = self.member("module", "name")?.offset;
+        let mut blobs = Vec::new();
         for entry in self.list(head, link, MAX_MODULES, what) {
             let entry = entry?;
             let module = VirtAddr(self.read_field(entry, "btf_module", "module")?);
-            let is = self
+            let name = self
                 .read_cstr(module.wrapping_add(module_name), MAX_NAME)
                 .map_err(KernelError::reading(what))?;
-            if is != name.as_bytes() {
-                continue;
-            }
             let btf = VirtAddr(self.read_field(entry, "btf_module", "btf")?);
-            let data = VirtAddr(self.read_field(btf, "btf", "data")?);
-            let size = self.read_field(btf, "btf", "data_size")?;
-            return Types::read(self, data, size, Some(Arc::clone(self.types()?)));
+            blobs.push(ModuleBlob {
+                module: String::from_utf8_lossy(&name).into_owned(),
+                at: VirtAddr(self.read_field(btf, "btf", "data")?),
+                len: self.read_field(btf, "btf", "data_size")?,
+            });
         }
-        Err(KernelError::Unavailable {
-            what: "The type information (BTF)",
-            why: format!("module {name} has none"),
-        })
+        Ok(blobs)
+    }
+
+    /// The types in which `name` is to be looked up: the kernel's if they have it, else those of the
+    /// first module that has it, else the kernel's all the same. `module:name` asks that module.
+    /// Modules whose types cannot be read are passed over.
+    ///
+    /// # Errors
+    /// When the kernel has no BTF, or the module that was named has none.
+    pub fn types_with(&self, name: &str) -> Result<Arc<Types>, KernelError> {
+        if let Some((module, _)) = name.split_once(':') {
+            return self.module_types(module);
+        }
+        let types = self.types()?;
+        if types.find_type(name).is_none() {
+            let mut left = MAX_ALL_TYPES;
+            for blob in self.module_blobs().unwrap_or_default() {
+                let Some(rest) = left.checked_sub(blob.len) else {
+                    break;
+                };
+                left = rest;
+                let known = self.known_module_types(&blob.module);
+                let types = known.or_else(|| self.read_module_types(&blob).ok());
+                if let Some(types) = types.filter(|types| types.find_type(name).is_some()) {
+                    return Ok(types);
+                }
+            }
+        }
+        Ok(Arc::clone(types))
     }
 }
 

@@ -48,6 +48,7 @@ impl Kernel {
             (MASKS + 8, 'D', "__cpu_online_mask"),
             (PANIC_CPU, 'D', "panic_cpu"),
             (MODULES, 'd', "modules"),
+            (BTF_MODULES, 'd', "btf_modules"),
             (TOTAL_RAM, 'B', "_totalram_pages"),
             (COMMAND_LINE, 'D', "saved_command_line"),
             (CRASH_NOTES, 'D', "crash_notes"),
@@ -102,8 +103,9 @@ impl Kernel {
 
     /// kallsyms and BTF.
     pub(super) fn tables(&mut self) {
-        let blob = types::blob();
+        let (blob, module) = types::blobs();
         self.ram.put_image(BTF, &blob);
+        self.module_types(&module);
         self.name(BTF, 'R', "__start_BTF");
         self.name(BTF + blob.len() as u64, 'R', "__stop_BTF");
         let mut symbols = self.symbols.clone();

@@ -1,13 +1,14 @@
 //! The module `crasher`.
 
 use super::types::offset;
-use super::{Kernel, MODULES};
+use super::{BTF_MODULES, Kernel, MODULES};
 use crate::unwind::{OrcLayout, orc_table};
 
 /// Where its text lies; two pages of data and tables follow.
 pub(super) const BASE: u64 = 0xffff_ffff_c020_0000;
 const TABLES: u64 = BASE + 0x1000;
 const MODULE: u64 = BASE + 0x2000;
+const MODULE_BTF: u64 = MODULE + 0x400;
 
 impl Kernel {
     pub(super) fn module(&mut self) {
@@ -75,5 +76,16 @@ impl Kernel {
         self.put32(at("refcnt"), 2);
         self.list(at("source_list"), &[]);
         self.list(MODULES, &[at("list")]);
+    }
+
+    /// The module's types, as the kernel keeps them since 5.11.
+    pub(super) fn module_types(&mut self, blob: &[u8]) {
+        self.put(MODULE_BTF + 0x40, blob);
+        self.put64(MODULE_BTF + offset("btf", "data"), MODULE_BTF + 0x40);
+        self.put32(MODULE_BTF + offset("btf", "data_size"), blob.len() as u32);
+        let entry = MODULE_BTF + 0x10;
+        self.put64(entry + offset("btf_module", "btf"), MODULE_BTF);
+        self.put64(entry + offset("btf_module", "module"), MODULE);
+        self.list(BTF_MODULES, &[entry + offset("btf_module", "list")]);
     }
 }

@@ -13,12 +13,24 @@ pub fn offset(ty: &str, member: &str) -> u64 {
     u64::from(*offset)
 }
 
-/// The blob.
-pub fn blob() -> Vec<u8> {
+/// The kernel's blob, and that of the module `crasher` on top of it.
+pub fn blobs() -> (Vec<u8>, Vec<u8>) {
     // A pointer may be to a struct that comes later: the first pass learns the numbers, which do not
     // depend on what is pointed to.
     let numbers = pass(&BTreeMap::new()).1;
-    pass(&numbers).0.build(None)
+    let (kernel, numbers) = pass(&numbers);
+    let mut module = Btf::on(&kernel);
+    module.compound(
+        "crasher_device",
+        4,
+        40,
+        &[
+            ("minor", numbers["int"], 0, 0),
+            ("list", numbers["list_head"], 64, 0),
+            ("name", numbers["char[16]"], 192, 0),
+        ],
+    );
+    (kernel.build(None), module.build(None))
 }
 
 type Numbers = BTreeMap<String, u32>;

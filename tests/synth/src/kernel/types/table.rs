@@ -175,6 +175,16 @@ pub(super) const STRUCTS: &[Struct] = &[
             ("source_list", "list_head", 0x150),
         ],
     ),
+    ("btf", 16, &[("data", "*", 0), ("data_size", "uint", 8)]),
+    (
+        "btf_module",
+        32,
+        &[
+            ("list", "list_head", 0),
+            ("btf", "*btf", 16),
+            ("module", "*module", 24),
+        ],
+    ),
     (
         "module_use",
         48,
