@@ -1,18 +1,29 @@
-//! A structure's layout and the values in it, line by line, as pahole and crash's `struct` show them.
+//! A structure's layout and the values in it, line by line, as pahole and crash's `struct` show them, and
+//! as one typed value for programs ([`data`]).
 //!
 //! Everything about types comes from BTF (`vmcore::kernel::Types`). What is behind a pointer is read
-//! only when a path asks for it with `->`.
+//! only when a path asks for it with `->`, and for the text that a `char *` points to.
+
+pub mod data;
+mod path;
+
+pub use path::{bare, find, follow};
 
 use serde::Serialize;
+use std::cell::{Cell, RefCell};
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::{Kernel, KernelError, Member, TypeKind, Types, chain};
+use vmcore::kernel::{Kernel, Member, TypeKind, Types, chain};
 
 /// Structs inside structs that are opened.
 const DEPTH: usize = 8;
 /// Elements of an array that are shown.
 const ELEMENTS: u32 = 8;
+/// Lines in one answer; the largest structures of a kernel have some thousands.
+const MAX_ROWS: usize = 1 << 16;
 /// Longest text taken from an array of characters.
 const TEXT: u64 = 256;
+/// Longest text shown of what a pointer points to.
+const POINTED: usize = 64;
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -42,123 +53,123 @@ pub struct Place {
     pub member: Option<Member>,
 }
 
-/// A type by name (`task_struct`, `struct task_struct`, `pid_t`), at an address or nowhere.
-///
-/// # Errors
-/// When the kernel has no such type.
-pub fn find(types: &Types, name: &str, address: Option<VirtAddr>) -> Result<Place, KernelError> {
-    let words = ["struct ", "union ", "enum "];
-    let bare = words
-        .iter()
-        .find_map(|word| name.strip_prefix(word))
-        .unwrap_or(name)
-        .trim();
-    let type_id = types.find_type(bare).ok_or_else(|| KernelError::NoType {
-        name: bare.to_string(),
-    })?;
-    Ok(Place {
-        type_id,
-        address,
-        member: None,
-    })
-}
-
-/// Follows `a.b->c`: members by dots, pointers by arrows. A leading `->` follows the place itself.
-///
-/// # Errors
-/// When a member is not there, a pointer is not one, or its target cannot be read.
-pub fn follow(
-    kernel: &Kernel,
-    types: &Types,
-    from: Place,
-    path: &str,
-) -> Result<Place, KernelError> {
-    let mut place = from;
-    for (i, part) in path.split("->").enumerate() {
-        if i > 0 {
-            place = through(kernel, types, place)?;
-        }
-        if part.is_empty() {
-            continue;
-        }
-        let member = types
-            .member_of(place.type_id, part)
-            .ok_or_else(|| KernelError::NoMember {
-                ty: types.declare(place.type_id, ""),
-                member: part.to_string(),
-            })?;
-        place = Place {
-            type_id: member.type_id,
-            address: place.address.map(|at| at.wrapping_add(member.offset)),
-            member: Some(Member {
-                offset: 0,
-                ..member
-            }),
-        };
-    }
-    Ok(place)
-}
-
-/// What the pointer at `place` points to.
-fn through(kernel: &Kernel, types: &Types, place: Place) -> Result<Place, KernelError> {
-    let corrupt = |why: String| KernelError::Corrupt {
-        what: "The path",
-        why,
-    };
-    let declared = types.declare(place.type_id, "");
-    let target = types
-        .pointee(place.type_id)
-        .ok_or_else(|| corrupt(format!("{declared} is no pointer; write . instead of ->")))?;
-    let at = place
-        .address
-        .ok_or_else(|| corrupt("-> needs an address".to_string()))?;
-    let to = kernel.read_u64(at).map_err(|source| KernelError::Memory {
-        what: format!("{declared} at {at}"),
-        source,
-    })?;
-    Ok(Place {
-        type_id: target,
-        address: Some(VirtAddr(to)),
-        member: None,
-    })
+/// The lines of a place, and how much of it could be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Values {
+    /// The lines.
+    pub rows: Vec<Row>,
+    /// Values that could be read.
+    pub read: usize,
+    /// Values that could not: `<unreadable>` in their lines.
+    pub unreadable: usize,
+    /// Why the first of those could not.
+    pub why: Option<String>,
 }
 
 /// The lines of a place: its members if it is a structure, else itself.
 #[must_use]
-pub fn rows(kernel: &Kernel, types: &Types, place: Place) -> Vec<Row> {
+pub fn rows(kernel: &Kernel, types: &Types, place: Place) -> Values {
     let mut rows = Vec::new();
-    let printer = Printer { kernel, types };
+    let printer = Printer::new(kernel, types);
     if types.fields(place.type_id).next().is_some() {
         printer.members(place.type_id, place.address, 0, 0, &mut rows);
     } else {
-        let size = types.size(place.type_id).unwrap_or(0);
-        let member = place.member.unwrap_or(Member {
-            offset: 0,
-            bit: 0,
-            bits: None,
-            size,
-            type_id: place.type_id,
-        });
+        let member = own_member(types, place);
         rows.push(Row {
             offset: 0,
             bits: member.bits.map(|bits| (member.bit, bits)),
-            size,
+            size: types.size(place.type_id).unwrap_or(0),
             depth: 0,
             declaration: types.declare(place.type_id, ""),
             value: place.address.map(|at| printer.value(at, &member)),
         });
     }
-    rows
+    Values {
+        rows,
+        read: printer.read.get(),
+        unreadable: printer.unreadable.get(),
+        why: printer.why.into_inner(),
+    }
+}
+
+/// The names and values of an enum; none for what is not one.
+pub fn enumerators(types: &Types, id: u32) -> Vec<(String, i64)> {
+    let id = types.strip(id).unwrap_or(id);
+    types
+        .enumerators(id)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// What stands at a place that is no structure.
+fn own_member(types: &Types, place: Place) -> Member {
+    place.member.unwrap_or(Member {
+        offset: 0,
+        bit: 0,
+        bits: None,
+        size: types.size(place.type_id).unwrap_or(0),
+        type_id: place.type_id,
+    })
+}
+
+/// A bitfield's or integer's bits with its sign carried on to 64 bits.
+fn sign_extended(member: &Member, number: u64) -> i64 {
+    let bits = u64::from(member.bits.unwrap_or(64)).min(member.size.saturating_mul(8).max(1));
+    let shift = u32::try_from(64_u64.saturating_sub(bits)).unwrap_or(0);
+    number.wrapping_shl(shift).cast_signed() >> shift
+}
+
+/// The name of an enum's value.
+fn enumerator_of(types: &Types, id: u32, value: i64) -> Option<&str> {
+    let mut all = types.enumerators(id);
+    all.find(|(_, is)| *is == value).map(|(name, _)| name)
+}
+
+/// Text that a person can read: printable ASCII alone.
+fn readable(text: &[u8]) -> Option<String> {
+    let plain = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    text.iter()
+        .all(plain)
+        .then(|| String::from_utf8_lossy(text).into_owned())
 }
 
 struct Printer<'k> {
     kernel: &'k Kernel,
     types: &'k Types,
+    read: Cell<usize>,
+    unreadable: Cell<usize>,
+    why: RefCell<Option<String>>,
 }
 
-impl Printer<'_> {
+impl<'k> Printer<'k> {
+    fn new(kernel: &'k Kernel, types: &'k Types) -> Self {
+        Self {
+            kernel,
+            types,
+            read: Cell::new(0),
+            unreadable: Cell::new(0),
+            why: RefCell::new(None),
+        }
+    }
+
+    /// Counts what was read and what was not.
+    fn counted<T, E: std::error::Error>(&self, result: Result<T, E>) -> Option<T> {
+        let count = match &result {
+            Ok(_) => &self.read,
+            Err(why) => {
+                self.why.borrow_mut().get_or_insert_with(|| chain(why));
+                &self.unreadable
+            }
+        };
+        count.set(count.get().saturating_add(1));
+        result.ok()
+    }
+
     fn members(&self, id: u32, at: Option<VirtAddr>, base: u64, depth: usize, rows: &mut Vec<Row>) {
         for field in self.types.fields(id) {
+            if rows.len() >= MAX_ROWS {
+                return;
+            }
             let member = field.member;
             let record = self.types.fields(member.type_id).next().is_some();
             let opened = record && depth < DEPTH;
@@ -182,28 +193,22 @@ impl Printer<'_> {
         if let Some((element, count)) = self.types.array(member.type_id) {
             return self.array(at.wrapping_add(member.offset), element, count);
         }
-        match self.kernel.read_member(at, member) {
-            Ok(number) => self.scalar(member, number),
-            Err(why) => format!("<unreadable: {}>", chain(&why)),
+        match self.counted(self.kernel.read_member(at, member)) {
+            Some(number) => self.scalar(member, number),
+            None => UNREADABLE.to_owned(),
         }
     }
 
     fn array(&self, at: VirtAddr, element: u32, count: u32) -> String {
         let size = self.types.size(element).unwrap_or(0);
         if size == 1 && count > 1 {
-            return match self
-                .kernel
-                .read_cstr(at, usize::try_from(TEXT.min(u64::from(count))).unwrap_or(0))
-            {
-                Ok(text)
-                    if text
-                        .iter()
-                        .all(|byte| byte.is_ascii_graphic() || *byte == b' ') =>
-                {
-                    format!("{:?}", String::from_utf8_lossy(&text))
-                }
-                Ok(_) => self.elements(at, element, size, count),
-                Err(why) => format!("<unreadable: {}>", chain(&why)),
+            let longest = usize::try_from(TEXT.min(u64::from(count))).unwrap_or(0);
+            return match self.counted(self.kernel.read_cstr(at, longest)) {
+                Some(text) => match readable(&text) {
+                    Some(text) => format!("{text:?}"),
+                    None => self.elements(at, element, size, count),
+                },
+                None => UNREADABLE.to_owned(),
             };
         }
         self.elements(at, element, size, count)
@@ -234,29 +239,23 @@ impl Printer<'_> {
         let Some(id) = self.types.strip(member.type_id) else {
             return format!("{number:#x}");
         };
-        let bits = u64::from(member.bits.unwrap_or(64)).min(member.size.saturating_mul(8).max(1));
-        let signed = {
-            let shift = u32::try_from(64_u64.saturating_sub(bits)).unwrap_or(0);
-            number.wrapping_shl(shift).cast_signed() >> shift
-        };
+        let signed = sign_extended(member, number);
         match self.types.kind(id) {
-            Some(TypeKind::Ptr) => self.pointer(number),
-            Some(TypeKind::Enum | TypeKind::Enum64) => {
-                let found = self
-                    .types
-                    .enumerators(id)
-                    .find(|(_, value)| *value == signed);
-                found.map_or_else(|| signed.to_string(), |(name, _)| name.to_string())
-            }
+            Some(TypeKind::Ptr) => self.pointer(id, number),
+            Some(TypeKind::Enum | TypeKind::Enum64) => enumerator_of(self.types, id, signed)
+                .map_or_else(|| signed.to_string(), ToOwned::to_owned),
             _ if self.types.is_signed(id) => signed.to_string(),
             _ if number > 0xffff => format!("{number:#x}"),
             _ => number.to_string(),
         }
     }
 
-    fn pointer(&self, number: u64) -> String {
+    fn pointer(&self, id: u32, number: u64) -> String {
         if number == 0 {
             return "NULL".into();
+        }
+        if let Some(text) = self.pointed_text(id, number) {
+            return format!("{number:#x} {text:?}");
         }
         let symbols = self.kernel.symbols().ok();
         match symbols.and_then(|symbols| symbols.resolve(VirtAddr(number))) {
@@ -265,4 +264,17 @@ impl Printer<'_> {
             None => format!("{number:#x}"),
         }
     }
+
+    /// What a `char *` points to, if that is text.
+    fn pointed_text(&self, id: u32, number: u64) -> Option<String> {
+        let target = self.types.strip(self.types.pointee(id)?)?;
+        if self.types.name(target) != "char" {
+            return None;
+        }
+        let text = self.kernel.read_cstr(VirtAddr(number), POINTED).ok()?;
+        readable(&text).filter(|text| !text.is_empty())
+    }
 }
+
+/// What stands for a value in memory that is not there; the first reason is told once.
+const UNREADABLE: &str = "<unreadable>";

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use vmcore::addr::{PhysAddr, VirtAddr};
-use vmcore::kernel::Memory;
+use vmcore::kernel::{Kernel, Memory};
 
 /// Bytes read at a time.
 const CHUNK: u64 = 64 << 10;
@@ -28,8 +28,11 @@ pub struct Args {
     #[arg(value_parser = number)]
     len: u64,
     /// Take the address as physical
-    #[arg(long)]
+    #[arg(long, conflicts_with = "cpu")]
     phys: bool,
+    /// Read a per-CPU variable of this CPU
+    #[arg(long, value_name = "N")]
+    cpu: Option<u32>,
     /// Write the bytes themselves instead of a hex dump
     #[arg(long, conflicts_with = "hex")]
     raw: bool,
@@ -62,10 +65,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let kernel = core_arg::kernel_with(context, Some(&args.core), &args.symbols);
         let (start, memory) = match kernel {
             Ok((_, kernel)) => {
-                // From then on the symbols of modules are found, too.
-                let _ = kernel.modules();
-                let start = address(&args.addr, |name| Ok(kernel.symbol(name)?))?;
-                (start, Arc::clone(kernel.memory()))
+                let start = place(&kernel, &args.addr, args.cpu)?;
+                (start.0, Arc::clone(kernel.memory()))
             }
             Err(why) => by_segments(args, context, why)?,
         };
@@ -132,6 +133,32 @@ pub fn address(
         None => (text, 0),
     };
     Ok(symbol(name)?.wrapping_add(offset).0)
+}
+
+/// The address that an argument names: hex, or a symbol of the kernel or of a module. A per-CPU variable
+/// is that of `cpu`; hex with a CPU is a per-CPU pointer.
+pub fn place(kernel: &Kernel, text: &str, cpu: Option<u32>) -> anyhow::Result<VirtAddr> {
+    // From then on the symbols of modules are found, too.
+    let _ = kernel.modules();
+    if let Ok(address) = parse_hex(text) {
+        let at = VirtAddr(address);
+        return Ok(match cpu {
+            Some(cpu) => kernel.per_cpu(at, cpu)?,
+            None => at,
+        });
+    }
+    let symbol = |name: &str| {
+        let at = kernel.symbol(name)?;
+        match (kernel.is_per_cpu(at), cpu) {
+            (false, None) => Ok(at),
+            (true, Some(cpu)) => Ok(kernel.per_cpu(at, cpu)?),
+            (true, None) => {
+                bail!("{name} is a per-CPU variable: each CPU has its own. Choose one: --cpu N")
+            }
+            (false, Some(_)) => bail!("{name} is not a per-CPU variable. Leave out --cpu"),
+        }
+    };
+    Ok(VirtAddr(address(text, symbol)?))
 }
 
 /// A number in hex, with or without `0x`.

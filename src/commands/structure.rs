@@ -1,14 +1,16 @@
 //! `afterpanic struct`: a type's layout, and the values at an address.
 
-use super::read::address;
+use super::read::place;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
-use analysis::values::{self, Row};
+use analysis::values::{self, Place, Row, data};
+use anyhow::{Context as _, bail};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
+use vmcore::kernel::{Kernel, Types};
 
 /// Arguments of `struct`.
 #[derive(clap::Args, Debug)]
@@ -17,7 +19,7 @@ pub struct Args {
     core: PathBuf,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// A struct, union, enum or typedef
+    /// A struct, union, enum or typedef of the kernel or of a module, as `module:type` of that module
     #[arg(value_name = "TYPE")]
     name: String,
     /// The address of one: hex, or a symbol with an optional +offset
@@ -26,6 +28,12 @@ pub struct Args {
     /// Print this member: a.b, or through pointers: a.b->c
     #[arg(long)]
     path: Option<String>,
+    /// Print the per-CPU variable of this CPU
+    #[arg(long, value_name = "N", requires = "at")]
+    cpu: Option<u32>,
+    /// Print the per-CPU variable of every CPU that was online
+    #[arg(long, requires = "at", conflicts_with = "cpu")]
+    cpus: bool,
     /// One JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
@@ -33,49 +41,155 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Answer {
+    #[serde(flatten)]
+    first: One,
+    enumerators: Vec<Enumerator>,
+    cpus: Vec<One>,
+}
+
+/// One place.
+#[derive(Serialize)]
+struct One {
     #[serde(rename = "type")]
     name: String,
+    cpu: Option<u32>,
     address: Option<String>,
     size: Option<u64>,
     members: Vec<Row>,
+    data: serde_json::Value,
 }
 
-/// Prints the layout; with an address the values too.
+#[derive(Serialize)]
+struct Enumerator {
+    name: String,
+    value: i64,
+}
+
+/// What is read of which core.
+struct Asked<'a> {
+    args: &'a Args,
+    kernel: &'a Kernel,
+    types: &'a Types,
+}
+
+/// Prints the layout; with an address the values too. Exit code 4 when some of them cannot be read.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
-    let types = kernel.types()?;
-    // From then on the symbols of modules are found, too.
-    let _ = kernel.modules();
-    let at = match &args.at {
-        Some(text) => Some(VirtAddr(address(text, |name| Ok(kernel.symbol(name)?))?)),
-        None => None,
+    let types = kernel.types_with(values::bare(&args.name))?;
+    let asked = Asked {
+        args,
+        kernel: &kernel,
+        types: &types,
     };
-    let mut place = values::find(types, &args.name, at)?;
-    if let Some(path) = &args.path {
-        place = values::follow(&kernel, types, place, path)?;
+    let mut warnings = Vec::new();
+    let cpus: Vec<Option<u32>> = match args.cpus {
+        true => kernel.online_cpus()?.iter().map(Some).collect(),
+        false => vec![args.cpu],
+    };
+    let mut all = Vec::new();
+    let mut enumerators = Vec::new();
+    for cpu in cpus {
+        let found = asked.place(cpu)?;
+        enumerators = values::enumerators(&types, found.type_id);
+        all.push(asked.one(cpu, found, &mut warnings)?);
     }
-    let answer = Answer {
-        name: types.declare(place.type_id, ""),
-        address: place.address.map(|at| at.to_string()),
-        size: types.size(place.type_id),
-        members: values::rows(&kernel, types, place),
-    };
     if args.json {
-        output::json("afterpanic.struct/1", &[], &answer)?;
-        return Ok(Exit::Done);
+        json(all, enumerators, &warnings)?;
+    } else {
+        let mut out = output::buffered();
+        for (n, one) in all.iter().enumerate() {
+            if n > 0 {
+                writeln!(out)?;
+            }
+            print(one, &mut out)?;
+        }
+        for (name, value) in &enumerators {
+            writeln!(out, "{value:>12}   {name}")?;
+        }
+        out.flush()?;
+        warnings.iter().for_each(|warning| context.warn(warning));
     }
-    let mut out = output::buffered();
-    let place = answer
+    Ok(match warnings.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
+    })
+}
+
+impl Asked<'_> {
+    /// The place that the arguments name, on one CPU.
+    fn place(&self, cpu: Option<u32>) -> anyhow::Result<Place> {
+        let at = match &self.args.at {
+            Some(text) => Some(place(self.kernel, text, cpu)?),
+            None => None,
+        };
+        let found = values::find(self.types, &self.args.name, at)?;
+        Ok(match &self.args.path {
+            Some(path) => values::follow(self.kernel, self.types, found, path)?,
+            None => found,
+        })
+    }
+
+    /// What stands there.
+    fn one(
+        &self,
+        cpu: Option<u32>,
+        place: Place,
+        warnings: &mut Vec<String>,
+    ) -> anyhow::Result<One> {
+        let name = self.types.declare(place.type_id, "");
+        let found = values::rows(self.kernel, self.types, place);
+        if let Some(why) = found.why {
+            if found.read == 0 {
+                bail!("{why}");
+            }
+            let of = found.read.saturating_add(found.unreadable);
+            let unreadable = found.unreadable;
+            warnings.push(format!(
+                "{unreadable} of {of} values are not readable: {why}"
+            ));
+        }
+        let data = match self.args.json {
+            true => data::data(self.kernel, self.types, place),
+            false => serde_json::Value::Null,
+        };
+        Ok(One {
+            name,
+            cpu,
+            address: place.address.map(|at: VirtAddr| at.to_string()),
+            size: self.types.size(place.type_id),
+            members: found.rows,
+            data,
+        })
+    }
+}
+
+/// One object: the first place, and in `cpus` those of the further CPUs.
+fn json(all: Vec<One>, enumerators: Vec<(String, i64)>, warnings: &[String]) -> anyhow::Result<()> {
+    let mut all = all.into_iter();
+    let first = all.next().context("no CPU was online")?;
+    let named = |(name, value)| Enumerator { name, value };
+    let answer = Answer {
+        first,
+        enumerators: enumerators.into_iter().map(named).collect(),
+        cpus: all.collect(),
+    };
+    output::json("afterpanic.struct/1", warnings, &answer)
+}
+
+fn print(one: &One, out: &mut impl Write) -> io::Result<()> {
+    let place = one
         .address
         .as_deref()
         .map(|at| format!(" at {at}"))
         .unwrap_or_default();
-    let size = answer
+    let cpu = one.cpu.map(|cpu| format!(" of CPU {cpu}"));
+    let cpu = cpu.unwrap_or_default();
+    let size = one
         .size
         .map(|size| format!(", {size} bytes"))
         .unwrap_or_default();
-    writeln!(out, "{}{place}{size}", answer.name)?;
-    for row in &answer.members {
+    writeln!(out, "{}{cpu}{place}{size}", one.name)?;
+    for row in &one.members {
         let bits = row
             .bits
             .map(|(bit, bits)| format!(" : {bits} from bit {bit}"))
@@ -92,6 +206,5 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             row.offset, row.size, "", row.declaration
         )?;
     }
-    out.flush()?;
-    Ok(Exit::Done)
+    Ok(())
 }

@@ -60,12 +60,25 @@ pub const ASKED: &[(&str, &[&str])] = &[
             "struct CORE task_struct init_task",
             "struct CORE task_struct init_task --path tasks.next",
             "struct CORE module_state",
+            "struct CORE crasher_device",
+            "struct CORE crasher:crasher_device",
+            "struct CORE module ffffffffc0202000 --path version",
+            "struct CORE rq runqueues",
+            "struct CORE rq runqueues --cpu 1",
+            "struct CORE rq runqueues --cpus --path curr",
+            "struct CORE rq init_task --cpu 1",
+            "struct CORE task_struct dead000000000100",
             "struct CORE nothing",
         ],
     ),
     (
         "struct-json",
-        &["struct CORE task_struct init_task --path real_parent->comm --json"],
+        &[
+            "struct CORE task_struct init_task --path real_parent->comm --json",
+            "struct CORE mod_kallsyms ffffffffc0202080 --json",
+            "struct CORE module_state --json",
+            "struct CORE pcpu_hot pcpu_hot --cpus --json",
+        ],
     ),
     (
         "dis",
@@ -83,6 +96,8 @@ pub const ASKED: &[(&str, &[&str])] = &[
             "read CORE ffff888000100000 0x20",
             "read CORE --phys 100000 16",
             "read CORE linux_banner 24 --raw",
+            "read CORE runqueues 16",
+            "read CORE runqueues 16 --cpu 0",
         ],
     ),
     (
@@ -90,6 +105,7 @@ pub const ASKED: &[(&str, &[&str])] = &[
         &[
             "read CORE --phys 3900000 16",
             "read CORE ffff888003900ff8 16",
+            "struct CORE task_struct ffff888000100f80",
         ],
     ),
     ("info", &["info CORE"]),

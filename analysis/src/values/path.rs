@@ -1,0 +1,90 @@
+//! From a type's name and a path of members to a place.
+
+use super::Place;
+use vmcore::addr::VirtAddr;
+use vmcore::kernel::{Kernel, KernelError, Member, Types};
+
+/// A type's name without `struct`, `union` or `enum` before it.
+#[must_use]
+pub fn bare(name: &str) -> &str {
+    let words = ["struct ", "union ", "enum "];
+    let bare = words.iter().find_map(|word| name.strip_prefix(word));
+    bare.unwrap_or(name).trim()
+}
+
+/// A type by name (`task_struct`, `struct task_struct`, `pid_t`, `module:type`), at an address or nowhere.
+///
+/// # Errors
+/// When the kernel has no such type.
+pub fn find(types: &Types, name: &str, address: Option<VirtAddr>) -> Result<Place, KernelError> {
+    let name = bare(name);
+    let (_, bare) = name.split_once(':').unwrap_or(("", name));
+    let type_id = types.find_type(bare).ok_or_else(|| KernelError::NoType {
+        name: bare.to_string(),
+    })?;
+    Ok(Place {
+        type_id,
+        address,
+        member: None,
+    })
+}
+
+/// Follows `a.b->c`: members by dots, pointers by arrows. A leading `->` follows the place itself.
+///
+/// # Errors
+/// When a member is not there, a pointer is not one, or its target cannot be read.
+pub fn follow(
+    kernel: &Kernel,
+    types: &Types,
+    from: Place,
+    path: &str,
+) -> Result<Place, KernelError> {
+    let mut place = from;
+    for (i, part) in path.split("->").enumerate() {
+        if i > 0 {
+            place = through(kernel, types, place)?;
+        }
+        if part.is_empty() {
+            continue;
+        }
+        let member = types
+            .member_of(place.type_id, part)
+            .ok_or_else(|| KernelError::NoMember {
+                ty: types.declare(place.type_id, ""),
+                member: part.to_string(),
+            })?;
+        place = Place {
+            type_id: member.type_id,
+            address: place.address.map(|at| at.wrapping_add(member.offset)),
+            member: Some(Member {
+                offset: 0,
+                ..member
+            }),
+        };
+    }
+    Ok(place)
+}
+
+/// What the pointer at `place` points to.
+fn through(kernel: &Kernel, types: &Types, place: Place) -> Result<Place, KernelError> {
+    let corrupt = |why: String| KernelError::Corrupt {
+        what: "The path",
+        why,
+    };
+    let declared = types.declare(place.type_id, "");
+    let target = types
+        .pointee(place.type_id)
+        .ok_or_else(|| corrupt(format!("{declared} is no pointer; write . instead of ->")))?;
+    let at = place
+        .address
+        .ok_or_else(|| corrupt("-> needs an address".to_string()))?;
+    let to = kernel.read_u64(at).map_err(|source| KernelError::Memory {
+        what: format!("{declared} at {at}"),
+        source,
+    })?;
+    Ok(Place {
+        type_id: target,
+        address: Some(VirtAddr(to)),
+        member: None,
+    })
+}
