@@ -47,7 +47,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
                 "a name for the bug, and the frames that made it",
             ),
             ("dmesg", "the crashed kernel's log"),
-            ("bt", "kernel stacks: --all, --cpu N, --pid N, --state D"),
+            ("bt", "kernel stacks: --all, --cpus, --pid N, --state D"),
             ("ps", "the tasks"),
             ("mods", "the modules that were loaded"),
             ("struct", "a type, and the values at an address"),

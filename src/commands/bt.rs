@@ -4,7 +4,7 @@ use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context, Style};
-use analysis::tasks::{self, Task};
+use analysis::tasks::{self, State, Task};
 use analysis::unwind::{End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -21,8 +21,11 @@ pub struct Args {
     #[command(flatten)]
     symbols: SymbolsArg,
     /// Print every task
-    #[arg(long, conflicts_with_all = ["cpu", "pid", "state"])]
+    #[arg(long, conflicts_with_all = ["cpu", "cpus", "pid", "state"])]
     all: bool,
+    /// Print what every CPU that was online ran, idle ones too
+    #[arg(long, conflicts_with_all = ["cpu", "pid", "state"])]
+    cpus: bool,
     /// Print what this CPU ran, across its stacks
     #[arg(long, value_name = "N", conflicts_with_all = ["pid", "state"])]
     cpu: Option<u32>,
@@ -30,8 +33,8 @@ pub struct Args {
     #[arg(long, value_name = "PID", conflicts_with = "state")]
     pid: Option<i32>,
     /// Print tasks in this state: R, S, D, T, t, X, Z, P, I
-    #[arg(long, value_name = "LETTER")]
-    state: Option<char>,
+    #[arg(long, value_name = "LETTER", value_parser = super::ps::state)]
+    state: Option<State>,
     /// Print the registers of user mode too
     #[arg(long)]
     registers: bool,
@@ -97,7 +100,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         found = true;
         printer.stack(&stack)
     };
-    if let Some(cpu) = chosen_cpu(args, &kernel)? {
+    let cpus = chosen_cpus(args, &kernel)?;
+    for &cpu in cpus.iter().flatten() {
         let who = unwinder
             .current(cpu)
             .and_then(|task| tasks::one(&kernel, task, tasks::Options::default()).ok());
@@ -107,15 +111,15 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             cpu: Some(cpu),
             trace,
         })?;
-    } else {
+    }
+    if cpus.is_none() {
         let options = tasks::Options {
             idle: args.pid == Some(0),
             ..tasks::Options::default()
         };
         let mut outcome = Ok(());
         let soft = tasks::for_each(&kernel, options, |task| {
-            let wanted =
-                args.all || args.pid == Some(task.pid) || args.state == Some(task.state.letter());
+            let wanted = args.all || args.pid == Some(task.pid) || args.state == Some(task.state);
             if !wanted {
                 return ControlFlow::Continue(());
             }
@@ -137,8 +141,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         outcome?;
         warnings.extend(soft);
     }
-    if !found {
-        bail!("no such task in this core");
+    if let (false, Some(pid)) = (found, args.pid) {
+        bail!("no task {pid} in this core");
+    }
+    if let (false, Some(state)) = (found, args.state) {
+        let text = format!("no task was in state {}", state.letter());
+        printer.note(&text)?;
     }
     printer.finish(&warnings)?;
     for warning in &warnings {
@@ -152,10 +160,13 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit.of_incomplete(found_core.incomplete))
 }
 
-/// The CPU to print; `None`: tasks are printed instead.
-fn chosen_cpu(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<u32>> {
+/// The CPUs to print; `None`: tasks are printed instead.
+fn chosen_cpus(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<Vec<u32>>> {
     if args.all || args.pid.is_some() || args.state.is_some() {
         return Ok(None);
+    }
+    if args.cpus {
+        return Ok(Some(kernel.online_cpus()?.iter().collect()));
     }
     let cpu = match args.cpu {
         Some(cpu) => cpu,
@@ -165,7 +176,7 @@ fn chosen_cpu(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<u32>> {
     if !kernel.possible_cpus()?.contains(cpu) {
         bail!("this machine has no CPU {cpu}");
     }
-    Ok(Some(cpu))
+    Ok(Some(vec![cpu]))
 }
 
 struct Printer {
@@ -204,6 +215,14 @@ impl Printer {
             End::Broken(why) => writeln!(self.out, "     (not unwound further: {why})")?,
             End::TooLong => writeln!(self.out, "     (longer than any stack; cut off)")?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A sentence for people; JSON says it by an empty list.
+    fn note(&mut self, text: &str) -> anyhow::Result<()> {
+        if self.rows.is_none() {
+            writeln!(self.out, "{text}")?;
         }
         Ok(())
     }

@@ -4,12 +4,13 @@ use super::read::address;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
+use vmcore::kernel::{AreaKind, Kernel};
 
 /// Bytes shown when the symbol table does not tell where a function ends.
 const UNSIZED: u64 = 64;
@@ -55,6 +56,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
     let _ = kernel.modules();
     let asked = address(&args.at, |name| Ok(kernel.symbol(name)?))?;
+    if let Some(what) = data(&kernel, VirtAddr(asked)) {
+        bail!(
+            "{} is {what}, not code. Next: afterpanic read or struct",
+            args.at
+        );
+    }
     let found = symbols.resolve(VirtAddr(asked));
     let (start, len) = match &found {
         Some(found) => (asked.wrapping_sub(found.offset), found.size.min(LONGEST)),
@@ -103,6 +110,25 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     out.flush()?;
     Ok(Exit::Done)
+}
+
+/// What `at` is when it is certain that it is no code: the symbols bound the kernel's text, and the
+/// areas of a module (one for all before 6.4) tell it apart.
+fn data(kernel: &Kernel, at: VirtAddr) -> Option<&'static str> {
+    let symbol = |name: &str| kernel.symbol(name).ok();
+    if kernel.is_per_cpu(at) {
+        return Some("a per-CPU variable");
+    }
+    if let Some(module) = kernel.module_of(at) {
+        let area = module.areas.iter().find(|area| area.contains(at))?;
+        let is_data = matches!(area.kind, AreaKind::Data | AreaKind::RoData);
+        return is_data.then_some("data of a module");
+    }
+    let (start, text_end, end) = (symbol("_stext")?, symbol("_etext")?, symbol("_end")?);
+    let init = symbol("_sinittext").zip(symbol("_einittext"));
+    let in_init = init.is_some_and(|(start, end)| (start.0..end.0).contains(&at.0));
+    let in_image = at.0 >= text_end.0 && at.0 < end.0 && text_end.0 > start.0;
+    (in_image && !in_init).then_some("data of the kernel")
 }
 
 fn disassemble(

@@ -4,9 +4,10 @@ use super::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context, Style};
-use analysis::tasks::{self, Options, Task, Tasks};
+use analysis::tasks::{self, Options, State, Task, Tasks};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use vmcore::addr::VirtAddr;
 
 /// Deepest indentation of the tree; a longer chain of parents goes on at this depth.
 const DEPTH: usize = 32;
@@ -25,11 +26,21 @@ pub struct Args {
     #[arg(long)]
     threads: bool,
     /// Print only tasks in this state: R, S, D, T, t, X, Z, P, I
-    #[arg(long, value_name = "LETTER")]
-    state: Option<char>,
+    #[arg(long, value_name = "LETTER", value_parser = state)]
+    state: Option<State>,
     /// One JSON object (docs/json.md); always with every thread
     #[arg(long)]
     json: bool,
+}
+
+/// A state by its letter.
+pub fn state(text: &str) -> Result<State, String> {
+    let mut letters = text.chars();
+    let found = letters.next().and_then(State::from_letter);
+    found.filter(|_| letters.next().is_none()).ok_or_else(|| {
+        let known = State::ALL.map(|state| state.letter().to_string());
+        format!("a task's state is one of {}", known.join(", "))
+    })
 }
 
 /// Prints the tasks; `>` marks what was on a CPU.
@@ -45,7 +56,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     )?;
     found
         .tasks
-        .retain(|task| args.state.is_none_or(|state| task.state.letter() == state));
+        .retain(|task| args.state.is_none_or(|state| task.state == state));
     let exit = if found.warnings.is_empty() {
         Exit::Done
     } else {
@@ -66,7 +77,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn print(args: &Args, found: &Tasks) -> anyhow::Result<()> {
     let mut out = output::buffered();
-    let heading = "      PID    PPID CPU ST     RSS KiB   TIME s  COMMAND";
+    let heading = "      PID    PPID CPU ST     RSS KiB   TIME s  TASK                COMMAND";
     output::styled(&mut out, Style::Heading, heading)?;
     // A thread that was on a CPU or in D state is shown even among processes.
     let shown = found.tasks.iter().filter(|task| {
@@ -125,6 +136,7 @@ fn line(task: &Task, depth: usize, out: &mut dyn Write) -> io::Result<()> {
     let time = nanoseconds.map_or("?".into(), |ns| {
         format!("{}.{:02}", ns / 1_000_000_000, ns / 10_000_000 % 100)
     });
+    let address = VirtAddr::from(task.address).to_string();
     let command = match &task.command_line {
         Some(line) if !line.is_empty() => line.clone(),
         _ if task.kernel_thread => format!("[{}]", task.comm),
@@ -132,7 +144,7 @@ fn line(task: &Task, depth: usize, out: &mut dyn Write) -> io::Result<()> {
     };
     writeln!(
         out,
-        "{mark} {:>7} {:>7} {cpu:>3} {:<2} {rss:>11} {time:>8}  {:indent$}{command}",
+        "{mark} {:>7} {:>7} {cpu:>3} {:<2} {rss:>11} {time:>8}  {address:<18}  {:indent$}{command}",
         task.pid,
         number(task.ppid),
         task.state.letter(),

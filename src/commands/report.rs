@@ -27,7 +27,7 @@ pub struct Args {
     /// notifiers, log, checks [default: reason stacks tasks blocked log]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = section)]
     section: Vec<Section>,
-    /// Print this many of the log's last lines
+    /// Print this many lines of the log, from the panic's first line on
     #[arg(long, value_name = "N", default_value_t = 20)]
     log_lines: usize,
     /// One JSON object (docs/json.md)
@@ -55,7 +55,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         output::json(SCHEMA, &report.warnings, &report)?;
     } else {
         let mut text = String::new();
-        report::text::write(&report, &mut text)?;
+        match args.section.as_slice() {
+            [] => report::text::write(&report, &mut text)?,
+            sections => report::text::write_sections(&report, sections, &mut text)?,
+        }
         print(&report, &text)?;
     }
     let exit = if report.warnings.is_empty() && report.dump.is_empty() {

@@ -97,14 +97,9 @@ pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result
         ..Report::of(reason)
     };
     if wants(Section::Log) {
-        let tail = log.tail.len().saturating_sub(options.log_tail);
-        report.log_tail = log
-            .tail
-            .get(tail..)
-            .unwrap_or_default()
-            .iter()
-            .map(stamped)
-            .collect();
+        let (first, lines) = log_part(log, options.log_tail);
+        report.log_tail = lines.iter().map(stamped).collect();
+        report.log_first = u64::try_from(first).ok();
     }
     let mut soft = Soft(warnings);
     if wants(Section::Stacks) {
@@ -140,6 +135,17 @@ pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result
     }
     report.warnings = soft.0;
     (report, read)
+}
+
+/// As many lines of the log as wanted, from the first line of the panic on: what follows it may be long
+/// and say little. Fewer lines than that after it: the log's last ones. And how many are before them.
+fn log_part(log: &Log, wanted: usize) -> (usize, &[Line]) {
+    let last = log.tail.len().saturating_sub(wanted);
+    let panic = log.reason.first_line.checked_sub(log.skipped);
+    let start = panic.map_or(last, |panic| panic.min(last));
+    let lines = log.tail.get(start..).unwrap_or_default();
+    let lines = lines.get(..wanted).unwrap_or(lines);
+    (log.skipped.saturating_add(start), lines)
 }
 
 /// The stack of the task that hung.

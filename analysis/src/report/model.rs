@@ -42,9 +42,13 @@ pub struct Report {
     /// What the report was made from, if not from a core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_from: Option<MadeFrom>,
-    /// The end of the log, one line each, with the time as `[    1.234567]`.
+    /// The end of the log, or what begins at the panic's first line, one line each, with the time as
+    /// `[    1.234567]`.
     #[serde(default)]
     pub log_tail: Vec<String>,
+    /// Lines of the log before `log_tail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_first: Option<u64>,
     /// Lines in the whole log.
     pub log_lines: u64,
     /// The stack of the CPU that panicked, unwound from memory, innermost first.
@@ -111,6 +115,7 @@ impl Report {
             reason,
             made_from: None,
             log_tail: Vec::new(),
+            log_first: None,
             log_lines: 0,
             stack: None,
             cpus: None,

@@ -1,6 +1,6 @@
 //! The words of a report. All wording of the analysis stands here.
 
-use super::{Report, diagnosis, sections};
+use super::{Report, Section, diagnosis, sections};
 use crate::reason::{Class, Reason};
 use std::fmt::{self, Write};
 use vmcore::escape::Lines;
@@ -8,11 +8,20 @@ use vmcore::escape::Lines;
 /// What a line begins with that says how far the dump is what was asked for.
 pub const OF_THE_DUMP: &str = "the dump: ";
 
-/// Writes the report as `afterpanic report` prints it.
+/// Writes the whole report as `afterpanic report` prints it.
 ///
 /// # Errors
 /// Only those of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
+    write_sections(report, &Section::ALL, out)
+}
+
+/// Writes the first line, these sections as far as the report has them, and the warnings.
+///
+/// # Errors
+/// Only those of `out`.
+pub fn write_sections(report: &Report, sections: &[Section], out: &mut dyn Write) -> fmt::Result {
+    let wants = |section: Section| sections.contains(&section);
     // Each call of writeln! below gives one line, whatever the dump put into it.
     let out: &mut dyn Write = &mut Lines::new(out);
     let system = &report.system;
@@ -54,13 +63,47 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     }
     // One that runs on may have had an oops all the same.
     let trouble = !lives || report.reason.headline.is_some();
-    if trouble {
+    if trouble && wants(Section::Reason) {
         writeln!(out, "  {}", headline(&report.reason))?;
         diagnosis::explain(&report.reason, out)?;
         write_task(&report.reason, out)?;
+    }
+    if trouble && (wants(Section::Reason) || wants(Section::Stacks)) {
         diagnosis::stacks(&report.reason, out)?;
         diagnosis::others(&report.reason, out)?;
     }
+    if wants(Section::Reason) {
+        write_end(report, trouble, out)?;
+    }
+    sections::write(report, out)?;
+    let shown = u64::try_from(report.log_tail.len()).unwrap_or(u64::MAX);
+    if shown > 0 {
+        let lines = report.log_lines;
+        let last = lines.saturating_sub(shown);
+        match report.log_first.filter(|first| *first < last) {
+            Some(first) => writeln!(
+                out,
+                "  lines {} to {} of the log's {lines}:",
+                first.saturating_add(1),
+                first.saturating_add(shown)
+            )?,
+            None => writeln!(out, "  the log's last {shown} of {lines} lines:")?,
+        }
+        for line in &report.log_tail {
+            writeln!(out, "    {line}")?;
+        }
+    }
+    for warning in &report.warnings {
+        writeln!(out, "  not known: {warning}")?;
+    }
+    for line in &report.dump {
+        writeln!(out, "  {OF_THE_DUMP}{line}")?;
+    }
+    Ok(())
+}
+
+/// The panic's message, the machine and the signature.
+fn write_end(report: &Report, trouble: bool, out: &mut dyn Write) -> fmt::Result {
     if let Some(message) = &report.reason.message {
         writeln!(out, "  panic message: {message}")?;
     }
@@ -72,24 +115,6 @@ pub fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     };
     if trouble {
         writeln!(out, "  signature {}{seen}", report.reason.signature)?;
-    }
-    sections::write(report, out)?;
-    if !report.log_tail.is_empty() {
-        writeln!(
-            out,
-            "  the log's last {} of {} lines:",
-            report.log_tail.len(),
-            report.log_lines
-        )?;
-        for line in &report.log_tail {
-            writeln!(out, "    {line}")?;
-        }
-    }
-    for warning in &report.warnings {
-        writeln!(out, "  not known: {warning}")?;
-    }
-    for line in &report.dump {
-        writeln!(out, "  {OF_THE_DUMP}{line}")?;
     }
     Ok(())
 }

@@ -41,6 +41,25 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::Running,
+        Self::Sleeping,
+        Self::Blocked,
+        Self::Idle,
+        Self::Stopped,
+        Self::Traced,
+        Self::Parked,
+        Self::Zombie,
+        Self::Dead,
+    ];
+
+    /// The state of that letter.
+    #[must_use]
+    pub fn from_letter(letter: char) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.letter() == letter)
+    }
+
     /// From `__state` and `exit_state`.
     #[must_use]
     pub fn new(state: u64, exit_state: u64) -> Self {

@@ -7,6 +7,8 @@ pub const ASKED: &[(&str, &[&str])] = &[
         &[
             "report CORE",
             "report CORE --section checks,modules,locks --log-lines 3",
+            "report CORE --section log --log-lines 3",
+            "report CORE --section stacks",
         ],
     ),
     ("report-json", &["report CORE --json"]),
@@ -16,10 +18,20 @@ pub const ASKED: &[(&str, &[&str])] = &[
             "bt CORE",
             "bt CORE --all",
             "bt CORE --cpu 1 --registers",
+            "bt CORE --cpus",
             "bt CORE --pid 99",
+            "bt CORE --state Z",
+            "bt CORE --state Q",
         ],
     ),
-    ("bt-json", &["bt CORE --json", "bt CORE --state D --json"]),
+    (
+        "bt-json",
+        &[
+            "bt CORE --json",
+            "bt CORE --state D --json",
+            "bt CORE --state Z --json",
+        ],
+    ),
     (
         "ps",
         &[
@@ -27,6 +39,7 @@ pub const ASKED: &[(&str, &[&str])] = &[
             "ps CORE --threads",
             "ps CORE --tree",
             "ps CORE --state D",
+            "ps CORE --state x",
         ],
     ),
     ("ps-json", &["ps CORE --json"]),
@@ -85,6 +98,9 @@ pub const ASKED: &[(&str, &[&str])] = &[
         &[
             "dis CORE vfs_write",
             "dis CORE crasher_write+0x6",
+            "dis CORE init_task",
+            "dis CORE runqueues",
+            "dis CORE ffffffffc0201400",
             "dis CORE nothing",
         ],
     ),
