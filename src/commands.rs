@@ -30,6 +30,7 @@ mod sym;
 mod syscall;
 mod unload;
 mod verify;
+mod what;
 
 use crate::exit::Exit;
 use crate::frontpage;
@@ -138,6 +139,8 @@ pub enum Verb {
     Dis(dis::Args),
     /// Read memory of the crashed kernel
     Read(read::Args),
+    /// Print what is at an address: symbol, task, stack, slab object, page
+    What(what::Args),
     /// Print a core's format, its kernel and how much memory it holds
     Info(info::Args),
     /// Check a core: every checksum, and whether the kernel in it is consistent
@@ -189,6 +192,7 @@ impl Verb {
             Self::Sym(args) => sym::run(&args, context),
             Self::Dis(args) => dis::run(&args, context),
             Self::Read(args) => read::run(&args, context),
+            Self::What(args) => what::run(&args, context),
             Self::Info(args) => info::run(&args, context),
             Self::Verify(args) => verify::run(&args, context),
             Self::Convert(args) => convert::run(&args, context),

@@ -54,6 +54,10 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
             ("sym", "names to addresses and back; - annotates text"),
             ("dis", "a function's code"),
             ("read", "memory by address or symbol"),
+            (
+                "what",
+                "what is at an address: symbol, task, slab object, page",
+            ),
         ],
     ),
     (

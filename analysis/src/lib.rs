@@ -18,6 +18,7 @@ pub mod system;
 pub mod tasks;
 pub mod unwind;
 pub mod values;
+pub mod what;
 
 #[cfg(test)]
 mod toy;

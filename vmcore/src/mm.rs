@@ -20,4 +20,4 @@ pub use classify::{Evidence, Findings};
 pub use error::WalkError;
 pub use guard::guarded;
 pub use rules::{Rule, Rules};
-pub use walk::{Summary, walk, walk_ranges, walk_threads};
+pub use walk::{Summary, struct_page, walk, walk_ranges, walk_threads};

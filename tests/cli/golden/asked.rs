@@ -117,6 +117,28 @@ pub const ASKED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "what",
+        &[
+            "what CORE crasher_write+0x6",
+            "what CORE init_task",
+            "what CORE runqueues+0x20 --cpu 1",
+            "what CORE ffff888001800b84",
+            "what CORE ffffc90000053f18",
+            "what CORE ffff8880030a10d0",
+            "what CORE dead000000000100",
+        ],
+    ),
+    (
+        "what-json",
+        &[
+            "what CORE ffff8880030a10d0 --json",
+            "what CORE ffff888001800b84 --json",
+            "what CORE runqueues+0x20 --cpu 1 --json",
+            "what CORE crasher_write+0x6 --json",
+            "what CORE dead000000000100 --json",
+        ],
+    ),
+    (
         "absent",
         &[
             "read CORE --phys 3900000 16",

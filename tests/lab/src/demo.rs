@@ -77,10 +77,7 @@ pub fn run(options: Options) -> Result<bool> {
         .output()?;
     // The end of the log is in the report; here its first lines say what it is.
     let text = String::from_utf8_lossy(&report.stdout).into_owned();
-    for line in text
-        .lines()
-        .take_while(|l| !l.trim_start().starts_with("the log's last"))
-    {
+    for line in text.lines().take_while(|l| !l.contains("the log's ")) {
         println!("{line}");
     }
     next(&lab.binaries.afterpanic, &to);

@@ -8,7 +8,7 @@
 use super::classify::{Classifier, Findings};
 use super::memmap::{Memmap, Section};
 use super::{Kind, KindCounts, KindRun, Rules, WalkError};
-use crate::addr::{Pfn, PfnRange};
+use crate::addr::{Pfn, PfnRange, VirtAddr};
 use crate::dump::MemoryDump;
 use crate::kernel::Kernel;
 use std::io;
@@ -155,6 +155,17 @@ pub fn walk_ranges(
         }
     }
     runs.finish().map_err(WalkError::Sink)
+}
+
+/// The address of a page's `struct page`; none for a page that has none.
+#[must_use]
+pub fn struct_page(kernel: &Kernel, rules: &Rules, pfn: Pfn) -> Option<VirtAddr> {
+    let size = rules.decoder().size;
+    let map = Memmap::of(kernel.memory(), kernel.vmcoreinfo(), size).ok()?;
+    match map.section(pfn.0.checked_shr(map.section_shift())?) {
+        Section::Base(base) => Some(map.struct_page(base, pfn.0)),
+        _ => None,
+    }
 }
 
 fn everything() -> PfnRange {

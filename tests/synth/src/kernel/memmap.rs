@@ -1,5 +1,6 @@
 //! The memory map: one section of struct pages of 6.12.
 
+use super::types::offset;
 use super::{Kernel, RAM_END, RAM_START, SECTIONS, USER_FRAMES};
 use std::collections::BTreeSet;
 
@@ -102,12 +103,16 @@ impl Kernel {
             .put(MEMMAP + pfn * SIZE + 40, &u64::from(order).to_le_bytes());
     }
 
-    /// A slab of eight pages.
+    /// A slab of eight pages, with objects of 192 bytes.
     fn slab(&mut self, pfn: u64) {
+        let cache = self.alloc(64);
+        self.put32(cache + offset("kmem_cache", "size"), 192);
+        self.put64(cache + offset("kmem_cache", "name"), cache + 48);
+        self.put(cache + 48, b"crasher_cache\0");
         for object in 0..8 {
             self.ram.put((pfn + object) * 4096, &[0x6b; 64]);
         }
-        self.page(pfn, HEAD, 0, 0xf500_0000, 1);
+        self.page(pfn, HEAD, cache, 0xf500_0000, 1);
         let head = VMEMMAP + pfn * SIZE;
         for tail in pfn + 1..pfn + 8 {
             self.page(tail, 0, 0, u32::MAX, 0);

@@ -175,6 +175,12 @@ pub(super) const STRUCTS: &[Struct] = &[
             ("source_list", "list_head", 0x150),
         ],
     ),
+    (
+        "kmem_cache",
+        32,
+        &[("size", "uint", 8), ("name", "*char", 16)],
+    ),
+    ("slab", 64, &[("slab_cache", "*kmem_cache", 24)]),
     ("btf", 16, &[("data", "*", 0), ("data_size", "uint", 8)]),
     (
         "btf_module",

@@ -1,0 +1,91 @@
+//! `afterpanic what`: what stands at an address.
+
+use super::read::place;
+use crate::core_arg::{self, SymbolsArg};
+use crate::exit::Exit;
+use crate::output::{self, Context, Style};
+use analysis::what::{self, What};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use vmcore::addr::VirtAddr;
+
+/// Arguments of `what`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A core file, a crash directory, `last` or `live`
+    core: PathBuf,
+    #[command(flatten)]
+    symbols: SymbolsArg,
+    /// A virtual address in hex, or a symbol, with an optional +offset
+    addr: String,
+    /// Take a per-CPU variable of this CPU
+    #[arg(long, value_name = "N")]
+    cpu: Option<u32>,
+    /// One JSON object (docs/json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what is known; exit code 3 when nothing is.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let (found, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
+    let at = place(&kernel, &args.addr, args.cpu)?;
+    let what = what::read(&kernel, at);
+    let exit = match what.is_nothing() {
+        true => Exit::No,
+        false => Exit::Done.of_incomplete(found.incomplete),
+    };
+    if args.json {
+        output::json("afterpanic.what/1", &[], &what)?;
+        return Ok(exit);
+    }
+    let mut out = output::stdout();
+    output::styled(
+        &mut out,
+        Style::Heading,
+        &VirtAddr::from(what.address).to_string(),
+    )?;
+    print(&what, &mut out)?;
+    Ok(exit)
+}
+
+fn print(what: &What, out: &mut impl Write) -> io::Result<()> {
+    let of = |module: &Option<String>| match module {
+        Some(module) => format!(" [{module}]"),
+        None => String::new(),
+    };
+    if let Some(symbol) = &what.symbol {
+        let (name, module) = (&symbol.name, of(&symbol.module));
+        let (offset, size) = (symbol.offset, symbol.size);
+        writeln!(out, "  symbol    {name}+{offset:#x}{module}, {size} bytes")?;
+    }
+    if let Some(var) = &what.per_cpu {
+        let (name, offset, cpu) = (&var.name, var.offset, var.cpu);
+        writeln!(out, "  per-CPU   {name}+{offset:#x} of CPU {cpu}")?;
+    }
+    if let Some(task) = &what.task {
+        let place = format!("{}+{:#x}", task.part, task.offset);
+        let (comm, pid, at) = (&task.comm, task.pid, VirtAddr::from(task.address));
+        writeln!(out, "  task      {place} of {comm} ({pid}), task {at}")?;
+    }
+    if let Some(slab) = &what.slab {
+        let (cache, size, offset) = (&slab.cache, slab.size, slab.offset);
+        let object = VirtAddr::from(slab.object);
+        writeln!(
+            out,
+            "  slab      {cache}: object {object}+{offset:#x}, {size} bytes each"
+        )?;
+    }
+    if let Some(page) = &what.page {
+        let at = page.struct_page.map(VirtAddr::from);
+        let at = at.map_or(String::new(), |at| format!(", struct page {at}"));
+        writeln!(out, "  page      {:#x}, {}{at}", page.number, page.kind)?;
+    }
+    if let Some(physical) = what.physical {
+        writeln!(out, "  physical  {physical}")?;
+    }
+    if let Some(why) = &what.unmapped {
+        writeln!(out, "  not mapped: {why}")?;
+    }
+    Ok(())
+}
