@@ -8,6 +8,7 @@ mod exit;
 mod frontpage;
 mod interrupt;
 mod logger;
+mod near;
 mod output;
 mod progress;
 mod saved;

@@ -1,6 +1,6 @@
 //! `afterpanic dis`: a function's code from the core's memory.
 
-use super::read::address;
+use super::read::{address, near};
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::{AreaKind, Kernel};
+use vmcore::kernel::{AreaKind, Kernel, KernelError};
 
 /// Bytes shown when the symbol table does not tell where a function ends.
 const UNSIZED: u64 = 64;
@@ -55,7 +55,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let symbols = kernel.symbols()?;
     // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
     let _ = kernel.modules();
-    let asked = address(&args.at, |name| Ok(kernel.symbol(name)?))?;
+    let asked = address(&args.at, |name| match kernel.symbol(name) {
+        Err(why @ KernelError::NoSymbol { .. }) => bail!("{why}{}", near(&kernel, name)),
+        other => Ok(other?),
+    })?;
     if let Some(what) = data(&kernel, VirtAddr(asked)) {
         bail!(
             "{} is {what}, not code. Next: afterpanic read or struct",

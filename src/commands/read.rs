@@ -2,13 +2,14 @@
 
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
+use crate::near::Near;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use vmcore::addr::{PhysAddr, VirtAddr};
-use vmcore::kernel::{Kernel, Memory};
+use vmcore::kernel::{Kernel, KernelError, Memory};
 
 /// Bytes read at a time.
 const CHUNK: u64 = 64 << 10;
@@ -24,7 +25,7 @@ pub struct Args {
     symbols: SymbolsArg,
     /// A virtual address in hex, or a symbol, with an optional +offset
     addr: String,
-    /// The number of bytes; with 0x in hex
+    /// The number of bytes: 64, 4K, or with 0x in hex
     #[arg(value_parser = number)]
     len: u64,
     /// Take the address as physical
@@ -148,7 +149,10 @@ pub fn place(kernel: &Kernel, text: &str, cpu: Option<u32>) -> anyhow::Result<Vi
         });
     }
     let symbol = |name: &str| {
-        let at = kernel.symbol(name)?;
+        let at = match kernel.symbol(name) {
+            Err(why @ KernelError::NoSymbol { .. }) => bail!("{why}{}", near(kernel, name)),
+            other => other?,
+        };
         match (kernel.is_per_cpu(at), cpu) {
             (false, None) => Ok(at),
             (true, Some(cpu)) => Ok(kernel.per_cpu(at, cpu)?),
@@ -161,6 +165,16 @@ pub fn place(kernel: &Kernel, text: &str, cpu: Option<u32>) -> anyhow::Result<Vi
     Ok(VirtAddr(address(text, symbol)?))
 }
 
+/// `. Did you mean …?` for a symbol that the kernel does not have.
+pub fn near(kernel: &Kernel, name: &str) -> String {
+    let mut near = Near::new(name);
+    if let Ok(symbols) = kernel.symbols() {
+        // Names of a table that is cut off are names, too.
+        let _ = symbols.for_each(|symbol| near.offer(&symbol.name));
+    }
+    near.words()
+}
+
 /// A number in hex, with or without `0x`.
 fn parse_hex(text: &str) -> anyhow::Result<u64> {
     let digits = text.trim_start_matches("0x");
@@ -170,12 +184,22 @@ fn parse_hex(text: &str) -> anyhow::Result<u64> {
     }
 }
 
-/// A count: decimal, or hex with `0x`.
-fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
+/// A count: decimal, with K, M or G behind it for units of 1024, or hex with `0x`.
+fn number(text: &str) -> Result<u64, String> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).map_err(|why| why.to_string());
     }
+    let units = [('K', 1_u64 << 10), ('M', 1 << 20), ('G', 1 << 30)];
+    let unit = units
+        .into_iter()
+        .find_map(|(letter, unit)| Some((text.strip_suffix(letter)?, unit)));
+    let (digits, unit) = unit.unwrap_or((text, 1));
+    let number: u64 = digits
+        .parse()
+        .map_err(|why: std::num::ParseIntError| why.to_string())?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "more than an address space has".to_owned())
 }
 
 /// `ffff888000000000  48 65 6c 6c …  |Hell…|`.
@@ -217,6 +241,16 @@ mod tests {
         assert_eq!(address("jiffies+0x10", symbol).unwrap(), 0x1010);
         assert!(address("jiffies+x", symbol).is_err());
         assert!(address("nothing", symbol).is_err());
+    }
+
+    #[test]
+    fn counts_have_units() {
+        assert_eq!(number("64"), Ok(64));
+        assert_eq!(number("0x40"), Ok(64));
+        assert_eq!(number("4K"), Ok(4096));
+        assert_eq!(number("2G"), Ok(2 << 30));
+        assert!(number("K").is_err());
+        assert!(number("99999999999G").is_err());
     }
 
     #[test]

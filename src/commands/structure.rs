@@ -3,6 +3,7 @@
 use super::read::place;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
+use crate::near::Near;
 use crate::output::{self, Context};
 use analysis::values::{self, Place, Row, data};
 use anyhow::{Context as _, bail};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::{Kernel, Types};
+use vmcore::kernel::{Kernel, KernelError, Types};
 
 /// Arguments of `struct`.
 #[derive(clap::Args, Debug)]
@@ -19,7 +20,7 @@ pub struct Args {
     core: PathBuf,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// A struct, union, enum or typedef of the kernel or of a module, as `module:type` of that module
+    /// A struct, union, enum or typedef of the kernel or of a module, as `module:type` of that module; `type.member` is --path
     #[arg(value_name = "TYPE")]
     name: String,
     /// The address of one: hex, or a symbol with an optional +offset
@@ -68,6 +69,9 @@ struct Enumerator {
 /// What is read of which core.
 struct Asked<'a> {
     args: &'a Args,
+    /// The type, and the path of members in it.
+    name: &'a str,
+    path: Option<&'a str>,
     kernel: &'a Kernel,
     types: &'a Types,
 }
@@ -75,9 +79,16 @@ struct Asked<'a> {
 /// Prints the layout; with an address the values too. Exit code 4 when some of them cannot be read.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
-    let types = kernel.types_with(values::bare(&args.name))?;
+    // `task_struct.comm` is `task_struct --path comm`.
+    let (name, path) = match (args.name.split_once('.'), &args.path) {
+        (Some((name, path)), None) => (name, Some(path)),
+        (_, path) => (args.name.as_str(), path.as_deref()),
+    };
+    let types = kernel.types_with(values::bare(name))?;
     let asked = Asked {
         args,
+        name,
+        path,
         kernel: &kernel,
         types: &types,
     };
@@ -122,11 +133,31 @@ impl Asked<'_> {
             Some(text) => Some(place(self.kernel, text, cpu)?),
             None => None,
         };
-        let found = values::find(self.types, &self.args.name, at)?;
-        Ok(match &self.args.path {
-            Some(path) => values::follow(self.kernel, self.types, found, path)?,
+        let found = values::find(self.types, self.name, at).or_else(|why| self.hint(why))?;
+        Ok(match self.path {
+            Some(path) => values::follow(self.kernel, self.types, found, path)
+                .or_else(|why| self.hint(why))?,
             None => found,
         })
+    }
+
+    /// The error with the names that were probably meant.
+    fn hint(&self, why: KernelError) -> anyhow::Result<Place> {
+        let mut near;
+        match &why {
+            KernelError::NoType { name } => {
+                near = Near::new(name);
+                self.types.names().for_each(|name| near.offer(name));
+            }
+            KernelError::NoMember { ty, member } => {
+                near = Near::new(member);
+                let id = self.types.find_type(values::bare(ty));
+                let fields = id.into_iter().flat_map(|id| self.types.fields(id));
+                fields.for_each(|field| near.offer(&field.name));
+            }
+            _ => return Err(why.into()),
+        }
+        bail!("{why}{}", near.words())
     }
 
     /// What stands there.

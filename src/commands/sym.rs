@@ -1,6 +1,6 @@
 //! `afterpanic sym`: names to addresses and addresses to names, out of the core's own kallsyms.
 
-use super::read::address;
+use super::read::{address, near};
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
@@ -77,7 +77,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                     .unwrap_or_default();
                 writeln!(out, "{address}  {name}{offset}{module}")?;
             }
-            _ => context.warn(&format!("no symbol {} in this kernel", row.asked)),
+            _ => {
+                let near = near(&kernel, &row.asked);
+                context.warn(&format!("no symbol {} in this kernel{near}", row.asked));
+            }
         }
     }
     out.flush()?;

@@ -4,6 +4,19 @@ use super::Place;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError, Member, Types};
 
+/// Integers as C programmers write them and as gcc names them.
+const SPELT: [(&str, &str); 9] = [
+    ("unsigned", "unsigned int"),
+    ("short", "short int"),
+    ("unsigned short", "short unsigned int"),
+    ("long", "long int"),
+    ("unsigned long", "long unsigned int"),
+    ("long long", "long long int"),
+    ("unsigned long long", "long long unsigned int"),
+    ("long unsigned int", "unsigned long"),
+    ("bool", "_Bool"),
+];
+
 /// A type's name without `struct`, `union` or `enum` before it.
 #[must_use]
 pub fn bare(name: &str) -> &str {
@@ -19,7 +32,12 @@ pub fn bare(name: &str) -> &str {
 pub fn find(types: &Types, name: &str, address: Option<VirtAddr>) -> Result<Place, KernelError> {
     let name = bare(name);
     let (_, bare) = name.split_once(':').unwrap_or(("", name));
-    let type_id = types.find_type(bare).ok_or_else(|| KernelError::NoType {
+    let alias = || {
+        let known = SPELT.iter().find(|(short, _)| *short == bare);
+        known.and_then(|(_, long)| types.find_type(long))
+    };
+    let found = types.find_type(bare).or_else(alias);
+    let type_id = found.ok_or_else(|| KernelError::NoType {
         name: bare.to_string(),
     })?;
     Ok(Place {

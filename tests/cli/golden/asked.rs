@@ -60,6 +60,8 @@ pub const ASKED: &[(&str, &[&str])] = &[
         &[
             "sym CORE panic ffffffff81000005 crasher_write crasher:crasher_open",
             "sym CORE nothing",
+            "sym CORE vfs_writ",
+            "dis CORE vfs_writ",
         ],
     ),
     (
@@ -81,6 +83,9 @@ pub const ASKED: &[(&str, &[&str])] = &[
             "struct CORE rq runqueues --cpus --path curr",
             "struct CORE rq init_task --cpu 1",
             "struct CORE task_struct dead000000000100",
+            "struct CORE task_struct.comm init_task",
+            "struct CORE task_strut",
+            "struct CORE task_struct --path com",
             "struct CORE nothing",
         ],
     ),
@@ -113,6 +118,7 @@ pub const ASKED: &[(&str, &[&str])] = &[
             "read CORE --phys 100000 16",
             "read CORE linux_banner 24 --raw",
             "read CORE runqueues 16",
+            "read CORE linux_baner 16",
             "read CORE runqueues 16 --cpu 0",
         ],
     ),

@@ -191,6 +191,13 @@ impl Types {
         self.find_all(name).next()
     }
 
+    /// The names of all types that stand for themselves, the base's too; some come twice.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let inherited = self.base.as_deref().map(|base| base.names.as_slice());
+        let all = self.names.iter().chain(inherited.unwrap_or_default());
+        all.map(|&(_, id)| self.name(id))
+    }
+
     /// What type `id` is.
     #[must_use]
     pub fn kind(&self, id: u32) -> Option<TypeKind> {
