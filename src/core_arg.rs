@@ -113,6 +113,35 @@ fn parts(path: &Path) -> Vec<PathBuf> {
     text.split(',').map(PathBuf::from).collect()
 }
 
+/// CORE and what follows it on the command line, where CORE may be left out: the first word is not CORE
+/// when it looks like a name or a number and no file has that name. `usage` names what follows, of which
+/// `needed` words are needed and no more than `most` taken.
+pub fn split(
+    first: &str,
+    rest: &[&str],
+    needed: usize,
+    most: usize,
+    usage: &str,
+) -> (PathBuf, Vec<String>) {
+    let given = rest.len() >= most || is_core(first);
+    let (core, words): (&str, Vec<&str>) = match given {
+        true => (first, rest.to_vec()),
+        false => ("last", [&[first], rest].concat()),
+    };
+    if words.len() < needed {
+        let text = format!("what to look for in {core} is missing: {usage}\n");
+        clap::Error::raw(clap::error::ErrorKind::MissingRequiredArgument, text).exit();
+    }
+    let words = words.into_iter().map(ToOwned::to_owned).collect();
+    (PathBuf::from(core), words)
+}
+
+/// Whether a word can only be a core: a path, a file that exists, `last` or `live`.
+fn is_core(word: &str) -> bool {
+    let name = |c: char| c.is_ascii_alphanumeric() || "_:+- ".contains(c);
+    ["last", "live"].contains(&word) || !word.chars().all(name) || Path::new(word).exists()
+}
+
 /// Opens the kernel behind CORE.
 pub fn kernel(context: &Context, core: Option<&Path>) -> anyhow::Result<(Found, Kernel)> {
     kernel_with(context, core, &SymbolsArg::default())

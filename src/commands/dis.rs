@@ -8,7 +8,6 @@ use anyhow::{Context as _, bail};
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
 use serde::Serialize;
 use std::io::Write;
-use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{AreaKind, Kernel, KernelError};
 
@@ -19,14 +18,16 @@ const LONGEST: u64 = 1 << 20;
 
 /// Arguments of `dis`.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "afterpanic dis [OPTIONS] [CORE] <SYM|ADDR>")]
 pub struct Args {
-    /// A core file, a crash directory, `last` or `live`
-    core: PathBuf,
+    /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
+    /// `live`
+    core: String,
     #[command(flatten)]
     symbols: SymbolsArg,
     /// A function, or any address inside one
     #[arg(value_name = "SYM|ADDR")]
-    at: String,
+    at: Option<String>,
     /// One JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
@@ -51,19 +52,25 @@ struct Row {
 
 /// Prints the whole function.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
+    let given = args.at.as_deref();
+    let (core, words) = core_arg::split(
+        &args.core,
+        given.as_slice(),
+        1,
+        1,
+        "a function or an address",
+    );
+    let at = words.concat();
+    let (_, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
     let symbols = kernel.symbols()?;
     // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
     let _ = kernel.modules();
-    let asked = address(&args.at, |name| match kernel.symbol(name) {
+    let asked = address(&at, |name| match kernel.symbol(name) {
         Err(why @ KernelError::NoSymbol { .. }) => bail!("{why}{}", near(&kernel, name)),
         other => Ok(other?),
     })?;
     if let Some(what) = data(&kernel, VirtAddr(asked)) {
-        bail!(
-            "{} is {what}, not code. Next: afterpanic read or struct",
-            args.at
-        );
+        bail!("{at} is {what}, not code. Next: afterpanic read or struct");
     }
     let found = symbols.resolve(VirtAddr(asked));
     let (start, len) = match &found {
@@ -73,7 +80,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut code = vec![0_u8; usize::try_from(len)?];
     kernel
         .read(VirtAddr(start), &mut code)
-        .with_context(|| format!("Cannot read {}", args.at))?;
+        .with_context(|| format!("Cannot read {at}"))?;
     let name_of = |va: u64| {
         symbols.resolve(VirtAddr(va)).map(|at| match at.offset {
             0 => at.name,

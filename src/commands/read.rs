@@ -6,7 +6,7 @@ use crate::near::Near;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use vmcore::addr::{PhysAddr, VirtAddr};
 use vmcore::kernel::{Kernel, KernelError, Memory};
@@ -18,16 +18,17 @@ const LINE: usize = 16;
 
 /// Arguments of `read`.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "afterpanic read [OPTIONS] [CORE] <ADDR> <LEN>")]
 pub struct Args {
-    /// A core file, a crash directory, `last` or `live`
-    core: PathBuf,
+    /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
+    /// `live`
+    core: String,
     #[command(flatten)]
     symbols: SymbolsArg,
     /// A virtual address in hex, or a symbol, with an optional +offset
-    addr: String,
+    addr: Option<String>,
     /// The number of bytes: 64, 4K, or with 0x in hex
-    #[arg(value_parser = number)]
-    len: u64,
+    len: Option<String>,
     /// Take the address as physical
     #[arg(long, conflicts_with = "cpu")]
     phys: bool,
@@ -44,6 +45,17 @@ pub struct Args {
 
 /// Prints the bytes. What cannot be read ends it with the page and the reason.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let given = [&args.addr, &args.len].map(|word| word.as_deref());
+    let given: Vec<&str> = given.into_iter().flatten().collect();
+    let usage = "an address and a number of bytes";
+    let (core, words) = core_arg::split(&args.core, &given, 2, 2, usage);
+    let [addr, len] = words.as_slice() else {
+        bail!("Give an address and a number of bytes");
+    };
+    let len = number(len).unwrap_or_else(|why| {
+        let text = format!("{len:?} is not a number of bytes: {why}\n");
+        clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).exit()
+    });
     let mut out: Box<dyn Write> = match args.raw {
         true => Box::new(output::raw()),
         false => Box::new(output::buffered()),
@@ -56,22 +68,22 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     };
     if args.phys {
-        let (_, dump) = core_arg::open(context, Some(&args.core))?;
-        let start = parse_hex(&args.addr)?;
-        each_chunk(start, args.len, |at, buf| {
+        let (_, dump) = core_arg::open(context, Some(&core))?;
+        let start = parse_hex(addr)?;
+        each_chunk(start, len, |at, buf| {
             dump.read_phys(PhysAddr(at), buf)?;
             Ok(emit(at, buf, &mut out)?)
         })?;
     } else {
-        let kernel = core_arg::kernel_with(context, Some(&args.core), &args.symbols);
+        let kernel = core_arg::kernel_with(context, Some(&core), &args.symbols);
         let (start, memory) = match kernel {
             Ok((_, kernel)) => {
-                let start = place(&kernel, &args.addr, args.cpu)?;
+                let start = place(&kernel, addr, args.cpu)?;
                 (start.0, Arc::clone(kernel.memory()))
             }
-            Err(why) => by_segments(args, context, why)?,
+            Err(why) => by_segments(addr, &core, context, why)?,
         };
-        each_chunk(start, args.len, |at, buf| {
+        each_chunk(start, len, |at, buf| {
             memory.read(VirtAddr(at), buf)?;
             Ok(emit(at, buf, &mut out)?)
         })?;
@@ -83,14 +95,15 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// The address and the memory of a core whose kernel cannot be found, `why` being why: what its
 /// segments map can be read all the same.
 fn by_segments(
-    args: &Args,
+    addr: &str,
+    core: &Path,
     context: &Context,
     why: anyhow::Error,
 ) -> anyhow::Result<(u64, Arc<Memory>)> {
-    let Ok(start) = parse_hex(&args.addr) else {
+    let Ok(start) = parse_hex(addr) else {
         return Err(why);
     };
-    let Ok((_, dump)) = core_arg::open(context, Some(&args.core)) else {
+    let Ok((_, dump)) = core_arg::open(context, Some(core)) else {
         return Err(why);
     };
     match Memory::of_segments(dump) {

@@ -9,20 +9,21 @@ use analysis::values::{self, Place, Row, data};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError, Types};
 
 /// Arguments of `struct`.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "afterpanic struct [OPTIONS] [CORE] <TYPE> [ADDR]")]
 pub struct Args {
-    /// A core file, a crash directory, `last` or `live`
-    core: PathBuf,
+    /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
+    /// `live`
+    core: String,
     #[command(flatten)]
     symbols: SymbolsArg,
     /// A struct, union, enum or typedef of the kernel or of a module, as `module:type` of that module; `type.member` is --path
     #[arg(value_name = "TYPE")]
-    name: String,
+    name: Option<String>,
     /// The address of one: hex, or a symbol with an optional +offset
     #[arg(value_name = "ADDR")]
     at: Option<String>,
@@ -30,10 +31,10 @@ pub struct Args {
     #[arg(long)]
     path: Option<String>,
     /// Print the per-CPU variable of this CPU
-    #[arg(long, value_name = "N", requires = "at")]
+    #[arg(long, value_name = "N")]
     cpu: Option<u32>,
     /// Print the per-CPU variable of every CPU that was online
-    #[arg(long, requires = "at", conflicts_with = "cpu")]
+    #[arg(long, conflicts_with = "cpu")]
     cpus: bool,
     /// One JSON object (docs/json.md)
     #[arg(long)]
@@ -71,6 +72,7 @@ struct Asked<'a> {
     args: &'a Args,
     /// The type, and the path of members in it.
     name: &'a str,
+    at: Option<&'a str>,
     path: Option<&'a str>,
     kernel: &'a Kernel,
     types: &'a Types,
@@ -78,16 +80,25 @@ struct Asked<'a> {
 
 /// Prints the layout; with an address the values too. Exit code 4 when some of them cannot be read.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
+    let given = [&args.name, &args.at].map(|word| word.as_deref());
+    let given: Vec<&str> = given.into_iter().flatten().collect();
+    let (core, words) = core_arg::split(&args.core, &given, 1, 2, "a type");
+    let mut words = words.into_iter();
+    let (name, at) = (words.next().unwrap_or_default(), words.next());
+    if at.is_none() && (args.cpus || args.cpu.is_some()) {
+        bail!("--cpu and --cpus need the address or the symbol of a per-CPU variable");
+    }
+    let (_, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
     // `task_struct.comm` is `task_struct --path comm`.
-    let (name, path) = match (args.name.split_once('.'), &args.path) {
+    let (name, path) = match (name.split_once('.'), &args.path) {
         (Some((name, path)), None) => (name, Some(path)),
-        (_, path) => (args.name.as_str(), path.as_deref()),
+        (_, path) => (name.as_str(), path.as_deref()),
     };
     let types = kernel.types_with(values::bare(name))?;
     let asked = Asked {
         args,
         name,
+        at: at.as_deref(),
         path,
         kernel: &kernel,
         types: &types,
@@ -129,7 +140,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 impl Asked<'_> {
     /// The place that the arguments name, on one CPU.
     fn place(&self, cpu: Option<u32>) -> anyhow::Result<Place> {
-        let at = match &self.args.at {
+        let at = match self.at {
             Some(text) => Some(place(self.kernel, text, cpu)?),
             None => None,
         };

@@ -6,19 +6,20 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use serde::Serialize;
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Resolved, Symbols};
 
 /// Arguments of `sym`.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "afterpanic sym [OPTIONS] [CORE] <NAME|ADDR|->...")]
 pub struct Args {
-    /// A core file, a crash directory, `last` or `live`
-    core: PathBuf,
+    /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
+    /// `live`
+    core: String,
     #[command(flatten)]
     symbols: SymbolsArg,
     /// Names, addresses in hex, or `-`: annotate the addresses in the text on stdin
-    #[arg(required = true, value_name = "NAME|ADDR|-")]
+    #[arg(value_name = "NAME|ADDR|-")]
     what: Vec<String>,
     /// One JSON object (docs/json.md)
     #[arg(long)]
@@ -42,23 +43,22 @@ struct Row {
 
 /// Looks up each; exit code 3 when one is not known.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (_, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
+    let given: Vec<&str> = args.what.iter().map(String::as_str).collect();
+    let usage = "a name or an address";
+    let (core, asked) = core_arg::split(&args.core, &given, 1, usize::MAX, usage);
+    let (_, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
     let symbols = kernel.symbols()?;
     // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
     let _ = kernel.modules();
     let mut out = output::buffered();
-    if args.what.iter().any(|what| what == "-") {
+    if asked.iter().any(|what| what == "-") {
         for line in io::stdin().lock().lines() {
             writeln!(out, "{}", annotate(&line?, |va| symbols.resolve(va)))?;
         }
         out.flush()?;
         return Ok(Exit::Done);
     }
-    let rows: Vec<Row> = args
-        .what
-        .iter()
-        .map(|what| look_up(symbols, what))
-        .collect();
+    let rows: Vec<Row> = asked.iter().map(|what| look_up(symbols, what)).collect();
     let unknown = rows.iter().any(|row| row.name.is_none());
     if args.json {
         output::json("afterpanic.sym/1", &[], &Answer { symbols: rows })?;

@@ -6,18 +6,19 @@ use crate::exit::Exit;
 use crate::output::{self, Context, Style};
 use analysis::what::{self, What};
 use std::io::{self, Write};
-use std::path::PathBuf;
 use vmcore::addr::VirtAddr;
 
 /// Arguments of `what`.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "afterpanic what [OPTIONS] [CORE] <ADDR>")]
 pub struct Args {
-    /// A core file, a crash directory, `last` or `live`
-    core: PathBuf,
+    /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
+    /// `live`
+    core: String,
     #[command(flatten)]
     symbols: SymbolsArg,
     /// A virtual address in hex, or a symbol, with an optional +offset
-    addr: String,
+    addr: Option<String>,
     /// Take a per-CPU variable of this CPU
     #[arg(long, value_name = "N")]
     cpu: Option<u32>,
@@ -28,8 +29,10 @@ pub struct Args {
 
 /// Prints what is known; exit code 3 when nothing is.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (found, kernel) = core_arg::kernel_with(context, Some(&args.core), &args.symbols)?;
-    let at = place(&kernel, &args.addr, args.cpu)?;
+    let given = args.addr.as_deref();
+    let (core, words) = core_arg::split(&args.core, given.as_slice(), 1, 1, "an address");
+    let (found, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
+    let at = place(&kernel, &words.concat(), args.cpu)?;
     let what = what::read(&kernel, at);
     let exit = match what.is_nothing() {
         true => Exit::No,

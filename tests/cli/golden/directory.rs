@@ -61,7 +61,19 @@ fn a_complete_crash_directory() {
     );
     fs::remove_file(machine.path("core.elf")).unwrap();
     compare("directory/complete", transcript(&machine, &dir, ASKED));
-    let last = transcript(&machine, "\0", &["report", "info last"]);
+    let last = &[
+        "report",
+        "info last",
+        "sym panic",
+        "struct task_struct init_task --path comm",
+        "dis vfs_write",
+        "read linux_banner 16",
+        "what runqueues --cpu 1",
+        "sym last",
+        "read last linux_banner",
+        "dis nothing.elf vfs_write",
+    ];
+    let last = transcript(&machine, "\0", last);
     compare("directory/last", last);
 }
 
