@@ -242,7 +242,7 @@ fn everything(collector: &mut Collector<'_>) -> Result<(), KernelError> {
     note("CPUs", crate::cpus::read(kernel).map(drop));
     note("modules", crate::modules::read(kernel).map(drop));
     note("mounts", crate::mounts::read(kernel).map(drop));
-    note("slabs", crate::slabs::read(kernel).map(drop));
+    note("slabs", crate::slabs::read_room(kernel).map(drop));
     drop(crate::memory::read(kernel));
     for text in trouble {
         collector.warn(text);

@@ -16,8 +16,6 @@ use vmcore::time::Utc;
 
 /// Bytes of the longest instruction of x86.
 const LONGEST_INSTRUCTION: usize = 15;
-/// Slab caches listed.
-const TOP_SLABS: usize = 20;
 /// Blocked tasks looked into; more are only counted.
 const MAX_BLOCKED: usize = 256;
 
@@ -117,12 +115,7 @@ pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result
         report.blocked = blocked.filter(|_| wants(Section::Blocked));
     }
     if wants(Section::Slabs) {
-        report.slabs = soft
-            .keep("the slab caches", slabs::read(kernel))
-            .map(|mut caches| {
-                caches.truncate(TOP_SLABS);
-                caches
-            });
+        report.slabs = soft.keep("the slab caches", slabs::read(kernel));
     }
     if wants(Section::Modules) {
         report.modules = soft.keep("the modules", modules::read(kernel));

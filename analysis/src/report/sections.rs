@@ -7,8 +7,10 @@ use crate::locks::{Blocked, Holder, Lock, WaitKind, Waiter};
 use crate::memory::Memory;
 use crate::notifiers::{Hook, Notifiers, Outcome};
 use std::fmt::{self, Write};
-use vmcore::addr::VirtAddr;
+use vmcore::addr::{PAGE_SIZE, VirtAddr};
 
+/// Slab caches shown.
+const TOP_SLABS: usize = 20;
 /// Blocked tasks shown one by one.
 const SHOWN: usize = 10;
 
@@ -36,11 +38,12 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     }
     if let Some(caches) = &report.slabs {
         writeln!(out, "  slab caches that take most:")?;
-        for cache in caches {
+        for cache in caches.iter().take(TOP_SLABS) {
             let (kib, objects) = (cache.bytes >> 10, cache.objects);
+            let in_use = cache.in_use.map_or("?".into(), |n| n.to_string());
             writeln!(
                 out,
-                "    {:<24} {kib:>9} KiB  {objects:>9} objects of {}",
+                "    {:<24} {kib:>9} KiB  {in_use:>9} of {objects} objects of {} bytes in use",
                 cache.name, cache.size
             )?;
         }
@@ -213,6 +216,7 @@ fn memory(facts: &Memory, out: &mut dyn Write) -> fmt::Result {
         mib(facts.free_bytes),
         mib(facts.total_bytes)
     )?;
+    totals(facts, out)?;
     for zone in &facts.zones {
         let mark = |value: Option<u64>| value.map_or("?".into(), |value| value.to_string());
         writeln!(
@@ -231,6 +235,30 @@ fn memory(facts: &Memory, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "    {name:<32} {value:>12}")?;
     }
     Ok(())
+}
+
+/// What the memory that was not free was used for, in MiB.
+fn totals(facts: &Memory, out: &mut dyn Write) -> fmt::Result {
+    let Some(used) = facts.total_bytes.zip(facts.free_bytes) else {
+        return Ok(());
+    };
+    let mut text = format!("    used: {} MiB", used.0.saturating_sub(used.1) >> 20);
+    let slab: &[&str] = &["nr_slab_reclaimable", "nr_slab_unreclaimable"];
+    for (words, names) in [
+        ("file cache", &["nr_file_pages"][..]),
+        ("anonymous", &["nr_anon_pages"][..]),
+        ("slab", slab),
+        ("page tables", &["nr_page_table_pages"][..]),
+    ] {
+        let pages = names.iter().filter_map(|name| facts.counters.get(*name));
+        let counted: Vec<u64> = pages.map(|pages| pages.max(&0).unsigned_abs()).collect();
+        if !counted.is_empty() {
+            let pages = counted.into_iter().fold(0_u64, u64::saturating_add);
+            // Writing into a String cannot fail.
+            let _ = write!(text, ", {words} {}", pages.saturating_mul(PAGE_SIZE) >> 20);
+        }
+    }
+    writeln!(out, "{text}")
 }
 
 fn notifiers(list: &Notifiers, out: &mut dyn Write) -> fmt::Result {
@@ -258,4 +286,32 @@ fn registered(hook: &Hook) -> String {
         .map(|n| format!(", priority {n}"))
         .unwrap_or_default();
     format!("{}{module}{priority}: {outcome}", hook.function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_free_is_told_by_use() {
+        let mib = |n: u64| n << 20;
+        let pages = |n: i64| n << 8;
+        let counters = [
+            ("nr_file_pages", pages(300)),
+            ("nr_slab_reclaimable", pages(20)),
+            ("nr_slab_unreclaimable", pages(30)),
+        ];
+        let facts = Memory {
+            total_bytes: Some(mib(1000)),
+            free_bytes: Some(mib(400)),
+            counters: counters.map(|(name, n)| (name.to_owned(), n)).into(),
+            ..Memory::default()
+        };
+        let mut text = String::new();
+        totals(&facts, &mut text).unwrap();
+        assert_eq!(text, "    used: 600 MiB, file cache 300, slab 50\n");
+        let mut text = String::new();
+        totals(&Memory::default(), &mut text).unwrap();
+        assert_eq!(text, "");
+    }
 }

@@ -122,6 +122,7 @@ pub const ASKED: &[(&str, &[&str])] = &[
             "read CORE runqueues 16 --cpu 0",
         ],
     ),
+    ("slabs", &["report CORE --section slabs,memory"]),
     (
         "what",
         &[

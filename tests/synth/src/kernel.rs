@@ -43,6 +43,7 @@ const MASKS: u64 = DATA + 0x1100;
 const PANIC_CPU: u64 = DATA + 0x1200;
 const MODULES: u64 = DATA + 0x1300;
 const BTF_MODULES: u64 = DATA + 0x1310;
+const SLAB_CACHES: u64 = DATA + 0x1320;
 const SECTIONS: u64 = DATA + 0x2000;
 const UTS: u64 = DATA + 0x3000;
 const TOTAL_RAM: u64 = DATA + 0x3400;

@@ -49,6 +49,7 @@ impl Kernel {
             (PANIC_CPU, 'D', "panic_cpu"),
             (MODULES, 'd', "modules"),
             (BTF_MODULES, 'd', "btf_modules"),
+            (SLAB_CACHES, 'd', "slab_caches"),
             (TOTAL_RAM, 'B', "_totalram_pages"),
             (COMMAND_LINE, 'D', "saved_command_line"),
             (CRASH_NOTES, 'D', "crash_notes"),

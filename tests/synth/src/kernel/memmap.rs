@@ -1,7 +1,7 @@
 //! The memory map: one section of struct pages of 6.12.
 
 use super::types::offset;
-use super::{Kernel, RAM_END, RAM_START, SECTIONS, USER_FRAMES};
+use super::{DIRECT, Kernel, RAM_END, RAM_START, SECTIONS, SLAB_CACHES, USER_FRAMES};
 use std::collections::BTreeSet;
 
 const VMEMMAP: u64 = 0xffff_ea00_0000_0000;
@@ -105,15 +105,33 @@ impl Kernel {
 
     /// A slab of eight pages, with objects of 192 bytes.
     fn slab(&mut self, pfn: u64) {
-        let cache = self.alloc(64);
-        self.put32(cache + offset("kmem_cache", "size"), 192);
-        self.put64(cache + offset("kmem_cache", "name"), cache + 48);
-        self.put(cache + 48, b"crasher_cache\0");
+        let cache = self.alloc(64 + 64 + 64);
+        let (name, node) = (cache + 64, cache + 128);
+        let at = |member: &str| cache + offset("kmem_cache", member);
+        self.put32(at("oo"), 3 << 16 | 170);
+        self.put32(at("size"), 192);
+        self.put32(at("object_size"), 184);
+        self.put64(at("name"), name);
+        self.put64(at("node"), node);
+        self.put(name, b"crasher_cache\0");
+        self.list(SLAB_CACHES, &[at("list")]);
+        let in_node = |member: &str| node + offset("kmem_cache_node", member);
+        self.put64(in_node("nr_slabs"), 1);
+        self.put64(in_node("total_objects"), 170);
         for object in 0..8 {
             self.ram.put((pfn + object) * 4096, &[0x6b; 64]);
         }
         self.page(pfn, HEAD, cache, 0xf500_0000, 1);
         let head = VMEMMAP + pfn * SIZE;
+        let alias = DIRECT + MEMMAP + pfn * SIZE;
+        self.put(alias + offset("slab", "inuse"), &42_u16.to_le_bytes());
+        self.put(alias + offset("slab", "objects"), &170_u16.to_le_bytes());
+        let link = offset("slab", "slab_list");
+        let partial = in_node("partial");
+        for (at, to) in [(partial, head + link), (alias + link, partial)] {
+            self.put64(at, to);
+            self.put64(at + 8, to);
+        }
         for tail in pfn + 1..pfn + 8 {
             self.page(tail, 0, 0, u32::MAX, 0);
             self.ram

@@ -73,21 +73,15 @@ fn resolve(btf: &mut Btf, numbers: &mut Numbers, known: &Numbers, ty: &str) -> u
     if let Some(number) = numbers.get(ty) {
         return *number;
     }
-    let number = if let Some(target) = ty.strip_prefix('*') {
-        let target = known.get(target).copied().unwrap_or(0);
-        btf.add("", 2, 0, false, target, &[])
-    } else {
-        let (element, count) = ty.trim_end_matches(']').split_once('[').unwrap();
-        let (element, index) = (numbers[element], numbers["uint"]);
-        btf.add(
-            "",
-            3,
-            0,
-            false,
-            0,
-            &[element, index, count.parse().unwrap()],
-        )
-    };
+    let number =
+        if let Some((element, count)) = ty.strip_suffix(']').and_then(|ty| ty.split_once('[')) {
+            let element = resolve(btf, numbers, known, element);
+            let (index, count) = (numbers["uint"], count.parse().unwrap());
+            btf.add("", 3, 0, false, 0, &[element, index, count])
+        } else {
+            let target = known.get(&ty[1..]).copied().unwrap_or(0);
+            btf.add("", 2, 0, false, target, &[])
+        };
     numbers.insert(ty.into(), number);
     number
 }

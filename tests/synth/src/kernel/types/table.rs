@@ -175,12 +175,38 @@ pub(super) const STRUCTS: &[Struct] = &[
             ("source_list", "list_head", 0x150),
         ],
     ),
+    ("kmem_cache_order_objects", 4, &[("x", "uint", 0)]),
+    (
+        "kmem_cache_node",
+        40,
+        &[
+            ("partial", "list_head", 8),
+            ("nr_slabs", "atomic_long_t", 24),
+            ("total_objects", "atomic_long_t", 32),
+        ],
+    ),
     (
         "kmem_cache",
-        32,
-        &[("size", "uint", 8), ("name", "*char", 16)],
+        64,
+        &[
+            ("oo", "kmem_cache_order_objects", 0),
+            ("size", "uint", 8),
+            ("object_size", "uint", 12),
+            ("name", "*char", 16),
+            ("list", "list_head", 24),
+            ("node", "*kmem_cache_node[1]", 40),
+        ],
     ),
-    ("slab", 64, &[("slab_cache", "*kmem_cache", 24)]),
+    (
+        "slab",
+        64,
+        &[
+            ("slab_list", "list_head", 8),
+            ("slab_cache", "*kmem_cache", 24),
+            ("inuse", "ushort", 32),
+            ("objects", "ushort", 34),
+        ],
+    ),
     ("btf", 16, &[("data", "*", 0), ("data_size", "uint", 8)]),
     (
         "btf_module",
