@@ -5,7 +5,8 @@
 
 use crate::unwind::Unwinder;
 use serde::{Deserialize, Serialize};
-use vmcore::kernel::{Kernel, chain, sanity};
+use vmcore::kernel::sanity::{self, Outcome};
+use vmcore::kernel::{Kernel, KernelError, chain};
 
 /// One question and its answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -19,13 +20,11 @@ pub struct Check {
 }
 
 impl Check {
-    fn new(what: &str, answer: Result<String, String>) -> Self {
-        let ok = answer.is_ok();
-        let (Ok(detail) | Err(detail)) = answer;
+    fn new(what: &str, answer: &Outcome) -> Self {
         Self {
             what: what.into(),
-            ok,
-            detail,
+            ok: answer.agrees(),
+            detail: answer.detail().to_owned(),
         }
     }
 }
@@ -42,25 +41,24 @@ pub fn read(kernel: &Kernel, unwinder: &Unwinder<'_>) -> Vec<Check> {
         n => format!("{n} modules"),
     });
     let orc = match unwinder.warnings() {
-        [] => Ok("every table read".to_string()),
-        warnings => Err(warnings.join("; ")),
+        [] => Outcome::Agrees("every table read".to_string()),
+        warnings => Outcome::Differs(warnings.join("; ")),
     };
     let tables = [
-        (
-            "the symbol table (kallsyms)",
-            symbols.map_err(|why| chain(&why)),
-        ),
-        (
-            "the type information (BTF)",
-            types.map_err(|why| chain(&why)),
-        ),
-        ("the list of modules", modules.map_err(|why| chain(&why))),
+        ("the symbol table (kallsyms)", used(symbols)),
+        ("the type information (BTF)", used(types)),
+        ("the list of modules", used(modules)),
         ("the unwind tables (ORC)", orc),
     ];
     let sane = sanity::check(kernel)
         .into_iter()
-        .map(|s| (s.what, s.answer.into_result()));
+        .map(|s| (s.what, s.answer));
     sane.chain(tables)
-        .map(|(what, answer)| Check::new(what, answer))
+        .map(|(what, answer)| Check::new(what, &answer))
         .collect()
+}
+
+/// What a table that could be read says of itself, or why it could not.
+fn used(table: Result<String, KernelError>) -> Outcome {
+    table.map_or_else(|why| Outcome::NotChecked(chain(&why)), Outcome::Agrees)
 }

@@ -19,6 +19,7 @@ mod runs;
 pub mod source;
 pub mod verify;
 
+pub use crate::layout::FormatError;
 pub use crate::layout::elf::{Note, Segment, machine_name};
 pub use crate::layout::kdump::Utsname;
 pub use open::{open, open_set, open_source};
@@ -213,7 +214,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// What is wrong and where.
-        why: String,
+        why: FormatError,
     },
 }
 

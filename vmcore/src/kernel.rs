@@ -40,11 +40,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub struct Kernel {
     memory: Arc<Memory>,
     vmcoreinfo: Arc<Vmcoreinfo>,
-    symbols: OnceLock<Result<Symbols, String>>,
-    types: OnceLock<Result<Arc<Types>, String>>,
-    modules: OnceLock<Result<Arc<Vec<Module>>, String>>,
+    symbols: OnceLock<Result<Symbols, KernelError>>,
+    types: OnceLock<Result<Arc<Types>, KernelError>>,
+    modules: OnceLock<Result<Arc<Vec<Module>>, KernelError>>,
     module_types: Mutex<BTreeMap<String, Arc<Types>>>,
-    percpu: OnceLock<Result<percpu::PerCpu, String>>,
+    percpu: OnceLock<Result<percpu::PerCpu, KernelError>>,
     supplement: Supplement,
 }
 
@@ -185,17 +185,17 @@ impl Kernel {
                 own.or_else(|error| {
                     let file = self.supplement.file.as_ref();
                     file.and_then(|file| Symbols::from_file(file, &self.vmcoreinfo))
-                        .ok_or_else(|| match error {
-                            // The same words are put before it below.
-                            KernelError::Unavailable { why, .. } => why,
-                            other => chain(&other),
-                        })
+                        .ok_or(error)
                 })
             })
             .as_ref()
             .map_err(|why| KernelError::Unavailable {
                 what: "The symbol table",
-                why: why.clone(),
+                why: match why {
+                    // The same words are before it already.
+                    KernelError::Unavailable { why, .. } => why.clone(),
+                    other => chain(other),
+                },
             })
     }
 
@@ -220,16 +220,9 @@ impl Kernel {
     /// When there is none (CONFIG_DEBUG_INFO_BTF off) or it cannot be read.
     pub fn types(&self) -> Result<&Arc<Types>, KernelError> {
         self.types
-            .get_or_init(|| {
-                Types::find(self)
-                    .map(Arc::new)
-                    .map_err(|error| chain(&error))
-            })
+            .get_or_init(|| Types::find(self).map(Arc::new))
             .as_ref()
-            .map_err(|why| KernelError::Unavailable {
-                what: "The type information (BTF)",
-                why: why.clone(),
-            })
+            .map_err(|why| KernelError::unavailable("The type information (BTF)", why))
     }
 
     /// The symbol that an address belongs to, in the kernel or in a module.

@@ -5,11 +5,14 @@
 //! in each file.
 
 pub(crate) mod elf;
+mod error;
 pub(crate) mod frames;
 pub(crate) mod kdump;
 pub mod own;
 pub(crate) mod page_kind;
 pub(crate) mod pages_map;
+
+pub use error::FormatError;
 
 /// The bytes `at..at + N`, if they are all there.
 fn array<const N: usize>(buf: &[u8], at: usize) -> Option<[u8; N]> {

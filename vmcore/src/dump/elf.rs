@@ -15,15 +15,15 @@ mod mappings;
 mod table;
 
 use self::mappings::{direct_map_base, kernel_image};
-use self::table::{Limits, Table, read_notes, read_up_to};
+use self::table::{Limits, Table, read_notes};
 use super::extents::{Extent, Extents, PageRuns};
 use super::map::{Lookup, MapReader};
-use super::source::{ByteSource, read_error};
+use super::source::{ByteSource, read_error, read_up_to};
 use super::verify::Damage;
 use super::{Absence, Attachment, Completeness, DumpInfo, Format, MemoryDump, ReadError, Segment};
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
 use crate::layout::elf::{self, Header};
-use crate::layout::own;
+use crate::layout::{FormatError, own};
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
 
@@ -57,8 +57,11 @@ impl ElfCore {
     /// Reads header, program headers and notes; no page.
     ///
     /// # Errors
-    /// A sentence that says what is wrong and where.
-    pub(super) fn open(source: Arc<dyn ByteSource>, options: ElfOptions) -> Result<Self, String> {
+    /// What is wrong and where.
+    pub(super) fn open(
+        source: Arc<dyn ByteSource>,
+        options: ElfOptions,
+    ) -> Result<Self, FormatError> {
         let head = read_up_to(&*source, 0, elf::EHDR_LEN as u64)?;
         let header = Header::parse(&head)?;
         let mut warnings = Vec::new();

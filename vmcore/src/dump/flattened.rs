@@ -6,8 +6,8 @@
 //! in order by [`assemble`].
 
 use super::source::{ByteSource, Facts, SourceError};
-use crate::layout::be64;
 use crate::layout::kdump::{FLAT_HEADER_LEN, FLAT_RECORD_LEN, is_flattened};
+use crate::layout::{FormatError, be64};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -53,12 +53,14 @@ impl FlattenedSource {
     /// Walks the records; reads none of the data.
     ///
     /// # Errors
-    /// Another version of the stream.
-    pub fn open(file: Arc<dyn ByteSource>) -> Result<Self, String> {
+    /// The file cannot be read, or is a stream of another version.
+    pub fn open(file: Arc<dyn ByteSource>) -> Result<Self, FormatError> {
         let mut head = [0; 32];
-        file.read_at(0, &mut head).map_err(|e| e.to_string())?;
+        file.read_at(0, &mut head)?;
         if !is_flattened(&head)? {
-            return Err("it does not begin like a flattened stream".into());
+            return Err(FormatError::unsupported(
+                "it does not begin like a flattened stream",
+            ));
         }
         let mut pieces = Pieces::default();
         let mut at = FLAT_HEADER_LEN;
@@ -70,10 +72,10 @@ impl FlattenedSource {
         loop {
             left -= 1;
             if left == 0 {
-                return Err(format!(
+                return Err(FormatError::unsupported(format!(
                     "the flattened stream has more than {RECORDS_MAX_COMPRESSED} records; unpack \
                      the file first"
-                ));
+                )));
             }
             let mut record = [0; FLAT_RECORD_LEN];
             let read = file.read_at(at, &mut record);
@@ -242,13 +244,12 @@ pub fn assemble(
     input: &mut dyn Read,
     write: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
 ) -> io::Result<u64> {
-    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let mut head = vec![0; usize::try_from(FLAT_HEADER_LEN).map_err(io::Error::other)?];
     input.read_exact(&mut head)?;
     if !is_flattened(&head).map_err(invalid)? {
-        return Err(invalid(
-            "The input does not begin like a flattened stream".into(),
-        ));
+        return Err(invalid(FormatError::unsupported(
+            "The input does not begin like a flattened stream",
+        )));
     }
     let mut buf = vec![0; 64 << 10];
     let mut end = 0;
@@ -259,9 +260,9 @@ pub fn assemble(
             Some(Record::End) => return Ok(end),
             Some(Record::Data { offset, len }) => (offset, len),
             None => {
-                return Err(invalid(
-                    "A record of the flattened stream is damaged".into(),
-                ));
+                return Err(invalid(FormatError::damaged(
+                    "A record of the flattened stream is damaged",
+                )));
             }
         };
         end = end.max(at.saturating_add(left));
@@ -276,6 +277,10 @@ pub fn assemble(
     }
 }
 
+fn invalid(why: FormatError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
 /// A dump out of a pipe into a file: a flattened stream is put in order, anything else is taken as
 /// it is.
 ///
@@ -287,8 +292,7 @@ pub fn receive(mut input: impl Read, file: &File) -> io::Result<()> {
         .by_ref()
         .take(FLAT_HEADER_LEN)
         .read_to_end(&mut head)?;
-    let flattened =
-        is_flattened(&head).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+    let flattened = is_flattened(&head).map_err(invalid)?;
     let mut input = head.as_slice().chain(input);
     if flattened {
         assemble(&mut input, &mut |at, part| file.write_all_at(part, at)).map(drop)

@@ -19,7 +19,7 @@ use super::source::{ByteSource, Facts, SourceError, SourceSlice};
 use super::verify::Damage;
 pub use crate::layout::frames::Codec;
 use crate::layout::frames::{SKIPPABLE, TAG_MAP, TAG_TRAILER};
-use crate::layout::le32;
+use crate::layout::{FormatError, le32};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -40,8 +40,8 @@ impl FramedSource {
     /// Reads the seek table, or walks the frames where there is none.
     ///
     /// # Errors
-    /// A sentence that says why no content can be had.
-    pub fn open(file: Arc<dyn ByteSource>, codec: Codec) -> Result<Self, String> {
+    /// Why no content can be had.
+    pub fn open(file: Arc<dyn ByteSource>, codec: Codec) -> Result<Self, FormatError> {
         let index = Index::open(&*file, codec)?;
         Ok(Self {
             file,
@@ -222,7 +222,7 @@ impl ByteSource for FramedSource {
             if let Err(error) = piece.check(&*self.file) {
                 found(Damage::Unit {
                     offset: piece.at,
-                    why: error,
+                    why: error.to_string(),
                 });
             }
         }

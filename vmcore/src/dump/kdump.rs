@@ -15,6 +15,7 @@ use super::source::{ByteSource, read_error};
 use super::verify::Damage;
 use super::{Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError, Utsname};
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange, PhysAddr};
+use crate::layout::FormatError;
 use crate::layout::elf::{machine_number, vmcoreinfo};
 use crate::layout::kdump;
 use std::io;
@@ -31,12 +32,12 @@ impl KdumpFile {
     /// One dump out of one file, or out of the files of a split dump in any order.
     ///
     /// # Errors
-    /// A sentence that says what is wrong and where.
+    /// What is wrong and where.
     pub(super) fn open(
         files: Vec<Arc<dyn ByteSource>>,
         format: Format,
         file_size: u64,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, FormatError> {
         let mut warnings = Vec::new();
         let mut parts = Vec::new();
         for file in files {
@@ -45,7 +46,7 @@ impl KdumpFile {
         }
         parts.sort_by_key(|part| part.own);
         let incomplete = join(&parts)?;
-        let first = parts.first().ok_or("no file was given")?;
+        let first = parts.first().ok_or_else(no_file)?;
         let notes = first.notes(&mut warnings);
         let cut_off = parts.iter().find_map(|part| part.cut_off());
         let completeness = match incomplete.or(cut_off) {
@@ -112,9 +113,13 @@ fn utsname(uts: &Utsname) -> Option<Utsname> {
     told.then(|| uts.clone())
 }
 
+fn no_file() -> FormatError {
+    FormatError::unsupported("no file was given")
+}
+
 /// Whether the parts are one dump; what is missing of it.
-fn join(parts: &[Part]) -> Result<Option<String>, String> {
-    let first = parts.first().ok_or("no file was given")?;
+fn join(parts: &[Part]) -> Result<Option<String>, FormatError> {
+    let first = parts.first().ok_or_else(no_file)?;
     let mut missing = None;
     let mut end = Pfn(0);
     for part in parts {
@@ -123,13 +128,13 @@ fn join(parts: &[Part]) -> Result<Option<String>, String> {
             && part.header.time == first.header.time
             && part.sub.phys_base == first.sub.phys_base;
         if !same {
-            return Err("the files are of different dumps".into());
+            return Err(FormatError::unsupported("the files are of different dumps"));
         }
         if part.own.start < end {
-            return Err(format!(
+            return Err(FormatError::unsupported(format!(
                 "two of the files hold page {}: they are not the parts of one split dump",
                 part.own.start
-            ));
+            )));
         }
         if part.sub.split && part.own.start > end {
             missing = Some((end, part.own.start));

@@ -8,9 +8,11 @@ use super::kdump::KdumpFile;
 use super::mapping::{cannot_shrink, on_procfs};
 use super::source::{ByteSource, FileSource};
 use super::{Format, MemoryDump, OpenError};
+use crate::layout::FormatError;
 use crate::layout::elf::is_elf;
 use crate::layout::frames::Codec;
 use crate::layout::kdump;
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -64,8 +66,8 @@ pub fn open_set(paths: &[PathBuf]) -> Result<Arc<dyn MemoryDump>, OpenError> {
         let (place, source) = Place::of(path)?;
         let content = place.content(source)?;
         if !content.head.starts_with(kdump::SIGNATURE) {
-            return Err(place.malformed(
-                "only kdump files can be parts of one dump; give each other file alone".into(),
+            return Err(place.unsupported(
+                "only kdump files can be parts of one dump; give each other file alone",
             ));
         }
         size += place.len;
@@ -161,19 +163,18 @@ impl<'a> Place<'a> {
             return Ok(Arc::new(dump.map_err(|why| self.malformed(why))?));
         }
         if kdump::is_old_diskdump(&head) {
-            return Err(self.malformed("it is a DISKDUMP file of before 2006, not kdump".into()));
+            return Err(self.unsupported("it is a DISKDUMP file of before 2006, not kdump"));
         }
         if !is_elf(&head) {
             return Err(foreign::name(&head).map_or_else(
                 || self.unknown(&head),
-                |what| self.malformed(format!("it is {what}, which is not read")),
+                |what| self.unsupported(format!("it is {what}, which is not read")),
             ));
         }
         if foreign::is_xen_guest(&*source, &head) {
-            return Err(self.malformed(
+            return Err(self.unsupported(
                 "it is a guest dumped by Xen (xl dump-core), which is not read: its pages are in \
-                 ELF sections"
-                    .into(),
+                 ELF sections",
             ));
         }
         let live = self.procfs && self.len >= KCORE_MIN;
@@ -198,11 +199,15 @@ impl<'a> Place<'a> {
                 path: self.path.to_owned(),
                 source,
             }),
-            Err(other) => Err(self.malformed(other.to_string())),
+            Err(other) => Err(self.malformed(other.into())),
         }
     }
 
-    fn malformed(&self, why: String) -> OpenError {
+    fn unsupported(&self, why: impl Into<Cow<'static, str>>) -> OpenError {
+        self.malformed(FormatError::unsupported(why))
+    }
+
+    fn malformed(&self, why: FormatError) -> OpenError {
         OpenError::Malformed {
             path: self.path.to_owned(),
             why,

@@ -9,6 +9,7 @@ use super::mapping::Mapping;
 use super::verify::Damage;
 use super::{Absence, Attachment, ReadError};
 use crate::addr::Pfn;
+use crate::layout::FormatError;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -191,11 +192,13 @@ pub(crate) fn read_error(pfn: Pfn, error: SourceError) -> ReadError {
     }
 }
 
-/// A source's error with what the system said, for errors that are only text.
-pub(crate) fn in_words(error: SourceError) -> String {
-    match error {
-        SourceError::Io { offset, source } => format!("cannot read at {offset:#x}: {source}"),
-        other => other.to_string(),
+/// With what the system said, because the text is all that is kept.
+impl From<SourceError> for FormatError {
+    fn from(error: SourceError) -> Self {
+        Self::Read(match error {
+            SourceError::Io { offset, source } => format!("cannot read at {offset:#x}: {source}"),
+            other => other.to_string(),
+        })
     }
 }
 

@@ -113,6 +113,12 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// A table that was found to be unusable earlier, with the reason kept from then.
+    pub(crate) fn unavailable(what: &'static str, why: &Self) -> Self {
+        let why = chain(why);
+        Self::Unavailable { what, why }
+    }
+
     /// Names what was being read.
     pub(crate) fn reading(what: impl Into<String>) -> impl FnOnce(MemError) -> Self {
         let what = what.into();

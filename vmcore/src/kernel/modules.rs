@@ -4,7 +4,7 @@
 //! 6.4, `core_layout` and `init_layout` before (and `module_core` before 4.5, not read here). All
 //! members by name from BTF. A module's symbols are read when an address in it is first asked for.
 
-use super::{Kernel, KernelError, Memory, Resolved, Types, chain};
+use super::{Kernel, KernelError, Memory, Resolved, Types};
 use crate::addr::VirtAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -94,8 +94,7 @@ impl Kernel {
         let modules = self
             .modules
             .get_or_init(|| {
-                let modules = read_modules(self).map_err(|error| chain(&error))?;
-                let modules = Arc::new(modules);
+                let modules = Arc::new(read_modules(self)?);
                 if let Ok(symbols) = self.symbols() {
                     symbols.add_modules(ModuleSymbols::new(self.memory(), &modules));
                 }
@@ -104,10 +103,7 @@ impl Kernel {
             .as_ref();
         modules
             .map(|modules| modules.as_slice())
-            .map_err(|why| KernelError::Unavailable {
-                what: "The list of modules",
-                why: why.clone(),
-            })
+            .map_err(|why| KernelError::unavailable("The list of modules", why))
     }
 
     /// The module that `va` lies in.

@@ -4,7 +4,7 @@
 //! is symbol + `__per_cpu_offset[cpu]` modulo 2^64, with the symbol's kallsyms value as it is:
 //! that holds for the zero-based symbols up to 6.14 and for the ordinary ones since.
 
-use super::{Kernel, KernelError, chain};
+use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
 
 /// A set of CPU numbers.
@@ -109,12 +109,9 @@ fn mask_bytes(kernel: &Kernel) -> Result<u64, KernelError> {
 impl Kernel {
     fn percpu(&self) -> Result<&PerCpu, KernelError> {
         self.percpu
-            .get_or_init(|| PerCpu::read(self).map_err(|error| chain(&error)))
+            .get_or_init(|| PerCpu::read(self))
             .as_ref()
-            .map_err(|why| KernelError::Unavailable {
-                what: "The per-CPU table",
-                why: why.clone(),
-            })
+            .map_err(|why| KernelError::unavailable("The per-CPU table", why))
     }
 
     /// The CPUs that were online.

@@ -33,15 +33,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// For those who only ask whether all is well: what was not checked is not.
-    ///
-    /// # Errors
-    /// What is wrong or missing.
-    pub fn into_result(self) -> Result<String, String> {
-        match self {
-            Self::Agrees(detail) => Ok(detail),
-            Self::Differs(why) | Self::NotChecked(why) => Err(why),
-        }
+    /// Whether all is well. What was not checked is not.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        matches!(self, Self::Agrees(_))
+    }
+
+    /// The words: how much was looked at, what is wrong, or what is missing.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        let (Self::Agrees(words) | Self::Differs(words) | Self::NotChecked(words)) = self;
+        words
     }
 }
 
@@ -61,13 +63,13 @@ pub fn check(kernel: &Kernel) -> Vec<Sanity> {
 }
 
 fn banner(kernel: &Kernel) -> Outcome {
-    let text = match kernel.symbol("linux_banner") {
-        Ok(at) => kernel.read_cstr(at, 512).map_err(|why| chain(&why)),
-        Err(why) => Err(chain(&why)),
+    let at = match kernel.symbol("linux_banner") {
+        Ok(at) => at,
+        Err(why) => return Outcome::NotChecked(chain(&why)),
     };
-    let text = match text {
+    let text = match kernel.read_cstr(at, 512) {
         Ok(text) => text,
-        Err(why) => return Outcome::NotChecked(why),
+        Err(why) => return Outcome::NotChecked(chain(&why)),
     };
     let text = String::from_utf8_lossy(&text);
     let Some(release) = kernel.vmcoreinfo().osrelease() else {

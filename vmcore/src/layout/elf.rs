@@ -5,7 +5,7 @@
 //! name. goblin's own parser is not used: it wants the whole file as a slice and stops at 65,535
 //! program headers.
 
-use super::{le16, le32, le64};
+use super::{FormatError, le16, le32, le64};
 pub(crate) use goblin::elf::header::EM_X86_64;
 use goblin::elf::header::{
     EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64, EM_LOONGARCH, EM_NONE,
@@ -101,35 +101,41 @@ impl Header {
     /// Reads and checks the header.
     ///
     /// # Errors
-    /// A sentence that says which field rules the file out.
-    pub(crate) fn parse(buf: &[u8]) -> Result<Self, String> {
+    /// Which field rules the file out.
+    pub(crate) fn parse(buf: &[u8]) -> Result<Self, FormatError> {
         if !is_elf(buf) {
-            return Err("there is no ELF magic at its start".into());
+            return Err(FormatError::unsupported(
+                "there is no ELF magic at its start",
+            ));
         }
         let byte = |at: usize| buf.get(at).copied().unwrap_or(0);
         if byte(EI_CLASS) != ELFCLASS64 {
-            return Err("it is a 32-bit ELF file; only 64-bit cores are supported".into());
+            return Err(FormatError::unsupported(
+                "it is a 32-bit ELF file; only 64-bit cores are supported",
+            ));
         }
         if byte(EI_DATA) != ELFDATA2LSB {
-            return Err(
-                "it is a big-endian ELF file; only little-endian cores are supported".into(),
-            );
+            return Err(FormatError::unsupported(
+                "it is a big-endian ELF file; only little-endian cores are supported",
+            ));
         }
-        let short = || "the ELF header is cut off".to_owned();
+        let short = || FormatError::CutOff("the ELF header");
         let e_type = le16(buf, 16).ok_or_else(short)?;
         if e_type != ET_CORE {
-            return Err(format!(
+            return Err(FormatError::unsupported(format!(
                 "it is an ELF file of type {e_type}, not a core (type {ET_CORE}); \
                  a vmlinux or program is no dump"
-            ));
+            )));
         }
         let version = le32(buf, 20).ok_or_else(short)?;
         if version != u32::from(EV_CURRENT) {
-            return Err(format!("its e_version is {version}, not 1"));
+            let why = format!("its e_version is {version}, not 1");
+            return Err(FormatError::unsupported(why));
         }
         let phentsize = le16(buf, 54).ok_or_else(short)?;
         if usize::from(phentsize) != PHDR_LEN {
-            return Err(format!("its e_phentsize is {phentsize}, not {PHDR_LEN}"));
+            let why = format!("its e_phentsize is {phentsize}, not {PHDR_LEN}");
+            return Err(FormatError::unsupported(why));
         }
         Ok(Self {
             machine: le16(buf, 18).ok_or_else(short)?,
@@ -359,15 +365,12 @@ mod tests {
     fn other_elf_files_are_refused_by_name() {
         let mut exe = Header::encode(62, 1, 0);
         exe[16] = 2;
-        assert!(Header::parse(&exe).unwrap_err().contains("not a core"));
+        let why = |bytes: &[u8]| Header::parse(bytes).unwrap_err().to_string();
+        assert!(why(&exe).contains("not a core"));
         let mut narrow = Header::encode(62, 1, 0);
         narrow[4] = 1;
-        assert!(Header::parse(&narrow).unwrap_err().contains("32-bit"));
-        assert!(
-            Header::parse(b"\x7fELF\x02\x01")
-                .unwrap_err()
-                .contains("cut off")
-        );
+        assert!(why(&narrow).contains("32-bit"));
+        assert_eq!(why(b"\x7fELF\x02\x01"), "the ELF header is cut off");
     }
 
     #[test]

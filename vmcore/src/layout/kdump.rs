@@ -7,7 +7,7 @@
 //! Only the 64-bit structures are known here; the 32-bit ones are refused by name.
 
 use super::elf::Fields;
-use super::{le16, le32, le64};
+use super::{FormatError, le16, le32, le64};
 
 /// The signature of the file.
 pub(crate) const SIGNATURE: &[u8; 8] = b"KDUMP   ";
@@ -112,34 +112,37 @@ impl Header {
     /// Reads the header of a machine with pages of `page` bytes.
     ///
     /// # Errors
-    /// A sentence that says what rules the file out.
-    pub(crate) fn parse(buf: &[u8], page: u32) -> Result<Self, String> {
+    /// What rules the file out.
+    pub(crate) fn parse(buf: &[u8], page: u32) -> Result<Self, FormatError> {
         if buf.get(..8) != Some(SIGNATURE.as_slice()) {
-            return Err("it does not begin with KDUMP".into());
+            return Err(FormatError::unsupported("it does not begin with KDUMP"));
         }
-        let short = || "the kdump header is cut off".to_owned();
+        let short = || FormatError::CutOff("the kdump header");
         let word = |at: usize| le32(buf, at).ok_or_else(short);
         if word(8)? > 0xffff && word(8)?.swap_bytes() <= VERSION {
-            return Err(
+            return Err(FormatError::unsupported(
                 "it is the kdump file of a big-endian machine (s390x, ppc64); only little-endian \
-                 ones are supported"
-                    .into(),
-            );
+                 ones are supported",
+            ));
         }
         let block = word(428)?;
         if block != page {
             // The 32-bit header has block_size here.
             return Err(if word(416)? == page {
-                "it is the dump of a 32-bit machine, which is not supported".into()
+                FormatError::unsupported(
+                    "it is the dump of a 32-bit machine, which is not supported",
+                )
             } else {
-                format!("its blocks are {block} bytes; only pages of {page} are supported")
+                FormatError::unsupported(format!(
+                    "its blocks are {block} bytes; only pages of {page} are supported"
+                ))
             });
         }
         let version = word(8)?;
         if version > VERSION {
-            return Err(format!(
+            return Err(FormatError::unsupported(format!(
                 "its header has version {version} and only 0 to {VERSION} are known"
-            ));
+            )));
         }
         let fields = buf.get(UTSNAME..UTSNAME + UTS_LEN).ok_or_else(short)?;
         Ok(Self {
@@ -319,18 +322,18 @@ pub(crate) const FLAT_RECORD_LEN: usize = 16;
 /// Whether `head` begins a flattened stream of a version that is known.
 ///
 /// # Errors
-/// A sentence about another version.
-pub(crate) fn is_flattened(head: &[u8]) -> Result<bool, String> {
+/// It is a stream of another version.
+pub(crate) fn is_flattened(head: &[u8]) -> Result<bool, FormatError> {
     if head.get(..12) != Some(FLAT_SIGNATURE.as_slice()) {
         return Ok(false);
     }
     match (super::be64(head, 16), super::be64(head, 24)) {
         (Some(1), Some(1)) => Ok(true),
-        (kind, version) => Err(format!(
+        (kind, version) => Err(FormatError::unsupported(format!(
             "it is a flattened stream of type {} version {}; only type 1 version 1 is known",
             kind.unwrap_or(0),
             version.unwrap_or(0)
-        )),
+        ))),
     }
 }
 
@@ -366,19 +369,17 @@ mod tests {
         };
         let bytes = header.encode(4096);
         assert_eq!(Header::parse(&bytes, 4096), Ok(header));
-        assert!(Header::parse(&bytes, 65536).unwrap_err().contains("4096"));
+        let why = Header::parse(&bytes, 65536).unwrap_err().to_string();
+        assert!(why.contains("4096"), "{why}");
         let mut other = bytes;
         for at in (8..12).chain(424..464) {
             other[at] = 0;
         }
         other[11] = 6;
-        let why = Header::parse(&other, 4096).unwrap_err();
+        let why = Header::parse(&other, 4096).unwrap_err().to_string();
         assert!(why.contains("big-endian"), "{why}");
-        assert!(
-            Header::parse(&bytes[..450], 4096)
-                .unwrap_err()
-                .contains("cut off")
-        );
+        let short = Header::parse(&bytes[..450], 4096);
+        assert_eq!(short, Err(FormatError::CutOff("the kdump header")));
         let sub = SubHeader {
             phys_base: 0u64.wrapping_sub(4096),
             dump_level: Some(31),

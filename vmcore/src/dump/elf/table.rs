@@ -1,6 +1,7 @@
 //! The program headers of an ELF core and its notes, within limits.
 
-use crate::dump::source::{self, ByteSource, in_words};
+use crate::dump::source::{ByteSource, read_up_to};
+use crate::layout::FormatError;
 use crate::layout::elf::{
     self, Header, Note, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN, Segment, parse_notes,
     parse_phdr,
@@ -54,16 +55,16 @@ impl Table {
         header: Header,
         limits: Limits,
         warnings: &mut Vec<String>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, FormatError> {
         let mut count = u64::from(header.phnum);
         if header.phnum == PN_XNUM && header.shoff != 0 {
             let section = read_up_to(source, header.shoff, SHDR_LEN as u64)?;
             count = elf::section_info(&section).map(u64::from).ok_or_else(|| {
-                format!(
+                FormatError::damaged(format!(
                     "e_phnum says that section header 0 at {:#x} holds the number of program \
                      headers, but the file ends before it",
                     header.shoff
-                )
+                ))
             })?;
         }
         let room = source.len().saturating_sub(header.phoff) / PHDR_LEN as u64;
@@ -75,16 +76,16 @@ impl Table {
             count = room;
         }
         if count == 0 {
-            return Err(format!(
+            return Err(FormatError::damaged(format!(
                 "there are no program headers at {:#x}",
                 header.phoff
-            ));
+            )));
         }
         if count > limits.phdrs {
-            return Err(format!(
+            return Err(FormatError::unsupported(format!(
                 "it has {count} program headers; no more than {} are read from such a file",
                 limits.phdrs
-            ));
+            )));
         }
         let mut table = Self::default();
         let mut done = 0;
@@ -111,7 +112,7 @@ pub(super) fn read_notes(
     segments: &[Segment],
     limits: Limits,
     warnings: &mut Vec<String>,
-) -> Result<Vec<Note>, String> {
+) -> Result<Vec<Note>, FormatError> {
     let mut notes = Vec::new();
     let mut budget = limits.notes.min(source.len());
     for segment in segments {
@@ -138,7 +139,8 @@ pub(super) fn read_notes(
         }
         let bytes = match read_up_to(source, segment.offset, here) {
             Ok(bytes) => bytes,
-            Err(why) => {
+            Err(error) => {
+                let why = FormatError::from(error);
                 warnings.push(format!("the notes at {:#x}: {why}", segment.offset));
                 continue;
             }
@@ -150,12 +152,4 @@ pub(super) fn read_notes(
         }
     }
     Ok(notes)
-}
-
-pub(super) fn read_up_to(
-    source: &dyn ByteSource,
-    offset: u64,
-    len: u64,
-) -> Result<Vec<u8>, String> {
-    source::read_up_to(source, offset, len).map_err(in_words)
 }

@@ -1,6 +1,7 @@
 //! What lies behind the content in skippable frames of ours: `pages.map`, the trailer.
 
 use crate::dump::source::ByteSource;
+use crate::layout::FormatError;
 use crate::layout::frames::{TAG_INDEX, Tag, our_frame};
 
 /// Bytes of such a frame before its body: magic, length, tag.
@@ -33,7 +34,7 @@ impl Attached {
     }
 
     /// Compares the checksum of the body.
-    pub(super) fn check(&self, file: &dyn ByteSource) -> Result<(), String> {
+    pub(super) fn check(&self, file: &dyn ByteSource) -> Result<(), FormatError> {
         let mut crc = crc32fast::Hasher::new();
         let mut buf = vec![0; 64 << 10];
         let (mut at, end) = (self.at, self.at.saturating_add(self.len));
@@ -42,15 +43,17 @@ impl Attached {
                 .unwrap_or(usize::MAX)
                 .min(buf.len());
             let part = buf.get_mut(..n).unwrap_or_default();
-            file.read_at(at, part).map_err(|e| e.to_string())?;
+            file.read_at(at, part)?;
             crc.update(part);
             at += n as u64;
         }
         let mut stored = [0; 4];
-        file.read_at(end, &mut stored).map_err(|e| e.to_string())?;
+        file.read_at(end, &mut stored)?;
         if u32::from_le_bytes(stored) == crc.finalize() {
             return Ok(());
         }
-        Err("the checksum of what travels beside the pages is wrong".into())
+        Err(FormatError::damaged(
+            "the checksum of what travels beside the pages is wrong",
+        ))
     }
 }

@@ -2,6 +2,7 @@
 //! and no buffer is cleared before it is filled: both cost as much as a tenth of the unpacking.
 
 use super::buffer::FrameBuffer;
+use crate::layout::FormatError;
 use crate::layout::frames::Codec;
 use std::io::{self, BufRead};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,7 +48,8 @@ pub(super) fn unpack<E>(
     let frame = context.packed.get_mut(..packed).unwrap_or_default();
     let result = read(frame).and_then(|()| {
         let mut content = FrameBuffer::new(len);
-        unpack_into(codec, &mut context.zstd, frame, &mut content).map_err(corrupt)?;
+        unpack_into(codec, &mut context.zstd, frame, &mut content)
+            .map_err(|why| corrupt(why.to_string()))?;
         Ok((content, frame.last_chunk().copied()))
     });
     // A rare longer one is let go.
@@ -63,26 +65,26 @@ fn unpack_into(
     zstd: &mut Option<zstd::bulk::Decompressor<'static>>,
     frame: &[u8],
     content: &mut [u8],
-) -> Result<(), String> {
+) -> Result<(), FormatError> {
+    let failed = |error: io::Error| FormatError::damaged(error.to_string());
     let got = match codec {
         Codec::Zstd => {
             let zstd = match zstd {
                 Some(zstd) => zstd,
-                None => zstd.insert(zstd::bulk::Decompressor::new().map_err(|e| e.to_string())?),
+                None => zstd.insert(zstd::bulk::Decompressor::new().map_err(failed)?),
             };
-            zstd.decompress_to_buffer(frame, content)
-                .map_err(|e| e.to_string())?
+            zstd.decompress_to_buffer(frame, content).map_err(failed)?
         }
         Codec::Lz4 => {
             let lz4 = lz4_flex::frame::FrameDecoder::new(frame);
-            take(lz4, content).map_err(|e| e.to_string())?
+            take(lz4, content).map_err(failed)?
         }
     };
     let len = content.len();
     if got != len {
-        return Err(format!(
+        return Err(FormatError::damaged(format!(
             "the frame holds {got:#x} bytes of content, not {len:#x}"
-        ));
+        )));
     }
     Ok(())
 }

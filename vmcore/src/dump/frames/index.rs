@@ -7,14 +7,14 @@
 //! without those that are wrong. Without a table (the file was cut off) the frames are walked once
 //! and remembered.
 
-use super::super::source::{ByteSource, SourceError};
+use super::super::source::{ByteSource, SourceError, read_up_to};
 use super::attached::Attached;
 use super::checkpoint::{Point, checkpoint};
 use crate::layout::frames::{
     CHECKPOINT_LEN, Codec, ENTRY_LEN, Entry, FOOTER_LEN, Footer, INDEX_HEAD_LEN, SKIPPABLE_LEN,
     STRIDE, TABLE, index_head, measure,
 };
-use crate::layout::le32;
+use crate::layout::{FormatError, le32};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decoded stretches of the table that are kept.
@@ -83,7 +83,7 @@ impl Index {
     ///
     /// # Errors
     /// When there is no content at all.
-    pub(super) fn open(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
+    pub(super) fn open(file: &dyn ByteSource, codec: Codec) -> Result<Self, FormatError> {
         let table = Self::from_table(file, codec, true);
         table.or_else(|why| Self::walk(file, codec, &why))
     }
@@ -92,7 +92,7 @@ impl Index {
     ///
     /// # Errors
     /// When there is no content at all.
-    pub(super) fn unindexed(file: &dyn ByteSource, codec: Codec) -> Result<Self, String> {
+    pub(super) fn unindexed(file: &dyn ByteSource, codec: Codec) -> Result<Self, FormatError> {
         let table = Self::from_table(file, codec, false);
         let mut index = table.or_else(|why| Self::walk(file, codec, &why))?;
         index.warnings.insert(0, WRONG.into());
@@ -104,19 +104,20 @@ impl Index {
         matches!(self.points, Points::InFile(_))
     }
 
-    fn from_table(file: &dyn ByteSource, codec: Codec, indexed: bool) -> Result<Self, String> {
-        let missing = || "the file does not end with a seek table".to_owned();
+    fn from_table(file: &dyn ByteSource, codec: Codec, indexed: bool) -> Result<Self, FormatError> {
+        let missing = || FormatError::damaged("the file does not end with a seek table");
         let footer_at = file.len().checked_sub(FOOTER_LEN).ok_or_else(missing)?;
         let footer =
             Footer::parse(codec, &read(file, footer_at, FOOTER_LEN)?).ok_or_else(missing)?;
         let at = file.len().checked_sub(footer.table_len());
-        let at = at.ok_or("the seek table is longer than the file")?;
+        let at =
+            at.ok_or_else(|| FormatError::damaged("the seek table is longer than the file"))?;
         let head = read(file, at, SKIPPABLE_LEN)?;
         let size = le32(&head, 4).map(u64::from);
         if le32(&head, 0) != Some(TABLE) || size != Some(footer.table_len() - SKIPPABLE_LEN) {
-            return Err(format!(
+            return Err(FormatError::damaged(format!(
                 "the seek table does not begin at {at:#x}, where it should"
-            ));
+            )));
         }
         let store = Store::Table {
             at: at + SKIPPABLE_LEN,
@@ -139,7 +140,7 @@ impl Index {
             false => Err(None),
         };
         if let Err(why) = taken {
-            index.warnings.extend(why);
+            index.warnings.extend(why.map(|why| why.to_string()));
             index.sum_up(file, at)?;
         }
         index.find_attachments(file, at);
@@ -149,12 +150,12 @@ impl Index {
     /// Takes the checkpoints of the index frame, the last before the table.
     ///
     /// # Errors
-    /// `None` when there is no such frame, a sentence when it is wrong.
+    /// `None` when there is no such frame, what is wrong with it when there is.
     fn take_checkpoints(
         &mut self,
         file: &dyn ByteSource,
         table: u64,
-    ) -> Result<(), Option<String>> {
+    ) -> Result<(), Option<FormatError>> {
         let last = self.frames.checked_sub(1).ok_or(None)?;
         let entry = self
             .entries(file, last, 1)
@@ -165,7 +166,7 @@ impl Index {
         let head_len = SKIPPABLE_LEN + INDEX_HEAD_LEN;
         let head = read(file, at, head_len).map_err(|_| None)?;
         let (stride, frames) = index_head(head.get(8..).unwrap_or_default()).ok_or(None)?;
-        let wrong = || Some(WRONG.to_owned());
+        let wrong = || Some(FormatError::damaged(WRONG));
         let points = frames.div_ceil(u64::from(stride.max(1))) + 1;
         let body = points
             .checked_mul(CHECKPOINT_LEN as u64)
@@ -174,8 +175,8 @@ impl Index {
             return Err(wrong());
         }
         let body = at + head_len;
-        let first = checkpoint(file, body, 0).map_err(|e| Some(e.to_string()))?;
-        let end = checkpoint(file, body, points - 1).map_err(|e| Some(e.to_string()))?;
+        let first = checkpoint(file, body, 0).map_err(|e| Some(e.into()))?;
+        let end = checkpoint(file, body, points - 1).map_err(|e| Some(e.into()))?;
         if first != Point::default() || end.packed != at {
             return Err(wrong());
         }
@@ -194,23 +195,24 @@ impl Index {
     }
 
     /// Sums the whole table up to checkpoints.
-    fn sum_up(&mut self, file: &dyn ByteSource, table: u64) -> Result<(), String> {
+    fn sum_up(&mut self, file: &dyn ByteSource, table: u64) -> Result<(), FormatError> {
+        let overflow = || FormatError::damaged("the seek table's lengths overflow");
         let mut at = Point::default();
         let mut points = Vec::new();
         let mut first = 0;
         while first < self.frames {
             points.push(at);
             let n = self.stride.min(self.frames - first);
-            for entry in self.entries(file, first, n).map_err(|e| e.to_string())? {
-                at = at.after(entry).ok_or("the seek table's lengths overflow")?;
+            for entry in self.entries(file, first, n)? {
+                at = at.after(entry).ok_or_else(overflow)?;
             }
             first += n;
         }
         if at.packed != table {
-            return Err(format!(
+            return Err(FormatError::damaged(format!(
                 "the seek table speaks of {:#x} bytes of frames and there are {table:#x}",
                 at.packed
-            ));
+            )));
         }
         points.push(at);
         self.points = Points::Held(points);
@@ -234,7 +236,7 @@ impl Index {
     }
 
     /// Finds the frames one by one, `why` being why.
-    fn walk(file: &dyn ByteSource, codec: Codec, why: &str) -> Result<Self, String> {
+    fn walk(file: &dyn ByteSource, codec: Codec, why: &FormatError) -> Result<Self, FormatError> {
         let mut index = Self {
             store: Store::Walked(Vec::new()),
             frames: 0,
@@ -266,20 +268,20 @@ impl Index {
                 break;
             };
             let Some(plain) = frame.plain else {
-                return Err(format!(
+                return Err(FormatError::unsupported(format!(
                     "the frame at {:#x} does not say how long its content is; \
                      unpack the file with {} -d first",
                     at.packed,
                     codec.name()
-                ));
+                )));
             };
             let (Ok(packed), Ok(plain)) = (u32::try_from(frame.packed), u32::try_from(plain))
             else {
-                return Err(format!(
+                return Err(FormatError::unsupported(format!(
                     "the frame at {:#x} is longer than 4 GiB; unpack the file with {} -d first",
                     at.packed,
                     codec.name()
-                ));
+                )));
             };
             let few = (index.attachments.len() as u64) < MAX_ATTACHMENTS;
             if plain == 0 && few {
@@ -294,14 +296,15 @@ impl Index {
                 plain,
                 checksum: None,
             };
-            at = at.after(entry).ok_or("the frames' lengths overflow")?;
+            let overflow = || FormatError::damaged("the frames' lengths overflow");
+            at = at.after(entry).ok_or_else(overflow)?;
         }
         if at.plain == 0 {
-            return Err(format!(
+            return Err(FormatError::damaged(format!(
                 "there is no whole frame in it: {} of {:#x} bytes were understood",
                 at.packed,
                 file.len()
-            ));
+            )));
         }
         points.push(at);
         index.points = Points::Held(points);
@@ -466,12 +469,12 @@ fn holder(frames: &[Frame], plain: u64) -> Option<Frame> {
     (plain - frame.plain_at < u64::from(frame.plain)).then_some(*frame)
 }
 
-fn read(file: &dyn ByteSource, at: u64, len: u64) -> Result<Vec<u8>, String> {
+fn read(file: &dyn ByteSource, at: u64, len: u64) -> Result<Vec<u8>, FormatError> {
     let end = at.checked_add(len);
     if end.is_none_or(|end| end > file.len()) {
-        return Err(format!("the file ends before {at:#x} + {len:#x}"));
+        return Err(FormatError::damaged(format!(
+            "the file ends before {at:#x} + {len:#x}"
+        )));
     }
-    let mut buf = vec![0; usize::try_from(len).map_err(|e| e.to_string())?];
-    file.read_at(at, &mut buf).map_err(|e| e.to_string())?;
-    Ok(buf)
+    Ok(read_up_to(file, at, len)?)
 }

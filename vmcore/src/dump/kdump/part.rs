@@ -5,7 +5,8 @@ use super::blocks::Blocks;
 use super::unpack::Unpackers;
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange};
 use crate::dump::Note;
-use crate::dump::source::{self, ByteSource, SourceError, in_words};
+use crate::dump::source::{self, ByteSource, SourceError};
+use crate::layout::FormatError;
 use crate::layout::elf::parse_notes;
 use crate::layout::kdump::{
     DESC_LEN, HEADER_LEN, Header, INCOMPLETE, METHODS, PageDesc, SUB_LEN, SubHeader,
@@ -49,21 +50,22 @@ impl Part {
     pub(super) fn open(
         file: Arc<dyn ByteSource>,
         warnings: &mut Vec<String>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, FormatError> {
         let page = u32::try_from(PAGE_SIZE).unwrap_or(u32::MAX);
-        let head = read_up_to(&*file, 0, HEADER_LEN)?;
+        let head = source::read_up_to(&*file, 0, HEADER_LEN as u64)?;
         let mut header = Header::parse(&head, page)?;
-        let sub = read_up_to(&*file, PAGE_SIZE, SUB_LEN)?;
-        let sub = SubHeader::parse(&sub, header.version).ok_or("the sub header is cut off")?;
+        let sub = source::read_up_to(&*file, PAGE_SIZE, SUB_LEN as u64)?;
+        let sub =
+            SubHeader::parse(&sub, header.version).ok_or(FormatError::CutOff("the sub header"))?;
         header.max_mapnr = header.max_mapnr.max(sub.max_mapnr).min(PAGES_MAX);
         let bitmaps_at = (1 + u64::from(header.sub_blocks)) * PAGE_SIZE;
         let bytes = u64::from(header.bitmap_blocks) * PAGE_SIZE;
         let descs_at = bitmaps_at + bytes;
         if bitmaps_at >= file.len() {
-            return Err(format!(
+            return Err(FormatError::damaged(format!(
                 "it ends at {:#x}, before its bitmaps at {bitmaps_at:#x}: no page can be found",
                 file.len()
-            ));
+            )));
         }
         if descs_at > file.len() {
             warnings.push(format!(
@@ -119,12 +121,10 @@ impl Part {
                 "the notes at {at:#x} are cut off: {here:#x} of {len:#x} bytes"
             ));
         }
-        let buf = usize::try_from(here)
-            .ok()
-            .map(|n| read_up_to(&*self.file, at, n));
+        let buf = source::read_up_to(&*self.file, at, here);
         let (mut notes, wrong) = match buf {
-            Some(Ok(buf)) => parse_notes(&buf),
-            _ => (Vec::new(), Some("they cannot be read".to_owned())),
+            Ok(buf) => parse_notes(&buf),
+            Err(_) => (Vec::new(), Some("they cannot be read".to_owned())),
         };
         warnings.extend(wrong.map(|why| format!("in the notes at {at:#x}: {why}")));
         if !notes.iter().any(|note| note.name == b"VMCOREINFO") {
@@ -140,10 +140,8 @@ impl Part {
     /// The text that the sub header points at, for files whose notes lack it.
     pub(super) fn vmcoreinfo(&self) -> Option<Vec<u8>> {
         let (at, len) = self.sub.vmcoreinfo;
-        let len = usize::try_from(len.min(1 << 20))
-            .ok()
-            .filter(|_| at != 0 && len != 0)?;
-        let text = read_up_to(&*self.file, at, len).ok()?;
+        let len = Some(len.min(1 << 20)).filter(|&len| at != 0 && len != 0)?;
+        let text = source::read_up_to(&*self.file, at, len).ok()?;
         let text = text.split(|b| *b == 0).next().unwrap_or_default();
         Some(text.to_vec())
     }
@@ -316,10 +314,8 @@ impl Part {
         let mut buf = [0; PAGE_BYTES];
         let data = buf.get_mut(..size).unwrap_or_default();
         self.file.read_at(desc.offset, data)?;
-        self.unpackers.unpack(desc.flags, data, to).map_err(corrupt)
+        self.unpackers
+            .unpack(desc.flags, data, to)
+            .map_err(|why| corrupt(why.to_string()))
     }
-}
-
-fn read_up_to(file: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<u8>, String> {
-    source::read_up_to(file, offset, len as u64).map_err(in_words)
 }
