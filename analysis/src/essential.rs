@@ -26,6 +26,7 @@ use std::sync::Arc;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, VirtAddr};
 use vmcore::dump::MemoryDump;
 use vmcore::kernel::{Kernel, KernelError, chain};
+use vmcore::printk::LogError;
 
 /// Bounds of the level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +65,19 @@ pub struct Made {
     /// The report.
     pub report: Report,
     /// The text of `panic.log`, or why there is none.
-    pub panic_log: Result<Vec<u8>, String>,
+    pub panic_log: Result<Vec<u8>, PanicLogError>,
+}
+
+/// Why there is no `panic.log`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PanicLogError {
+    /// The crashed kernel's log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The text could not be written.
+    #[error(transparent)]
+    Write(#[from] std::io::Error),
 }
 
 impl Made {
@@ -72,13 +85,12 @@ impl Made {
     #[must_use]
     pub fn of(kernel: &Kernel) -> Self {
         let (report, log) = report::with_log(kernel, report::Options::default());
-        let panic_log = log.map_err(|error| chain(&error)).and_then(|log| {
+        let panic_log = log.map_err(PanicLogError::Log).and_then(|log| {
             let unwinder = Unwinder::new(kernel);
             let notifiers = notifiers::read(kernel, &unwinder, &report.reason, log.ended);
             let mut text = Vec::new();
-            notifiers::write_panic_log(&mut text, &report.reason, &log, &notifiers)
-                .map(|()| text)
-                .map_err(|error| error.to_string())
+            notifiers::write_panic_log(&mut text, &report.reason, &log, &notifiers)?;
+            Ok(text)
         });
         Self { report, panic_log }
     }

@@ -8,6 +8,7 @@
 //! walked, their first address ends the trace.
 
 mod code;
+mod error;
 #[cfg(any(test, fuzzing))]
 #[allow(missing_docs, clippy::panic, clippy::indexing_slicing)]
 pub mod garbage;

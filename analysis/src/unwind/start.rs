@@ -3,6 +3,7 @@
 //! Facts: arch/x86/include/asm/switch_to.h (`inactive_task_frame`), arch/x86/kernel/unwind_orc.c
 //! (`__unwind_start`), kernel/sched/sched.h, 5.10 to 7.x.
 
+use super::error::UnwindError;
 use super::memory::Pages;
 use super::stacks::{self, Areas};
 use super::step::State;
@@ -179,7 +180,7 @@ impl<'k> Unwinder<'k> {
                 task: Some(task),
                 start: Start::Sleeping,
                 frames: Vec::new(),
-                end: End::Broken(why),
+                end: End::Broken(why.to_string()),
             },
         }
     }
@@ -234,31 +235,27 @@ impl<'k> Unwinder<'k> {
     }
 
     /// The context that the scheduler saved.
-    fn sleeping(&self, task: VirtAddr) -> Result<(State, Areas), String> {
-        let members = self
-            .members
-            .as_ref()
-            .ok_or("The layout of task_struct is not known")?;
-        let unreadable = || format!("The task_struct at {task} cannot be read");
+    fn sleeping(&self, task: VirtAddr) -> Result<(State, Areas), UnwindError> {
+        let members = self.members.as_ref().ok_or(UnwindError::Layout)?;
         let base = self
             .pages
             .word_at(task, members.stack)
-            .ok_or_else(unreadable)?;
+            .ok_or(UnwindError::Task(task))?;
         if base == 0 {
-            return Err("The task has no stack any more".into());
+            return Err(UnwindError::NoStack);
         }
         let sp = self
             .pages
             .word_at(task, members.saved_sp)
-            .ok_or_else(unreadable)?;
+            .ok_or(UnwindError::Task(task))?;
         let area = stacks::task(base, self.stack_bytes)
             .filter(|area| area.range.contains(sp))
-            .ok_or_else(|| format!("The saved stack pointer {sp:#x} is not on the task's stack"))?;
+            .ok_or(UnwindError::Elsewhere(sp))?;
         let frame = &members.frame;
         let word = |offset: u64| {
             self.pages
                 .word_at(VirtAddr(sp), offset)
-                .ok_or_else(|| format!("The stack cannot be read at {sp:#x}"))
+                .ok_or(UnwindError::Stack(sp))
         };
         let pc = word(frame.ret)?;
         let state = State {

@@ -1,6 +1,7 @@
 //! From the first frame to the last: checks every step, and scans where there is none.
 
 use super::code;
+use super::error::UnwindError;
 use super::memory::Pages;
 use super::orc::{Entry, Rule};
 use super::stacks::{Area, Areas};
@@ -79,7 +80,7 @@ impl Walk<'_> {
                 Err(stop) => return (End::Broken(words(&state, &stop)), Some(state.sp)),
             };
             if let Err(why) = self.check(&state, area, &next.step, &mut left) {
-                return (End::Broken(why), Some(state.sp));
+                return (End::Broken(why.to_string()), Some(state.sp));
             }
             trust = trust.max(next.trust);
             let Step {
@@ -188,7 +189,7 @@ impl Walk<'_> {
         area: Option<Area>,
         step: &Step,
         left: &mut Vec<StackKind>,
-    ) -> Result<(), String> {
+    ) -> Result<(), UnwindError> {
         if let Some(saved) = &step.saved {
             if saved.registers.user_mode() {
                 return Ok(());
@@ -196,10 +197,7 @@ impl Walk<'_> {
         } else if !self.tables.is_text(step.state.key())
             && !self.tables.may_be_generated(step.state.key())
         {
-            return Err(format!(
-                "the return address {:#x} is not in any code",
-                step.state.pc
-            ));
+            return Err(UnwindError::NotCode(step.state.pc));
         }
         let next = self.areas.at(step.state.sp);
         let (old, new) = (area.map(|a| a.kind), next.map(|a| a.kind));
@@ -211,19 +209,16 @@ impl Walk<'_> {
                 return Ok(());
             }
             if step.state.sp <= from.sp {
-                return Err(format!(
-                    "the caller's stack pointer {:#x} does not lie above {:#x}",
-                    step.state.sp, from.sp
-                ));
+                return Err(UnwindError::Downwards {
+                    from: from.sp,
+                    to: step.state.sp,
+                });
             }
             return Ok(());
         }
         left.push(old.unwrap_or(StackKind::Unknown));
         if left.contains(&new.unwrap_or(StackKind::Unknown)) {
-            return Err(format!(
-                "the stack pointer {:#x} leads back to a stack that was left before",
-                step.state.sp
-            ));
+            return Err(UnwindError::Circle(step.state.sp));
         }
         Ok(())
     }

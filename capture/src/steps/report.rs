@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Instant;
 use store::manifest::CrashFacts;
 use store::manifest::{PANIC_LOG, REPORT_JSON, REPORT_TXT};
+use vmcore::kernel::chain;
 
 pub(super) fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     let begun = Instant::now();
@@ -31,7 +32,7 @@ pub(super) fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
 pub(super) fn write(made: &Made, dir: &Path) -> Result<(), String> {
     match &made.panic_log {
         Ok(text) => file(dir, PANIC_LOG, text)?,
-        Err(why) => protocol::soft(format!("No {PANIC_LOG}: {why}")),
+        Err(why) => protocol::soft(format!("No {PANIC_LOG}: {}", chain(why))),
     }
     let mut text = String::new();
     report::text::write(&made.report, &mut text).map_err(|error| error.to_string())?;
