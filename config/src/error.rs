@@ -28,6 +28,56 @@ pub enum ConfigError {
     },
 }
 
+/// A value that its key does not take. Values are shown as they stand in the file.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// Not one of those that the key takes.
+    #[error("{value} must be {choices}")]
+    NotTaken {
+        /// The value.
+        value: String,
+        /// What the key takes.
+        choices: &'static str,
+    },
+    /// It cannot be read as what the key wants.
+    #[error("{value} {what}; write {example}")]
+    Unreadable {
+        /// The value.
+        value: String,
+        /// "is no size", "names no device".
+        what: &'static str,
+        /// How it is written.
+        example: &'static str,
+    },
+    /// A number without a unit.
+    #[error("{value} has no unit; write {example}")]
+    NoUnit {
+        /// The value.
+        value: String,
+        /// How it is written, with a unit.
+        example: String,
+    },
+    /// A unit that is not known.
+    #[error("\"{unit}\" is no unit of {quantity}; known: {known}")]
+    UnknownUnit {
+        /// The unit.
+        unit: String,
+        /// "size" or "time".
+        quantity: &'static str,
+        /// The units that are known.
+        known: &'static str,
+    },
+    /// A number that is too large.
+    #[error("\"{value}\" is {what}")]
+    TooLarge {
+        /// The value.
+        value: String,
+        /// "more than 16 EiB", "too long".
+        what: &'static str,
+    },
+}
+
 impl ConfigError {
     /// The line, if it is known.
     #[must_use]

@@ -22,7 +22,7 @@ mod scalar;
 mod settings;
 mod units;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, ValueError};
 pub use load::DEFAULT_PATH;
 pub use model::{
     Action, After, Auto, CaptureKernel, Config, Device, Dump, Image, Keep, KernelChoice, Syscall,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ValueError;
 use crate::scalar::Scalar;
 
 /// The units of size, largest first.
@@ -53,45 +54,51 @@ impl fmt::Display for Size {
 }
 
 impl FromStr for Size {
-    type Err = String;
+    type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let (number, unit) = split_number(text);
-        let number: u64 = number
-            .parse()
-            .map_err(|_| format!("\"{text}\" is no size; write it like \"64MiB\" or \"2GiB\""))?;
+        let number: u64 = number.parse().map_err(|_| ValueError::Unreadable {
+            value: format!("\"{text}\""),
+            what: "is no size",
+            example: "it like \"64MiB\" or \"2GiB\"",
+        })?;
         let factor = match unit {
             "" if number == 0 => 1,
             "" => {
-                return Err(format!(
-                    "\"{text}\" has no unit; write it like \"{text}MiB\""
-                ));
+                return Err(no_unit(text, "MiB"));
             }
             _ => SIZE_UNITS
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(unit))
                 .map(|(_, factor)| *factor)
-                .ok_or_else(|| {
-                    format!("\"{unit}\" is no unit of size; known: B, KiB, MiB, GiB, TiB")
+                .ok_or_else(|| ValueError::UnknownUnit {
+                    unit: unit.to_owned(),
+                    quantity: "size",
+                    known: "B, KiB, MiB, GiB, TiB",
                 })?,
         };
         number
             .checked_mul(factor)
             .map(Size)
-            .ok_or_else(|| format!("\"{text}\" is more than 16 EiB"))
+            .ok_or_else(|| ValueError::TooLarge {
+                value: text.to_owned(),
+                what: "more than 16 EiB",
+            })
     }
 }
 
 impl TryFrom<Scalar> for Size {
-    type Error = String;
+    type Error = ValueError;
 
-    fn try_from(value: Scalar) -> Result<Self, String> {
+    fn try_from(value: Scalar) -> Result<Self, ValueError> {
         match value {
             Scalar::Word(word) => word.parse(),
             Scalar::Number(0) => Ok(Size(0)),
-            Scalar::Number(n) => Err(format!(
-                "{n} has no unit; write a size like \"64MiB\" or \"2GiB\""
-            )),
+            Scalar::Number(n) => Err(ValueError::NoUnit {
+                value: n.to_string(),
+                example: "a size like \"64MiB\" or \"2GiB\"".into(),
+            }),
         }
     }
 }
@@ -133,14 +140,19 @@ impl fmt::Display for Time {
 }
 
 impl FromStr for Time {
-    type Err = String;
+    type Err = ValueError;
 
     /// One or more numbers with units: "30s", "10min", "1h30min".
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let no_time = |value: String| ValueError::Unreadable {
+            value,
+            what: "is no time",
+            example: "it like \"30s\" or \"10min\"",
+        };
         let mut rest = text.trim();
         let mut total: u64 = 0;
         if rest.is_empty() {
-            return Err("an empty string is no time; write it like \"30s\" or \"10min\"".into());
+            return Err(no_time("an empty string".into()));
         }
         while !rest.is_empty() {
             let (number, tail) = split_number(rest);
@@ -148,21 +160,26 @@ impl FromStr for Time {
                 .find(|c: char| c.is_ascii_digit() || c.is_whitespace())
                 .unwrap_or(tail.len());
             let (unit, next) = tail.split_at(end);
-            let number: u64 = number.parse().map_err(|_| {
-                format!("\"{text}\" is no time; write it like \"30s\" or \"10min\"")
-            })?;
+            let number: u64 = number.parse().map_err(|_| no_time(format!("\"{text}\"")))?;
             if unit.is_empty() {
-                return Err(format!("\"{text}\" has no unit; write it like \"{text}s\""));
+                return Err(no_unit(text, "s"));
             }
             let factor = TIME_UNITS
                 .iter()
                 .find(|(name, _)| *name == unit)
                 .map(|(_, factor)| *factor)
-                .ok_or_else(|| format!("\"{unit}\" is no unit of time; known: s, min, h"))?;
+                .ok_or_else(|| ValueError::UnknownUnit {
+                    unit: unit.to_owned(),
+                    quantity: "time",
+                    known: "s, min, h",
+                })?;
             total = number
                 .checked_mul(factor)
                 .and_then(|seconds| total.checked_add(seconds))
-                .ok_or_else(|| format!("\"{text}\" is too long"))?;
+                .ok_or_else(|| ValueError::TooLarge {
+                    value: text.to_owned(),
+                    what: "too long",
+                })?;
             rest = next.trim_start();
         }
         Ok(Time(total))
@@ -170,14 +187,15 @@ impl FromStr for Time {
 }
 
 impl TryFrom<Scalar> for Time {
-    type Error = String;
+    type Error = ValueError;
 
-    fn try_from(value: Scalar) -> Result<Self, String> {
+    fn try_from(value: Scalar) -> Result<Self, ValueError> {
         match value {
             Scalar::Word(word) => word.parse(),
-            Scalar::Number(n) => Err(format!(
-                "{n} has no unit; write a time like \"30s\" or \"10min\""
-            )),
+            Scalar::Number(n) => Err(ValueError::NoUnit {
+                value: n.to_string(),
+                example: "a time like \"30s\" or \"10min\"".into(),
+            }),
         }
     }
 }
@@ -185,6 +203,13 @@ impl TryFrom<Scalar> for Time {
 impl From<Time> for Scalar {
     fn from(time: Time) -> Self {
         Scalar::Word(time.to_string())
+    }
+}
+
+fn no_unit(text: &str, unit: &str) -> ValueError {
+    ValueError::NoUnit {
+        value: format!("\"{text}\""),
+        example: format!("it like \"{text}{unit}\""),
     }
 }
 
@@ -207,18 +232,10 @@ mod tests {
         assert_eq!("64MiB".parse(), Ok(Size(67_108_864)));
         assert_eq!("2 GiB".parse(), Ok(Size(2_147_483_648)));
         assert_eq!("0".parse(), Ok(Size(0)));
-        assert!(
-            "64".parse::<Size>()
-                .unwrap_err()
-                .contains("write it like \"64MiB\"")
-        );
-        assert!("64MB".parse::<Size>().unwrap_err().contains("\"MB\""));
-        assert!(
-            "16777216TiB"
-                .parse::<Size>()
-                .unwrap_err()
-                .contains("16 EiB")
-        );
+        let why = |text: &str| text.parse::<Size>().unwrap_err().to_string();
+        assert!(why("64").contains("write it like \"64MiB\""));
+        assert!(why("64MB").contains("\"MB\""));
+        assert!(why("16777216TiB").contains("16 EiB"));
         assert!("-1GiB".parse::<Size>().is_err());
     }
 

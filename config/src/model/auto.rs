@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ValueError;
 use crate::scalar::Scalar;
 use crate::units::Size;
 
@@ -10,7 +11,7 @@ use crate::units::Size;
 #[serde(try_from = "Scalar", into = "Scalar")]
 #[serde(bound(
     serialize = "T: Clone, Scalar: From<Auto<T>>",
-    deserialize = "Auto<T>: TryFrom<Scalar, Error = String>"
+    deserialize = "Auto<T>: TryFrom<Scalar, Error = ValueError>"
 ))]
 pub enum Auto<T> {
     /// `"auto"`
@@ -20,9 +21,9 @@ pub enum Auto<T> {
 }
 
 impl TryFrom<Scalar> for Auto<u32> {
-    type Error = String;
+    type Error = ValueError;
 
-    fn try_from(value: Scalar) -> Result<Self, String> {
+    fn try_from(value: Scalar) -> Result<Self, ValueError> {
         let number = match &value {
             Scalar::Word(word) if word == "auto" => return Ok(Self::Auto),
             Scalar::Word(word) => word.parse().ok(),
@@ -30,9 +31,10 @@ impl TryFrom<Scalar> for Auto<u32> {
         };
         match number {
             Some(n @ 1..=4096) => Ok(Self::Set(n)),
-            _ => Err(format!(
-                "{value} must be \"auto\" or a number from 1 to 4096"
-            )),
+            _ => Err(ValueError::NotTaken {
+                value: value.to_string(),
+                choices: "\"auto\" or a number from 1 to 4096",
+            }),
         }
     }
 }
@@ -47,13 +49,16 @@ impl From<Auto<u32>> for Scalar {
 }
 
 impl TryFrom<Scalar> for Auto<String> {
-    type Error = String;
+    type Error = ValueError;
 
-    fn try_from(value: Scalar) -> Result<Self, String> {
+    fn try_from(value: Scalar) -> Result<Self, ValueError> {
         match value {
             Scalar::Word(word) if word == "auto" => Ok(Self::Auto),
             Scalar::Word(word) if !word.trim().is_empty() => Ok(Self::Set(word)),
-            other => Err(format!("{other} must be \"auto\" or a value like \"192M\"")),
+            other => Err(ValueError::NotTaken {
+                value: other.to_string(),
+                choices: "\"auto\" or a value like \"192M\"",
+            }),
         }
     }
 }
@@ -68,9 +73,9 @@ impl From<Auto<String>> for Scalar {
 }
 
 impl TryFrom<Scalar> for Auto<Size> {
-    type Error = String;
+    type Error = ValueError;
 
-    fn try_from(value: Scalar) -> Result<Self, String> {
+    fn try_from(value: Scalar) -> Result<Self, ValueError> {
         match value {
             Scalar::Word(word) if word == "auto" => Ok(Self::Auto),
             other => Size::try_from(other).map(Self::Set),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::auto::Auto;
+use crate::error::ValueError;
 use crate::scalar::Scalar;
 
 /// `[capture_kernel]`
@@ -50,15 +51,16 @@ pub enum KernelChoice {
 }
 
 impl TryFrom<Scalar> for KernelChoice {
-    type Error = String;
+    type Error = ValueError;
 
-    fn try_from(value: Scalar) -> Result<Self, String> {
+    fn try_from(value: Scalar) -> Result<Self, ValueError> {
         match &value {
             Scalar::Word(word) if word == "running" => Ok(Self::Running),
             Scalar::Word(word) if word.starts_with('/') => Ok(Self::Path(PathBuf::from(word))),
-            _ => Err(format!(
-                "{value} must be \"running\" or the absolute path of a vmlinuz"
-            )),
+            _ => Err(ValueError::NotTaken {
+                value: value.to_string(),
+                choices: "\"running\" or the absolute path of a vmlinuz",
+            }),
         }
     }
 }

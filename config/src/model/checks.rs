@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use crate::error::ValueError;
 use crate::units::Time;
 
 pub(super) fn absolute<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
@@ -20,15 +21,15 @@ pub(super) fn absolute_list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PathB
     Ok(paths)
 }
 
-fn check_absolute(path: &Path) -> Result<(), String> {
+fn check_absolute(path: &Path) -> Result<(), ValueError> {
     let climbs = path.components().any(|part| part == Component::ParentDir);
     if path.is_absolute() && !climbs {
         Ok(())
     } else {
-        Err(format!(
-            "\"{}\" must be an absolute path without \"..\"",
-            path.display()
-        ))
+        Err(ValueError::NotTaken {
+            value: format!("\"{}\"", path.display()),
+            choices: "an absolute path without \"..\"",
+        })
     }
 }
 

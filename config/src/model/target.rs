@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::checks::{absolute, positive};
+use crate::error::ValueError;
 use crate::scalar::Scalar;
 use crate::units::Time;
 
@@ -52,9 +53,9 @@ pub enum Device {
 }
 
 impl TryFrom<Scalar> for Device {
-    type Error = String;
+    type Error = ValueError;
 
-    fn try_from(value: Scalar) -> Result<Self, String> {
+    fn try_from(value: Scalar) -> Result<Self, ValueError> {
         if let Scalar::Word(word) = &value {
             if word.starts_with("/dev/") && word.len() > 5 {
                 return Ok(Self::Path(PathBuf::from(word)));
@@ -70,9 +71,11 @@ impl TryFrom<Scalar> for Device {
                 }
             }
         }
-        Err(format!(
-            "{value} names no device; write UUID=, LABEL=, PARTUUID= or a path under /dev"
-        ))
+        Err(ValueError::Unreadable {
+            value: value.to_string(),
+            what: "names no device",
+            example: "UUID=, LABEL=, PARTUUID= or a path under /dev",
+        })
     }
 }
 
