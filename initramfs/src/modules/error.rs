@@ -1,4 +1,4 @@
-//! Why a module cannot be had.
+//! Why a module cannot be had, and what is wrong with a line of depmod's files.
 
 use std::path::PathBuf;
 
@@ -79,4 +79,13 @@ pub enum ModuleError {
         /// What is wrong with it.
         what: String,
     },
+}
+
+/// What is wrong with a line of `modules.dep`; [`ModuleError::Corrupt`] says where.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LineError {
+    #[error("no colon after the module's path")]
+    NoColon,
+    #[error("\"{}\" is no path of a module", .0.escape_default())]
+    Path(String),
 }

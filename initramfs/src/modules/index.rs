@@ -170,7 +170,7 @@ impl Index {
             what,
         };
         for (at, line) in lines(&text) {
-            let dep = parse::dep(line).map_err(|what| corrupt(at, what))?;
+            let dep = parse::dep(line).map_err(|what| corrupt(at, what.to_string()))?;
             let module = Module {
                 path: dep.path.to_owned(),
                 needs: dep.needs.iter().map(|path| name_of(path)).collect(),

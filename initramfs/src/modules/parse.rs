@@ -1,5 +1,6 @@
 //! The lines of depmod's text files and of the kernel's `modules.builtin*`.
 
+use super::error::LineError;
 use super::name::name_of;
 
 /// One line of `modules.dep`: a path and the paths it needs.
@@ -9,17 +10,12 @@ pub(super) struct Dep<'a> {
 }
 
 /// `path: path path`; what is wrong with the line otherwise.
-pub(super) fn dep(line: &str) -> Result<Dep<'_>, String> {
-    let (path, needs) = line
-        .split_once(':')
-        .ok_or_else(|| "no colon after the module's path".to_owned())?;
+pub(super) fn dep(line: &str) -> Result<Dep<'_>, LineError> {
+    let (path, needs) = line.split_once(':').ok_or(LineError::NoColon)?;
     let needs: Vec<&str> = needs.split_ascii_whitespace().collect();
     for path in std::iter::once(&path).chain(&needs) {
         if !is_module(path) {
-            return Err(format!(
-                "\"{}\" is no path of a module",
-                path.escape_default()
-            ));
+            return Err(LineError::Path((*path).to_owned()));
         }
     }
     Ok(Dep { path, needs })

@@ -65,7 +65,7 @@ pub(super) fn volume(
         .sections()
         .find(|(_, group)| group.text("id").is_some_and(|id| id == dashed(vg)))
         .ok_or_else(|| wrong("the metadata is of another volume group"))?;
-    let table = table(group, &dashed(lv), &ids).map_err(|what| wrong(&what))?;
+    let table = table(group, &dashed(lv), &ids).map_err(|what| wrong(&what.to_string()))?;
     Ok(DeviceMapper {
         vg_uuid: Some(dashed(vg)),
         lv_uuid: Some(dashed(lv)),
@@ -76,9 +76,38 @@ pub(super) fn volume(
     })
 }
 
+/// Why a volume has no table; completes [`ResolveError::Lvm`].
+#[derive(Debug, thiserror::Error)]
+enum TableError {
+    #[error("it has no extent size")]
+    NoExtentSize,
+    #[error("the volume is not in it")]
+    NoVolume,
+    #[error("its segments leave a hole")]
+    Hole,
+    #[error("the volume has no segments")]
+    NoSegments,
+    #[error("{name}: {what}")]
+    Segment { name: String, what: Box<Self> },
+    #[error("its numbers are too large")]
+    TooLarge,
+    #[error("no {0}")]
+    No(&'static str),
+    #[error("it is of type \"{0}\"; only linear and striped volumes can be put together")]
+    Type(String),
+    #[error("{0} is no physical volume")]
+    NotPhysical(String),
+    #[error("the physical volume {name} ({id}) is not under the volume")]
+    Elsewhere { name: String, id: String },
+    #[error("it has no stripes")]
+    NoStripes,
+}
+
 /// The table of a volume, in the order of its extents.
-fn table(group: &Section, lv: &str, pvs: &[String]) -> Result<Vec<Segment>, String> {
-    let extent = group.number("extent_size").ok_or("it has no extent size")?;
+fn table(group: &Section, lv: &str, pvs: &[String]) -> Result<Vec<Segment>, TableError> {
+    let extent = group
+        .number("extent_size")
+        .ok_or(TableError::NoExtentSize)?;
     let volume = group
         .section("logical_volumes")
         .and_then(|volumes| {
@@ -87,60 +116,67 @@ fn table(group: &Section, lv: &str, pvs: &[String]) -> Result<Vec<Segment>, Stri
                 .find(|(_, volume)| volume.text("id").is_some_and(|id| id == lv))
         })
         .map(|(_, volume)| volume)
-        .ok_or("the volume is not in it")?;
+        .ok_or(TableError::NoVolume)?;
     let mut segments = Vec::new();
     for (name, segment) in volume
         .sections()
         .filter(|(name, _)| name.starts_with("segment"))
     {
-        segments.push(one(group, segment, extent, pvs).map_err(|what| format!("{name}: {what}"))?);
+        let one = one(group, segment, extent, pvs).map_err(|what| TableError::Segment {
+            name: name.to_owned(),
+            what: Box::new(what),
+        });
+        segments.push(one?);
     }
     segments.sort_by_key(|segment| segment.start);
     let mut next = 0;
     for segment in &segments {
         if segment.start != next {
-            return Err("its segments leave a hole".to_owned());
+            return Err(TableError::Hole);
         }
         next = segment.start.saturating_add(segment.sectors);
     }
     if segments.is_empty() {
-        return Err("the volume has no segments".to_owned());
+        return Err(TableError::NoSegments);
     }
     Ok(segments)
 }
 
-fn one(group: &Section, segment: &Section, extent: u64, pvs: &[String]) -> Result<Segment, String> {
-    let overflow = || "its numbers are too large".to_owned();
-    let number = |key: &str| segment.number(key).ok_or_else(|| format!("no {key}"));
+fn one(
+    group: &Section,
+    segment: &Section,
+    extent: u64,
+    pvs: &[String],
+) -> Result<Segment, TableError> {
+    let number = |key: &'static str| segment.number(key).ok_or(TableError::No(key));
     let kind = segment.text("type").unwrap_or_default();
     if kind != "striped" {
-        return Err(format!(
-            "it is of type \"{kind}\"; only linear and striped volumes can be put together"
-        ));
+        return Err(TableError::Type(kind.to_owned()));
     }
     let start = number("start_extent")?
         .checked_mul(extent)
-        .ok_or_else(overflow)?;
+        .ok_or(TableError::TooLarge)?;
     let sectors = number("extent_count")?
         .checked_mul(extent)
-        .ok_or_else(overflow)?;
+        .ok_or(TableError::TooLarge)?;
     let mut devices: Vec<String> = Vec::new();
     let mut places = Vec::new();
     for (name, first) in segment.pairs("stripes") {
         let pv = group
             .section("physical_volumes")
             .and_then(|all| all.section(name))
-            .ok_or_else(|| format!("{name} is no physical volume"))?;
+            .ok_or_else(|| TableError::NotPhysical(name.to_owned()))?;
         let id = pv.text("id").unwrap_or_default();
         if !pvs.iter().any(|known| known == id) {
-            return Err(format!(
-                "the physical volume {name} ({id}) is not under the volume"
-            ));
+            return Err(TableError::Elsewhere {
+                name: name.to_owned(),
+                id: id.to_owned(),
+            });
         }
         let offset = first
             .checked_mul(extent)
             .and_then(|sectors| sectors.checked_add(pv.number("pe_start")?))
-            .ok_or_else(overflow)?;
+            .ok_or(TableError::TooLarge)?;
         let at = devices
             .iter()
             .position(|known| known == id)
@@ -151,7 +187,7 @@ fn one(group: &Section, segment: &Section, extent: u64, pvs: &[String]) -> Resul
         places.push(format!("{{{at}}} {offset}"));
     }
     let (target, params) = match places.as_slice() {
-        [] => return Err("it has no stripes".to_owned()),
+        [] => return Err(TableError::NoStripes),
         [place] => ("linear", place.clone()),
         several => {
             let chunk = number("stripe_size")?;
