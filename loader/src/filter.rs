@@ -71,11 +71,11 @@ fn check(root: &Path, deep: bool) -> Filter {
     let found = match started {
         Ok(_) => told.recv_timeout(time + GRACE).unwrap_or_else(|error| {
             Err(match error {
-                RecvTimeoutError::Timeout => "the machine was too busy for it".to_owned(),
-                RecvTimeoutError::Disconnected => "the check died".to_owned(),
+                RecvTimeoutError::Timeout => NotLooked::Busy,
+                RecvTimeoutError::Disconnected => NotLooked::Died,
             })
         }),
-        Err(error) => Err(format!("no thread can be started: {error}")),
+        Err(error) => Err(NotLooked::Thread(error)),
     };
     let filter = Filter {
         build_id: build_id(root),
@@ -91,7 +91,7 @@ fn check(root: &Path, deep: bool) -> Filter {
     match found {
         Ok((live, off)) => judged(filter, &live, off),
         Err(why) => Filter {
-            why: vec![why],
+            why: vec![chain(&why)],
             ..filter
         },
     }
@@ -100,11 +100,28 @@ fn check(root: &Path, deep: bool) -> Filter {
 /// What the check saw, and each rule that is off although this kernel should have it.
 type Seen = (Live, Vec<String>);
 
-fn look(kcore: &Path, deadline: Instant) -> Result<Seen, String> {
-    let dump = vmcore::dump::open(kcore).map_err(|error| chain(&error))?;
-    let kernel = Kernel::new(dump).map_err(|error| chain(&error))?;
+/// Why the kernel could not be checked. The state file keeps the text.
+#[derive(Debug, thiserror::Error)]
+enum NotLooked {
+    #[error("the machine was too busy for it")]
+    Busy,
+    #[error("the check died")]
+    Died,
+    #[error("no thread can be started: {0}")]
+    Thread(std::io::Error),
+    #[error(transparent)]
+    Dump(#[from] vmcore::dump::OpenError),
+    #[error(transparent)]
+    Walk(#[from] vmcore::mm::WalkError),
+    #[error(transparent)]
+    Kernel(#[from] vmcore::kernel::KernelError),
+}
+
+fn look(kcore: &Path, deadline: Instant) -> Result<Seen, NotLooked> {
+    let dump = vmcore::dump::open(kcore)?;
+    let kernel = Kernel::new(dump)?;
     let rules = Rules::of(&kernel);
-    let live = check::live(&kernel, &rules, deadline).map_err(|error| chain(&error))?;
+    let live = check::live(&kernel, &rules, deadline)?;
     let off = rules.off().iter().filter(|off| off.degrades);
     let off = off.map(|off| format!("rule {} is off: {}", off.rule.name(), off.reason));
     Ok((live, off.collect()))
