@@ -62,17 +62,17 @@ fn whole(data: &[u8]) {
 }
 
 /// ELF headers, program headers and notes; whatever else [`open_source`] knows.
-pub fn elf(data: &[u8]) {
+pub(crate) fn elf(data: &[u8]) {
     whole(data);
 }
 
 /// kdump headers, bitmaps and page descriptors.
-pub fn kdump(data: &[u8]) {
+pub(crate) fn kdump(data: &[u8]) {
     whole(data);
 }
 
 /// A flattened stream, in place and from a pipe; both give the same.
-pub fn flattened(data: &[u8]) {
+pub(crate) fn flattened(data: &[u8]) {
     whole(data);
     let mut piped = Vec::new();
     let end = assemble(&mut &*data, &mut |offset, part| {
@@ -122,19 +122,19 @@ fn frames(codec: Codec, data: &[u8]) {
 }
 
 /// A seekable zstd file: frames, our index, the table.
-pub fn seek_table(data: &[u8]) {
+pub(crate) fn seek_table(data: &[u8]) {
     frames(Codec::Zstd, data);
     whole(data);
 }
 
 /// The same with LZ4 frames.
-pub fn lz4_index(data: &[u8]) {
+pub(crate) fn lz4_index(data: &[u8]) {
     frames(Codec::Lz4, data);
     whole(data);
 }
 
 /// A `pages.map`.
-pub fn pages_map(data: &[u8]) {
+pub(crate) fn pages_map(data: &[u8]) {
     let Ok(map) = MapReader::open(Box::new(data.to_vec())) else {
         return;
     };

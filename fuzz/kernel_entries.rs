@@ -11,7 +11,7 @@ use vmcore::kernel::{Kernel, Types, Vmcoreinfo};
 use vmcore::printk;
 
 /// BTF as a blob.
-pub fn btf(data: &[u8]) {
+pub(crate) fn btf(data: &[u8]) {
     let Ok(types) = Types::parse(data.to_vec(), None) else {
         return;
     };
@@ -64,7 +64,7 @@ impl MemoryDump for Pages {
 }
 
 /// The text of VMCOREINFO.
-pub fn vmcoreinfo(data: &[u8]) {
+pub(crate) fn vmcoreinfo(data: &[u8]) {
     let info = Vmcoreinfo::parse(data);
     for line in info.text().lines().take(1000) {
         let Some((key, _)) = line.split_once('=') else {
@@ -87,7 +87,7 @@ pub fn vmcoreinfo(data: &[u8]) {
 }
 
 /// The log of a small kernel, laid out as for [`kernel`].
-pub fn printk(data: &[u8]) {
+pub(crate) fn printk(data: &[u8]) {
     let Some(kernel) = small_kernel(data) else {
         return;
     };
@@ -106,7 +106,7 @@ pub fn printk(data: &[u8]) {
 
 /// A whole small kernel: the length of its VMCOREINFO (two bytes), that text, then pages, each with
 /// its number before it (four bytes).
-pub fn kernel(data: &[u8]) {
+pub(crate) fn kernel(data: &[u8]) {
     let Some(kernel) = small_kernel(data) else {
         return;
     };

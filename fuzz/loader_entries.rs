@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// A kernel image: its header, and what is cut out of it.
-pub fn image(data: &[u8]) {
+pub(crate) fn image(data: &[u8]) {
     let Ok(found) = BzImage::parse(data) else {
         return;
     };
@@ -23,7 +23,7 @@ pub fn image(data: &[u8]) {
 }
 
 /// The config, the peers' configs, and `crashkernel=`.
-pub fn config(data: &[u8]) {
+pub(crate) fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Err(error) = Config::parse(&text) {
         assert!(!error.to_string().is_empty());
@@ -66,7 +66,7 @@ fn machine() -> &'static Path {
 
 /// Where a region lies (four bytes, in pages) and how large it is (three), the size of the capture
 /// image (two), then a kernel: either it is refused, or every rule of the system call is kept.
-pub fn segments(data: &[u8]) {
+pub(crate) fn segments(data: &[u8]) {
     let Some((head, kernel)) = data.split_first_chunk::<9>() else {
         return;
     };

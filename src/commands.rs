@@ -24,7 +24,7 @@ mod rehearse;
 mod report;
 mod reserve;
 mod signature;
-pub mod status;
+pub(crate) mod status;
 mod structure;
 mod sym;
 mod syscall;
@@ -43,7 +43,7 @@ use std::path::PathBuf;
 #[command(name = "afterpanic", version, disable_help_subcommand = true)]
 #[command(help_template = "{about}\n\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}")]
 #[command(after_help = frontpage::verbs())]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Options of every verb.
     #[command(flatten)]
     pub global: Global,
@@ -54,7 +54,7 @@ pub struct Cli {
 
 /// Options of every verb.
 #[derive(Args, Debug)]
-pub struct Global {
+pub(crate) struct Global {
     /// The config file [default: /etc/afterpanic.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -80,7 +80,7 @@ pub struct Global {
 
 /// When to colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum When {
+pub(crate) enum When {
     /// When stdout is a terminal and NO_COLOR is not set.
     Auto,
     /// Always.
@@ -91,7 +91,7 @@ pub enum When {
 
 impl Global {
     /// What the verbs are given.
-    pub fn context(&self) -> Context {
+    pub(crate) fn context(&self) -> Context {
         Context {
             root: self.root.clone(),
             config: self.config.clone(),
@@ -102,7 +102,7 @@ impl Global {
 
 /// Every verb.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Check this machine for problems that would lose a dump, and print each fix
     Doctor(doctor::Args),
     /// Compute the memory that the capture kernel needs, and reserve it
@@ -171,7 +171,7 @@ pub enum Verb {
 
 impl Verb {
     /// Runs it.
-    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Reserve(args) => reserve::run(&args, context),
@@ -210,7 +210,7 @@ impl Verb {
 
 /// The CORE argument of the verbs that read a text log, too.
 #[derive(Args, Debug)]
-pub struct EvidenceArg {
+pub(crate) struct EvidenceArg {
     /// A core file, a crash directory, a text that holds the kernel's log, `-` for such a text on stdin,
     /// `last` (the default) or `live`
     pub core: Option<PathBuf>,
@@ -218,7 +218,7 @@ pub struct EvidenceArg {
 
 /// The CORE argument of the verbs whose only positional it is.
 #[derive(Args, Debug)]
-pub struct CoreArg {
+pub(crate) struct CoreArg {
     /// A core file (the files of a split dump with commas between them), a crash directory, `last` (the
     /// default) or `live`
     pub core: Option<PathBuf>,

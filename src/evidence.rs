@@ -19,7 +19,7 @@ const LOGS: [&str; 3] = [
 ];
 
 /// A text that holds a kernel's log.
-pub struct Text {
+pub(crate) struct Text {
     /// What the user calls it.
     pub name: String,
     /// The crash directory that it is in.
@@ -32,7 +32,7 @@ pub struct Text {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Option<Text>> {
+pub(crate) fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Option<Text>> {
     let given = core.unwrap_or(Path::new("last"));
     if given == Path::new("-") {
         return Ok(Some(Text {
@@ -77,7 +77,7 @@ pub fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Option<Tex
 ///
 /// # Errors
 /// When it cannot be opened or read.
-pub fn report(
+pub(crate) fn report(
     context: &Context,
     core: Option<&Path>,
     symbols: &SymbolsArg,
@@ -104,7 +104,7 @@ pub fn report(
 }
 
 /// The error for a text in which no kernel speaks.
-pub fn no_log(name: &str) -> anyhow::Error {
+pub(crate) fn no_log(name: &str) -> anyhow::Error {
     anyhow!(
         "{name} is neither a core nor a kernel's log: no line has a time, and no report of the kernel \
          is in it"

@@ -96,7 +96,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
 
 /// The groups as text, one verb a line.
 #[must_use]
-pub fn verbs() -> String {
+pub(crate) fn verbs() -> String {
     let mut text = String::new();
     for (group, verbs) in GROUPS {
         for (i, (verb, about)) in verbs.iter().enumerate() {
@@ -112,7 +112,7 @@ pub fn verbs() -> String {
 ///
 /// # Errors
 /// Only when stdout does not take it: what cannot be found out is said on the page.
-pub fn print(context: &Context) -> anyhow::Result<Exit> {
+pub(crate) fn print(context: &Context) -> anyhow::Result<Exit> {
     // A config that cannot be read is warned about where the crashes are listed.
     let config = config::Config::load(&context.root, context.config.as_deref()).unwrap_or_default();
     let status = loader::status::status(&context.root, &config);

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::{fs, thread};
 
 /// The signals that end a program from a terminal or a service manager, held back.
-pub struct Interrupts(SigSet);
+pub(crate) struct Interrupts(SigSet);
 
 impl Interrupts {
     /// Holds them back in this thread and those that it starts from now on.
-    pub fn hold() -> anyhow::Result<Self> {
+    pub(crate) fn hold() -> anyhow::Result<Self> {
         let mut signals = SigSet::empty();
         // What whoever started us has ignored stays so: nohup, and a shell's jobs in the background.
         let ignored = ignored();
@@ -24,12 +24,12 @@ impl Interrupts {
     }
 
     /// Waits for one.
-    pub fn wait(&self) -> anyhow::Result<Signal> {
+    pub(crate) fn wait(&self) -> anyhow::Result<Signal> {
         self.0.wait().context("Cannot wait for signals")
     }
 
     /// When one comes, removes a directory with all that is in it, and ends as the signal would have.
-    pub fn remove(self, dir: PathBuf) {
+    pub(crate) fn remove(self, dir: PathBuf) {
         thread::spawn(move || {
             let Ok(signal) = self.wait() else { return };
             // Whoever still writes there may put a file into it once more.

@@ -39,7 +39,7 @@ impl Log for Stderr {
 
 /// Installs the logger: warnings by default, `-v` adds information, `-vv` everything, `-q` leaves
 /// errors.
-pub fn init(verbose: u8, quiet: bool) {
+pub(crate) fn init(verbose: u8, quiet: bool) {
     let level = match (quiet, verbose) {
         (true, _) => LevelFilter::Error,
         (false, 0) => LevelFilter::Warn,

@@ -14,30 +14,30 @@ use std::sync::{Mutex, PoisonError};
 use vmcore::escape::{self, Printer};
 
 /// Where a short answer goes: written line by line.
-pub type Out = Printer<StdoutLock<'static>>;
+pub(crate) type Out = Printer<StdoutLock<'static>>;
 
 /// Where a long answer goes. Flush it: an error while it is dropped is lost.
-pub type Buffered = Printer<BufWriter<StdoutLock<'static>>>;
+pub(crate) type Buffered = Printer<BufWriter<StdoutLock<'static>>>;
 
 /// Stdout for text. `writeln!` writes one line, whatever its arguments hold; `write_all` is for text
 /// that has lines of its own.
-pub fn stdout() -> Out {
+pub(crate) fn stdout() -> Out {
     Printer::new(io::stdout().lock())
 }
 
 /// The same for an answer of many lines.
-pub fn buffered() -> Buffered {
+pub(crate) fn buffered() -> Buffered {
     Printer::new(BufWriter::new(io::stdout().lock()))
 }
 
 /// Stdout for bytes that the user asked for as they are.
-pub fn raw() -> impl Write {
+pub(crate) fn raw() -> impl Write {
     BufWriter::new(io::stdout().lock())
 }
 
 /// What a line is, for `--color`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Style {
+pub(crate) enum Style {
     /// The first line of an answer, or the names of columns.
     Heading,
     /// What died.
@@ -64,7 +64,7 @@ const PLAIN: &str = "\u{1b}[0m";
 static COLOR: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
 
 /// Says when to colour: `auto` on a terminal where NO_COLOR is not set or empty (no-color.org).
-pub fn color(when: When) {
+pub(crate) fn color(when: When) {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty());
     let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
     for (color, terminal) in COLOR.iter().zip(terminals) {
@@ -84,7 +84,7 @@ fn colors(stream: usize) -> bool {
 }
 
 /// Writes one line of a style to stdout. No text can hold a style of its own: it is escaped.
-pub fn styled<W: Write>(out: &mut Printer<W>, style: Style, text: &str) -> io::Result<()> {
+pub(crate) fn styled<W: Write>(out: &mut Printer<W>, style: Style, text: &str) -> io::Result<()> {
     if !colors(0) {
         return writeln!(out, "{text}");
     }
@@ -95,7 +95,7 @@ pub fn styled<W: Write>(out: &mut Printer<W>, style: Style, text: &str) -> io::R
 }
 
 /// One line on stderr, under the program's name.
-pub fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let text = escape::line(text);
     match colors(1) {
         true => eprintln!("{}afterpanic: {text}{PLAIN}", Style::Warning.sequence()),
@@ -105,14 +105,14 @@ pub fn complain(text: &str) {
 
 /// A message that has lines of its own, such as a place in a config file: the further ones are indented,
 /// so that none of them looks like a message.
-pub fn complain_in_lines(text: &str) {
+pub(crate) fn complain_in_lines(text: &str) {
     let lines: Vec<_> = text.lines().map(escape::line).collect();
     eprintln!("afterpanic: {}", lines.join("\n    "));
 }
 
 /// What every command is given besides its own arguments.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// Prefix for /proc, /sys, /etc, /boot and /var.
     pub root: PathBuf,
     /// The config file given, instead of `/etc/afterpanic.toml` below `root`.
@@ -123,12 +123,12 @@ pub struct Context {
 
 impl Context {
     /// A path of the running system, below the root prefix.
-    pub fn path(&self, absolute: &str) -> PathBuf {
+    pub(crate) fn path(&self, absolute: &str) -> PathBuf {
         self.root.join(absolute.trim_start_matches('/'))
     }
 
     /// The config; an error names the place in the file. Old names in it are warned about on stderr.
-    pub fn load_config(&self) -> Result<config::Config, config::ConfigError> {
+    pub(crate) fn load_config(&self) -> Result<config::Config, config::ConfigError> {
         let (config, warnings) = config::Config::load_warned(&self.root, self.config.as_deref())?;
         warnings.iter().for_each(|warning| self.warn(warning));
         Ok(config)
@@ -136,7 +136,7 @@ impl Context {
 
     /// The config for finding what was saved: the default one where the file cannot be read, with a
     /// warning.
-    pub fn config_or_default(&self) -> config::Config {
+    pub(crate) fn config_or_default(&self) -> config::Config {
         self.load_config().unwrap_or_else(|why| {
             complain_in_lines(&format!("warning: {why}. Reading the default store only"));
             config::Config::default()
@@ -144,12 +144,12 @@ impl Context {
     }
 
     /// The stores of the config's targets, or of the default config where this one cannot be read.
-    pub fn stores(&self) -> Stores {
+    pub(crate) fn stores(&self) -> Stores {
         loader::stores::stores(&self.config_or_default(), &self.root)
     }
 
     /// A warning, on stderr; one that was given before is not given again.
-    pub fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         static GIVEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
         if given.insert(text.to_owned()) {
@@ -158,7 +158,7 @@ impl Context {
     }
 
     /// A hint about what to do next, on stderr, unless quiet.
-    pub fn hint(&self, text: &str) {
+    pub(crate) fn hint(&self, text: &str) {
         if !self.quiet {
             eprintln!("{}", escape::line(text));
         }
@@ -169,7 +169,11 @@ impl Context {
 ///
 /// # Errors
 /// When stdout does not take it.
-pub fn json<T: Serialize>(schema: &str, warnings: &[String], data: &T) -> anyhow::Result<()> {
+pub(crate) fn json<T: Serialize>(
+    schema: &str,
+    warnings: &[String],
+    data: &T,
+) -> anyhow::Result<()> {
     let mut object = serde_json::Map::new();
     object.insert("schema".into(), schema.into());
     object.insert("warnings".into(), warnings.into());
@@ -192,7 +196,7 @@ pub fn json<T: Serialize>(schema: &str, warnings: &[String], data: &T) -> anyhow
 
 /// Bytes in the unit that leaves at most four digits: `312 MiB`.
 #[must_use]
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     let mut scale = 1_u64;
@@ -211,14 +215,14 @@ pub fn size(bytes: u64) -> String {
 
 /// A number and its noun: `1 page`, `2 pages`.
 #[must_use]
-pub fn counted(n: u64, noun: &str) -> String {
+pub(crate) fn counted(n: u64, noun: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{plural}")
 }
 
 /// A number with its thousands apart: `412,903`.
 #[must_use]
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

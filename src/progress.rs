@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 /// A bar that counts bytes.
 #[must_use]
-pub fn bytes(total: u64, what: &'static str, quiet: bool) -> ProgressBar {
+pub(crate) fn bytes(total: u64, what: &'static str, quiet: bool) -> ProgressBar {
     let bar = ProgressBar::new(total).with_message(what);
     if quiet || !std::io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use store::{Crash, Store};
 
 /// What was found.
-pub struct Saved {
+pub(crate) struct Saved {
     /// Crash directories, oldest first.
     pub crashes: Vec<Crash>,
     /// Targets that are not mounted here, one sentence each.
@@ -18,7 +18,7 @@ pub struct Saved {
 
 /// The crashes of one store that the user named, or of all stores of the config. A store of the config
 /// that does not exist is empty: nothing has crashed yet. Strangers' directories are warned about.
-pub fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result<Saved> {
+pub(crate) fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result<Saved> {
     let (paths, elsewhere) = match given {
         Some(path) => (vec![path.to_path_buf()], Vec::new()),
         None => {

@@ -11,8 +11,6 @@
 //! Never parses anything but the plan, and never writes to a target that is not proven to be the
 //! armed one.
 
-#![warn(unreachable_pub)]
-
 mod fault;
 mod init;
 mod ladder;

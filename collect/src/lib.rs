@@ -7,8 +7,6 @@
 //!
 //! Never prints: the CLI does.
 
-#![warn(unreachable_pub)]
-
 mod journal;
 mod notify;
 mod pstore;

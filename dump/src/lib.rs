@@ -11,8 +11,6 @@
 //!
 //! Never decides where a file goes, and knows nothing of crash directories, targets or PID 1.
 
-#![warn(unreachable_pub)]
-
 pub mod budget;
 mod classify;
 mod convert;

@@ -9,8 +9,6 @@
 //! sizes in bytes. It knows nothing of the config's syntax; unknown keys are errors, because a
 //! plan and its binary always come from the same build.
 
-#![warn(unreachable_pub)]
-
 mod check;
 pub mod lvm;
 pub mod superblock;

@@ -15,7 +15,7 @@ use vmcore::kernel::Kernel;
 
 /// Arguments of `bt`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
     #[command(flatten)]
@@ -84,7 +84,7 @@ struct FrameRow {
 }
 
 /// Prints the stacks asked for, by default that of the CPU that panicked.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (found_core, kernel) =
         core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let unwinder = Unwinder::new(&kernel);

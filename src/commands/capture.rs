@@ -18,7 +18,7 @@ const DEADLINE_S: u64 = 24 * 3600;
 
 /// Arguments of `capture`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file, or /proc/vmcore
     core: PathBuf,
     /// The directory in which the crash directory is made
@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 /// Writes a plan and runs afterpanic-capture on it; its exit code is the answer.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let found = core_arg::find(context, Some(&args.core))?;
     let absolute = |path: &std::path::Path| {
         let path = path

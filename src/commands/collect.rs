@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 /// Arguments of `collect`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// The directory that holds crash directories [default: those of the config's targets]
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
 }
 
 /// Collects; exit code 4 when something could not be done.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (stores, elsewhere) = match &args.store {
         Some(store) => (vec![store.clone()], Vec::new()),
         None => {

@@ -17,7 +17,7 @@ const MAX_CONFIG: u64 = 256 << 10;
 
 /// Arguments of `config`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -45,7 +45,7 @@ struct Shown {
 }
 
 /// Runs `config`.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     match &args.what {
         What::Check => check(context),
         What::Show { json } => {

@@ -18,7 +18,7 @@ use vmcore::write::OutputFormat;
 
 /// Arguments of `convert`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file (the files of a split dump with commas between them), a crash directory, `last`, or
     /// `-` for a dump (flattened or not) on standard input
     #[arg(value_name = "IN")]
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Converts. OUT's name appears only when the whole file is written.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let format = match args.format {
         Some(format) => format,
         None => by_name(&args.out)?,
@@ -148,7 +148,7 @@ fn format(text: &str) -> Result<OutputFormat, String> {
     OutputFormat::from_name(text).ok_or_else(|| format!("one of {}", names()))
 }
 
-pub fn level(text: &str) -> Result<Level, String> {
+pub(super) fn level(text: &str) -> Result<Level, String> {
     Level::parse(text).ok_or_else(|| "all, standard, essential or 0 to 31".to_string())
 }
 

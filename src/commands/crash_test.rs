@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// Arguments of `crash-test`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// Panic this machine now; without it, say what would be done
     #[arg(long)]
     yes: bool,
@@ -42,7 +42,7 @@ struct Answer<'a> {
 }
 
 /// Panics the machine, or says what it would do; exit code 3 when it must not be.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let how = match args.how {
         Way::Sysrq => How::Sysrq,
         Way::Oops => How::Oops,

@@ -14,7 +14,7 @@ use vmcore::printk::{self, Log, Record};
 
 /// Arguments of `dmesg`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: EvidenceArg,
     #[command(flatten)]
@@ -49,7 +49,7 @@ struct Entry {
 }
 
 /// Prints the log.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let core = args.core.core.as_deref();
     let (log, incomplete) = match evidence::text(context, core)? {
         Some(text) => (of_text(text)?, false),

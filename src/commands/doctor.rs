@@ -10,14 +10,14 @@ use std::path::PathBuf;
 
 /// Arguments of `doctor`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// One JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }
 
 /// Looks, changes nothing. 3: a panic now would save nothing; 4: warnings, or checks not made.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
     let installed = || PathBuf::from("/usr/lib/afterpanic/afterpanic-capture");
     let capture = binary::find().unwrap_or_else(|_| installed());

@@ -12,28 +12,28 @@ use std::path::PathBuf;
 
 /// Arguments of `man`.
 #[derive(clap::Args, Debug)]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// Where the pages go
     dir: PathBuf,
 }
 
 /// Arguments of `completions`.
 #[derive(clap::Args, Debug)]
-pub struct CompletionArgs {
+pub(crate) struct CompletionArgs {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Writes afterpanic.1 and one page a verb.
-pub fn man(args: &ManArgs, _: &Context) -> anyhow::Result<Exit> {
+pub(super) fn man(args: &ManArgs, _: &Context) -> anyhow::Result<Exit> {
     clap_mangen::generate_to(Cli::command(), &args.dir)
         .with_context(|| format!("Cannot write man pages into {}", args.dir.display()))?;
     Ok(Exit::Done)
 }
 
 /// Prints the completions of one shell.
-pub fn completions(args: &CompletionArgs, _: &Context) -> anyhow::Result<Exit> {
+pub(super) fn completions(args: &CompletionArgs, _: &Context) -> anyhow::Result<Exit> {
     // Into memory first: clap_complete panics on a closed pipe.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "afterpanic", &mut text);

@@ -16,7 +16,7 @@ use crate::output::{self, Context};
 
 /// Arguments of `image`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -89,7 +89,7 @@ struct List {
 }
 
 /// Runs `image`.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     match &args.what {
         What::Build(args) => build(args, context),
         What::List(args) => {

@@ -13,7 +13,7 @@ use vmcore::kernel::Vmcoreinfo;
 
 /// Arguments of `info`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
     /// One JSON object (docs/json.md)
@@ -52,7 +52,7 @@ struct NoteInfo {
 }
 
 /// Prints what the file says of itself.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (found, dump) = core_arg::open(context, args.core.core.as_deref())?;
     let info = gather(&found.path.display().to_string(), &*dump);
     if args.json {

@@ -15,7 +15,7 @@ use store::{Crash, CrashDir};
 
 /// Arguments of `list`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// The directory that holds crash directories, or a text that holds a kernel's log [default: those
     /// of the config's targets]
     #[arg(value_name = "DIR")]
@@ -45,7 +45,7 @@ struct List {
 }
 
 /// Prints the crashes, oldest first.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let named = args.store.as_deref();
     if let Some(file) = named.filter(|path| *path == Path::new("-") || path.is_file()) {
         return of_text(args, file, context);

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `load`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print the kernel, image and command line that would be loaded, with the reason for each word.
     /// Load nothing
     #[arg(long)]
@@ -56,7 +56,7 @@ struct Answer {
 }
 
 /// Loads, or says what it would load.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.refresh {
         return refresh(args, context);
     }

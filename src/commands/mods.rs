@@ -10,7 +10,7 @@ use std::io::Write;
 
 /// Arguments of `mods`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
     #[command(flatten)]
@@ -29,7 +29,7 @@ struct Answer {
 }
 
 /// Prints the modules, newest first.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (found, kernel) = core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let mut modules = modules::read(&kernel)?;
     modules.retain(|module| !args.tainting || !module.taints.is_empty());

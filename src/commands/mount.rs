@@ -24,7 +24,7 @@ const TTL: Duration = Duration::from_secs(3600);
 
 /// Arguments of `mount`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file, a crash directory or `last`
     core: PathBuf,
     /// The mount point, an empty directory
@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 /// Mounts, waits for Ctrl-C or SIGTERM, unmounts.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (_, dump) = core_arg::open(context, Some(&args.core))?;
     let mut files: Vec<(&'static str, Box<dyn View>)> = Vec::new();
     let kernel = Kernel::new(Arc::clone(&dump));

@@ -18,7 +18,7 @@ use vmcore::mm::{Kind, KindCounts, Rules, Summary, walk_threads};
 
 /// Arguments of `pages`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
     /// Explain the kinds of pages and leave
@@ -82,7 +82,7 @@ struct RuleOff {
 }
 
 /// Classifies a core, or the running kernel.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.kinds {
         return explain(args.json);
     }

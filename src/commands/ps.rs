@@ -14,7 +14,7 @@ const DEPTH: usize = 32;
 
 /// Arguments of `ps`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub fn state(text: &str) -> Result<State, String> {
 }
 
 /// Prints the tasks; `>` marks what was on a CPU.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (found_core, kernel) =
         core_arg::kernel_with(context, args.core.core.as_deref(), &args.symbols)?;
     let mut found = tasks::read(

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// Arguments of `reboot`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// The kernel image [default: the loaded one, or the running kernel's]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Loads and reboots, or one of both.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = &context.root;
     if args.unload {
         reboot::unload(&Linux, root)?;

@@ -31,7 +31,7 @@ const SCRATCH_MIB: u64 = 2048;
 
 /// Arguments of `rehearse`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// RAM of the VM in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     mem: u64,
@@ -73,7 +73,7 @@ struct Answer<'a> {
 }
 
 /// Rehearses; exit code 0 means that a complete core arrived, 3 that it did not.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
     rehearse::vm::qemu::found()?;
     let (mut session, not_proved) = session(args, context, &config)?;

@@ -15,7 +15,7 @@ use store::{CrashDir, Store};
 
 /// Arguments of `report`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: EvidenceArg,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 /// Prints the report.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (mut report, dir, incomplete) = if args.stored {
         stored(args, context)?
     } else {

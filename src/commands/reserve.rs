@@ -14,7 +14,7 @@ use std::io::Write;
 
 /// Arguments of `reserve`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// Write the boot configuration. Without this option nothing is changed
     #[arg(long)]
     apply: bool,
@@ -37,7 +37,7 @@ struct Answer {
 }
 
 /// Prints the estimate and the change; with `--apply` writes it.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(value) = &args.explain {
         writeln!(output::stdout(), "{}", Value::parse(value)?.explain())?;
         return Ok(Exit::Done);

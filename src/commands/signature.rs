@@ -12,7 +12,7 @@ use std::io::Write;
 
 /// Arguments of `signature`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: EvidenceArg,
     #[command(flatten)]
@@ -33,7 +33,7 @@ struct Signature<'r> {
 }
 
 /// Prints the signature.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let options = Options {
         log_tail: 0,
         sections: &[Section::Reason],

@@ -11,14 +11,14 @@ use vmcore::addr::PAGE_SIZE;
 
 /// Arguments of `status`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }
 
 /// Prints the state; exit code 0 means armed and current, 3 not.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let status = status(&context.root, &context.config_or_default());
     if args.json {
         output::json("afterpanic.status/1", &status.warnings, &status)?;
@@ -33,7 +33,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// `yes: Linux 6.12.107 in 96 MiB at 0x2a000000, image built 2 s ago (1.4 MiB)`.
-pub fn summary(status: &Status) -> String {
+pub(crate) fn summary(status: &Status) -> String {
     let word = match status.armed {
         Armed::Yes => "yes",
         Armed::Stale => "stale",
@@ -64,7 +64,7 @@ pub fn summary(status: &Status) -> String {
 }
 
 /// `checked on this kernel: free 412,903 counted, 412,871 by the kernel, in 1.0 GiB of 1.0 GiB`.
-pub fn filter(filter: Option<&Filter>) -> String {
+pub(crate) fn filter(filter: Option<&Filter>) -> String {
     let Some(filter) = filter else {
         return "not checked on this kernel yet".to_owned();
     };

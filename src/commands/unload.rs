@@ -8,10 +8,10 @@ use std::io::Write;
 
 /// Arguments of `unload`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// Unloads.
-pub fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
     arm::unload(&Linux, &context.root)?;
     writeln!(output::stdout(), "unloaded: a panic now would save nothing")?;
     Ok(Exit::Done)

@@ -17,7 +17,7 @@ const SHOWN: usize = 1000;
 
 /// Arguments of `verify`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
     /// One JSON object (docs/json.md)
@@ -51,7 +51,7 @@ struct Check {
 
 /// Reads all of it; exit code 0 is sound, 4 sound as far as it could be checked, 5 damaged or
 /// incomplete, 1 unreadable.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (found, dump) = core_arg::open(context, args.core.core.as_deref())?;
     let bar = progress::bytes(dump.info().file_size, "reading", context.quiet);
     let mut damage = Vec::new();

@@ -11,8 +11,6 @@
 //! Never trusts an entry of a store before its owner is checked, and never decides where a store is.
 //! Knows nothing of plans, targets or the config.
 
-#![warn(unreachable_pub)]
-
 pub mod audit;
 mod crash_dir;
 pub mod directory;

@@ -1,32 +1,32 @@
 //! Runs the binary with a root prefix that holds only what a test puts there.
 
 #[path = "schemas.rs"]
-pub mod schemas;
+pub(crate) mod schemas;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A machine that exists only as files.
-pub struct Machine {
+pub(crate) struct Machine {
     dir: TempDir,
 }
 
 impl Machine {
     /// A machine with nothing on it.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
     /// The path of one of its files.
-    pub fn path(&self, absolute: &str) -> PathBuf {
+    pub(crate) fn path(&self, absolute: &str) -> PathBuf {
         self.dir.path().join(absolute.trim_start_matches('/'))
     }
 
     /// Writes one of its files.
-    pub fn file(&self, absolute: &str, content: &str) -> &Self {
+    pub(crate) fn file(&self, absolute: &str, content: &str) -> &Self {
         let path = self.path(absolute);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
@@ -34,7 +34,7 @@ impl Machine {
     }
 
     /// Makes one of its links; the target is as seen from inside.
-    pub fn link(&self, absolute: &str, target: &str) -> &Self {
+    pub(crate) fn link(&self, absolute: &str, target: &str) -> &Self {
         let path = self.path(absolute);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(target, path).unwrap();
@@ -42,12 +42,12 @@ impl Machine {
     }
 
     /// Runs `afterpanic --root <this machine> args…`.
-    pub fn run(&self, args: &[&str]) -> Run {
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
         self.run_program(Path::new(env!("CARGO_BIN_EXE_afterpanic")), args)
     }
 
     /// The same with a copy of the program, which finds what lies beside it.
-    pub fn run_program(&self, program: &Path, args: &[&str]) -> Run {
+    pub(crate) fn run_program(&self, program: &Path, args: &[&str]) -> Run {
         let output = Command::new(program)
             .arg("--root")
             .arg(self.dir.path())
@@ -60,7 +60,7 @@ impl Machine {
 
     /// Runs `afterpanic args…` on this machine and in its root directory, with nothing of the
     /// environment that changes what it prints.
-    pub fn run_inside(&self, args: &[&str]) -> Run {
+    pub(crate) fn run_inside(&self, args: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_afterpanic"));
         for name in [
             "COLUMNS",
@@ -84,7 +84,7 @@ impl Machine {
 
     /// The program on this machine, beside a capture binary that was never built: a header and the mark
     /// with its version.
-    pub fn program(&self) -> PathBuf {
+    pub(crate) fn program(&self) -> PathBuf {
         let program = self.path("/opt/afterpanic");
         std::fs::create_dir_all(program.parent().unwrap()).unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_afterpanic"));
@@ -100,33 +100,33 @@ impl Machine {
     }
 
     /// The root prefix.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.dir.path()
     }
 }
 
 /// A finished run.
-pub struct Run {
+pub(crate) struct Run {
     output: Output,
 }
 
 impl Run {
     /// A run that ended.
     #[allow(dead_code)]
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self { output }
     }
 
     /// The same with what it wrote to files.
     #[allow(dead_code)]
-    pub fn with(mut self, stdout: Vec<u8>, stderr: Vec<u8>) -> Self {
+    pub(crate) fn with(mut self, stdout: Vec<u8>, stderr: Vec<u8>) -> Self {
         (self.output.stdout, self.output.stderr) = (stdout, stderr);
         self
     }
 
     /// Asserts the exit code.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(
             self.output.status.code(),
             Some(code),
@@ -138,23 +138,23 @@ impl Run {
     }
 
     /// The exit code.
-    pub fn code(&self) -> i32 {
+    pub(crate) fn code(&self) -> i32 {
         self.output.status.code().unwrap_or(-1)
     }
 
     /// What it answered.
-    pub fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         String::from_utf8(self.output.stdout.clone()).unwrap()
     }
 
     /// What it complained of.
-    pub fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         String::from_utf8(self.output.stderr.clone()).unwrap()
     }
 
     /// Its answer as the one JSON object it must be, as docs/json.md has it.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let value: serde_json::Value = serde_json::from_str(&self.stdout()).unwrap();
         assert!(value["schema"].is_string(), "{value}");
         assert!(value["warnings"].is_array(), "{value}");

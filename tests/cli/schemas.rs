@@ -6,14 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The types of members by their paths, by schema.
-pub type Schemas = BTreeMap<String, BTreeMap<String, String>>;
+pub(crate) type Schemas = BTreeMap<String, BTreeMap<String, String>>;
 
-pub fn here(path: &str) -> PathBuf {
+pub(crate) fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// What the page says.
-pub fn documented() -> Schemas {
+pub(crate) fn documented() -> Schemas {
     let page = fs::read_to_string(here("docs/json.md")).unwrap();
     let mut schemas = Schemas::new();
     let mut current = None;
@@ -36,7 +36,7 @@ pub fn documented() -> Schemas {
 
 /// What was found in answers of one schema.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Rows of the page that a member matched.
     pub rows: BTreeSet<String>,
     /// Objects that were printed, as the page names them: `crashes[]`.
@@ -46,7 +46,10 @@ pub struct Seen {
 }
 
 /// The row that a path matches: itself, or one with a `*` for its last name, or one that ends in `**`.
-pub fn row<'a>(rows: &'a BTreeMap<String, String>, path: &str) -> Option<(&'a str, &'a str)> {
+pub(crate) fn row<'a>(
+    rows: &'a BTreeMap<String, String>,
+    path: &str,
+) -> Option<(&'a str, &'a str)> {
     let last = path.rsplit_once('.').map(|(head, _)| format!("{head}.*"));
     let exact = [Some(path.to_owned()), last].into_iter().flatten();
     let found = exact.into_iter().find_map(|key| rows.get_key_value(&key));
@@ -59,7 +62,7 @@ pub fn row<'a>(rows: &'a BTreeMap<String, String>, path: &str) -> Option<(&'a st
     found.map(|(key, kind)| (key.as_str(), kind.as_str()))
 }
 
-pub fn has_type(value: &Value, kind: &str) -> bool {
+pub(crate) fn has_type(value: &Value, kind: &str) -> bool {
     let kind = kind.strip_suffix(", optional").unwrap_or(kind);
     let (kind, or_null) = match kind.strip_suffix(" or null") {
         Some(kind) => (kind, true),
@@ -83,7 +86,7 @@ pub fn has_type(value: &Value, kind: &str) -> bool {
     }
 }
 
-pub fn walk(value: &Value, path: &str, rows: &BTreeMap<String, String>, seen: &mut Seen) {
+pub(crate) fn walk(value: &Value, path: &str, rows: &BTreeMap<String, String>, seen: &mut Seen) {
     match value {
         Value::Object(members) => {
             seen.objects.insert(path.to_owned());
@@ -108,7 +111,7 @@ pub fn walk(value: &Value, path: &str, rows: &BTreeMap<String, String>, seen: &m
     }
 }
 
-pub fn check(value: &Value, path: &str, rows: &BTreeMap<String, String>, seen: &mut Seen) {
+pub(crate) fn check(value: &Value, path: &str, rows: &BTreeMap<String, String>, seen: &mut Seen) {
     match row(rows, path) {
         None => seen.wrong.push(format!("{path} is not documented")),
         Some((key, kind)) => {
@@ -126,7 +129,7 @@ pub fn check(value: &Value, path: &str, rows: &BTreeMap<String, String>, seen: &
 
 /// Requires that an answer is as documented.
 #[track_caller]
-pub fn assert_documented(answer: &Value) {
+pub(crate) fn assert_documented(answer: &Value) {
     let schemas = documented();
     let name = answer["schema"].as_str().unwrap();
     let rows = schemas.get(name);

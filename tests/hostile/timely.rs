@@ -25,7 +25,7 @@ fn wait(mut child: Child, what: &[&str]) -> Run {
 
 /// Runs a verb to its end; it is not killed by a signal and does not panic.
 #[track_caller]
-pub fn run(machine: &Machine, args: &[&str]) -> Run {
+pub(crate) fn run(machine: &Machine, args: &[&str]) -> Run {
     let answers = tempfile::tempdir().unwrap();
     let file = |name: &str| fs::File::create(answers.path().join(name)).unwrap();
     // Into files: a pipe that nobody empties would block a long answer.
@@ -47,7 +47,7 @@ pub fn run(machine: &Machine, args: &[&str]) -> Run {
 }
 
 /// Everything below a directory: kinds, sizes, times and links, by path.
-pub fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
+pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut todo = vec![dir.to_path_buf()];
     while let Some(dir) = todo.pop() {

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long another installation may take.
-pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How apt begins to say that a lock is taken, in the C locale.
@@ -19,7 +19,7 @@ const LOCKED: &str = "Could not get lock ";
 
 /// How a run of apt ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// apt did it.
     Done,
     /// apt failed for a reason of its own, which it said on stderr.
@@ -31,7 +31,11 @@ pub enum End {
 /// Runs the command that `make` makes, again and again while a lock is taken.
 ///
 /// What apt says on stderr is passed on, except that a lock is taken: `say` hears that once.
-pub fn run(make: &dyn Fn() -> Command, patience: Duration, say: &mut dyn FnMut(&str)) -> End {
+pub(crate) fn run(
+    make: &dyn Fn() -> Command,
+    patience: Duration,
+    say: &mut dyn FnMut(&str),
+) -> End {
     let start = Instant::now();
     let mut told = false;
     loop {

@@ -17,7 +17,7 @@ const VERSION: &str = "3.8.0";
 ///
 /// # Errors
 /// Something does not build, or an asset is missing.
-pub fn run(arguments: &[String]) -> Result<bool> {
+pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     let profile = match arguments {
         [] => "release",
         [flag, profile] if flag == "--profile" => profile,

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// What has to be there, and the package that brings it. A path with a slash is a file.
-pub type Needs = &'static [(&'static str, &'static str)];
+pub(crate) type Needs = &'static [(&'static str, &'static str)];
 
 /// What building, and booting machines, needs.
-pub const MACHINES: Needs = &[
+pub(crate) const MACHINES: Needs = &[
     ("cc", "gcc"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     (
@@ -31,7 +31,7 @@ pub const MACHINES: Needs = &[
 ];
 
 /// What the comparisons with other tools need besides.
-pub const TRUTH: Needs = &[
+pub(crate) const TRUTH: Needs = &[
     ("gdb", "gdb"),
     ("readelf", "binutils"),
     ("zstd", "zstd"),
@@ -41,7 +41,7 @@ pub const TRUTH: Needs = &[
 ];
 
 /// What compiling a kernel needs besides.
-pub const COMPILE: Needs = &[
+pub(crate) const COMPILE: Needs = &[
     ("make", "make"),
     ("flex", "flex"),
     ("bison", "bison"),
@@ -52,14 +52,14 @@ pub const COMPILE: Needs = &[
 ];
 
 /// What kernels with signatures need besides.
-pub const SIGNED: Needs = &[
+pub(crate) const SIGNED: Needs = &[
     ("sbsign", "sbsigntool"),
     ("openssl", "openssl"),
     ("/usr/share/ovmf/PkKek-1-snakeoil.key", "ovmf"),
 ];
 
 /// What the life of a Debian server needs besides.
-pub const SERVER: Needs = &[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg")];
+pub(crate) const SERVER: Needs = &[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg")];
 
 fn there(what: &str) -> bool {
     if what.contains('/') {
@@ -74,7 +74,7 @@ fn there(what: &str) -> bool {
 ///
 /// # Errors
 /// Something is missing and cannot be installed from here.
-pub fn ensure(needs: &[Needs]) -> Result<()> {
+pub(crate) fn ensure(needs: &[Needs]) -> Result<()> {
     let mut packages: Vec<&str> = needs
         .iter()
         .copied()

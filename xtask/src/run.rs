@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The workspace's root.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
 
 /// A cargo command in the workspace.
-pub fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .args(arguments)
@@ -26,7 +26,7 @@ pub fn cargo(arguments: &[&str]) -> Command {
 ///
 /// # Errors
 /// cargo cannot be run.
-pub fn lab(verb: &str, rest: &[String]) -> Result<bool> {
+pub(crate) fn lab(verb: &str, rest: &[String]) -> Result<bool> {
     let mut command = cargo(&["run", "--quiet", "--locked", "--package", "lab", "--", verb]);
     let status = command.args(rest).status().context("Cannot run cargo")?;
     Ok(status.success())

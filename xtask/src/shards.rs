@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 /// A part of the full test.
 #[derive(Debug)]
-pub struct Shard {
+pub(crate) struct Shard {
     /// Its name.
     pub name: String,
     /// Whether it checks the code itself: format, lints, documentation, tests.
@@ -24,7 +24,7 @@ pub struct Shard {
 ///
 /// # Errors
 /// A file is not right, or a scenario names no shard that exists.
-pub fn all() -> Result<Vec<Shard>> {
+pub(crate) fn all() -> Result<Vec<Shard>> {
     let table = read("shards.toml")?;
     let entries = table.get("shard").and_then(Value::as_array);
     let entries = entries.context("shards.toml has no [[shard]]")?;
@@ -59,7 +59,7 @@ pub fn all() -> Result<Vec<Shard>> {
 ///
 /// # Errors
 /// The file is not right.
-pub fn listed() -> Result<Vec<String>> {
+pub(crate) fn listed() -> Result<Vec<String>> {
     Ok(strings(read("ci.toml")?.get("scenarios")))
 }
 

@@ -39,7 +39,7 @@ impl Count {
 
 /// How much is run.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Extent {
+pub(crate) enum Extent {
     /// What every change must pass.
     Short,
     /// One shard of the full set.
@@ -63,7 +63,7 @@ const NEEDS_CORE: &str = "breaks_on_a_real_core_are_caught";
 const AN_HOUR: &str = "bounded::sixteen_tib";
 
 /// Runs the set; whether all of it held.
-pub fn run(extent: &Extent) -> Result<bool> {
+pub(crate) fn run(extent: &Extent) -> Result<bool> {
     let steps = steps(extent)?;
     install::ensure(&needs(extent)?)?;
     let mut total = Count::default();

@@ -10,7 +10,7 @@ use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
 use vmcore::dump::{Absence, DumpInfo, MemoryDump, ReadError};
 
 /// The recorder.
-pub struct Recorder {
+pub(super) struct Recorder {
     dump: Arc<dyn MemoryDump>,
     /// Physical addresses that need no remembering.
     known: OnceLock<Vec<(u64, u64)>>,
@@ -20,7 +20,7 @@ pub struct Recorder {
 impl Recorder {
     /// Puts a recorder before `dump`.
     #[must_use]
-    pub fn new(dump: Arc<dyn MemoryDump>, runs: Runs) -> Self {
+    pub(super) fn new(dump: Arc<dyn MemoryDump>, runs: Runs) -> Self {
         Self {
             dump,
             known: OnceLock::new(),
@@ -29,12 +29,12 @@ impl Recorder {
     }
 
     /// From now on reads inside these physical addresses are passed through only.
-    pub fn pass_through(&self, known: Vec<(u64, u64)>) {
+    pub(super) fn pass_through(&self, known: Vec<(u64, u64)>) {
         let _ = self.known.set(known);
     }
 
     /// The set of pages.
-    pub fn runs(&self) -> MutexGuard<'_, Runs> {
+    pub(super) fn runs(&self) -> MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use super::WaitKind;
 
 /// What a stack tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wait<'f> {
+pub(super) struct Wait<'f> {
     /// The kind.
     pub kind: WaitKind,
     /// The first function outside the scheduler and the locks.
@@ -78,7 +78,7 @@ fn kind_of(name: &str) -> Option<WaitKind> {
 
 /// Reads a stack: names and stack pointers, innermost first.
 #[must_use]
-pub fn of<'f>(frames: &[(&'f str, u64)]) -> Wait<'f> {
+pub(super) fn of<'f>(frames: &[(&'f str, u64)]) -> Wait<'f> {
     let mut kind = WaitKind::Other;
     let mut outer_sp = 0;
     for (name, sp) in frames {

@@ -19,7 +19,7 @@ const MAX_STACK: u64 = 64 << 10;
 
 /// Where one kind of lock keeps things.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Layout {
+pub(super) struct Layout {
     /// In the lock: the owner.
     pub owner: u64,
     /// In the lock: its waiters.
@@ -36,7 +36,7 @@ pub struct Layout {
 
 /// How a lock leads to its waiters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Waiters {
+pub(super) enum Waiters {
     /// By a `list_head` at this offset, which is part of the ring.
     List(u64),
     /// By a pointer to the first waiter at this offset, outside the ring.
@@ -45,7 +45,7 @@ pub enum Waiters {
 
 /// The layouts of a kernel.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Layouts {
+pub(super) struct Layouts {
     mutex: Option<Layout>,
     rwsem: Option<Layout>,
 }
@@ -53,7 +53,7 @@ pub struct Layouts {
 impl Layouts {
     /// By BTF; a lock whose layout is not known is not looked for.
     #[must_use]
-    pub fn of(kernel: &Kernel) -> Self {
+    pub(super) fn of(kernel: &Kernel) -> Self {
         let layout = |lock: &str, waiter: &str| {
             let at = |ty: &str, member: &str| kernel.offset_of(ty, member).ok();
             let waiters = at(lock, "wait_list")
@@ -76,7 +76,7 @@ impl Layouts {
 
     /// The layout of what is waited for, if it has an owner.
     #[must_use]
-    pub fn lock_of(&self, kind: WaitKind) -> Option<&Layout> {
+    pub(super) fn lock_of(&self, kind: WaitKind) -> Option<&Layout> {
         match kind {
             WaitKind::Mutex => self.mutex.as_ref(),
             WaitKind::RwsemRead | WaitKind::RwsemWrite => self.rwsem.as_ref(),
@@ -90,7 +90,7 @@ type Word<'w> = dyn Fn(u64) -> Option<u64> + 'w;
 impl Layout {
     /// The lock that `task` waits for, by what lies on its stack in `stack`, and its owner word.
     #[must_use]
-    pub fn find(&self, word: &Word<'_>, task: u64, stack: Range<u64>) -> Option<(u64, u64)> {
+    pub(super) fn find(&self, word: &Word<'_>, task: u64, stack: Range<u64>) -> Option<(u64, u64)> {
         // Registers that the scheduler pushed last stand below the first frame.
         let start = stack.start.checked_sub(128)?.next_multiple_of(8);
         let end = stack.end.min(start.checked_add(MAX_STACK)?);

@@ -8,7 +8,7 @@ use crate::unwind::{Trace, Trust};
 
 /// What is known.
 #[derive(Clone, Default, Debug)]
-pub struct Facts {
+pub(super) struct Facts {
     /// The flag.
     pub post_notifiers: Option<bool>,
     /// Whether the jump to the capture kernel was begun: VMCOREINFO holds CRASHTIME.
@@ -23,7 +23,7 @@ pub struct Facts {
 
 /// What a panic() on the stack was calling.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Call {
+pub(super) enum Call {
     /// The jump to the capture kernel.
     Jump,
     /// The notifiers; the function that was running, by its address, when there was one.
@@ -36,7 +36,7 @@ pub enum Call {
 
 /// How far one panic() came.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Not to the notifiers; why.
     Before(&'static str),
     /// Into the notifiers, in this one.
@@ -59,7 +59,7 @@ const ENDED: &str =
 
 /// Finds the panics on a stack, outermost first. Frames that are guesses prove nothing.
 #[must_use]
-pub fn panic_calls(trace: &Trace) -> Vec<Call> {
+pub(super) fn panic_calls(trace: &Trace) -> Vec<Call> {
     let frames: Vec<(&str, u64)> = trace
         .frames
         .iter()
@@ -110,7 +110,7 @@ fn walks_dumpers(name: &str) -> bool {
 impl Facts {
     /// How far each known panic came, and the sentence about it.
     #[must_use]
-    pub fn stages(&self) -> (Vec<Stage>, String) {
+    pub(super) fn stages(&self) -> (Vec<Stage>, String) {
         let mut stages: Vec<Stage> = self
             .calls
             .iter()
@@ -172,7 +172,7 @@ impl Facts {
 impl Stage {
     /// The function that the CPU stood in.
     #[must_use]
-    pub fn inside(&self) -> Option<u64> {
+    pub(super) fn inside(&self) -> Option<u64> {
         match self {
             Self::InNotifiers(at) | Self::InDumpers(at) => *at,
             _ => None,
@@ -181,7 +181,7 @@ impl Stage {
 
     /// Whether notifier `i` ran, `inside` being the one on the stack.
     #[must_use]
-    pub fn of_notifier(&self, i: usize, inside: Option<usize>) -> (Outcome, &'static str) {
+    pub(super) fn of_notifier(&self, i: usize, inside: Option<usize>) -> (Outcome, &'static str) {
         match self {
             Self::Before(why) => (Outcome::NotReached, why),
             Self::InNotifiers(_) => within(i, inside),
@@ -196,7 +196,7 @@ impl Stage {
 
     /// Whether dumper `i` ran.
     #[must_use]
-    pub fn of_dumper(&self, i: usize, inside: Option<usize>) -> (Outcome, &'static str) {
+    pub(super) fn of_dumper(&self, i: usize, inside: Option<usize>) -> (Outcome, &'static str) {
         match self {
             Self::Before(why) => (Outcome::NotReached, why),
             Self::InNotifiers(_) => (

@@ -149,7 +149,7 @@ fn flow(code: &Instruction) -> Flow {
 
 /// The frame at the instruction that holds `key`, in the function that begins at `start` and is
 /// `size` bytes long. `None` when the way there is not found.
-pub fn frame(pages: &Pages<'_>, start: u64, size: u64, key: u64) -> Option<Entry> {
+pub(super) fn frame(pages: &Pages<'_>, start: u64, size: u64, key: u64) -> Option<Entry> {
     let end = start.checked_add(size)?;
     let first = Depth {
         sp: 8,

@@ -11,7 +11,7 @@ use vmcore::kernel::Kernel;
 const SLOTS: usize = 64;
 
 /// Memory by virtual address.
-pub trait Source {
+pub(super) trait Source {
     /// Fills `buf` from `va`, all or nothing.
     fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool;
 }
@@ -29,20 +29,20 @@ struct Slot {
 }
 
 /// A source with its last pages remembered.
-pub struct Pages<'s> {
+pub(super) struct Pages<'s> {
     source: &'s dyn Source,
     slots: RefCell<Vec<Option<Slot>>>,
 }
 
 impl<'s> Pages<'s> {
     /// Nothing is read yet.
-    pub fn new(source: &'s dyn Source) -> Self {
+    pub(super) fn new(source: &'s dyn Source) -> Self {
         let slots = RefCell::new((0..SLOTS).map(|_| None).collect());
         Self { source, slots }
     }
 
     /// Copies bytes, across pages; `None` when any of them cannot be read.
-    pub fn copy(&self, va: VirtAddr, buf: &mut [u8]) -> Option<()> {
+    pub(super) fn copy(&self, va: VirtAddr, buf: &mut [u8]) -> Option<()> {
         let mut at = va;
         let mut rest = buf;
         while !rest.is_empty() {
@@ -84,19 +84,19 @@ impl<'s> Pages<'s> {
     }
 
     /// An array of known size.
-    pub fn bytes<const N: usize>(&self, va: VirtAddr) -> Option<[u8; N]> {
+    pub(super) fn bytes<const N: usize>(&self, va: VirtAddr) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.copy(va, &mut bytes)?;
         Some(bytes)
     }
 
     /// A 64-bit word.
-    pub fn word(&self, va: VirtAddr) -> Option<u64> {
+    pub(super) fn word(&self, va: VirtAddr) -> Option<u64> {
         self.bytes(va).map(u64::from_le_bytes)
     }
 
     /// A 64-bit word at `base + offset`.
-    pub fn word_at(&self, base: VirtAddr, offset: u64) -> Option<u64> {
+    pub(super) fn word_at(&self, base: VirtAddr, offset: u64) -> Option<u64> {
         self.word(base.checked_add(offset)?)
     }
 }

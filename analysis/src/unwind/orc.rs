@@ -14,7 +14,7 @@ const MAX_ENTRIES: u64 = 1 << 26;
 
 /// How the flags of an entry are laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
+pub(super) enum Format {
     /// Up to 6.2: type 9:8, end 10.
     V1,
     /// 6.3: type 9:8, signal 10, end 11.
@@ -28,7 +28,7 @@ pub enum Format {
 impl Format {
     /// By the hash in `.orc_header`, which stands before the kernel's table since 6.4 (6.3.10).
     #[must_use]
-    pub fn of_hash(hash: &[u8; 20]) -> Option<Self> {
+    pub(super) fn of_hash(hash: &[u8; 20]) -> Option<Self> {
         const V2: [u8; 20] = [
             0xdb, 0x84, 0xae, 0xd4, 0x10, 0x3b, 0x31, 0xdd, 0x51, 0xe0, 0x17, 0xf8, 0xf7, 0x97,
             0x83, 0xca, 0x98, 0x5c, 0x2c, 0x51,
@@ -52,7 +52,7 @@ impl Format {
     /// By the release, where no known hash tells. RHEL 9 has V3 in its 5.14 from build 517 on,
     /// without a hash.
     #[must_use]
-    pub fn of_release(numbers: (u32, u32), release: &str) -> Self {
+    pub(super) fn of_release(numbers: (u32, u32), release: &str) -> Self {
         if numbers == (5, 14) && release.contains(".el9") {
             let build = release
                 .split_once('-')
@@ -72,7 +72,7 @@ impl Format {
 
     /// Decodes an entry; `None` when it is none of this format.
     #[must_use]
-    pub fn decode(self, bytes: [u8; 6]) -> Option<Entry> {
+    pub(super) fn decode(self, bytes: [u8; 6]) -> Option<Entry> {
         let [s0, s1, b0, b1, f0, f1] = bytes;
         let flags = u16::from_le_bytes([f0, f1]);
         let base = self.base(flags & 0xf)?;
@@ -163,7 +163,7 @@ impl Format {
 
 /// What the canonical frame address (the stack pointer before the call) is counted from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Base {
+pub(super) enum Base {
     /// Not known.
     Undefined,
     /// The frame address itself; only for the saved rbp.
@@ -183,7 +183,7 @@ pub enum Base {
 /// Registers in which a few functions keep their frame address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
-pub enum Register {
+pub(super) enum Register {
     Ax,
     Dx,
     Di,
@@ -193,7 +193,7 @@ pub enum Register {
 
 /// Where the caller's rbp is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bp {
+pub(super) enum Bp {
     /// Still in rbp.
     Same,
     /// At the frame address + offset.
@@ -204,7 +204,7 @@ pub enum Bp {
 
 /// What lies at the frame address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rule {
+pub(super) enum Rule {
     /// Nothing is known of this code.
     Undefined,
     /// This is the outermost frame.
@@ -219,7 +219,7 @@ pub enum Rule {
 
 /// An entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Where the frame address is counted from.
     pub base: Base,
     /// How far.
@@ -234,7 +234,7 @@ pub struct Entry {
 
 impl Entry {
     /// Code with a frame pointer: what the kernel takes where there is no ORC.
-    pub const FRAME_POINTER: Self = Self {
+    pub(super) const FRAME_POINTER: Self = Self {
         base: Base::Bp,
         offset: 16,
         bp: Bp::ByFrame(-16),
@@ -242,7 +242,7 @@ impl Entry {
         signal: false,
     };
     /// The first instruction of a function that is not there (a call of a NULL or wild pointer).
-    pub const NOWHERE: Self = Self {
+    pub(super) const NOWHERE: Self = Self {
         base: Base::Sp,
         offset: 8,
         bp: Bp::Same,
@@ -253,7 +253,7 @@ impl Entry {
 
 /// A table in the dump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Table {
+pub(super) struct Table {
     ips: VirtAddr,
     entries: VirtAddr,
     count: u64,
@@ -262,7 +262,7 @@ pub struct Table {
 impl Table {
     /// `None` for a table that is empty, impossibly large, or passes the end of memory.
     #[must_use]
-    pub fn new(ips: VirtAddr, entries: VirtAddr, count: u64) -> Option<Self> {
+    pub(super) fn new(ips: VirtAddr, entries: VirtAddr, count: u64) -> Option<Self> {
         let sane = (1..=MAX_ENTRIES).contains(&count)
             && ips.checked_add(count.checked_mul(4)?).is_some()
             && entries
@@ -284,7 +284,7 @@ impl Table {
     /// The bytes of the entry that covers `key`: the last that begins at or before it. `None` when
     /// none does or the table cannot be read.
     #[must_use]
-    pub fn find(&self, pages: &Pages<'_>, key: u64) -> Option<[u8; 6]> {
+    pub(super) fn find(&self, pages: &Pages<'_>, key: u64) -> Option<[u8; 6]> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;

@@ -25,7 +25,7 @@ const EXCEPTIONS: [(&str, &str); 6] = [
 
 /// One stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Area {
+pub(super) struct Area {
     /// What it is for.
     pub kind: StackKind,
     /// Where it lies.
@@ -34,19 +34,19 @@ pub struct Area {
 
 /// The stacks that a trace may cross.
 #[derive(Clone, Default, Debug)]
-pub struct Areas {
+pub(super) struct Areas {
     areas: Vec<Area>,
 }
 
 impl Areas {
     /// Adds a stack, if there is one.
-    pub fn add(&mut self, area: Option<Area>) {
+    pub(super) fn add(&mut self, area: Option<Area>) {
         self.areas.extend(area);
     }
 
     /// The stack that `sp` points into. An empty stack's pointer stands at its end, which counts.
     #[must_use]
-    pub fn at(&self, sp: u64) -> Option<Area> {
+    pub(super) fn at(&self, sp: u64) -> Option<Area> {
         let inside = |area: &&Area| area.range.contains(sp);
         let end = |area: &&Area| area.range.end == sp;
         let found = self.areas.iter().find(inside);
@@ -55,14 +55,14 @@ impl Areas {
 
     /// The stack of one kind.
     #[must_use]
-    pub fn of_kind(&self, kind: StackKind) -> Option<Area> {
+    pub(super) fn of_kind(&self, kind: StackKind) -> Option<Area> {
         self.areas.iter().find(|area| area.kind == kind).copied()
     }
 }
 
 /// THREAD_SIZE, which is IRQ_STACK_SIZE too.
 #[must_use]
-pub fn stack_bytes(kernel: &Kernel) -> u64 {
+pub(crate) fn stack_bytes(kernel: &Kernel) -> u64 {
     kernel
         .types()
         .and_then(|types| types.size_of("irq_stack"))
@@ -73,7 +73,7 @@ pub fn stack_bytes(kernel: &Kernel) -> u64 {
 
 /// A task's own stack, given `task_struct.stack`.
 #[must_use]
-pub fn task(base: u64, bytes: u64) -> Option<Area> {
+pub(super) fn task(base: u64, bytes: u64) -> Option<Area> {
     let range = Range::sized(base, bytes).filter(|_| base != 0)?;
     Some(Area {
         kind: StackKind::Task,
@@ -83,7 +83,7 @@ pub fn task(base: u64, bytes: u64) -> Option<Area> {
 
 /// The stacks of one CPU. What cannot be found is left out: its frames then show as unknown.
 #[must_use]
-pub fn of_cpu(kernel: &Kernel, cpu: u32) -> Vec<Area> {
+pub(super) fn of_cpu(kernel: &Kernel, cpu: u32) -> Vec<Area> {
     let mut out = Vec::new();
     out.extend(irq(kernel, cpu).ok().flatten());
     let _ = exceptions(kernel, cpu, &mut out);
@@ -157,7 +157,7 @@ fn exceptions(kernel: &Kernel, cpu: u32, out: &mut Vec<Area>) -> Result<(), Kern
 /// Where the stack before this one was left, for a scan that has come to its end: the word that the
 /// interrupt entry pushes first, or the `pt_regs` that the CPU pushes.
 #[must_use]
-pub fn previous(area: &Area, word: impl Fn(VirtAddr) -> Option<u64>) -> Option<u64> {
+pub(super) fn previous(area: &Area, word: impl Fn(VirtAddr) -> Option<u64>) -> Option<u64> {
     let below = |bytes: u64| area.range.end.checked_sub(bytes).map(VirtAddr);
     match area.kind {
         StackKind::Irq(_) => word(below(8)?),

@@ -13,7 +13,7 @@ const IRET_OFFSET: u64 = 128;
 
 /// What is known of a frame's registers.
 #[derive(Clone, Debug)]
-pub struct State {
+pub(super) struct State {
     /// The next instruction.
     pub pc: u64,
     /// rsp.
@@ -29,7 +29,7 @@ pub struct State {
 impl State {
     /// From registers.
     #[must_use]
-    pub fn of_registers(registers: &Registers) -> Self {
+    pub(super) fn of_registers(registers: &Registers) -> Self {
         Self {
             pc: registers.ip,
             sp: registers.sp,
@@ -42,7 +42,7 @@ impl State {
     /// The address whose table entry and symbol count: a return address may be just after the end of
     /// its function.
     #[must_use]
-    pub fn key(&self) -> u64 {
+    pub(super) fn key(&self) -> u64 {
         if self.signal {
             self.pc
         } else {
@@ -64,7 +64,7 @@ impl State {
 
 /// A step that was made.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub(super) struct Step {
     /// The caller.
     pub state: State,
     /// The caller's registers, when something saved them.
@@ -75,7 +75,7 @@ pub struct Step {
 
 /// Why a step cannot be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Stop {
+pub(super) enum Stop {
     /// The outermost frame.
     End,
     /// This code has no rule.
@@ -107,7 +107,7 @@ fn frame_address(pages: &Pages<'_>, state: &State, entry: &Entry) -> Result<u64,
 ///
 /// # Errors
 /// [`Stop`] says why there is none.
-pub fn step(pages: &Pages<'_>, state: &State, entry: &Entry) -> Result<Step, Stop> {
+pub(super) fn step(pages: &Pages<'_>, state: &State, entry: &Entry) -> Result<Step, Stop> {
     match entry.rule {
         Rule::End => return Err(Stop::End),
         Rule::Undefined => return Err(Stop::NoRule),

@@ -21,7 +21,7 @@ const REMEMBERED: usize = 2048;
 
 /// A half-open range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Range {
+pub(super) struct Range {
     /// The first address.
     pub start: u64,
     /// The one after the last.
@@ -31,21 +31,21 @@ pub struct Range {
 impl Range {
     /// `start..start + len`; `None` when that is empty or passes the end.
     #[must_use]
-    pub fn sized(start: u64, len: u64) -> Option<Self> {
+    pub(super) fn sized(start: u64, len: u64) -> Option<Self> {
         let end = start.checked_add(len)?;
         (len > 0).then_some(Self { start, end })
     }
 
     /// Whether `addr` is in it.
     #[must_use]
-    pub fn contains(self, addr: u64) -> bool {
+    pub(super) fn contains(self, addr: u64) -> bool {
         self.start <= addr && addr < self.end
     }
 }
 
 /// Code with one table.
 #[derive(Clone, Debug)]
-pub struct Code {
+pub(super) struct Code {
     /// Its text.
     pub text: Vec<Range>,
     /// Its table.
@@ -53,7 +53,7 @@ pub struct Code {
 }
 
 /// All code of a kernel.
-pub struct Tables {
+pub(super) struct Tables {
     format: Format,
     kernel: Code,
     /// Where code is put that is made while the kernel runs.
@@ -67,7 +67,7 @@ pub struct Tables {
 impl Tables {
     /// Puts tables together.
     #[must_use]
-    pub fn new(format: Format, kernel: Code, modules: Vec<Code>, generated: Range) -> Self {
+    pub(super) fn new(format: Format, kernel: Code, modules: Vec<Code>, generated: Range) -> Self {
         let mut ranges: Vec<_> = modules
             .iter()
             .enumerate()
@@ -86,7 +86,7 @@ impl Tables {
 
     /// Finds them in a dump. What is missing goes to `warnings`.
     #[must_use]
-    pub fn find(kernel: &Kernel, warnings: &mut Vec<String>) -> Self {
+    pub(super) fn find(kernel: &Kernel, warnings: &mut Vec<String>) -> Self {
         let (code, start) = kernel_code(kernel).unwrap_or_else(|error| {
             warnings.push(format!(
                 "the kernel's ORC table: {}; its stacks are scanned instead of unwound",
@@ -114,14 +114,14 @@ impl Tables {
 
     /// Whether `addr` is in the text of the kernel or of a module.
     #[must_use]
-    pub fn is_text(&self, addr: u64) -> bool {
+    pub(super) fn is_text(&self, addr: u64) -> bool {
         self.kernel.text.iter().any(|range| range.contains(addr)) || self.module(addr).is_some()
     }
 
     /// Whether `addr` may be code that the kernel made while it ran (BPF programs, ftrace and kprobe
     /// trampolines): it is where modules are, and in none of them.
     #[must_use]
-    pub fn may_be_generated(&self, addr: u64) -> bool {
+    pub(super) fn may_be_generated(&self, addr: u64) -> bool {
         self.generated.contains(addr) && self.module(addr).is_none()
     }
 
@@ -135,7 +135,7 @@ impl Tables {
 
     /// The entry for an address, `None` when no table has one.
     #[must_use]
-    pub fn entry(&self, pages: &Pages<'_>, addr: u64) -> Option<Entry> {
+    pub(super) fn entry(&self, pages: &Pages<'_>, addr: u64) -> Option<Entry> {
         if let Some(&known) = self.memo.borrow().get(&addr) {
             return known;
         }

@@ -43,7 +43,7 @@ struct Members {
 }
 
 /// What is known of trampolines in one kernel.
-pub struct Trampolines {
+pub(super) struct Trampolines {
     at: Vec<(u64, Records)>,
     list: Option<Members>,
     stack: Option<Members>,
@@ -52,7 +52,7 @@ pub struct Trampolines {
 impl Trampolines {
     /// Finds the trampolines and the records' layouts.
     #[must_use]
-    pub fn find(kernel: &Kernel) -> Self {
+    pub(super) fn find(kernel: &Kernel) -> Self {
         let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
         let found = kernel
             .symbols()
@@ -97,7 +97,7 @@ impl Trampolines {
 
     /// For a return address that is a trampoline: the real one, `None` inside if no record tells.
     #[must_use]
-    pub fn hidden(
+    pub(super) fn hidden(
         &self,
         pages: &Pages<'_>,
         tables: &Tables,

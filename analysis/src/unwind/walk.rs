@@ -15,7 +15,7 @@ use vmcore::kernel::Resolved;
 const MAX_CROSSINGS: usize = 6;
 
 /// What a walk needs.
-pub struct Walk<'w> {
+pub(super) struct Walk<'w> {
     /// The dump.
     pub pages: &'w Pages<'w>,
     /// The ORC tables.
@@ -38,7 +38,7 @@ struct Advance {
 impl Walk<'_> {
     /// All frames from `state` outwards. `saved` are the registers it came from.
     #[must_use]
-    pub fn run(&self, state: State, saved: Option<Saved>) -> (Vec<Frame>, End) {
+    pub(super) fn run(&self, state: State, saved: Option<Saved>) -> (Vec<Frame>, End) {
         let mut frames = Vec::new();
         let (end, at) = self.follow(&mut frames, state, saved);
         if let (End::Broken(_), Some(sp)) = (&end, at) {

@@ -10,9 +10,9 @@ use crate::modules::Index;
 use crate::root::Root;
 
 /// The kernel that runs on it.
-pub const RUNNING: &str = "6.6.6-here";
+pub(crate) const RUNNING: &str = "6.6.6-here";
 /// Another kernel that is installed.
-pub const OTHER: &str = "7.7.7-there";
+pub(crate) const OTHER: &str = "7.7.7-there";
 
 /// What both kernels have as modules; the other one also has a modular virtio and no sd_mod.
 const DEP: &str = "\
@@ -45,13 +45,13 @@ alias scsi:t-0x00* sd_mod
 ";
 
 /// A machine; it vanishes with the value.
-pub struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
 }
 
 impl Fixture {
     /// A machine with kernels and nothing else.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let fixture = Self {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -89,36 +89,36 @@ impl Fixture {
     }
 
     /// The prefix.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// The prefix as the code takes it.
-    pub fn root(&self) -> Root {
+    pub(crate) fn root(&self) -> Root {
         Root::new(self.path())
     }
 
     /// The modules of a kernel.
-    pub fn index(&self, release: &str) -> Index {
+    pub(crate) fn index(&self, release: &str) -> Index {
         Index::open(self.path(), release).unwrap()
     }
 
     /// A file.
-    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
     /// A link; its target is absolute, as seen from inside.
-    pub fn link(&self, path: &str, target: &str) {
+    pub(crate) fn link(&self, path: &str, target: &str) {
         let path = self.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(target, path).unwrap();
     }
 
     /// A device below /sys/devices with a driver, whose module may be built in (`None`).
-    pub fn device(&self, path: &str, driver: &str, module: Option<&str>, modalias: &str) {
+    pub(crate) fn device(&self, path: &str, driver: &str, module: Option<&str>, modalias: &str) {
         let sys = format!("/sys/devices/{path}");
         let home = format!("/sys/bus/any/drivers/{driver}");
         self.file(&format!("{sys}/modalias"), format!("{modalias}\n"));
@@ -133,7 +133,7 @@ impl Fixture {
     }
 
     /// A block device below /sys/devices with its node, which holds these bytes.
-    pub fn block(&self, path: &str, dev: &str, sectors: u64, content: &[u8]) {
+    pub(crate) fn block(&self, path: &str, dev: &str, sectors: u64, content: &[u8]) {
         let name = path.rsplit('/').next().unwrap();
         let sys = format!("/sys/devices/{path}");
         self.file(&format!("{sys}/dev"), format!("{dev}\n"));
@@ -148,7 +148,7 @@ impl Fixture {
     }
 
     /// A partition of the disk at `disk`.
-    pub fn partition(&self, disk: &str, number: u32, dev: &str, content: &[u8]) {
+    pub(crate) fn partition(&self, disk: &str, number: u32, dev: &str, content: &[u8]) {
         let name = disk.rsplit('/').next().unwrap();
         let separator = if name.ends_with(|c: char| c.is_ascii_digit()) {
             "p"
@@ -165,7 +165,7 @@ impl Fixture {
     }
 
     /// Marks `above` as made of `below`, both names of block devices.
-    pub fn stacked(&self, above: &str, below: &str) {
+    pub(crate) fn stacked(&self, above: &str, below: &str) {
         let sys = |name: &str| {
             let link = self.path().join("sys/class/block").join(name);
             fs::read_link(link).unwrap().to_str().unwrap().to_owned()
@@ -175,7 +175,7 @@ impl Fixture {
     }
 
     /// The mount table: lines of device number, part, place, type and source.
-    pub fn mounts(&self, lines: &[(&str, &str, &str, &str, &str)]) {
+    pub(crate) fn mounts(&self, lines: &[(&str, &str, &str, &str, &str)]) {
         let mut text = String::from("20 1 0:5 / / rw - rootfs none rw\n");
         for (n, (dev, part, point, fstype, source)) in lines.iter().enumerate() {
             text.push_str(&format!(
@@ -187,7 +187,7 @@ impl Fixture {
     }
 
     /// A virtio disk `vda` at 254:0 with one partition `vda1` at 254:1.
-    pub fn virtio(&self, content: &[u8]) {
+    pub(crate) fn virtio(&self, content: &[u8]) {
         let pci = "pci0000:00/0000:00:04.0";
         self.device(
             pci,
@@ -208,13 +208,13 @@ impl Fixture {
     }
 
     /// Where a path of the machine is here.
-    pub fn host(&self, path: &str) -> PathBuf {
+    pub(crate) fn host(&self, path: &str) -> PathBuf {
         self.path().join(path.trim_start_matches('/'))
     }
 }
 
 /// A device's beginning with these pieces at these offsets.
-pub fn bytes(pieces: &[(usize, &[u8])]) -> Vec<u8> {
+pub(crate) fn bytes(pieces: &[(usize, &[u8])]) -> Vec<u8> {
     let mut out = vec![0; 128 * 1024];
     for (at, piece) in pieces {
         out[*at..at + piece.len()].copy_from_slice(piece);
@@ -223,12 +223,12 @@ pub fn bytes(pieces: &[(usize, &[u8])]) -> Vec<u8> {
 }
 
 /// The sixteen bytes 1, 2, … and how they are written as a UUID.
-pub const UUID_BYTES: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+pub(crate) const UUID_BYTES: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 /// The same as text.
-pub const UUID_TEXT: &str = "01020304-0506-0708-090a-0b0c0d0e0f10";
+pub(crate) const UUID_TEXT: &str = "01020304-0506-0708-090a-0b0c0d0e0f10";
 
 /// A device that holds ext4 (extents in the incompatible features).
-pub fn ext4() -> Vec<u8> {
+pub(crate) fn ext4() -> Vec<u8> {
     bytes(&[
         (1080, &[0x53, 0xef]),
         (1116, &[0x04]),
@@ -239,11 +239,11 @@ pub fn ext4() -> Vec<u8> {
 }
 
 /// A device that holds xfs.
-pub fn xfs() -> Vec<u8> {
+pub(crate) fn xfs() -> Vec<u8> {
     bytes(&[(0, b"XFSB"), (32, &UUID_BYTES)])
 }
 
 /// A device that holds btrfs.
-pub fn btrfs() -> Vec<u8> {
+pub(crate) fn btrfs() -> Vec<u8> {
     bytes(&[(65568, &UUID_BYTES), (65600, b"_BHRfS_M")])
 }

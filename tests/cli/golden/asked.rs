@@ -1,7 +1,7 @@
 //! What is asked of each core.
 
 /// Names of the files, and the commands in each; CORE is the core.
-pub const ASKED: &[(&str, &[&str])] = &[
+pub(super) const ASKED: &[(&str, &[&str])] = &[
     (
         "report",
         &[

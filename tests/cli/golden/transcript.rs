@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Runs the commands, with `CORE` in them replaced by `core`; answers their transcript, with `CORE` put
 /// back. What differs from run to run has a name in brackets.
-pub fn transcript(machine: &Machine, core: &str, commands: &[&str]) -> String {
+pub(super) fn transcript(machine: &Machine, core: &str, commands: &[&str]) -> String {
     let mut text = String::new();
     for command in commands {
         let words = command.replace("CORE", core);
@@ -50,7 +50,7 @@ fn without_size(line: &str) -> String {
 }
 
 /// Compares, or overwrites when `SNAPSHOTS` says so.
-pub fn compare(name: &str, text: String) {
+pub(super) fn compare(name: &str, text: String) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/golden");
     let path = golden.join(format!("{name}.txt"));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -21,7 +21,7 @@ use vmcore::addr::{Pfn, PhysAddr};
 use vmcore::dump;
 
 /// The comparisons by name.
-pub const WORDS: [&str; 6] = [
+pub(super) const WORDS: [&str; 6] = [
     "crash",
     "drgn-stacks",
     "gdb-newest",
@@ -48,7 +48,7 @@ struct Outputs<'a> {
 ///
 /// # Errors
 /// It does not agree, or a tool cannot be had.
-pub fn check(
+pub(super) fn check(
     word: &str,
     found: &Found<'_>,
     core: &Path,

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use vmcore::kernel::{Kernel, recorded};
 
 /// The comparisons by name.
-pub const WORDS: [&str; 17] = [
+pub(super) const WORDS: [&str; 17] = [
     "verify",
     "plain",
     "readelf",
@@ -39,7 +39,7 @@ pub const WORDS: [&str; 17] = [
 ///
 /// # Errors
 /// It does not agree, a tool is missing, or nothing is called that.
-pub fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> {
+pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> {
     let core = found.core.as_ref().context("There is no core")?;
     let dir = found.dir.as_ref().context("There is no crash directory")?;
     if word == "verify" {
@@ -175,7 +175,7 @@ pub(super) fn unpack(core: &Path, plain: &Path) -> Result<()> {
 }
 
 /// Counts the segments in the headers, which are the first of what zstd unpacks.
-pub fn segments(found: &Found<'_>, least: u64) -> Result<()> {
+pub(super) fn segments(found: &Found<'_>, least: u64) -> Result<()> {
     let core = found.core.as_ref().context("There is no core")?;
     let mut zstd = Command::new("zstd")
         .args(["-q", "-d", "-c"])

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// What a function is made like.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Pushes rbx and keeps so many bytes below it.
     Plain(u8),
     /// Stands above nothing: where a stack ends.
@@ -15,7 +15,7 @@ pub enum Kind {
 }
 
 /// A piece of text under construction.
-pub struct Code {
+pub(super) struct Code {
     base: u64,
     bytes: Vec<u8>,
     starts: BTreeMap<&'static str, u64>,
@@ -29,7 +29,7 @@ pub struct Code {
 
 impl Code {
     /// Nothing yet, at `base`.
-    pub fn new(base: u64) -> Self {
+    pub(super) fn new(base: u64) -> Self {
         Self {
             base,
             bytes: Vec::new(),
@@ -58,7 +58,7 @@ impl Code {
     }
 
     /// A function that calls others in turn; `*name` calls through a pointer.
-    pub fn function(&mut self, name: &'static str, kind: Kind, calls: &[&'static str]) {
+    pub(super) fn function(&mut self, name: &'static str, kind: Kind, calls: &[&'static str]) {
         let locals = match kind {
             Kind::Plain(locals) => locals,
             Kind::End | Kind::Entry => 0,
@@ -117,7 +117,7 @@ impl Code {
     }
 
     /// A function of these bytes, after the first `pushes` of which a word is on the stack.
-    pub fn raw(&mut self, name: &'static str, pushes: bool, bytes: &[u8]) {
+    pub(super) fn raw(&mut self, name: &'static str, pushes: bool, bytes: &[u8]) {
         self.begin(name, if pushes { 8 } else { 0 });
         self.rule(8);
         if pushes {
@@ -127,22 +127,22 @@ impl Code {
     }
 
     /// Where a function begins.
-    pub fn at(&self, name: &str) -> u64 {
+    pub(super) fn at(&self, name: &str) -> u64 {
         self.starts[name]
     }
 
     /// Whether there is such a function.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.starts.contains_key(name)
     }
 
     /// Bytes between a function's stack pointer and its return address.
-    pub fn frame(&self, name: &str) -> u64 {
+    pub(super) fn frame(&self, name: &str) -> u64 {
         self.frames[name]
     }
 
     /// Where `callee` returns to in `caller`.
-    pub fn return_of(&self, caller: &str, callee: &str) -> u64 {
+    pub(super) fn return_of(&self, caller: &str, callee: &str) -> u64 {
         let found = self
             .returns
             .iter()
@@ -153,14 +153,14 @@ impl Code {
     }
 
     /// The functions, ascending.
-    pub fn symbols(&self) -> Vec<(u64, &'static str)> {
+    pub(super) fn symbols(&self) -> Vec<(u64, &'static str)> {
         let mut all: Vec<_> = self.starts.iter().map(|(name, at)| (*at, *name)).collect();
         all.sort_unstable();
         all
     }
 
     /// The bytes, with the calls led to where they go.
-    pub fn build(&self) -> Vec<u8> {
+    pub(super) fn build(&self) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         for (at, callee) in &self.direct {
             let next = self.base + *at as u64 + 4;
@@ -172,7 +172,7 @@ impl Code {
 }
 
 /// The kernel's own text.
-pub fn kernel(base: u64) -> Code {
+pub(super) fn kernel(base: u64) -> Code {
     let mut code = Code::new(base);
     let plain = Kind::Plain(0);
     code.function(
@@ -227,7 +227,7 @@ pub fn kernel(base: u64) -> Code {
 }
 
 /// The module's text.
-pub fn module(base: u64) -> Code {
+pub(super) fn module(base: u64) -> Code {
     let mut code = Code::new(base);
     // push %rbx; mov %rdi,%rbx; xor %eax,%eax; mov 0x18(%rax),%rax; pop %rbx; ret
     let faulty = [

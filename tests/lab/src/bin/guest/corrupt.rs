@@ -25,7 +25,7 @@ struct Damaging {
 
 /// Loads again what `afterpanic load` loaded by kexec_load, with one byte of a segment changed:
 /// `kernel` or `capture image`.
-pub fn load(segment: &str) -> Result<()> {
+pub(crate) fn load(segment: &str) -> Result<()> {
     let root = Path::new("/");
     let state = State::read(root)?;
     let loaded = state.loaded.context("nothing is loaded")?;

@@ -13,7 +13,7 @@ const MEMORY: &str = "/sys/devices/system/memory";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks for memory, waits until it is used, and takes the last CPU away.
-pub fn change() -> Result<()> {
+pub(crate) fn change() -> Result<()> {
     let auto = format!("{MEMORY}/auto_online_blocks");
     fs::write(&auto, "online").with_context(|| format!("cannot write {auto}"))?;
     let before = online_blocks();

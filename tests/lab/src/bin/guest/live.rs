@@ -23,7 +23,7 @@ const COMM: usize = 15;
 type Process = (String, i64);
 
 /// Makes the comparisons; says what was compared.
-pub fn compare() -> Result<()> {
+pub(crate) fn compare() -> Result<()> {
     banner()
         .and_then(|()| processes())
         .and_then(|()| report())

@@ -19,7 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Panics. Returns only when the kernel did not.
-pub fn panic(how: &[&str]) -> Result<()> {
+pub(crate) fn panic(how: &[&str]) -> Result<()> {
     say(PANICS_NOW);
     let _ = io::stdout().flush();
     match how {

@@ -22,7 +22,7 @@ const PAGES: usize = 4096;
 
 /// Pipes that hold pages.
 #[derive(Debug, Default)]
-pub struct Pipes {
+pub(crate) struct Pipes {
     ends: Vec<(OwnedFd, OwnedFd)>,
     pages: usize,
 }
@@ -76,7 +76,7 @@ fn objects(page: u64, bytes: &mut [u8; PAGE]) {
 
 /// So many pages kept, with as many free ones between them. They are free again when the answer is
 /// dropped.
-pub fn alternate(pages: u32) -> io::Result<Pipes> {
+pub(crate) fn alternate(pages: u32) -> io::Result<Pipes> {
     let (mut kept, mut freed) = (Pipes::default(), Pipes::default());
     let mut page = [0u8; PAGE];
     for n in 0..pages {

@@ -15,7 +15,7 @@ use std::time::Duration;
 const LINE: &[u8] = b"a line in a file in memory, page cache, not wanted in a core\n";
 
 /// Starts the work; processes live on until the panic.
-pub fn begin() -> Result<()> {
+pub(crate) fn begin() -> Result<()> {
     let work = &read()?;
     if work.files_mib > 0 {
         fs::create_dir_all("/tmp/files").context("cannot make files")?;
@@ -103,7 +103,7 @@ fn read() -> Result<Work> {
 }
 
 /// One process of the work; never returns when all is well.
-pub fn role(role: &str) -> Result<()> {
+pub(crate) fn role(role: &str) -> Result<()> {
     // What it keeps until the end.
     let (mut secret, mut pages) = (String::new(), pipes::Pipes::default());
     let mut pressed = Vec::new();
