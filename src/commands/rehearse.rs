@@ -1,22 +1,23 @@
 //! `afterpanic rehearse`: this machine's kernel, capture image and config panic in a VM.
 
+mod scratch;
+
+use self::scratch::{Scratch, guest_config, targets};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
-use config::{Auto, Config, Target};
+use config::{Auto, Config};
 use initramfs::files::Taken;
 use initramfs::root::Root;
 use initramfs::{binary, build, files};
 use loader::proof::Proven;
 use loader::state::State;
-use plan::TargetKind;
-use rehearse::disk::Fs;
 use rehearse::find_min::find_min;
 use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::guest::{End, Step};
 use rehearse::proof;
 use rehearse::session::Session;
-use rehearse::storage::{Holds, MoreDisk, Storage};
+use rehearse::storage::Storage;
 use rehearse::verdict::{self, Verdict};
 use rehearse::vm::{Accel, Firmware};
 use serde::Serialize;
@@ -26,8 +27,6 @@ use std::time::{Duration, SystemTime};
 
 /// The search for the smallest reservation, in MiB.
 const SEARCH: (u64, u64) = (56, 256);
-/// The size of the disks beside the first target's, sparse.
-const SCRATCH_MIB: u64 = 2048;
 
 /// Arguments of `rehearse`.
 #[derive(clap::Args, Debug)]
@@ -264,61 +263,6 @@ fn kernel(args: &Args, context: &Context) -> anyhow::Result<KernelFiles> {
     })
 }
 
-/// What replaces one target.
-struct Scratch {
-    fs: Fs,
-    uuid: String,
-    /// The target as the config has it, but by UUID and with the path inside the filesystem.
-    target: Target,
-}
-
-impl Scratch {
-    /// Its disk beside the first one's; the UUID is also what tells it apart.
-    fn disk(&self) -> MoreDisk {
-        let serial = self.uuid.chars().filter(char::is_ascii_hexdigit);
-        MoreDisk {
-            // virtio shows 20 bytes of a serial number.
-            serial: serial.take(20).collect(),
-            mib: SCRATCH_MIB,
-            holds: Holds::Filesystem(self.uuid.clone()),
-            fs: Some(self.fs),
-            untouched: false,
-        }
-    }
-}
-
-impl Default for Scratch {
-    /// Where this machine's target cannot be told.
-    fn default() -> Self {
-        Self {
-            fs: Fs::Ext4,
-            uuid: "5c4a7c4e-0000-4000-8000-000000000001".to_owned(),
-            target: Target::default(),
-        }
-    }
-}
-
-/// The targets' filesystems and UUIDs as they are here, each once.
-fn targets(planned: &[plan::Target]) -> Vec<Scratch> {
-    let mut found: Vec<Scratch> = Vec::new();
-    for planned in planned {
-        if let TargetKind::Filesystem(at) = &planned.kind
-            && let Some(fs) = Fs::from_name(at.fstype.name())
-            && let Some(uuid) = at.uuid.clone()
-            && found.iter().all(|other| other.uuid != uuid)
-        {
-            let target = Target {
-                device: Some(config::Device::Uuid(uuid.clone())),
-                path: at.path.clone().into(),
-                options: (!at.options.is_empty()).then(|| at.options.join(",")),
-                deadline: config::Time(planned.deadline_s),
-            };
-            found.push(Scratch { fs, uuid, target });
-        }
-    }
-    found
-}
-
 /// The config's extra files and what they need, for the guest to find where they are here.
 fn extra_files(context: &Context, config: &Config) -> anyhow::Result<Vec<Taken>> {
     let asked = config.image.extra_files.iter();
@@ -340,20 +284,6 @@ fn configured(context: &Context, config: &Config) -> Option<String> {
         (None, Auto::Set(size)) => Some(size.clone()),
         (None, Auto::Auto) => None,
     }
-}
-
-/// The config with a scratch disk in place of each target; the first is mounted in the guest, so
-/// that it is found by its path.
-fn guest_config(config: &Config, first: &Scratch, others: &[Scratch]) -> String {
-    let mut guest = config.clone();
-    guest.target = vec![Target {
-        deadline: first.target.deadline,
-        options: first.target.options.clone(),
-        ..Target::default()
-    }];
-    guest.target.extend(others.iter().map(|o| o.target.clone()));
-    guest.capture_kernel.kernel = config::KernelChoice::Running;
-    guest.show()
 }
 
 /// The digests of this machine's kernel, image and config, before anything is rehearsed.
@@ -468,43 +398,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_target_has_a_disk_of_its_kind_and_uuid() {
-        let at = |fstype: &str, uuid: &str, path: &str| {
-            serde_json::from_value(serde_json::json!({
-                "kind": { "filesystem": {
-                    "fstype": fstype, "identity": { "uuid": uuid }, "uuid": uuid, "path": path,
-                } },
-                "deadline_s": 60,
-            }))
-            .unwrap()
-        };
-        let (one, two) = (
-            "0a0b0c0d-1111-2222-3333-444455556666",
-            "0a0b0c0d-2222-2222-3333-444455556666",
-        );
-        let planned = [
-            at("ext4", one, "/var/crash"),
-            at("xfs", two, "/dumps"),
-            at("xfs", two, "/others"),
-        ];
-        let found = targets(&planned);
-        assert_eq!(found.len(), 2, "one disk a filesystem");
-        let disk = found[1].disk();
-        assert_eq!(
-            (disk.fs, &disk.holds),
-            (Some(Fs::Xfs), &Holds::Filesystem(two.into()))
-        );
-        assert!(disk.serial.len() <= 20);
-        let config = guest_config(&Config::default(), &found[0], &found[1..]);
-        let guest = Config::parse(&config).unwrap();
-        assert_eq!(guest.target.len(), 2);
-        assert_eq!(guest.target[0].path, Path::new("/var/crash"));
-        assert_eq!(
-            guest.target[1].device,
-            Some(config::Device::Uuid(two.into()))
-        );
-        assert_eq!(guest.target[1].path, Path::new("/dumps"));
-        assert_eq!(guest.target[1].deadline, config::Time(60));
-        assert!(not_proved(&[], 1).contains("the other targets (1)"));
+    fn other_targets_and_drivers_are_named_as_not_proved() {
+        let drivers = ["virtio_blk".to_owned(), "nvme".to_owned()];
+        let text = not_proved(&drivers, 1);
+        assert!(text.contains("drivers (nvme)"), "{text}");
+        assert!(text.contains("the other targets (1)"), "{text}");
     }
 }

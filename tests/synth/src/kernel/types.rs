@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use table::{ENUMS, STRUCTS};
 
 /// Where a member stands.
-pub fn offset(ty: &str, member: &str) -> u64 {
+pub(super) fn offset(ty: &str, member: &str) -> u64 {
     let (_, _, members) = STRUCTS.iter().find(|s| s.0 == ty).unwrap();
     let (_, _, offset) = members.iter().find(|m| m.0 == member).unwrap();
     u64::from(*offset)
 }
 
 /// The kernel's blob, and that of the module `crasher` on top of it.
-pub fn blobs() -> (Vec<u8>, Vec<u8>) {
+pub(super) fn blobs() -> (Vec<u8>, Vec<u8>) {
     // A pointer may be to a struct that comes later: the first pass learns the numbers, which do not
     // depend on what is pointed to.
     let numbers = pass(&BTreeMap::new()).1;
