@@ -9,7 +9,7 @@ use vmcore::dump::{Completeness, MemoryDump};
 use vmcore::kernel::{Kernel, Supplement, SymbolFile, Vmcoreinfo};
 
 /// Where a core was found.
-pub struct Found {
+pub(crate) struct Found {
     /// The file to open.
     pub path: PathBuf,
     /// The crash directory that it is in, if any.
@@ -21,7 +21,7 @@ pub struct Found {
 }
 
 /// Resolves CORE; `None` means `last`.
-pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
+pub(crate) fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
     let given = core.unwrap_or(Path::new("last"));
     if given == Path::new("live") {
         return Ok(Found {
@@ -60,12 +60,12 @@ pub fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Found> {
 }
 
 /// Whether the name of a crash directory says that something is missing in it.
-pub fn is_incomplete(dir: &Path) -> bool {
+pub(crate) fn is_incomplete(dir: &Path) -> bool {
     Crash::parse(dir).is_some_and(|crash| crash.state != State::Done)
 }
 
 /// Warns that answers out of this may lack something.
-pub fn warn_incomplete(context: &Context, what: &Path) {
+pub(crate) fn warn_incomplete(context: &Context, what: &Path) {
     let what = what.display();
     context.warn(&format!(
         "{what} is incomplete: this answer may lack what was lost. Next: afterpanic verify {what}"
@@ -73,7 +73,7 @@ pub fn warn_incomplete(context: &Context, what: &Path) {
 }
 
 /// Opens the dump behind CORE.
-pub fn open(
+pub(crate) fn open(
     context: &Context,
     core: Option<&Path>,
 ) -> anyhow::Result<(Found, Arc<dyn MemoryDump>)> {
@@ -98,7 +98,7 @@ pub fn open(
 
 /// Where symbols come from when the core does not tell them.
 #[derive(clap::Args, Debug, Default)]
-pub struct SymbolsArg {
+pub(crate) struct SymbolsArg {
     /// System.map or vmlinux of that kernel, for a core that does not tell its symbols
     #[arg(long, value_name = "FILE")]
     pub symbols: Option<PathBuf>,
@@ -116,7 +116,7 @@ fn parts(path: &Path) -> Vec<PathBuf> {
 /// CORE and what follows it on the command line, where CORE may be left out: the first word is not CORE
 /// when it looks like a name or a number and no file has that name. `usage` names what follows, of which
 /// `needed` words are needed and no more than `most` taken.
-pub fn split(
+pub(crate) fn split(
     first: &str,
     rest: &[&str],
     needed: usize,
@@ -143,12 +143,12 @@ fn is_core(word: &str) -> bool {
 }
 
 /// Opens the kernel behind CORE.
-pub fn kernel(context: &Context, core: Option<&Path>) -> anyhow::Result<(Found, Kernel)> {
+pub(crate) fn kernel(context: &Context, core: Option<&Path>) -> anyhow::Result<(Found, Kernel)> {
     kernel_with(context, core, &SymbolsArg::default())
 }
 
 /// Opens the kernel behind CORE with the symbols of a file.
-pub fn kernel_with(
+pub(crate) fn kernel_with(
     context: &Context,
     core: Option<&Path>,
     symbols: &SymbolsArg,
@@ -178,7 +178,7 @@ pub fn kernel_with(
 }
 
 /// The crash directory that CORE is, or is in.
-pub fn crash_dir(context: &Context, core: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(crate) fn crash_dir(context: &Context, core: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = resolve(context, core.unwrap_or(Path::new("last")))?;
     if path.is_dir() {
         return Ok(path);
@@ -188,7 +188,7 @@ pub fn crash_dir(context: &Context, core: Option<&Path>) -> anyhow::Result<PathB
 }
 
 /// `last` as the newest crash directory; anything else is a path.
-pub fn resolve(context: &Context, given: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn resolve(context: &Context, given: &Path) -> anyhow::Result<PathBuf> {
     if given != Path::new("last") || given.exists() {
         return Ok(given.to_path_buf());
     }

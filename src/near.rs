@@ -6,14 +6,14 @@ const TOLD: usize = 3;
 const LONGEST: usize = 64;
 
 /// Finds the nearest names among many, one by one.
-pub struct Near<'a> {
+pub(crate) struct Near<'a> {
     wanted: &'a str,
     found: Vec<(usize, String)>,
 }
 
 impl<'a> Near<'a> {
     /// Nothing yet.
-    pub fn new(wanted: &'a str) -> Self {
+    pub(crate) fn new(wanted: &'a str) -> Self {
         Self {
             wanted,
             found: Vec::new(),
@@ -21,7 +21,7 @@ impl<'a> Near<'a> {
     }
 
     /// Looks at one name.
-    pub fn offer(&mut self, name: &str) {
+    pub(crate) fn offer(&mut self, name: &str) {
         // One slip in a short name, up to three in a long one.
         let most = (self.wanted.len() / 4).clamp(1, 3);
         let Some(far) = distance(self.wanted.as_bytes(), name.as_bytes(), most) else {
@@ -36,7 +36,7 @@ impl<'a> Near<'a> {
     }
 
     /// `. Did you mean a, b?`, or nothing.
-    pub fn words(self) -> String {
+    pub(crate) fn words(self) -> String {
         match self.found.is_empty() {
             true => String::new(),
             false => {

@@ -19,7 +19,7 @@ const LONGEST: u64 = 1 << 20;
 /// Arguments of `dis`.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "afterpanic dis [OPTIONS] [CORE] <SYM|ADDR>")]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
     /// `live`
     core: String,
@@ -51,7 +51,7 @@ struct Row {
 }
 
 /// Prints the whole function.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = args.at.as_deref();
     let (core, words) = core_arg::split(
         &args.core,

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 }
 
 /// A state by its letter.
-pub fn state(text: &str) -> Result<State, String> {
+pub(super) fn state(text: &str) -> Result<State, String> {
     let mut letters = text.chars();
     let found = letters.next().and_then(State::from_letter);
     found.filter(|_| letters.next().is_none()).ok_or_else(|| {

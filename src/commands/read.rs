@@ -19,7 +19,7 @@ const LINE: usize = 16;
 /// Arguments of `read`.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "afterpanic read [OPTIONS] [CORE] <ADDR> <LEN>")]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
     /// `live`
     core: String,
@@ -44,7 +44,7 @@ pub struct Args {
 }
 
 /// Prints the bytes. What cannot be read ends it with the page and the reason.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = [&args.addr, &args.len].map(|word| word.as_deref());
     let given: Vec<&str> = given.into_iter().flatten().collect();
     let usage = "an address and a number of bytes";
@@ -135,7 +135,7 @@ fn each_chunk(
 }
 
 /// `0xffff…`, `ffff…`, `symbol` or `symbol+0x10`.
-pub fn address(
+pub(super) fn address(
     text: &str,
     symbol: impl Fn(&str) -> anyhow::Result<VirtAddr>,
 ) -> anyhow::Result<u64> {
@@ -151,7 +151,7 @@ pub fn address(
 
 /// The address that an argument names: hex, or a symbol of the kernel or of a module. A per-CPU variable
 /// is that of `cpu`; hex with a CPU is a per-CPU pointer.
-pub fn place(kernel: &Kernel, text: &str, cpu: Option<u32>) -> anyhow::Result<VirtAddr> {
+pub(super) fn place(kernel: &Kernel, text: &str, cpu: Option<u32>) -> anyhow::Result<VirtAddr> {
     // From then on the symbols of modules are found, too.
     let _ = kernel.modules();
     if let Ok(address) = parse_hex(text) {
@@ -179,7 +179,7 @@ pub fn place(kernel: &Kernel, text: &str, cpu: Option<u32>) -> anyhow::Result<Vi
 }
 
 /// `. Did you mean …?` for a symbol that the kernel does not have.
-pub fn near(kernel: &Kernel, name: &str) -> String {
+pub(super) fn near(kernel: &Kernel, name: &str) -> String {
     let mut near = Near::new(name);
     if let Ok(symbols) = kernel.symbols() {
         // Names of a table that is cut off are names, too.

@@ -15,7 +15,7 @@ use vmcore::kernel::{Kernel, KernelError, Types};
 /// Arguments of `struct`.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "afterpanic struct [OPTIONS] [CORE] <TYPE> [ADDR]")]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
     /// `live`
     core: String,
@@ -79,7 +79,7 @@ struct Asked<'a> {
 }
 
 /// Prints the layout; with an address the values too. Exit code 4 when some of them cannot be read.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = [&args.name, &args.at].map(|word| word.as_deref());
     let given: Vec<&str> = given.into_iter().flatten().collect();
     let (core, words) = core_arg::split(&args.core, &given, 1, 2, "a type");

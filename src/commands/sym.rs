@@ -12,7 +12,7 @@ use vmcore::kernel::{Resolved, Symbols};
 /// Arguments of `sym`.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "afterpanic sym [OPTIONS] [CORE] <NAME|ADDR|->...")]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
     /// `live`
     core: String,
@@ -42,7 +42,7 @@ struct Row {
 }
 
 /// Looks up each; exit code 3 when one is not known.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given: Vec<&str> = args.what.iter().map(String::as_str).collect();
     let usage = "a name or an address";
     let (core, asked) = core_arg::split(&args.core, &given, 1, usize::MAX, usage);

@@ -11,7 +11,7 @@ use vmcore::addr::VirtAddr;
 /// Arguments of `what`.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "afterpanic what [OPTIONS] [CORE] <ADDR>")]
-pub struct Args {
+pub(crate) struct Args {
     /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
     /// `live`
     core: String,
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// Prints what is known; exit code 3 when nothing is.
-pub fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = args.addr.as_deref();
     let (core, words) = core_arg::split(&args.core, given.as_slice(), 1, 1, "an address");
     let (found, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
