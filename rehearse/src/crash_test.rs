@@ -318,9 +318,10 @@ pub fn outcome(root: &Path, test: &CrashTest) -> Option<TestFound> {
     (test.boot_id != boot_id(root)).then(|| find(root, test, &[], false))
 }
 
-/// Looks for the last crash test's core, reads all of it and records the answer and the proof.
-/// Nothing when there is no test or it was settled before. `stores` are looked into besides the
-/// test's own.
+/// Looks for the last crash test's core, reads all of it and records the answer and the proof. A proof
+/// that is newer than the test stays. Nothing when there is no test, when it was settled before, or when
+/// the answer is what it was: a core that has not arrived is looked for at every boot, and its absence is
+/// told once. `stores` are looked into besides the test's own.
 ///
 /// # Errors
 /// The state cannot be read or written.
@@ -334,6 +335,9 @@ pub fn settle(root: &Path, stores: &[PathBuf]) -> Result<Option<CrashTest>, Cras
         return Ok(None);
     }
     let found = find(root, test, stores, true);
+    if test.found.as_ref() == Some(&found) {
+        return Ok(None);
+    }
     let log = found
         .dir
         .as_ref()
@@ -349,7 +353,9 @@ pub fn settle(root: &Path, stores: &[PathBuf]) -> Result<Option<CrashTest>, Cras
     };
     test.found = Some(found);
     let test = test.clone();
-    state.proof = Some(proof);
+    if state.proof.as_ref().is_none_or(|known| known.at <= test.at) {
+        state.proof = Some(proof);
+    }
     state.write(root)?;
     Ok(Some(test))
 }

@@ -111,3 +111,48 @@ fn a_glance_believes_the_capture_kernel() {
         assert!(!outcome(dir.path(), &test_of(dir.path())).unwrap().passed);
     }
 }
+
+fn rehearsed(at: i64) -> Proof {
+    Proof {
+        by: "rehearse".into(),
+        at,
+        release: "6.12".into(),
+        passed: true,
+        summary: "s".into(),
+        peak: None,
+        with: Vec::new(),
+    }
+}
+
+#[test]
+fn a_test_without_a_core_is_told_once_and_a_newer_proof_stays() {
+    let dir = marked("one");
+    let root = dir.path();
+    let put_proof = |at| {
+        let mut state = State::read(root).unwrap();
+        state.proof = Some(rehearsed(at));
+        state.write(root).unwrap();
+    };
+    let by = || State::read(root).unwrap().proof.unwrap().by;
+    put_proof(1_795_299_999);
+    assert!(settle(root, &[]).unwrap().is_some());
+    assert_eq!(by(), "crash-test");
+    // The next boot sees the same: nothing is said again.
+    assert!(settle(root, &[]).unwrap().is_none());
+    put_proof(1_795_300_001);
+    assert!(settle(root, &[]).unwrap().is_none());
+    assert_eq!(by(), "rehearse");
+    // Its core is found late: the test has its answer, the newer proof stays.
+    put(root, "var/crash/n-20261121T231500Z/dmesg.txt", LOG);
+    put(root, "var/crash/n-20261121T231500Z/manifest.json", MANIFEST);
+    assert!(
+        settle(root, &[])
+            .unwrap()
+            .unwrap()
+            .found
+            .unwrap()
+            .dir
+            .is_some()
+    );
+    assert_eq!(by(), "rehearse");
+}
