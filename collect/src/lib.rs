@@ -88,8 +88,7 @@ pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, Co
     if !open.is_empty() {
         collected.problems.extend(notify::announce(&crashes, root));
     }
-    let given = if given { stores } else { &[] };
-    match crash_test::settle(root, given) {
+    match crash_test::settle(root, stores) {
         Ok(test) => collected.test = test,
         Err(error) => collected.problems.push(vmcore::kernel::chain(&error)),
     }

@@ -22,14 +22,9 @@ pub struct Stores {
 #[must_use]
 pub fn stores(config: &Config, root: &Path) -> Stores {
     let mut stores = Stores::default();
-    let table = fs::read(root::under(root, "/proc/self/mountinfo")).unwrap_or_default();
-    let mounts = mountinfo::parse(&table);
+    let mounts = mounts(root);
     for target in &config.target {
-        let found = match &target.device {
-            None => Some(target.path.clone()),
-            Some(device) => on_device(device, target, &mounts, root),
-        };
-        match found {
+        match place(target, &mounts, root) {
             Some(path) => {
                 let path = root::under(root, path);
                 if !stores.paths.contains(&path) {
@@ -44,6 +39,23 @@ pub fn stores(config: &Config, root: &Path) -> Stores {
         }
     }
     stores
+}
+
+/// Where the store of one target is, without the root prefix; `None` when its filesystem is not mounted.
+pub(crate) fn store(target: &Target, root: &Path) -> Option<PathBuf> {
+    place(target, &mounts(root), root)
+}
+
+fn mounts(root: &Path) -> Vec<mountinfo::Mount> {
+    let table = fs::read(root::under(root, "/proc/self/mountinfo")).unwrap_or_default();
+    mountinfo::parse(&table)
+}
+
+fn place(target: &Target, mounts: &[mountinfo::Mount], root: &Path) -> Option<PathBuf> {
+    match &target.device {
+        None => Some(target.path.clone()),
+        Some(device) => on_device(device, target, mounts, root),
+    }
 }
 
 /// Where the store of a target is when its filesystem is mounted whole.
@@ -120,6 +132,11 @@ mod tests {
         assert_eq!(
             (found.paths, found.elsewhere.len()),
             (vec![at("mnt/dumps/crash")], 0)
+        );
+        let config = Config::parse(text).unwrap();
+        assert_eq!(
+            store(&config.target[0], root.path()).unwrap(),
+            Path::new("/mnt/dumps/crash")
         );
     }
 }

@@ -118,6 +118,12 @@ fn under(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
+/// `path` without the root prefix.
+fn plain(root: &Path, path: &Path) -> PathBuf {
+    path.strip_prefix(root)
+        .map_or_else(|_| path.to_owned(), |rest| Path::new("/").join(rest))
+}
+
 fn text(root: &Path, path: &str) -> String {
     fs::read_to_string(under(root, Path::new(path))).unwrap_or_default()
 }
@@ -153,9 +159,10 @@ pub fn examine(
             );
         }
     }
-    let (here, elsewhere): (Vec<_>, Vec<_>) =
-        config.target.iter().partition(|t| t.device.is_none());
-    let stores: Vec<PathBuf> = here.iter().map(|t| t.path.clone()).collect();
+    let loader::stores::Stores {
+        paths, elsewhere, ..
+    } = loader::stores::stores(config, root);
+    let stores: Vec<PathBuf> = paths.iter().map(|path| plain(root, path)).collect();
     for store in &stores {
         if let Err(error) = takes_a_file(&under(root, store)) {
             let why = format!("the target {} takes no file: {error}", store.display());
@@ -361,7 +368,12 @@ pub fn settle(root: &Path, stores: &[PathBuf]) -> Result<Option<CrashTest>, Cras
 }
 
 fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> TestFound {
-    let stores: Vec<&PathBuf> = test.stores.iter().chain(more).collect();
+    let mut stores = test.stores.clone();
+    for path in more.iter().map(|path| plain(root, path)) {
+        if !stores.contains(&path) {
+            stores.push(path);
+        }
+    }
     for store in &stores {
         let listed = Store::open(&under(root, store)).and_then(|store| store.list());
         let crashes = listed.unwrap_or_default().crashes;

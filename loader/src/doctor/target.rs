@@ -11,6 +11,7 @@ use plan::TargetKind;
 use super::finding::{Examined, Finding, Level, chain, finding, size};
 use crate::probe::meminfo;
 use crate::root;
+use crate::stores;
 
 const CHECK: &str = "target";
 /// Log, report, manifest and a small essential core.
@@ -53,13 +54,8 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         let TargetKind::Filesystem(fs) = &target.kind else {
             continue;
         };
-        // Where the operator named a path that is mounted here it can be looked at.
-        let here = on
-            .config
-            .target
-            .get(n)
-            .filter(|t| t.device.is_none())
-            .map(|t| t.path.clone());
+        // A store that is mounted here can be looked at.
+        let here = (on.config.target.get(n)).and_then(|target| stores::store(target, on.root));
         let shown = here.clone().unwrap_or_else(|| fs.path.clone().into());
         let name = format!("{}: {}", shown.display(), fs.fstype.name());
         let Some(path) = here else {

@@ -156,3 +156,34 @@ fn a_test_without_a_core_is_told_once_and_a_newer_proof_stays() {
     );
     assert_eq!(by(), "rehearse");
 }
+
+#[test]
+fn the_store_of_a_mounted_device_is_looked_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    put(root, "dev/vdb1", "");
+    put(
+        root,
+        "proc/self/mountinfo",
+        "36 35 254:17 / /mnt/dumps rw - ext4 /dev/vdb1 rw\n",
+    );
+    fs::create_dir_all(root.join("mnt/dumps")).unwrap();
+    let text = "[[target]]\ndevice = \"/dev/vdb1\"\npath = \"/crash\"\n";
+    let config = Config::parse(text).unwrap();
+    let ready = examine(
+        root,
+        &config,
+        Path::new("/etc/afterpanic.toml"),
+        "/none".into(),
+        How::Sysrq,
+    );
+    assert_eq!(ready.stores, [Path::new("/mnt/dumps/crash")]);
+    // A store below the root prefix is the same as the one without it.
+    let marked = marked("one");
+    let root = marked.path();
+    put(root, "mnt/n-20261121T231500Z/dmesg.txt", LOG);
+    put(root, "mnt/n-20261121T231500Z/manifest.json", MANIFEST);
+    let test = settle(root, &[root.join("mnt")]).unwrap().unwrap();
+    let found = test.found.unwrap().dir.unwrap();
+    assert_eq!(found, Path::new("/mnt/n-20261121T231500Z"));
+}
