@@ -23,7 +23,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             (stores.paths, stores.elsewhere)
         }
     };
-    elsewhere.iter().for_each(|why| log::info!("{why}"));
+    // Nothing went wrong: a target may be mounted on demand.
+    elsewhere.iter().for_each(|why| context.warn(why));
     let done = collect::run(&context.root, &stores, args.store.is_some())?;
     let mut exit = Exit::Done;
     let mut out = output::stdout();

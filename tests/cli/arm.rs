@@ -264,6 +264,20 @@ fn collect_tells_the_journal_about_each_crash_once() {
 }
 
 #[test]
+fn collect_warns_of_a_target_that_is_not_mounted() {
+    let machine = fixture("machine-armed");
+    machine.file(
+        "/etc/afterpanic.toml",
+        "[[target]]\ndevice = \"UUID=0a0b\"\npath = \"/crash\"\n",
+    );
+    let said = machine.run(&["collect"]).exits(0).stderr();
+    assert!(
+        said.contains("warning: UUID=0a0b is not mounted here"),
+        "{said}"
+    );
+}
+
+#[test]
 fn reserve_on_a_grub_without_debians_update_grub_names_the_commands_and_writes_nothing() {
     let machine = fixture("machine-unreserved");
     let run = machine
