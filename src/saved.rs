@@ -1,7 +1,6 @@
 //! The crashes saved on this machine, over all stores.
 
 use crate::output::Context;
-use anyhow::Context as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use store::{Crash, Store};
@@ -10,16 +9,17 @@ use store::{Crash, Store};
 pub(crate) struct Saved {
     /// Crash directories, oldest first.
     pub crashes: Vec<Crash>,
-    /// Targets that are not mounted here, one sentence each.
+    /// Targets that are not mounted here or cannot be listed, one sentence each.
     pub elsewhere: Vec<String>,
     /// Where was looked, for a message: `/var/crash and /srv/crash`.
     pub places: String,
 }
 
 /// The crashes of one store that the user named, or of all stores of the config. A store of the config
-/// that does not exist is empty: nothing has crashed yet. Strangers' directories are warned about.
+/// that does not exist is empty: nothing has crashed yet. One that cannot be listed is warned about, as
+/// strangers' directories are, unless no other can be listed.
 pub(crate) fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result<Saved> {
-    let (paths, elsewhere) = match given {
+    let (paths, mut elsewhere) = match given {
         Some(path) => (vec![path.to_path_buf()], Vec::new()),
         None => {
             let stores = context.stores();
@@ -27,26 +27,46 @@ pub(crate) fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result
         }
     };
     let mut crashes = Vec::new();
-    for path in &paths {
-        let listing = match Store::open(path).and_then(|store| store.list()) {
-            Err(error) if error.kind() == ErrorKind::NotFound && given.is_none() => continue,
-            other => other.with_context(|| format!("Cannot list {}", path.display()))?,
+    let (mut places, mut failed) = (Vec::new(), Vec::new());
+    for path in paths {
+        let listing = match Store::open(&path).and_then(|store| store.list()) {
+            Err(error) if error.kind() == ErrorKind::NotFound && given.is_none() => {
+                places.push(path);
+                continue;
+            }
+            Err(error) => {
+                failed.push(
+                    anyhow::Error::new(error).context(format!("Cannot list {}", path.display())),
+                );
+                continue;
+            }
+            Ok(listing) => listing,
         };
         if let Some(warning) = listing.warning() {
             context.warn(&format!("{}: {warning}", path.display()));
         }
         crashes.extend(listing.crashes);
+        places.push(path);
+    }
+    if places.is_empty()
+        && let Some(why) = failed.pop()
+    {
+        return Err(why);
+    }
+    for why in &failed {
+        context.warn(&format!("{why:#}"));
+        elsewhere.push(format!("{why:#}"));
     }
     crashes.sort_by(Crash::order);
     Ok(Saved {
         crashes,
         elsewhere,
-        places: places(&paths, &context.root),
+        places: shown(&places, &context.root),
     })
 }
 
 /// The stores as the config names them, without the root prefix.
-fn places(paths: &[PathBuf], root: &Path) -> String {
+fn shown(paths: &[PathBuf], root: &Path) -> String {
     let plain = |path: &PathBuf| match path.strip_prefix(root) {
         Ok(rest) => Path::new("/").join(rest).display().to_string(),
         Err(_) => path.display().to_string(),

@@ -39,29 +39,40 @@ pub struct CollectError {
     source: io::Error,
 }
 
-/// Does all of it for these stores. `given` says that the user named them: then they must exist.
+/// Does all of it for these stores. `given` says that the user named them: then each must be there and
+/// listable. Else a store that cannot be listed is a problem, and the others are still looked through.
 /// pstore's records belong to the newest crash, whichever store it is in.
 ///
 /// # Errors
-/// A store cannot be listed.
+/// A store that the user named cannot be listed.
 pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, CollectError> {
     let mut collected = Collected::default();
     let now = SystemTime::now();
     let boot = boot_time(root).unwrap_or(now);
     let mut open = Vec::new();
+    let mut all = true;
     for path in stores {
         let listed = |source| CollectError {
             path: path.clone(),
             source,
         };
-        let store = match Store::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !given => continue,
-            other => other.map_err(listed)?,
-        };
-        let settled = settle::partials(&store, boot, now).map_err(listed)?;
-        collected.paths.extend(settled.renamed);
-        collected.problems.extend(settled.problems);
-        open.push((path, store));
+        let settled = Store::open(path)
+            .and_then(|store| settle::partials(&store, boot, now).map(|settled| (store, settled)));
+        match settled {
+            Ok((store, settled)) => {
+                collected.paths.extend(settled.renamed);
+                collected.problems.extend(settled.problems);
+                open.push((path, store));
+            }
+            Err(error) if given => return Err(listed(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                all = false;
+                collected
+                    .problems
+                    .push(vmcore::kernel::chain(&listed(error)));
+            }
+        }
     }
     let newest = open
         .iter()
@@ -74,19 +85,29 @@ pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, Co
             collected.problems.extend(copied.problems);
         }
     }
-    let listed = |(path, store): &(&PathBuf, Store)| {
-        store.list().map_err(|source| CollectError {
-            path: path.to_path_buf(),
-            source,
-        })
-    };
     let mut crashes = Vec::new();
-    for one in &open {
-        let known = listed(one)?.crashes.into_iter();
-        crashes.extend(known.map(|crash| (crash.clone(), one.1.manifest(&crash.name()).ok())));
+    for (path, store) in &open {
+        match store.list() {
+            Ok(listing) => crashes.extend(listing.crashes.into_iter().map(|crash| {
+                let manifest = store.manifest(&crash.name()).ok();
+                (crash, manifest)
+            })),
+            Err(source) => {
+                let error = CollectError {
+                    path: path.to_path_buf(),
+                    source,
+                };
+                if given {
+                    return Err(error);
+                }
+                all = false;
+                collected.problems.push(vmcore::kernel::chain(&error));
+            }
+        }
     }
     if !open.is_empty() {
-        collected.problems.extend(notify::announce(&crashes, root));
+        let problems = notify::announce(&crashes, all, root);
+        collected.problems.extend(problems);
     }
     match crash_test::settle(root, stores) {
         Ok(test) => collected.test = test,
@@ -116,3 +137,6 @@ fn archives(root: &Path, boot: SystemTime) -> Vec<PathBuf> {
 fn under(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
+
+#[cfg(test)]
+mod tests;

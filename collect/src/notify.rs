@@ -8,8 +8,13 @@ use std::path::Path;
 use std::process::Command;
 use store::{Crash, Manifest, State as Stage};
 
-/// Tells the journal about each crash once; what went wrong, in sentences.
-pub(crate) fn announce(crashes: &[(Crash, Option<Manifest>)], root: &Path) -> Vec<String> {
+/// Tells the journal about each crash once; what went wrong, in sentences. `all` says that these are the
+/// crashes of every store: then a directory that is not among them is gone, and forgotten.
+pub(crate) fn announce(
+    crashes: &[(Crash, Option<Manifest>)],
+    all: bool,
+    root: &Path,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let mut state = match State::read(root) {
         Ok(state) => state,
@@ -19,7 +24,10 @@ pub(crate) fn announce(crashes: &[(Crash, Option<Manifest>)], root: &Path) -> Ve
             State::default()
         }
     };
-    let mut announced = BTreeSet::new();
+    let mut announced = match all {
+        true => BTreeSet::new(),
+        false => state.announced.clone(),
+    };
     for (crash, manifest) in crashes.iter().filter(|(c, _)| c.state != Stage::Partial) {
         let name = crash.name();
         if !state.announced.contains(&name) {
@@ -31,7 +39,6 @@ pub(crate) fn announce(crashes: &[(Crash, Option<Manifest>)], root: &Path) -> Ve
         }
         announced.insert(name);
     }
-    // A directory that is gone is forgotten.
     if problems.is_empty() && announced != state.announced {
         state.announced = announced;
         if let Err(why) = state.write(root) {

@@ -91,12 +91,16 @@ fn reserve_changes_nothing_until_told_and_then_what_it_showed() {
 #[test]
 fn reserve_edits_boot_loader_entries() {
     let machine = fixture("machine-armed");
+    machine.file("/etc/kernel/entry-token", "debian\n");
+    let own = machine.path("/efi/loader/entries/debian.conf");
+    std::fs::rename(own, machine.path("/efi/loader/entries/debian-6.12.conf")).unwrap();
     let text = machine
         .run(&["reserve", "--apply", "--size", "192M"])
         .exits(0)
         .stdout();
     assert!(text.contains("crashkernel=192M console=ttyS0"), "{text}");
-    let entry = std::fs::read_to_string(machine.path("/efi/loader/entries/debian.conf")).unwrap();
+    let entry =
+        std::fs::read_to_string(machine.path("/efi/loader/entries/debian-6.12.conf")).unwrap();
     assert!(
         entry.contains("rw crashkernel=192M console=ttyS0\n"),
         "{entry}"
@@ -275,6 +279,35 @@ fn collect_warns_of_a_target_that_is_not_mounted() {
         said.contains("warning: UUID=0a0b is not mounted here"),
         "{said}"
     );
+}
+
+#[test]
+fn a_store_that_cannot_be_listed_does_not_hide_the_others() {
+    let machine = Machine::empty();
+    machine.file(
+        "/etc/afterpanic.toml",
+        "[[target]]\npath = \"/bad\"\n[[target]]\npath = \"/var/crash\"\n",
+    );
+    machine.file("/bad", "no directory");
+    let name = "web-03-20261121T010000Z";
+    machine.file(
+        &format!("/var/crash/{name}/manifest.json"),
+        r#"{"schema":1,"afterpanic":"0","verdict":"complete","release":"6","files":[],
+        "soft_errors":[],"steps":[]}"#,
+    );
+    let run = machine.run(&["list"]).exits(0);
+    assert!(run.stdout().contains("20261121"), "{}", run.stdout());
+    assert_eq!(
+        run.stderr().matches("Cannot list").count(),
+        1,
+        "{}",
+        run.stderr()
+    );
+    let run = machine.run(&["collect"]).exits(4);
+    assert!(run.stderr().contains("Cannot list"), "{}", run.stderr());
+    std::fs::remove_dir_all(machine.path("/var/crash")).unwrap();
+    machine.file("/var/crash", "no directory either");
+    machine.run(&["list"]).exits(1);
 }
 
 #[test]
