@@ -41,7 +41,7 @@ pub fn find_any(root: &Path, release: &str) -> Result<PathBuf, Vec<String>> {
     })
 }
 
-/// The unified kernel images of a release: the release is in their names.
+/// The unified kernel images of a release, by their names.
 pub(crate) fn ukis(root: &Path, release: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = UKI_PLACES
         .iter()
@@ -53,11 +53,43 @@ pub(crate) fn ukis(root: &Path, release: &str) -> Vec<PathBuf> {
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_file = || root::under(root, path).is_file();
-            name.ends_with(".efi") && name.contains(release) && is_file()
+            names(&name, release) && is_file()
         })
         .collect();
     found.sort();
     found
+}
+
+/// Whether a unified kernel image of this name is of this release: `TOKEN-RELEASE.efi` (kernel-install(8))
+/// or `linux-RELEASE-MACHINEID[-BUILD].efi` (dracut(8)). What systemd-boot(7) counts boots with, as in
+/// `TOKEN-RELEASE+3-1.efi`, does not count.
+fn names(file: &str, release: &str) -> bool {
+    let Some(stem) = file.strip_suffix(".efi").filter(|_| !release.is_empty()) else {
+        return false;
+    };
+    let ends = |before: &str| before.is_empty() || before.ends_with('-');
+    let follows = |after: &str| {
+        let id = after.strip_prefix('-').and_then(|rest| rest.get(..32));
+        let then = after.get(33..).unwrap_or_default();
+        after.is_empty()
+            || id.is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+                && (then.is_empty() || then.starts_with('-'))
+    };
+    [stem, uncounted(stem)].iter().any(|stem| {
+        stem.match_indices(release).any(|(at, found)| {
+            let after = at.checked_add(found.len()).and_then(|end| stem.get(end..));
+            stem.get(..at).is_some_and(ends) && after.is_some_and(follows)
+        })
+    })
+}
+
+/// A name without `+LEFT` or `+LEFT-DONE` at its end.
+fn uncounted(stem: &str) -> &str {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match stem.rsplit_once('+') {
+        Some((name, counter)) if counter.splitn(2, '-').all(number) => name,
+        _ => stem,
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +136,34 @@ mod tests {
                 Path::new("/").join(wanted)
             );
         }
+    }
+
+    #[test]
+    fn the_whole_release_counts_in_the_name_of_a_unified_kernel_image() {
+        let root = tempfile::tempdir().unwrap();
+        let id = "0123456789abcdef0123456789abcdef";
+        let dir = root.path().join("efi/EFI/Linux");
+        fs::create_dir_all(&dir).unwrap();
+        for name in [
+            "debian-6.1.0-10.efi",
+            "debian-16.1.0-1.efi",
+            "debian-6.1.0-1+3-1.efi",
+            "linux-6.1.0-2+deb13.efi",
+            &format!("linux-6.1.0-3-{id}-build.efi"),
+        ] {
+            fs::write(dir.join(name), "").unwrap();
+        }
+        let names = |release| -> Vec<String> {
+            let found = ukis(root.path(), release).into_iter();
+            found
+                .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+                .collect()
+        };
+        assert_eq!(names("6.1.0-1"), ["debian-6.1.0-1+3-1.efi"]);
+        assert_eq!(names("6.1.0-10"), ["debian-6.1.0-10.efi"]);
+        assert_eq!(names("6.1.0-2+deb13"), ["linux-6.1.0-2+deb13.efi"]);
+        assert_eq!(names("6.1.0-3"), [format!("linux-6.1.0-3-{id}-build.efi")]);
+        assert!(names("6.1.0").is_empty());
+        assert!(names("").is_empty());
     }
 }
