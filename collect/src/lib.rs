@@ -12,6 +12,7 @@ mod notify;
 mod pstore;
 
 use loader::state::CrashTest;
+use pstore::Copied;
 use rehearse::crash_test;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,8 @@ pub struct CollectError {
 
 /// Does all of it for these stores. `given` says that the user named them: then each must be there and
 /// listable. Else a store that cannot be listed is a problem, and the others are still looked through.
-/// pstore's records belong to the newest crash, whichever store it is in.
+/// A record of pstore belongs to the crash of its time, whichever store that is in. One that belongs to
+/// none is left where it is, and is a problem once.
 ///
 /// # Errors
 /// A store that the user named cannot be listed.
@@ -74,24 +76,10 @@ pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, Co
             }
         }
     }
-    let newest = open
-        .iter()
-        .filter_map(|(_, store)| Some((store, store.list().ok()?.crashes.pop()?)))
-        .max_by(|(_, a), (_, b)| Crash::order(a, b));
-    if let Some((store, crash)) = newest {
-        for records in archives(root, boot) {
-            let copied = pstore::copy_all(store, &crash, &records);
-            collected.paths.extend(copied.records);
-            collected.problems.extend(copied.problems);
-        }
-    }
     let mut crashes = Vec::new();
     for (path, store) in &open {
         match store.list() {
-            Ok(listing) => crashes.extend(listing.crashes.into_iter().map(|crash| {
-                let manifest = store.manifest(&crash.name()).ok();
-                (crash, manifest)
-            })),
+            Ok(listing) => crashes.extend(listing.crashes.into_iter().map(|crash| (store, crash))),
             Err(source) => {
                 let error = CollectError {
                     path: path.to_path_buf(),
@@ -105,6 +93,18 @@ pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, Co
             }
         }
     }
+    crashes.sort_by(|(_, a), (_, b)| Crash::order(a, b));
+    // While a store cannot be read, a record may belong to a crash in it.
+    let copied = copy_records(root, &crashes, boot, all);
+    collected.paths.extend(copied.records);
+    collected.problems.extend(copied.problems);
+    let crashes: Vec<_> = crashes
+        .into_iter()
+        .map(|(store, crash)| {
+            let manifest = store.manifest(&crash.name()).ok();
+            (crash, manifest)
+        })
+        .collect();
     if !open.is_empty() {
         let problems = notify::announce(&crashes, all, root);
         collected.problems.extend(problems);
@@ -114,6 +114,37 @@ pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, Co
         Err(error) => collected.problems.push(vmcore::kernel::chain(&error)),
     }
     Ok(collected)
+}
+
+/// Copies pstore's records to the crashes that they belong to. `all`: these crashes are all there are.
+fn copy_records(root: &Path, crashes: &[(&Store, Crash)], boot: SystemTime, all: bool) -> Copied {
+    let timed: Vec<(&(&Store, Crash), SystemTime)> = crashes
+        .iter()
+        .filter_map(|one| Some((one, time_of(&one.1)?)))
+        .collect();
+    let times: Vec<SystemTime> = timed.iter().map(|(_, time)| *time).collect();
+    let mut copied = Copied::default();
+    let mut left = Vec::new();
+    for dir in archives(root, boot) {
+        for record in pstore::records(&dir, boot) {
+            let owner = pstore::owner(&record, &times, boot).and_then(|n| timed.get(n));
+            match owner {
+                Some(((store, crash), _)) => pstore::copy(store, crash, &record, &mut copied),
+                None => left.push(record),
+            }
+        }
+    }
+    if all {
+        copied.problems.extend(pstore::unclaimed(&left, root));
+    }
+    copied
+}
+
+/// When a crash was, by its directory's name.
+fn time_of(crash: &Crash) -> Option<SystemTime> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &crash.stamp).ok()?;
+    let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(time.as_second()).ok()?))
 }
 
 /// When this system started, by its own clock.

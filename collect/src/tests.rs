@@ -32,3 +32,28 @@ fn one_bad_store_does_not_end_the_others() {
     let state = loader::state::State::read(root).unwrap();
     assert_eq!(state.announced.len(), 1, "{:?}", done.problems);
 }
+
+#[test]
+fn an_old_record_is_not_the_newest_crashs_and_is_reported_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    put(root, "proc/uptime", "1000.00 1.00");
+    // The crash was at 1605998100.
+    put(root, "var/crash/n-20201121T223500Z/dmesg.txt", "log");
+    for (name, time) in [("1", 1_605_998_105), ("2", 1_605_990_000)] {
+        let path = format!("sys/fs/pstore/dmesg-efi-{name}");
+        put(root, &path, "panic");
+        let file = fs::File::options().write(true).open(root.join(path));
+        file.unwrap().set_modified(at(time)).unwrap();
+    }
+    let stores = [root.join("var/crash")];
+    let done = run(root, &stores, false).unwrap();
+    let copied = root.join("var/crash/n-20201121T223500Z/pstore/dmesg-efi-1");
+    assert_eq!(done.paths, [copied]);
+    assert_eq!(done.problems.len(), 1, "{:?}", done.problems);
+    assert!(done.problems[0].contains("dmesg-efi-2 belongs to no crash"));
+    let again = run(root, &stores, false).unwrap();
+    assert!(again.problems.is_empty(), "{:?}", again.problems);
+    assert!(root.join("sys/fs/pstore/dmesg-efi-2").exists());
+}

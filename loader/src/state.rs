@@ -35,6 +35,9 @@ pub struct State {
     /// Crash directories, by name, that the journal was told about.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub announced: BTreeSet<String>,
+    /// Records of pstore that belong to no saved crash and that were reported, by name and time.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unclaimed: BTreeSet<String>,
     /// Keys that a later version wrote: kept when the file is written again.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,
