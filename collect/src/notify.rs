@@ -16,21 +16,21 @@ pub(crate) fn announce(
     root: &Path,
 ) -> Vec<String> {
     let mut problems = Vec::new();
-    let mut state = match State::read(root) {
-        Ok(state) => state,
+    let known = match State::change(root, |state| state.announced.clone()) {
+        Ok(known) => known,
         // Better said twice than not at all.
         Err(why) => {
             problems.push(why.to_string());
-            State::default()
+            BTreeSet::new()
         }
     };
     let mut announced = match all {
         true => BTreeSet::new(),
-        false => state.announced.clone(),
+        false => known.clone(),
     };
     for (crash, manifest) in crashes.iter().filter(|(c, _)| c.state != Stage::Partial) {
         let name = crash.name();
-        if !state.announced.contains(&name) {
+        if !known.contains(&name) {
             label(&crash.path, root);
             if let Err(why) = tell(crash, manifest.as_ref(), root) {
                 problems.push(format!("cannot write the journal entry for {name}: {why}"));
@@ -39,11 +39,10 @@ pub(crate) fn announce(
         }
         announced.insert(name);
     }
-    if problems.is_empty() && announced != state.announced {
-        state.announced = announced;
-        if let Err(why) = state.write(root) {
-            problems.push(why.to_string());
-        }
+    if problems.is_empty()
+        && let Err(why) = State::change(root, |state| state.announced = announced)
+    {
+        problems.push(why.to_string());
     }
     problems
 }

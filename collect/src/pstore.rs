@@ -94,8 +94,8 @@ pub(crate) fn owner(record: &Record, crashes: &[SystemTime], boot: SystemTime) -
 /// What is said about records that belong to no crash, once for each of them. A panic or an oops left
 /// them (`dmesg-…`); the others are written without one.
 pub(crate) fn unclaimed(records: &[Record], root: &Path) -> Vec<String> {
-    let known = match State::read(root) {
-        Ok(state) => state.unclaimed,
+    let known = match State::change(root, |state| state.unclaimed.clone()) {
+        Ok(known) => known,
         Err(why) => return vec![why.to_string()],
     };
     let key = |record: &Record| {
@@ -115,10 +115,7 @@ pub(crate) fn unclaimed(records: &[Record], root: &Path) -> Vec<String> {
         .collect();
     let left: BTreeSet<String> = left.into_keys().collect();
     if left != known {
-        let written = State::read(root).and_then(|mut state| {
-            state.unclaimed = left;
-            state.write(root)
-        });
+        let written = State::change(root, |state| state.unclaimed = left);
         said.extend(written.err().map(|why| why.to_string()));
     }
     said

@@ -23,7 +23,7 @@ pub use crate::kexec_load::Purgatory;
 use crate::probe;
 use crate::refusal::{LoadError, Previous, Refusal};
 use crate::root;
-use crate::state::{self, Input, LoadedState, State};
+use crate::state::{self, Input, LoadedState, State, StateError};
 
 /// Which system call to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -298,11 +298,7 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
         boot_id: probe::boot_id(root),
         ..kept.clone()
     };
-    let state = State {
-        loaded: Some(now),
-        ..state
-    };
-    if let Err(why) = state.write(root) {
+    if let Err(why) = State::change(root, |state| state.loaded = Some(now)) {
         warnings.push(format!("Loaded, but it is not on record: {why}"));
     }
     Ok(Loaded {
@@ -322,20 +318,22 @@ fn keep(request: &LoadRequest, files: &Files, mut loaded: Loaded) -> Result<Load
     let Some(inputs) = &request.keep else {
         return Ok(loaded);
     };
-    if let Err(why) = write_state(request, files, inputs, &loaded) {
-        loaded
+    match write_state(request, files, inputs, &loaded) {
+        Ok(warning) => loaded.warnings.extend(warning),
+        Err(why) => loaded
             .warnings
-            .push(format!("Loaded, but it is not on record: {why}"));
+            .push(format!("Loaded, but it is not on record: {why}")),
     }
     Ok(loaded)
 }
 
+/// Puts it on record; a warning when the record before was damaged.
 fn write_state(
     request: &LoadRequest,
     files: &Files,
     inputs: &[PathBuf],
     loaded: &Loaded,
-) -> Result<(), state::StateError> {
+) -> Result<Option<String>, StateError> {
     let name: String = (loaded.release.chars())
         .map(|c| {
             if c.is_ascii_alphanumeric() || "._+-".contains(c) {
@@ -366,8 +364,7 @@ fn write_state(
         &files.image,
     )?;
     state::replace(&root::under(&request.root, &kept_kernel), &files.kernel)?;
-    let mut state = State::read(&request.root).unwrap_or_default();
-    state.loaded = Some(LoadedState {
+    let now = LoadedState {
         release: loaded.release.clone(),
         kernel: loaded.kernel.clone(),
         kept_kernel: Some(kept_kernel),
@@ -382,8 +379,16 @@ fn write_state(
             .iter()
             .map(|path| Input::of(&request.root, path))
             .collect(),
-    });
-    state.write(&request.root)
+    };
+    let record = || State::change(&request.root, |state| state.loaded = Some(now.clone()));
+    match record() {
+        // The state is lost, but what is loaded now is on record.
+        Err(why @ StateError::MovedAside { .. }) => {
+            record()?;
+            Ok(Some(why.to_string()))
+        }
+        other => other.map(|()| None),
+    }
 }
 
 #[cfg(test)]

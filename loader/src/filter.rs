@@ -39,7 +39,7 @@ pub fn of_running(root: &Path, state: &State) -> Option<Filter> {
 /// # Errors
 /// Only when the outcome cannot be kept.
 pub fn check_once(root: &Path, deep: bool) -> Result<Filter, StateError> {
-    let mut state = State::read(root)?;
+    let state = State::read(root)?;
     if let Some(known) = of_running(root, &state)
         && known.outcome != Outcome::NotChecked
         && (known.deep || !deep)
@@ -47,8 +47,7 @@ pub fn check_once(root: &Path, deep: bool) -> Result<Filter, StateError> {
         return Ok(known);
     }
     let filter = check(root, deep);
-    state.filter = Some(filter.clone());
-    state.write(root)?;
+    State::change(root, |state| state.filter = Some(filter.clone()))?;
     Ok(filter)
 }
 

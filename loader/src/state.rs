@@ -1,15 +1,20 @@
 //! What was loaded last, kept in `/var/lib/afterpanic`: `state.json`, and under `images/` the kernel
 //! and the image themselves, so that they can be loaded again after the kernel's package is gone.
 //!
-//! The file is written by `load` and by whoever proves a dump (`rehearse`, `crash-test`); it is
-//! replaced as a whole (write, fsync, rename). Everything here is 0600 in a 0700 directory.
+//! The file is changed by `load`, `collect` and whoever proves a dump (`rehearse`, `crash-test`), which
+//! may run at the same time: [`State::change`] holds a lock from reading to writing. The file is replaced
+//! as a whole (write, fsync, rename). Everything here is 0600 in a 0700 directory.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 pub use crate::inputs::Input;
@@ -18,6 +23,12 @@ pub use crate::proof::{Proof, Proven};
 use crate::root;
 
 const FILE: &str = "/var/lib/afterpanic/state.json";
+/// Locked while the state is changed. A file of its own: the state itself is replaced.
+const LOCK: &str = "state.lock";
+/// Where a damaged state goes.
+const ASIDE: &str = "state.json.damaged";
+/// How long a change waits for another one, each of which takes milliseconds.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,12 +160,24 @@ pub enum StateError {
         "cannot {what} {path}. Run this as root, and check that the disk is neither full nor read-only"
     )]
     Io {
-        /// "read" or "write".
+        /// "read", "write" or "lock".
         what: &'static str,
         /// Which file.
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The file was not what this program writes, and is out of the way now.
+    #[error(
+        "{path} was damaged and is now {aside}. Run `afterpanic load`, and prove the dump again"
+    )]
+    MovedAside {
+        /// Which file.
+        path: PathBuf,
+        /// Its new name.
+        aside: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
     },
     /// The file is not what this program writes.
     #[error("{path} is damaged. Remove it and run `afterpanic load`")]
@@ -185,7 +208,36 @@ impl State {
         }
     }
 
-    /// Replaces the state under `root`.
+    /// Changes the state under `root`. No other change comes between reading and writing it. Nothing is
+    /// written when nothing changed.
+    ///
+    /// # Errors
+    /// When it cannot be locked, read or written. A damaged one is moved aside, and the next change begins
+    /// with an empty one.
+    pub fn change<T>(root: &Path, edit: impl FnOnce(&mut Self) -> T) -> Result<T, StateError> {
+        let path = root::under(root, FILE);
+        let _lock = lock(&path)?;
+        let mut state = match Self::read(root) {
+            Err(StateError::Damaged { path, source }) => {
+                let aside = path.with_file_name(ASIDE);
+                fs::rename(&path, &aside).map_err(failed("write", &aside))?;
+                return Err(StateError::MovedAside {
+                    path,
+                    aside,
+                    source,
+                });
+            }
+            other => other?,
+        };
+        let before = state.clone();
+        let answer = edit(&mut state);
+        if state != before {
+            state.write(root)?;
+        }
+        Ok(answer)
+    }
+
+    /// Replaces the state under `root`, whatever it was; see [`State::change`].
     ///
     /// # Errors
     /// When it cannot be written.
@@ -200,25 +252,66 @@ impl State {
     }
 }
 
+fn failed(what: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::Io {
+        what,
+        path: path.clone(),
+        source,
+    }
+}
+
+/// Makes our directory where it is missing.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Locks the state at `path` until the answer is dropped.
+fn lock(path: &Path) -> Result<Flock<fs::File>, StateError> {
+    let path = path.with_file_name(LOCK);
+    let failed = failed("lock", &path);
+    make_directory(path.parent().unwrap_or(Path::new("/"))).map_err(&failed)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(&failed)?;
+    let end = Instant::now() + WAIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < end => {
+                file = again;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err((_, errno)) => return Err(failed(errno.into())),
+        }
+    }
+}
+
+/// A name beside `path` that no other writer uses, in this process or another.
+fn temporary(path: &Path) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}-{n}.new", std::process::id()));
+    path.with_file_name(name)
+}
+
 /// Writes a file of ours as a whole, or leaves the old one.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let failed = |source| StateError::Io {
-        what: "write",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = failed("write", path);
     let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(failed)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let temporary = directory.join(name);
+    make_directory(directory).map_err(&failed)?;
+    let temporary = temporary(path);
     let write = || -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
         let mut file = fs::OpenOptions::new()
@@ -231,7 +324,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         fs::rename(&temporary, path)?;
         fs::File::open(directory)?.sync_all()
     };
-    write().map_err(failed)
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        failed(error)
+    })
 }
 
 /// Gives the file at `from`, which holds `bytes`, a second name; a copy where the filesystem has no
@@ -240,9 +336,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn link(from: &Path, to: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let temporary = to.with_file_name(name);
+    let temporary = temporary(to);
     let _ = fs::remove_file(&temporary);
     if fs::hard_link(from, &temporary).is_err() {
         return replace(to, bytes);
@@ -258,29 +352,4 @@ pub(crate) fn link(from: &Path, to: &Path, bytes: &[u8]) -> Result<(), StateErro
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::MetadataExt;
-
-    #[test]
-    fn none_is_empty_and_what_is_written_is_read_with_unknown_keys_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(State::read(dir.path()).unwrap(), State::default());
-        let text = r#"{"proof":{"by":"rehearse","at":5,"release":"6.12","passed":true,"summary":"s","peak":null},"later":7}"#;
-        let mut state: State = serde_json::from_str(text).unwrap();
-        state.write(dir.path()).unwrap();
-        state = State::read(dir.path()).unwrap();
-        assert_eq!(state.other["later"], 7);
-        assert!(state.proof.unwrap().passed);
-        let meta = fs::metadata(root::under(dir.path(), FILE)).unwrap();
-        assert_eq!(meta.mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_damaged_file_is_said_with_its_path() {
-        let dir = tempfile::tempdir().unwrap();
-        replace(&root::under(dir.path(), FILE), b"{").unwrap();
-        let said = State::read(dir.path()).unwrap_err().to_string();
-        assert!(said.contains("state.json is damaged"), "{said}");
-    }
-}
+mod tests;

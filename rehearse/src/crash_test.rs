@@ -244,7 +244,6 @@ pub fn mark(root: &Path, how: How, ready: &Readiness) -> Result<CrashTest, Crash
     for (what, path) in ["kernel", "image", "config"].iter().zip(&ready.with) {
         with.push(Proven::file(root, what, path).map_err(io_error("read", path))?);
     }
-    let mut state = State::read(root)?;
     let test = CrashTest {
         id,
         how: how.name().into(),
@@ -255,8 +254,7 @@ pub fn mark(root: &Path, how: How, ready: &Readiness) -> Result<CrashTest, Crash
         with,
         found: None,
     };
-    state.crash_test = Some(test.clone());
-    state.write(root)?;
+    State::change(root, |state| state.crash_test = Some(test.clone()))?;
     Ok(test)
 }
 
@@ -333,15 +331,14 @@ pub fn outcome(root: &Path, test: &CrashTest) -> Option<TestFound> {
 /// # Errors
 /// The state cannot be read or written.
 pub fn settle(root: &Path, stores: &[PathBuf]) -> Result<Option<CrashTest>, CrashTestError> {
-    let mut state = State::read(root)?;
-    let Some(test) = &mut state.crash_test else {
+    let Some(mut test) = State::read(root)?.crash_test else {
         return Ok(None);
     };
     let settled = test.found.as_ref().is_some_and(|found| found.dir.is_some());
     if settled || test.boot_id == boot_id(root) {
         return Ok(None);
     }
-    let found = find(root, test, stores, true);
+    let found = find(root, &test, stores, true);
     if test.found.as_ref() == Some(&found) {
         return Ok(None);
     }
@@ -359,12 +356,19 @@ pub fn settle(root: &Path, stores: &[PathBuf]) -> Result<Option<CrashTest>, Cras
         with: test.with.clone(),
     };
     test.found = Some(found);
-    let test = test.clone();
-    if state.proof.as_ref().is_none_or(|known| known.at <= test.at) {
-        state.proof = Some(proof);
-    }
-    state.write(root)?;
-    Ok(Some(test))
+    // Reading the core took its time: another test may have been asked for.
+    State::change(root, |state| {
+        let known = state
+            .crash_test
+            .as_mut()
+            .filter(|known| known.id == test.id)?;
+        known.found.clone_from(&test.found);
+        if state.proof.as_ref().is_none_or(|known| known.at <= test.at) {
+            state.proof = Some(proof);
+        }
+        Some(test)
+    })
+    .map_err(Into::into)
 }
 
 fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> TestFound {

@@ -322,9 +322,10 @@ fn keep_proof(
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)?
         .as_secs();
-    let mut state = State::read(&context.root)?;
-    state.proof = Some(proof::of(session, verdict, with, i64::try_from(now)?));
-    Ok(state.write(&context.root)?)
+    let proof = proof::of(session, verdict, with, i64::try_from(now)?);
+    Ok(State::change(&context.root, |state| {
+        state.proof = Some(proof);
+    })?)
 }
 
 fn print(verdict: &Verdict, smallest: Option<u64>, not_proved: &str) -> anyhow::Result<()> {
