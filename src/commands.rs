@@ -24,7 +24,7 @@ mod rehearse;
 mod report;
 mod reserve;
 mod signature;
-pub(crate) mod status;
+mod status;
 mod structure;
 mod sym;
 mod syscall;
@@ -34,8 +34,8 @@ mod what;
 
 use crate::exit::Exit;
 use crate::frontpage;
-use crate::output::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::output::{Context, When};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Saves what a Linux kernel panic leaves, and says why it died.
@@ -76,17 +76,6 @@ pub(crate) struct Global {
     /// Print more messages; twice: all of them
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-}
-
-/// When to colour.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum When {
-    /// When stdout is a terminal and NO_COLOR is not set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 impl Global {
@@ -202,24 +191,8 @@ impl Verb {
             Self::Image(args) => image::run(&args, context),
             Self::Capture(args) => capture::run(&args, context),
             Self::Collect(args) => collect::run(&args, context),
-            Self::Man(args) => generate::man(&args, context),
-            Self::Completions(args) => generate::completions(&args, context),
+            Self::Man(args) => generate::man(&args, Cli::command()),
+            Self::Completions(args) => generate::completions(&args, &mut Cli::command()),
         }
     }
-}
-
-/// The CORE argument of the verbs that read a text log, too.
-#[derive(Args, Debug)]
-pub(crate) struct EvidenceArg {
-    /// A core file, a crash directory, a text that holds the kernel's log, `-` for such a text on stdin,
-    /// `last` (the default) or `live`
-    pub core: Option<PathBuf>,
-}
-
-/// The CORE argument of the verbs whose only positional it is.
-#[derive(Args, Debug)]
-pub(crate) struct CoreArg {
-    /// A core file (the files of a split dump with commas between them), a crash directory, `last` (the
-    /// default) or `live`
-    pub core: Option<PathBuf>,
 }

@@ -8,6 +8,14 @@ use store::{Crash, State};
 use vmcore::dump::{Completeness, MemoryDump};
 use vmcore::kernel::{Kernel, Supplement, SymbolFile, Vmcoreinfo};
 
+/// The CORE argument of the verbs whose only positional it is.
+#[derive(clap::Args, Debug)]
+pub(crate) struct CoreArg {
+    /// A core file (the files of a split dump with commas between them), a crash directory, `last` (the
+    /// default) or `live`
+    pub core: Option<PathBuf>,
+}
+
 /// Where a core was found.
 pub(crate) struct Found {
     /// The file to open.

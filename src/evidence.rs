@@ -18,6 +18,14 @@ const LOGS: [&str; 3] = [
     "vmcore-dmesg-incomplete.txt",
 ];
 
+/// The CORE argument of the verbs that read a text log, too.
+#[derive(clap::Args, Debug)]
+pub(crate) struct EvidenceArg {
+    /// A core file, a crash directory, a text that holds the kernel's log, `-` for such a text on stdin,
+    /// `last` (the default) or `live`
+    pub core: Option<PathBuf>,
+}
+
 /// A text that holds a kernel's log.
 pub(crate) struct Text {
     /// What the user calls it.

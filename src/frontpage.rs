@@ -1,6 +1,6 @@
 //! What `afterpanic` prints with no arguments, and the grouped list of verbs that `--help` shares.
 
-use crate::commands::status::summary;
+use crate::armed::summary;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use std::fmt::Write as _;

@@ -1,6 +1,7 @@
 //! `afterpanic`: the command line. One file a verb in `commands/`; everything it does is in the
 //! libraries.
 
+mod armed;
 mod commands;
 mod core_arg;
 mod evidence;

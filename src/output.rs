@@ -3,7 +3,6 @@
 //! Every byte for people goes through [`vmcore::escape`], so that nothing a dump, a store or a file says
 //! reaches a terminal raw. Commands take their stdout from here and from nowhere else.
 
-use crate::commands::When;
 use loader::stores::Stores;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -62,6 +61,17 @@ const PLAIN: &str = "\u{1b}[0m";
 
 /// Whether stdout and stderr are coloured; not at all until [`color`] says so.
 static COLOR: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+
+/// When to colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum When {
+    /// When stdout is a terminal and NO_COLOR is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
 
 /// Says when to colour: `auto` on a terminal where NO_COLOR is not set or empty (no-color.org).
 pub(crate) fn color(when: When) {

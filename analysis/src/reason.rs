@@ -7,6 +7,7 @@ pub mod class;
 pub mod code;
 pub mod collect;
 pub mod frame;
+mod name;
 pub mod oops;
 pub mod signature;
 
@@ -179,7 +180,8 @@ impl Reason {
             Blame::Nobody => None,
             _ => Some(found.shape.skip),
         };
-        let mut explanation = explain::sentences(found, &own);
+        let before = found.before.iter().map(|line| line.text.as_str());
+        let mut explanation = explain::sentences(before, found.headline(), &own);
         explanation.extend(
             message
                 .as_deref()

@@ -8,6 +8,7 @@ pub mod model;
 mod section;
 mod sections;
 pub mod text;
+mod words;
 
 pub(crate) use build::with_log;
 pub use build::{Options, build};

@@ -1,6 +1,6 @@
 //! `afterpanic bt`: kernel stacks, unwound by the crashed kernel's own tables.
 
-use super::CoreArg;
+use crate::core_arg::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context, Style};

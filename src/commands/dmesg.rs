@@ -1,7 +1,7 @@
 //! `afterpanic dmesg`: the crashed kernel's log.
 
-use super::EvidenceArg;
 use crate::core_arg::{self, SymbolsArg};
+use crate::evidence::EvidenceArg;
 use crate::evidence::{self, Text};
 use crate::exit::Exit;
 use crate::output::{self, Context};

@@ -1,11 +1,10 @@
 //! The hidden verbs that packages call: man pages and shell completions, out of the same texts as
 //! `--help`.
 
-use super::Cli;
 use crate::exit::Exit;
-use crate::output::{self, Context};
+use crate::output;
 use anyhow::Context as _;
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,17 +25,17 @@ pub(crate) struct CompletionArgs {
 }
 
 /// Writes afterpanic.1 and one page a verb.
-pub(super) fn man(args: &ManArgs, _: &Context) -> anyhow::Result<Exit> {
-    clap_mangen::generate_to(Cli::command(), &args.dir)
+pub(super) fn man(args: &ManArgs, command: Command) -> anyhow::Result<Exit> {
+    clap_mangen::generate_to(command, &args.dir)
         .with_context(|| format!("Cannot write man pages into {}", args.dir.display()))?;
     Ok(Exit::Done)
 }
 
 /// Prints the completions of one shell.
-pub(super) fn completions(args: &CompletionArgs, _: &Context) -> anyhow::Result<Exit> {
+pub(super) fn completions(args: &CompletionArgs, command: &mut Command) -> anyhow::Result<Exit> {
     // Into memory first: clap_complete panics on a closed pipe.
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "afterpanic", &mut text);
+    clap_complete::generate(args.shell, command, "afterpanic", &mut text);
     let mut out = output::raw();
     out.write_all(&text)?;
     out.flush()?;

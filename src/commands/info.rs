@@ -1,7 +1,7 @@
 //! `afterpanic info`: a core's format, its kernel and how much memory it holds.
 
-use super::CoreArg;
 use crate::core_arg;
+use crate::core_arg::CoreArg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use dump::describe::level_of;

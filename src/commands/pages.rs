@@ -1,8 +1,8 @@
 //! `afterpanic pages`: what the pages of RAM were used for, whether the kernel's own counters agree,
 //! and what each level would keep.
 
-use super::CoreArg;
 use crate::core_arg;
+use crate::core_arg::CoreArg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use dump::{Level, Policy};

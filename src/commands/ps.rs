@@ -1,6 +1,6 @@
 //! `afterpanic ps`: the tasks of the crashed kernel.
 
-use super::CoreArg;
+use crate::core_arg::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context, Style};

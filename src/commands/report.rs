@@ -1,9 +1,9 @@
 //! `afterpanic report`: why it died.
 
-use super::EvidenceArg;
 use super::list::{MAX_REPORT, signature_of};
 use crate::core_arg::{self, SymbolsArg};
 use crate::evidence;
+use crate::evidence::EvidenceArg;
 use crate::exit::Exit;
 use crate::output::{self, Context, Style};
 use analysis::report::{self, Report, Section, model::SCHEMA};

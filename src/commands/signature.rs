@@ -1,8 +1,8 @@
 //! `afterpanic signature`: the signature of a crash, and the frames that made it.
 
-use super::EvidenceArg;
 use crate::core_arg::SymbolsArg;
 use crate::evidence;
+use crate::evidence::EvidenceArg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use analysis::reason::{Class, Location, Reason, Trust};

@@ -1,5 +1,6 @@
 //! `afterpanic status`: armed or not, and what proves it.
 
+use crate::armed::summary;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use loader::filter::{Filter, Outcome};
@@ -30,37 +31,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Armed::Stale | Armed::No => Exit::No,
         Armed::Unknown => Exit::Failed,
     })
-}
-
-/// `yes: Linux 6.12.107 in 96 MiB at 0x2a000000, image built 2 s ago (1.4 MiB)`.
-pub(crate) fn summary(status: &Status) -> String {
-    let word = match status.armed {
-        Armed::Yes => "yes",
-        Armed::Stale => "stale",
-        Armed::No => "no",
-        Armed::Unknown => "unknown",
-    };
-    let mut text = format!("{word}: {}", status.why);
-    if status.armed != Armed::Yes && status.armed != Armed::Stale {
-        return text;
-    }
-    if let Some(bytes) = status.reservation.bytes {
-        text.push_str(&format!(" in {}", output::size(bytes)));
-    }
-    if let Some(main) = status.reservation.main {
-        text.push_str(&format!(" at {:#x}", main.start));
-    }
-    if let Some(image) = &status.image {
-        let size = output::size(image.bytes);
-        match image.age_seconds.and_then(|age| u64::try_from(age).ok()) {
-            Some(age) => {
-                let age = analysis::report::text::duration(age);
-                text.push_str(&format!(", image of {size} loaded {age} ago"));
-            }
-            None => text.push_str(&format!(", image of {size}")),
-        }
-    }
-    text
 }
 
 /// `checked on this kernel: free 412,903 counted, 412,871 by the kernel, in 1.0 GiB of 1.0 GiB`.

@@ -1,7 +1,7 @@
 //! `afterpanic verify`: every checksum, the structure, and whether the kernel inside is consistent.
 
-use super::CoreArg;
 use crate::core_arg;
+use crate::core_arg::CoreArg;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use crate::progress;

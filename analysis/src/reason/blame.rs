@@ -294,7 +294,7 @@ const HELPERS: &[(Groups, &str)] = &[
 
 /// What is not compared of a name: leading underscores, and what the compiler put behind a dot.
 fn plain(function: &str) -> &str {
-    let name = super::signature::normalise(function);
+    let name = super::name::normalise(function);
     let name = name.trim_start_matches('_');
     name.strip_prefix("pi_")
         .unwrap_or(name)

@@ -5,7 +5,6 @@
 //! arch/x86/mm/fault.c, arch/x86/kernel/{traps,dumpstack,nmi}.c, arch/x86/kernel/cpu/mce/core.c and
 //! drivers/tty/sysrq.c, 5.10 to 7.x. A message that no row knows is [`Class::Other`], never a guess.
 
-use super::shapes;
 use serde::{Deserialize, Serialize};
 
 /// The kinds of kernel death.
@@ -140,33 +139,8 @@ pub fn panic_message(line: &str) -> Option<&str> {
     Some(message.trim())
 }
 
-/// The class that panic()'s own message names. `None` for messages such as "Fatal exception", where
-/// the oops before it tells.
-#[must_use]
-pub fn of_message(message: &str) -> Option<Class> {
-    if shapes::refers(message).is_some() {
-        return None;
-    }
-    shapes::of_message(message).map(|shape| shape.class)
-}
-
-/// The class of a line that opens a report. `None` for every other line.
-#[must_use]
-pub fn of_headline(line: &str) -> Option<Class> {
-    shapes::of_line(line).map(|shape| refine(shape.class, line))
-}
-
 /// Addresses too low for any mapping: a NULL pointer with a member's offset.
 pub(super) const LOW: u64 = 0x1_0000;
-
-/// A page fault at a low address is the bug that a NULL dereference is.
-pub(super) fn refine(class: Class, line: &str) -> Class {
-    let low = || super::explain::bad_address(line).is_some_and(|address| address < LOW);
-    match class {
-        Class::BadAddress if low() => Class::NullDeref,
-        other => other,
-    }
-}
 
 /// The count of oopses in the header of one: `Oops: 0000 [#4] PREEMPT SMP`.
 pub(super) fn oops_number(line: &str) -> Option<u32> {

@@ -225,7 +225,7 @@ impl Collector {
         }
         self.found.push(Found {
             shape,
-            class: class::refine(shape.class, &line.text),
+            class: super::explain::refine(shape.class, &line.text),
             first_line: index,
             ts_nsec: line.ts_nsec,
             caller: line.caller,

@@ -1,6 +1,6 @@
 //! The lines of a report that say what was wrong, and what can be read off them.
 
-use super::collect::Found;
+use super::class::{Class, LOW};
 use super::oops::Oops;
 
 /// Sentences kept.
@@ -63,11 +63,13 @@ const SENTENCES: &[&str] = &[
     "VFS: Cannot open root device",
 ];
 
-/// The lines before and in a report that explain it.
-pub(super) fn sentences(found: &Found, own: &[&str]) -> Vec<String> {
+/// The lines before and in a report that explain it; `own` are those in it.
+pub(super) fn sentences<'l>(
+    before: impl Iterator<Item = &'l str>,
+    headline: &str,
+    own: &[&'l str],
+) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
-    let before = found.before.iter().map(|line| line.text.as_str());
-    let headline = found.headline();
     let mut lines = before.chain(own.iter().copied()).take(120).peekable();
     while let Some(line) = lines.next() {
         let text = line.trim();
@@ -90,6 +92,15 @@ pub(super) fn sentences(found: &Found, own: &[&str]) -> Vec<String> {
         }
     }
     out
+}
+
+/// A page fault at a low address is the bug that a NULL dereference is.
+pub(super) fn refine(class: Class, line: &str) -> Class {
+    let low = || bad_address(line).is_some_and(|address| address < LOW);
+    match class {
+        Class::BadAddress if low() => Class::NullDeref,
+        other => other,
+    }
 }
 
 /// The address that a headline names.

@@ -2,8 +2,9 @@
 
 use super::collect::Found;
 use super::explain;
+use super::name::normalise;
 use super::shapes::Blame;
-use super::{Class, Location, Reason, signature};
+use super::{Class, Location, Reason};
 use serde::{Deserialize, Serialize};
 
 /// How sure.
@@ -97,9 +98,7 @@ impl Trust {
                 "the kernel marks every frame of the trace as a guess",
             );
         }
-        let same = |frame: &Location| {
-            signature::normalise(&frame.function) == signature::normalise(&culprit.function)
-        };
+        let same = |frame: &Location| normalise(&frame.function) == normalise(&culprit.function);
         let at_fault = oops.location.as_ref().is_some_and(same);
         let named = matches!(
             found.shape.blame,
@@ -133,11 +132,8 @@ impl Trust {
         let Some(culprit) = culprit.filter(|_| !stack.is_empty()) else {
             return;
         };
-        let name = signature::normalise(&culprit.function);
-        if stack
-            .iter()
-            .any(|frame| signature::normalise(&frame.function) == name)
-        {
+        let name = normalise(&culprit.function);
+        if stack.iter().any(|frame| normalise(&frame.function) == name) {
             *self = Self::agreed();
         }
     }

@@ -113,7 +113,7 @@ pub(super) fn others(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     write!(
         out,
         "  {count}; the first: {}",
-        super::text::class_words(first.class)
+        super::words::class_words(first.class)
     )?;
     if let Some(place) = &first.culprit {
         write!(out, " in {place}")?;
@@ -122,7 +122,7 @@ pub(super) fn others(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
         write!(
             out,
             ", {} earlier",
-            super::text::duration(first.seconds_earlier)
+            super::words::duration(first.seconds_earlier)
         )?;
     }
     writeln!(out)

@@ -1,5 +1,7 @@
 //! The words of a report. All wording of the analysis stands here.
 
+use super::words::class_words;
+pub use super::words::duration;
 use super::{Report, Section, diagnosis, sections};
 use crate::reason::{Class, Reason};
 use std::fmt::{self, Write};
@@ -154,46 +156,6 @@ pub fn headline(reason: &Reason) -> String {
     text
 }
 
-pub(super) fn class_words(class: Class) -> &'static str {
-    match class {
-        Class::Sysrq => "crash asked for through sysrq-c",
-        Class::NullDeref => "NULL pointer dereference",
-        Class::BadAddress => "page fault at a bad address",
-        Class::GeneralProtection => "general protection fault",
-        Class::Bug => "BUG: an assertion of the kernel failed",
-        Class::Warn => "a warning",
-        Class::HungTask => "a task hung",
-        Class::SoftLockup => "soft lockup: a CPU did not schedule",
-        Class::HardLockup => "hard lockup: a CPU did not take interrupts",
-        Class::RcuStall => "RCU stall",
-        Class::Oom => "out of memory",
-        Class::DoubleFault => "double fault",
-        Class::StackOverflow => "kernel stack overflow",
-        Class::MachineCheck => "machine check: the hardware reported an error",
-        Class::Nmi => "non-maskable interrupt",
-        Class::InitKilled => "init died",
-        Class::NoRoot => "no root filesystem or init to run",
-        Class::Trap => "processor trap in kernel code",
-        Class::Kasan => "KASAN: memory used that was freed or never allocated",
-        Class::Kfence => "KFENCE: memory used that was freed or never allocated",
-        Class::Kmsan => "KMSAN: memory used or leaked that was never written",
-        Class::Kcsan => "KCSAN: two CPUs used the same data without a lock",
-        Class::Ubsan => "UBSAN: an index, shift or sum out of range",
-        Class::MemoryLeak => "memory leak",
-        Class::Lockdep => "a lock, RCU or per-CPU data used against the rules",
-        Class::AtomicSleep => "code slept where it must not",
-        Class::ListCorruption => "a linked list is corrupt",
-        Class::Refcount => "a reference count is wrong: an object was used after it was freed",
-        Class::Slab => "a slab object is corrupt",
-        Class::BadPage => "page tables or page frames are corrupt",
-        Class::Cfi => "a call through a pointer of the wrong type",
-        Class::StackCorruption => "a buffer on the kernel stack was overrun",
-        Class::WorkqueueLockup => "a workqueue made no progress",
-        Class::Watchdog => "a watchdog expired because nobody fed it",
-        Class::Other => "panic",
-    }
-}
-
 fn write_task(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     let oops = &reason.oops;
     let Some(comm) = &oops.comm else {
@@ -238,17 +200,6 @@ fn write_machine(report: &Report, out: &mut dyn Write) -> fmt::Result {
     } else {
         writeln!(out, "  machine: {}", parts.join(", "))
     }
-}
-
-/// `41 days`, `3 hours`, `12 minutes`, `9 seconds`: the largest unit with at least two of it.
-#[must_use]
-pub fn duration(seconds: u64) -> String {
-    for (unit, name) in [(86_400, "days"), (3_600, "hours"), (60, "minutes")] {
-        if seconds / unit >= 2 {
-            return format!("{} {name}", seconds / unit);
-        }
-    }
-    format!("{seconds} seconds")
 }
 
 #[cfg(test)]

@@ -1,6 +1,21 @@
 //! Lines of logs and the class that they prove.
 
 use super::*;
+use crate::reason::explain::refine;
+use crate::reason::shapes;
+
+/// The class that panic()'s own message names, where it names one itself.
+fn of_message(message: &str) -> Option<Class> {
+    match shapes::refers(message) {
+        Some(_) => None,
+        None => shapes::of_message(message).map(|shape| shape.class),
+    }
+}
+
+/// The class of a line that opens a report.
+fn of_headline(line: &str) -> Option<Class> {
+    shapes::of_line(line).map(|shape| refine(shape.class, line))
+}
 
 #[test]
 fn messages_name_their_class() {

@@ -2,7 +2,7 @@
 
 use super::super::blame::Groups;
 use super::super::class::Class;
-use super::{Blame, Grade, Refers, Shape};
+use super::row::{Blame, Grade, Refers, Shape};
 use Blame::{At, Entry, Fault, Named, Nobody, Stall, Titled, Trace, Waiter, Word};
 use Grade::{Fatal, Note, Serious};
 
