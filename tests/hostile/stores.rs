@@ -7,6 +7,7 @@ use nix::unistd::{geteuid, mkfifo};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 use synth::kernel::{CRASH_TIME, Crash, Kernel, RELEASE};
 
 /// Somebody else.
@@ -198,7 +199,11 @@ fn last_is_ours_and_strangers_are_named_once() {
     let status = run(&scene.machine, &["status"]);
     let all = status.stdout() + &status.stderr();
     assert!(!all.contains("the next crash like it"), "{all}");
-    // pstore's record goes to our crash, whatever is newer.
+    // pstore's record goes to the crash of its time, which is ours, whatever is newer.
+    let record = scene.machine.path("/sys/fs/pstore/dmesg-efi-1");
+    let record = fs::File::options().write(true).open(record).unwrap();
+    let death = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_302_900);
+    record.set_modified(death).unwrap();
     run(&scene.machine, &["collect"]).exits(4);
     let ours = scene.machine.path("/var/crash").join(OURS);
     assert!(ours.join("pstore/dmesg-efi-1").is_file());
