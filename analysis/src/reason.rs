@@ -7,7 +7,7 @@ pub mod class;
 pub mod code;
 pub mod collect;
 pub mod frame;
-mod name;
+pub mod name;
 pub mod oops;
 pub mod signature;
 

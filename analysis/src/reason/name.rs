@@ -3,7 +3,7 @@
 /// A function's name without what the compiler added: `f.isra.0.cold` is `f`, `_Z1fi` is `f`, and the
 /// wrappers of a system call are that call.
 #[must_use]
-pub(super) fn normalise(function: &str) -> &str {
+pub fn normalise(function: &str) -> &str {
     let name = match function.find('.') {
         Some(0) | None => function,
         Some(dot) => function.get(..dot).unwrap_or(function),

@@ -2,7 +2,7 @@
 //! right answer is. The headers are those of syzkaller's test data: `TITLE`, `TYPE`, `CORRUPTED`.
 
 use analysis::evidence;
-use analysis::reason::{Class, Collector, Reason, Verdict, signature};
+use analysis::reason::{Class, Collector, Reason, Verdict, name};
 use analysis::report;
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -176,7 +176,7 @@ fn class_fits(kind: &str, title: &str, class: Class) -> bool {
 
 /// Functions as they are compared: without the compiler's suffix and the wrappers of a system call.
 fn folded(name: &str) -> String {
-    let name = signature::normalise(name);
+    let name = name::normalise(name);
     let name = name.strip_prefix("sys_").unwrap_or(name);
     for prefix in [
         "ksys_",
