@@ -4,7 +4,7 @@
 //!
 //! STEP is a step's name as the log has it (`target`, `log`, `essential`, `report`, `core`, `finish`,
 //! …). WHAT is `kill` (the step's process is killed), `hang` (it stops for good), `memory` (it takes
-//! memory until there is none), `panic` (the capture kernel panics), all a moment after the step began;
+//! memory until none is left), `panic` (the capture kernel panics), all a moment after the step began;
 //! or `freeze` (PID 1 itself stops and feeds no watchdog any more).
 
 use crate::protocol;
@@ -27,7 +27,7 @@ pub(crate) enum Fault {
     Kill,
     /// It stops for good.
     Hang,
-    /// It takes memory until there is none.
+    /// It takes memory until none is left.
     Memory,
     /// The capture kernel panics.
     Panic,

@@ -28,7 +28,7 @@ pub enum ConfigError {
     },
 }
 
-/// A value that its key does not take. Values are shown as they stand in the file.
+/// A value that its key does not take. Values are shown as the file has them.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {

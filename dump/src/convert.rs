@@ -264,8 +264,8 @@ fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
     Ok(Found { ranges, warnings })
 }
 
-/// Takes over the `pages.map` that travels inside the core. Where there is none, and the core knows of
-/// more RAM than it holds, a map of that RAM: else the new core would not know what is missing.
+/// Copies the `pages.map` that travels inside the core. A core without one that knows of more RAM than
+/// it holds gets a map of that RAM, so that the new core can say what is missing.
 fn carry_map(dump: &dyn MemoryDump, work: &Path) -> io::Result<()> {
     if let Some(mut map) = dump.attachment(Attachment::PagesMap) {
         let mut file = files::create_file(work, PAGES_MAP)?;

@@ -4,7 +4,7 @@
 //! series takes besides until its first process runs (1 and 2 CPUs, Debian's cloud kernels 6.1, 6.12
 //! and 7.2 in guests, from MemTotal and MemFree of the capture kernel). In a virtual machine the peak of a
 //! rehearsal, where there is one for this kernel, replaces the sum. On hardware only the peak of a crash
-//! test does: a rehearsal's VM has none of the machine's devices.
+//! test does: the VM of a rehearsal lacks the machine's devices.
 
 mod hardware;
 

@@ -216,7 +216,7 @@ impl Parts {
         self.parts.push((number, Vec::new()));
     }
 
-    /// Takes a line into the part at hand. False where there is none.
+    /// Adds a line to the current part. False when no part has begun.
     fn takes(&mut self, text: &str) -> bool {
         if self.bytes > MOST_PARTS {
             return false;

@@ -26,7 +26,7 @@ pub(super) fn stack(oops: &Oops) -> impl Iterator<Item = &Location> {
     oops.location.iter().chain(link).chain(trace)
 }
 
-/// The function to blame: the named one unless it is a helper, else the first that is none.
+/// The function to blame: the named one, or the first that is no helper when the named one is a helper.
 pub(super) fn blamed(
     stack: &[&Location],
     named: Option<Location>,

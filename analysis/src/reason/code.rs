@@ -88,8 +88,8 @@ impl Code {
     }
 }
 
-/// The first instruction of `bytes` in AT&T syntax, or `None` when it is none. Where it stands is not
-/// known, so a branch is told by its distance: `jmp .-2`.
+/// The first instruction of `bytes` in AT&T syntax, or `None` when the bytes are no instruction. Its
+/// address is unknown, so a branch is shown by its distance: `jmp .-2`.
 #[must_use]
 pub fn disassemble(bytes: &[u8]) -> Option<String> {
     use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, OpKind};

@@ -64,7 +64,7 @@ pub struct Oops {
     /// The return address of arm, arm64, riscv and powerpc: who called, where the fault has no place.
     #[serde(skip)]
     pub(super) link: Option<Location>,
-    /// Whether the trace is one that has a title: the report has none of its own.
+    /// Whether the trace was taken from a stack with a title, because the report has no trace of its own.
     #[serde(skip)]
     pub(super) all_titled: bool,
     /// Whether lines of another CPU's report stand between those of this one.

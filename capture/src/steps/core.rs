@@ -71,7 +71,7 @@ struct Choice {
 /// How the choice ended.
 enum Chosen {
     Write(Choice),
-    /// No core fits; the essential pages, which are saved already, must do.
+    /// No core fits. The essential pages, if they could be saved, are all there is.
     Nothing(String),
 }
 

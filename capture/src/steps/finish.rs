@@ -147,7 +147,7 @@ fn write_log(dir: &Path, facts: &Facts) -> io::Result<()> {
     out.get_ref().sync_all()
 }
 
-/// The lines of a log after the last one that ends with `text`; all where there is none.
+/// The lines of a log after the last line that ends with `text`, or all lines when no line does.
 fn after<'a>(log: &'a [String], text: Option<&str>) -> &'a [String] {
     let last = text.and_then(|text| log.iter().rposition(|line| line.ends_with(text)));
     let from = last.map_or(0, |at| at.saturating_add(1));

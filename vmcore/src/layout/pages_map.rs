@@ -61,7 +61,7 @@ pub(crate) fn file_header() -> [u8; HEADER_LEN] {
     out.try_into().unwrap_or([0; HEADER_LEN])
 }
 
-/// The version and page shift of a header, or `None` when it is none of ours or damaged.
+/// The version and page shift of a header, or `None` when it is not ours or damaged.
 pub(crate) fn parse_file_header(bytes: &[u8]) -> Option<(u16, u8)> {
     let (body, rest) = bytes.split_at_checked(12)?;
     (body.starts_with(MAGIC) && crc32fast::hash(body) == u32_at(rest, 0)?).then_some(())?;

@@ -76,7 +76,7 @@ fn without_a_record_only_the_trampoline_is_known() {
     pieces.words(RECORDS + 40, &[1]);
     pieces.words(RECORDS + 0x100 + 40, &[1]);
     assert_eq!(hidden(pieces, RETHOOK), Some(None));
-    // A record that leads out of the code is none.
+    // A record that points outside the code is ignored.
     let mut pieces = listed(0);
     pieces.words(RECORDS + 0x100 + 32, &[0x1234]);
     assert_eq!(hidden(pieces, RETHOOK), Some(None));
