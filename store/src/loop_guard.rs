@@ -44,7 +44,7 @@ pub fn in_a_loop(earlier: &[Earlier], this: &CrashFacts) -> Option<String> {
 /// (seconds since 1970) on a machine that has been up for `uptime_s`.
 #[must_use]
 pub fn next(store: &Store, now: u64, uptime_s: Option<u64>) -> Option<String> {
-    let earlier = rotation::earlier(store).ok()?;
+    let earlier = rotation::earlier(store).ok()?.crashes;
     let mut signatures: Vec<Option<String>> = earlier.iter().map(|e| e.signature.clone()).collect();
     signatures.sort();
     signatures.dedup();

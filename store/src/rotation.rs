@@ -28,14 +28,24 @@ pub struct Earlier {
     pub uptime_s: Option<u64>,
 }
 
-/// The crashes of a store that have a manifest of ours, oldest first. One that is being written, or
-/// was cut off, has none and is not removed here.
+/// The earlier crashes of a store.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct History {
+    /// Those that have a manifest of ours, oldest first.
+    pub crashes: Vec<Earlier>,
+    /// One sentence about directories that were skipped, see [`crate::Listing::warning`].
+    pub warning: Option<String>,
+}
+
+/// The earlier crashes of a store, from one listing. One that is being written, or was cut off, has no
+/// manifest and is not removed here.
 ///
 /// # Errors
 /// The store cannot be listed. A directory that cannot be read is left out.
-pub fn earlier(store: &Store) -> io::Result<Vec<Earlier>> {
-    let crashes = store.list()?.crashes.into_iter();
-    let found = crashes.filter(|crash| crash.state != State::Partial);
+pub fn earlier(store: &Store) -> io::Result<History> {
+    let listing = store.list()?;
+    let warning = listing.warning();
+    let found = (listing.crashes.into_iter()).filter(|crash| crash.state != State::Partial);
     let read = found.filter_map(|crash| {
         let name = crash.name();
         let manifest = store.manifest(&name).ok()?;
@@ -49,7 +59,10 @@ pub fn earlier(store: &Store) -> io::Result<Vec<Earlier>> {
             uptime_s: manifest.uptime_s,
         })
     });
-    Ok(read.collect())
+    Ok(History {
+        crashes: read.collect(),
+        warning,
+    })
 }
 
 /// What the new crash brings.

@@ -125,7 +125,7 @@ fn only_directories_with_a_manifest_are_seen() {
     }
     std::fs::create_dir(base.path().join("b-20261121T231501Z")).unwrap();
     let store = Store::open(base.path()).unwrap();
-    let seen = earlier(&store).unwrap();
+    let seen = earlier(&store).unwrap().crashes;
     let names: Vec<_> = seen.iter().map(|crash| crash.name.as_str()).collect();
     assert_eq!(
         names,

@@ -6,7 +6,7 @@ use super::Request;
 use crate::protocol;
 use dump::save::Estimate;
 use store::Store;
-use store::rotation::{self, Earlier, Need, Removals};
+use store::rotation::{self, Earlier, History, Need, Removals};
 
 /// The store, and the crashes that are in it already.
 pub(super) struct Room {
@@ -26,17 +26,20 @@ impl Room {
     pub(super) fn of(request: &Request<'_>) -> Result<Self, String> {
         let store = Store::open(request.base)
             .map_err(|error| format!("Cannot open {}: {error}", request.base.display()))?;
-        let earlier = rotation::earlier(&store).unwrap_or_else(|error| {
+        let history = rotation::earlier(&store).unwrap_or_else(|error| {
             protocol::soft(format!(
                 "Cannot list {}: {error}. Nothing is removed there",
                 request.base.display()
             ));
-            Vec::new()
+            History::default()
         });
-        if let Some(warning) = store.list().ok().and_then(|listing| listing.warning()) {
+        if let Some(warning) = history.warning {
             protocol::log(format!("{}: {warning}", request.base.display()));
         }
-        Ok(Self { store, earlier })
+        Ok(Self {
+            store,
+            earlier: history.crashes,
+        })
     }
 
     pub(super) fn earlier(&self) -> &[Earlier] {
