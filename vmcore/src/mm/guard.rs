@@ -9,7 +9,9 @@
 //! decided elsewhere.
 //!
 //! A page of the memory map is looked up before it is read as well. Only the page tables that lead to
-//! the memory map are read unseen: without them nothing could be looked up.
+//! the memory map are read unseen: without them nothing could be looked up. Where such a page must not
+//! be read, or the file fails there, nobody knows what the pages are that it describes: they are not
+//! read either. What the dump does not hold is a hole in the memory map, and no reason to refuse.
 
 use super::classify::Classifier;
 use super::memmap::{Geometry, Section};
@@ -18,6 +20,7 @@ use super::{Kind, Rules};
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
 use crate::dump::{Absence, DumpInfo, MemoryDump, ReadError};
 use crate::kernel::{Kernel, KernelError, Memory};
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Answers remembered: those of 16 MiB.
@@ -80,78 +83,123 @@ impl Guarded {
         {
             return may;
         }
-        let may = !self.kind_of(pfn, depth).is_some_and(Kind::never_read);
+        let may = match self.kind_of(pfn, depth) {
+            Ok(kind) => !kind.never_read(),
+            Err(unknown) => unknown == Unknown::Hole,
+        };
         if let Some(known) = lock().get_mut(slot) {
             *known = Some((pfn, may));
         }
         may
     }
 
-    /// What a page is, as far as it takes to know whether it may be read. `None` where its struct page
-    /// cannot be read: a hole in the memory map, memory that the kernel does not manage.
-    fn kind_of(&self, pfn: Pfn, depth: u32) -> Option<Kind> {
-        let depth = depth.checked_sub(1)?;
+    /// What a page is, as far as it takes to know whether it may be read.
+    fn kind_of(&self, pfn: Pfn, depth: u32) -> Result<Kind, Unknown> {
+        let depth = depth.checked_sub(1).ok_or(Unknown::Hole)?;
         let map = self.geometry.within(&self.memory);
         let base = match map.section(pfn.0 >> map.section_shift()) {
             Section::Base(base) => base,
-            Section::Offline => return Some(Kind::Offline),
-            Section::Device | Section::Absent => return None,
+            Section::Offline => return Ok(Kind::Offline),
+            Section::Device | Section::Absent => return Err(Unknown::Hole),
         };
         let decoder = self.rules.decoder();
         let read = |pfn: u64, pages: usize| {
             let va = map.struct_page(base, pfn);
-            let mut bytes = vec![0; decoder.size.checked_mul(pages)?];
+            let len = decoder.size.checked_mul(pages).ok_or(Unknown::Hole)?;
+            let mut bytes = vec![0; len];
             self.read(va, &mut bytes, depth)?;
-            Some((va, bytes))
+            Ok((va, bytes))
         };
         // With the one behind it, which a compound page's head needs.
-        let (va, pair) = read(pfn.0, 2).or_else(|| read(pfn.0, 1))?;
-        let heads = Heads { guard: self, depth };
+        let (va, pair) = read(pfn.0, 2).or_else(|_| read(pfn.0, 1))?;
+        let heads = Heads {
+            guard: self,
+            depth,
+            refused: Cell::new(false),
+        };
         let mut kinds = [Kind::Unknown as u8];
         Classifier::new(decoder, &heads).run(&pair, pfn.0, va.0, &mut kinds);
         let [kind] = kinds;
         let kind = Kind::from_u8(kind);
-        if kind.never_read() || decoder.unaccepted == TypeTest::NEVER {
-            return Some(kind);
+        if kind.never_read() {
+            return Ok(kind);
+        }
+        if heads.refused.get() {
+            return Err(Unknown::Refused);
+        }
+        if decoder.unaccepted == TypeTest::NEVER {
+            return Ok(kind);
         }
         // Of unaccepted memory only the first page of each largest block says what it is.
-        let order = u32::try_from(decoder.orders.checked_sub(1)?).ok()?;
-        let first = pfn.0 >> order << order;
+        let order = decoder.orders.checked_sub(1);
+        let order = order.and_then(|order| u32::try_from(order).ok());
+        let first = pfn.0 >> order.unwrap_or(0) << order.unwrap_or(0);
         let (_, block) = read(first, 1)?;
-        let page_type = block.get(decoder.mapcount..)?.first_chunk::<4>()?;
+        let page_type = block
+            .get(decoder.mapcount..)
+            .and_then(|rest| rest.first_chunk::<4>())
+            .ok_or(Unknown::Hole)?;
         let unaccepted = decoder.unaccepted.matches(u32::from_le_bytes(*page_type));
-        Some(if unaccepted { Kind::Unaccepted } else { kind })
+        Ok(if unaccepted { Kind::Unaccepted } else { kind })
     }
 
     /// Reads struct pages, page by page of the memory map, if those may be read.
-    fn read(&self, va: VirtAddr, buf: &mut [u8], depth: u32) -> Option<()> {
+    fn read(&self, va: VirtAddr, buf: &mut [u8], depth: u32) -> Result<(), Unknown> {
         let mut at = va;
         let mut rest = buf;
         while !rest.is_empty() {
-            let in_page = usize::try_from(PAGE_SIZE - at.page_offset()).ok()?;
+            let in_page = usize::try_from(PAGE_SIZE - at.page_offset()).unwrap_or(1);
             let n = in_page.min(rest.len());
-            let (now, later) = rest.split_at_mut_checked(n)?;
-            let pa = self.memory.translate(at).ok()?;
+            let (now, later) = rest.split_at_mut_checked(n).ok_or(Unknown::Hole)?;
+            let pa = (self.memory.translate(at)).map_err(|error| unknown(&error))?;
             if depth > 0 && !self.may_read(pa.pfn(), depth) {
-                return None;
+                return Err(Unknown::Refused);
             }
-            self.dump.read_phys(pa, now).ok()?;
+            (self.dump.read_phys(pa, now)).map_err(|error| unknown(&error))?;
             at = at.wrapping_add(n as u64);
             rest = later;
         }
-        Some(())
+        Ok(())
     }
+}
+
+/// Why nobody knows what a page is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unknown {
+    /// It has no struct page in the dump: memory that the kernel does not manage, a page that the dump
+    /// lacks.
+    Hole,
+    /// Its struct page is in a page that must not be read, or that failed while it was read.
+    Refused,
+}
+
+/// Why a struct page could not be read.
+fn unknown(error: &(dyn std::error::Error + 'static)) -> Unknown {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ReadError::Io { .. }) = error.downcast_ref() {
+            return Unknown::Refused;
+        }
+        next = error.source();
+    }
+    Unknown::Hole
 }
 
 /// Struct pages of compound heads, for the classifier.
 struct Heads<'a> {
     guard: &'a Guarded,
     depth: u32,
+    /// Whether one of them is in a page that must not be read.
+    refused: Cell<bool>,
 }
 
 impl super::classify::Heads for Heads<'_> {
     fn read(&self, va: u64, buf: &mut [u8]) -> bool {
-        self.guard.read(VirtAddr(va), buf, self.depth).is_some()
+        let read = self.guard.read(VirtAddr(va), buf, self.depth);
+        if read == Err(Unknown::Refused) {
+            self.refused.set(true);
+        }
+        read.is_ok()
     }
 }
 

@@ -28,6 +28,38 @@ impl MemoryDump for Counting {
     }
 }
 
+/// A dump one page of which fails, or is not in it.
+struct Failing {
+    dump: Arc<dyn MemoryDump>,
+    page: Pfn,
+    io: bool,
+}
+
+impl MemoryDump for Failing {
+    fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        match (addr.pfn() == self.page, self.io) {
+            (false, _) => self.dump.read_phys(addr, buf),
+            (true, true) => Err(ReadError::Io {
+                pfn: self.page,
+                offset: 0,
+                source: std::io::ErrorKind::Other.into(),
+            }),
+            (true, false) => Err(ReadError::Absent {
+                pfn: self.page,
+                why: Absence::NotInDump,
+            }),
+        }
+    }
+
+    fn next_present(&self, from: Pfn) -> Option<PfnRange> {
+        self.dump.next_present(from)
+    }
+
+    fn info(&self) -> &DumpInfo {
+        self.dump.info()
+    }
+}
+
 fn counted(series: Series) -> (Kernel, Arc<Counting>) {
     let kernel = kernel(&populated(series));
     let counting = Arc::new(Counting {
@@ -111,8 +143,40 @@ fn a_page_of_the_memory_map_that_is_poisoned_is_not_read_either() {
     let guarded = guarded(kernel(&toy)).unwrap();
     let read = |pfn: u64| guarded.dump().read_phys(PhysAddr(pfn * 4096), &mut [0; 8]);
     assert!(read(at.pfn().0).is_err());
-    // What cannot be looked up is read: a hole in the memory map is no reason to refuse.
-    assert!(read(victim).is_ok());
+    // Nobody knows what the pages are that it describes.
+    assert!(read(victim).is_err());
+    assert_eq!(guarded.dump().absence(Pfn(victim)), Absence::Missing);
+    // Those of the next page of the memory map are known.
+    assert!(read(victim + 2 * 64).is_ok());
+}
+
+#[test]
+fn a_page_whose_struct_page_fails_is_not_read_and_one_without_is() {
+    let victim = FIRST_USABLE + 2091 + 64 * 40;
+    let toy_kernel = || kernel(&populated(Series::V6_12));
+    let kernel = toy_kernel();
+    let rules = Rules::of(&kernel);
+    let geometry =
+        Geometry::of(kernel.memory(), kernel.vmcoreinfo(), rules.decoder().size).unwrap();
+    let map = geometry.within(kernel.memory());
+    let Section::Base(base) = map.section(victim >> map.section_shift()) else {
+        panic!("no section")
+    };
+    let holder = kernel
+        .translate(map.struct_page(base, victim))
+        .unwrap()
+        .pfn();
+    for io in [true, false] {
+        let failing = Failing {
+            dump: Arc::clone(kernel.dump()),
+            page: holder,
+            io,
+        };
+        let kernel = toy_kernel().on(Arc::new(failing)).unwrap();
+        let dump = Arc::clone(guarded(kernel).unwrap().dump());
+        let read = dump.read_phys(PhysAddr(victim * 4096), &mut [0; 8]);
+        assert_eq!(read.is_err(), io);
+    }
 }
 
 #[test]
