@@ -62,9 +62,11 @@ pub(super) fn choose(fs: &Filesystem, candidates: &[Candidate]) -> Choice {
         [] => refused.map_or(Choice::Absent, Choice::Refused),
         [(only, sure)] => device(fs, only, *sure),
         [(first, _), rest @ ..] => {
-            // Several paths to one disk: the first that answered.
-            let wwid = &first.device.wwid;
-            if wwid.is_some() && rest.iter().all(|(other, _)| other.device.wwid == *wwid) {
+            // Several paths to one disk, or to one partition of it: the first that answered.
+            if rest
+                .iter()
+                .all(|(other, _)| one_place(&first.device, &other.device))
+            {
                 return device(fs, first, true);
             }
             let names: Vec<_> = good
@@ -78,6 +80,17 @@ pub(super) fn choose(fs: &Filesystem, candidates: &[Candidate]) -> Choice {
             ))
         }
     }
+}
+
+/// Whether two devices are paths to the same sectors of one disk. Two partitions of a disk have its WWID,
+/// too, and so has the disk itself.
+fn one_place(a: &Device, b: &Device) -> bool {
+    let place = |device: &Device| {
+        let partition = device.partition.as_ref();
+        let partition = partition.map(|(number, start, _)| (*number, *start));
+        (partition, device.sectors)
+    };
+    a.wwid.is_some() && a.wwid == b.wwid && place(a) == place(b)
 }
 
 fn device(fs: &Filesystem, candidate: &Candidate, sure: bool) -> Choice {

@@ -82,6 +82,27 @@ fn paths_to_one_disk_are_one() {
     assert_eq!(chosen(&choose(&fs(vec![]), &all)), "/dev/sda");
 }
 
+/// The partitions are copies of each other: only a recorded stack can tell which one is meant.
+#[test]
+fn two_partitions_of_one_disk_are_not_two_paths_to_it() {
+    let partition = |name: &str, disk: &str, number: u32| {
+        let mut one = candidate(name, "");
+        one.device.wwid = Some("naa.5000".into());
+        one.device.partition = Some((number, u64::from(number) * 2048, disk.into()));
+        one
+    };
+    let copies = [partition("sda1", "sda", 1), partition("sda2", "sda", 2)];
+    let choice = choose(&fs(vec![]), &copies);
+    assert!(matches!(choice, Choice::Ambiguous(_)), "{choice:?}");
+    let paths = [partition("sda1", "sda", 1), partition("sdb1", "sdb", 1)];
+    assert_eq!(chosen(&choose(&fs(vec![]), &paths)), "/dev/sda1");
+    // A whole disk is no path to its partition.
+    let mut whole = candidate("sda", "");
+    whole.device.wwid = Some("naa.5000".into());
+    let choice = choose(&fs(vec![]), &[whole, partition("sda1", "sda", 1)]);
+    assert!(matches!(choice, Choice::Ambiguous(_)), "{choice:?}");
+}
+
 #[test]
 fn members_are_never_mounted() {
     for member in [
