@@ -123,6 +123,16 @@ pub enum SumsError {
         /// Offset of the first, in bytes.
         first: u64,
     },
+    /// The sums are not those of a file of this length.
+    #[error("there are checksums of {found} pieces of {piece:#x} bytes, and {expected} are needed")]
+    Count {
+        /// Pieces that have a sum.
+        found: u64,
+        /// Bytes of a piece.
+        piece: u64,
+        /// Pieces of the file.
+        expected: u64,
+    },
     /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -139,11 +149,24 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Compares a file with its sums.
+    /// Compares a file with its sums. Each piece must have one.
     ///
     /// # Errors
-    /// Pieces differ, or the file cannot be read.
+    /// Pieces differ, or have no sum, or the file cannot be read.
     pub fn check(&self, file: &mut File) -> Result<(), SumsError> {
+        let found = (self.crc32.len() as u64).div_ceil(8);
+        let expected = match self.piece {
+            // No number of them makes a file.
+            0 => u64::MAX,
+            piece => file.metadata()?.len().div_ceil(piece),
+        };
+        if found != expected {
+            return Err(SumsError::Count {
+                found,
+                piece: self.piece,
+                expected,
+            });
+        }
         let expected: Vec<Option<u32>> = self
             .crc32
             .as_bytes()
@@ -199,6 +222,39 @@ mod tests {
         let mut zeros = Hasher::new();
         zeros.update(&[0; 70_000]);
         assert_eq!(!with_zeros(u32::MAX, 70_000), zeros.finalize());
+    }
+
+    #[test]
+    fn each_piece_needs_a_sum() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, [7; 1000]).unwrap();
+        let summing = || {
+            let mut summing = Summing {
+                piece: 300,
+                ..Summing::default()
+            };
+            summing.add(0, &[7; 1000]);
+            summing.finish(1000)
+        };
+        let check = |sums: &Sums| {
+            let checked = sums.check(&mut File::open(&path).unwrap());
+            checked.err().map(|why| why.to_string())
+        };
+        assert_eq!(check(&summing()), None);
+        let missing = |digits: usize| {
+            let mut sums = summing();
+            sums.crc32.truncate(digits);
+            check(&sums).unwrap()
+        };
+        assert!(missing(24).contains("3 pieces of 0x12c bytes, and 4 are needed"));
+        assert!(missing(0).contains("0 pieces"));
+        assert!(missing(31).contains("wrong, the first at 0x384"));
+        let mut more = summing();
+        more.crc32.push_str("00000000");
+        assert!(check(&more).unwrap().contains("5 pieces"));
+        more.piece = 0;
+        assert!(check(&more).is_some());
     }
 
     proptest! {
