@@ -92,6 +92,12 @@ impl From<Auto<Size>> for Scalar {
     }
 }
 
+impl<T> From<Option<T>> for Auto<T> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Auto, Self::Set)
+    }
+}
+
 impl<T> Auto<T> {
     /// The value given, if one was.
     #[must_use]

@@ -38,19 +38,21 @@ pub struct Dump {
     pub worker_memory: Auto<Size>,
 }
 
+/// The defaults are those of the plan: [`dump::Dump`].
 impl Default for Dump {
     fn default() -> Self {
+        let plan = dump::Dump::default();
         Self {
-            level: Level::STANDARD,
-            format: Some(OutputFormat::ElfZst),
-            keep_kinds: Vec::new(),
-            never: Vec::new(),
-            allow_unfiltered: false,
-            max_size: None,
-            essential_max: Size(256 << 20),
-            keep_essential: false,
-            threads: Auto::Auto,
-            worker_memory: Auto::Auto,
+            level: plan.level,
+            format: plan.format,
+            keep_kinds: plan.keep_kinds,
+            never: plan.never,
+            allow_unfiltered: plan.allow_unfiltered,
+            max_size: plan.max_size.map(Size),
+            essential_max: Size(plan.essential_max),
+            keep_essential: plan.keep_essential,
+            threads: plan.threads.into(),
+            worker_memory: plan.worker_memory.map(Size).into(),
         }
     }
 }
