@@ -25,7 +25,7 @@ pub use crate::layout::kdump::Utsname;
 pub use open::{open, open_set, open_source};
 pub use runs::{PresentRuns, RamRuns, Runs};
 
-use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, PhysAddr, VirtAddr};
+use crate::addr::{PAGE_BYTES, PAGE_SHIFT, PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
 use crate::arch::PageTables;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -98,6 +98,33 @@ pub trait MemoryDump: Send + Sync {
         let _ = what;
         None
     }
+}
+
+/// Fills `buf` from `addr` piece by piece: `read` fills the beginning of what is left, and answers how
+/// many bytes.
+fn in_pieces(
+    addr: PhysAddr,
+    buf: &mut [u8],
+    mut read: impl FnMut(PhysAddr, &mut [u8]) -> Result<usize, ReadError>,
+) -> Result<(), ReadError> {
+    let len = buf.len() as u64;
+    if addr.checked_add(len).is_none() {
+        return Err(ReadError::Overflow { addr, len });
+    }
+    let (mut at, mut rest) = (addr, buf);
+    while !rest.is_empty() {
+        let n = read(at, rest)?.max(1);
+        rest = rest.get_mut(n..).unwrap_or_default();
+        at = PhysAddr(at.0.saturating_add(n as u64));
+    }
+    Ok(())
+}
+
+/// The beginning of `rest`, as far as it is in the page of `at`.
+fn in_page(at: PhysAddr, rest: &mut [u8]) -> &mut [u8] {
+    let left = usize::try_from(PAGE_SIZE - at.page_offset()).unwrap_or(PAGE_BYTES);
+    let n = left.min(rest.len());
+    rest.get_mut(..n).unwrap_or_default()
 }
 
 impl<D: MemoryDump + ?Sized> PageTables for D {

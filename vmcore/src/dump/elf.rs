@@ -20,7 +20,9 @@ use super::extents::{Extent, Extents, PageRuns};
 use super::map::{Lookup, MapReader};
 use super::source::{ByteSource, read_error, read_up_to};
 use super::verify::Damage;
-use super::{Absence, Attachment, Completeness, DumpInfo, Format, MemoryDump, ReadError, Segment};
+use super::{
+    Absence, Attachment, Completeness, DumpInfo, Format, MemoryDump, ReadError, Segment, in_pieces,
+};
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
 use crate::layout::elf::{self, Header};
 use crate::layout::{FormatError, own};
@@ -165,36 +167,20 @@ fn next_in_map(map: &MapReader, from: Pfn) -> Option<PfnRange> {
 
 impl MemoryDump for ElfCore {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        let overflow = ReadError::Overflow {
-            addr,
-            len: buf.len() as u64,
-        };
-        if addr.checked_add(buf.len() as u64).is_none() {
-            return Err(overflow);
-        }
-        let mut at = addr.0;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let pfn = PhysAddr(at).pfn();
-            let (offset, left) = match self.present.find(at) {
+        in_pieces(addr, buf, |at, rest| {
+            let (offset, left) = match self.present.find(at.0) {
                 Some((offset, left)) => (Some(offset), left),
-                None => (None, self.rest_of_page(at)?),
+                None => (None, self.rest_of_page(at.0)?),
             };
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-            let Some((now, later)) = rest.split_at_mut_checked(n) else {
-                return Err(overflow);
-            };
+            let now = rest.get_mut(..n).unwrap_or_default();
             match offset {
-                Some(offset) => self
-                    .source
-                    .read_at(offset, now)
-                    .map_err(|error| read_error(pfn, error))?,
+                Some(offset) => (self.source.read_at(offset, now))
+                    .map_err(|error| read_error(at.pfn(), error))?,
                 None => now.fill(0),
             }
-            rest = later;
-            at = at.saturating_add(n as u64);
-        }
-        Ok(())
+            Ok(n)
+        })
     }
 
     fn next_present(&self, from: Pfn) -> Option<PfnRange> {

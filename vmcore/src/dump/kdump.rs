@@ -13,8 +13,10 @@ mod unpack;
 use self::part::Part;
 use super::source::{ByteSource, read_error};
 use super::verify::Damage;
-use super::{Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError, Utsname};
-use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange, PhysAddr};
+use super::{
+    Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError, Utsname, in_page, in_pieces,
+};
+use crate::addr::{Pfn, PfnRange, PhysAddr};
 use crate::layout::FormatError;
 use crate::layout::elf::{machine_number, vmcoreinfo};
 use crate::layout::kdump;
@@ -151,26 +153,11 @@ fn join(parts: &[Part]) -> Result<Option<String>, FormatError> {
 
 impl MemoryDump for KdumpFile {
     fn read_phys(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        let overflow = ReadError::Overflow {
-            addr,
-            len: buf.len() as u64,
-        };
-        if addr.checked_add(buf.len() as u64).is_none() {
-            return Err(overflow);
-        }
-        let mut at = addr;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let left = usize::try_from(PAGE_SIZE - at.page_offset()).unwrap_or(PAGE_BYTES);
-            let n = left.min(rest.len());
-            let Some((now, later)) = rest.split_at_mut_checked(n) else {
-                return Err(overflow);
-            };
+        in_pieces(addr, buf, |at, rest| {
+            let now = in_page(at, rest);
             self.read(at, now)?;
-            rest = later;
-            at = PhysAddr(at.0.saturating_add(n as u64));
-        }
-        Ok(())
+            Ok(now.len())
+        })
     }
 
     fn next_present(&self, from: Pfn) -> Option<PfnRange> {

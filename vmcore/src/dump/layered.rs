@@ -6,8 +6,8 @@
 //! page tables that would tell it are not among the essential pages.
 
 use super::verify::Damage;
-use super::{Absence, Attachment, DumpInfo, MemoryDump, ReadError};
-use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
+use super::{Absence, Attachment, DumpInfo, MemoryDump, ReadError, in_page, in_pieces};
+use crate::addr::{Pfn, PfnRange, PhysAddr};
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -71,27 +71,15 @@ impl MemoryDump for Layered {
         if self.upper.read_phys(addr, buf).is_ok() {
             return Ok(());
         }
-        let mut at = addr;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let in_page = usize::try_from(PAGE_SIZE - (at.0 & (PAGE_SIZE - 1)));
-            let n = in_page.unwrap_or(1).min(rest.len());
-            let overflow = || ReadError::Overflow {
-                addr,
-                len: n as u64,
-            };
-            let (now, later) = rest.split_at_mut_checked(n).ok_or_else(overflow)?;
+        in_pieces(addr, buf, |at, rest| {
+            let now = in_page(at, rest);
             if let Err(why) = self.upper.read_phys(at, now)
                 && self.lower.read_phys(at, now).is_err()
             {
                 return Err(why);
             }
-            rest = later;
-            if !rest.is_empty() {
-                at = at.checked_add(n as u64).ok_or_else(overflow)?;
-            }
-        }
-        Ok(())
+            Ok(now.len())
+        })
     }
 
     fn next_present(&self, from: Pfn) -> Option<PfnRange> {

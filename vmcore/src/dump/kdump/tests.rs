@@ -2,6 +2,7 @@
 
 use super::super::{open, open_set};
 use super::*;
+use crate::addr::PAGE_BYTES;
 use synth::elf::pages;
 use synth::kdump::{Kdump, Packing};
 
