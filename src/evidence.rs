@@ -4,9 +4,9 @@
 use crate::core_arg::{self, SymbolsArg};
 use crate::output::Context;
 use analysis::report::{self, Options, Report};
-use anyhow::{Context as _, anyhow};
-use std::fs::File;
+use anyhow::{Context as _, anyhow, bail};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes looked at to tell a text from a core.
@@ -61,9 +61,14 @@ pub(crate) fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Opt
             None => return Ok(None),
         },
     };
-    let Ok(mut file) = File::open(&path) else {
+    let mut file = match vmcore::dump::open_regular(&path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::InvalidInput && !is_device(&path) => {
+            let path = path.display();
+            bail!("Cannot read {path}: {why}. Give a text on stdin: afterpanic report - < {path}");
+        }
         // A split dump, or a path that the opener of cores names in its error.
-        return Ok(None);
+        Err(_) => return Ok(None),
     };
     let mut start = Vec::new();
     let read = Read::by_ref(&mut file)
@@ -128,6 +133,11 @@ fn log_of(dir: &Path) -> Option<PathBuf> {
     named
         .or_else(|| first(dir, "dmesg"))
         .or_else(|| first(&dir.join("pstore"), "dmesg"))
+}
+
+/// Whether a path is a block device, which may hold a core.
+fn is_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device())
 }
 
 /// The first file of a directory, by name, that begins so.

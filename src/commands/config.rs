@@ -1,6 +1,5 @@
 //! `afterpanic config`: checks and prints the config, and translates other suites' configs.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -100,7 +99,7 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
 fn read(file: &Path) -> anyhow::Result<String> {
     let cannot = || format!("cannot read {}", file.display());
     let mut text = String::new();
-    let opened = File::open(file).with_context(cannot)?;
+    let opened = vmcore::dump::open_regular(file).with_context(cannot)?;
     let mut opened = opened.take(MAX_CONFIG + 1);
     opened.read_to_string(&mut text).with_context(cannot)?;
     if text.len() as u64 > MAX_CONFIG {

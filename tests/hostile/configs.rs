@@ -137,3 +137,33 @@ fn trees_without_an_end_are_walked_to_one() {
         harmless(&machine, args, "endless");
     }
 }
+
+/// A file that a user names is a regular one: nothing else is read, and nothing waits for a writer.
+#[test]
+fn a_pipe_that_a_user_names_is_refused_at_once() {
+    let machine = Machine::empty();
+    mkfifo(&machine.path("/pipe"), Mode::S_IRWXU).unwrap();
+    machine.file("/log", "[    1.000000] Kernel panic - not syncing: x\n");
+    for args in [
+        &["report", "pipe"][..],
+        &["signature", "pipe"],
+        &["dmesg", "pipe"],
+        &["info", "pipe"],
+        &["info", "pipe,pipe"],
+        &["verify", "pipe"],
+        &["convert", "pipe", "out.elf"],
+        &["config", "import", "pipe"],
+        &["report", "/dev/zero"],
+    ] {
+        let ran = run(&machine, args);
+        assert_eq!(ran.code(), 1, "{args:?}");
+        let kind = ["it is a pipe", "it is a character device"];
+        let said = ran.stderr();
+        assert!(
+            kind.iter().any(|kind| said.contains(kind)),
+            "{args:?}: {said}"
+        );
+    }
+    let said = run(&machine, &["report", "pipe"]).stderr();
+    assert!(said.contains("afterpanic report - < pipe"), "{said}");
+}

@@ -7,6 +7,7 @@
 
 mod elf;
 mod extents;
+mod file;
 pub mod flattened;
 mod foreign;
 pub mod frames;
@@ -22,6 +23,7 @@ pub mod verify;
 pub use crate::layout::FormatError;
 pub use crate::layout::elf::{Note, Segment, machine_name};
 pub use crate::layout::kdump::Utsname;
+pub use file::open_regular;
 pub use open::{open, open_set, open_source};
 pub use runs::{PresentRuns, RamRuns, Runs};
 

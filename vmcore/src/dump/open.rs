@@ -1,6 +1,7 @@
 //! Opens a dump by what it contains, never by its name.
 
 use super::elf::{ElfCore, ElfOptions};
+use super::file::open_random;
 use super::flattened::FlattenedSource;
 use super::foreign;
 use super::frames::FramedSource;
@@ -103,11 +104,8 @@ impl<'a> Place<'a> {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(io)?;
+        let file = open_random(path).map_err(io)?;
         let meta = file.metadata().map_err(io)?;
-        if meta.is_dir() {
-            return Err(io(std::io::ErrorKind::IsADirectory.into()));
-        }
         let len = match meta.len() {
             // A block device says 0.
             0 => end_of(&file).map_err(io)?,

@@ -70,7 +70,7 @@ impl SymbolFile {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(read)?;
+        let file = crate::dump::open_regular(path).map_err(read)?;
         let mut head = [0u8; 64];
         let is_elf = file.read_exact_at(&mut head, 0).is_ok() && head.starts_with(b"\x7fELF");
         let (build_id, mut symbols) = if is_elf {
