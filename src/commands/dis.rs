@@ -50,7 +50,7 @@ struct Row {
     here: bool,
 }
 
-/// Prints the whole function.
+/// Prints the whole function; exit code 5 out of a core that is not whole.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = args.at.as_deref();
     let (core, words) = core_arg::split(
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         "a function or an address",
     );
     let at = words.concat();
-    let (_, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
+    let (core, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
     let symbols = kernel.symbols()?;
     // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
     let _ = kernel.modules();
@@ -93,9 +93,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         module: found.and_then(|found| found.module),
         instructions,
     };
+    let exit = Exit::Done.of_incomplete(core.incomplete);
     if args.json {
         output::json("afterpanic.dis/1", &[], &answer)?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let mut out = output::buffered();
     let name = answer.function.as_deref().unwrap_or("no symbol");
@@ -119,7 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )?;
     }
     out.flush()?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// What `at` is when it is certain that it is no code: the symbols bound the kernel's text, and the

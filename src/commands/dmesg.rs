@@ -52,7 +52,14 @@ struct Entry {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let core = args.core.core.as_deref();
     let (log, incomplete) = match evidence::text(context, core)? {
-        Some(text) => (of_text(text)?, false),
+        Some(text) => {
+            let dir = text.dir.clone().filter(|dir| core_arg::is_incomplete(dir));
+            let log = of_text(text)?;
+            if let Some(dir) = &dir {
+                core_arg::warn_incomplete(context, dir);
+            }
+            (log, dir.is_some())
+        }
         None => {
             let (found, kernel) = core_arg::kernel_with(context, core, &args.symbols)?;
             (printk::records(&kernel)?, found.incomplete)

@@ -43,7 +43,8 @@ pub(crate) struct Args {
     hex: bool,
 }
 
-/// Prints the bytes. What cannot be read ends it with the page and the reason.
+/// Prints the bytes. What cannot be read ends it with the page and the reason; exit code 5 out of a core
+/// that is not whole.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = [&args.addr, &args.len].map(|word| word.as_deref());
     let given: Vec<&str> = given.into_iter().flatten().collect();
@@ -67,19 +68,23 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             dump(at, bytes, out)
         }
     };
-    if args.phys {
-        let (_, dump) = core_arg::open(context, Some(&core))?;
+    let incomplete = if args.phys {
+        let (found, dump) = core_arg::open(context, Some(&core))?;
+        if found.incomplete {
+            core_arg::warn_incomplete(context, found.dir.as_ref().unwrap_or(&found.path));
+        }
         let start = parse_hex(addr)?;
         each_chunk(start, len, |at, buf| {
             dump.read_phys(PhysAddr(at), buf)?;
             Ok(emit(at, buf, &mut out)?)
         })?;
+        found.incomplete
     } else {
         let kernel = core_arg::kernel_with(context, Some(&core), &args.symbols);
-        let (start, memory) = match kernel {
-            Ok((_, kernel)) => {
+        let (start, memory, incomplete) = match kernel {
+            Ok((found, kernel)) => {
                 let start = place(&kernel, addr, args.cpu)?;
-                (start.0, Arc::clone(kernel.memory()))
+                (start.0, Arc::clone(kernel.memory()), found.incomplete)
             }
             Err(why) => by_segments(addr, &core, context, why)?,
         };
@@ -87,27 +92,28 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             memory.read(VirtAddr(at), buf)?;
             Ok(emit(at, buf, &mut out)?)
         })?;
-    }
+        incomplete
+    };
     out.flush()?;
-    Ok(Exit::Done)
+    Ok(Exit::Done.of_incomplete(incomplete))
 }
 
-/// The address and the memory of a core whose kernel cannot be found, `why` being why: what its
+/// The address and the memory of a core whose kernel cannot be found, and whether it is incomplete, `why` being why: what its
 /// segments map can be read all the same.
 fn by_segments(
     addr: &str,
     core: &Path,
     context: &Context,
     why: anyhow::Error,
-) -> anyhow::Result<(u64, Arc<Memory>)> {
+) -> anyhow::Result<(u64, Arc<Memory>, bool)> {
     let Ok(start) = parse_hex(addr) else {
         return Err(why);
     };
-    let Ok((_, dump)) = core_arg::open(context, Some(core)) else {
+    let Ok((found, dump)) = core_arg::open(context, Some(core)) else {
         return Err(why);
     };
     match Memory::of_segments(dump) {
-        Some(memory) => Ok((start, Arc::new(memory))),
+        Some(memory) => Ok((start, Arc::new(memory), found.incomplete)),
         None => Err(why),
     }
 }

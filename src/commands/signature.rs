@@ -32,14 +32,14 @@ struct Signature<'r> {
     trust: &'r Trust,
 }
 
-/// Prints the signature.
+/// Prints the signature; exit code 4 when something could not be read.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let options = Options {
         log_tail: 0,
         sections: &[Section::Reason],
     };
     let core = args.core.core.as_deref();
-    let (report, ..) = evidence::report(context, core, &args.symbols, options)?;
+    let (report, _, incomplete) = evidence::report(context, core, &args.symbols, options)?;
     let reason = &report.reason;
     if args.json {
         let data = Signature {
@@ -57,8 +57,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         for line in lines(reason) {
             writeln!(out, "  {line}")?;
         }
+        report.warnings.iter().for_each(|why| context.warn(why));
     }
-    Ok(Exit::Done)
+    let exit = match report.warnings.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
+    };
+    Ok(exit.of_incomplete(incomplete))
 }
 
 /// What made the signature.

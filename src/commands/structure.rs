@@ -78,7 +78,8 @@ struct Asked<'a> {
     types: &'a Types,
 }
 
-/// Prints the layout; with an address the values too. Exit code 4 when some of them cannot be read.
+/// Prints the layout; with an address the values too. Exit code 4 when some of them cannot be read, 5 out
+/// of a core that is not whole.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = [&args.name, &args.at].map(|word| word.as_deref());
     let given: Vec<&str> = given.into_iter().flatten().collect();
@@ -88,7 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if at.is_none() && (args.cpus || args.cpu.is_some()) {
         bail!("--cpu and --cpus need the address or the symbol of a per-CPU variable");
     }
-    let (_, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
+    let (found, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
     // `task_struct.comm` is `task_struct --path comm`.
     let (name, path) = match (name.split_once('.'), &args.path) {
         (Some((name, path)), None) => (name, Some(path)),
@@ -111,9 +112,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut all = Vec::new();
     let mut enumerators = Vec::new();
     for cpu in cpus {
-        let found = asked.place(cpu)?;
-        enumerators = values::enumerators(&types, found.type_id);
-        all.push(asked.one(cpu, found, &mut warnings)?);
+        let place = asked.place(cpu)?;
+        enumerators = values::enumerators(&types, place.type_id);
+        all.push(asked.one(cpu, place, &mut warnings)?);
     }
     if args.json {
         json(all, enumerators, &warnings)?;
@@ -131,10 +132,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         out.flush()?;
         warnings.iter().for_each(|warning| context.warn(warning));
     }
-    Ok(match warnings.is_empty() {
+    let exit = match warnings.is_empty() {
         true => Exit::Done,
         false => Exit::Degraded,
-    })
+    };
+    Ok(exit.of_incomplete(found.incomplete))
 }
 
 impl Asked<'_> {

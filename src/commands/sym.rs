@@ -41,28 +41,29 @@ struct Row {
     module: Option<String>,
 }
 
-/// Looks up each; exit code 3 when one is not known.
+/// Looks up each; exit code 3 when one is not known, 5 out of a core that is not whole.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given: Vec<&str> = args.what.iter().map(String::as_str).collect();
     let usage = "a name or an address";
     let (core, asked) = core_arg::split(&args.core, &given, 1, usize::MAX, usage);
-    let (_, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
+    let (found, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
     let symbols = kernel.symbols()?;
     // From then on the table knows the modules' symbols, too. Without them it knows the kernel's.
     let _ = kernel.modules();
+    let done = Exit::Done.of_incomplete(found.incomplete);
     let mut out = output::buffered();
     if asked.iter().any(|what| what == "-") {
         for line in io::stdin().lock().lines() {
             writeln!(out, "{}", annotate(&line?, |va| symbols.resolve(va)))?;
         }
         out.flush()?;
-        return Ok(Exit::Done);
+        return Ok(done);
     }
     let rows: Vec<Row> = asked.iter().map(|what| look_up(symbols, what)).collect();
     let unknown = rows.iter().any(|row| row.name.is_none());
     if args.json {
         output::json("afterpanic.sym/1", &[], &Answer { symbols: rows })?;
-        return Ok(if unknown { Exit::No } else { Exit::Done });
+        return Ok(if unknown { Exit::No } else { done });
     }
     for row in rows {
         match (&row.name, &row.address) {
@@ -84,7 +85,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     out.flush()?;
-    Ok(if unknown { Exit::No } else { Exit::Done })
+    Ok(if unknown { Exit::No } else { done })
 }
 
 /// A name is looked up first: `add` and `bad` are names as well as numbers.

@@ -19,6 +19,7 @@ mod frontpage;
 mod golden;
 mod harness;
 mod image;
+mod incomplete;
 mod json_docs;
 mod links;
 mod list;
