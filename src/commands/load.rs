@@ -142,11 +142,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         warnings.iter().for_each(|warning| context.warn(warning));
         print(&answer)?;
     }
-    Ok(if warnings.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Degraded
-    })
+    Ok(exit(&warnings))
 }
 
 /// A capture image to load.
@@ -192,7 +188,7 @@ fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyh
     })
 }
 
-/// Loads what is kept.
+/// Loads what is kept; exit code 4 with a warning.
 fn refresh(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let loaded = arm::reload_kept(&Linux, &context.root)?;
     if args.json {
@@ -209,7 +205,15 @@ fn refresh(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             loaded.syscall.name()
         )?;
     }
-    Ok(Exit::Done)
+    Ok(exit(&loaded.warnings))
+}
+
+/// How a load ended that succeeded.
+fn exit(warnings: &[String]) -> Exit {
+    match warnings.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
+    }
 }
 
 /// The kernel file, as a path that is not prefixed.
@@ -294,4 +298,15 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_with_a_warning_is_degraded() {
+        assert_eq!(exit(&[]), Exit::Done);
+        assert_eq!(exit(&["not on record".into()]), Exit::Degraded);
+    }
 }
