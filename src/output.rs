@@ -113,6 +113,11 @@ pub(crate) fn complain(text: &str) {
     }
 }
 
+/// One line on stderr as it is, of a program that ran for this one.
+pub(crate) fn message(text: &str) {
+    eprintln!("{}", escape::line(text));
+}
+
 /// A message that has lines of its own, such as a place in a config file: the further ones are indented,
 /// so that none of them looks like a message.
 pub(crate) fn complain_in_lines(text: &str) {

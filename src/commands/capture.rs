@@ -2,19 +2,22 @@
 
 use crate::core_arg;
 use crate::exit::Exit;
-use crate::output::Context;
+use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use config::Config;
 use dump::settings::format_from_name;
 use dump::{Dump, Level};
 use plan::{Directory, FinalAction, FirstKernel, Plan, Target, TargetKind};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use vmcore::write::OutputFormat;
 
 /// Seconds for all of it: by hand nobody waits for a reboot.
 const DEADLINE_S: u64 = 24 * 3600;
+
+/// Bytes of one line of the child's that are shown as a line.
+const MAX_LINE: u64 = 64 << 10;
 
 /// Arguments of `capture`.
 #[derive(clap::Args, Debug)]
@@ -68,6 +71,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut child = Command::new(&program)
         .arg("/dev/stdin")
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("Cannot run {}", program.display()))?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -75,6 +80,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             .write_all(&text)
             .context("cannot pass the plan to it")?;
     }
+    let (answers, messages) = (child.stdout.take(), child.stderr.take());
+    // Both at once: a pipe that nobody reads stops the child.
+    std::thread::scope(|both| {
+        both.spawn(|| each_line(answers, |line| drop(writeln!(output::stdout(), "{line}"))));
+        each_line(messages, output::message);
+    });
     let status = child
         .wait()
         .with_context(|| format!("Cannot wait for {}", program.display()))?;
@@ -89,6 +100,22 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             program.display(),
             args.dir.display()
         ),
+    }
+}
+
+/// Hands each line of a child's output to `show`; a long one in pieces.
+fn each_line(from: Option<impl Read>, show: impl Fn(&str)) {
+    let Some(mut from) = from.map(BufReader::new) else {
+        return;
+    };
+    let mut line = Vec::new();
+    while (Read::by_ref(&mut from).take(MAX_LINE))
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|n| n > 0)
+    {
+        let text = String::from_utf8_lossy(&line);
+        show(text.strip_suffix('\n').unwrap_or(&text));
+        line.clear();
     }
 }
 
@@ -116,6 +143,7 @@ fn format(text: &str) -> Result<FormatArg, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
 
     fn asked(level: Option<Level>, format: Option<FormatArg>, threads: Option<u32>) -> Args {
         Args {
@@ -148,5 +176,19 @@ mod tests {
             (Level::ALL, Some(OutputFormat::KdumpZstd), Some(1))
         );
         assert_eq!(found.never, ["user"]);
+    }
+
+    #[test]
+    fn a_childs_output_comes_line_by_line_and_a_long_line_in_pieces() {
+        let text = [b"a\x1b[2J\n\nb".to_vec(), vec![b'c'; 70_000]].concat();
+        let seen = RefCell::new(Vec::new());
+        each_line(Some(&text[..]), |line| {
+            seen.borrow_mut().push(line.to_owned());
+        });
+        let seen = seen.into_inner();
+        assert_eq!(seen[..2], ["a\x1b[2J", ""]);
+        assert_eq!(seen[2].len() as u64, MAX_LINE);
+        assert_eq!(seen.concat().len(), text.len() - 2);
+        each_line(None::<&[u8]>, |line| panic!("{line}"));
     }
 }

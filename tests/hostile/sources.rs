@@ -67,3 +67,17 @@ fn no_line_that_is_written_has_a_newline_inside() {
         }
     }
 }
+
+/// What another program prints goes through the writer, too.
+#[test]
+fn no_child_writes_to_the_terminal_itself() {
+    for (path, text) in sources() {
+        for (at, _) in text.match_indices("Command::new(") {
+            let call = &text[at..];
+            let call = &call[..call.find(';').unwrap()];
+            for stream in [".stdout(Stdio::piped())", ".stderr(Stdio::piped())"] {
+                assert!(call.contains(stream), "{}: {call}", path.display());
+            }
+        }
+    }
+}
