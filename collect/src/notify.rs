@@ -16,8 +16,8 @@ pub(crate) fn announce(
     root: &Path,
 ) -> Vec<String> {
     let mut problems = Vec::new();
-    let known = match State::change(root, |state| state.announced.clone()) {
-        Ok(known) => known,
+    let known = match State::read_or_mend(root) {
+        Ok(state) => state.announced,
         // Better said twice than not at all.
         Err(why) => {
             problems.push(why.to_string());
@@ -29,17 +29,19 @@ pub(crate) fn announce(
         false => known.clone(),
     };
     for (crash, manifest) in crashes.iter().filter(|(c, _)| c.state != Stage::Partial) {
-        let name = crash.name();
-        if !known.contains(&name) {
+        // Two stores may hold directories of one name.
+        let path = crash.path.display().to_string();
+        if !known.contains(&path) {
             label(&crash.path, root);
             if let Err(why) = tell(crash, manifest.as_ref(), root) {
-                problems.push(format!("cannot write the journal entry for {name}: {why}"));
+                problems.push(format!("cannot write the journal entry for {path}: {why}"));
                 continue;
             }
         }
-        announced.insert(name);
+        announced.insert(path);
     }
     if problems.is_empty()
+        && announced != known
         && let Err(why) = State::change(root, |state| state.announced = announced)
     {
         problems.push(why.to_string());

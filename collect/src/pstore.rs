@@ -94,8 +94,8 @@ pub(crate) fn owner(record: &Record, crashes: &[SystemTime], boot: SystemTime) -
 /// What is said about records that belong to no crash, once for each of them. A panic or an oops left
 /// them (`dmesg-…`); the others are written without one.
 pub(crate) fn unclaimed(records: &[Record], root: &Path) -> Vec<String> {
-    let known = match State::change(root, |state| state.unclaimed.clone()) {
-        Ok(known) => known,
+    let known = match State::read_or_mend(root) {
+        Ok(state) => state.unclaimed,
         Err(why) => return vec![why.to_string()],
     };
     let key = |record: &Record| {

@@ -57,3 +57,52 @@ fn an_old_record_is_not_the_newest_crashs_and_is_reported_once() {
     assert!(again.problems.is_empty(), "{:?}", again.problems);
     assert!(root.join("sys/fs/pstore/dmesg-efi-2").exists());
 }
+
+#[test]
+fn two_stores_may_hold_directories_of_one_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let journal = journal(root);
+    journal.set_nonblocking(true).unwrap();
+    let told = || {
+        let mut texts = Vec::new();
+        let mut buf = [0; 4096];
+        while let Ok(n) = journal.recv(&mut buf) {
+            texts.push(String::from_utf8_lossy(&buf[..n]).into_owned());
+        }
+        texts
+    };
+    let name = "n-20201121T231500Z";
+    let stores = ["var/crash", "srv/crash"].map(|store| root.join(store));
+    put(root, &format!("var/crash/{name}/dmesg.txt"), "log");
+    put(root, "srv/crash/other", "x");
+    run(root, &stores, false).unwrap();
+    assert_eq!(told().len(), 1);
+    put(root, &format!("srv/crash/{name}/dmesg.txt"), "log");
+    run(root, &stores, false).unwrap();
+    let texts = told();
+    assert!(
+        texts.len() == 1 && texts[0].contains("srv/crash"),
+        "{texts:?}"
+    );
+    run(root, &stores, false).unwrap();
+    assert!(told().is_empty());
+}
+
+/// Who may only read can look through a store: nothing is written where nothing is new.
+#[test]
+fn a_state_that_cannot_be_written_costs_nothing_where_nothing_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let _journal = journal(root);
+    put(root, "var/crash/n-20201121T231500Z/dmesg.txt", "log");
+    put(root, "sys/fs/pstore/dmesg-efi-1", "panic");
+    let stores = [root.join("var/crash")];
+    run(root, &stores, false).unwrap();
+    // In place of the lock that nobody but root can open.
+    let lock = root.join("var/lib/afterpanic/state.lock");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    let done = run(root, &stores, false).unwrap();
+    assert!(done.problems.is_empty(), "{:?}", done.problems);
+}

@@ -43,7 +43,7 @@ pub struct State {
     /// The last panic that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash_test: Option<CrashTest>,
-    /// Crash directories, by name, that the journal was told about.
+    /// Crash directories, by path, that the journal was told about.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub announced: BTreeSet<String>,
     /// Records of pstore that belong to no saved crash and that were reported, by name and time.
@@ -205,6 +205,18 @@ impl State {
                 path,
                 source,
             }),
+        }
+    }
+
+    /// [`State::read`] for those who would replace a damaged state: it is moved aside, as by
+    /// [`State::change`]. Reading a sound one takes no lock, so it needs no right to write.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was damaged.
+    pub fn read_or_mend(root: &Path) -> Result<Self, StateError> {
+        match Self::read(root) {
+            Err(StateError::Damaged { .. }) => Self::change(root, |state| state.clone()),
+            other => other,
         }
     }
 
