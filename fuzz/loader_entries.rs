@@ -6,6 +6,7 @@
 use config::Config;
 use config::import::{self, Kind};
 use loader::arm::{self, Choice, LoadRequest, Source};
+use loader::bootloader::{self, BootLoader, Effect};
 use loader::kernel::{Call, Recorder};
 use loader::kimage::BzImage;
 use std::fs;
@@ -34,6 +35,97 @@ pub(crate) fn config(data: &[u8]) {
     for word in loader::crashkernel::parameters(&text) {
         if let Ok(value) = loader::crashkernel::Value::parse(&word) {
             let _ = value.explain();
+        }
+    }
+}
+
+/// Another suite's config, by the name of its file: what comes out is a config that means the same when
+/// it is read again.
+pub(crate) fn importers(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(data);
+    let names = ["kdump.conf", "kdump-tools", "kdump"];
+    let name = names[usize::from(*which) % names.len()];
+    let Some(kind) = Kind::of(Path::new(name), &text) else {
+        return;
+    };
+    let imported = import::import(kind, &text);
+    let lines = text.lines().count();
+    for note in imported.notes.iter().chain(&imported.lost_targets) {
+        assert!((1..=lines).contains(&note.line), "{note:?}");
+        assert!(!note.text.trim().is_empty());
+    }
+    for shown in [imported.config.show(), imported.config.show_changed()] {
+        match Config::parse(&shown) {
+            Ok(again) => assert_eq!(again, imported.config, "{shown}"),
+            Err(why) => panic!("{why}\n{shown}"),
+        }
+    }
+}
+
+/// A machine with the files of a boot loader; made once.
+fn booted() -> &'static Path {
+    static MACHINE: OnceLock<PathBuf> = OnceLock::new();
+    MACHINE.get_or_init(|| {
+        let root = std::env::temp_dir().join(format!("boot-fuzz-{}", std::process::id()));
+        for dir in [
+            "usr/sbin",
+            "etc/default/grub.d",
+            "etc/kernel",
+            "boot/loader/entries",
+        ] {
+            let _ = fs::create_dir_all(root.join(dir));
+        }
+        root
+    })
+}
+
+/// What the machine has (one byte), then the files of its boot loader, with NULs between them: a
+/// change that is proposed takes effect, and is complete.
+pub(crate) fn boot_files(data: &[u8]) {
+    let Some((has, data)) = data.split_first() else {
+        return;
+    };
+    let root = booted();
+    let put = |path: &str, content: Option<&[u8]>| {
+        let _ = match content {
+            Some(content) => fs::write(root.join(path), content),
+            None => fs::remove_file(root.join(path)),
+        };
+    };
+    let bit = |n: u32| (has >> n & 1 == 1).then_some(&b""[..]);
+    put("usr/sbin/update-grub", bit(0));
+    put("etc/debian_version", bit(1));
+    let mut parts = data.split(|byte| *byte == 0);
+    for path in [
+        "etc/default/grub",
+        "etc/default/grub.d/50-x.cfg",
+        "etc/default/grub.d/zz-z.cfg",
+        "etc/default/grub.d/90-afterpanic.cfg",
+        "etc/default/grub.d/zz-afterpanic.cfg",
+        "boot/loader/entries/a.conf",
+        "boot/loader/entries/b.conf",
+        "etc/kernel/cmdline",
+    ] {
+        put(path, parts.next().filter(|part| !part.is_empty()));
+    }
+    for value in ["256M", "1G-:192M"] {
+        let Ok(change) = bootloader::propose(root, value) else {
+            continue;
+        };
+        let _ = change.diff();
+        if change.by_hand.is_some() || bootloader::apply(root, &change).is_err() {
+            continue;
+        }
+        if change.boot_loader == BootLoader::Grub {
+            let effect = bootloader::effect(root, value);
+            assert!(!matches!(effect, Effect::NotTaken(_)), "{effect:?}");
+        }
+        match bootloader::propose(root, value) {
+            Ok(again) => assert!(again.edits.is_empty(), "{}", again.diff()),
+            Err(why) => panic!("{why}"),
         }
     }
 }

@@ -20,3 +20,13 @@ fn config() {
 fn segments() {
     replay("segments", Vec::new(), 64, entries::segments);
 }
+
+#[test]
+fn importers() {
+    replay("importers", Vec::new(), 64, entries::importers);
+}
+
+#[test]
+fn boot_files() {
+    replay("boot_files", Vec::new(), 64, entries::boot_files);
+}
