@@ -9,6 +9,7 @@ mod finish;
 mod last;
 mod pstore;
 mod report;
+mod room;
 mod source;
 
 use crate::fault;

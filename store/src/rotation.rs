@@ -3,6 +3,9 @@
 //! Only directories of ours with a manifest are ever removed, oldest first: those without a whole core
 //! before those with one. Never the only whole core, nor the first crash with the signature of the
 //! present one: it explains the others. A crash that brings no core never costs one.
+//!
+//! Room is made twice: for the log, the report and the essential pages on a target that is nearly full,
+//! then for the core, whose size is known only after classification.
 
 use crate::keep::Keep;
 use crate::manifest::CrashFacts;
@@ -68,6 +71,14 @@ pub fn earlier(store: &Store) -> io::Result<History> {
 /// What the new crash brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
+    /// The log, the report and the essential pages, of at most so many bytes. What must stay free counts
+    /// for the core only.
+    Essential {
+        /// Bytes.
+        bytes: u64,
+        /// Whether a core is to be written afterwards.
+        core_follows: bool,
+    },
     /// A core of about so many bytes.
     Core(u64),
     /// Small files only.
@@ -93,11 +104,15 @@ pub fn removals(
     free: u64,
     need: Need,
 ) -> Removals {
-    let (bytes, brings_core) = match need {
-        Need::Core(bytes) => (bytes, true),
-        Need::SmallFiles => (0, false),
+    let (wanted, brings_core) = match need {
+        Need::Essential {
+            bytes,
+            core_follows,
+        } => (bytes, core_follows),
+        Need::Core(bytes) => (bytes.saturating_add(keep.free), true),
+        Need::SmallFiles => (keep.free, false),
     };
-    let wanted = bytes.saturating_add(keep.free);
+    let early = matches!(need, Need::Essential { .. });
     if keep.dumps == 0 {
         return Removals {
             names: Vec::new(),
@@ -119,7 +134,8 @@ pub fn removals(
         // The new crash takes one place among those of its kind.
         let stay = most.saturating_sub(usize::from(whole == brings_core));
         for (at, crash) in all() {
-            let surplus = left > stay;
+            // The number of crashes that stay is judged once the core's size is known.
+            let surplus = !early && left > stay;
             let fits = free.saturating_add(gone) >= wanted;
             let only = whole && left == 1;
             if (!surplus && fits) || only || Some(at) == first {
@@ -127,13 +143,14 @@ pub fn removals(
             }
             left -= 1;
             gone = gone.saturating_add(crash.bytes);
-            names.push((surplus, crash.name.clone()));
+            // A part of the room for small files is worth having.
+            names.push((surplus || early && !whole, crash.name.clone()));
         }
     }
     let fits = free.saturating_add(gone) >= wanted;
     if !fits {
         // Removing more is useless where the core does not fit anyway. The count still holds.
-        names.retain(|(surplus, _)| *surplus);
+        names.retain(|(goes, _)| *goes);
     }
     Removals {
         names: names.into_iter().map(|(_, name)| name).collect(),

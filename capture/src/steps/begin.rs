@@ -12,7 +12,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use store::Store;
 use store::manifest::{DMESG, RESERVE};
-use vmcore::kernel::chain;
+use vmcore::kernel::{Kernel, chain};
 use vmcore::printk;
 
 /// Bytes of the reserve.
@@ -36,10 +36,20 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
             plan.kernel.release
         ));
     }
+    let records = write_log(&kernel, &dir)?;
+    protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
+    if let Err(error) = reserve(&dir) {
+        protocol::soft(format!("The target is full: {error}"));
+    }
+    Ok(())
+}
+
+/// Writes the crashed kernel's log; how many records it has.
+fn write_log(kernel: &Kernel, dir: &Path) -> Result<u64, String> {
     let file =
-        files::create_file(&dir, DMESG).map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
+        files::create_file(dir, DMESG).map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
     let mut out = BufWriter::new(file);
-    let records = printk::write_dmesg(&kernel, &mut out).map_err(|error| {
+    let records = printk::write_dmesg(kernel, &mut out).map_err(|error| {
         // An empty file would look like a log that is there.
         let _ = out.flush();
         if out.get_ref().metadata().is_ok_and(|meta| meta.len() == 0) {
@@ -49,12 +59,18 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     })?;
     let synced = out.flush().and_then(|()| out.get_ref().sync_all());
     synced.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
-    files::sync(&dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
-    protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
-    if let Err(error) = reserve(&dir) {
-        protocol::soft(format!("The target is full: {error}"));
+    files::sync(dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
+    Ok(records)
+}
+
+/// The same again, on a target that was full and has room now.
+pub(super) fn again(kernel: &Kernel, dir: &Path) -> Result<(), String> {
+    for name in [DMESG, RESERVE] {
+        let _ = fs::remove_file(dir.join(name));
     }
-    Ok(())
+    let records = write_log(kernel, dir)?;
+    protocol::log(format!("{DMESG}: {records} records, written again"));
+    reserve(dir).map_err(|error| format!("The target is full: {error}"))
 }
 
 /// Keeps a little space for the manifest and the log, should the core fill the disk.

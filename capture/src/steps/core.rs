@@ -2,8 +2,9 @@
 //! and write what the policy keeps.
 
 mod account;
-mod room;
+mod fit;
 
+use super::room::Room;
 use super::source;
 use crate::protocol::{self, Event, Progress, say};
 use account::Account;
@@ -12,8 +13,8 @@ use dump::describe::{describe, set_level, trailer};
 use dump::files::{PAGES_MAP, core_name};
 use dump::save::{Estimate, Pages, Save, SaveError, Saved};
 use dump::{Classified, Level, Policy};
+use fit::Fit;
 use plan::Plan;
-use room::{Fit, Room};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ enum Chosen {
 pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
     let plan = request.plan;
     let format = plan.dump.format.ok_or("the plan wants no core")?;
-    let room = Room::of(request)?;
+    let room = Room::of(request.base)?;
     if let Some(why) = loop_guard(request, &room) {
         say(&Event::Skipped(why));
         return Ok(());
@@ -164,7 +165,7 @@ fn policy_of(plan: &Plan, level: Level) -> Policy {
 fn loop_guard(request: &Request<'_>, room: &Room) -> Option<String> {
     let guarded = request.plan.keep.loop_guard && !request.unfiltered;
     let why = loop_guard::in_a_loop(room.earlier(), request.crash).filter(|_| guarded)?;
-    room.make(&room.plan(request, Need::SmallFiles));
+    room.make(&room.plan(&request.plan.keep, request.crash, Need::SmallFiles));
     Some(why)
 }
 
@@ -172,7 +173,13 @@ fn loop_guard(request: &Request<'_>, room: &Room) -> Option<String> {
 /// failure costs only the kinds. What is not classified is read through the guard, which
 /// looks each page up.
 fn prepare(request: &Request<'_>, policy: Policy) -> Result<Prepared, String> {
-    let mut kernel = source::unguarded(request.plan)?;
+    let mut kernel = match source::unguarded(request.plan) {
+        Ok(kernel) => kernel,
+        Err(why) if request.level == Level::ALL && !policy.forbids_by_choice() => {
+            return unknown_kernel(request, &why);
+        }
+        Err(why) => return Err(why),
+    };
     let ram = ram_pages(&**kernel.dump());
     let begun = Instant::now();
     let (mut map, mut unclassified) = (None, None);
@@ -198,6 +205,22 @@ fn prepare(request: &Request<'_>, policy: Policy) -> Result<Prepared, String> {
         map,
         unclassified,
         classify_s: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// All pages of a source whose kernel cannot be found, `why` being why: a core that only says what the
+/// source says.
+fn unknown_kernel(request: &Request<'_>, why: &str) -> Result<Prepared, String> {
+    let dump = source::dump(request.plan)?;
+    let mut meta = CoreMeta::of(dump.info());
+    set_level(&mut meta, request.level);
+    Ok(Prepared {
+        ram: ram_pages(&*dump),
+        dump,
+        meta,
+        map: None,
+        unclassified: Some(format!("The pages were not classified: {why}")),
+        classify_s: 0.0,
     })
 }
 
@@ -256,10 +279,10 @@ fn choose<'a>(
         save.pages = pages(map, policy);
         set_level(&mut save.meta, level);
         let (format, estimate) = estimate(save, account)?;
-        match room.check(request, estimate) {
+        match fit::check(room, request, estimate) {
             Fit::Yes(removals) => {
                 if !room.make(&removals)
-                    && let Fit::No(why) = room.check(request, estimate)
+                    && let Fit::No(why) = fit::check(room, request, estimate)
                 {
                     refused.push(format!("Level {level} does not fit: {why}"));
                     continue;
@@ -276,7 +299,7 @@ fn choose<'a>(
         }
     }
     // The number of crash directories that stay is a rule of its own.
-    room.make(&room.plan(request, Need::SmallFiles));
+    room.make(&room.plan(&request.plan.keep, request.crash, Need::SmallFiles));
     Ok(Chosen::Nothing(refused.join("; ")))
 }
 

@@ -5,7 +5,8 @@
 //! The door from capture into analysis: one walk finds the pages and makes the report. It runs in a
 //! child with a deadline of its own, and its failure is a soft error.
 
-use super::{report, source};
+use super::room::Room;
+use super::{begin, report, source};
 use crate::protocol;
 use analysis::essential::{self, Made, Options};
 use dump::budget::Budget;
@@ -16,7 +17,10 @@ use plan::Plan;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use store::manifest::ESSENTIAL;
+use store::manifest::{CrashFacts, ESSENTIAL};
+use store::rotation::Need;
+use store::{Store, loop_guard};
+use vmcore::addr::PAGE_SIZE;
 use vmcore::kernel::chain;
 use vmcore::write::{CoreMeta, OutputFormat};
 
@@ -25,6 +29,9 @@ const CODEC_LEVEL: i32 = -10;
 
 /// Output buffers.
 const BUFFER: usize = 256 << 10;
+
+/// Bytes for the log, the report and the manifest.
+const SMALL: u64 = 16 << 20;
 
 pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
@@ -74,6 +81,11 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
             ));
         }
     };
+    let bytes = ranges.iter().map(|range| range.len()).sum::<u64>();
+    let bytes = bytes.saturating_mul(PAGE_SIZE).saturating_add(SMALL);
+    if make_room(plan, dir, found.report.as_ref(), bytes) {
+        begin::again(&kernel, dir).unwrap_or_else(protocol::soft);
+    }
     let dump = kernel.dump().as_ref();
     let mut meta = CoreMeta::of(dump.info());
     describe(&mut meta, &kernel, Level::Essential);
@@ -113,6 +125,35 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         super::peak_rss_kib()
     ));
     tell(found.report.as_ref(), dir)
+}
+
+/// Removes earlier crashes where the log, the report and the essential pages, `bytes` before they are
+/// compressed, would not fit. Answers whether something was removed.
+fn make_room(plan: &Plan, dir: &Path, made: Option<&Made>, bytes: u64) -> bool {
+    let Some(base) = dir.parent() else {
+        return false;
+    };
+    let free = Store::open(base).and_then(|store| store.place().room());
+    if free.is_ok_and(|free| free >= bytes) {
+        return false;
+    }
+    let room = match Room::of(base) {
+        Ok(room) => room,
+        Err(why) => {
+            protocol::soft(why);
+            return false;
+        }
+    };
+    let crash = made.map_or_else(CrashFacts::default, |made| report::facts(&made.report));
+    let guarded = plan.keep.loop_guard && loop_guard::in_a_loop(room.earlier(), &crash).is_some();
+    let wants_core = plan.dump.format.is_some() && plan.dump.level != Level::Essential;
+    let need = Need::Essential {
+        bytes,
+        core_follows: wants_core && !guarded,
+    };
+    let removals = room.plan(&plan.keep, &crash, need);
+    room.make(&removals);
+    !removals.names.is_empty()
 }
 
 /// Writes the report that the walk made.

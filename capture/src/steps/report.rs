@@ -45,7 +45,7 @@ pub(super) fn write(made: &Made, dir: &Path) -> Result<(), String> {
 }
 
 /// The crash facts for later steps.
-fn facts(report: &Report) -> CrashFacts {
+pub(super) fn facts(report: &Report) -> CrashFacts {
     let release = &report.system.uts.release;
     CrashFacts {
         release: (!release.is_empty()).then(|| release.clone()),

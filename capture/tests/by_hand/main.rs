@@ -5,6 +5,7 @@
 
 mod bad_memory;
 mod bounded;
+mod full;
 mod limits;
 mod sink;
 
@@ -228,20 +229,24 @@ fn what_is_forbidden_is_not_written_when_it_cannot_be_told() {
     }
 }
 
-/// Without `mem_section` no page has a kind.
+/// Without `mem_section` no page has a kind. Without any key not even the kernel is found.
 #[test]
 fn all_pages_need_no_classification() {
-    for (level, never, written) in [
-        (Level::ALL, vec![], true),
-        (Level::ALL, vec!["user".to_owned()], false),
-        (Level::STANDARD, vec![], false),
+    for (key, level, never, written, exit) in [
+        ("mem_section", Level::ALL, vec![], true, 5),
+        ("mem_section", Level::ALL, vec!["user".to_owned()], false, 5),
+        ("mem_section", Level::STANDARD, vec![], false, 5),
+        ("=", Level::ALL, vec![], true, 5),
+        // There is no log to save either.
+        ("=", Level::ALL, vec!["user".to_owned()], false, 1),
+        ("=", Level::STANDARD, vec![], false, 1),
     ] {
         let mut bench = Bench::new();
-        toy_without(Path::new(&bench.plan.source), "mem_section");
+        toy_without(Path::new(&bench.plan.source), key);
         bench.plan.dump.level = level;
         bench.plan.dump.never = never;
         let (code, said) = bench.run();
-        assert_eq!(code, 5, "{said}");
+        assert_eq!(code, exit, "{said}");
         let dir = &bench.crashes()[0];
         let core = CrashDir::open(dir).unwrap().manifest().unwrap().core;
         assert_eq!(core.is_some(), written, "{said}");

@@ -105,10 +105,39 @@ fn a_crash_that_brings_no_core_never_costs_one() {
 }
 
 #[test]
+fn room_for_the_essential_pages_is_made_before_the_core() {
+    let all = [
+        crash(0, true, "x"),
+        crash(1, false, "b"),
+        crash(2, true, "y"),
+        crash(3, true, "z"),
+    ];
+    let case = |free, bytes, core_follows| {
+        let need = Need::Essential {
+            bytes,
+            core_follows,
+        };
+        // Neither what must stay free nor the number of crashes counts yet.
+        gone(&all, "x", &keep(1, 1 << 40), free, need)
+    };
+    assert_eq!(case(100, 100, true), (String::new(), true));
+    assert_eq!(case(0, 100, true), ("1".into(), true));
+    assert_eq!(case(0, 200, true), ("1 2".into(), true));
+    // A crash that brings no core costs none, and a part of the room is worth having.
+    assert_eq!(case(0, 200, false), ("1".into(), false));
+    assert_eq!(case(0, 100_000, true), ("1".into(), false));
+}
+
+#[test]
 fn zero_keeps_everything() {
     let all: Vec<_> = (0..9).map(|n| crash(n, true, "x")).collect();
     let full = gone(&all, "y", &keep(0, 10), 20, Need::Core(130));
     assert_eq!(full, (String::new(), false));
+    let need = Need::Essential {
+        bytes: 130,
+        core_follows: true,
+    };
+    assert_eq!(gone(&all, "y", &keep(0, 10), 20, need).0, "");
 }
 
 #[test]
