@@ -1,4 +1,4 @@
-//! `essential.elf.zst`: what report, bt and ps need, found by walking kernel structures, before
+//! The report and `essential.elf.zst`: what report, bt and ps need, found by walking kernel structures, before
 //! anything that could take long. The struct pages of the pages found are read first: poisoned and
 //! offline pages, and kinds that `never` forbids, are left out.
 //!
@@ -86,6 +86,8 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
     if make_room(plan, dir, found.report.as_ref(), bytes) {
         begin::again(&kernel, dir).unwrap_or_else(protocol::soft);
     }
+    // Before the pages: it is small, and a slow or full disk must not cost it.
+    let told = tell(found.report.as_ref(), dir);
     let dump = kernel.dump().as_ref();
     let mut meta = CoreMeta::of(dump.info());
     describe(&mut meta, &kernel, Level::Essential);
@@ -106,17 +108,7 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         scan_progress: None,
     }
     .run(&mut |_| b"{}".to_vec(), &mut |_, _| {});
-    let saved = match saved {
-        Ok(saved) => saved,
-        Err(error) => {
-            if tell(found.report.as_ref(), dir).is_err() {
-                // On a full disk the report is worth more than a part of the pages.
-                let _ = std::fs::remove_file(dir.join(ESSENTIAL));
-                tell(found.report.as_ref(), dir)?;
-            }
-            return Err(chain(&error));
-        }
-    };
+    let saved = saved.map_err(|error| chain(&error))?;
     protocol::log(format!(
         "{ESSENTIAL}: {} pages, {} MiB in {:.1} s, peak {} KiB",
         saved.stats.pages,
@@ -124,7 +116,7 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         begun.elapsed().as_secs_f64(),
         super::peak_rss_kib()
     ));
-    tell(found.report.as_ref(), dir)
+    told
 }
 
 /// Removes earlier crashes where the log, the report and the essential pages, `bytes` before they are

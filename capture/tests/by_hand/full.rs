@@ -81,3 +81,29 @@ fn a_full_target_takes_the_log_and_the_report_all_the_same() {
     let log = fs::read_to_string(ours.join("dmesg.txt")).unwrap();
     assert!(log.contains("NULL pointer dereference"), "{log}");
 }
+
+/// The step is killed while it writes the pages, by a limit on the size of files (SIGXFSZ, 25): the
+/// report has 6 KB, the pages 16.
+#[test]
+fn the_report_is_written_before_the_essential_pages() {
+    let mut bench = Bench::new();
+    fs::write(&bench.plan.source, Kernel::new(Crash::NullPointer).elf()).unwrap();
+    bench.plan.dump.format = None;
+    let plan = bench.dir.path().join("plan.json");
+    fs::create_dir(bench.dir.path().join("crash")).unwrap();
+    fs::write(&plan, bench.plan.to_json().unwrap()).unwrap();
+    let output = Command::new("prlimit")
+        .args(["--fsize=12000", "--"])
+        .arg(env!("CARGO_BIN_EXE_afterpanic-capture"))
+        .arg(&plan)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("essential: was ended by signal 25"), "{said}");
+    assert!(
+        said.contains("report: done with the essential pages"),
+        "{said}"
+    );
+    let report = bench.crashes()[0].join("report.json");
+    assert!(fs::metadata(report).unwrap().len() > 0);
+}
