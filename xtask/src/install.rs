@@ -35,6 +35,7 @@ pub(crate) const TRUTH: Needs = &[
     ("gdb", "gdb"),
     ("readelf", "binutils"),
     ("zstd", "zstd"),
+    ("python3", "python3"),
     ("/usr/lib/python3/dist-packages/drgn", "python3-drgn"),
     ("tar", "tar"),
     ("xz", "xz-utils"),

@@ -59,6 +59,8 @@ struct Step {
 /// The variable that names a raw core for the one test that needs one.
 const CORE: &str = "AFTERPANIC_CORE";
 const NEEDS_CORE: &str = "breaks_on_a_real_core_are_caught";
+/// The variable that makes a test fail where a program that it needs is missing.
+const NO_SKIP: &str = "AFTERPANIC_NO_SKIP";
 /// How the names of tests begin that even `--full` leaves out.
 const AN_HOUR: &str = "bounded::sixteen_tib";
 
@@ -203,11 +205,13 @@ fn code(long: bool) -> Vec<Step> {
     ];
     let mut lints = cargo(&["clippy", "--workspace", "--all-targets"]);
     lints.args(["--locked", "--quiet", "--", "-D", "warnings"]);
+    let mut short = cargo(&tests);
+    short.env(NO_SKIP, "1");
     let mut steps = vec![
         plain("format", cargo(&["fmt", "--all", "--check"])),
         plain("lints", lints),
         plain("documents", doc),
-        plain("tests and fuzz corpora", cargo(&tests)),
+        plain("tests and fuzz corpora", short),
     ];
     if long {
         // Optimised: they are marked because they take minutes even so.

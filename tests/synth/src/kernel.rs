@@ -53,8 +53,10 @@ const PAGE_OFFSET: u64 = DATA + 0x3418;
 
 /// The direct map.
 pub const DIRECT: u64 = 0xffff_8880_0000_0000;
-const RAM_START: u64 = 0x10_0000;
-const RAM_END: u64 = 0x400_0000;
+/// Where RAM begins.
+pub const RAM_START: u64 = 0x10_0000;
+/// Where RAM ends.
+pub const RAM_END: u64 = 0x400_0000;
 const HEAP: u64 = DIRECT + 0x180_0000;
 const HEAP_END: u64 = HEAP + 0x8_0000;
 const AREAS: u64 = DIRECT + 0x240_0000;

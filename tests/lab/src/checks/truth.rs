@@ -15,8 +15,9 @@ use std::process::{Command, Stdio};
 use vmcore::kernel::{Kernel, recorded};
 
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 17] = [
+pub(super) const WORDS: [&str; 18] = [
     "verify",
+    "formats",
     "plain",
     "readelf",
     "gdb",
@@ -45,6 +46,9 @@ pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Resu
     if word == "verify" {
         let mut verify = Command::new(&found.binaries.afterpanic);
         return output(verify.arg("verify").arg(dir), "afterpanic").map(drop);
+    }
+    if word == "formats" {
+        return formats(dir);
     }
     if word == "kpageflags" {
         return kinds::kpageflags(found, kernel);
@@ -82,6 +86,18 @@ pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Resu
             interop::WORDS.join(" ")
         ),
     }
+}
+
+/// The reader that was written from docs/formats alone finds everything in a crash directory as its manifest
+/// says. Before other comparisons: they leave files there.
+fn formats(dir: &Path) -> Result<()> {
+    let script = crate::root().join("tests/formats/reader.py");
+    let mut reader = Command::new("python3");
+    output(
+        reader.arg("-B").arg(script).arg("check").arg(dir),
+        "python3",
+    )
+    .map(drop)
 }
 
 /// The note holds what an old kernel's VMCOREINFO lacks, as arming recorded it.

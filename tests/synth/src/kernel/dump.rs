@@ -5,6 +5,11 @@ use crate::elf::Elf;
 use crate::kdump::{Kdump, Packing};
 
 impl Kernel {
+    /// The pages that were written, ascending: number and bytes.
+    pub fn pages(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.ram.pages()
+    }
+
     /// Runs of pages that were written: first page and bytes.
     fn runs(&self) -> Vec<(u64, Vec<u8>)> {
         let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
