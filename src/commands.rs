@@ -148,7 +148,7 @@ pub(crate) enum Verb {
     Reboot(reboot::Args),
     /// Filter and write a core by hand, as the capture kernel does
     Capture(capture::Args),
-    /// Finish interrupted crash directories and import pstore records (run at boot)
+    /// Finish interrupted crash directories, import pstore records and tell of new crashes (run at boot)
     Collect(collect::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
@@ -161,6 +161,22 @@ pub(crate) enum Verb {
 impl Verb {
     /// Runs it.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let arms = matches!(
+            self,
+            Self::Load(_) | Self::Unload(_) | Self::Rehearse(_) | Self::CrashTest(_)
+        );
+        let exit = self.run_alone(context);
+        // Whether the machine is armed or proved may have changed.
+        if arms && let Ok(config) = context.load_config() {
+            let requested = ::collect::request_metrics(&context.root, &config);
+            if let Err(why) = requested {
+                context.warn(&format!("the metrics are not written anew: {why}"));
+            }
+        }
+        exit
+    }
+
+    fn run_alone(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Reserve(args) => reserve::run(&args, context),

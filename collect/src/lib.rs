@@ -1,16 +1,21 @@
 //! What happens to a crash at the next boot.
 //!
-//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records, writes a
-//! journal entry for each new crash, and settles a crash test that waits for its core.
+//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records, tells of each
+//! new crash ([`notify`]), and settles a crash test that waits for its core. [`send`] does what of the
+//! telling needs a network.
 //!
 //! May name `rehearse` and below.
 //!
 //! Never prints: the CLI does.
 
 mod journal;
+mod metrics;
 mod notify;
 mod pstore;
 
+pub use notify::{Sent, acknowledge, request_metrics, send};
+
+use config::Config;
 use loader::state::CrashTest;
 use pstore::Copied;
 use rehearse::crash_test;
@@ -43,11 +48,16 @@ pub struct CollectError {
 /// Does all of it for these stores. `given` says that the user named them: then each must be there and
 /// listable. Else a store that cannot be listed is a problem, and the others are still looked through.
 /// A record of pstore belongs to the crash of its time, whichever store that is in. One that belongs to
-/// none is left where it is, and is a problem once.
+/// none is left where it is, and is a problem once. `config` says who is told.
 ///
 /// # Errors
 /// A store that the user named cannot be listed.
-pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, CollectError> {
+pub fn run(
+    root: &Path,
+    stores: &[PathBuf],
+    given: bool,
+    config: &Config,
+) -> Result<Collected, CollectError> {
     let mut collected = Collected::default();
     let now = SystemTime::now();
     let boot = boot_time(root).unwrap_or(now);
@@ -106,7 +116,7 @@ pub fn run(root: &Path, stores: &[PathBuf], given: bool) -> Result<Collected, Co
         })
         .collect();
     if !open.is_empty() {
-        let problems = notify::announce(&crashes, all, root);
+        let problems = notify::announce(&crashes, all, root, config);
         collected.problems.extend(problems);
     }
     match crash_test::settle(root, stores) {
@@ -142,9 +152,15 @@ fn copy_records(root: &Path, crashes: &[(&Store, Crash)], boot: SystemTime, all:
 
 /// When a crash was, by its directory's name.
 fn time_of(crash: &Crash) -> Option<SystemTime> {
-    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &crash.stamp).ok()?;
+    let seconds = seconds_of(&crash.stamp)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// `20261121T231500Z` in seconds since 1970.
+fn seconds_of(stamp: &str) -> Option<u64> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
     let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(time.as_second()).ok()?))
+    u64::try_from(time.as_second()).ok()
 }
 
 /// When this system started, by its own clock.

@@ -25,8 +25,8 @@ fn one_bad_store_does_not_end_the_others() {
     let partial = "var/crash/n-20201121T231500Z.partial";
     put(root, &format!("{partial}/dmesg.txt"), "log");
     let stores = [root.join("bad"), root.join("var/crash")];
-    assert!(run(root, &stores, true).is_err());
-    let done = run(root, &stores, false).unwrap();
+    assert!(run(root, &stores, true, &Config::default()).is_err());
+    let done = run(root, &stores, false, &Config::default()).unwrap();
     let said = |problem: &String| problem.contains("Cannot list") && problem.contains("/bad");
     assert!(done.problems.iter().any(said), "{:?}", done.problems);
     let state = loader::state::State::read(root).unwrap();
@@ -48,12 +48,12 @@ fn an_old_record_is_not_the_newest_crashs_and_is_reported_once() {
         file.unwrap().set_modified(at(time)).unwrap();
     }
     let stores = [root.join("var/crash")];
-    let done = run(root, &stores, false).unwrap();
+    let done = run(root, &stores, false, &Config::default()).unwrap();
     let copied = root.join("var/crash/n-20201121T223500Z/pstore/dmesg-efi-1");
     assert_eq!(done.paths, [copied]);
     assert_eq!(done.problems.len(), 1, "{:?}", done.problems);
     assert!(done.problems[0].contains("dmesg-efi-2 belongs to no crash"));
-    let again = run(root, &stores, false).unwrap();
+    let again = run(root, &stores, false, &Config::default()).unwrap();
     assert!(again.problems.is_empty(), "{:?}", again.problems);
     assert!(root.join("sys/fs/pstore/dmesg-efi-2").exists());
 }

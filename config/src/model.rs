@@ -11,11 +11,13 @@ mod auto;
 mod capture_kernel;
 mod checks;
 mod dump;
+mod notify;
 mod target;
 
 pub use auto::Auto;
 pub use capture_kernel::{CaptureKernel, KernelChoice, Syscall};
 pub use dump::Dump;
+pub use notify::Notify;
 pub use target::{Device, Target};
 
 /// The whole file.
@@ -36,6 +38,8 @@ pub struct Config {
     pub image: Image,
     /// What happens when the dump is done, or cannot be.
     pub after: After,
+    /// Who is told at the next boot.
+    pub notify: Notify,
 }
 
 impl Default for Config {
@@ -47,6 +51,7 @@ impl Default for Config {
             capture_kernel: CaptureKernel::default(),
             image: Image::default(),
             after: After::default(),
+            notify: Notify::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! may run at the same time: [`State::change`] holds a lock from reading to writing. The file is replaced
 //! as a whole (write, fsync, rename). Everything here is 0600 in a 0700 directory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -46,6 +46,12 @@ pub struct State {
     /// Crash directories, by path, that the journal was told about.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub announced: BTreeSet<String>,
+    /// Crash directories, by path, that nobody has acknowledged: the message at login names them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unacknowledged: BTreeSet<String>,
+    /// Crashes that were collected, by signature.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub collected: BTreeMap<String, u64>,
     /// Records of pstore that belong to no saved crash and that were reported, by name and time.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unclaimed: BTreeSet<String>,
@@ -160,7 +166,7 @@ pub enum StateError {
         "cannot {what} {path}. Run this as root, and check that the disk is neither full nor read-only"
     )]
     Io {
-        /// "read", "write" or "lock".
+        /// "read", "write", "remove" or "lock".
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -319,7 +325,7 @@ fn temporary(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let failed = failed("write", path);
     let directory = path.parent().unwrap_or(Path::new("/"));
     make_directory(directory).map_err(&failed)?;

@@ -1,5 +1,6 @@
 //! `afterpanic collect`: at the next boot, finishes interrupted crash directories, imports pstore records,
-//! tells the journal which crashes are new; says whether the core of the last crash test arrived.
+//! tells of new crashes; says whether the core of the last crash test arrived. With `--notify`, sends what
+//! needs a network.
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
@@ -12,20 +13,28 @@ pub(crate) struct Args {
     /// The directory that holds crash directories [default: those of the config's targets]
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Send what waits instead: run the command and send the mail of [notify] for each new crash, and
+    /// write the metrics (run once the network is up)
+    #[arg(long, conflicts_with = "store")]
+    notify: bool,
 }
 
 /// Collects; exit code 4 when something could not be done.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.notify {
+        return notify(context);
+    }
+    let config = context.config_or_default();
     let (stores, elsewhere) = match &args.store {
         Some(store) => (vec![store.clone()], Vec::new()),
         None => {
-            let stores = context.stores();
+            let stores = loader::stores::stores(&config, &context.root);
             (stores.paths, stores.elsewhere)
         }
     };
     // Nothing went wrong: a target may be mounted on demand.
     elsewhere.iter().for_each(|why| context.warn(why));
-    let done = collect::run(&context.root, &stores, args.store.is_some())?;
+    let done = collect::run(&context.root, &stores, args.store.is_some(), &config)?;
     let mut exit = Exit::Done;
     let mut out = output::stdout();
     for path in &done.paths {
@@ -44,4 +53,18 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         context.warn(problem);
     }
     Ok(exit)
+}
+
+/// Sends what waits; exit code 4 when something could not be sent.
+fn notify(context: &Context) -> anyhow::Result<Exit> {
+    let sent = collect::send(&context.root, &context.load_config()?);
+    let mut out = output::stdout();
+    for path in &sent.crashes {
+        writeln!(out, "{}", path.display())?;
+    }
+    sent.problems.iter().for_each(|why| context.warn(why));
+    Ok(match sent.problems.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
+    })
 }

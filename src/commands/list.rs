@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// One JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
+    /// Also hide the message at login until the next crash
+    #[arg(long, conflicts_with = "store")]
+    ack: bool,
 }
 
 #[derive(Serialize)]
@@ -49,6 +52,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let named = args.store.as_deref();
     if let Some(file) = named.filter(|path| *path == Path::new("-") || path.is_file()) {
         return of_text(args, file, context);
+    }
+    if args.ack {
+        let count = collect::acknowledge(&context.root)?;
+        context.hint(&match count {
+            0 => "There is no message at login to hide.".to_owned(),
+            1 => "1 crash is acknowledged.".to_owned(),
+            n => format!("{n} crashes are acknowledged."),
+        });
     }
     let saved = saved::crashes(context, args.store.as_deref())?;
     for elsewhere in &saved.elsewhere {

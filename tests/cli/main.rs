@@ -23,6 +23,7 @@ mod incomplete;
 mod json_docs;
 mod links;
 mod list;
+mod notify;
 mod package;
 mod pages;
 mod usage;

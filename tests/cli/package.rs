@@ -82,6 +82,10 @@ fn a_first_installation_enables_and_starts() {
         calls.contains("deb-systemd-invoke start afterpanic.service"),
         "{calls}"
     );
+    assert!(
+        calls.contains("deb-systemd-invoke start afterpanic-notify.path"),
+        "{calls}"
+    );
     assert_eq!(said, "");
 }
 

@@ -21,7 +21,7 @@ pub(super) fn absolute_list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PathB
     Ok(paths)
 }
 
-fn check_absolute(path: &Path) -> Result<(), ValueError> {
+pub(super) fn check_absolute(path: &Path) -> Result<(), ValueError> {
     let climbs = path.components().any(|part| part == Component::ParentDir);
     if path.is_absolute() && !climbs {
         Ok(())

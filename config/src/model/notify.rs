@@ -1,0 +1,155 @@
+//! `[notify]`: who is told of a crash at the next boot.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::checks::{check_absolute, positive};
+use crate::error::ValueError;
+use crate::units::Time;
+
+/// `[notify]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notify {
+    /// Write a journal record for each new crash (`journalctl MESSAGE_ID=8f1e0a66c5f24f6b9d0b3e6c5a7d4e21`).
+    pub journal: bool,
+    /// Show new crashes at login, until `afterpanic list --ack`. Needs a PAM that runs
+    /// /etc/update-motd.d, as Debian's and Ubuntu's do.
+    pub login_message: bool,
+    /// Run this program for each new crash, without a shell, once the network is up. It gets report.json
+    /// on stdin, and AFTERPANIC_PATH, AFTERPANIC_NODE, AFTERPANIC_TIME, AFTERPANIC_VERDICT,
+    /// AFTERPANIC_CLASS and AFTERPANIC_SIGNATURE in its environment. An empty list runs nothing.
+    #[serde(deserialize_with = "command")]
+    pub command: Vec<String>,
+    /// Kill the program and its children after this time.
+    #[serde(deserialize_with = "positive")]
+    pub command_deadline: Time,
+    /// Mail the report of each new crash to this address through sendmail, once the network is up.
+    #[serde(with = "address")]
+    pub mail: Option<String>,
+    /// Write `afterpanic.prom` into this directory, the one that node_exporter's textfile collector
+    /// reads.
+    #[serde(with = "directory")]
+    pub metrics: Option<PathBuf>,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self {
+            journal: true,
+            login_message: true,
+            command: Vec::new(),
+            command_deadline: Time(60),
+            mail: None,
+            metrics: None,
+        }
+    }
+}
+
+/// The word for an absent value.
+const NONE: &str = "none";
+
+fn command<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let words = Vec::<String>::deserialize(d)?;
+    if let Some(program) = words.first() {
+        check_absolute(program.as_ref()).map_err(serde::de::Error::custom)?;
+    }
+    match words.iter().any(|word| word.contains('\0')) {
+        true => Err(serde::de::Error::custom("an argument holds a zero byte")),
+        false => Ok(words),
+    }
+}
+
+/// A mail address, or `"none"`.
+mod address {
+    use super::{Deserialize, Deserializer, NONE, ValueError};
+    use serde::Serializer;
+    use serde::de::Error;
+
+    #[allow(clippy::ref_option)] // the signature is serde's
+    pub(super) fn serialize<S: Serializer>(to: &Option<String>, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(to.as_deref().unwrap_or(NONE))
+    }
+
+    /// It becomes a header of a mail: printable ASCII without blanks, and no list.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+        let text = String::deserialize(d)?;
+        let plain = |c: u8| c.is_ascii_graphic() && !b",;:<>()[]\\\"".contains(&c);
+        match text.as_str() {
+            NONE => Ok(None),
+            _ if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) => {
+                Ok(Some(text))
+            }
+            _ => Err(D::Error::custom(ValueError::NotTaken {
+                value: format!("\"{text}\""),
+                choices: "\"none\" or one address like \"root\" or \"ops@example.org\"",
+            })),
+        }
+    }
+}
+
+/// A directory, or `"none"`.
+mod directory {
+    use super::{Deserialize, Deserializer, NONE, PathBuf, check_absolute};
+    use serde::de::Error;
+    use serde::{Serialize, Serializer};
+
+    #[allow(clippy::ref_option)] // the signature is serde's
+    pub(super) fn serialize<S: Serializer>(dir: &Option<PathBuf>, s: S) -> Result<S::Ok, S::Error> {
+        match dir {
+            Some(dir) => dir.serialize(s),
+            None => s.serialize_str(NONE),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<PathBuf>, D::Error> {
+        let path = PathBuf::deserialize(d)?;
+        if path.as_os_str() == NONE {
+            return Ok(None);
+        }
+        check_absolute(&path).map_err(D::Error::custom)?;
+        Ok(Some(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Config, Time};
+
+    #[test]
+    fn each_way_is_set_by_its_key() {
+        let text = "[notify]\njournal = false\nlogin_message = false\nmail = \"ops@example.org\"\n\
+                    command = [\"/usr/local/sbin/told\", \"-x\"]\ncommand_deadline = \"5s\"\n\
+                    metrics = \"/var/lib/prometheus/node-exporter\"\n";
+        let config = Config::parse(text).unwrap();
+        assert!(!config.notify.journal && !config.notify.login_message);
+        assert_eq!(config.notify.mail.as_deref(), Some("ops@example.org"));
+        assert_eq!(config.notify.command, ["/usr/local/sbin/told", "-x"]);
+        assert_eq!(config.notify.command_deadline, Time(5));
+        assert!(config.notify.metrics.is_some());
+        assert_eq!(Config::parse(&config.show()).unwrap(), config);
+        let none = "[notify]\nmail = \"none\"\nmetrics = \"none\"\ncommand = []\n";
+        assert_eq!(Config::parse(none).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_could_not_work_is_refused() {
+        for wrong in [
+            "mail = \"\"",
+            "mail = \"a@b\\nBcc: c@d\"",
+            "mail = \"a@b, c@d\"",
+            "mail = \"-oQ/tmp\"",
+            "command = [\"told\"]",
+            "command = [\"/bin/../x\"]",
+            "command = \"/bin/told\"",
+            "command_deadline = \"0s\"",
+            "metrics = \"node-exporter\"",
+        ] {
+            let text = format!("[notify]\n{wrong}\n");
+            assert!(Config::parse(&text).is_err(), "{wrong}");
+        }
+    }
+}
