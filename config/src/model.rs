@@ -24,21 +24,22 @@ pub use target::{Device, Target};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What is saved, and in which form.
+    /// What is saved, and in which format.
     pub dump: Dump,
-    /// Where it goes, in the order in which they are tried; never empty.
+    /// Where crash directories are written. Targets are tried in order; log and report go to the first that
+    /// works.
     #[serde(deserialize_with = "targets")]
     pub target: Vec<Target>,
-    /// How many crashes stay.
+    /// Which crash directories stay.
     pub keep: Keep,
-    /// The kernel that captures. Earlier versions called this section `panic_kernel`.
+    /// The capture kernel. Earlier versions called this section `panic_kernel`.
     #[serde(alias = "panic_kernel")]
     pub capture_kernel: CaptureKernel,
-    /// What goes into its image besides what the target needs.
+    /// What the capture image holds besides what the target needs.
     pub image: Image,
-    /// What happens when the dump is done, or cannot be.
+    /// What the capture kernel does at the end.
     pub after: After,
-    /// Who is told at the next boot.
+    /// Who is told of a crash at the next boot.
     pub notify: Notify,
 }
 
@@ -60,11 +61,21 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keep {
-    /// How many crashes stay; 0 removes none.
+    /// How many crash directories with a whole core stay, and how many without one. The oldest are removed
+    /// before a new one is written, but never the only whole core and never the first crash with the
+    /// signature of the new one. 0 removes none.
+    ///
+    /// Example: `dumps = 10`
     pub dumps: u32,
-    /// Always left free on the target.
+    /// Space on the target that is always left free. A core that does not fit is written at level standard;
+    /// if that does not fit, either, only the essential pages are kept.
+    ///
+    /// Example: `free = "10GiB"`
     pub free: Size,
-    /// A machine that crashes in a loop stops writing cores.
+    /// Stop writing cores while the machine crashes again and again for the same reason. Log, report and
+    /// essential pages are still written.
+    ///
+    /// Example: `loop_guard = false`
     pub loop_guard: bool,
 }
 
@@ -82,11 +93,17 @@ impl Default for Keep {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Image {
-    /// Modules besides those that the target needs.
+    /// Kernel modules that the image gets besides those that the target needs, with their dependencies.
+    ///
+    /// Example: `extra_modules = ["megaraid_sas"]`
     pub extra_modules: Vec<String>,
-    /// Modules left out although something asks for them.
+    /// Kernel modules that are left out although something asks for them.
+    ///
+    /// Example: `omit_modules = ["mlx5_core"]`
     pub omit_modules: Vec<String>,
-    /// Files, with the libraries they need.
+    /// Files that the image gets, with the libraries that they need.
+    ///
+    /// Example: `extra_files = ["/etc/multipath.conf"]`
     #[serde(deserialize_with = "absolute_list")]
     pub extra_files: Vec<PathBuf>,
 }
@@ -95,14 +112,22 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct After {
-    /// When the dump is done.
+    /// What the capture kernel does when everything is saved: `"reboot"`, `"poweroff"` or `"halt"`.
+    ///
+    /// Example: `success = "poweroff"`
     pub success: Action,
-    /// When it cannot be.
+    /// What it does when something could not be saved: `"reboot"`, `"poweroff"` or `"halt"`.
+    ///
+    /// Example: `failure = "halt"`
     pub failure: Action,
-    /// For everything; then the failure action.
+    /// How long the capture may take in all. Then the failure action follows.
+    ///
+    /// Example: `deadline = "4h"`
     #[serde(deserialize_with = "positive")]
     pub deadline: Time,
-    /// The watchdog is fed while the dump makes progress.
+    /// Feed the hardware watchdog while the dump makes progress.
+    ///
+    /// Example: `watchdog = false`
     pub watchdog: bool,
 }
 

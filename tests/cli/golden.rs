@@ -5,6 +5,7 @@
 //! them anew; read the difference before it is committed.
 
 mod asked;
+mod configuration;
 mod cores;
 mod directory;
 mod help;

@@ -12,17 +12,32 @@ use crate::scalar::Scalar;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureKernel {
-    /// Which kernel captures.
+    /// The kernel that captures: `"running"`, the one that runs now, or the path of a vmlinuz.
+    ///
+    /// Example: `kernel = "/boot/vmlinuz-6.12.107+deb13-amd64"`
     pub kernel: KernelChoice,
-    /// What `reserve` asks for.
+    /// The reservation that `afterpanic reserve` asks for, in the syntax of the crashkernel= parameter.
+    /// `"auto"`: computed for this machine.
+    ///
+    /// Example: `crashkernel = "512M,high"`
     pub crashkernel: Auto<String>,
-    /// CPUs the capture kernel brings up.
+    /// CPUs that the capture kernel brings up. `"auto"`: by its memory.
+    ///
+    /// Example: `cpus = 4`
     pub cpus: Auto<u32>,
-    /// How the kernel is loaded.
+    /// The system call that loads the capture kernel: `"file"` is kexec_file_load, `"load"` is kexec_load,
+    /// `"auto"` takes the second where the first cannot work.
+    ///
+    /// Example: `syscall = "load"`
     pub syscall: Syscall,
-    /// Words added to its command line.
+    /// Words that are added to the capture kernel's command line. `afterpanic load --dry-run` shows the
+    /// result.
+    ///
+    /// Example: `cmdline_add = ["acpi=off"]`
     pub cmdline_add: Vec<String>,
-    /// Names of parameters left out of it.
+    /// Names of parameters that are left out of the capture kernel's command line.
+    ///
+    /// Example: `cmdline_drop = ["console"]`
     #[serde(deserialize_with = "parameter_names")]
     pub cmdline_drop: Vec<String>,
 }

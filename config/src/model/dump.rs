@@ -11,30 +11,57 @@ use crate::units::Size;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dump {
-    /// Which pages are kept.
+    /// Which pages of memory the core holds: `"all"`; `"standard"`, which leaves out free, zero, cache and
+    /// user pages (makedumpfile -d 31); `"essential"`, only kernel, stacks, tasks and log; or
+    /// makedumpfile's bits, 0 to 31.
+    ///
+    /// Example: `level = "all"`
     #[serde(with = "level")]
     pub level: Level,
-    /// The format of the core; `None`, the word `"none"`: log, report and essential pages only.
+    /// The format of the core. `"elf-zst"`: `zstd -d` unpacks it to a plain ELF core. `"elf-lz4"`: faster
+    /// to write, larger. `"elf"`: not compressed. `"kdump-zstd"` and `"kdump-zlib"`: crash and drgn open
+    /// them directly. `"none"`: no core, only log, report and essential pages.
+    ///
+    /// Example: `format = "kdump-zstd"`
     #[serde(with = "format")]
     pub format: Option<OutputFormat>,
-    /// Page kinds kept whatever the level says.
+    /// Kinds of pages that are kept whatever the level says. `afterpanic pages --kinds` lists the names.
+    ///
+    /// Example: `keep_kinds = ["hugetlb"]`
     #[serde(deserialize_with = "kinds")]
     pub keep_kinds: Vec<String>,
-    /// Page kinds that are never written.
+    /// Kinds of pages that are never written, whatever the level says. If any is set, pages of an unknown
+    /// kind are not written either.
+    ///
+    /// Example: `never = ["user"]`
     #[serde(deserialize_with = "kinds")]
     pub never: Vec<String>,
-    /// As a last resort everything that fits is copied.
+    /// If the core cannot be written as the level asks, copy everything that fits, without the page filter.
+    ///
+    /// Example: `allow_unfiltered = true`
     pub allow_unfiltered: bool,
-    /// A larger core is written at level standard, else the essential pages stay.
+    /// The largest core. A core that would be larger is written at level standard; if that is too large,
+    /// too, only the essential pages are kept. `"none"`: no limit.
+    ///
+    /// Example: `max_size = "20GiB"`
     #[serde(with = "or_none")]
     pub max_size: Option<Size>,
-    /// The cap of `essential.elf.zst`.
+    /// The largest essential.elf.zst.
+    ///
+    /// Example: `essential_max = "64MiB"`
     pub essential_max: Size,
-    /// `essential.elf.zst` stays beside a complete core.
+    /// Keep essential.elf.zst beside a complete core.
+    ///
+    /// Example: `keep_essential = true`
     pub keep_essential: bool,
-    /// Compressing threads.
+    /// Threads that compress. `"auto"`: as many as the CPUs and the memory of the capture kernel allow.
+    ///
+    /// Example: `threads = 2`
     pub threads: Auto<u32>,
-    /// Memory of the process that writes the core: heap and stacks.
+    /// Heap and stacks of the process that writes the core. `"auto"`: a third of the capture kernel's free
+    /// memory, at least 8 MiB, at most 256 MiB.
+    ///
+    /// Example: `worker_memory = "48MiB"`
     pub worker_memory: Auto<Size>,
 }
 

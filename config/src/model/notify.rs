@@ -12,24 +12,36 @@ use crate::units::Time;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Notify {
-    /// Write a journal record for each new crash (`journalctl MESSAGE_ID=8f1e0a66c5f24f6b9d0b3e6c5a7d4e21`).
+    /// Write a record to the journal for each new crash.
+    ///
+    /// Example: `journal = false`
     pub journal: bool,
-    /// Show new crashes at login, until `afterpanic list --ack`. Needs a PAM that runs
+    /// Show new crashes after login, until `afterpanic list --ack`. Needs a PAM that runs
     /// /etc/update-motd.d, as Debian's and Ubuntu's do.
+    ///
+    /// Example: `login_message = false`
     pub login_message: bool,
-    /// Run this program for each new crash, without a shell, once the network is up. It gets report.json
-    /// on stdin, and AFTERPANIC_PATH, AFTERPANIC_NODE, AFTERPANIC_TIME, AFTERPANIC_VERDICT,
-    /// AFTERPANIC_CLASS and AFTERPANIC_SIGNATURE in its environment. An empty list runs nothing.
+    /// Run this program for each new crash, without a shell, once the network is up. It gets report.json on
+    /// stdin. See notifications.md. An empty list runs nothing.
+    ///
+    /// Example: `command = ["/usr/local/sbin/on-crash", "--channel", "ops"]`
     #[serde(deserialize_with = "command")]
     pub command: Vec<String>,
     /// Kill the program and its children after this time.
+    ///
+    /// Example: `command_deadline = "5min"`
     #[serde(deserialize_with = "positive")]
     pub command_deadline: Time,
     /// Mail the report of each new crash to this address through sendmail, once the network is up.
+    /// `"none"`: no mail.
+    ///
+    /// Example: `mail = "root"`
     #[serde(with = "address")]
     pub mail: Option<String>,
-    /// Write `afterpanic.prom` into this directory, the one that node_exporter's textfile collector
-    /// reads.
+    /// Write afterpanic.prom into this directory, which node_exporter's textfile collector reads. `"none"`:
+    /// no file.
+    ///
+    /// Example: `metrics = "/var/lib/prometheus/node-exporter"`
     #[serde(with = "directory")]
     pub metrics: Option<PathBuf>,
 }

@@ -13,16 +13,27 @@ use crate::units::Time;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Target {
-    /// The filesystem's device, where it is not mounted here; otherwise it is found through `path`.
+    /// The device whose filesystem holds the crash directories: `UUID=`, `LABEL=`, `PARTUUID=` or a path
+    /// under /dev. Set it for a filesystem that is not mounted while the machine runs. Without it, the
+    /// device is found through `path`.
+    ///
+    /// Example: `device = "UUID=0a0b0c0d-1111-2222-3333-444455556666"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
-    /// Where crash directories are made: a path here, or inside `device`.
+    /// The directory in which crash directories are made: a path of this machine, or a path inside
+    /// `device`.
+    ///
+    /// Example: `path = "/srv/crash"`
     #[serde(deserialize_with = "absolute")]
     pub path: PathBuf,
-    /// Mount options of `device`.
+    /// Mount options for `device`.
+    ///
+    /// Example: `options = "noatime"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<String>,
-    /// How long this target may take.
+    /// How long this target may take before the next one is tried.
+    ///
+    /// Example: `deadline = "10min"`
     #[serde(deserialize_with = "positive")]
     pub deadline: Time,
 }

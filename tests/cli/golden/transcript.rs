@@ -52,9 +52,13 @@ fn without_size(line: &str) -> String {
 /// Compares, or overwrites when `SNAPSHOTS` says so.
 pub(super) fn compare(name: &str, text: String) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/golden");
-    let path = golden.join(format!("{name}.txt"));
+    compare_with(&golden.join(format!("{name}.txt")), text);
+}
+
+/// The same with any file.
+pub(super) fn compare_with(path: &Path, text: String) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let expected = Data::read_from(&path, None).raw();
+    let expected = Data::read_from(path, None).raw();
     let assert = Assert::new().action_env("SNAPSHOTS");
     assert.eq(Data::text(text), expected);
 }
