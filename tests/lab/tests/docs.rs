@@ -12,8 +12,11 @@ use std::process::Command;
 fn documents() -> Vec<(PathBuf, String)> {
     let root = lab::root();
     let top = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"].map(|name| root.join(name));
-    let docs = fs::read_dir(root.join("docs")).unwrap();
-    let docs = docs.flatten().map(|entry| entry.path());
+    let below = ["docs", "docs/development", "docs/measurements"].map(|dir| root.join(dir));
+    let docs = below
+        .iter()
+        .flat_map(|dir| fs::read_dir(dir).unwrap().flatten());
+    let docs = docs.map(|entry| entry.path());
     let docs = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
     top.into_iter()
         .chain(docs)
