@@ -162,10 +162,22 @@ pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .filter(near)
-        .map(|name| (distance(&unknown, &name.replace('-', "_")), *name))
+        .map(|name| {
+            let plain = name.to_ascii_lowercase().replace('-', "_");
+            (distance(&unknown, &plain), *name)
+        })
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, name)| *distance <= name.len().max(unknown.len()) / 2)
         .map(|(_, name)| name)
+}
+
+/// The known name of which `unknown` is a slip of the finger: one letter of four is wrong at most, and two
+/// in all. `-` and `_` are the same, as are upper and lower case.
+pub(crate) fn slip_of<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name = nearest(unknown, known)?;
+    let unknown = unknown.to_ascii_lowercase().replace('-', "_");
+    let far = distance(&unknown, &name.to_ascii_lowercase().replace('-', "_"));
+    (far <= (name.len() / 4).min(2)).then_some(name)
 }
 
 /// Levenshtein's distance, over characters, with one row of memory.

@@ -1,65 +1,70 @@
-//! Other suites' configs in afterpanic's keys. Each line without a counterpart gets a remark.
+//! Other suites' configs in afterpanic's keys, with a row for each line that says what became of it.
 //!
-//! Facts: kdump.conf(5) of kdump-utils 1.0.61, /etc/default/kdump-tools of kdump-tools 1.10.9,
-//! kdump(5) of openSUSE's kdump 2.0, /etc/sysconfig/kdump of kdump-utils 1.0.61.
+//! Facts: kdump.conf(5) and gen-kdump-sysconfig.sh of kdump-utils 1.0.61 (Fedora, RHEL 9 and 10),
+//! kdump-tools.5 and kdump-config of kdump-tools 1.8.1 to 1.10.9 (Debian, Ubuntu), kdump(5) and
+//! kdump-read-config.sh of openSUSE's kdump 2.1.9, kdump.conf and the script kdump of OpenEmbedded's
+//! kexec-tools, 00-default.conf and kdumpst-load of kdumpst 2 (Arch Linux, SteamOS).
+//!
+//! Nothing of a file is executed. What only a shell could compute is not guessed.
 
+mod cmdline;
 mod collector;
+mod detect;
 mod imported;
 mod kdump_conf;
-mod kdump_tools;
 mod shell;
+mod suite;
+mod variables;
 
 use std::path::Path;
 
-pub use imported::{Imported, Note};
+pub use imported::{Imported, Outcome, Row};
+pub use suite::Suite;
 
 use crate::model::Config;
+use imported::Draft;
 
-/// Which suite a file belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `/etc/kdump.conf`: Fedora, RHEL and their kin.
-    KdumpConf,
-    /// `/etc/default/kdump-tools` (Debian, Ubuntu), `/etc/sysconfig/kdump` (SUSE, Fedora), and the
-    /// kdump.conf of OpenEmbedded's kexec-tools: shell assignments.
-    KdumpTools,
+/// One file of another suite.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Its name in the rows.
+    pub path: &'a Path,
+    /// Which suite reads it.
+    pub suite: Suite,
+    /// Its text.
+    pub text: &'a str,
 }
 
-impl Kind {
-    /// By the file's name, else by what its first meaningful line looks like.
+impl<'a> Source<'a> {
+    /// A file of the suite that its name and its text show; `None` where neither shows one.
     #[must_use]
-    pub fn of(path: &Path, text: &str) -> Option<Self> {
-        let name = path.file_name()?.to_str()?;
-        let line = text
-            .lines()
-            .map(str::trim)
-            .find(|line| !line.is_empty() && !line.starts_with('#'));
-        let word = line.and_then(|line| line.split([' ', '=', '+', '\t']).next());
-        let is_assignment = word.is_some_and(shell::is_name);
-        match name {
-            "kdump.conf" if is_assignment => Some(Self::KdumpTools),
-            "kdump.conf" => Some(Self::KdumpConf),
-            "kdump-tools" => Some(Self::KdumpTools),
-            _ if is_assignment => Some(Self::KdumpTools),
-            _ if word.is_some_and(kdump_conf::knows) => Some(Self::KdumpConf),
-            _ => None,
-        }
+    pub fn of(path: &'a Path, text: &'a str) -> Option<Self> {
+        let suite = detect::suite_of(path, text)?;
+        Some(Self { path, suite, text })
     }
 }
 
-/// Translates a config.
+/// Translates the files of one suite, which belong together: kdump-utils has two.
+///
+/// The rows of `skip`, each a file and a line from 1, are left out because the user said so: they change
+/// nothing and do not block.
 #[must_use]
-pub fn import(kind: Kind, text: &str) -> Imported {
-    let mut out = Imported {
-        config: Config::default(),
-        notes: Vec::new(),
-        lost_targets: Vec::new(),
-    };
-    match kind {
-        Kind::KdumpConf => kdump_conf::read(text, &mut out),
-        Kind::KdumpTools => kdump_tools::read(text, &mut out),
+pub fn import(sources: &[Source<'_>], skip: &[(&Path, usize)]) -> Imported {
+    let mut out = Draft::new(Config::default());
+    for source in sources {
+        let skipped: Vec<usize> = skip
+            .iter()
+            .filter(|(path, _)| *path == source.path)
+            .map(|(_, line)| *line)
+            .collect();
+        out.begin(source.path, skipped);
+        match source.suite {
+            Suite::KdumpConf => kdump_conf::read(source.text, &mut out),
+            suite => variables::read(suite, source.text, &mut out),
+        }
+        out.cover(source.text);
     }
-    out
+    out.finish()
 }
 
 #[cfg(test)]

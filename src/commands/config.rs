@@ -1,18 +1,20 @@
 //! `afterpanic config`: checks and prints the config, and translates other suites' configs.
 
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+mod import;
 
-use anyhow::{Context as _, bail};
+use std::io::Write;
+
 use config::Config;
-use config::import::{self, Kind};
 use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
 
-/// The longest config of another suite that is read, in bytes.
-const MAX_CONFIG: u64 = 256 << 10;
+const IMPORT_EXAMPLES: &str = "Examples:
+  afterpanic config import > /tmp/afterpanic.toml
+  afterpanic config import /etc/kdump.conf --skip 7
+
+Exit codes: 0 every line is taken over, 4 some with a difference or not at all, 3 a line blocks.";
 
 /// Arguments of `config`.
 #[derive(clap::Args, Debug)]
@@ -31,11 +33,13 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// Translate another suite's config: kdump.conf, kdump-tools, sysconfig/kdump
-    Import {
-        /// The other suite's config
-        file: PathBuf,
-    },
+    /// Translate another suite's config, and say what became of each line
+    ///
+    /// Reads kdump.conf, sysconfig/kdump, default/kdump-tools and kdumpst's files. Prints the config on
+    /// stdout and a table of the lines on stderr. Prints no config while a line blocks, because the core
+    /// would go somewhere else.
+    #[command(after_long_help = IMPORT_EXAMPLES)]
+    Import(import::Args),
 }
 
 #[derive(Serialize)]
@@ -56,7 +60,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             }
             Ok(Exit::Done)
         }
-        What::Import { file } => import(file, context),
+        What::Import(args) => import::run(args, context),
     }
 }
 
@@ -89,72 +93,6 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
         )?;
     }
     Ok(if warnings.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Degraded
-    })
-}
-
-/// The text of a config file, which is no longer than [`MAX_CONFIG`].
-fn read(file: &Path) -> anyhow::Result<String> {
-    let cannot = || format!("cannot read {}", file.display());
-    let mut text = String::new();
-    let opened = vmcore::dump::open_regular(file).with_context(cannot)?;
-    let mut opened = opened.take(MAX_CONFIG + 1);
-    opened.read_to_string(&mut text).with_context(cannot)?;
-    if text.len() as u64 > MAX_CONFIG {
-        bail!(
-            "{} is larger than {}: no config file is that long",
-            file.display(),
-            output::size(MAX_CONFIG)
-        );
-    }
-    Ok(text)
-}
-
-fn import(file: &Path, context: &Context) -> anyhow::Result<Exit> {
-    let text = read(file)?;
-    let Some(kind) = Kind::of(file, &text) else {
-        bail!(
-            "{} is neither a kdump.conf nor a kdump-tools or sysconfig/kdump file",
-            file.display()
-        );
-    };
-    let imported = import::import(kind, &text);
-    for note in &imported.notes {
-        context.warn(&format!("{}:{}: {}", file.display(), note.line, note.text));
-    }
-    if let Some(lost) = imported.lost_targets.first() {
-        // A config without the target would write the core somewhere else.
-        output::complain(&format!(
-            "no config was written: the target in {} line {} has no counterpart. Write {} \
-             by hand with a [[target]] on a local filesystem",
-            file.display(),
-            lost.line,
-            config::DEFAULT_PATH
-        ));
-        return Ok(Exit::No);
-    }
-    let changed = imported.config.show_changed();
-    let mut out = output::stdout();
-    match (changed.is_empty(), imported.notes.is_empty()) {
-        (true, true) => writeln!(out, "# {}: the same as the defaults.", file.display())?,
-        (true, false) => writeln!(
-            out,
-            "# {}: nothing could be taken over; see the warnings.",
-            file.display()
-        )?,
-        _ => {
-            writeln!(
-                out,
-                "# From {}; every other key has its default.",
-                file.display()
-            )?;
-            out.write_all(changed.as_bytes())?;
-        }
-    }
-    context.hint(&format!("Next: write this to {}", config::DEFAULT_PATH));
-    Ok(if imported.notes.is_empty() {
         Exit::Done
     } else {
         Exit::Degraded

@@ -1,26 +1,18 @@
-//! `/etc/kdump.conf`: one directive a line.
+//! `/etc/kdump.conf`: one directive a line. kdump-utils reads a line as a word and the rest, drops the
+//! rest from the first `#`, and double quotes around it. It refuses a file that has an unknown directive,
+//! one directive twice, or two targets.
 
-use std::path::PathBuf;
+mod target;
 
-use super::imported::{Imported, action};
+use std::collections::HashSet;
+
+use super::imported::{Draft, Fate, action};
 use super::{collector, shell};
-use crate::error::nearest;
-use crate::model::{Device, Target};
-use crate::scalar::Scalar;
+use crate::error::{nearest, slip_of};
+use crate::model::Config;
+use target::Targets;
 
-/// Directives that name a target of a kind that this version does not write to.
-const TARGETS: [(&str, &str); 5] = [
-    (
-        "raw",
-        "a core is a file; put a filesystem on the partition, or choose another target",
-    ),
-    ("nfs", "this version does not write to NFS"),
-    ("ssh", "this version does not write over SSH"),
-    ("virtiofs", "this version does not write to virtiofs"),
-    ("minix", "this version does not write to minix filesystems"),
-];
-
-/// Other directives without a counterpart, and why.
+/// Directives without a counterpart, and why.
 const NOT_TAKEN: [(&str, &str); 16] = [
     ("sshkey", "this version does not write over SSH"),
     ("kdump_pre", "the capture kernel runs no other programs"),
@@ -38,25 +30,29 @@ const NOT_TAKEN: [(&str, &str); 16] = [
         "force_no_rebuild",
         "the image is rebuilt whenever an input changes",
     ),
-    ("fence_kdump_args", "fence_kdump has no counterpart"),
-    ("fence_kdump_nodes", "fence_kdump has no counterpart"),
-    ("auto_reset_crashkernel", "use `afterpanic reserve`"),
-    ("net", "kdump-utils removed this directive"),
-    ("options", "kdump-utils removed this directive"),
-    ("link_delay", "kdump-utils removed this directive"),
-    ("disk_timeout", "kdump-utils removed this directive"),
-    ("debug_mem_level", "kdump-utils removed this directive"),
-    ("blacklist", "kdump-utils removed this directive"),
+    (
+        "fence_kdump_args",
+        "the capture kernel sends nothing to a cluster",
+    ),
+    (
+        "fence_kdump_nodes",
+        "the capture kernel sends nothing to a cluster. Give the fence agent more time than a dump takes",
+    ),
+    (
+        "auto_reset_crashkernel",
+        "`afterpanic reserve` says what to reserve",
+    ),
+    ("options", "kdump-utils refuses this old directive"),
+    ("link_delay", "kdump-utils refuses this old directive"),
+    ("disk_timeout", "kdump-utils refuses this old directive"),
+    ("debug_mem_level", "kdump-utils refuses this old directive"),
+    ("blacklist", "kdump-utils refuses this old directive"),
+    ("KDUMP_PATH", "a variable inside kdump-utils"),
 ];
 
 /// Directives that are taken over.
-const TAKEN: [&str; 12] = [
+const TAKEN: [&str; 7] = [
     "path",
-    "ext2",
-    "ext3",
-    "ext4",
-    "xfs",
-    "btrfs",
     "core_collector",
     "extra_modules",
     "failure_action",
@@ -71,134 +67,200 @@ pub(super) fn knows(word: &str) -> bool {
 }
 
 fn known() -> impl Iterator<Item = &'static str> {
-    let named = TARGETS.iter().chain(&NOT_TAKEN).map(|(name, _)| *name);
-    TAKEN.into_iter().chain(named)
+    let named = NOT_TAKEN.iter().map(|(name, _)| *name);
+    TAKEN.into_iter().chain(target::NAMES).chain(named)
 }
 
 /// Takes over what has a counterpart.
-pub(super) fn read(text: &str, out: &mut Imported) {
-    let mut path: Option<PathBuf> = None;
-    let mut device: Option<Device> = None;
-    let mut root_too = false;
-    for (at, line) in text.lines().enumerate() {
-        let at = at + 1;
-        let line = line.split('#').next().unwrap_or_default().trim();
-        let (word, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let whole = value.trim();
-        let value = whole.trim_matches(['"', '\'']);
+pub(super) fn read(text: &str, out: &mut Draft) {
+    let mut targets = Targets::default();
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut fates: Vec<(usize, &str, Fate)> = Vec::new();
+    for (at, line) in (1..).zip(text.lines()) {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') || out.skip(at, at, trimmed) {
+            continue;
+        }
+        let (word, rest) = trimmed
+            .split_once(char::is_whitespace)
+            .unwrap_or((trimmed, ""));
+        let value = rest.split('#').next().unwrap_or_default().trim();
+        let mut fate = Fate::default();
+        directive(word, value, &mut targets, &mut out.config, &mut fate);
+        if TAKEN.contains(&word) && word != "dracut_args" && !seen.insert(word.to_owned()) {
+            fate.remark(format!(
+                "{word} is there twice, which kdump-utils refuses; the last one counts here"
+            ));
+        }
+        fates.push((at, trimmed, fate));
+    }
+    targets.settle(&mut out.config, &mut fates);
+    for (at, text, fate) in fates {
+        out.row(at, at, text, &fate);
+    }
+}
+
+fn directive(word: &str, value: &str, targets: &mut Targets, config: &mut Config, fate: &mut Fate) {
+    let plain = unquoted(value);
+    if target::NAMES.contains(&word) {
+        return targets.named(word, value, fate);
+    }
+    if value.is_empty() && knows(word) {
         match word {
-            "" => {}
-            "path" => path = Some(PathBuf::from(value)),
-            "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" => {
-                let scalar = Scalar::Word(whole.replace(['"', '\''], ""));
-                match Device::try_from(scalar) {
-                    Ok(found) => device = Some(found),
-                    Err(why) => out.lose_target(at, format!("{word} {value}: {why}")),
-                }
-            }
-            "core_collector" => core_collector(at, value, out),
-            "dracut_args" => dracut_args(at, whole, out),
-            "extra_modules" => {
-                let names = value.split_ascii_whitespace().map(str::to_owned);
-                out.config.image.extra_modules.extend(names);
-            }
-            "failure_action" | "default" if value == "dump_to_rootfs" => root_too = true,
-            "failure_action" | "default" | "final_action" => match action(value) {
-                Some(action) if word == "final_action" => out.config.after.success = action,
-                Some(action) => out.config.after.failure = action,
-                None => out.note(
-                    at,
-                    format!("{word} {value} has no counterpart; the machine reboots"),
-                ),
-            },
-            _ => unknown(at, word, value, out),
+            "path" => fate.block("path has no value, which kdump-utils refuses"),
+            _ => fate.nothing(format!("{word} has no value, which kdump-utils refuses")),
         }
+        return;
     }
-    for target in &mut out.config.target {
-        target.device = device.clone();
-        if let Some(path) = &path {
-            // Inside the device if one is given; written with and without a slash.
-            target.path = PathBuf::from("/").join(path);
+    match word {
+        "path" => targets.path(plain, fate),
+        "core_collector" => core_collector(plain, config, fate),
+        "dracut_args" => dracut_args(value, targets, config, fate),
+        "extra_modules" => {
+            let names = plain.split_ascii_whitespace().map(str::to_owned);
+            config.image.extra_modules.extend(names);
+            fate.take("extra_modules in [image]");
         }
-    }
-    if root_too && device.is_some() {
-        out.config.target.push(Target::default());
+        "failure_action" | "default" if plain == "dump_to_rootfs" => targets.rootfs(fate),
+        "failure_action" | "default" | "final_action" => final_action(word, plain, config, fate),
+        _ => unknown(word, plain, fate),
     }
 }
 
-fn unknown(at: usize, word: &str, value: &str, out: &mut Imported) {
-    let of = |table: &[(&str, &'static str)]| {
-        let found = table.iter().find(|(name, _)| *name == word);
-        found.map(|(_, why)| *why)
+fn final_action(word: &str, value: &str, config: &mut Config, fate: &mut Fate) {
+    match action(value) {
+        Some(action) if word == "final_action" => {
+            config.after.success = action;
+            fate.take("success in [after]");
+        }
+        Some(action) => {
+            config.after.failure = action;
+            fate.take("failure in [after]");
+        }
+        None if value == "shell" => fate.nothing("the image has no shell; the machine reboots"),
+        None => fate.nothing(format!("\"{value}\" is not an action; the machine reboots")),
+    }
+}
+
+/// Without the quotes around it.
+fn unquoted(value: &str) -> &str {
+    for quote in ['"', '\''] {
+        let inner = value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote));
+        if let Some(inner) = inner {
+            return inner;
+        }
+    }
+    value
+}
+
+fn unknown(word: &str, value: &str, fate: &mut Fate) {
+    if let Some((_, why)) = NOT_TAKEN.iter().find(|(name, _)| *name == word) {
+        match *word {
+            _ if matches!(
+                word,
+                "force_rebuild" | "force_no_rebuild" | "auto_reset_crashkernel"
+            ) && matches!(value, "0" | "no") =>
+            {
+                fate.take(*why);
+            }
+            _ => fate.nothing(*why),
+        }
+        return;
+    }
+    let names: Vec<&str> = known().collect();
+    let slip = slip_of(word, &names);
+    let why = match slip {
+        Some(name) => format!("not a directive of kdump.conf; {name} is meant"),
+        None => match nearest(word, &names) {
+            Some(name) => format!("not a directive of kdump.conf; the nearest one is {name}"),
+            None => "not a directive of kdump.conf".to_owned(),
+        },
     };
-    if let Some(why) = of(&TARGETS) {
-        out.lose_target(at, format!("{word} {value} is not taken over: {why}"));
-    } else if let Some(why) = of(&NOT_TAKEN) {
-        out.note(at, format!("{word} is not taken over: {why}"));
-    } else {
-        let names: Vec<&str> = known().collect();
-        let meant = nearest(word, &names).map_or(String::new(), |name| {
-            format!("; the nearest directive is {name}")
-        });
-        out.note(
-            at,
-            format!("{word} is not a directive of kdump.conf{meant}"),
-        );
+    let is_target = slip.is_some_and(|name| target::NAMES.contains(&name) || name == "path");
+    match is_target || target::looks_like_one(value) {
+        true => fate.block(format!("{why}. It may say where the core goes")),
+        false => fate.nothing(why),
     }
 }
 
-fn core_collector(at: usize, value: &str, out: &mut Imported) {
+fn core_collector(value: &str, config: &mut Config, fate: &mut Fate) {
     let words = shell::words(value);
-    let mut words = words.iter().map(String::as_str);
-    match words.next() {
-        Some(program) if program.rsplit('/').next() == Some("makedumpfile") => {
-            collector::take(at, words, out);
+    let Some((program, arguments)) = words.split_first() else {
+        return;
+    };
+    match program.rsplit('/').next().unwrap_or_default() {
+        "makedumpfile" => collector::take(arguments, collector::Extent::All, config, fate),
+        "cp" | "cat" | "scp" | "dd" => {
+            config.dump.level = dump::Level::ALL;
+            config.dump.format = Some(vmcore::write::OutputFormat::Elf);
+            fate.take("level = \"all\" and format = \"elf\" in [dump]");
         }
-        other => out.note(
-            at,
-            format!(
-                "core_collector {} is not run; afterpanic filters the core itself",
-                other.unwrap_or_default()
-            ),
-        ),
+        _ => fate.nothing(format!(
+            "{program} is not run; afterpanic filters and writes the core itself"
+        )),
     }
 }
 
 /// The image is not made by dracut, but some of its arguments say what belongs into it, and `--mount`
 /// says where the core goes.
-fn dracut_args(at: usize, value: &str, out: &mut Imported) {
+fn dracut_args(value: &str, targets: &mut Targets, config: &mut Config, fate: &mut Fate) {
     let words = shell::words(value);
-    let mut words = words.iter();
+    // The whole value may be quoted once more.
+    let words = match words.as_slice() {
+        [one] => shell::words(one),
+        _ => words,
+    };
+    let mut words = words.iter().map(String::as_str).peekable();
     while let Some(word) = words.next() {
         let (name, joined) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value)),
-            None => (word.as_str(), None),
+            None => (word, None),
         };
         let mut value = || {
-            let next = joined.or_else(|| words.next().map(String::as_str));
+            let next = joined.or_else(|| words.next_if(|word| !word.starts_with('-')));
             next.unwrap_or_default().to_owned()
         };
         let names = |list: String| -> Vec<String> {
-            list.split_ascii_whitespace().map(str::to_owned).collect()
+            let names = list.split([' ', ',', '\t']).filter(|name| !name.is_empty());
+            names.map(str::to_owned).collect()
         };
         match name {
-            "--add-drivers" | "--force-drivers" => {
-                out.config.image.extra_modules.extend(names(value()));
+            "--add-drivers" | "--force-drivers" | "-d" | "--drivers" => {
+                config.image.extra_modules.extend(names(value()));
+                fate.take("extra_modules in [image]");
             }
-            "--omit-drivers" => out.config.image.omit_modules.extend(names(value())),
-            "--mount" => {
-                let mount = value();
-                out.lose_target(
-                    at,
-                    format!("dracut_args --mount \"{mount}\" is not taken over: it names a target outside kdump.conf's own keys"),
-                );
+            "--omit-drivers" => {
+                config.image.omit_modules.extend(names(value()));
+                fate.take("omit_modules in [image]");
             }
-            _ if name.starts_with('-') => out.note(
-                at,
-                format!("dracut_args {word} is not taken over: dracut does not make the image"),
-            ),
-            // The value of an option that was just noted.
-            _ => {}
+            "-I" | "--install" | "--install-optional" => {
+                let paths = names(value());
+                let (absolute, other): (Vec<_>, Vec<_>) = paths
+                    .into_iter()
+                    .partition(|path| path.starts_with('/') && !path.split('/').any(|p| p == ".."));
+                if !absolute.is_empty() {
+                    let paths = absolute.into_iter().map(Into::into);
+                    config.image.extra_files.extend(paths);
+                    fate.take("extra_files in [image]");
+                }
+                if !other.is_empty() {
+                    fate.nothing(format!("{}: not an absolute path", other.join(" ")));
+                }
+            }
+            "--mount" => targets.mount(&value(), fate),
+            _ if name.starts_with('-') => {
+                // An option's own value is part of it.
+                let taken = words.next_if(|word| !word.starts_with('-'));
+                let taken = taken.map_or(String::new(), |value| format!(" \"{value}\""));
+                fate.nothing(format!(
+                    "{word}{taken} is left out: dracut does not make the image"
+                ));
+            }
+            _ => fate.nothing(format!(
+                "{word} is left out: dracut does not make the image"
+            )),
         }
     }
 }

@@ -1,0 +1,143 @@
+//! The directives of kdump.conf that say where the core goes.
+
+use std::path::PathBuf;
+
+use super::super::imported::{Fate, absolute};
+use crate::model::{Config, Device, Target};
+use crate::scalar::Scalar;
+
+/// Every directive that names a target.
+pub(super) const NAMES: [&str; 11] = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "minix", "nfs", "ssh", "raw", "virtiofs", "net",
+];
+
+/// Filesystems that this version writes to.
+const LOCAL: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "btrfs"];
+
+/// Why the other directives have no counterpart.
+fn why_not(word: &str) -> &'static str {
+    match word {
+        "nfs" | "nfs4" => "this version does not write to NFS",
+        "ssh" => "this version does not write over SSH",
+        "raw" => "a core is a file; put a filesystem on the partition, or choose another target",
+        "net" => "an old directive that kdump-utils refuses; this version writes to no server",
+        "virtiofs" => "this version does not write to virtiofs",
+        _ => "this version does not write to such a filesystem",
+    }
+}
+
+/// Whether a value of an unknown directive may say where the core goes.
+pub(super) fn looks_like_one(value: &str) -> bool {
+    let tag = ["UUID=", "LABEL=", "PARTUUID=", "/dev/", "//"];
+    tag.iter().any(|start| value.starts_with(start)) || value.contains(":/") || value.contains('@')
+}
+
+/// The target as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    path: Option<PathBuf>,
+    device: Option<Device>,
+    options: Option<String>,
+    /// How many lines named a target.
+    named: usize,
+    root_too: bool,
+}
+
+impl Targets {
+    /// `ext4 UUID=…`, `nfs server:/export`.
+    pub(super) fn named(&mut self, word: &str, value: &str, fate: &mut Fate) {
+        if value.is_empty() {
+            return fate.block(format!("{word} names no target"));
+        }
+        self.one_more(fate);
+        if !LOCAL.contains(&word) {
+            return fate.block(why_not(word));
+        }
+        self.device(value, fate);
+    }
+
+    fn one_more(&mut self, fate: &mut Fate) {
+        self.named += 1;
+        if self.named > 1 {
+            fate.block("a second target, which kdump-utils refuses: keep the line that is meant");
+        }
+    }
+
+    fn device(&mut self, name: &str, fate: &mut Fate) {
+        let scalar = Scalar::Word(name.replace(['"', '\''], ""));
+        match Device::try_from(scalar) {
+            Ok(device) => {
+                self.device = Some(device);
+                fate.take("device in [[target]]");
+            }
+            Err(why) => fate.block(why.to_string()),
+        }
+    }
+
+    /// `path`: on the target, or on this machine.
+    pub(super) fn path(&mut self, value: &str, fate: &mut Fate) {
+        match absolute(value) {
+            Ok(path) => {
+                self.path = Some(path);
+                fate.take("path in [[target]]");
+            }
+            Err(why) => fate.block(why),
+        }
+    }
+
+    /// `dracut_args --mount "DEVICE MOUNTPOINT FSTYPE OPTIONS"`.
+    pub(super) fn mount(&mut self, value: &str, fate: &mut Fate) {
+        self.one_more(fate);
+        let mut fields = value.split_ascii_whitespace();
+        let device = fields.next().unwrap_or_default();
+        let fstype = fields.nth(1).unwrap_or_default();
+        let options = fields.next().unwrap_or_default();
+        if !LOCAL.contains(&fstype) {
+            return fate.block(match fstype {
+                "" => format!("--mount \"{value}\" names no filesystem type"),
+                _ => format!("--mount with {fstype}: {}", why_not(fstype)),
+            });
+        }
+        self.device(device, fate);
+        // The capture kernel writes, whatever the others say.
+        let kept: Vec<&str> = options
+            .split(',')
+            .filter(|word| !matches!(*word, "" | "defaults" | "ro" | "rw"))
+            .collect();
+        if !kept.is_empty() {
+            self.options = Some(kept.join(","));
+        }
+    }
+
+    /// `failure_action dump_to_rootfs`.
+    pub(super) fn rootfs(&mut self, fate: &mut Fate) {
+        self.root_too = true;
+        fate.take("a second [[target]] on the root filesystem");
+    }
+
+    /// Puts the targets into the config.
+    pub(super) fn settle(self, config: &mut Config, fates: &mut [(usize, &str, Fate)]) {
+        let path = self.path.clone().unwrap_or_else(|| Target::default().path);
+        for target in &mut config.target {
+            target.device.clone_from(&self.device);
+            target.options.clone_from(&self.options);
+            target.path.clone_from(&path);
+        }
+        if !self.root_too {
+            return;
+        }
+        // The same `path` counts on the root filesystem (dump_to_rootfs in kdump.sh).
+        match self.device {
+            Some(_) => config.target.push(Target {
+                path,
+                ..Target::default()
+            }),
+            None => {
+                let is_it = |text: &str| text.contains("dump_to_rootfs");
+                if let Some((.., fate)) = fates.iter_mut().find(|(_, text, _)| is_it(text)) {
+                    fate.remark("there is no target besides the root filesystem");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! /etc/sysconfig/kdump of SUSE's kdump.
+
+use std::path::PathBuf;
+
+use dump::Level;
+use vmcore::write::OutputFormat;
+
+use super::super::*;
+use super::{import_as, outcomes, paths, row};
+use crate::model::{Action, Auto, KernelChoice};
+
+fn suse(text: &str) -> Imported {
+    let path = Path::new("/etc/sysconfig/kdump");
+    assert_eq!(Source::of(path, text).unwrap().suite, Suite::Suse, "{text}");
+    import_as("/etc/sysconfig/kdump", text)
+}
+
+#[test]
+fn a_local_target_with_its_rules() {
+    let imported = suse(
+        "\
+KDUMP_CPUS=\"2\"
+KDUMP_COMMANDLINE=\"\"
+KDUMP_COMMANDLINE_APPEND=\"mce=off\"
+KDUMP_COMMANDLINE_APPEND+=\" x=1\"
+KDUMP_SAVEDIR=\"file:///data/crash\"
+KDUMP_KEEP_OLD_DUMPS=\"7\"
+KDUMP_FREE_DISK_SIZE=\"64\"
+KDUMP_DUMPLEVEL=\"17\"
+KDUMP_DUMPFORMAT=\"compressed\"
+KDUMP_CRASHKERNEL=\"crashkernel=72M,low crashkernel=300M,high\"
+",
+    );
+    let config = &imported.config;
+    assert_eq!(config.capture_kernel.cpus, Auto::Set(2));
+    // bash reads this file, and bash has +=.
+    assert_eq!(config.capture_kernel.cmdline_add, ["mce=off", "x=1"]);
+    assert_eq!(
+        config.capture_kernel.crashkernel,
+        Auto::Set("300M,high".into())
+    );
+    assert_eq!(paths(&imported), [PathBuf::from("/data/crash")]);
+    assert_eq!((config.keep.dumps, config.keep.free.0), (7, 64 << 20));
+    assert_eq!(config.dump.level, Level::Bits(17));
+    assert_eq!(config.dump.format, Some(OutputFormat::KdumpZlib));
+    let remarks = imported
+        .rows
+        .iter()
+        .filter(|row| row.outcome != Outcome::Taken);
+    assert_eq!(remarks.map(|row| row.line).collect::<Vec<_>>(), [10]);
+}
+
+#[test]
+fn servers_and_own_programs_block() {
+    for savedir in [
+        "nfs://server/export",
+        "SSH://user@host/var/crash",
+        "sftp://user:secret@host/x",
+        "ftp://host/x",
+        "cifs://user@host/share/x",
+        "http://host/x",
+        "relative/path",
+    ] {
+        let text = format!("KDUMP_SAVEDIR=\"{savedir}\"\nKDUMP_CPUS=1\n");
+        assert!(suse(&text).blocks(), "{savedir}");
+    }
+    assert!(suse("KDUMP_TRANSFER=\"/usr/bin/send\"\n").blocks());
+}
+
+#[test]
+fn numbers_and_switches() {
+    let keep = |text: &str| {
+        suse(&format!("KDUMP_KEEP_OLD_DUMPS={text}\n"))
+            .config
+            .keep
+            .dumps
+    };
+    assert_eq!((keep("0"), keep("-1"), keep("3")), (0, 1, 3));
+    let imported = suse(
+        "\
+KDUMP_IMMEDIATE_REBOOT=\"no\"
+KDUMP_CONTINUE_ON_ERROR=\"false\"
+KDUMP_DUMPFORMAT=raw
+KDUMP_VERBOSE=3
+KDUMP_NETCONFIG=auto
+KDUMP_FADUMP=false
+KDUMP_KERNELVER=/boot/vmlinuz-kdump
+KDUMP_SMTP_SERVER=mail
+KDUMP_CPUS=0
+KDUMP_UNKNOWN=1
+",
+    );
+    assert_eq!(imported.config.after.success, Action::Halt);
+    assert_eq!(imported.config.dump.level, Level::ALL);
+    assert_eq!(
+        imported.config.capture_kernel.kernel,
+        KernelChoice::Path("/boot/vmlinuz-kdump".into())
+    );
+    let worse: Vec<usize> = outcomes(&imported)
+        .into_iter()
+        .filter(|(_, outcome)| *outcome != Outcome::Taken)
+        .map(|(line, _)| line)
+        .collect();
+    assert_eq!(worse, [2, 4, 8, 9, 10]);
+    assert!(
+        row(&imported, 10)
+            .why
+            .contains("does not read KDUMP_UNKNOWN")
+    );
+}
+
+#[test]
+fn further_options_of_makedumpfile_do_not_change_the_level() {
+    let imported = suse("KDUMP_DUMPLEVEL=17\nMAKEDUMPFILE_OPTIONS=\"-X\"\n");
+    assert_eq!(imported.config.dump.level, Level::Bits(17));
+    assert_eq!(row(&imported, 2).outcome, Outcome::Remark);
+}

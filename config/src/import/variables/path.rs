@@ -1,0 +1,95 @@
+//! The variables that say where the core goes.
+
+use super::super::imported::{Fate, absolute};
+use super::super::shell::Value;
+use super::super::suite::Suite;
+use crate::model::{Config, Device};
+use crate::scalar::Scalar;
+
+/// Variables that hold a path of this machine, or a URL.
+const PATHS: [&str; 5] = [
+    "KDUMP_COREDIR",
+    "KDUMP_VMCORE_PATH",
+    "KDUMP_SAVEDIR",
+    "MOUNT_FOLDER",
+    "KDUMP_FOLDER",
+];
+
+/// Variables that name a server, and the way to it.
+const SERVERS: [(&str, &str); 3] = [
+    ("NFS", "this version does not write to NFS"),
+    ("SSH", "this version does not write over SSH"),
+    ("FTP", "this version does not write to FTP servers"),
+];
+
+/// Whether this module knows the variable.
+pub(super) fn is_one(name: &str) -> bool {
+    PATHS.contains(&name)
+        || SERVERS.iter().any(|(server, _)| *server == name)
+        || name == "MOUNT_DEVNODE"
+}
+
+/// Takes the target over.
+pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config, fate: &mut Fate) {
+    let Some(text) = value.text() else {
+        return dated(name, value, config, fate);
+    };
+    if text.trim().is_empty() {
+        return fate.take("the default");
+    }
+    if let Some((_, why)) = SERVERS.iter().find(|(server, _)| *server == name) {
+        return fate.block(*why);
+    }
+    if name == "MOUNT_DEVNODE" {
+        return match Device::try_from(Scalar::Word(text)) {
+            Ok(device) => {
+                if let Some(first) = config.target.first_mut() {
+                    first.device = Some(device);
+                }
+                fate.take("device in [[target]]");
+            }
+            Err(why) => fate.block(why.to_string()),
+        };
+    }
+    let path = match text.split_once("://") {
+        None => text.as_str(),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => rest,
+        Some((scheme, _)) => {
+            return fate.block(format!(
+                "this version does not write to {} targets",
+                scheme.to_ascii_lowercase()
+            ));
+        }
+    };
+    if suite == Suite::Suse && !path.starts_with('/') {
+        return fate.block(format!("\"{text}\" is neither an absolute path nor a URL"));
+    }
+    set(path, config, fate);
+}
+
+fn set(path: &str, config: &mut Config, fate: &mut Fate) {
+    match absolute(path) {
+        Ok(path) => {
+            if let Some(first) = config.target.first_mut() {
+                first.path = path;
+            }
+            fate.take("path in [[target]]");
+        }
+        Err(why) => fate.block(why),
+    }
+}
+
+/// A directory that the shell names by the date.
+fn dated(name: &str, value: &Value, config: &mut Config, fate: &mut Fate) {
+    match value.dated_directory() {
+        Some(directory) => {
+            set(&directory, config, fate);
+            fate.remark(format!(
+                "the date is left out: each crash directory in {directory} has the time in its name"
+            ));
+        }
+        None => fate.block(format!(
+            "only a shell can compute {name}; it says where the core goes"
+        )),
+    }
+}
