@@ -3,14 +3,15 @@
 //! Per target: mount, log, essential, report, core, pstore, finish, umount. The core step itself takes a
 //! smaller level where the core does not fit; one that fails is tried once more without classification,
 //! where the config allows that. When a target fails midway, the next one starts over. When no target
-//! works, the log goes to the console. What finishes ([`Limit::reserved`]) has time of its own: it also
+//! works, the log goes to the console. The operator's hooks run before the first target, after the core of
+//! a target, and at the end of a failure; a hook that fails or hangs is a soft error. What finishes ([`Limit::reserved`]) has time of its own: it also
 //! runs after the time for everything is over, and after PID 1 got a signal. Written against [`Runner`],
 //! so that tests need no child.
 
 use crate::protocol::{Event, Facts, Job};
 use dump::Level;
 use dump::facts::Verdict;
-use plan::Plan;
+use plan::{Plan, When};
 use std::time::{Duration, Instant};
 use store::manifest::ESSENTIAL;
 
@@ -175,6 +176,67 @@ pub(crate) const CONSOLE: Limit = Limit {
 
 /// Follows the plan to its end.
 pub(crate) fn run(runner: &mut dyn Runner) -> Outcome {
+    hooks(runner, When::Pre, None, Limit::step);
+    let outcome = targets(runner);
+    if !outcome.arrived() {
+        hooks(runner, When::Failure, None, Limit::reserved);
+        rescue(runner);
+    }
+    outcome
+}
+
+/// Runs the hooks of a moment, each within its deadline and what `limit` makes of it.
+fn hooks(
+    runner: &mut dyn Runner,
+    when: When,
+    dir: Option<&str>,
+    limit: impl Fn(Duration) -> Limit,
+) {
+    for at in 0..runner.plan().hooks.len() {
+        let Some(hook) = runner.plan().hooks.get(at).filter(|hook| hook.when == when) else {
+            continue;
+        };
+        let (program, deadline) = (hook.program.clone(), Duration::from_secs(hook.deadline_s));
+        let core = match &runner.facts().core {
+            Some(core) => core.verdict.name(),
+            None => "none",
+        };
+        let job = Job::Hook {
+            at,
+            dir: dir.map(str::to_owned),
+            core: core.to_owned(),
+        };
+        let mut limit = limit(deadline);
+        limit.deadline = match limit.reserved {
+            true => limit.deadline,
+            false => limit.deadline.min(runner.time_left()),
+        };
+        runner.say(&format!("{} hook: {program}", when.name()));
+        let answer = runner.run(job, limit);
+        if !answer.end.is_done() {
+            let how = answer.end.words();
+            runner.soft(format!("The {} hook {program}: {how}", when.name()));
+        }
+    }
+}
+
+/// Opens the rescue console, where the plan has one.
+fn rescue(runner: &mut dyn Runner) {
+    let Some(rescue) = &runner.plan().after.rescue else {
+        return;
+    };
+    let deadline = Duration::from_secs(rescue.deadline_s);
+    let action = runner.plan().after.failure.name();
+    let line = format!(
+        "rescue console: exit the shell to go on; after {} s the next step is {action}",
+        deadline.as_secs()
+    );
+    runner.say(&line);
+    runner.run(Job::Rescue, Limit::reserved(deadline));
+}
+
+/// Tries one target after the other.
+fn targets(runner: &mut dyn Runner) -> Outcome {
     let mut best = Outcome::Nothing;
     for target in 0..runner.plan().targets.len() {
         match on_target(runner, target) {
@@ -322,6 +384,10 @@ fn in_place(
             pstore.end.words()
         ));
     }
+
+    let whole = clock.at_most(Duration::MAX, runner).deadline;
+    let at_most = |deadline: Duration| Limit::step(deadline.min(whole));
+    hooks(runner, When::Post, Some(&dir), at_most);
 
     let facts = Box::new(runner.facts().clone());
     let has_answer = facts.core.is_some() || facts.report;

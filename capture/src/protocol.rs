@@ -84,6 +84,17 @@ pub(crate) enum Job {
     },
     /// Print the crashed kernel's log on the console: nothing else worked.
     Console,
+    /// Run a program of the operator.
+    Hook {
+        /// Its index in the plan.
+        at: usize,
+        /// The crash directory, where there is one.
+        dir: Option<String>,
+        /// How far the core is: `none`, or a verdict.
+        core: String,
+    },
+    /// Open a shell on the console, after a failure.
+    Rescue,
     /// Reboot, power off or halt.
     Last(FinalAction),
 }
@@ -96,6 +107,12 @@ impl Job {
             self,
             Self::Essential { .. } | Self::Report { .. } | Self::Core { .. }
         )
+    }
+
+    /// Whether it runs another program, in a process group of its own.
+    #[must_use]
+    pub(crate) fn has_group(&self) -> bool {
+        matches!(self, Self::Hook { .. } | Self::Rescue)
     }
 
     /// The name in the log.
@@ -111,6 +128,8 @@ impl Job {
             Self::Finish { .. } => "finish",
             Self::Umount { .. } => "umount",
             Self::Console => "console",
+            Self::Hook { .. } => "hook",
+            Self::Rescue => "rescue",
             Self::Last(_) => "last",
         }
     }
@@ -169,6 +188,8 @@ pub(crate) enum Event {
     Skipped(String),
     /// The verdict on the whole crash directory.
     Verdict(Verdict),
+    /// A program runs in this process group, which goes with the job.
+    Group(i32),
     /// The step could not be done, and why.
     Failed(String),
     /// The step is done.

@@ -6,6 +6,7 @@ mod console;
 mod core;
 mod essential;
 mod finish;
+mod hook;
 mod last;
 mod pstore;
 mod report;
@@ -101,6 +102,15 @@ fn work(order: &Order) -> Result<(), String> {
         Job::Finish { dir, facts } => finish::run(plan, Path::new(dir), facts),
         Job::Umount { mount_point } => target::mount::umount(Path::new(mount_point)),
         Job::Console => console::run(plan, order.init),
+        Job::Hook { at, dir, core } => {
+            limit(plan);
+            let hook = plan.hooks.get(*at).ok_or("There is no such hook")?;
+            hook::run(hook, dir.as_deref(), core)
+        }
+        Job::Rescue => match &plan.after.rescue {
+            Some(rescue) => hook::rescue(rescue),
+            None => Ok(()),
+        },
         Job::Last(action) => {
             last::run(*action);
             Ok(())

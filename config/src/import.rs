@@ -10,6 +10,7 @@
 mod cmdline;
 mod collector;
 mod detect;
+mod hook;
 mod imported;
 mod kdump_conf;
 mod shell;

@@ -25,7 +25,7 @@ mod units;
 pub use error::{ConfigError, ValueError};
 pub use load::DEFAULT_PATH;
 pub use model::{
-    Action, After, Auto, CaptureKernel, Config, Device, Dump, Image, Keep, KernelChoice, Notify,
+    Action, After, Auto, CaptureKernel, Config, Device, Dump, Hook, Image, Keep, KernelChoice, Notify,
     Syscall, Target,
 };
 pub use scalar::Scalar;

@@ -12,12 +12,14 @@ mod capture_kernel;
 mod checks;
 mod dump;
 mod notify;
+mod hook;
 mod target;
 
 pub use auto::Auto;
 pub use capture_kernel::{CaptureKernel, KernelChoice, Syscall};
 pub use dump::Dump;
 pub use notify::Notify;
+pub use hook::Hook;
 pub use target::{Device, Target};
 
 /// The whole file.
@@ -41,6 +43,12 @@ pub struct Config {
     pub after: After,
     /// Who is told of a crash at the next boot.
     pub notify: Notify,
+    /// Programs that run in the capture kernel, in this order.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "hook::hooks"
+    )]
+    pub hook: Vec<Hook>,
 }
 
 impl Default for Config {
@@ -53,6 +61,7 @@ impl Default for Config {
             image: Image::default(),
             after: After::default(),
             notify: Notify::default(),
+            hook: Vec::new(),
         }
     }
 }
@@ -129,6 +138,12 @@ pub struct After {
     ///
     /// Example: `watchdog = false`
     pub watchdog: bool,
+    /// A shell on the console before the failure action; its file is taken into the image.
+    #[serde(with = "hook::rescue")]
+    pub rescue: Option<PathBuf>,
+    /// How long that shell may stay open.
+    #[serde(deserialize_with = "hook::rescue_deadline")]
+    pub rescue_deadline: Time,
 }
 
 impl Default for After {
@@ -138,6 +153,8 @@ impl Default for After {
             failure: Action::Reboot,
             deadline: Time(3600),
             watchdog: true,
+            rescue: None,
+            rescue_deadline: Time(3600),
         }
     }
 }

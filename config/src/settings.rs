@@ -2,7 +2,7 @@
 
 use plan::FinalAction;
 
-use crate::model::{Action, After, Dump, Keep};
+use crate::model::{Action, After, Dump, Hook, Keep};
 use crate::units::Size;
 
 impl Dump {
@@ -46,6 +46,23 @@ impl After {
             failure: self.failure.into(),
             deadline_s: self.deadline.seconds(),
             feed_watchdog: self.watchdog,
+            rescue: self.rescue.as_ref().map(|shell| plan::Rescue {
+                shell: shell.display().to_string(),
+                deadline_s: self.rescue_deadline.seconds(),
+            }),
+        }
+    }
+}
+
+impl Hook {
+    /// A `[[hook]]` as the plan carries it.
+    #[must_use]
+    pub fn settings(&self) -> plan::Hook {
+        plan::Hook {
+            when: self.when,
+            program: self.program.display().to_string(),
+            args: self.args.clone(),
+            deadline_s: self.deadline.seconds(),
         }
     }
 }
@@ -70,6 +87,30 @@ mod tests {
         assert_eq!(config.dump.settings(), dump::Dump::default());
         assert_eq!(config.keep.settings(), store::Keep::default());
         assert_eq!(config.after.settings(), plan::After::default());
+    }
+
+    #[test]
+    fn hooks_and_the_rescue_console_arrive_in_the_plan() {
+        let text = "[after]\nrescue = \"/bin/sh\"\nrescue_deadline = \"5min\"\n\
+                    [[hook]]\nwhen = \"post\"\nprogram = \"/usr/local/sbin/tell\"\nargs = [\"-x\"]\n";
+        let config = Config::parse(text).unwrap();
+        let rescue = config.after.settings().rescue.unwrap();
+        assert_eq!((rescue.shell.as_str(), rescue.deadline_s), ("/bin/sh", 300));
+        let hook = config.hook.first().unwrap().settings();
+        assert_eq!((hook.when, hook.deadline_s), (plan::When::Post, 30));
+        assert_eq!(hook.args, ["-x"]);
+        assert_eq!(Config::parse(&config.show()).unwrap(), config);
+        assert_eq!(Config::parse(&config.show_changed()).unwrap(), config);
+        for wrong in [
+            "[[hook]]\nwhen = \"post\"\nprogram = \"tell\"\n",
+            "[[hook]]\nwhen = \"now\"\nprogram = \"/tell\"\n",
+            "[[hook]]\nwhen = \"pre\"\nprogram = \"/tell\"\ndeadline = \"11min\"\n",
+            "[[hook]]\nprogram = \"/tell\"\n",
+            "[after]\nrescue = \"sh\"\n",
+            "[after]\nrescue_deadline = \"0s\"\n",
+        ] {
+            assert!(Config::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -125,10 +125,11 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
     let plan = fill::plan(first, config, &resolved, &closure);
     plan.validate()?;
     let extra = config.image.extra_files.iter();
-    let asked: Vec<(PathBuf, String)> = extra
-        .map(|path| (path.clone(), "extra_files".to_owned()))
-        .collect();
+    let extra = extra.map(|path| (path.clone(), "extra_files".to_owned()));
+    let programs = programs(config);
+    let asked: Vec<(PathBuf, String)> = programs.iter().cloned().chain(extra).collect();
     let files = files::closure(&root, &asked)?;
+    files::executable(&root, &programs, &files)?;
     let compression = request.compression.unwrap_or_else(|| {
         let text = kernel::configuration(&root, modules_root, &release);
         Compression::for_kernel(text.as_deref(), &release)
@@ -210,6 +211,20 @@ impl Prepared {
     }
 }
 
+/// The programs that run in the capture kernel, each with the reason.
+fn programs(config: &Config) -> Vec<(PathBuf, String)> {
+    let hooks = config.hook.iter();
+    let hooks = hooks.map(|hook| {
+        (
+            hook.program.clone(),
+            format!("the {} hook", hook.when.name()),
+        )
+    });
+    let rescue = config.after.rescue.iter();
+    let rescue = rescue.map(|shell| (shell.clone(), "the rescue console".to_owned()));
+    hooks.chain(rescue).collect()
+}
+
 /// Takes out modules that nothing depends on and whose file is not there, as in a trimmed tree.
 fn absent(index: &Index, closure: &mut Closure) -> Vec<String> {
     let mut notes = Vec::new();
@@ -270,7 +285,12 @@ fn inputs(
             serde_json::to_string(&plan.kernel)?
         ),
         capture: digest(binary),
-        config: digest(&serde_json::to_vec(&(&plan.dump, &plan.keep, &plan.after))?),
+        config: digest(&serde_json::to_vec(&(
+            &plan.dump,
+            &plan.keep,
+            &plan.after,
+            &plan.hooks,
+        ))?),
         target: digest(&serde_json::to_vec(&(&plan.targets, &plan.watchdogs))?),
         modules: hex(&modules.finalize()),
         files: hex(&extra.finalize()),

@@ -50,6 +50,16 @@ pub enum FileError {
         /// Its path.
         path: PathBuf,
     },
+    /// It is to be run and cannot be.
+    #[error("{} cannot be run, and it is {why}: {problem}", path.display())]
+    NotProgram {
+        /// Its path.
+        path: PathBuf,
+        /// What it is to be.
+        why: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A library is nowhere.
     #[error("{} needs {library}, which is in none of the loader's folders; install it", path.display())]
     Library {
@@ -117,6 +127,46 @@ pub fn closure(root: &Root, asked: &[(PathBuf, String)]) -> Result<Vec<Taken>, F
     }
     walk.taken.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(walk.taken)
+}
+
+/// Whether programs among the taken files can be run: ELF programs or scripts that are executable, and that
+/// nobody but their owner may change.
+pub(crate) fn executable(
+    root: &Root,
+    programs: &[(PathBuf, String)],
+    taken: &[Taken],
+) -> Result<(), FileError> {
+    for (path, why) in programs {
+        let failed = |problem| FileError::NotProgram {
+            path: path.clone(),
+            why: why.clone(),
+            problem,
+        };
+        let real = root.resolve(path).map_err(|source| FileError::Read {
+            path: path.clone(),
+            why: why.clone(),
+            source,
+        })?;
+        let kind = taken
+            .iter()
+            .find(|one| one.path == real)
+            .map(|one| &one.kind);
+        let Some(TakenKind::File(mode, bytes)) = kind else {
+            return Err(failed("it is no regular file"));
+        };
+        if mode & 0o111 == 0 {
+            return Err(failed("nobody may execute it; run chmod +x"));
+        }
+        if mode & 0o022 != 0 {
+            return Err(failed(
+                "others may write to it, and it runs as root; run chmod go-w",
+            ));
+        }
+        if !bytes.starts_with(b"#!") && !bytes.starts_with(b"\x7fELF") {
+            return Err(failed("it is neither an ELF program nor a script with #!"));
+        }
+    }
+    Ok(())
 }
 
 /// Puts taken files into an archive.

@@ -39,6 +39,7 @@ pub(crate) fn plan(
         .collect();
     plan.keep = config.keep.settings();
     plan.after = config.after.settings();
+    plan.hooks = config.hook.iter().map(config::Hook::settings).collect();
     plan
 }
 

@@ -1,5 +1,6 @@
 //! What a plan must satisfy. Checked when an image is built and again in the capture kernel.
 
+use crate::hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue};
 use crate::{Filesystem, Identity, Plan, TargetKind, VERSION};
 use dump::policy;
 use std::collections::HashSet;
@@ -70,7 +71,7 @@ impl Plan {
         if self.after.deadline_s == 0 {
             return wrong("after.deadline_s", "it is 0");
         }
-        Ok(())
+        check_hooks(&self.hooks, self.after.rescue.as_ref())
     }
 
     fn check_dump(&self) -> Result<(), PlanError> {
@@ -118,6 +119,34 @@ fn check_filesystem(key: &str, fs: &Filesystem) -> Result<(), PlanError> {
         }
     }
     Ok(())
+}
+
+/// Whether hooks can run.
+fn check_hooks(hooks: &[Hook], rescue: Option<&Rescue>) -> Result<(), PlanError> {
+    if hooks.len() > MOST_HOOKS {
+        return wrong("hooks", format!("more than {MOST_HOOKS}"));
+    }
+    for (at, hook) in hooks.iter().enumerate() {
+        let key = format!("hooks[{at}]");
+        absolute(&format!("{key}.program"), &hook.program)?;
+        for word in &hook.args {
+            no_nul(&format!("{key}.args"), word)?;
+        }
+        within(&format!("{key}.deadline_s"), hook.deadline_s, LONGEST_HOOK)?;
+    }
+    if let Some(rescue) = rescue {
+        absolute("after.rescue.shell", &rescue.shell)?;
+        within("after.rescue.deadline_s", rescue.deadline_s, LONGEST_RESCUE)?;
+    }
+    Ok(())
+}
+
+fn within(key: &str, seconds: u64, longest: u64) -> Result<(), PlanError> {
+    match seconds {
+        0 => wrong(key, "it is 0"),
+        _ if seconds > longest => wrong(key, format!("it is more than {longest} s")),
+        _ => Ok(()),
+    }
 }
 
 /// Paths are absolute and climb nowhere.

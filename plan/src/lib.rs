@@ -10,11 +10,13 @@
 //! plan and its binary always come from the same build.
 
 mod check;
+mod hook;
 pub mod lvm;
 pub mod superblock;
 mod target;
 
 pub use check::PlanError;
+pub use hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue, When};
 pub use target::{
     DeviceMapper, Directory, Filesystem, FsType, Identity, Layer, Segment, Target, TargetKind,
 };
@@ -72,6 +74,9 @@ pub struct Plan {
     /// What happens when all is done, or nothing works.
     #[serde(default)]
     pub after: After,
+    /// Programs of the operator, in the order in which they run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 /// The kernel that was running while arming.
@@ -163,6 +168,9 @@ pub struct After {
     pub deadline_s: u64,
     /// Whether watchdogs are fed while the dump makes progress.
     pub feed_watchdog: bool,
+    /// A shell on the console before the failure action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescue: Option<Rescue>,
 }
 
 impl Default for After {
@@ -172,6 +180,7 @@ impl Default for After {
             failure: FinalAction::Reboot,
             deadline_s: 3600,
             feed_watchdog: true,
+            rescue: None,
         }
     }
 }
@@ -199,6 +208,7 @@ impl Plan {
             watchdogs: Vec::new(),
             keep: Keep::default(),
             after: After::default(),
+            hooks: Vec::new(),
         }
     }
 

@@ -46,6 +46,21 @@ fn wrong_plans_name_the_key() {
     assert!(refused(|p| p.source = "vmcore".into()).contains("source"));
     assert!(refused(|p| p.after.deadline_s = 0).contains("after.deadline_s"));
     assert!(refused(|p| p.dump.threads = Some(0)).contains("threads"));
+    let hook = |program: &str, deadline_s: u64| Hook {
+        when: When::Pre,
+        program: program.into(),
+        args: vec!["a".into()],
+        deadline_s,
+    };
+    assert!(refused(|p| p.hooks.push(hook("x", 1))).contains("hooks[0].program"));
+    assert!(refused(|p| p.hooks.push(hook("/x", 0))).contains("hooks[0].deadline_s"));
+    assert!(refused(|p| p.hooks.push(hook("/x", 601))).contains("600 s"));
+    assert!(refused(|p| p.hooks = vec![hook("/x", 1); 17]).contains("more than 16"));
+    let rescue = Rescue {
+        shell: "sh".into(),
+        deadline_s: 1,
+    };
+    assert!(refused(|p| p.after.rescue = Some(rescue)).contains("rescue.shell"));
     let climbs = |p: &mut Plan| {
         p.targets[0].kind = TargetKind::Directory(Directory {
             path: "/a/../b".into(),

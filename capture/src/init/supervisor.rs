@@ -13,7 +13,7 @@ use crate::ladder::{Answer, End, Limit, Runner};
 use crate::protocol::{Event, Facts, Job, Order};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -56,6 +56,8 @@ pub(super) struct Supervisor {
     aborted: Option<&'static str>,
     facts: Facts,
     memory: Peak,
+    /// The process group of a program that the child runs.
+    group: Option<i32>,
 }
 
 impl Supervisor {
@@ -104,6 +106,7 @@ impl Supervisor {
             aborted: None,
             facts: Facts::default(),
             memory: Peak::default(),
+            group: None,
         })
     }
 
@@ -183,6 +186,17 @@ impl Supervisor {
     }
 
     fn supervise(&mut self, job: Job, limit: Limit, feed: bool) -> Answer {
+        let has_group = job.has_group();
+        self.group = None;
+        let answer = self.supervise_child(job, limit, feed);
+        // Whatever became of the child: what it started goes, too.
+        if let Some(group) = self.group.take().filter(|group| has_group && *group > 1) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        answer
+    }
+
+    fn supervise_child(&mut self, job: Job, limit: Limit, feed: bool) -> Answer {
         let mut events = Vec::new();
         let mut child = match self.start(job, limit.deadline) {
             Ok(child) => child,
@@ -375,6 +389,7 @@ impl Supervisor {
                 }
             }
             Ok(Event::Alive) => {}
+            Ok(Event::Group(group)) => self.group = Some(group),
             Ok(Event::Done) => return Some(End::Done),
             Ok(Event::Failed(why)) => return Some(End::Failed(why)),
             Ok(event) => {

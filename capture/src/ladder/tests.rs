@@ -272,3 +272,69 @@ fn a_core_that_was_cut_off_is_not_traded_for_an_unfiltered_one() {
         assert_eq!(all.facts.core.is_some(), cuts_off);
     }
 }
+
+fn with_hooks(script: &mut Script) {
+    for when in [When::Failure, When::Post, When::Pre, When::Pre] {
+        script.plan.hooks.push(plan::Hook {
+            when,
+            program: format!("/{}", when.name()),
+            args: Vec::new(),
+            deadline_s: 5,
+        });
+    }
+    script.plan.after.rescue = Some(plan::Rescue {
+        shell: "/bin/sh".into(),
+        deadline_s: 7,
+    });
+}
+
+#[test]
+fn hooks_run_before_the_targets_and_after_the_core() {
+    let mut all = script(1, &[], Verdict::Complete);
+    with_hooks(&mut all);
+    assert_eq!(run(&mut all), Outcome::Complete);
+    let whole = WHOLE.replace("pstore", "pstore hook");
+    assert_eq!(ran(&all), format!("hook hook {whole}"));
+    assert!(all.facts.soft_errors.is_empty());
+}
+
+#[test]
+fn a_hook_that_fails_or_hangs_is_a_soft_error_and_costs_nothing_else() {
+    for end in [
+        End::Failed("exit code 3".into()),
+        End::Deadline(Duration::from_secs(5)),
+        End::Killed(9),
+        End::NotStarted("no memory".into()),
+    ] {
+        let falls = [("hook", end.clone()), ("hook", end.clone()), ("hook", end)];
+        let mut all = script(1, &falls, Verdict::Degraded);
+        with_hooks(&mut all);
+        assert_eq!(run(&mut all), Outcome::Degraded);
+        let whole = WHOLE.replace("pstore", "pstore hook");
+        assert_eq!(ran(&all), format!("hook hook {whole}"));
+        let soft = &all.facts.soft_errors;
+        assert_eq!(soft.len(), 3);
+        assert!(soft[0].starts_with("The pre hook /pre: "), "{soft:?}");
+        assert!(soft[2].starts_with("The post hook /post: "), "{soft:?}");
+    }
+}
+
+#[test]
+fn after_a_failure_the_failure_hook_and_the_rescue_console_run_even_when_the_time_is_over() {
+    let mut all = script(1, &[], Verdict::Incomplete);
+    with_hooks(&mut all);
+    all.aborts_at = "core";
+    assert_eq!(run(&mut all), Outcome::Incomplete);
+    assert_eq!(
+        ran(&all),
+        "hook hook target log report finish umount hook rescue"
+    );
+    let fallen = [("target", End::Failed("no disk".into()))];
+    let mut all = script(1, &fallen, Verdict::Complete);
+    with_hooks(&mut all);
+    assert_eq!(run(&mut all), Outcome::Nothing);
+    assert_eq!(ran(&all), "hook hook target console hook rescue");
+    let mut none = script(1, &[], Verdict::Incomplete);
+    assert_eq!(run(&mut none), Outcome::Incomplete);
+    assert_eq!(ran(&none), WHOLE);
+}

@@ -6,6 +6,7 @@
 mod bad_memory;
 mod bounded;
 mod full;
+mod hooks;
 mod limits;
 mod sink;
 

@@ -7,21 +7,15 @@ mod target;
 use std::collections::HashSet;
 
 use super::imported::{Draft, Fate, action};
-use super::{collector, shell};
+use super::{collector, hook, shell};
 use crate::error::{nearest, slip_of};
 use crate::model::Config;
+use plan::When;
 use target::Targets;
 
 /// Directives without a counterpart, and why.
-const NOT_TAKEN: [(&str, &str); 16] = [
+const NOT_TAKEN: [(&str, &str); 12] = [
     ("sshkey", "this version does not write over SSH"),
-    ("kdump_pre", "the capture kernel runs no other programs"),
-    ("kdump_post", "the capture kernel runs no other programs"),
-    (
-        "kdump_emergency",
-        "the capture kernel runs no other programs",
-    ),
-    ("extra_bins", "the capture kernel runs no other programs"),
     (
         "force_rebuild",
         "the image is rebuilt whenever an input changes",
@@ -51,7 +45,7 @@ const NOT_TAKEN: [(&str, &str); 16] = [
 ];
 
 /// Directives that are taken over.
-const TAKEN: [&str; 7] = [
+const TAKEN: [&str; 11] = [
     "path",
     "core_collector",
     "extra_modules",
@@ -59,6 +53,10 @@ const TAKEN: [&str; 7] = [
     "default",
     "final_action",
     "dracut_args",
+    "kdump_pre",
+    "kdump_post",
+    "kdump_emergency",
+    "extra_bins",
 ];
 
 /// Whether a word is a directive.
@@ -121,6 +119,16 @@ fn directive(word: &str, value: &str, targets: &mut Targets, config: &mut Config
             config.image.extra_modules.extend(names);
             fate.take("extra_modules in [image]");
         }
+        "kdump_pre" => {
+            hook::program(When::Pre, plain, config, fate);
+            fate.remark("it runs before the target is mounted, and the dump goes on if it fails");
+        }
+        "kdump_post" => {
+            hook::program(When::Post, plain, config, fate);
+            fate.remark("it gets the state of the core in AFTERPANIC_CORE instead of $1");
+        }
+        "kdump_emergency" => hook::program(When::Failure, plain, config, fate),
+        "extra_bins" => hook::files(plain, config, fate),
         "failure_action" | "default" if plain == "dump_to_rootfs" => targets.rootfs(fate),
         "failure_action" | "default" | "final_action" => final_action(word, plain, config, fate),
         _ => unknown(word, plain, fate),
@@ -137,7 +145,8 @@ fn final_action(word: &str, value: &str, config: &mut Config, fate: &mut Fate) {
             config.after.failure = action;
             fate.take("failure in [after]");
         }
-        None if value == "shell" => fate.nothing("the image has no shell; the machine reboots"),
+        // kdump-utils' own image has bash.
+        None if value == "shell" => hook::rescue("/bin/bash", config, fate),
         None => fate.nothing(format!("\"{value}\" is not an action; the machine reboots")),
     }
 }

@@ -3,7 +3,7 @@
 use dump::Level;
 
 use super::*;
-use crate::model::{Auto, Device, Target};
+use crate::model::{Auto, Device, Hook, Target};
 use crate::units::{Size, Time};
 
 const SHIPPED: &str = include_str!("../../../dist/afterpanic.toml");
@@ -31,6 +31,11 @@ fn the_shipped_file_as_it_is_equals_the_defaults() {
 fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
     let mut config = Config::parse(&uncommented()).unwrap();
     let example = config.target.pop().unwrap();
+    let hook = config.hook.pop().unwrap();
+    assert_eq!(
+        hook,
+        Hook::new(plan::When::Pre, "/usr/local/sbin/tell".into())
+    );
     assert_eq!(config, Config::default());
     assert_eq!(
         example,

@@ -70,6 +70,45 @@ fn an_image_holds_init_plan_modules_and_reasons() {
 }
 
 #[test]
+fn hooks_and_the_rescue_shell_go_in_with_what_they_need() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = machine();
+    fixture.file("/sbin/tell", "#!/bin/interp\n");
+    fixture.file("/bin/interp", elf(62, false, ""));
+    fixture.file("/bin/text", "hello\n");
+    let mode = |path: &str, mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(fixture.host(path), permissions).unwrap();
+    };
+    for path in ["/sbin/tell", "/bin/interp", "/bin/text"] {
+        mode(path, 0o755);
+    }
+    let config = "[after]\nrescue = \"/bin/interp\"\n[[hook]]\nwhen = \"post\"\nprogram = \"/sbin/tell\"\nargs = [\"x\"]\n";
+    let image = build(&request(&fixture, config)).unwrap();
+    assert_eq!(image.plan.hooks.len(), 1);
+    assert_eq!(image.plan.after.rescue.unwrap().shell, "/bin/interp");
+    let contents = Contents::new(&image.bytes).unwrap();
+    assert_eq!(contents.file("sbin/tell").unwrap(), b"#!/bin/interp\n");
+    assert!(contents.file("bin/interp").is_ok());
+    let files = contents.why().unwrap().unwrap().files;
+    let tell = files.iter().find(|file| file.path == "sbin/tell").unwrap();
+    assert_eq!(tell.why, "the post hook");
+    // Another argument is another image.
+    let other = prepare(&request(&fixture, &config.replace("\"x\"", "\"y\""))).unwrap();
+    assert_ne!(other.inputs().config, image.why.inputs.config);
+    let refused = |program: &str| {
+        let config = format!("[[hook]]\nwhen = \"pre\"\nprogram = \"{program}\"\n");
+        build(&request(&fixture, &config)).unwrap_err().to_string()
+    };
+    assert!(refused("/bin/absent").contains("/bin/absent"));
+    assert!(refused("/bin/text").contains("neither an ELF program nor a script"));
+    mode("/sbin/tell", 0o644);
+    assert!(refused("/sbin/tell").contains("chmod +x"));
+    mode("/sbin/tell", 0o757);
+    assert!(refused("/sbin/tell").contains("chmod go-w"));
+}
+
+#[test]
 fn the_same_inputs_give_the_same_bytes() {
     let fixture = machine();
     let first = build(&request(&fixture, "")).unwrap().bytes;

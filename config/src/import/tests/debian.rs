@@ -162,7 +162,8 @@ fn a_failure_command_gives_its_action() {
     );
     let shell = failure("echo 'makedumpfile FAILED.'; /bin/bash; reboot -f");
     assert_eq!(shell.worst(), Outcome::Remark);
-    assert!(row(&shell, 1).why.contains("no shell"));
+    assert_eq!(shell.config.after.rescue, Some("/bin/bash".into()));
+    assert!(row(&shell, 1).why.contains("echo is not run"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dump::Level;
+use plan::When;
 use vmcore::write::OutputFormat;
 
 use super::super::*;
@@ -144,6 +145,38 @@ fn dracuts_drivers_and_files_are_taken() {
         row.why.contains("--tmpdir \"/var/crash\" is left out"),
         "{}",
         row.why
+    );
+}
+
+#[test]
+fn programs_are_hooks_and_a_shell_is_the_rescue_console() {
+    let imported = conf(
+        "\
+kdump_pre /usr/sbin/pre
+kdump_post \"/usr/sbin/post x\"
+kdump_emergency emergency.sh
+extra_bins /usr/bin/lftp
+failure_action shell
+",
+    );
+    let hooks = &imported.config.hook;
+    let when: Vec<When> = hooks.iter().map(|hook| hook.when).collect();
+    assert_eq!(when, [When::Pre, When::Post]);
+    assert_eq!(hooks[1].args, ["x"]);
+    assert_eq!(
+        imported.config.image.extra_files,
+        [PathBuf::from("/usr/bin/lftp")]
+    );
+    assert_eq!(imported.config.after.rescue, Some("/bin/bash".into()));
+    assert_eq!(
+        outcomes(&imported),
+        [
+            (1, Outcome::Remark),
+            (2, Outcome::Remark),
+            (3, Outcome::NoCounterpart),
+            (4, Outcome::Taken),
+            (5, Outcome::Remark),
+        ]
     );
 }
 

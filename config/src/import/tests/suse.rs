@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dump::Level;
+use plan::When;
 use vmcore::write::OutputFormat;
 
 use super::super::*;
@@ -102,11 +103,31 @@ KDUMP_UNKNOWN=1
         .map(|(line, _)| line)
         .collect();
     assert_eq!(worse, [2, 4, 8, 9, 10]);
+    assert_eq!(imported.config.after.rescue, Some("/bin/bash".into()));
     assert!(
         row(&imported, 10)
             .why
             .contains("does not read KDUMP_UNKNOWN")
     );
+}
+
+#[test]
+fn scripts_are_hooks() {
+    let imported = suse(
+        "\
+KDUMP_PRESCRIPT=\"/root/pre one 'two three'\"
+KDUMP_POSTSCRIPT=/root/post
+KDUMP_REQUIRED_PROGRAMS=\"/bin/sh /usr/bin/curl tar\"
+",
+    );
+    let hooks = &imported.config.hook;
+    assert_eq!(hooks.len(), 2);
+    assert_eq!((hooks[0].when, hooks[1].when), (When::Pre, When::Post));
+    assert_eq!(hooks[0].args, ["one", "two three"]);
+    let files = &imported.config.image.extra_files;
+    assert_eq!(*files, [PathBuf::from("/bin/sh"), "/usr/bin/curl".into()]);
+    assert_eq!(imported.worst(), Outcome::Remark);
+    assert!(row(&imported, 3).why.contains("tar is left out"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! KDUMP_FAIL_CMD: a command line of the shell that ends the capture kernel after a failure.
 
 use super::super::imported::{Fate, action};
-use super::super::shell;
+use super::super::{hook, shell};
 use crate::model::{Action, Config};
 
 /// Programs that are a shell.
@@ -18,9 +18,7 @@ pub(super) fn take(text: &str, config: &mut Config, fate: &mut Fate) {
         let program = program.rsplit('/').next().unwrap_or_default();
         match ending(program, arguments) {
             Some(action) => found = Some(action),
-            None if SHELLS.contains(&program) => {
-                fate.nothing("the image has no shell to leave open");
-            }
+            None if SHELLS.contains(&program) => hook::rescue(shell_path(command), config, fate),
             None => fate.nothing(format!("{program} is not run")),
         }
     }
@@ -30,6 +28,15 @@ pub(super) fn take(text: &str, config: &mut Config, fate: &mut Fate) {
             fate.take("failure in [after]");
         }
         None => fate.nothing("the machine reboots"),
+    }
+}
+
+/// The shell's path, or where it is everywhere.
+fn shell_path(command: &str) -> &str {
+    let word = command.split_ascii_whitespace().next().unwrap_or_default();
+    match word.starts_with('/') && !word.contains("..") {
+        true => word,
+        false => "/bin/sh",
     }
 }
 

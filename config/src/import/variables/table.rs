@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use dump::Level;
+use plan::When;
 use vmcore::write::OutputFormat;
 
 use super::super::imported::Fate;
 use super::super::shell::{self, Value};
 use super::super::suite::Suite;
-use super::super::{cmdline, collector};
+use super::super::{cmdline, collector, hook};
 use super::{fail, read};
 use crate::model::{Action, Auto, Config};
 
@@ -226,6 +227,9 @@ pub(super) fn take(name: &str, value: &str, config: &mut Config, fate: &mut Fate
         "KDUMP_FAIL_CMD" => fail::take(value, config, fate),
         "KDUMP_CRASHKERNEL" | "GRUB_CMDLINE" => read::crashkernel(value, config, fate),
         "KDUMP_IMMEDIATE_REBOOT" | "KDUMP_CONTINUE_ON_ERROR" => switch(name, value, config, fate),
+        "KDUMP_PRESCRIPT" => hook::program(When::Pre, value, config, fate),
+        "KDUMP_POSTSCRIPT" => hook::program(When::Post, value, config, fate),
+        "KDUMP_REQUIRED_PROGRAMS" => hook::files(value, config, fate),
         _ => no_key(name, value, fate),
     }
 }
@@ -276,7 +280,7 @@ fn switch(name: &str, value: &str, config: &mut Config, fate: &mut Fate) {
             config.after.failure = Action::Halt;
             fate.take("success and failure in [after]");
         }
-        (Some(false), _) => fate.nothing("the image has no shell; the next step runs"),
+        (Some(false), _) => hook::rescue("/bin/bash", config, fate),
     }
 }
 
@@ -318,9 +322,6 @@ fn no_key(name: &str, value: &str, fate: &mut Fate) {
         "KDUMP_VERBOSE" if value == "0" => fate.take(""),
         "KDUMP_VERBOSE" | "KDUMP_STDLOGLVL" | "KDUMP_SYSLOGLVL" | "KDUMP_KMSGLOGLVL" => {
             fate.nothing("capture.log in the crash directory has every step");
-        }
-        "KDUMP_REQUIRED_PROGRAMS" | "KDUMP_PRESCRIPT" | "KDUMP_POSTSCRIPT" => {
-            fate.nothing("the capture kernel runs no other programs");
         }
         "KDUMP_NETCONFIG" if value == "auto" => fate.take("the default"),
         "KDUMP_NET_TIMEOUT" if value == "30" => fate.take("the default"),

@@ -5,6 +5,7 @@
 //! ([`rehearse::guest::End::Become`]), because one of the ways is that PID 1 exits.
 
 mod corrupt;
+mod hook;
 mod hotplug;
 mod live;
 mod panic;
@@ -45,6 +46,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["hide-kcore"] => hide_kcore(),
         ["hotplug"] => hotplug::change(),
         ["live"] => live::compare(),
+        ["hook", way] => hook::run(way),
         ["corrupt", segment] => corrupt::load(segment),
         other => bail!("nothing is called {other:?}"),
     }
