@@ -13,8 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A kernel image: its header, and what is cut out of it.
+/// A kernel image: its header, and what is cut out of it; the containers that a kernel comes in.
 pub(crate) fn image(data: &[u8]) {
+    let _ = initramfs::kernel::pe::is_signed(data);
+    let _ = initramfs::kernel::uki::kernel_of(data.to_vec());
     let Ok(found) = BzImage::parse(data) else {
         return;
     };

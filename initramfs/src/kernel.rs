@@ -3,7 +3,9 @@
 //! Facts: Documentation/arch/x86/boot.rst (kernel_version at 0x20e, protocol 2.00 and later), ELF
 //! notes in /sys/kernel/notes, Linux 5.10 to 7.2.
 
+pub mod pe;
 pub mod uki;
+pub mod zboot;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;

@@ -48,15 +48,18 @@ impl Root {
             let next = done.join(&part);
             let here = self.host(&next);
             let meta = std::fs::symlink_metadata(&here)?;
-            if !meta.is_symlink() {
+            let target = match meta.is_symlink() {
+                true => Some(std::fs::read_link(&here)?),
+                false => self.flattened(&next, &meta),
+            };
+            let Some(target) = target else {
                 done = next;
                 continue;
-            }
+            };
             links += 1;
             if links > MAX_LINKS {
                 return Err(io::Error::new(ErrorKind::InvalidInput, "too many links"));
             }
-            let target = std::fs::read_link(&here)?;
             if target.is_absolute() {
                 done = PathBuf::from("/");
             }
@@ -65,6 +68,22 @@ impl Root {
             }
         }
         Ok(done)
+    }
+
+    /// Where a file of a copied tree leads that is a link in every /sys: what keeps no links (some version
+    /// control, archives and shares) leaves their text.
+    fn flattened(&self, inside: &Path, meta: &std::fs::Metadata) -> Option<PathBuf> {
+        let folder = inside.parent()?;
+        let only_links = ["/sys/dev/block", "/sys/class/block"]
+            .map(Path::new)
+            .contains(&folder)
+            || folder.starts_with("/sys")
+                && (folder.ends_with("slaves") || folder.ends_with("holders"));
+        if !only_links || !meta.is_file() || meta.len() > 4096 || self.0 == Path::new("/") {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.host(inside)).ok()?;
+        Some(PathBuf::from(text.trim_end())).filter(|target| !target.as_os_str().is_empty())
     }
 
     /// Where a file really stands here, links followed.
@@ -157,5 +176,25 @@ mod tests {
             ErrorKind::NotFound
         );
         assert_eq!(root.names("/sys/class"), ["abs", "loop", "out", "rel"]);
+    }
+
+    #[test]
+    fn a_copy_that_keeps_the_text_of_links_is_followed_where_only_links_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("sys/devices/a/size", "1");
+        put("sys/dev/block/8:0", "../../devices/a\n");
+        put("sys/kernel/note", "/sys/devices/a");
+        let to = |path: &str| root.resolve(path).unwrap();
+        assert_eq!(
+            to("/sys/dev/block/8:0/size"),
+            Path::new("/sys/devices/a/size")
+        );
+        assert_eq!(to("/sys/kernel/note"), Path::new("/sys/kernel/note"));
     }
 }

@@ -1,59 +1,52 @@
 //! The kernel inside a unified kernel image: an EFI program whose section `.linux` is a whole vmlinuz.
 //!
-//! Facts: systemd-stub(7); PE/COFF specification, sections 2 to 4 (DOS header, `PE\0\0`, file header of
-//! 20 bytes, optional header, section headers of 40 bytes). A vmlinuz is an EFI program, too, but has no
-//! such section. Nothing in the file is trusted: every place is checked against the bytes that are there.
+//! Facts: systemd-stub(7). A vmlinuz is an EFI program, too, but has no such section.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::path::Path;
 
-/// A section header's length.
-const SECTION: usize = 40;
+use super::pe::section;
+use super::zboot;
 
-fn le<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
-    le(bytes, at).map(|bytes| usize::from(u16::from_le_bytes(bytes)))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
-    usize::try_from(u32::from_le_bytes(le(bytes, at)?)).ok()
-}
+/// The headers of every image that was seen fit into this.
+const HEADERS: u64 = 64 << 10;
 
 /// Where the section `.linux` lies in the file that begins with `start`; the headers must be in it. `None`:
 /// no unified kernel image. The range may pass the end of the file.
 #[must_use]
 pub fn linux_section(start: &[u8]) -> Option<Range<usize>> {
-    if !start.starts_with(b"MZ") {
-        return None;
-    }
-    let pe = u32_at(start, 0x3c)?;
-    let header = start.get(pe..)?;
-    if !header.starts_with(b"PE\0\0") {
-        return None;
-    }
-    let (count, optional) = (u16_at(header, 6)?, u16_at(header, 20)?);
-    let table = header.get(24_usize.checked_add(optional)?..)?;
-    let section = table
-        .chunks_exact(SECTION)
-        .take(count)
-        .find(|section| section.starts_with(b".linux\0\0"))?;
-    // The data is padded to the file alignment; the virtual size is the kernel's own.
-    let length = u32_at(section, 8)?.min(u32_at(section, 16)?);
-    let from = u32_at(section, 20)?;
-    Some(from..from.checked_add(length)?)
+    section(start, ".linux")
 }
 
-/// The kernel in these bytes: those of `.linux` in a unified kernel image, otherwise all of them. A section
-/// that passes the end of the file gives what is there.
+/// The bytes of a section of an EFI program, at most `limit`; `None`: there is no such section, it passes the end
+/// of the file, or the file cannot be read.
+#[must_use]
+pub fn read_section(path: &Path, name: &str, limit: u64) -> Option<Vec<u8>> {
+    let mut file = File::open(path).ok()?;
+    let mut start = Vec::new();
+    file.by_ref().take(HEADERS).read_to_end(&mut start).ok()?;
+    let section = section(&start, name)?;
+    let length = u64::try_from(section.len())
+        .ok()
+        .filter(|length| *length <= limit)?;
+    file.seek(SeekFrom::Start(u64::try_from(section.start).ok()?))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).ok()?;
+    (bytes.len() == section.len()).then_some(bytes)
+}
+
+/// The kernel in these bytes: those of `.linux` in a unified kernel image, the unpacked one of a zboot image,
+/// otherwise all of them. A section that passes the end of the file gives what is there.
 #[must_use]
 pub fn kernel_of(mut file: Vec<u8>) -> Vec<u8> {
     if let Some(section) = linux_section(&file) {
         file.truncate(section.end);
         file.drain(..section.start.min(file.len()));
     }
-    file
+    zboot::unpack(&file).unwrap_or(file)
 }
 
 #[cfg(test)]
@@ -69,7 +62,7 @@ mod tests {
         file[0x86] = u8::try_from(sections.len()).unwrap();
         file[0x94] = 16;
         for (n, (name, data)) in sections.iter().enumerate() {
-            let at = 0x80 + 24 + 16 + n * SECTION;
+            let at = 0x80 + 24 + 16 + n * 40;
             let from = u32::try_from(file.len()).unwrap();
             let padded = data.len().next_multiple_of(512);
             file[at..at + name.len()].copy_from_slice(name);
@@ -92,6 +85,21 @@ mod tests {
             (b".initrd", b"x"),
         ]);
         assert_eq!(kernel_of(file), b"a kernel");
+    }
+
+    #[test]
+    fn a_section_of_a_file_is_read_within_its_limit() {
+        let file = program(&[(b".cmdline", b"root=x"), (b".uname", b"6.12.1")]);
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), &file).unwrap();
+        let read = |name, limit| read_section(path.path(), name, limit);
+        assert_eq!(read(".cmdline", 64).as_deref(), Some(&b"root=x"[..]));
+        assert_eq!(read(".uname", 6).as_deref(), Some(&b"6.12.1"[..]));
+        assert_eq!(read(".uname", 5), None);
+        assert_eq!(read(".osrel", 64), None);
+        assert_eq!(read(".much-too-long", 64), None);
+        std::fs::write(path.path(), &file[..file.len() - 512]).unwrap();
+        assert_eq!(read(".uname", 64), None);
     }
 
     #[test]

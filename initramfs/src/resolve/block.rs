@@ -75,7 +75,7 @@ fn descend(
         let uuid = root.text(sys.join("dm/uuid")).unwrap_or_default();
         if !uuid.starts_with("LVM-") {
             let map = root.text(sys.join("dm/name")).unwrap_or_default();
-            return Err(refuse(&kind_of_dm(&uuid, &map)));
+            return Err(refuse(&kind_of_dm(machine, sys, &uuid, &map)));
         }
         let below = slaves(machine, sys);
         stack
@@ -169,15 +169,33 @@ pub(super) fn by_link(machine: &Machine, device: &str, dir: &str) -> Option<Stri
         .find(|link| machine.root.link_name(Path::new(dir).join(link)).as_deref() == Some(device))
 }
 
-fn kind_of_dm(uuid: &str, map: &str) -> String {
+fn kind_of_dm(machine: &Machine, sys: &Path, uuid: &str, map: &str) -> String {
+    const ONE: &str = "one of its paths would do, but this version does not use one";
+    let paths = |sys: &Path| {
+        let names: Vec<String> = slaves(machine, sys)
+            .iter()
+            .map(|path| name_of(path))
+            .collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(" over {}", names.join(", ")),
+        }
+    };
     match uuid.split('-').next().unwrap_or_default() {
         "CRYPT" => format!("the encrypted device {map}"),
-        "mpath" => format!(
-            "the multipath map {map} (one of its paths would do, but this version does not use one)"
-        ),
-        kind if kind.starts_with("part") && uuid.contains("-mpath-") => format!(
-            "the partition {map} of a multipath map (one of its paths would do, but this version does not use one)"
-        ),
+        "mpath" => format!("the multipath map {map}{} ({ONE})", paths(sys)),
+        kind if kind.starts_with("part") && uuid.contains("-mpath-") => {
+            let below = slaves(machine, sys).into_iter().next();
+            let whole = below
+                .as_ref()
+                .and_then(|sys| machine.root.text(sys.join("dm/name")));
+            let whole = whole.map_or_else(
+                || "a multipath map".to_owned(),
+                |name| format!("the multipath map {name}"),
+            );
+            let paths = below.map(|sys| paths(&sys)).unwrap_or_default();
+            format!("the partition {map} of {whole}{paths} ({ONE})")
+        }
         kind if kind.starts_with("part") => {
             format!("the partition {map} of a device-mapper device")
         }
