@@ -1,51 +1,52 @@
-//! The boot configuration: who owns it, and how `crashkernel=` gets into it.
+//! The boot configuration: which boot loader is in charge, and how `crashkernel=` gets into it and out again.
 //!
-//! Files are edited only where it is certain what reads them: Debian's update-grub, and Boot Loader
-//! Specification entries without another owner. Everywhere else the exact commands are shown and
-//! nothing is changed.
+//! One file a boot loader, behind one trait: recognise, read, propose, verify. What is in charge is told by what
+//! started this kernel (EFI variables, BOOT_IMAGE) and by the tools and files that are there, never by the
+//! distribution's name. Files are written and tools run only where it is certain that the next boot reads them;
+//! everywhere else the exact steps are shown and nothing is changed.
 
 mod bls;
 mod change;
+mod choice;
+mod declared;
+mod effect;
+mod extlinux;
 mod grub;
+mod grub_cfg;
 mod grub_mkconfig;
+mod grubby;
+mod kernelstub;
+mod kind;
+mod limine;
+mod lines;
+mod loader;
+mod machine;
 mod ostree;
+mod pbl;
+mod proxmox;
+pub(crate) mod record;
+mod refind;
 mod uki;
+mod undo;
+mod unknown;
 mod variables;
+mod zipl;
 
 use std::path::Path;
 
-pub use change::{BootLoader, BootLoaderError, Change, Edit, apply};
-pub use grub::{Effect, effect};
+pub use change::{BootLoaderError, Change, Edit, apply};
+pub use effect::Effect;
+pub use kind::BootLoader;
+pub use record::Reserved;
+pub use undo::{Undo, UndoError, forget, keep, propose as propose_undo, still_there};
 
-use crate::root;
+use choice::in_charge;
+use machine::Machine;
 
-/// Finds the owner of the boot configuration of the machine under `root`.
+/// Finds what is in charge of the boot configuration of the machine under `root`.
 #[must_use]
 pub fn detect(root: &Path) -> BootLoader {
-    let has = |path: &str| root::under(root, path).exists();
-    let tool = |name: &str| root::tool(root, name).is_some();
-    if ostree::is_deployment(root) {
-        BootLoader::Ostree
-    } else if uki::running(root).is_some() {
-        BootLoader::Uki
-    } else if tool("grubby") {
-        BootLoader::Grubby
-    } else if tool("pbl")
-        || has("/usr/lib/bootloader/bootloader_entry")
-        || tool("update-bootloader")
-    {
-        BootLoader::Pbl
-    } else if tool("zipl") && has("/etc/zipl.conf") {
-        BootLoader::Zipl
-    } else if grub::is_debians(root) {
-        BootLoader::Grub
-    } else if has("/etc/default/grub") || has("/etc/default/grub.d") {
-        BootLoader::GrubMkconfig
-    } else if !bls::entries(root).is_empty() {
-        BootLoader::Bls
-    } else {
-        BootLoader::Unknown
-    }
+    in_charge(&Machine::read(root)).kind()
 }
 
 /// The change that makes the next boot reserve `value`; an empty one when it already does.
@@ -53,76 +54,28 @@ pub fn detect(root: &Path) -> BootLoader {
 /// # Errors
 /// When the configuration cannot be read, or something later in it overrides the value.
 pub fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderError> {
-    let owner = detect(root);
-    let command = match owner {
-        BootLoader::Grub => return grub::propose(root, value),
-        BootLoader::Bls => return bls::propose(root, value),
-        BootLoader::GrubMkconfig => grub_mkconfig::command(root, value)?,
-        BootLoader::Ostree => ostree::command(root, value),
-        BootLoader::Uki => uki::command(root, value),
-        BootLoader::Grubby => format!("grubby --update-kernel=ALL --args=crashkernel={value}"),
-        BootLoader::Pbl => format!(
-            "pbl --del-option crashkernel; pbl --add-option crashkernel={value}; pbl --config"
-        ),
-        BootLoader::Zipl => {
-            format!("add crashkernel={value} to parameters= in /etc/zipl.conf, then run zipl")
-        }
-        BootLoader::Unknown => {
-            format!(
-                "add crashkernel={value} to the kernel's command line in the boot loader's config"
-            )
-        }
-    };
-    let mut change = Change::new(owner);
-    change.by_hand = Some(command);
-    Ok(change)
+    let machine = Machine::read(root);
+    in_charge(&machine).propose(&machine, Some(value))
+}
+
+/// What the next boot will have, from what the boot loader will read.
+#[must_use]
+pub fn effect(root: &Path, value: &str) -> Effect {
+    let machine = Machine::read(root);
+    in_charge(&machine).verify(&machine, value)
+}
+
+/// The values of `crashkernel=` that the next boot will have, as far as the configuration can be read: those of
+/// the entry that asks for the least. Empty: none, or unknown.
+#[must_use]
+pub fn next_boot(root: &Path) -> Vec<String> {
+    let machine = Machine::read(root);
+    let entries = in_charge(&machine).read(&machine).unwrap_or_default();
+    let values = entries
+        .iter()
+        .map(|entry| crate::crashkernel::parameters(&entry.cmdline));
+    values.min_by_key(Vec::len).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tools_that_own_the_configuration_are_named_and_nothing_is_written() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("usr/sbin")).unwrap();
-        std::fs::create_dir_all(dir.path().join("etc/default/grub.d")).unwrap();
-        std::fs::write(dir.path().join("usr/sbin/grubby"), "").unwrap();
-        let change = propose(dir.path(), "256M").unwrap();
-        assert_eq!(
-            change.by_hand.as_deref(),
-            Some("grubby --update-kernel=ALL --args=crashkernel=256M")
-        );
-        assert!(
-            apply(dir.path(), &change)
-                .unwrap_err()
-                .to_string()
-                .contains("grubby")
-        );
-        std::fs::rename(
-            dir.path().join("usr/sbin/grubby"),
-            dir.path().join("usr/sbin/pbl"),
-        )
-        .unwrap();
-        assert_eq!(detect(dir.path()), BootLoader::Pbl);
-        let said = |dir: &Path| propose(dir, "256M").unwrap().by_hand.unwrap();
-        assert_eq!(
-            said(dir.path()),
-            "pbl --del-option crashkernel; pbl --add-option crashkernel=256M; pbl --config"
-        );
-        std::fs::rename(
-            dir.path().join("usr/sbin/pbl"),
-            dir.path().join("usr/sbin/zipl"),
-        )
-        .unwrap();
-        std::fs::write(dir.path().join("etc/zipl.conf"), "parameters=quiet\n").unwrap();
-        assert!(said(dir.path()).ends_with("in /etc/zipl.conf, then run zipl"));
-    }
-
-    #[test]
-    fn nothing_known_says_what_to_do() {
-        let dir = tempfile::tempdir().unwrap();
-        let change = propose(dir.path(), "96M").unwrap();
-        assert!(change.by_hand.unwrap().contains("add crashkernel=96M"));
-    }
-}
+mod tests;

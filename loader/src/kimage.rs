@@ -9,5 +9,5 @@ mod find;
 
 pub use bzimage::BzImage;
 pub use container::ImageError;
-pub(crate) use find::ukis;
 pub use find::{find, find_any};
+pub(crate) use find::{ukis, uncounted};

@@ -17,6 +17,7 @@ pub mod cmdline;
 pub mod crashkernel;
 mod diagnosis;
 pub mod doctor;
+mod efi;
 mod files;
 pub mod filter;
 mod inputs;

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use initramfs::kernel::uki;
 use nix::errno::Errno;
 
 use crate::access;
@@ -15,9 +16,13 @@ use crate::diagnosis;
 use crate::files::{self, Files};
 use crate::kernel::{Kernel, Reboot, Slot, Syscall};
 use crate::kexec_load;
+use crate::kimage;
 use crate::refusal::{LoadError, Refusal};
 use crate::root;
 use crate::words::words;
+
+/// The largest initramfs that is taken out of a unified kernel image.
+const LARGEST: u64 = 1 << 30;
 
 /// What to load for the next reboot.
 #[derive(Clone, Debug)]
@@ -26,7 +31,7 @@ pub struct RebootRequest {
     pub root: PathBuf,
     /// The kernel image.
     pub kernel: PathBuf,
-    /// Its initramfs.
+    /// Its initramfs; `None`: the one in a unified kernel image, otherwise none.
     pub initrd: Option<PathBuf>,
     /// Its command line; `None`: the running kernel's.
     pub cmdline: Option<String>,
@@ -68,11 +73,9 @@ pub fn installed(root: &Path, release: &str) -> (PathBuf, Option<PathBuf>) {
         format!("/boot/initrd-{release}"),
     ];
     let first = PathBuf::from(format!("/boot/vmlinuz-{release}"));
-    let kernel = kernels
-        .into_iter()
-        .map(PathBuf::from)
-        .find(exists)
-        .unwrap_or(first);
+    let kernel = kernels.into_iter().map(PathBuf::from).find(exists);
+    let kernel = kernel.or_else(|| kimage::find_any(root, release).ok());
+    let kernel = kernel.unwrap_or(first);
     (kernel, initrds.into_iter().map(PathBuf::from).find(exists))
 }
 
@@ -99,7 +102,8 @@ pub fn reused_cmdline(root: &Path) -> String {
 /// With the reason and the next step.
 pub fn load(kernel: &dyn Kernel, request: &RebootRequest) -> Result<Loaded, LoadError> {
     let image = match &request.initrd {
-        None => Vec::new(),
+        // A unified kernel image has its own.
+        None => uki::read_section(&request.kernel, ".initrd", LARGEST).unwrap_or_default(),
         Some(path) => std::fs::read(path).map_err(|source| Refusal::Read {
             what: "initramfs",
             path: path.clone(),
@@ -296,5 +300,70 @@ mod tests {
         let (kernel, initrd) = installed(dir.path(), "6.1");
         assert_eq!(kernel, Path::new("/boot/vmlinuz-6.1"));
         assert_eq!(initrd.unwrap(), Path::new("/boot/initramfs-6.1.img"));
+        put(dir.path(), "efi/EFI/Linux/debian-6.2.efi", "MZ");
+        let (kernel, initrd) = installed(dir.path(), "6.2");
+        assert_eq!(kernel, Path::new("/efi/EFI/Linux/debian-6.2.efi"));
+        assert_eq!(initrd, None);
+    }
+
+    /// A unified kernel image with the smallest kernel that is taken, and an initramfs.
+    fn unified() -> Vec<u8> {
+        let mut kernel = vec![0; 5 * 512 + 64];
+        for (at, bytes) in [
+            (0x1f1, &[4][..]),
+            (0x1f4, &[4]),
+            (0x1fe, b"\x55\xaa\xeb\x6aHdrS"),
+            (0x206, &[0x0f, 2]),
+            (0x211, &[1]),
+            (0x232, &[0x20]),
+            (0x234, &[1]),
+            (0x236, &[0x7f]),
+            (0x238, &[0xff, 7]),
+            (0x25b, &[1]),
+            (0x263, &[3]),
+        ] {
+            kernel[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        let mut file = vec![0; 0x400];
+        file[..2].copy_from_slice(b"MZ");
+        file[0x3c] = 0x80;
+        file[0x80..0x84].copy_from_slice(b"PE\0\0");
+        file[0x86] = 2;
+        for (n, (name, data)) in [(".linux", &kernel[..]), (".initrd", b"an initramfs")]
+            .iter()
+            .enumerate()
+        {
+            let at = 0x98 + n * 40;
+            file[at..at + name.len()].copy_from_slice(name.as_bytes());
+            let (from, length) = (file.len() as u32, data.len() as u32);
+            for (offset, value) in [(8, length), (16, length), (20, from)] {
+                file[at + offset..at + offset + 4].copy_from_slice(&value.to_le_bytes());
+            }
+            file.extend_from_slice(data);
+        }
+        file
+    }
+
+    #[test]
+    fn a_unified_kernel_image_brings_its_own_initramfs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.efi");
+        std::fs::write(&path, unified()).unwrap();
+        put(dir.path(), "proc/cmdline", "root=/dev/vda1");
+        let loaded = load(
+            &Recorder::default(),
+            &RebootRequest {
+                root: dir.path().to_owned(),
+                kernel: path,
+                initrd: None,
+                cmdline: None,
+                syscall: Choice::File,
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            (loaded.kernel_bytes, loaded.image_bytes),
+            (5 * 512 + 64, 12)
+        );
     }
 }

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use crate::bootloader::record::Reserved;
 pub use crate::inputs::Input;
 use crate::kernel::Syscall;
 pub use crate::proof::{Proof, Proven};
@@ -43,6 +44,9 @@ pub struct State {
     /// The last panic that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash_test: Option<CrashTest>,
+    /// What `reserve --apply` changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Reserved>,
     /// Crash directories, by path, that the journal was told about.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub announced: BTreeSet<String>,

@@ -37,17 +37,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-fn boot_loader(which: BootLoader) -> &'static str {
-    match which {
-        BootLoader::Grub => ", GRUB",
-        BootLoader::Bls => ", boot loader entries",
-        BootLoader::GrubMkconfig => ", GRUB",
-        BootLoader::Ostree => ", ostree",
-        BootLoader::Uki => ", unified kernel image",
-        BootLoader::Grubby => ", grubby",
-        BootLoader::Pbl => ", pbl",
-        BootLoader::Zipl => ", zipl",
-        BootLoader::Unknown => "",
+fn boot_loader(which: BootLoader) -> String {
+    match which.name() {
+        "" => String::new(),
+        name => format!(", {name}"),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// The kernel image [default: the loaded one, or the running kernel's]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// Its initramfs [default with --kernel: none]
+    /// Its initramfs [default with --kernel: the one in a unified kernel image, otherwise none]
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
     /// Its command line [default: the running one's]

@@ -5,12 +5,13 @@ use crate::output::{self, Context};
 use anyhow::Context as _;
 use config::Auto;
 use initramfs::{binary, build};
-use loader::bootloader::{self, BootLoader, BootLoaderError, Effect};
+use loader::bootloader::{self, BootLoaderError, Change, Effect, Undo};
 use loader::crashkernel::Value;
 use loader::reserve::{self, Estimate, Inputs, Proposal};
 use plan::TargetKind;
 use serde::Serialize;
 use std::io::Write;
+use std::path::Path;
 
 /// Arguments of `reserve`.
 #[derive(clap::Args, Debug)]
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// Use this value instead of the computed one: SIZE, SIZE,high, START-END:SIZE,…
     #[arg(long, value_name = "VALUE")]
     size: Option<String>,
+    /// Take back what --apply wrote. Changes nothing without --apply
+    #[arg(long, conflicts_with_all = ["size", "explain"])]
+    undo: bool,
     /// Explain this value of crashkernel= and exit
     #[arg(long, value_name = "VALUE", conflicts_with_all = ["apply", "size"])]
     explain: Option<String>,
@@ -36,11 +40,22 @@ struct Answer {
     applied: bool,
 }
 
+#[derive(Serialize)]
+struct Undone {
+    value: Option<String>,
+    former: Vec<String>,
+    change: Option<Change>,
+    applied: bool,
+}
+
 /// Prints the estimate and the change; with `--apply` writes it.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(value) = &args.explain {
         writeln!(output::stdout(), "{}", Value::parse(value)?.explain())?;
         return Ok(Exit::Done);
+    }
+    if args.undo {
+        return undo(args, context);
     }
     let config = context.load_config()?;
     let (inputs, mut warnings) = inputs(context, &config);
@@ -61,9 +76,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         print(&answer)?;
     }
     if answer.applied {
-        bootloader::apply(&context.root, &answer.proposal.change)
-            .context("cannot change the boot configuration")?;
-        if let Some(doubt) = doubt(context, &answer.proposal)? {
+        let change = &answer.proposal.change;
+        let kept = change.by_hand.is_none();
+        let kept = kept.then(|| bootloader::keep(&context.root, change, &value));
+        bootloader::apply(&context.root, change).context("cannot change the boot configuration")?;
+        let lost = kept.and_then(Result::err);
+        let lost = lost.map(|why| format!("`reserve --undo` will not know of this change: {why}"));
+        for doubt in doubt(context, &answer.proposal)?.into_iter().chain(lost) {
             if !args.json {
                 context.warn(&doubt);
             }
@@ -79,18 +98,112 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Reads back what GRUB makes of the written files. `Some`: it cannot be told, and why.
+/// Reads back what the boot loader will use. `Some`: it cannot be told, and why.
 fn doubt(context: &Context, proposal: &Proposal) -> anyhow::Result<Option<String>> {
-    if proposal.change.boot_loader != BootLoader::Grub {
-        return Ok(None);
-    }
     match bootloader::effect(&context.root, &proposal.value) {
         Effect::Taken => Ok(None),
+        // Under another root no tool has run yet.
+        _ if context.root != Path::new("/") && !proposal.change.commands.is_empty() => Ok(None),
         Effect::NotTaken(why) => Err(BootLoaderError::NotTaken { why }.into()),
         Effect::Unknown(why) => Ok(Some(format!(
             "cannot tell whether the next boot reserves the memory: {why}. After the reboot check it: afterpanic doctor"
         ))),
     }
+}
+
+/// Takes back what `--apply` wrote.
+fn undo(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let undo = bootloader::propose_undo(&context.root)?;
+    let mut warnings = Vec::new();
+    let some = undo.as_ref().filter(|undo| !undo.change.is_empty());
+    let applied = args.apply && some.is_some();
+    if !args.json {
+        print_undo(undo.as_ref(), applied)?;
+    }
+    if let Some(undo) = some.filter(|_| applied) {
+        bootloader::apply(&context.root, &undo.change)
+            .context("cannot change the boot configuration")?;
+        warnings.extend(left(context, undo)?);
+    }
+    if args.apply && undo.is_some() {
+        let kept = bootloader::forget(&context.root).err();
+        warnings.extend(kept.map(|why| format!("the change is still on record: {why}")));
+    }
+    let exit = match warnings.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
+    };
+    if args.json {
+        let answer = Undone {
+            value: undo.as_ref().map(|undo| undo.value.clone()),
+            former: undo
+                .as_ref()
+                .map(|undo| undo.former.clone())
+                .unwrap_or_default(),
+            change: undo.map(|undo| undo.change),
+            applied,
+        };
+        output::json("afterpanic.reserve.undo/1", &warnings, &answer)?;
+        return Ok(exit);
+    }
+    warnings.iter().for_each(|warning| context.warn(warning));
+    let end = match (&undo, some.is_some()) {
+        (None, _) => {
+            "Nothing to undo: no change by `afterpanic reserve --apply` is on record".to_owned()
+        }
+        (Some(_), false) => "Nothing to undo: the boot configuration is as it was".to_owned(),
+        (Some(undo), true) if applied => match elsewhere(&undo.change, context) {
+            Some(command) => {
+                format!("Taken back. Next: run {command} on that machine, then reboot it")
+            }
+            None => "Taken back. Next: reboot".to_owned(),
+        },
+        (Some(undo), true) if undo.change.by_hand.is_some() => {
+            "Nothing was changed. Next: the steps above, then reboot".to_owned()
+        }
+        _ => "Nothing was changed. Next: sudo afterpanic reserve --undo --apply".to_owned(),
+    };
+    writeln!(output::stdout(), "{end}")?;
+    Ok(exit)
+}
+
+/// Reads back that the value is gone. `Some`: it cannot be told, and why.
+fn left(context: &Context, undo: &Undo) -> anyhow::Result<Option<String>> {
+    match bootloader::still_there(&context.root, undo) {
+        _ if elsewhere(&undo.change, context).is_some() => Ok(None),
+        Ok(None) => Ok(None),
+        Ok(Some(name)) => anyhow::bail!(
+            "{name} still has crashkernel={}. Remove it there, then reboot",
+            undo.value
+        ),
+        Err(why) => Ok(Some(format!(
+            "cannot tell whether the next boot still has crashkernel={}: {why}",
+            undo.value
+        ))),
+    }
+}
+
+/// The commands that only the machine under another root can run.
+fn elsewhere(change: &Change, context: &Context) -> Option<String> {
+    change
+        .command_line()
+        .filter(|_| context.root != Path::new("/"))
+}
+
+fn print_undo(undo: Option<&Undo>, applied: bool) -> anyhow::Result<()> {
+    let Some(undo) = undo else {
+        return Ok(());
+    };
+    let former = match undo.former.as_slice() {
+        [] => "no crashkernel=".to_owned(),
+        values => format!("crashkernel={}", values.join(" and crashkernel=")),
+    };
+    writeln!(
+        output::stdout(),
+        "crashkernel={} goes; before it: {former}",
+        undo.value
+    )?;
+    print_change(&undo.change, applied)
 }
 
 /// The inputs of the estimate: this machine, and the image if it can be built here.
@@ -155,26 +268,32 @@ fn print(answer: &Answer) -> anyhow::Result<()> {
         answer.estimate.debian, answer.estimate.fedora
     )?;
     writeln!(out, "  that is {}", answer.proposal.explained)?;
-    for note in &answer.proposal.change.notes {
+    print_change(&answer.proposal.change, answer.applied)
+}
+
+/// What would be done, or is done now.
+fn print_change(change: &Change, applied: bool) -> anyhow::Result<()> {
+    let mut out = output::stdout();
+    for note in &change.notes {
         writeln!(out, "  note: {note}")?;
     }
-    let change = &answer.proposal.change;
-    if let Some(command) = &change.by_hand {
-        writeln!(out, "By hand: {command}")?;
+    let by_hand = change.by_hand.as_deref();
+    if let Some(steps) = by_hand {
+        let colon = if change.edits.is_empty() { "" } else { ":" };
+        writeln!(out, "By hand: {steps}{colon}")?;
     }
-    if !change.edits.is_empty() {
-        let then = match &change.command {
-            Some(command) => format!(", then run {}", command.join(" ")),
-            None => String::new(),
-        };
-        let verb = if answer.applied {
-            "Writing"
-        } else {
-            "Would write"
-        };
-        writeln!(out, "{verb}{then}:")?;
-        out.write_all(change.diff().to_string().as_bytes())?;
+    let commands = change.command_line();
+    match (applied, change.edits.is_empty(), &commands) {
+        _ if by_hand.is_some() => {}
+        (false, false, None) => writeln!(out, "Would write:")?,
+        (false, false, Some(line)) => writeln!(out, "Would write, then run {line}:")?,
+        (false, true, Some(line)) => writeln!(out, "Would run: {line}")?,
+        (true, false, None) => writeln!(out, "Writing:")?,
+        (true, false, Some(line)) => writeln!(out, "Writing, then run {line}:")?,
+        (true, true, Some(line)) => writeln!(out, "Running: {line}")?,
+        (_, true, None) => {}
     }
+    out.write_all(change.diff().as_bytes())?;
     Ok(())
 }
 
@@ -183,17 +302,9 @@ fn end(answer: &Answer, context: &Context) -> String {
         "The boot configuration already has this value. Next: reboot, then sudo afterpanic load"
             .into()
     } else if answer.applied {
-        let elsewhere = context.root != std::path::Path::new("/");
-        match answer
-            .proposal
-            .change
-            .command
-            .as_ref()
-            .filter(|_| elsewhere)
-        {
+        match elsewhere(&answer.proposal.change, context) {
             Some(command) => format!(
-                "Written. Next: run {} on that machine, reboot it, then sudo afterpanic doctor",
-                command.join(" ")
+                "Written. Next: run {command} on that machine, reboot it, then sudo afterpanic doctor"
             ),
             None => "Written. Next: reboot, then sudo afterpanic doctor".into(),
         }

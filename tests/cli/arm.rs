@@ -324,3 +324,73 @@ fn reserve_on_a_grub_without_debians_update_grub_names_the_commands_and_writes_n
         .stdout();
     assert!(text.contains("By hand: in /etc/default/grub set"), "{text}");
 }
+
+#[test]
+fn what_reserve_wrote_is_taken_back() {
+    let machine = fixture("machine-armed");
+    machine.file("/etc/kernel/entry-token", "debian\n");
+    let entry = "/efi/loader/entries/debian-6.12.conf";
+    let own = machine.path("/efi/loader/entries/debian.conf");
+    std::fs::rename(own, machine.path(entry)).unwrap();
+    let text = |path: &str| std::fs::read_to_string(machine.path(path)).unwrap();
+    let before = (text(entry), text("/etc/kernel/cmdline"));
+    let none = machine.run(&["reserve", "--undo"]).exits(0).stdout();
+    assert!(none.starts_with("Nothing to undo: no change"), "{none}");
+    machine
+        .run(&["reserve", "--apply", "--size", "192M"])
+        .exits(0);
+    assert_ne!(text(entry), before.0);
+    let shown = machine.run(&["reserve", "--undo"]).exits(0).stdout();
+    assert!(
+        shown.contains("crashkernel=192M goes; before it: crashkernel=160M\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.ends_with("Next: sudo afterpanic reserve --undo --apply\n"),
+        "{shown}"
+    );
+    let json = machine
+        .run(&["reserve", "--undo", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&json["value"], &json["applied"]),
+        (&"192M".into(), &false.into())
+    );
+    let done = machine
+        .run(&["reserve", "--undo", "--apply"])
+        .exits(0)
+        .stdout();
+    assert!(done.ends_with("Taken back. Next: reboot\n"), "{done}");
+    assert_eq!((text(entry), text("/etc/kernel/cmdline")), before);
+    machine.run(&["reserve", "--undo", "--apply"]).exits(0);
+    machine.run(&["reserve", "--undo", "--size", "1M"]).exits(2);
+}
+
+#[test]
+fn a_tool_is_run_only_on_its_own_machine() {
+    let machine = fixture("machine-unreserved");
+    machine
+        .file("/usr/sbin/grubby", "")
+        .file("/boot/loader/entries/a.conf", "linux /v\noptions ro\n");
+    let command = "grubby --update-kernel=ALL --args=crashkernel=160M";
+    let text = machine
+        .run(&["reserve", "--size", "160M"])
+        .exits(0)
+        .stdout();
+    assert!(text.contains(&format!("Would run: {command}\n")), "{text}");
+    let run = machine
+        .run(&["reserve", "--apply", "--size", "160M"])
+        .exits(1);
+    assert!(
+        run.stderr()
+            .contains(&format!("run on that machine: {command}")),
+        "{}",
+        run.stderr()
+    );
+    let json = machine
+        .run(&["reserve", "--json", "--size", "160M"])
+        .exits(0)
+        .json();
+    assert_eq!(json["proposal"]["change"]["commands"][0][0], "grubby");
+}

@@ -1,16 +1,24 @@
-//! Boot Loader Specification entries, type 1: text files with an `options` line, as systemd-boot
-//! reads them, and /etc/kernel/cmdline, from which entries of later kernels are made.
+//! Boot Loader Specification entries, type 1: text files with an `options` line, as systemd-boot reads them
+//! (and GRUB, where its grub.cfg says `blscfg`), and /etc/kernel/cmdline, from which entries of later kernels
+//! are made.
 //!
 //! Facts: the Boot Loader Specification (UAPI.1): `options` may occur more than once and the values
 //! are joined; comments begin with `#`. Unified kernel images keep their command line inside and are
 //! not touched. Several systems share one EFI system partition: an entry is this system's by its
 //! `machine-id` line, or by the machine id or entry token that its file's name begins with
-//! (kernel-install(8)). Where neither tells, only the entries of this root's own /boot are its.
+//! (kernel-install(8)), or else by its `root=`. Where nothing tells, only the entries of this root's own /boot are
+//! its. GRUB knows
+//! variables in `options`: `$kernelopts` is in its environment block (RHEL 8).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::change::{BootLoader, BootLoaderError, Change, Edit, read, with_value};
+use super::change::{BootLoaderError, Change, read, with_value};
+use super::effect::{Entry, took};
+use super::grub_cfg;
+use super::kind::BootLoader;
+use super::loader::Loader;
+use super::machine::Machine;
 use crate::root;
 
 const PLACES: [&str; 3] = [
@@ -21,9 +29,102 @@ const PLACES: [&str; 3] = [
 /// The one that is no EFI system partition's by its path.
 const OWN: &str = "/boot/loader/entries";
 const FUTURE: &str = "/etc/kernel/cmdline";
+/// What kernel-install takes when there is no [`FUTURE`].
+const VENDORS: &str = "/usr/lib/kernel/cmdline";
+
+pub(super) struct Bls;
+
+impl Loader for Bls {
+    fn kind(&self) -> BootLoader {
+        BootLoader::Bls
+    }
+
+    fn in_charge(&self, machine: &Machine<'_>) -> bool {
+        if machine.stub_info.is_some() || entries(machine.root).is_empty() {
+            return false;
+        }
+        if machine.loader_info.is_some() && !machine.says("GRUB") {
+            return machine.says("systemd-boot");
+        }
+        by_grub(machine) || (grub_cfg::files(machine).is_empty() && started_one(machine))
+    }
+
+    fn read(&self, machine: &Machine<'_>) -> Result<Vec<Entry>, String> {
+        read_entries(machine)
+    }
+
+    fn propose(
+        &self,
+        machine: &Machine<'_>,
+        value: Option<&str>,
+    ) -> Result<Change, BootLoaderError> {
+        propose(machine, value)
+    }
+}
+
+/// Whether GRUB makes its menu of entries.
+pub(super) fn by_grub(machine: &Machine<'_>) -> bool {
+    let files = grub_cfg::files(machine);
+    let reads = |path: &PathBuf| grub_cfg::reads_entries(&machine.text(path));
+    files.iter().any(reads)
+        || machine
+            .text("/etc/default/grub")
+            .lines()
+            .any(|line| line.trim().replace(['"', '\''], "") == "GRUB_ENABLE_BLSCFG=true")
+}
+
+/// Whether an entry may have started this kernel: BOOT_IMAGE, which GRUB sets, names its kernel; systemd-boot
+/// sets none.
+fn started_one(machine: &Machine<'_>) -> bool {
+    let Some(image) = machine.parameter("BOOT_IMAGE") else {
+        return true;
+    };
+    // `(hd0,gpt2)/vmlinuz-6.12`: GRUB's own name of the partition comes first.
+    let image = image.rsplit(')').next().unwrap_or_default();
+    entries(machine.root).iter().any(|path| {
+        let text = machine.text(path);
+        let kernel = text.lines().find_map(|line| line.strip_prefix("linux"));
+        kernel.is_some_and(|kernel| kernel.trim() == image)
+    })
+}
+
+/// Every system's entries that start a kernel.
+pub(super) fn all(machine: &Machine<'_>) -> Vec<Entry> {
+    let entries = entries(machine.root).into_iter().filter_map(|path| {
+        let text = machine.text(&path);
+        let options: Vec<&str> = text.lines().filter_map(option_of).collect();
+        has_kernel(&text).then(|| Entry {
+            name: path.display().to_string(),
+            cmdline: options.join(" "),
+        })
+    });
+    entries.collect()
+}
+
+/// This system's entries, with what the boot loader puts in for `$kernelopts`.
+pub(super) fn read_entries(machine: &Machine<'_>) -> Result<Vec<Entry>, String> {
+    let system = System::of(machine.root);
+    let environment = ["/boot/grub2/grubenv", "/boot/grub/grubenv"].map(|path| machine.text(path));
+    let kernelopts = (environment.iter().flat_map(|text| text.lines()))
+        .find_map(|line| line.strip_prefix("kernelopts="))
+        .unwrap_or_default();
+    let mut found = Vec::new();
+    for path in entries(machine.root) {
+        let text = machine.text(&path);
+        if system.owner(&path, &text) != Owner::This || !has_kernel(&text) {
+            continue;
+        }
+        let options: Vec<&str> = text.lines().filter_map(option_of).collect();
+        found.push(Entry {
+            name: path.display().to_string(),
+            cmdline: options.join(" ").replace("$kernelopts", kernelopts),
+        });
+    }
+    Ok(found)
+}
 
 /// Every entry file, in order.
-pub(super) fn entries(root: &Path) -> Vec<PathBuf> {
+fn entries(root: &Path) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> = (PLACES.iter())
         .flat_map(|place| {
             let entries = fs::read_dir(root::under(root, place))
@@ -43,19 +144,20 @@ fn option_of(line: &str) -> Option<&str> {
     rest.starts_with([' ', '\t']).then_some(rest.trim())
 }
 
-/// The entry with the value on its last `options` line and on no other.
-fn edited(text: &str, value: &str) -> Option<String> {
+fn has_kernel(text: &str) -> bool {
+    text.lines()
+        .any(|l| l.starts_with("linux ") || l.starts_with("linux\t"))
+}
+
+/// The entry with the value on its last `options` line and on no other; `None`: it starts no kernel.
+fn edited(text: &str, value: Option<&str>) -> Option<String> {
     let last = text
         .lines()
         .enumerate()
         .filter(|(_, l)| option_of(l).is_some())
         .map(|(n, _)| n)
         .last();
-    if last.is_none()
-        && !text
-            .lines()
-            .any(|l| l.starts_with("linux ") || l.starts_with("linux\t"))
-    {
+    if last.is_none() && !has_kernel(text) {
         return None;
     }
     let mut out = String::new();
@@ -82,7 +184,7 @@ fn edited(text: &str, value: &str) -> Option<String> {
         }
         out.push('\n');
     }
-    if last.is_none() {
+    if let (None, Some(value)) = (last, value) {
         out.push_str(&format!("options crashkernel={value}\n"));
     }
     Some(out)
@@ -100,6 +202,15 @@ enum Owner {
 struct System {
     machine: Option<String>,
     token: Option<String>,
+    /// The running `root=`.
+    filesystem: Option<String>,
+}
+
+/// The `root=` among an entry's options.
+fn root_of(text: &str) -> Option<String> {
+    let options = text.lines().filter_map(option_of);
+    let mut words = options.flat_map(crate::words::words);
+    words.find_map(|word| word.strip_prefix("root=").map(str::to_owned))
 }
 
 impl System {
@@ -109,9 +220,29 @@ impl System {
             let word = text.split_whitespace().next()?;
             Some(word.to_owned())
         };
+        let running = root::text(root, "/proc/cmdline").unwrap_or_default();
+        let running = crate::words::words(&running);
         Self {
             machine: word("/etc/machine-id").filter(|id| is_id(id)),
             token: word("/etc/kernel/entry-token"),
+            filesystem: (running.iter())
+                .find_map(|word| word.strip_prefix("root=").map(str::to_owned)),
+        }
+    }
+
+    /// Whether an entry starts this root filesystem; `None`: one of the two does not say, or they name it in
+    /// different ways.
+    fn same_root(&self, text: &str) -> Option<bool> {
+        let (here, there) = (self.filesystem.as_ref()?, root_of(text)?);
+        let by_id = |name: &str| {
+            ["UUID=", "PARTUUID="]
+                .into_iter()
+                .find(|kind| name.starts_with(kind))
+        };
+        match here.eq_ignore_ascii_case(&there) {
+            true => Some(true),
+            false if by_id(here).is_some() && by_id(here) == by_id(&there) => Some(false),
+            false => None,
         }
     }
 
@@ -130,8 +261,12 @@ impl System {
             (Some(id), Some(machine)) if id.eq_ignore_ascii_case(machine) => Owner::This,
             (_, _) if key.is_none() && by_token => Owner::This,
             (Some(_), Some(_)) => Owner::Other,
-            _ if path.parent() == Some(Path::new(OWN)) => Owner::This,
-            _ => Owner::Unknown,
+            _ => match self.same_root(text) {
+                Some(true) => Owner::This,
+                Some(false) => Owner::Other,
+                None if path.parent() == Some(Path::new(OWN)) => Owner::This,
+                None => Owner::Unknown,
+            },
         }
     }
 }
@@ -141,21 +276,38 @@ fn is_id(word: &str) -> bool {
     word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-pub(super) fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderError> {
-    let mut change = Change::new(BootLoader::Bls);
-    let mut edit = |path: PathBuf, before: String, after: String| {
-        if before.trim_end() != after.trim_end() {
-            change.edits.push(Edit {
-                path,
-                before: Some(before),
-                after: Some(after),
-            });
+/// Puts the value into the file that entries of later kernels are made from.
+pub(super) fn later_kernels(
+    machine: &Machine<'_>,
+    value: Option<&str>,
+    change: &mut Change,
+) -> Result<(), BootLoaderError> {
+    let own = machine.file(FUTURE)?;
+    let vendors = machine.file(VENDORS)?;
+    let Some(text) = own
+        .as_ref()
+        .or(vendors.as_ref().filter(|_| value.is_some()))
+    else {
+        if value.is_some() && !change.is_empty() {
+            change.notes.push(format!(
+                "{FUTURE} does not exist: entries of kernels installed later take the running command line"
+            ));
         }
+        return Ok(());
     };
-    let system = System::of(root);
+    let after = with_value(text.trim_end(), value);
+    if after != text.trim_end() {
+        change.edit(Path::new(FUTURE), own, Some(format!("{after}\n")));
+    }
+    Ok(())
+}
+
+fn propose(machine: &Machine<'_>, value: Option<&str>) -> Result<Change, BootLoaderError> {
+    let mut change = Change::new(BootLoader::Bls);
+    let system = System::of(machine.root);
     let (mut ours, mut notes) = (false, Vec::new());
-    for path in entries(root) {
-        let Some(before) = read(root, &path)? else {
+    for path in entries(machine.root) {
+        let Some(before) = read(machine.root, &path)? else {
             continue;
         };
         let why = match system.owner(&path, &before) {
@@ -168,24 +320,35 @@ pub(super) fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderErro
             continue;
         }
         ours = true;
-        if let Some(after) = edited(&before, value) {
-            edit(path, before, after);
+        if let Some(after) = edited(&before, value)
+            && before.trim_end() != after.trim_end()
+        {
+            change.edit(&path, Some(before), Some(after));
         }
     }
-    if let Some(before) = read(root, Path::new(FUTURE))? {
-        let after = format!("{}\n", with_value(before.trim_end(), value));
-        edit(PathBuf::from(FUTURE), before, after);
-    } else if !change.edits.is_empty() {
-        change.notes.push(format!(
-            "{FUTURE} does not exist: entries of kernels installed later take the running command line"
-        ));
-    }
+    later_kernels(machine, value, &mut change)?;
     change.notes.extend(notes);
     if !ours {
         change.edits.clear();
-        change.by_hand = Some(format!(
-            "write crashkernel={value} into the options line of this system's boot entry"
-        ));
+        let step = match value {
+            Some(value) => format!("write crashkernel={value} into"),
+            None => "remove crashkernel= from".to_owned(),
+        };
+        let steps = format!("{step} the options line of this system's boot entry");
+        return Ok(change.by_hand(steps));
+    }
+    if let Some(value) = value
+        && by_grub(machine)
+    {
+        let grub = machine.text("/etc/default/grub");
+        let other = grub.lines().find(|line| {
+            line.starts_with("GRUB_CMDLINE_LINUX")
+                && line.contains("crashkernel=")
+                && !took(line, value)
+        });
+        change.notes.extend(other.map(|line| {
+            format!("grub2-mkconfig --update-bls-cmdline would bring back what /etc/default/grub has: {line}")
+        }));
     }
     Ok(change)
 }

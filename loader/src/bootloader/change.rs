@@ -5,37 +5,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::kind::BootLoader;
 use crate::root;
 use crate::words::words;
 
-/// The owner of the boot configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BootLoader {
-    /// GRUB with Debian's update-grub, which reads /etc/default/grub.d.
-    Grub,
-    /// GRUB without it: Arch, openSUSE and others.
-    GrubMkconfig,
-    /// An ostree deployment: rpm-ostree or ostree owns the entries.
-    Ostree,
-    /// A unified kernel image, which has its command line inside.
-    Uki,
-    /// Boot Loader Specification entries without a tool that owns them (systemd-boot).
-    Bls,
-    /// Fedora and its relatives.
-    Grubby,
-    /// SUSE.
-    Pbl,
-    /// s390x.
-    Zipl,
-    /// Not recognised.
-    Unknown,
-}
-
 /// One file that would change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
     /// Its path, without the root prefix.
     pub path: PathBuf,
@@ -50,11 +27,11 @@ pub struct Edit {
 pub struct Change {
     /// The owner of the configuration.
     pub boot_loader: BootLoader,
-    /// Files to write.
+    /// Files to write; with `by_hand`: what the operator would write.
     pub edits: Vec<Edit>,
-    /// A command to run after the files are written.
-    pub command: Option<Vec<String>>,
-    /// A command for the operator, where this program changes nothing itself.
+    /// Commands to run after the files are written, each as its words.
+    pub commands: Vec<Vec<String>>,
+    /// What the operator must do, where this program changes nothing itself.
     pub by_hand: Option<String>,
     /// What the operator should know.
     pub notes: Vec<String>,
@@ -65,16 +42,47 @@ impl Change {
         Self {
             boot_loader,
             edits: Vec::new(),
-            command: None,
+            commands: Vec::new(),
             by_hand: None,
             notes: Vec::new(),
         }
     }
 
+    /// The same with steps for the operator; nothing is written then.
+    pub(super) fn by_hand(mut self, steps: impl Into<String>) -> Self {
+        self.by_hand = Some(steps.into());
+        self.commands.clear();
+        self
+    }
+
+    /// Adds a file, unless it stays as it is.
+    pub(super) fn edit(&mut self, path: &Path, before: Option<String>, after: Option<String>) {
+        if before != after {
+            self.edits.push(Edit {
+                path: path.to_owned(),
+                before,
+                after,
+            });
+        }
+    }
+
+    /// Adds a command.
+    pub(super) fn run(&mut self, words: &[&str]) {
+        self.commands
+            .push(words.iter().map(|word| (*word).to_owned()).collect());
+    }
+
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.by_hand.is_none()
+        self.edits.is_empty() && self.commands.is_empty() && self.by_hand.is_none()
+    }
+
+    /// The commands as a shell takes them, joined by `&&`; `None`: there are none.
+    #[must_use]
+    pub fn command_line(&self) -> Option<String> {
+        let lines: Vec<String> = self.commands.iter().map(|words| shell(words)).collect();
+        (!lines.is_empty()).then(|| lines.join(" && "))
     }
 
     /// The changed lines of every file.
@@ -96,12 +104,25 @@ impl Change {
     }
 }
 
+/// A command's words as one line for a shell.
+fn shell(words: &[String]) -> String {
+    let plain = |word: &String| {
+        let safe = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+%".contains(c);
+        !word.is_empty() && word.chars().all(safe)
+    };
+    let quoted = |word: &String| match plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
 /// Why the boot configuration cannot be changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootLoaderError {
     /// A file that cannot be read or written.
-    #[error("cannot {what} {path}; run this as root")]
+    #[error("cannot {what} {path}; {next}", next = advice(source))]
     Io {
         /// "read" or "write".
         what: &'static str,
@@ -120,10 +141,10 @@ pub enum BootLoaderError {
         /// The line.
         line: String,
     },
-    /// The files are written, but GRUB does not see the value.
-    #[error("the new value did not take effect: {why}. Correct it, then run update-grub")]
+    /// Everything is written, but the boot loader does not see the value.
+    #[error("the new value did not take effect: {why}. Correct it, then run this again")]
     NotTaken {
-        /// What GRUB sees instead.
+        /// What it sees instead.
         why: String,
     },
     /// The command failed.
@@ -134,6 +155,12 @@ pub enum BootLoaderError {
         /// How.
         why: String,
     },
+    /// The commands belong to another machine.
+    #[error("nothing was changed: run on that machine: {command}")]
+    Elsewhere {
+        /// Which.
+        command: String,
+    },
     /// It is for the operator.
     #[error("afterpanic does not change this boot configuration. Do it by hand: {command}")]
     ByHand {
@@ -142,50 +169,70 @@ pub enum BootLoaderError {
     },
 }
 
-/// Writes the files under `root` and, on the real root, runs the command.
+/// What to do about a file that cannot be read or written.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the filesystem is mounted read-only: mount it for writing, then run this again"
+        }
+        io::ErrorKind::StorageFull => "the filesystem is full: free some space",
+        _ => "run this as root",
+    }
+}
+
+/// Writes the files under `root` and, on the real root, runs the commands.
 ///
 /// # Errors
-/// When a file cannot be written or the command fails.
+/// When a file cannot be written or a command fails.
 pub fn apply(root: &Path, change: &Change) -> Result<(), BootLoaderError> {
     if let Some(command) = &change.by_hand {
         return Err(BootLoaderError::ByHand {
             command: command.clone(),
         });
     }
+    let elsewhere = root != Path::new("/");
+    if elsewhere
+        && change.edits.is_empty()
+        && let Some(command) = change.command_line()
+    {
+        return Err(BootLoaderError::Elsewhere { command });
+    }
     for edit in &change.edits {
         let path = root::under(root, &edit.path);
-        write(&path, edit.after.as_deref()).map_err(|source| BootLoaderError::Io {
+        write(root, &path, edit.after.as_deref()).map_err(|source| BootLoaderError::Io {
             what: "write",
             path: edit.path.clone(),
             source,
         })?;
     }
-    let Some([program, arguments @ ..]) = change.command.as_deref() else {
-        return Ok(());
-    };
-    if root != Path::new("/") || change.edits.is_empty() {
+    if elsewhere {
         return Ok(());
     }
-    let command = change
-        .command
-        .iter()
-        .flatten()
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(" ");
-    let why = match std::process::Command::new(program).args(arguments).status() {
-        Ok(status) if status.success() => return Ok(()),
-        Ok(status) => status.to_string(),
-        Err(e) => e.to_string(),
-    };
-    Err(BootLoaderError::Command { command, why })
+    for words in &change.commands {
+        let Some((program, arguments)) = words.split_first() else {
+            continue;
+        };
+        let why = match std::process::Command::new(program).args(arguments).status() {
+            Ok(status) if status.success() => continue,
+            Ok(status) => status.to_string(),
+            Err(e) => e.to_string(),
+        };
+        let command = shell(words);
+        return Err(BootLoaderError::Command { command, why });
+    }
+    Ok(())
 }
 
-/// Replaces a file as a whole, with the mode it had.
-fn write(path: &Path, text: Option<&str>) -> io::Result<()> {
+/// Replaces a file as a whole, with the mode it had. A link that stays under the root is followed: its target
+/// is replaced.
+fn write(root: &Path, path: &Path, text: Option<&str>) -> io::Result<()> {
     let Some(text) = text else {
         return fs::remove_file(path);
     };
+    let inside = fs::canonicalize(root)?;
+    let real = fs::canonicalize(path).ok();
+    let real = real.filter(|real| real.starts_with(inside));
+    let path = real.as_deref().unwrap_or(path);
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -214,30 +261,30 @@ pub(super) fn read(root: &Path, path: &Path) -> Result<Option<String>, BootLoade
     }
 }
 
-/// A command line with `crashkernel=value` as its only `crashkernel=`.
-pub(super) fn with_value(cmdline: &str, value: &str) -> String {
-    let wanted = format!("crashkernel={value}");
+/// A command line with `crashkernel=value` as its only `crashkernel=`, or with none at all.
+pub(super) fn with_value(cmdline: &str, value: Option<&str>) -> String {
+    let wanted = value.map(|value| format!("crashkernel={value}"));
     let words = words(cmdline);
-    let present: Vec<&String> = words
-        .iter()
+    let present: Vec<&String> = (words.iter())
         .filter(|w| w.starts_with("crashkernel="))
         .collect();
-    if present == [&wanted] {
+    if present == wanted.iter().collect::<Vec<_>>() {
         return cmdline.to_owned();
     }
+    let mut left = wanted.as_deref();
     let mut out: Vec<&str> = Vec::new();
-    let mut done = false;
     for word in &words {
-        if !word.starts_with("crashkernel=") {
+        // What follows `--` is for init.
+        if word == "--" {
+            out.extend(left.take());
+        }
+        if word.starts_with("crashkernel=") {
+            out.extend(left.take());
+        } else {
             out.push(word);
-        } else if !done {
-            out.push(&wanted);
-            done = true;
         }
     }
-    if !done {
-        out.push(&wanted);
-    }
+    out.extend(left);
     out.join(" ")
 }
 
@@ -247,17 +294,40 @@ mod tests {
 
     #[test]
     fn one_value_stays_in_its_place() {
+        let set = |cmdline| with_value(cmdline, Some("96M"));
+        assert_eq!(set("root=x quiet"), "root=x quiet crashkernel=96M");
         assert_eq!(
-            with_value("root=x quiet", "96M"),
-            "root=x quiet crashkernel=96M"
-        );
-        assert_eq!(
-            with_value("a crashkernel=1M,high b crashkernel=2M,low", "96M"),
+            set("a crashkernel=1M,high b crashkernel=2M,low"),
             "a crashkernel=96M b"
         );
-        assert_eq!(
-            with_value("  a  crashkernel=96M ", "96M"),
-            "  a  crashkernel=96M "
-        );
+        assert_eq!(set("  a  crashkernel=96M "), "  a  crashkernel=96M ");
+        assert_eq!(set("a -- b"), "a crashkernel=96M -- b");
+        assert_eq!(with_value("a crashkernel=1M b", None), "a b");
+        assert_eq!(with_value(" a ", None), " a ");
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        write(dir.path(), &link, Some("new")).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        // One that leaves the root is replaced, and what it points at stays.
+        let (other, away) = (tempfile::tempdir().unwrap(), dir.path().join("away"));
+        let outside = other.path().join("file");
+        fs::write(&outside, "old").unwrap();
+        std::os::unix::fs::symlink(&outside, &away).unwrap();
+        write(dir.path(), &away, Some("new")).unwrap();
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "old");
+        assert!(!fs::symlink_metadata(&away).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn words_that_a_shell_would_split_are_quoted() {
+        let words = ["ukify", "--output=/efi/a b.efi", "it's"].map(str::to_owned);
+        assert_eq!(shell(&words), "ukify '--output=/efi/a b.efi' 'it'\\''s'");
     }
 }

@@ -1,4 +1,5 @@
-//! Debian's GRUB: a file of ours in /etc/default/grub.d, and update-grub.
+//! GRUB where grub-mkconfig reads /etc/default/grub.d: Debian, Ubuntu and their relatives. A file of ours there,
+//! then update-grub.
 //!
 //! Facts: grub-mkconfig of Debian 12 and 13 and Ubuntu: /etc/default/grub, then /etc/default/grub.d/*.cfg
 //! in the C locale's order are sourced by sh; the kernel takes the last plain `crashkernel=`. Our file
@@ -9,44 +10,123 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::change::{BootLoader, BootLoaderError, Change, Edit, read};
+use super::change::{BootLoaderError, Change, read};
+use super::effect::{Effect, Entry, judge, took};
+use super::grub_cfg;
+use super::kind::BootLoader;
+use super::loader::Loader;
+use super::machine::Machine;
 use super::variables::Variables;
 use crate::{crashkernel, root};
 
 const FILE: &str = "/etc/default/grub";
 const DIRECTORY: &str = "/etc/default/grub.d";
-pub(super) const OURS: &str = "/etc/default/grub.d/zz-afterpanic.cfg";
+const OURS: &str = "/etc/default/grub.d/zz-afterpanic.cfg";
 /// The name in earlier versions; it sorts before kdump-tools.cfg.
 const FORMER: &str = "/etc/default/grub.d/90-afterpanic.cfg";
 /// The time that the shell may take to source the files.
 const SHELL: Duration = Duration::from_secs(10);
 
-/// Whether Debian's update-grub is there, which reads /etc/default/grub.d.
-pub(super) fn is_debians(root: &Path) -> bool {
-    if root::tool(root, "update-grub").is_none() {
-        return false;
+pub(super) struct Grub;
+
+impl Loader for Grub {
+    fn kind(&self) -> BootLoader {
+        BootLoader::Grub
     }
-    let mkconfig = root::tool(root, "grub-mkconfig");
-    let mkconfig = mkconfig.and_then(|path| root::text(root, path).ok());
-    match mkconfig.filter(|text| !text.is_empty()) {
-        Some(script) => script.contains("default/grub.d"),
-        None => ["/etc/debian_version", "/var/lib/dpkg", DIRECTORY]
-            .iter()
-            .any(|path| root::under(root, path).exists()),
+
+    fn in_charge(&self, machine: &Machine<'_>) -> bool {
+        !machine.not_grub() && reads_directory(machine)
+    }
+
+    fn read(&self, machine: &Machine<'_>) -> Result<Vec<Entry>, String> {
+        grub_cfg::read(machine)
+    }
+
+    fn propose(
+        &self,
+        machine: &Machine<'_>,
+        value: Option<&str>,
+    ) -> Result<Change, BootLoaderError> {
+        let mut change = propose(machine.root, value)?;
+        if change.is_empty() {
+            return Ok(change);
+        }
+        if updates(machine) {
+            change.run(&["update-grub"]);
+            return Ok(change);
+        }
+        // This layout, but nothing here can make a grub.cfg of it.
+        let steps: Vec<String> = (change.edits.iter())
+            .map(|edit| match &edit.after {
+                Some(text) => {
+                    let line = text.lines().last().unwrap_or_default();
+                    format!("write to {}: {line}", edit.path.display())
+                }
+                None => format!("remove {}", edit.path.display()),
+            })
+            .collect();
+        Ok(change.by_hand(format!("{}, then run update-grub", steps.join(", then "))))
+    }
+
+    /// Evaluates the written files as update-grub does, and looks into the grub.cfg that it wrote. Under
+    /// another root nothing was executed and no grub.cfg was written.
+    fn verify(&self, machine: &Machine<'_>, value: &str) -> Effect {
+        let here = machine.root == Path::new("/");
+        let cmdline = if here {
+            sourced(&files(machine.root))
+        } else {
+            evaluated(machine.root)
+        };
+        match cmdline {
+            Err(why) => Effect::Unknown(why),
+            Ok(cmdline) if !took(&cmdline, value) => {
+                let all = crashkernel::parameters(&cmdline).join(" and ");
+                Effect::NotTaken(format!(
+                    "the files in {DIRECTORY} together give crashkernel={all}"
+                ))
+            }
+            Ok(_) if here => judge(self.read(machine), value),
+            Ok(_) => Effect::Taken,
+        }
     }
 }
 
-/// Whether files in /etc/default/grub.d are read here: there are some, and grub-mkconfig does not say
-/// otherwise.
-pub(super) fn has_directory(root: &Path) -> bool {
-    let mkconfig = root::tool(root, "grub-mkconfig");
-    let mkconfig = mkconfig.and_then(|path| root::text(root, path).ok());
-    let ignores = mkconfig.is_some_and(|script| !script.contains("default/grub.d"));
-    files(root).len() > 1 && !ignores
+/// Whether a change of the files reaches grub.cfg by Debian's update-grub.
+fn updates(machine: &Machine<'_>) -> bool {
+    machine.tool("update-grub")
+}
+
+/// Whether grub-mkconfig reads /etc/default/grub.d here. Its own text tells; where it is not readable, Debian's
+/// update-grub or files in the directory do.
+pub(super) fn reads_directory(machine: &Machine<'_>) -> bool {
+    let debians = || {
+        let dpkg = ["/etc/debian_version", "/var/lib/dpkg"];
+        let dpkg = dpkg.iter().any(|path| machine.has(path));
+        updates(machine) && (dpkg || machine.has(DIRECTORY) && !is_elsewhere(machine))
+    };
+    match machine.script("grub-mkconfig") {
+        Some(script) if script.is_empty() => debians(),
+        Some(script) => script.contains("default/grub.d") && updates(machine),
+        None => debians() || files(machine.root).len() > 1 && !is_elsewhere(machine),
+    }
+}
+
+/// Whether os-release hints at a distribution whose grub-mkconfig reads no directory; asked only where nothing
+/// better tells.
+fn is_elsewhere(machine: &Machine<'_>) -> bool {
+    let text = machine.text("/etc/os-release");
+    let ids = text
+        .lines()
+        .filter(|line| line.starts_with("ID=") || line.starts_with("ID_LIKE="));
+    let known = [
+        "arch", "suse", "opensuse", "fedora", "rhel", "gentoo", "void", "alpine",
+    ];
+    ids.flat_map(|line| line.split(['=', '"', '\'', ' ']))
+        .any(|id| known.contains(&id))
 }
 
 /// The line of our file.
-pub(super) fn line(value: &str) -> String {
+fn line(value: &str) -> String {
     format!("GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT crashkernel={value}\"")
 }
 
@@ -71,8 +151,24 @@ fn files(root: &Path) -> Vec<PathBuf> {
     files
 }
 
-pub(super) fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderError> {
+/// Our file and the one of earlier versions.
+fn propose(root: &Path, value: Option<&str>) -> Result<Change, BootLoaderError> {
     let mut change = Change::new(BootLoader::Grub);
+    let after = match value {
+        Some(value) => {
+            check(root, value, &mut change)?;
+            Some(text(value))
+        }
+        None => None,
+    };
+    change.edit(Path::new(OURS), read(root, Path::new(OURS))?, after);
+    let former = Path::new(FORMER);
+    change.edit(former, read(root, former)?, None);
+    Ok(change)
+}
+
+/// Refuses a value that a later file or line undoes, before anything is written, and notes what else sets one.
+fn check(root: &Path, value: &str, change: &mut Change) -> Result<(), BootLoaderError> {
     let after = text(value);
     let mut order = files(root);
     order.retain(|path| path != Path::new(OURS) && path != Path::new(FORMER));
@@ -122,103 +218,27 @@ pub(super) fn propose(root: &Path, value: &str) -> Result<Change, BootLoaderErro
             "this line needs a shell, so its effect is known only after --apply: {line}"
         ));
     }
-    let before = read(root, Path::new(OURS))?;
-    if before.as_deref() != Some(after.as_str()) {
-        change.edits.push(Edit {
-            path: PathBuf::from(OURS),
-            before,
-            after: Some(after),
-        });
-    }
-    if let Some(before) = read(root, Path::new(FORMER))? {
-        change.edits.push(Edit {
-            path: PathBuf::from(FORMER),
-            before: Some(before),
-            after: None,
-        });
-    }
-    if !change.edits.is_empty() {
-        change.command = Some(vec!["update-grub".to_owned()]);
-    }
-    Ok(change)
+    Ok(())
 }
 
-/// Whether a kernel with this command line takes the value: the last of its form, and no plain value
-/// beside `,high`, `,low` or `,cma` (the kernel prefers the plain one).
-fn took(cmdline: &str, value: &str) -> bool {
-    let form = |v: &str| {
-        [",high", ",low", ",cma"]
-            .into_iter()
-            .find(|f| v.ends_with(f))
-    };
-    let all = crashkernel::parameters(cmdline);
-    let last = all.iter().rfind(|v| form(v) == form(value));
-    let plain = all.iter().any(|v| form(v).is_none());
-    last.is_some_and(|last| last == value) && (form(value).is_none() || !plain)
-}
-
-/// What GRUB makes of the written files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The next boot has the value.
-    Taken,
-    /// It has not, for this reason.
-    NotTaken(String),
-    /// It cannot be told, for this reason.
-    Unknown(String),
-}
-
-/// Evaluates the written files as update-grub does, and looks into the grub.cfg that it wrote. Under
-/// another root nothing is executed and no grub.cfg was written.
-#[must_use]
-pub fn effect(root: &Path, value: &str) -> Effect {
-    let cmdline = if root == Path::new("/") {
-        sourced(&files(root))
-    } else {
-        let mut seen = Variables::default();
-        for path in files(root) {
-            seen.source(&root::text(root, path).unwrap_or_default());
-        }
-        match &seen.unknown {
-            Some(line) => Err(Effect::Unknown(format!("this line needs a shell: {line}"))),
-            None => Ok(seen.cmdline()),
-        }
-    };
-    match cmdline {
-        Err(unknown) => return unknown,
-        Ok(cmdline) if !took(&cmdline, value) => {
-            let all = crashkernel::parameters(&cmdline).join(" and ");
-            return Effect::NotTaken(format!(
-                "the files in {DIRECTORY} together give crashkernel={all}"
-            ));
-        }
-        Ok(_) => {}
+/// What the files give together, without a shell; the error says why that cannot be told.
+fn evaluated(root: &Path) -> Result<String, String> {
+    let mut seen = Variables::default();
+    for path in files(root) {
+        seen.source(&root::text(root, path).unwrap_or_default());
     }
-    let written = root::text(root, "/boot/grub/grub.cfg").unwrap_or_default();
-    match root == Path::new("/") && !written.is_empty() {
-        true => in_grub_cfg(&written, value),
-        false => Effect::Taken,
+    match &seen.unknown {
+        Some(line) => Err(format!("this line needs a shell: {line}")),
+        None => Ok(seen.cmdline()),
     }
 }
 
-/// The first normal entry of a grub.cfg.
-fn in_grub_cfg(text: &str, value: &str) -> Effect {
-    let entry = (text.lines().map(str::trim)).find_map(|l| l.strip_prefix("linux"));
-    match entry {
-        Some(linux) if took(linux, value) => Effect::Taken,
-        Some(_) => Effect::NotTaken(format!(
-            "the first entry of /boot/grub/grub.cfg has no crashkernel={value}"
-        )),
-        None => Effect::Unknown("/boot/grub/grub.cfg has no linux line".to_owned()),
-    }
-}
-
-/// The two variables after sh sourced the files, with a clean environment; the error is
-/// [`Effect::Unknown`].
-fn sourced(files: &[PathBuf]) -> Result<String, Effect> {
+/// The two variables after sh sourced the files, with a clean environment; the error says why that cannot be
+/// told.
+pub(super) fn sourced(files: &[PathBuf]) -> Result<String, String> {
     let script = "for f in \"$@\"; do [ -e \"$f\" ] && . \"$f\" >/dev/null; done; \
         printf '\\n%s' \"$GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT\"";
-    let failed = |why: std::io::Error| Effect::Unknown(format!("cannot run sh: {why}"));
+    let failed = |why: std::io::Error| format!("cannot run sh: {why}");
     let mut child = Command::new("/bin/sh")
         .args(["-c", script, "sh"])
         .args(files)
@@ -235,9 +255,7 @@ fn sourced(files: &[PathBuf]) -> Result<String, Effect> {
         if Instant::now() > end {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(Effect::Unknown(
-                "sourcing the files in sh takes too long".to_owned(),
-            ));
+            return Err("sourcing the files in sh takes too long".to_owned());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -245,7 +263,7 @@ fn sourced(files: &[PathBuf]) -> Result<String, Effect> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     match text.rsplit_once('\n') {
         Some((_, cmdline)) if output.status.success() => Ok(cmdline.to_owned()),
-        _ => Err(Effect::Unknown("sh cannot source the files".to_owned())),
+        _ => Err("sh cannot source the files".to_owned()),
     }
 }
 

@@ -1,42 +1,168 @@
-//! GRUB without Debian's update-grub: /etc/default/grub alone is read, and grub-mkconfig (grub2-mkconfig
-//! on some distributions) writes the file that GRUB boots from. Where that file is depends on the
-//! distribution, so nothing is changed here; the commands are shown.
+//! GRUB where grub-mkconfig (grub2-mkconfig on some distributions) reads /etc/default/grub and no directory:
+//! Arch, Gentoo, Void, and Fedora without Boot Loader Specification entries. The file is edited, and the command
+//! writes the grub.cfg that GRUB boots from.
 //!
-//! Facts: util/grub-mkconfig.in of GRUB 2.06 to 2.14, which sources /etc/default/grub only.
+//! Facts: util/grub-mkconfig.in of GRUB 2.06 to 2.14, which sources /etc/default/grub.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::change::{BootLoaderError, read, with_value};
-use super::grub::{self, OURS};
-use crate::root;
+use super::change::{BootLoaderError, Change};
+use super::effect::{Effect, Entry, judge, took};
+use super::grub::{reads_directory, sourced};
+use super::grub_cfg;
+use super::kind::BootLoader;
+use super::loader::Loader;
+use super::machine::Machine;
+use super::variables::{Variables, with_value};
 
-const FILE: &str = "/etc/default/grub";
-const DEFAULT: &str = "GRUB_CMDLINE_LINUX_DEFAULT=";
+pub(super) const FILE: &str = "/etc/default/grub";
 
-/// The commands that set the value.
-pub(super) fn command(root: &Path, value: &str) -> Result<String, BootLoaderError> {
-    let text = read(root, Path::new(FILE))?.unwrap_or_default();
-    let mut steps = Vec::new();
-    if grub::has_directory(root) {
-        // Debian's layout, but its update-grub is not there to run.
-        return Ok(format!(
-            "write to {OURS}: {}, then run update-grub",
-            grub::line(value)
-        ));
+pub(super) struct GrubMkconfig;
+
+impl Loader for GrubMkconfig {
+    fn kind(&self) -> BootLoader {
+        BootLoader::GrubMkconfig
     }
-    let old = assignment(&text, DEFAULT).unwrap_or_default();
-    steps.push(format!(
-        "in {FILE} set {DEFAULT}\"{}\"",
-        with_value(&old, value)
-    ));
-    let other = assignment(&text, "GRUB_CMDLINE_LINUX=").unwrap_or_default();
+
+    fn in_charge(&self, machine: &Machine<'_>) -> bool {
+        !machine.not_grub()
+            && (machine.has(FILE) || !grub_cfg::files(machine).is_empty())
+            && !reads_directory(machine)
+    }
+
+    fn read(&self, machine: &Machine<'_>) -> Result<Vec<Entry>, String> {
+        grub_cfg::read(machine)
+    }
+
+    fn propose(
+        &self,
+        machine: &Machine<'_>,
+        value: Option<&str>,
+    ) -> Result<Change, BootLoaderError> {
+        let mut change = Change::new(self.kind());
+        let before = machine.file(FILE)?;
+        let old = before.clone().unwrap_or_default();
+        let new = with_value(&old, value);
+        let mut seen = Variables::default();
+        seen.source(&new);
+        if seen.unknown.is_none() && value.is_some_and(|value| !took(&seen.cmdline(), value)) {
+            return Err(BootLoaderError::Conflict {
+                path: FILE.into(),
+                line: seen.cmdline().trim().to_owned(),
+            });
+        }
+        let mut edits = Change::new(self.kind());
+        edits.edit(Path::new(FILE), before, Some(new));
+        if edits.is_empty() && generated(self.read(machine), value) {
+            return Ok(change);
+        }
+        change.edits = edits.edits;
+        if let Some(line) = &seen.unknown {
+            change.notes.push(format!(
+                "this line needs a shell, so its effect is known only after --apply: {line}"
+            ));
+        }
+        match writer(machine) {
+            Ok([program, file]) => {
+                change.run(&[&program, "-o", &file]);
+                Ok(change)
+            }
+            Err(how) => {
+                let mut steps = steps(&old, value);
+                steps.push(how);
+                Ok(change.by_hand(steps.join(", then ")))
+            }
+        }
+    }
+
+    /// Evaluates the written file as grub-mkconfig does, and looks into the grub.cfg that it wrote. Under
+    /// another root nothing was executed and no grub.cfg was written.
+    fn verify(&self, machine: &Machine<'_>, value: &str) -> Effect {
+        if machine.root == Path::new("/") {
+            return match sourced(&[FILE.into()]) {
+                Err(why) => Effect::Unknown(why),
+                Ok(cmdline) if !took(&cmdline, value) => {
+                    Effect::NotTaken(format!("{FILE} gives: {cmdline}"))
+                }
+                Ok(_) => judge(self.read(machine), value),
+            };
+        }
+        let mut seen = Variables::default();
+        seen.source(&machine.text(FILE));
+        match seen.unknown {
+            Some(line) => Effect::Unknown(format!("this line needs a shell: {line}")),
+            None if took(&seen.cmdline(), value) => Effect::Taken,
+            None => Effect::NotTaken(format!("{FILE} gives: {}", seen.cmdline())),
+        }
+    }
+}
+
+/// Whether grub.cfg is as the files want it. One that cannot be read counts: there is nothing better to do.
+fn generated(entries: Result<Vec<Entry>, String>, value: Option<&str>) -> bool {
+    let entries = entries.unwrap_or_default();
+    entries.iter().all(|entry| match value {
+        Some(value) => took(&entry.cmdline, value),
+        None => !entry.cmdline.contains("crashkernel="),
+    })
+}
+
+/// The program that writes grub.cfg and the file that GRUB boots from; the error is the step for the operator,
+/// where one of the two is not certain.
+pub(super) fn writer(machine: &Machine<'_>) -> Result<[String; 2], String> {
+    const KNOWN: [(&str, &str); 2] = [
+        ("grub-mkconfig", "/boot/grub/grub.cfg"),
+        ("grub2-mkconfig", "/boot/grub2/grub.cfg"),
+    ];
+    let files = grub_cfg::files(machine);
+    let program = KNOWN.iter().find(|(program, _)| machine.tool(program));
+    let named = |path: &str| KNOWN.iter().find(|(_, usual)| *usual == path);
+    match (program, files.as_slice()) {
+        (Some((program, _)), [file]) if grub_cfg::is_generated(&machine.text(file)) => {
+            Ok([(*program).to_owned(), file.display().to_string()])
+        }
+        (_, [file]) if !grub_cfg::is_generated(&machine.text(file)) => Err(format!(
+            "grub-mkconfig did not write {0} and would replace it: add the parameter to its linux lines too",
+            file.display()
+        )),
+        (Some((program, _)), [_, _, ..]) => {
+            let files: Vec<String> = files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            Err(format!(
+                "run {program} -o FILE with the FILE that GRUB boots from: {}",
+                files.join(" or ")
+            ))
+        }
+        (Some((program, usual)), _) => Err(format!("run {program} -o {usual}")),
+        (None, [file, ..]) => {
+            let file = file.display().to_string();
+            let program = named(&file).map_or("grub-mkconfig", |(program, _)| program);
+            Err(format!("run {program} -o {file}"))
+        }
+        (None, []) => Err(
+            "run grub-mkconfig -o /boot/grub/grub.cfg (or grub2-mkconfig -o /boot/grub2/grub.cfg)"
+                .to_owned(),
+        ),
+    }
+}
+
+/// What to do to the file, for the operator.
+fn steps(text: &str, value: Option<&str>) -> Vec<String> {
+    const DEFAULT: &str = "GRUB_CMDLINE_LINUX_DEFAULT=";
+    let old = assignment(text, DEFAULT).unwrap_or_default();
+    let mut steps = Vec::new();
+    let new = super::change::with_value(&old, value);
+    if new != old {
+        steps.push(format!("in {FILE} set {DEFAULT}\"{new}\""));
+    }
+    let other = assignment(text, "GRUB_CMDLINE_LINUX=").unwrap_or_default();
     if other.contains("crashkernel=") {
         steps.push(format!(
             "remove crashkernel= from GRUB_CMDLINE_LINUX=\"{other}\""
         ));
     }
-    steps.push(mkconfig(root));
-    Ok(steps.join(", then "))
+    steps
 }
 
 /// The value of the last assignment, without quotes.
@@ -46,94 +172,5 @@ fn assignment(text: &str, name: &str) -> Option<String> {
     Some(value.trim_matches(['"', '\'']).to_owned())
 }
 
-/// The command that writes the file in use.
-fn mkconfig(root: &Path) -> String {
-    let file = |path: &str| {
-        let path = PathBuf::from(path);
-        root::under(root, &path).exists().then_some(path)
-    };
-    let known = [
-        ("grub-mkconfig", "/boot/grub/grub.cfg"),
-        ("grub2-mkconfig", "/boot/grub2/grub.cfg"),
-    ];
-    for (program, usual) in known {
-        if root::tool(root, program).is_some() {
-            let used = file(usual).or_else(|| known.iter().find_map(|(_, path)| file(path)));
-            let used = used.unwrap_or_else(|| PathBuf::from(usual));
-            return format!("run {program} -o {}", used.display());
-        }
-    }
-    match known.iter().find(|(_, path)| file(path).is_some()) {
-        Some((program, path)) => format!("run {program} -o {path}"),
-        None => {
-            "run grub-mkconfig -o /boot/grub/grub.cfg (or grub2-mkconfig -o /boot/grub2/grub.cfg)"
-                .to_owned()
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::{BootLoader, propose};
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = dir.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        dir
-    }
-
-    #[test]
-    fn the_file_to_edit_and_the_command_are_named_and_nothing_is_written() {
-        let dir = tree(&[
-            (
-                "etc/default/grub",
-                "GRUB_CMDLINE_LINUX_DEFAULT=\"loglevel=4\"\nGRUB_CMDLINE_LINUX='crashkernel=auto'\n",
-            ),
-            ("usr/bin/grub2-mkconfig", ""),
-            ("boot/grub2/grub.cfg", ""),
-        ]);
-        let change = propose(dir.path(), "96M").unwrap();
-        assert_eq!(change.boot_loader, BootLoader::GrubMkconfig);
-        assert!(change.edits.is_empty());
-        assert_eq!(
-            change.by_hand.unwrap(),
-            "in /etc/default/grub set GRUB_CMDLINE_LINUX_DEFAULT=\"loglevel=4 crashkernel=96M\", \
-             then remove crashkernel= from GRUB_CMDLINE_LINUX=\"crashkernel=auto\", \
-             then run grub2-mkconfig -o /boot/grub2/grub.cfg"
-        );
-    }
-
-    #[test]
-    fn an_update_grub_that_is_not_debians_does_not_count() {
-        let dir = tree(&[
-            ("etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=quiet\n"),
-            (
-                "usr/bin/update-grub",
-                "#!/bin/sh\ngrub-mkconfig -o /boot/grub/grub.cfg\n",
-            ),
-            ("usr/bin/grub-mkconfig", "#!/bin/sh\n. /etc/default/grub\n"),
-        ]);
-        let change = propose(dir.path(), "96M").unwrap();
-        assert!(change.edits.is_empty() && change.by_hand.is_some());
-    }
-
-    #[test]
-    fn debians_layout_without_update_grub_names_a_file_that_kdump_tools_does_not_override() {
-        let dir = tree(&[
-            ("etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=quiet\n"),
-            (
-                "etc/default/grub.d/kdump-tools.cfg",
-                "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT crashkernel=2G-:1G\"\n",
-            ),
-        ]);
-        let said = propose(dir.path(), "96M").unwrap().by_hand.unwrap();
-        assert!(
-            said.starts_with("write to /etc/default/grub.d/zz-"),
-            "{said}"
-        );
-        assert!(said.ends_with("then run update-grub"), "{said}");
-    }
-}
+mod tests;

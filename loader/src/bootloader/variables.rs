@@ -18,7 +18,25 @@ impl Variables {
     /// Reads one more file.
     pub(super) fn source(&mut self, text: &str) {
         let text = text.replace("\\\n", "");
+        let mut depth = 0_usize;
         for line in text.lines().map(str::trim) {
+            // What a condition or a loop assigns depends on it; what follows `exit` is not read.
+            let first = line.split([' ', '\t', ';']).next().unwrap_or_default();
+            let last = line.rsplit([' ', '\t', ';']).find(|word| !word.is_empty());
+            let closes = |word: Option<&str>| matches!(word, Some("fi" | "esac" | "done"));
+            match first {
+                "if" | "case" | "for" | "while" | "until" if !closes(last) => {
+                    depth = depth.saturating_add(1);
+                }
+                "fi" | "esac" | "done" => depth = depth.saturating_sub(1),
+                "exit" | "return" => self.unknown = Some(line.to_owned()),
+                _ => {}
+            }
+            let assigns = !line.starts_with('#') && line.contains("GRUB_CMDLINE_LINUX");
+            if assigns && depth > 0 {
+                self.unknown = Some(line.to_owned());
+                continue;
+            }
             if line.starts_with('#') || !line.contains("GRUB_CMDLINE_LINUX") {
                 continue;
             }
@@ -89,6 +107,74 @@ impl Variables {
     }
 }
 
+/// The text of a file with `crashkernel=value` as the only one in GRUB_CMDLINE_LINUX_DEFAULT, or with none at
+/// all; GRUB_CMDLINE_LINUX loses its own. Comments, quotes and everything else stay. What is more than one
+/// quoted word is not taken apart: a line at the end adds to it.
+pub(super) fn with_value(text: &str, value: Option<&str>) -> String {
+    let [general, normal] = NAMES;
+    let text = set(text, general, None).unwrap_or_else(|| text.to_owned());
+    if let Some(text) = set(&text, normal, value) {
+        return text;
+    }
+    let Some(value) = value else {
+        return text;
+    };
+    let end = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    format!("{text}{end}{normal}=\"${normal} crashkernel={value}\"\n")
+}
+
+/// The text with the last assignment of a variable changed; `None`: it has none that is one word.
+fn set(text: &str, name: &str, value: Option<&str>) -> Option<String> {
+    let mut at = 0;
+    let mut last = None;
+    for line in text.split_inclusive('\n') {
+        let start = line.trim_start();
+        let code = start.strip_prefix("export ").unwrap_or(start);
+        if code
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('='))
+        {
+            last = Some((at, line));
+        }
+        at += line.len();
+    }
+    let (at, line) = last?;
+    let (before, rest) = line.split_once('=')?;
+    let (word, after) = rest.split_at_checked(word_length(rest)?)?;
+    let (quote, inner) = match word.chars().next() {
+        Some(quote @ ('"' | '\'')) => (quote, word.get(1..word.len().checked_sub(1)?)?),
+        _ => ('"', word),
+    };
+    let new = crate::bootloader::change::with_value(inner, value);
+    if new == inner {
+        return Some(text.to_owned());
+    }
+    let (head, tail) = (text.get(..at)?, text.get(at.checked_add(line.len())?..)?);
+    Some(format!("{head}{before}={quote}{new}{quote}{after}{tail}"))
+}
+
+/// The length of a shell word at the beginning of a line: one pair of quotes or none, and nothing in it that
+/// would be cut by taking it apart at white space.
+fn word_length(rest: &str) -> Option<usize> {
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let length = match quote {
+        Some(quote) => rest.get(1..)?.find(quote)?.checked_add(2)?,
+        None => rest.find(char::is_whitespace).unwrap_or(rest.len()),
+    };
+    let (word, after) = rest.split_at_checked(length)?;
+    let inner = word.trim_matches(['"', '\'']);
+    let awkward =
+        |c: char| matches!(c, '`' | '\\' | '"' | '\'') || quote.is_none() && ";|&()<>".contains(c);
+    let ends = after.is_empty() || after.starts_with(char::is_whitespace);
+    let comment = after.trim_start();
+    let alone = comment.is_empty() || comment.starts_with('#');
+    (ends && alone && !inner.contains(awkward) && !inner.contains("$(")).then_some(length)
+}
+
 fn is_name(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -103,8 +189,67 @@ mod tests {
         got.source(
             "GRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX='a b'\nGRUB_CMDLINE_LINUX_DEFAULT=quiet # c\n",
         );
+        got.source("if [ -e /x ]; then GRUB_TIMEOUT=1; fi\nif true\nthen\nGRUB_TIMEOUT=1\nfi\n");
         got.source("export GRUB_CMDLINE_LINUX_DEFAULT=\"${GRUB_CMDLINE_LINUX_DEFAULT} x\"\n#GRUB_CMDLINE_LINUX=\n");
         assert_eq!((got.cmdline().as_str(), got.unknown), ("a b quiet x", None));
+    }
+
+    #[test]
+    fn a_value_is_set_and_the_shell_around_it_stays() {
+        let cases = [
+            (
+                "GRUB_CMDLINE_LINUX_DEFAULT=\"a b\" # why\nX=1\n",
+                "GRUB_CMDLINE_LINUX_DEFAULT=\"a b crashkernel=96M\" # why\nX=1\n",
+            ),
+            (
+                "  export GRUB_CMDLINE_LINUX_DEFAULT='a'\n",
+                "  export GRUB_CMDLINE_LINUX_DEFAULT='a crashkernel=96M'\n",
+            ),
+            (
+                "GRUB_CMDLINE_LINUX_DEFAULT=quiet",
+                "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet crashkernel=96M\"",
+            ),
+            (
+                "GRUB_CMDLINE_LINUX_DEFAULT=\n",
+                "GRUB_CMDLINE_LINUX_DEFAULT=\"crashkernel=96M\"\n",
+            ),
+            (
+                "GRUB_CMDLINE_LINUX_DEFAULT=\"${X} $Y\"\n",
+                "GRUB_CMDLINE_LINUX_DEFAULT=\"${X} $Y crashkernel=96M\"\n",
+            ),
+            (
+                "GRUB_CMDLINE_LINUX=\"x crashkernel=auto\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"crashkernel=1M,high q\"\n",
+                "GRUB_CMDLINE_LINUX=\"x\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"crashkernel=96M q\"\n",
+            ),
+            // The last assignment counts, and a comment is none.
+            (
+                "#GRUB_CMDLINE_LINUX_DEFAULT=a\nGRUB_CMDLINE_LINUX_DEFAULT=b\nGRUB_CMDLINE_LINUX_DEFAULT=\"c\"\n",
+                "#GRUB_CMDLINE_LINUX_DEFAULT=a\nGRUB_CMDLINE_LINUX_DEFAULT=b\nGRUB_CMDLINE_LINUX_DEFAULT=\"c crashkernel=96M\"\n",
+            ),
+        ];
+        for (before, after) in cases {
+            assert_eq!(with_value(before, Some("96M")), after);
+            assert_eq!(with_value(after, Some("96M")), after);
+        }
+    }
+
+    #[test]
+    fn what_is_more_than_one_word_gets_a_line_at_the_end() {
+        let line = "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT crashkernel=96M\"\n";
+        for before in [
+            "",
+            "GRUB_TIMEOUT=1\n",
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"a\"' b'\n",
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"$(cat /x)\"\n",
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"a \\\"b c\\\"\"\n",
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"a\" && echo\n",
+        ] {
+            assert_eq!(with_value(before, Some("96M")), format!("{before}{line}"));
+        }
+        assert_eq!(
+            with_value(line, None),
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT\"\n"
+        );
     }
 
     #[test]
@@ -115,6 +260,8 @@ mod tests {
             "GRUB_CMDLINE_LINUX+=\" x\"",
             "[ -f /x ] && GRUB_CMDLINE_LINUX=x",
             "GRUB_CMDLINE_LINUX=$OTHER",
+            "if [ -e /x ]; then\n  GRUB_CMDLINE_LINUX=x\nfi",
+            "exit 0",
             "GRUB_CMDLINE_LINUX=\"open",
         ] {
             let mut got = Variables::default();

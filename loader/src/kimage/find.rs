@@ -1,5 +1,7 @@
 //! Where distributions put the kernel image of a release.
 
+use initramfs::kernel::uki;
+
 use crate::root;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,11 @@ const PLACES: [&str; 4] = [
 
 /// Where unified kernel images are on the EFI system partition (systemd-stub(7), kernel-install(8)).
 const UKI_PLACES: [&str; 3] = ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"];
+
+/// Where kernels lie that the boot loader itself reads.
+const BOOT: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
+/// More names than such a directory has.
+const MOST: usize = 500;
 
 /// Finds the kernel image of a release, as a path that is not prefixed.
 ///
@@ -36,12 +43,51 @@ pub fn find(root: &Path, release: &str) -> Result<PathBuf, Vec<String>> {
 /// The places that were looked at, for the error message.
 pub fn find_any(root: &Path, release: &str) -> Result<PathBuf, Vec<String>> {
     find(root, release).or_else(|mut places| {
+        places.extend(BOOT.map(str::to_owned));
         places.extend(UKI_PLACES.map(str::to_owned));
-        ukis(root, release).into_iter().next().ok_or(places)
+        let found = by_what_it_says(root, release);
+        let found = found.or_else(|| ukis(root, release).into_iter().next());
+        found.ok_or(places)
     })
 }
 
-/// The unified kernel images of a release, by their names.
+/// A kernel whose name does not tell its release: Arch's vmlinuz-linux, Alpine's vmlinuz-lts, and what
+/// kernel-install(8) copies to `TOKEN/RELEASE/linux`. Its header does.
+fn by_what_it_says(root: &Path, release: &str) -> Option<PathBuf> {
+    let names = |directory: &Path| -> Vec<String> {
+        let entries = fs::read_dir(root::under(root, directory));
+        let names = entries.into_iter().flatten().flatten();
+        let mut names: Vec<String> = names
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names.truncate(MOST);
+        names
+    };
+    let kernel = |name: &String| {
+        ["vmlinuz", "kernel", "bzImage"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    };
+    let candidates = BOOT.iter().flat_map(|directory| {
+        let directory = Path::new(directory);
+        names(directory)
+            .into_iter()
+            .map(move |name| match kernel(&name) {
+                true => directory.join(name),
+                false => directory.join(name).join(release).join("linux"),
+            })
+    });
+    let is_it = |path: &PathBuf| {
+        let path = root::under(root, path);
+        path.is_file() && initramfs::kernel::release_of(&path).is_ok_and(|found| found == release)
+    };
+    candidates
+        .into_iter()
+        .find(|path| !release.is_empty() && is_it(path))
+}
+
+/// The unified kernel images of a release, by their names, or by what they say themselves.
 pub(crate) fn ukis(root: &Path, release: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = UKI_PLACES
         .iter()
@@ -53,17 +99,35 @@ pub(crate) fn ukis(root: &Path, release: &str) -> Vec<PathBuf> {
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_file = || root::under(root, path).is_file();
-            names(&name, release) && is_file()
+            is_file() && (is_named(&name, release) || says(root, path, release))
         })
         .collect();
-    found.sort();
+    // What is named after the release comes first.
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        !is_named(&name, release)
+    };
+    found.sort_by_key(|path| (named(path), path.clone()));
     found
+}
+
+/// Whether a file says in its section `.uname` that it holds this release (systemd-stub(7)).
+fn says(root: &Path, path: &Path, release: &str) -> bool {
+    let efi = path
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("efi"));
+    let said = || uki::read_section(&root::under(root, path), ".uname", 256);
+    let is_it = |bytes: Vec<u8>| {
+        let text = String::from_utf8_lossy(&bytes);
+        !release.is_empty() && text.trim_end_matches(['\0', '\n']) == release
+    };
+    efi && said().is_some_and(is_it)
 }
 
 /// Whether a unified kernel image of this name is of this release: `TOKEN-RELEASE.efi` (kernel-install(8))
 /// or `linux-RELEASE-MACHINEID[-BUILD].efi` (dracut(8)). What systemd-boot(7) counts boots with, as in
 /// `TOKEN-RELEASE+3-1.efi`, does not count.
-fn names(file: &str, release: &str) -> bool {
+fn is_named(file: &str, release: &str) -> bool {
     let Some(stem) = file.strip_suffix(".efi").filter(|_| !release.is_empty()) else {
         return false;
     };
@@ -84,7 +148,7 @@ fn names(file: &str, release: &str) -> bool {
 }
 
 /// A name without `+LEFT` or `+LEFT-DONE` at its end.
-fn uncounted(stem: &str) -> &str {
+pub(crate) fn uncounted(stem: &str) -> &str {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match stem.rsplit_once('+') {
         Some((name, counter)) if counter.splitn(2, '-').all(number) => name,
@@ -110,6 +174,34 @@ mod tests {
                 Path::new("/").join(place)
             );
         }
+    }
+
+    #[test]
+    fn a_kernel_with_another_name_is_found_by_its_header() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, release: &str| {
+            let mut image = vec![0_u8; 0x1000];
+            image[0x202..0x206].copy_from_slice(b"HdrS");
+            image[0x20f] = 0x0a;
+            let text = format!("{release} (x) #1\0");
+            image[0xc00..0xc00 + text.len()].copy_from_slice(text.as_bytes());
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, image).unwrap();
+        };
+        put("boot/vmlinuz-linux-lts", "6.6.9-1-lts");
+        put("boot/vmlinuz-linux", "6.12.1-arch1-1");
+        put("efi/0123/6.12.9-1/linux", "6.12.9-1");
+        let found = |release| find_any(root.path(), release).ok();
+        assert_eq!(
+            found("6.12.1-arch1-1"),
+            Some(PathBuf::from("/boot/vmlinuz-linux"))
+        );
+        assert_eq!(
+            found("6.12.9-1"),
+            Some(PathBuf::from("/efi/0123/6.12.9-1/linux"))
+        );
+        assert_eq!(found("6.12.1"), None);
     }
 
     #[test]

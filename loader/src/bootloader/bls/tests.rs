@@ -1,29 +1,28 @@
 //! Entries: whose they are, and what becomes of their options.
 
-use super::super::change::apply;
-use super::super::detect;
+use super::super::{apply, detect, propose};
 use super::*;
 
 const ENTRY: &str = "title Debian\nversion 6.12\n# options crashkernel=9M\nlinux /m/6.12/linux\ninitrd /m/6.12/initrd\noptions root=UUID=1 crashkernel=1M,high\noptions quiet\n";
 
 #[test]
 fn the_last_options_line_gets_it() {
-    let got = edited(ENTRY, "96M").unwrap();
+    let got = edited(ENTRY, Some("96M")).unwrap();
     assert!(
         got.ends_with("options root=UUID=1\noptions quiet crashkernel=96M\n"),
         "{got}"
     );
     assert!(got.contains("# options crashkernel=9M\n"));
-    assert_eq!(edited(&got, "96M").unwrap(), got);
+    assert_eq!(edited(&got, Some("96M")).unwrap(), got);
 }
 
 #[test]
 fn an_entry_without_options_gets_a_line_and_other_files_none() {
     assert_eq!(
-        edited("linux /v\n", "96M").unwrap(),
+        edited("linux /v\n", Some("96M")).unwrap(),
         "linux /v\noptions crashkernel=96M\n"
     );
-    assert_eq!(edited("uki /x.efi\n", "96M"), None);
+    assert_eq!(edited("uki /x.efi\n", Some("96M")), None);
 }
 
 #[test]
@@ -89,4 +88,33 @@ fn entries_of_other_systems_are_left() {
         let said = |note: &String| note.contains(left) && note.contains("not changed");
         assert!(change.notes.iter().any(said), "{left}: {:?}", change.notes);
     }
+}
+
+#[test]
+fn an_entry_without_an_id_is_known_by_its_root_filesystem() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("proc/cmdline", "root=UUID=aaaa rw");
+    for (path, root) in [
+        ("efi/loader/entries/arch.conf", "UUID=AAAA"),
+        ("efi/loader/entries/other.conf", "UUID=bbbb"),
+        ("efi/loader/entries/vague.conf", "/dev/sda2"),
+        ("boot/loader/entries/vague.conf", "/dev/sda2"),
+        ("boot/loader/entries/other.conf", "UUID=bbbb"),
+    ] {
+        put(path, &format!("linux /v\noptions root={root} rw\n"));
+    }
+    let change = propose(dir.path(), "96M").unwrap();
+    let edited: Vec<&Path> = change.edits.iter().map(|e| e.path.as_path()).collect();
+    assert_eq!(
+        edited,
+        [
+            Path::new("/boot/loader/entries/vague.conf"),
+            Path::new("/efi/loader/entries/arch.conf"),
+        ]
+    );
 }

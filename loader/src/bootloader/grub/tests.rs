@@ -1,6 +1,6 @@
 //! Tests of the change, and of what comes out of it.
 
-use super::super::change::apply;
+use super::super::{apply, detect, effect, propose};
 use super::*;
 
 const DEFAULT: (&str, &str) = (
@@ -26,16 +26,13 @@ fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
 #[test]
 fn writes_its_own_file_once() {
     let dir = tree(&[]);
-    let change = super::super::propose(dir.path(), "96M").unwrap();
+    let change = propose(dir.path(), "96M").unwrap();
     assert!(
         change.diff().contains(
             "+ GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT crashkernel=96M\""
         )
     );
-    assert_eq!(
-        change.command.as_deref(),
-        Some(["update-grub".to_owned()].as_slice())
-    );
+    assert_eq!(change.command_line().as_deref(), Some("update-grub"));
     apply(dir.path(), &change).unwrap();
     assert_eq!(effect(dir.path(), "96M"), Effect::Taken);
     assert!(propose(dir.path(), "96M").unwrap().is_empty());
@@ -110,11 +107,19 @@ fn a_shell_sees_what_update_grub_sees() {
 }
 
 #[test]
-fn the_written_grub_cfg_is_looked_into() {
-    let entry = |rest: &str| format!("menuentry 'x' {{\n\tlinux\t/vmlinuz root=x {rest}\n}}\n");
-    assert_eq!(in_grub_cfg(&entry("crashkernel=96M"), "96M"), Effect::Taken);
-    assert!(matches!(
-        in_grub_cfg(&entry(""), "96M"),
-        Effect::NotTaken(_)
-    ));
+fn this_layout_without_update_grub_names_a_file_that_kdump_tools_does_not_override() {
+    let dir = tree(&[(
+        "etc/default/grub.d/kdump-tools.cfg",
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT crashkernel=2G-:1G\"\n",
+    )]);
+    for tool in ["update-grub", "grub-mkconfig"] {
+        fs::remove_file(dir.path().join("usr/sbin").join(tool)).unwrap();
+    }
+    assert_eq!(detect(dir.path()), BootLoader::Grub);
+    let said = propose(dir.path(), "96M").unwrap().by_hand.unwrap();
+    assert!(
+        said.starts_with("write to /etc/default/grub.d/zz-"),
+        "{said}"
+    );
+    assert!(said.ends_with("then run update-grub"), "{said}");
 }
