@@ -151,7 +151,7 @@ impl Types {
 
     /// The types of that name, one's own before the base's. `struct `, `union ` and `enum ` before
     /// it choose the kind.
-    pub(crate) fn find_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = u32> + 'a {
+    pub fn find_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = u32> + 'a {
         let (wanted, bare) = match name.split_once(' ') {
             Some(("struct", rest)) => (Some(TypeKind::Struct), rest.trim()),
             Some(("union", rest)) => (Some(TypeKind::Union), rest.trim()),

@@ -1,0 +1,10 @@
+//! What debuggers need of a kernel, made from its core alone: the types of its globals, and an ELF with
+//! symbols, DWARF and unwind tables that crash, drgn and gdb load in the place of the debug vmlinux.
+//!
+//! May name `vmcore` and `analysis`. Only the CLI names it; it is never in the capture kernel.
+
+mod ctype;
+mod global_types;
+
+pub use ctype::CType;
+pub use global_types::{GlobalType, GlobalTypes, Source};
