@@ -21,7 +21,7 @@ pub mod sanity;
 pub(crate) mod toy;
 mod vmcoreinfo;
 
-pub use btf::{Field, Member, TypeKind, Types};
+pub use btf::{Field, Member, Record as TypeRecord, Strings as TypeStrings, TypeKind, Types};
 pub use error::{KernelError, MemError, chain};
 pub use kallsyms::{Resolved, Symbol, SymbolFile, SymbolFileError, Symbols};
 pub use list::{List, Tree};

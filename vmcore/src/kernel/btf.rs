@@ -9,12 +9,14 @@ mod blob;
 mod describe;
 mod members;
 mod raw;
+mod records;
 #[cfg(test)]
 mod tests;
 
 pub use describe::Field;
 pub use members::Member;
-pub use raw::TypeKind;
+pub use raw::{Record, TypeKind};
+pub use records::Strings;
 
 use super::kallsyms::search;
 use super::{Kernel, KernelError};

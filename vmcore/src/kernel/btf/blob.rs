@@ -16,7 +16,7 @@ const PIECE: usize = 4096;
 /// Bytes of the next piece that it has, too.
 const BEYOND: usize = 512;
 /// Bytes that a pass from the beginning to the end holds at a time.
-const WINDOW: usize = 64 << 10;
+pub(super) const WINDOW: usize = 64 << 10;
 
 /// The blob.
 pub(super) struct Blob {

@@ -5,7 +5,7 @@
 //! with the offset of every sixteenth type; no string is copied. Offsets are believed only after a
 //! bounds check, and type numbers may form cycles, which callers bound.
 
-use super::blob::{Blob, NAME, Pass};
+use super::blob::{Blob, NAME, Pass, WINDOW};
 use crate::kernel::KernelError;
 use std::sync::Arc;
 
@@ -98,16 +98,21 @@ impl TypeKind {
 
 /// One record's fixed part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Record {
+pub struct Record {
+    /// Offset of its name in the strings; 0: none.
     pub name: u32,
+    /// What it describes.
     pub kind: TypeKind,
+    /// The kind as BTF numbers it: [`TypeKind::Qualifier`] is several.
+    pub number: u8,
     /// Number of members, values, parameters.
     pub vlen: usize,
+    /// `kind_flag`: bit-fields, a union declared ahead, signed values, as the kind has it.
     pub kflag: bool,
     /// `size` or `type`, as the kind has it.
     pub value: u32,
     /// Where the trailing data begins in the blob.
-    pub body: usize,
+    pub(super) body: usize,
 }
 
 impl Record {
@@ -117,9 +122,11 @@ impl Record {
             return None;
         };
         let info = u32::from_le_bytes(*info);
+        let number = u8::try_from(info >> 24 & 0x7f).ok()?;
         Some(Self {
             name: u32::from_le_bytes(*name),
-            kind: TypeKind::from_number(u8::try_from(info >> 24 & 0x7f).ok()?),
+            kind: TypeKind::from_number(number),
+            number,
             vlen: (info & 0x00ff_ffff) as usize,
             kflag: info >> 31 == 1,
             value: u32::from_le_bytes(*value),
@@ -328,6 +335,32 @@ impl Btf {
 
     fn record_at(&self, at: usize) -> Option<Record> {
         Record::parse(self.blob.from(at, self.types_end), at)
+    }
+
+    /// Every byte of this blob itself, as it lies in memory.
+    pub(super) fn copy(&self) -> Result<Vec<u8>, KernelError> {
+        let len = self.blob.len();
+        let mut bytes = Vec::new();
+        let mut pass = self.blob.pass();
+        while bytes.len() < len {
+            let window = pass.from(bytes.len(), len, (len - bytes.len()).min(WINDOW));
+            match window.filter(|window| !window.is_empty()) {
+                Some(window) => bytes.extend_from_slice(window),
+                None => return Err(ended(&mut pass, "it is cut off")),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Where the strings of this blob itself begin in it, their length, and the offset that the first
+    /// of them is known by.
+    pub(super) fn strings(&self) -> (usize, usize, u32) {
+        (self.strings, self.strings_len as usize, self.first_string)
+    }
+
+    /// The number of the first type of this blob itself.
+    pub(super) fn first_id(&self) -> u32 {
+        self.first_id
     }
 
     /// The number after the last type's.
