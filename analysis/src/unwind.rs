@@ -14,6 +14,7 @@ mod error;
 pub mod garbage;
 mod memory;
 mod orc;
+pub mod rules;
 mod scan;
 mod stacks;
 mod start;
@@ -25,6 +26,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use orc::{Base, Bp, Entry, Register, Rule};
 pub(crate) use stacks::stack_bytes;
 pub use start::{Unwinder, panic_cpu};
 

@@ -150,7 +150,37 @@ fn flow(code: &Instruction) -> Flow {
 /// The frame at the instruction that holds `key`, in the function that begins at `start` and is
 /// `size` bytes long. `None` when the way there is not found.
 pub(super) fn frame(pages: &Pages<'_>, start: u64, size: u64, key: u64) -> Option<Entry> {
-    let end = start.checked_add(size)?;
+    let mut found = None;
+    follow(pages, start, size, |at, next, depth| {
+        let is = at <= key && key < next;
+        if is {
+            found = depth.entry();
+        }
+        is
+    });
+    found
+}
+
+/// The frame at every instruction that is found by following the function, ascending.
+pub(super) fn frames(pages: &Pages<'_>, start: u64, size: u64) -> Vec<(u64, Entry)> {
+    let mut rows = Vec::new();
+    follow(pages, start, size, |at, _, depth| {
+        rows.extend(depth.entry().map(|entry| (at, entry)));
+        false
+    });
+    rows.sort_unstable_by_key(|(at, _)| *at);
+    rows
+}
+
+/// Shows each instruction once, with where the next begins and the frame before it, until `visit` has
+/// seen enough.
+fn follow(
+    pages: &Pages<'_>,
+    start: u64,
+    size: u64,
+    mut visit: impl FnMut(u64, u64, Depth) -> bool,
+) {
+    let end = start.saturating_add(size);
     let first = Depth {
         sp: 8,
         bp: None,
@@ -162,7 +192,9 @@ pub(super) fn frame(pages: &Pages<'_>, start: u64, size: u64, key: u64) -> Optio
     let mut sure = vec![(start, first)];
     let mut behind_calls = Vec::new();
     for _ in 0..MAX_STEPS {
-        let (at, depth) = sure.pop().or_else(|| behind_calls.pop())?;
+        let Some((at, depth)) = sure.pop().or_else(|| behind_calls.pop()) else {
+            return;
+        };
         if at < start || at >= end || !seen.insert(at) {
             continue;
         }
@@ -170,8 +202,8 @@ pub(super) fn frame(pages: &Pages<'_>, start: u64, size: u64, key: u64) -> Optio
             continue;
         };
         let next = code.next_ip();
-        if at <= key && key < next {
-            return depth.entry();
+        if visit(at, next, depth) {
+            return;
         }
         let Some(after) = depth.after(&code) else {
             continue;
@@ -187,7 +219,6 @@ pub(super) fn frame(pages: &Pages<'_>, start: u64, size: u64, key: u64) -> Optio
             Flow::Out => {}
         }
     }
-    None
 }
 
 fn decode(pages: &Pages<'_>, at: u64) -> Option<Instruction> {

@@ -6,6 +6,7 @@
 
 use super::memory::Pages;
 use vmcore::addr::VirtAddr;
+use vmcore::kernel::{Kernel, KernelError};
 
 /// Bytes of an entry.
 const ENTRY_BYTES: u64 = 6;
@@ -163,7 +164,7 @@ impl Format {
 
 /// What the canonical frame address (the stack pointer before the call) is counted from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Base {
+pub enum Base {
     /// Not known.
     Undefined,
     /// The frame address itself; only for the saved rbp.
@@ -183,7 +184,7 @@ pub(super) enum Base {
 /// Registers in which a few functions keep their frame address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
-pub(super) enum Register {
+pub enum Register {
     Ax,
     Dx,
     Di,
@@ -193,7 +194,7 @@ pub(super) enum Register {
 
 /// Where the caller's rbp is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Bp {
+pub enum Bp {
     /// Still in rbp.
     Same,
     /// At the frame address + offset.
@@ -204,7 +205,7 @@ pub(super) enum Bp {
 
 /// What lies at the frame address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Rule {
+pub enum Rule {
     /// Nothing is known of this code.
     Undefined,
     /// This is the outermost frame.
@@ -219,7 +220,7 @@ pub(super) enum Rule {
 
 /// An entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Entry {
+pub struct Entry {
     /// Where the frame address is counted from.
     pub base: Base,
     /// How far.
@@ -233,6 +234,14 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Nothing is known.
+    pub(super) const UNDEFINED: Self = Self {
+        base: Base::Undefined,
+        offset: 0,
+        bp: Bp::Same,
+        rule: Rule::Undefined,
+        signal: false,
+    };
     /// Code with a frame pointer: what the kernel takes where there is no ORC.
     pub(super) const FRAME_POINTER: Self = Self {
         base: Base::Bp,
@@ -250,6 +259,9 @@ impl Entry {
         signal: false,
     };
 }
+
+/// An address and the bytes of its entry.
+pub(super) type Row = (u64, [u8; 6]);
 
 /// A table in the dump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -279,6 +291,31 @@ impl Table {
         let at = self.ips.checked_add(index.checked_mul(4)?)?;
         let relative = i32::from_le_bytes(pages.bytes(at)?);
         Some(at.0.wrapping_add_signed(i64::from(relative)))
+    }
+
+    /// Every address with the bytes of its entry, in order.
+    pub(super) fn all(&self, kernel: &Kernel) -> Result<Vec<Row>, KernelError> {
+        let read = |at: VirtAddr, len: u64| {
+            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+            kernel
+                .read(at, &mut bytes)
+                .map_err(|source| KernelError::Memory {
+                    what: "the kernel's ORC table".into(),
+                    source,
+                })?;
+            Ok(bytes)
+        };
+        let ips = read(self.ips, self.count.saturating_mul(4))?;
+        let entries = read(self.entries, self.count.saturating_mul(ENTRY_BYTES))?;
+        let ips = ips.as_chunks::<4>().0.iter().enumerate();
+        Ok(ips
+            .zip(entries.as_chunks::<6>().0)
+            .map(|((n, relative), entry)| {
+                let at = self.ips.wrapping_add(n as u64 * 4);
+                let relative = i64::from(i32::from_le_bytes(*relative));
+                (at.0.wrapping_add_signed(relative), *entry)
+            })
+            .collect())
     }
 
     /// The bytes of the entry that covers `key`: the last that begins at or before it. `None` when

@@ -5,7 +5,7 @@
 //! the array `mem` from 6.4 on; two of its elements hold code.
 
 use super::memory::Pages;
-use super::orc::{Entry, Format, Table};
+use super::orc::{Entry, Format, Row, Table};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use vmcore::addr::VirtAddr;
@@ -209,6 +209,19 @@ fn kernel_code(kernel: &Kernel) -> Result<(Code, Option<VirtAddr>), KernelError>
         table: Some(table),
     };
     Ok((code, Some(ips)))
+}
+
+/// The kernel's own table as a whole, and its format.
+pub(super) fn all(
+    kernel: &Kernel,
+    warnings: &mut Vec<String>,
+) -> Result<(Format, Vec<Row>), KernelError> {
+    let (code, start) = kernel_code(kernel)?;
+    let rows = match code.table {
+        Some(table) => table.all(kernel)?,
+        None => Vec::new(),
+    };
+    Ok((format(kernel, start, warnings), rows))
 }
 
 /// The format: by the hash that stands before the table of addresses, else by the release.
