@@ -92,7 +92,7 @@ pub enum ConvertError {
 }
 
 /// A directory that is removed on drop, with everything in it.
-struct Workplace(PathBuf);
+pub(crate) struct Workplace(pub(crate) PathBuf);
 
 impl Drop for Workplace {
     fn drop(&mut self) {
@@ -100,7 +100,7 @@ impl Drop for Workplace {
     }
 }
 
-fn folder_of(out: &Path) -> &Path {
+pub(crate) fn folder_of(out: &Path) -> &Path {
     out.parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
@@ -194,7 +194,7 @@ pub fn convert(
 }
 
 /// Gives a finished file the name OUT, never in place of what appeared there meanwhile.
-fn publish(file: &Path, out: &Path) -> io::Result<()> {
+pub(crate) fn publish(file: &Path, out: &Path) -> io::Result<()> {
     match fs::hard_link(file, out) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {}
         other => return other,
