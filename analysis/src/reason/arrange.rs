@@ -44,7 +44,9 @@ pub(super) fn blamed(
     let at = stack
         .iter()
         .position(|frame| frame.function == named.function);
-    if !blame::is_helper(&named.function, groups.and(Groups::ENTRY)) {
+    // What the kernel names is not how it reports.
+    let own = groups.and(Groups::ENTRY).without(Groups::REPORT);
+    if !blame::is_helper(&named.function, own) {
         // The frame of the trace knows more, such as its line.
         let frame = at
             .and_then(|at| stack.get(at))

@@ -1,4 +1,4 @@
-//! Which frame of a stack is to blame: the first that is no helper. Helpers are in one table, by
+//! Which frame of a stack is to blame: the first that is no helper. Helpers are in one table ([`helpers`]), by
 //! what they do; each shape of report says which groups it passes over besides the common ones.
 //!
 //! Names come from the sources of 3.x to 7.x: mm/kasan, mm/kmsan, kernel/kcsan, lib/ubsan.c,
@@ -6,7 +6,10 @@
 //! mm/slub.c, mm/vmalloc.c, lib/vsprintf.c, kernel/printk, lib/debugobjects.c, kernel/sched,
 //! kernel/workqueue.c and the traps of arch/.
 
+mod helpers;
+
 use super::Location;
+use helpers::HELPERS;
 
 /// Groups of helpers, as bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,35 +55,46 @@ impl Groups {
     /// Where every thread, system call or interrupt begins: nobody's own code.
     pub(super) const ENTRY: Self = Self(1 << 18);
 
-    /// Structures of lib/ (trees, arrays, tables): the entries are the caller's.
+    /// Structures of lib/ (trees, arrays, tables): the entries are the caller's. Signatures only.
     pub(super) const LIBRARY: Self = Self(1 << 19);
-    /// Buffers and pages that the caller handed over: their state is the caller's doing.
+    /// Buffers and pages that the caller handed over. Signatures only.
     pub(super) const BUFFER: Self = Self(1 << 20);
-    /// Timers, work and completions inside objects of the caller.
+    /// Timers, work and completions inside objects of the caller. Signatures only.
     pub(super) const EVENT: Self = Self(1 << 21);
-    /// Ciphers and hashes: the data is the caller's.
+    /// Ciphers and hashes: the data is the caller's. Signatures only.
     pub(super) const CRYPTO: Self = Self(1 << 22);
 
     /// Makes an object for its caller: whoever asked for it lost it.
     pub(super) const MAKER: Self = Self(1 << 23);
 
+    /// Works on one object that its caller owns (an inode, a page's lock, a tree's node, a register) and
+    /// is called from everywhere: the wrong object is the caller's.
+    pub(super) const HANDED: Self = Self(1 << 24);
+    /// Socket buffers: an assertion in them is about what the caller put in.
+    pub(super) const PACKET: Self = Self(1 << 25);
+    /// Passes on bytes that its caller never wrote: ciphers, random numbers, netlink.
+    pub(super) const BYTES: Self = Self(1 << 26);
+    /// Frees what its caller hands over, besides the slab allocator.
+    pub(super) const FREE: Self = Self(1 << 27);
+    /// Owns pages for its caller: the page cache and what maps and frees.
+    pub(super) const PAGES: Self = Self(1 << 28);
+    /// Sets up locks for its caller.
+    pub(super) const KEY: Self = Self(1 << 29);
+    /// The inside of the allocators, with locks of their own.
+    pub(super) const POOL: Self = Self(1 << 30);
+    /// Checks which CPU it runs on.
+    pub(super) const CPU: Self = Self(1 << 31);
+
     /// Passed over in every report.
     pub(super) const COMMON: Self = Self(
-        0x7f | Self::ALLOC.0
-            | Self::COUNT.0
-            | Self::TEARDOWN.0
-            | Self::LIBRARY.0
-            | Self::BUFFER.0
-            | Self::EVENT.0
-            | Self::CRYPTO.0,
+        0x7f | Self::ALLOC.0 | Self::POOL.0 | Self::COUNT.0 | Self::TEARDOWN.0 | Self::HANDED.0,
     );
 
-    /// Passed over where the kernel complains of how something was called: the allocator's callers
-    /// are not the library's.
-    pub(super) const CALLED: Self = Self(0x7f | Self::ALLOC.0 | Self::PREEMPT.0);
+    /// Passed over where a lock is named: those inside the allocators are their own.
+    pub(super) const LOCKED: Self = Self(0x7f | Self::ALLOC.0 | Self::TEARDOWN.0 | Self::HANDED.0);
 
-    /// Passed over where a lock is named.
-    pub(super) const LOCKED: Self = Self(0x7f | Self::TEARDOWN.0);
+    /// Passed over where the kernel itself has already named the function that counts.
+    pub(super) const LITERAL: Self = Self(Self::REPORT.0 | Self::SANITIZER.0);
 
     /// Every helper.
     pub(super) const ALL: Self = Self(u32::MAX);
@@ -90,207 +104,15 @@ impl Groups {
         Self(self.0 | other.0)
     }
 
+    /// The first set without the second.
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     pub(super) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
-
-/// The table: a group and its names. A name is compared without leading underscores and without what
-/// the compiler put behind a dot; `*` at an end stands for anything.
-const HELPERS: &[(Groups, &str)] = &[
-    (
-        Groups::REPORT,
-        "panic panic_* vpanic nmi_panic dump_stack* show_stack* show_regs* show_trace* show_registers \
-         report_bug handle_bug fixup_bug warn warn_slowpath* warn_printk warn_alloc check_panic_on_warn \
-         die die_body die_addr die_kernel_fault oops_begin oops_end no_context bad_area* bad_kernel* page_fault \
-         page_fault_oops do_page_fault* do_user_addr_fault do_kern_addr_fault do_kernel_fault \
-         do_bad_area do_translation_fault do_tag_check_* do_tag_recovery do_mem_abort do_alignment_fault do_sp_pc_abort do_DataAbort \
-         do_PrefetchAbort do_bad dabt_svc pabt_svc und_svc und_fault do_undefinstr do_undef_instr \
-         kernelmode_fixup_or_oops exc_* asm_exc_* async_page_fault do_async_page_fault do_trap \
-         do_error_trap do_*_trap trap_* do_invalid_op invalid_op do_general_protection \
-         general_protection do_divide_error divide_error do_int3 int3 do_double_fault double_fault \
-         do_stack_segment stack_segment do_coprocessor_segment_overrun error_entry error_code \
-         el1* el1h* bug_handler brk_handler do_el1_* do_debug_exception call_break_hook \
-         program_check* do_program_check interrupt_return handle_page_fault do_entInstr \
-         bad_page_fault data_access_common* instruction_access_common* do_exception* pgm_check* \
-         do_report_trap do_trap_* handle_exception* trap_da resume_userspace_exception \
-         arm_notify_die notify_die atomic_notifier_call_chain end_report print_report print_address_description* \
-         print_memory* panic_bad_stack start_report describe_object* describe_address* crash_kexec* machine_kexec* crash_setup_regs crash_save_cpu \
-         machine_crash_shutdown stack_chk_fail handle_stack_overflow unwind_backtrace arch_stack_walk* \
-         stack_trace_* save_stack* dump_backtrace* walk_stackframe* c_backtrace show_stack_log_lvl bad_page \
-         sched_show_task show_state* handle_cfi_failure report_cfi* cfi_slowpath* cfi_check* ubsan_* \
-         default_do_nmi nmi_handle unknown_nmi_error end_repeat_nmi perf_event_overflow \
-         handle_pmi_common intel_pmu_handle_irq perf_event_nmi_handler watchdog_timer_fn watchdog_overflow_callback watchdog_hardlockup_* watchdog_buddy_* panic_on_rcu_stall",
-    ),
-    (
-        Groups::SANITIZER,
-        "sanitizer_* asan_* *kasan* hwasan_* msan_* *kmsan* tsan_* kcsan_* *_kcsan_* ubsan_* \
-         check_memory_region* check_region_inline memory_is_* memory_is_poisoned* bytes_is_nonzero \
-         read_word_at_a_time kfence_* handle_overflow write_comp_data check_kcov_mode fentry",
-    ),
-    (
-        Groups::MEMORY,
-        "memcpy* memmove* memset* memcmp* memchr* memscan bcmp strcmp* strncmp* strcpy* strncpy* strlcpy* \
-         strscpy* strlen* strnlen* strchr* strrchr* strstr* strnstr* strcat* strlcat* strncat* \
-         strcasecmp* strncasecmp* strsep strspn strcspn strpbrk strim skip_spaces sized_strscpy \
-         fortify_panic fortify_report *_indirect_thunk_* x86_return_thunk* *_return_thunk \
-         copy_page clear_bit set_bit test_bit \
-         test_and_* change_bit atomic_* arch_atomic* raw_atomic* find_next_bit find_first_bit* find_next_zero_bit \
-         variable_test_bit constant_test_bit  read_once_size write_once_size csum_partial* do_csum",
-    ),
-    (
-        Groups::LIST,
-        "list_add* list_del* list_replace* list_move* list_splice* hlist_add* hlist_del* hlist_nulls_* list_empty* \
-         list_bl_* list_cut* INIT_LIST_HEAD hlist_unhashed* list_bulk_move*",
-    ),
-    (
-        Groups::USER,
-        "copy_to_user* copy_from_user* copy_user* copy_to_iter_mcsafe arch_copy_to_user arch_copy_from_user \
-         copyin copyout instrument_copy_* might_fault put_user* get_user get_user_1 get_user_2 get_user_4 get_user_8 get_user_nocheck* get_user_asm* get_user_size* clear_user raw_copy_* \
-         rep_movs_alternative rep_stos_alternative check_copy_size check_object_size check_heap_object \
-         usercopy_abort usercopy_warn report_usercopy strncpy_from_user do_strncpy_from_user strnlen_user \
-         access_ok might_sleep* might_resched* *copy_to_iter* *copy_from_iter* iov_iter_* copy_page_to_iter* copy_page_from_iter* copy_folio_to_iter* iterate_and_advance* iterate_iovec iterate_bvec iterate_kvec iterate_ubuf iterate_folioq iterate_xarray memcpy_to_iter* memcpy_from_iter* raw_get_user* raw_put_user* asm_copy_*_user",
-    ),
-    (
-        Groups::LOCK,
-        "*lock_acquire *lock_release lock_class* look_up_lock_class seqprop_* *_seqprop_assert* warn_bogus_irq_restore task_blocks_on_rt_mutex *task_rq_lock *_write_lock *_write_unlock *_read_lock register_lock_class reacquire_held_locks validate_chain check_prev_add check_prevs_add check_deadlock check_noncircular check_irq_usage check_flags* check_usage* check_wait_context check_redundant check_lock* check_chain_key check_preemption_disabled lock_downgrade lock_pin* lock_repin* lock_unpin* lock_set_class lock_set_subclass debug_locks_off mark_lock* \
-         lockdep_* *_lockdep_* lock_is_held* print_*_bug print_*_dependency *spin_lock* *spin_unlock* *spin_trylock* spin_dump spin_bug \
-         rwlock_bug raw_read_lock* raw_read_unlock* raw_read_trylock* raw_write_lock* raw_write_unlock* \
-         raw_write_trylock* do_raw_* read_lock* read_unlock* write_lock* write_unlock* queued_spin_* queued_read_* queued_write_* queued_fetch_* \
-         native_queued_* pv_queued_* pv_wait* pv_kick* virt_spin_lock arch_spin_* mcs_spin_* \
-         queue_spin_* queue_read_* queue_write_* ticket_spin_* rspin_until_* *spin_rq_* \
-         mutex_lock* mutex_trylock* mutex_unlock* mutex_remove_waiter mutex_can_spin* mutex_optimistic* mutex_spin* \
-         mutex_fastpath* ww_mutex_* ww_mutex_lock* osq_* down down_read* down_write* down_trylock down_timeout down_interruptible down_killable down_common up up_read up_write downgrade_write \
-         rwsem_* rtlock_* rt_mutex_* rt_spin_* rt_read_* rt_write_* percpu_down* percpu_up* percpu_rwsem* \
-         seqcount_* read_seqbegin write_seqlock* write_sequnlock* local_bh_enable* local_bh_disable* \
-         trace_hardirqs_* trace_softirqs_* wake_up wake_up_common* wake_up_process wake_up_state wake_up_bit wake_up_locked* wake_up_sync* wake_up_interruptible* find_held_lock mark_held_locks hlock_class \
-         save_trace add_lock_to_list noop_count lock_stat* lock_contended lock_acquired debug_check_no_locks_* \
-         debug_spin_* debug_mutex_* debug_rt_mutex* perf_trace* trace_event_raw_event_lock* class_*_constructor \
-         class_*_destructor",
-    ),
-    (
-        Groups::PRINT,
-        "printk* vprintk* _printk dev_printk* dev_info dev_notice dev_warn dev_err dev_alert dev_crit dev_emerg \
-         dev_vprintk* netdev_printk* netdev_err netdev_warn netdev_info string string_nocheck pointer vsnprintf snprintf vscnprintf scnprintf \
-         sprintf vsprintf kasprintf kvasprintf* number symbol_string ip*_string mac_address_string hex_string resource_string bitmap_string uuid_string escaped_string time_str dentry_name special_hex_number format_decode hex_dump_to_buffer print_hex_dump widen_string \
-         vkdb_printf seq_printf seq_vprintf bstr_printf vbin_printf \
-         dentry_name",
-    ),
-    (
-        Groups::ALLOC,
-        "kmalloc* kzalloc* kcalloc* krealloc* kvmalloc* kvcalloc kvzalloc kvrealloc* vmalloc* vzalloc* vcalloc kmem_* *slab_* \
-         alloc_page* alloc_pages* alloc_contig* folio_alloc* get_free_page* get_zeroed_page rmqueue* get_page_from_freelist \
-         prep_new_page post_alloc_hook kfree* kvfree* vfree* vunmap* free_page* free_pages* free_unref_* free_one_page \
-         free_frozen_* free_tail_* free_pcp* free_large_kmalloc free_kmem_pages do_kmem_cache* do_kmalloc* \
-         cache_alloc* cache_free* cache_grow* new_slab* allocate_slab \
-         poison_* unpoison_* deactivate_slab get_partial* set_freepointer get_freepointer* setup_object* \
-         remove_vm_area find_vm_area try_to_free_pages try_to_free_mem_cgroup* should_fail* fail_dump fail_usercopy memcg_* obj_cgroup_* kmemdup* kmemleak_* create_object alloc_object memdup_* kstrdup* kstrndup \
-         strdup strndup* alloc_percpu* pcpu_* kasprintf kvasprintf idr_alloc* idr_get* list_lru_init* mempool_alloc* mempool_kmalloc* \
-         object_err slab_err print_trailer print_tracking check_bytes_and_report check_object check_slab slab_pad_check slab_fix slab_bug free_to_partial* ksize *_alloc_noprof check_slab* free_debug_processing alloc_debug_processing \
-         free_consistency_checks alloc_consistency_checks alloc_frozen_* set_page_owner reset_page_owner object_* dma_alloc* dma_direct_alloc* dmam_alloc* devm_kmalloc* devres_alloc* ",
-    ),
-    (
-        Groups::MAKER,
-        "debug_objects_* *alloc* *strdup* *strndup* *memdup* *asprintf* idr_get* list_lru_init* pcpu_create* mmap* *_mmap*",
-    ),
-    (
-        Groups::COUNT,
-        "refcount_* kref_* kobject_* kobj_* ref_tracker_* percpu_ref_* rcuref_*",
-    ),
-    (
-        Groups::WAIT,
-        "schedule* preempt_schedule* io_schedule* context_switch switch_to* cond_resched* \
-         mutex_lock* rtnl_lock* console_lock device_lock inode_lock* lock_mount* read_lock* write_lock* lock_two_nondirectories bdi_* *_slowlock* *_lock_slowpath \
-         rwbase_* rtmutex_* rt_mutex_* wait_* do_wait_* freeze_queue_wait blk_mq_freeze_queue_wait* folio_wait_* *wait_for_common *wait_for_completion* wait_for_common \
-         down down_* rwsem_* percpu_rwsem_* percpu_down_* out_of_line_wait_on_* bit_wait* bit_wait_io* folio_lock* folio_lock_io* lock_page* \
-         lock_buffer wait_on_* *synchronize_* wait_rcu_gp rcu_barrier* cancel_* flush_work* flush_delayed_work \
-         flush_workqueue* drain_workqueue kthread kthread_stop* kthread_park kthread_flush_work* kthread_flush_worker call_rwsem_* \
-         jbd2_log_wait_commit* completion_done hrtimer_nanosleep do_nanosleep msleep* usleep_range* rwlock_* \
-         lock_sock* sleep_on_page*",
-    ),
-    (
-        Groups::TEARDOWN,
-        "*dpm_sysfs* *sysfs_remove* devres_* device_release device_release_driver* release_nodes bus_remove_device klist_* sk_stop_timer* sk_reset_timer* del_timer* timer_delete* timer_shutdown* try_to_del_timer* flush_work* cancel_work* cancel_delayed_work* cancel_work_timer try_to_grab_pending \
-         flush_workqueue* drain_workqueue destroy_workqueue finish_wait kthread_stop kobject_del kobject_put \
-         kobject_uevent_env kobject_uevent add_uevent_var get_device_parent device_add device_del device_unregister \
-         device_destroy device_create* hwrng_unregister i2c_del_adapter unregister_client device_for_each_child* \
-         rollback_registered* unregister_netdev* sysfs_remove* device_remove_file* \
-         tty_unregister_device dummy_urb_enqueue usb_kill_urb usb_kill_anchored_urbs usb_control_msg* usb_hcd_submit_urb usb_submit_urb \
-         start_flush_work touch_work_lockdep_map",
-    ),
-    (
-        Groups::OBJECT,
-        "debug_* rcu* call_rcu* *_rcu hrtimer_* timer_* timer_fixup* work_* percpu_* init_timer* init_work kobject_* \
-         assert_* lookup_object* activate_* *_is_static_object init_srcu* cleanup_srcu* free_* ",
-    ),
-    (
-        Groups::RCU,
-        "rcu_* *rcu_read_* *lockdep_rcu* *_rcu_suspicious rcu_note_* srcu_* *_rcu_*",
-    ),
-    (
-        Groups::PREEMPT,
-        "*preempt* check_preemption* might_sleep* might_resched* cant_sleep* debug_smp_processor_id this_cpu_preempt_check \
-         schedule_bug schedule_debug schedule schedule_* preempt_schedule* cond_resched* context_switch",
-    ),
-    (
-        Groups::LIBRARY,
-        "rb_next* rb_prev* rb_first* rb_last* rb_replace* rb_link_node* rb_set_parent* rb_rotate_* rb_change_child* rb_add* rb_find* rbtree_* rb_insert* rb_erase* xa_* xas_* radix_tree_* idr_* ida_* rht_* rhashtable_* rhltable_* llist_* plist_* \
-         klist_* interval_tree_* assoc_array_* maple_tree_* mas_* mtree_* mab_* sg_next sg_init* sg_alloc* sg_free* sg_miter_* \
-         sg_set* sg_copy_* sg_pcopy* bitmap_set bitmap_clear bitmap_zero bitmap_fill bitmap_weight* bitmap_parse* bitmap_print* bitmap_find_* bitmap_and* bitmap_or bitmap_xor bitmap_equal bitmap_subset bitmap_intersects bitmap_copy* bitmap_from_* bitmap_to_* bitmap_allocate_region bitmap_release_region percpu_counter_* lockref_* kfifo_* llist_* raw_readb raw_readw raw_readl raw_readq raw_writeb raw_writew raw_writel raw_writeq readb readw readl readq writeb writew writel \
-         writeq ioread* iowrite* inb inw inl outb outw outl logic_in* logic_out* read_once_* phys_addr* virt_to_* phys_to_* page_address kunmap* kmap* \
-         crc32* crc16* hash_name* hash_mix jhash* siphash* ref_tracker_* stack_depot_* depot_* sort_r do_swap match_token get_option* \
-         kstrto* simple_strto* parse_int* hex_to_bin hex2bin bin2hex debugfs_* kthread_create* kthread_run* call_srcu* \
-         synchronize_srcu* cleanup_srcu* init_srcu* srcu_*",
-    ),
-    (
-        Groups::BUFFER,
-        "alloc_skb* netdev_alloc_skb* napi_alloc_skb* dev_alloc_skb* sock_alloc_send_* sock_wmalloc kfree_skb* sk_skb_reason_drop consume_skb* skb_release_* skb_free_head sk_alloc_* skb_panic skb_over_panic skb_under_panic skb_push* skb_put* skb_pull* skb_trim* skb_unlink skb_queue_* skb_dequeue* skb_insert* skb_cow* skb_header_pointer \
-         pskb_* skb_copy_bits skb_store_bits skb_checksum* skb_to_sgvec* folio_unlock folio_lock folio_put* folio_get folio_ref_* folio_mark_* folio_wait_* folio_end_* folio_mapping folio_test_* folio_set_* folio_clear_* folio_flags folio_add_* folio_undo_* folio_zero_* folio_try_* folio_copy* page_ref_* page_cache_* page_mapping page_to_* page_folio page_zone page_pool_* page_frag_* page_copy_sane page_is_* page_mapcount page_kasan_* *compound_head* put_page* get_page* lock_page* unlock_page* set_page_* \
-         clear_page_* clear_highpage* find_lock_entries find_get_entries find_get_page* find_lock_page* filemap_get_* pagecache_get_page truncate_inode_pages* invalidate_mapping_pages* PageTail PageHead mark_buffer_* brelse* bforget* unlock_buffer* lock_buffer* \
-         drop_nlink inc_nlink set_nlink clear_nlink iput ihold igrab dput fast_dput dget*   mntput* mntget* sock_hold sock_put sk_free get_device put_device of_node_* \
-             dma_pool_* dma_free_* sock_init_data* get_pfnblock* pfn_to_* ",
-    ),
-    (
-        Groups::EVENT,
-        "lock_timer_base mod_timer* timer_* add_timer* add_timer_on timer_pending detach_timer* detach_if_pending internal_add_timer calc_wheel_index \
-         debug_object_* debug_timer_* debug_check_* debug_print_* debug_work_* debug_hrtimer_* lookup_object* *_is_static_object timer_fixup_* work_fixup_* hrtimer_fixup_* rcuhead_fixup_* queue_work* queue_delayed_work* mod_delayed_work* insert_work* \
-         get_work_pool* get_work_pwq* is_chained_work complete complete_all complete_with_flags wait_for_completion* *wait_for_common* do_wait_for_common \
-         swake_up* autoremove_wake_function default_wake_function prepare_to_wait* add_wait_queue* remove_wait_queue* init_waitqueue* ep_poll_callback \
-         pollwake hrtimer_start* hrtimer_cancel* hrtimer_try_to_cancel* hrtimer_active hrtimer_forward* hrtimer_init* tasklet_* kthread_queue_* kthread_cancel_* irq_work_queue* schedule_work* call_rcu* kvfree_call_rcu* \
-         kfree_call_rcu* raise_softirq* notifier_call_chain* atomic_notifier* blocking_notifier* raw_notifier* srcu_notifier* call_netdevice_notifiers* notifier_chain_*",
-    ),
-    (
-        Groups::CRYPTO,
-        "aes_* aesti_* xts_encrypt* xts_decrypt* crypto_cipher_* crypto_skcipher_encrypt* crypto_skcipher_decrypt* crypto_cbc_* crypto_ecb_* crypto_ctr_* crypto_lskcipher_* crypto_aead_encrypt crypto_aead_decrypt crypto_shash_* cbc_* ecb_* ctr_*   chacha* poly1305* sha1_* sha256_* sha512_* sha3_* blake2* curve25519* md5_*  des3_* ghash_* gf128* \
-         skcipher_walk_*  blkcipher_walk_*   aead_walk_* scatterwalk_*    shash_* ahash_* hash_walk_* sm3_* sm4_*",
-    ),
-    (Groups::REGISTER, "proc_* sysfs_* kernfs_* "),
-    (
-        Groups::USB,
-        "usb_submit_urb usb_start_wait_urb usb_bulk_msg usb_interrupt_msg usb_control_msg* usb_internal_control_msg",
-    ),
-    (
-        Groups::SOCKET,
-        "lock_sock* release_sock sock_release_ownership lock_sock_fast",
-    ),
-    (
-        Groups::TICK,
-        "apic_timer_interrupt smp_apic_timer_interrupt *sysvec_* *_interrupt *local_apic_timer* hrtimer_* tick_* update_process_times \
-         rcu_* *_stall* check_cpu_stall print_other_cpu_stall sched_show_task nmi_* *_nmi irq_work_* arch_trigger_* do_nmi nmi exc_nmi \
-         arch_timer_* handle_irq* generic_handle_* handle_percpu_* gic_* handle_domain_irq irq_enter* irq_exit* \
-         el1_irq el1h_64_irq* el1_interrupt call_on_irq_stack do_interrupt_handler default_do_nmi nmi_handle \
-         timer_interrupt decrementer_* common_interrupt ret_from_intr common_spurious \
-         delay delay_tsc native_* kvm_* pv_native_*",
-    ),
-    (
-        Groups::ENTRY,
-        "entry_* do_syscall_* do_fast_syscall_* x64_sys_call ia32_sys_call invoke_syscall el0_* el0t_* el0_svc* do_el0_svc ret_from_* \
-         kthread kthreadd worker_thread process_one_work process_scheduled_works smpboot_thread_fn start_secondary* secondary_startup* \
-         cpu_startup_entry do_idle rest_init x86_64_start_* arch_call_rest_init common_startup_64 \
-         system_call* syscall_* sys_call_table ret_fast_syscall syscall_exit_* do_softirq* irq_exit* handle_softirqs \
-         asm_sysvec_* sysvec_* task_work_run prepare_exit_to_usermode resume_user_mode_work",
-    ),
-];
 
 /// What is not compared of a name: leading underscores, and what the compiler put behind a dot.
 fn plain(function: &str) -> &str {
@@ -340,6 +162,10 @@ pub(super) fn is_helper(function: &str, groups: Groups) -> bool {
         .filter(|(group, _)| groups.has(*group))
         .flat_map(|(_, names)| names.split_ascii_whitespace())
         .any(|pattern| {
+            let (name, pattern) = match pattern.strip_prefix('^') {
+                Some(pattern) => (super::name::normalise(function), pattern),
+                None => (name, pattern),
+            };
             fits(name, pattern)
                 || (pattern.contains('*')
                     && !pattern.starts_with('*')

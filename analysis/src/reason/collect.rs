@@ -100,6 +100,23 @@ impl Found {
         Oops::read(self.own().into_iter().chain(std::iter::once("")))
     }
 
+    /// Whether it is about a lock whose own state is wrong, not about the order of locks.
+    fn is_corrupt_lock(&self) -> bool {
+        let state = ["trying to lock", "trying to release lock"];
+        self.class == Class::Lockdep
+            && match self.shape.blame {
+                Blame::At(phrase) => state.contains(&phrase),
+                Blame::Fault => true,
+                _ => false,
+            }
+    }
+
+    /// Whether the same task reports both.
+    fn is_by(&self, other: &Self) -> bool {
+        let (own, other) = (self.oops().pid, other.oops().pid);
+        own.is_some() && own == other
+    }
+
     fn is_oops(&self) -> bool {
         let asked = self.class == Class::Sysrq && self.number.is_none();
         self.shape.grade == Grade::Fatal && self.message.is_none() && !asked
@@ -323,8 +340,9 @@ impl Collector {
             return oops;
         };
         let before = self.found.get(..oops).unwrap_or_default();
+        let near = |earlier: &Found| found.first_line.saturating_sub(earlier.first_line) <= FOLLOWS;
         let cause = before.iter().rposition(|earlier| {
-            matches!(
+            let corrupt = matches!(
                 earlier.class,
                 Class::Kasan
                     | Class::Kmsan
@@ -333,7 +351,8 @@ impl Collector {
                     | Class::ListCorruption
                     | Class::Ubsan
                     | Class::Refcount
-            ) && found.first_line.saturating_sub(earlier.first_line) <= FOLLOWS
+            );
+            near(earlier) && (corrupt || earlier.is_corrupt_lock() && earlier.is_by(found))
         });
         cause.unwrap_or(oops)
     }

@@ -50,8 +50,12 @@ fn is_noise(line: &str) -> bool {
         "end trace",
         "end Kernel panic",
         "oom_reaper",
+        "): WARNING: ",
     ];
-    NOISE.iter().any(|text| line.contains(text)) && !line.contains("ODEBUG: ")
+    // arch/*/kernel/traps.c (`show_signal` and its like): a process had a fault, not the kernel.
+    let of_user = line.contains(" ip:") && line.contains(" sp:");
+    of_user
+        || NOISE.iter().any(|text| line.contains(text)) && !line.contains("ODEBUG: ")
 }
 
 /// Whether a line holds a pattern: parts between `*` in this order; `^` binds the first to the start.
@@ -120,6 +124,9 @@ mod tests {
             "XFS (loop4): WARNING: Reset corrupted AGFL on AG 0. 1 blocks leaked.",
             "EXT4-fs (loop1): INFO: recovery required on readonly filesystem",
             "usb 1-1: port [#x] failed",
+            "WARNING: the driver looks at the wrong end",
+            "traps: acmed[77] general protection fault ip:7f12 sp:7ffc error:0 in libacme.so[7f1000+1000]",
+            "traps: acmed[77] trap divide error ip:7f12 sp:7ffc error:0 in acmed[400000+1000]",
             "---[ end Kernel panic - not syncing: Fatal exception ]---",
         ] {
             assert!(of_line(line).is_none(), "{line}");

@@ -4,6 +4,7 @@
 mod choice;
 mod core_log;
 mod locks;
+mod wordings;
 
 use super::*;
 use std::fmt::Write;
