@@ -4,7 +4,7 @@
 //! No input may panic, hang, or take memory that its own size does not justify.
 
 use config::Config;
-use config::import::{self, Kind};
+use config::import::{self, Source as Imports, Suite};
 use loader::arm::{self, Choice, LoadRequest, Source};
 use loader::bootloader::{self, BootLoader, Effect};
 use loader::kernel::{Call, Recorder};
@@ -31,8 +31,13 @@ pub(crate) fn config(data: &[u8]) {
     if let Err(error) = Config::parse(&text) {
         assert!(!error.to_string().is_empty());
     }
-    for kind in [Kind::KdumpConf, Kind::KdumpTools] {
-        let _ = import::import(kind, &text);
+    for suite in [Suite::KdumpConf, Suite::KdumpTools] {
+        let source = Imports {
+            path: Path::new("config"),
+            suite,
+            text: &text,
+        };
+        let _ = import::import(&[source], &[]);
     }
     for word in loader::crashkernel::parameters(&text) {
         if let Ok(value) = loader::crashkernel::Value::parse(&word) {
@@ -48,22 +53,20 @@ pub(crate) fn importers(data: &[u8]) {
         return;
     };
     let text = String::from_utf8_lossy(data);
-    let names = ["kdump.conf", "kdump-tools", "kdump"];
+    let names = ["kdump.conf", "kdump-tools", "kdump", "kdumpst.conf"];
     let name = names[usize::from(*which) % names.len()];
-    let Some(kind) = Kind::of(Path::new(name), &text) else {
+    let Some(source) = Imports::of(Path::new(name), &text) else {
         return;
     };
-    let imported = import::import(kind, &text);
+    let imported = import::import(&[source], &[]);
     let lines = text.lines().count();
-    for note in imported.notes.iter().chain(&imported.lost_targets) {
-        assert!((1..=lines).contains(&note.line), "{note:?}");
-        assert!(!note.text.trim().is_empty());
+    for row in &imported.rows {
+        assert!((1..=lines).contains(&row.line), "{row:?}");
+        assert!((row.line..=lines).contains(&row.last), "{row:?}");
     }
     for shown in [imported.config.show(), imported.config.show_changed()] {
-        match Config::parse(&shown) {
-            Ok(again) => assert_eq!(again, imported.config, "{shown}"),
-            Err(why) => panic!("{why}\n{shown}"),
-        }
+        let again = Config::parse(&shown).map_err(|why| why.to_string());
+        assert_eq!(again.as_ref(), Ok(&imported.config), "{shown}");
     }
 }
 
@@ -125,10 +128,9 @@ pub(crate) fn boot_files(data: &[u8]) {
             let effect = bootloader::effect(root, value);
             assert!(!matches!(effect, Effect::NotTaken(_)), "{effect:?}");
         }
-        match bootloader::propose(root, value) {
-            Ok(again) => assert!(again.edits.is_empty(), "{}", again.diff()),
-            Err(why) => panic!("{why}"),
-        }
+        let again = bootloader::propose(root, value).map_err(|why| why.to_string());
+        let edits = again.map(|again| again.diff());
+        assert_eq!(edits, Ok(String::new()));
     }
 }
 

@@ -89,9 +89,17 @@ fn spread(
 ) -> Vec<String> {
     let mut problems = Vec::new();
     let path = |crash: &Crash| crash.path.display().to_string();
+    let here: BTreeSet<String> = crashes.iter().map(|(crash, _)| path(crash)).collect();
+    let gone = |state: &State| all && !state.unacknowledged.is_subset(&here);
+    // Who may only read looks through a store in which nothing is new.
+    if fresh.is_empty() && State::read_or_mend(root).is_ok_and(|state| !gone(&state)) {
+        if !settings.login_message {
+            problems.extend(login::remove(root).err().map(|why| chain(&why)));
+        }
+        return problems;
+    }
     let unacknowledged = State::change(root, |state| {
         if all {
-            let here: BTreeSet<String> = crashes.iter().map(|(crash, _)| path(crash)).collect();
             state.unacknowledged.retain(|path| here.contains(path));
         }
         for (crash, manifest) in fresh {

@@ -76,16 +76,16 @@ fn two_stores_may_hold_directories_of_one_name() {
     let stores = ["var/crash", "srv/crash"].map(|store| root.join(store));
     put(root, &format!("var/crash/{name}/dmesg.txt"), "log");
     put(root, "srv/crash/other", "x");
-    run(root, &stores, false).unwrap();
+    run(root, &stores, false, &Config::default()).unwrap();
     assert_eq!(told().len(), 1);
     put(root, &format!("srv/crash/{name}/dmesg.txt"), "log");
-    run(root, &stores, false).unwrap();
+    run(root, &stores, false, &Config::default()).unwrap();
     let texts = told();
     assert!(
         texts.len() == 1 && texts[0].contains("srv/crash"),
         "{texts:?}"
     );
-    run(root, &stores, false).unwrap();
+    run(root, &stores, false, &Config::default()).unwrap();
     assert!(told().is_empty());
 }
 
@@ -98,11 +98,11 @@ fn a_state_that_cannot_be_written_costs_nothing_where_nothing_is_new() {
     put(root, "var/crash/n-20201121T231500Z/dmesg.txt", "log");
     put(root, "sys/fs/pstore/dmesg-efi-1", "panic");
     let stores = [root.join("var/crash")];
-    run(root, &stores, false).unwrap();
+    run(root, &stores, false, &Config::default()).unwrap();
     // In place of the lock that nobody but root can open.
     let lock = root.join("var/lib/afterpanic/state.lock");
     fs::remove_file(&lock).unwrap();
     fs::create_dir(&lock).unwrap();
-    let done = run(root, &stores, false).unwrap();
+    let done = run(root, &stores, false, &Config::default()).unwrap();
     assert!(done.problems.is_empty(), "{:?}", done.problems);
 }

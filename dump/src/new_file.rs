@@ -47,7 +47,7 @@ pub fn write_new<T>(
 mod tests {
     use super::write_new;
     use std::fs;
-    use std::io::{self, Write};
+    use std::io;
 
     #[test]
     fn a_file_appears_whole_or_not_at_all() {
