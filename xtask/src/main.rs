@@ -21,6 +21,8 @@ cargo xtask test [--full[=SHARD]]
     kernels, memory, readers, server. Results go to docs/support/results.json
 cargo xtask support
     write docs/support.md from the scenarios and docs/support/results.json
+cargo xtask book
+    the pages of docs/ as a book, in target/book
 cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules DIR]
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
         [--keep] [--console] [--soak N]
@@ -68,6 +70,7 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
             _ => bail!("cargo xtask test takes --full or --full=SHARD and nothing else"),
         },
         "support" => run::lab(verb, rest),
+        "book" => Ok(test::book("run").status()?.success()),
         "deb" => deb::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");

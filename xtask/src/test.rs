@@ -212,6 +212,7 @@ fn code(long: bool) -> Vec<Step> {
         plain("lints", lints),
         plain("documents", doc),
         plain("tests and fuzz corpora", short),
+        plain("book", book("test")),
     ];
     if long {
         // Optimised: they are marked because they take minutes even so.
@@ -223,6 +224,16 @@ fn code(long: bool) -> Vec<Step> {
         steps.push(plain("long tests", command));
     }
     steps
+}
+
+/// cargo on the program that makes the book. It is a workspace of its own.
+pub(crate) fn book(verb: &str) -> Command {
+    let manifest = ["--manifest-path", "tests/book/Cargo.toml"];
+    let mut command = cargo(&[verb, "--locked", "--quiet"]);
+    command
+        .args(manifest)
+        .args(["--target-dir", "target/tools/book"]);
+    command
 }
 
 /// Runs a command, shows what it says, and counts what it reports.
