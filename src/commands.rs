@@ -34,8 +34,9 @@ mod what;
 
 use crate::exit::Exit;
 use crate::frontpage;
+use crate::help;
 use crate::output::{Context, When};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Saves what a Linux kernel panic leaves, and says why it died.
@@ -92,35 +93,53 @@ impl Global {
 /// Every verb.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Check this machine for problems that would lose a dump, and print each fix
+    /// Find what would lose a dump, and print each fix
+    ///
+    /// Nothing is changed. As another user than root it cannot make every check, and says which.
     Doctor(doctor::Args),
-    /// Compute the memory that the capture kernel needs, and reserve it
+    /// Compute and reserve the capture kernel's memory
+    ///
+    /// Prints what needs how much. The boot configuration is changed only with --apply.
     Reserve(reserve::Args),
-    /// Build the capture image and load the capture kernel
+    /// Build the capture image, load the capture kernel
+    ///
+    /// The systemd unit does this at boot. From then on a panic is captured.
     Load(load::Args),
     /// Unload the capture kernel
     Unload(unload::Args),
-    /// Print whether this machine is armed, and the last proof
+    /// Print whether this machine is armed, and the proof
+    ///
+    /// Exit code 0: armed and current; 3: not.
     Status(status::Args),
-    /// Panic this kernel, image and config in a VM; nothing here is touched
+    /// Panic this kernel, image and config in a VM
+    ///
+    /// Nothing on this machine is touched. Needs QEMU. A VM cannot prove the machine's own disk controller: see crash-test.
     Rehearse(rehearse::Args),
-    /// Panic this machine for real, and see at the next boot whether its core arrived
+    /// Panic this machine for real (needs --yes)
+    ///
+    /// After the reboot `afterpanic status` says whether the core arrived.
     CrashTest(crash_test::Args),
     /// List the crashes saved here
     List(list::Args),
     /// Print why the kernel died
+    ///
+    /// No debug symbols are needed: symbols, types and unwind tables are read from the core.
     Report(report::Args),
-    /// Print the signature of a crash and the frames that made it
+    /// Print the name of the bug, and the frames behind it
+    ///
+    /// The same bug has the same signature on every machine (docs/signature.md).
     Signature(signature::Args),
     /// Print the crashed kernel's log
     Dmesg(dmesg::Args),
     /// Print kernel stacks
+    ///
+    /// Without an option: the task that panicked.
     Bt(bt::Args),
     /// List the tasks
     Ps(ps::Args),
     /// List the modules that were loaded
     Mods(mods::Args),
-    /// Print a type's layout, and the values at an address
+    /// Print a type, and the values at an address
     Struct(structure::Args),
     /// Look up symbols: names to addresses and back
     Sym(sym::Args),
@@ -128,27 +147,35 @@ pub(crate) enum Verb {
     Dis(dis::Args),
     /// Read memory of the crashed kernel
     Read(read::Args),
-    /// Print what is at an address: symbol, task, stack, slab object, page
+    /// Print what is at an address: symbol, task, page, …
     What(what::Args),
-    /// Print a core's format, its kernel and how much memory it holds
+    /// Print a core's format, kernel and size
     Info(info::Args),
-    /// Check a core: every checksum, and whether the kernel in it is consistent
+    /// Check every checksum, and the kernel in the core
+    ///
+    /// Exit code 5: damaged, and it says where.
     Verify(verify::Args),
-    /// Convert a core into another format, or filter it further
+    /// Convert a core, or filter it further
     Convert(convert::Args),
-    /// Count the pages of RAM by use, and what each level would keep
+    /// Count the pages of RAM by use
+    ///
+    /// Also prints what each level would keep.
     Pages(pages::Args),
-    /// Show a core as files that gdb, drgn and crash open
+    /// Show a core as files for gdb, drgn and crash
     Mount(mount::Args),
     /// Check, show or import the config
     Config(config::Args),
-    /// Build the capture kernel's image, or look into one
+    /// Build a capture image, or look into one
     Image(image::Args),
     /// Boot another kernel by kexec, past the firmware
     Reboot(reboot::Args),
-    /// Filter and write a core by hand, as the capture kernel does
+    /// Filter and write a core by hand
+    ///
+    /// Runs the program that the capture kernel runs, with its plan.
     Capture(capture::Args),
-    /// Finish interrupted crash directories, import pstore records and tell of new crashes (run at boot)
+    /// Finish interrupted crashes, tell of new ones
+    ///
+    /// Finishes crash directories that were cut off, imports pstore records and tells of new crashes as [notify] in the config says. A systemd unit runs it at boot.
     Collect(collect::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
@@ -207,8 +234,8 @@ impl Verb {
             Self::Image(args) => image::run(&args, context),
             Self::Capture(args) => capture::run(&args, context),
             Self::Collect(args) => collect::run(&args, context),
-            Self::Man(args) => generate::man(&args, Cli::command()),
-            Self::Completions(args) => generate::completions(&args, &mut Cli::command()),
+            Self::Man(args) => generate::man(&args, help::command()),
+            Self::Completions(args) => generate::completions(&args, &mut help::command()),
         }
     }
 }

@@ -1,108 +1,57 @@
-//! What `afterpanic` prints with no arguments, and the grouped list of verbs that `--help` shares.
+//! What `afterpanic` prints with no arguments, and the grouped list of verbs that `--help` shares. What a
+//! verb does is said once: in the comment of its variant of [`Verb`].
 
 use crate::armed::summary;
+use crate::commands::Verb;
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use clap::Subcommand;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 /// The groups of verbs in the order in which a user meets them.
-const GROUPS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "Arm",
-        &[
-            (
-                "doctor",
-                "what would keep a dump from happening or arriving, and each fix",
-            ),
-            (
-                "reserve",
-                "how much memory the capture kernel needs; --apply sets crashkernel=",
-            ),
-            (
-                "load",
-                "load the capture kernel (the systemd unit does this at boot)",
-            ),
-            ("unload", "take it out again"),
-            ("status", "armed or not, and what proves it"),
-        ],
-    ),
-    (
-        "Prove",
-        &[
-            (
-                "rehearse",
-                "panic this kernel, image and config in a VM; nothing here is touched",
-            ),
-            ("crash-test", "panic this machine for real (needs --yes)"),
-        ],
-    ),
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Arm", &["doctor", "reserve", "load", "unload", "status"]),
+    ("Prove", &["rehearse", "crash-test"]),
     (
         "Crashes",
         &[
-            ("list", "crashes saved here"),
-            ("report", "why the kernel died"),
-            (
-                "signature",
-                "a name for the bug, and the frames that made it",
-            ),
-            ("dmesg", "the crashed kernel's log"),
-            ("bt", "kernel stacks: --all, --cpus, --pid N, --state D"),
-            ("ps", "the tasks"),
-            ("mods", "the modules that were loaded"),
-            ("struct", "a type, and the values at an address"),
-            ("sym", "names to addresses and back; - annotates text"),
-            ("dis", "a function's code"),
-            ("read", "memory by address or symbol"),
-            (
-                "what",
-                "what is at an address: symbol, task, slab object, page",
-            ),
+            "list",
+            "report",
+            "signature",
+            "dmesg",
+            "bt",
+            "ps",
+            "mods",
+            "struct",
+            "sym",
+            "dis",
+            "read",
+            "what",
         ],
     ),
     (
         "Core files",
-        &[
-            (
-                "info",
-                "a core's format, its kernel, how much memory it holds",
-            ),
-            (
-                "verify",
-                "every checksum, and whether the kernel in it is consistent",
-            ),
-            ("convert", "into another format, or filtered further"),
-            (
-                "capture",
-                "filter and write a core by hand, as the capture kernel does",
-            ),
-            ("mount", "as files that gdb, drgn and crash open"),
-            ("pages", "what RAM was used for, and what each level keeps"),
-        ],
+        &["info", "verify", "convert", "capture", "mount", "pages"],
     ),
-    (
-        "Set-up",
-        &[
-            ("config", "check, show, import"),
-            ("image", "build, list, show, check, extract"),
-            ("reboot", "into a kernel by kexec, past the firmware"),
-            (
-                "collect",
-                "finish interrupted crash directories (run at boot)",
-            ),
-        ],
-    ),
+    ("Set-up", &["config", "image", "reboot", "collect"]),
 ];
 
-/// The groups as text, one verb a line.
+/// The groups as text, one verb a line, each with the first sentence of its help.
 #[must_use]
 pub(crate) fn verbs() -> String {
+    // Not the whole command line: that asks for this text.
+    let verbs = Verb::augment_subcommands(clap::Command::new("afterpanic"));
     let mut text = String::new();
-    for (group, verbs) in GROUPS {
-        for (i, (verb, about)) in verbs.iter().enumerate() {
+    for (group, names) in GROUPS {
+        for (i, name) in names.iter().enumerate() {
             let head = if i == 0 { group } else { "" };
+            let about = verbs
+                .find_subcommand(name)
+                .and_then(clap::Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
             // Writing into a String cannot fail.
-            let _ = writeln!(text, "{head:<15}{verb:<12}{about}");
+            let _ = writeln!(text, "{head:<15}{name:<12}{about}");
         }
     }
     text
@@ -161,7 +110,7 @@ mod tests {
     fn every_verb_stands_on_the_page_exactly_once() {
         let mut listed: Vec<&str> = GROUPS
             .iter()
-            .flat_map(|(_, verbs)| verbs.iter().map(|(verb, _)| *verb))
+            .flat_map(|(_, names)| names.iter().copied())
             .collect();
         listed.sort_unstable();
         let command = crate::commands::Cli::command();

@@ -7,6 +7,7 @@ mod core_arg;
 mod evidence;
 mod exit;
 mod frontpage;
+mod help;
 mod interrupt;
 mod logger;
 mod near;
@@ -14,7 +15,7 @@ mod output;
 mod progress;
 mod saved;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use commands::Cli;
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
     if rehearse::guest::init::is_pid1() {
         rehearse::guest::init::main();
     }
-    let cli = Cli::parse();
+    let matches = help::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     output::color(cli.global.color);
     logger::init(cli.global.verbose, cli.global.quiet);
     let context = cli.global.context();

@@ -6,7 +6,7 @@ use crate::harness::Machine;
 use std::path::Path;
 
 /// A fixture tree of tests/fixtures.
-fn fixture(name: &str) -> Machine {
+pub(crate) fn fixture(name: &str) -> Machine {
     fn copy(from: &Path, machine: &Machine, at: &str) {
         for entry in std::fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();

@@ -8,5 +8,6 @@ mod asked;
 mod configuration;
 mod cores;
 mod directory;
+mod examples;
 mod help;
 mod transcript;

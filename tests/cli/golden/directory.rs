@@ -17,7 +17,7 @@ const ASKED: &[&str] = &[
 ];
 
 /// Writes a core and what is beside it in a crash directory; answers the directory's path.
-fn crash(machine: &Machine, name: &str, crash: Crash, verdict: &str) -> String {
+pub(super) fn crash(machine: &Machine, name: &str, crash: Crash, verdict: &str) -> String {
     let dir = format!("var/crash/{name}");
     let inside = |file: &str| format!("{dir}/{file}");
     fs::create_dir_all(machine.path(&dir)).unwrap();

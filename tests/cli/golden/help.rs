@@ -65,3 +65,44 @@ fn the_front_page() {
         .file("/sys/kernel/kexec_crash_size", "0\n");
     compare("help/front-page", transcript(&machine, "\0", &[""]));
 }
+
+/// What a verb does is said once: on the front page, in `-h`, `--help`, the man pages and the completions.
+#[test]
+fn one_sentence_says_what_a_verb_does() {
+    let machine = Machine::empty();
+    let page = machine.run_inside(&["--help"]).exits(0).stdout();
+    let man = machine.path("/man");
+    std::fs::create_dir(&man).unwrap();
+    machine.run_inside(&["man", "man"]).exits(0);
+    let fish = machine
+        .run_inside(&["completions", "fish"])
+        .exits(0)
+        .stdout();
+    let plain = |text: &str| text.replace("\\-", "-").replace("\\*(Aq", "'");
+    let mut seen = 0;
+    for verb in verbs(&page) {
+        let begin = format!("{verb:<12}");
+        let line = page
+            .lines()
+            .find(|line| line.get(15..).is_some_and(|rest| rest.starts_with(&begin)));
+        // `man` and `completions` are hidden.
+        let Some(line) = line else { continue };
+        let sentence = line.get(27..).unwrap();
+        assert!(line.len() <= 82, "{line}");
+        for flag in ["-h", "--help"] {
+            let help = machine.run_inside(&[&verb, flag]).exits(0).stdout();
+            assert_eq!(help.lines().next().unwrap(), sentence, "{verb} {flag}");
+        }
+        let text = std::fs::read_to_string(man.join(format!("afterpanic-{verb}.1"))).unwrap();
+        let name = plain(&text);
+        assert!(
+            name.contains(&format!("afterpanic-{verb} - {sentence}"))
+                || name.contains(&format!("{verb} - {sentence}")),
+            "{verb}: {name}"
+        );
+        let quoted = sentence.replace('\'', "\\'");
+        assert!(fish.contains(&quoted), "{verb}: {quoted}");
+        seen += 1;
+    }
+    assert!(seen > 25, "{seen}");
+}

@@ -1,0 +1,74 @@
+//! The example in each verb's long help, and the command line with them.
+//!
+//! The files are transcripts of real runs. A test of tests/cli/golden makes them anew and compares.
+
+use crate::commands::Cli;
+use clap::{Command, CommandFactory};
+
+/// Verbs with their transcripts.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("bt", include_str!("help/bt.txt")),
+    ("collect", include_str!("help/collect.txt")),
+    ("config", include_str!("help/config.txt")),
+    ("convert", include_str!("help/convert.txt")),
+    ("dis", include_str!("help/dis.txt")),
+    ("dmesg", include_str!("help/dmesg.txt")),
+    ("doctor", include_str!("help/doctor.txt")),
+    ("info", include_str!("help/info.txt")),
+    ("list", include_str!("help/list.txt")),
+    ("mods", include_str!("help/mods.txt")),
+    ("pages", include_str!("help/pages.txt")),
+    ("ps", include_str!("help/ps.txt")),
+    ("read", include_str!("help/read.txt")),
+    ("report", include_str!("help/report.txt")),
+    ("reserve", include_str!("help/reserve.txt")),
+    ("signature", include_str!("help/signature.txt")),
+    ("status", include_str!("help/status.txt")),
+    ("struct", include_str!("help/struct.txt")),
+    ("sym", include_str!("help/sym.txt")),
+    ("verify", include_str!("help/verify.txt")),
+    ("what", include_str!("help/what.txt")),
+];
+
+/// The command line: for parsing, `--help`, man pages and completions.
+pub(crate) fn command() -> Command {
+    Cli::command().mut_subcommands(|verb| match example(verb.get_name()) {
+        Some(text) => verb.after_long_help(text),
+        None => verb,
+    })
+}
+
+/// A verb's example. Each line is indented, so that troff keeps it a line of its own.
+fn example(verb: &str) -> Option<String> {
+    let (_, transcript) = EXAMPLES.iter().find(|(name, _)| *name == verb)?;
+    let lines = transcript
+        .trim_end()
+        .lines()
+        .map(|line| format!("  {line}"));
+    Some(format!(
+        "Example:\n{}",
+        lines.collect::<Vec<_>>().join("\n")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_a_transcript_of_its_verb() {
+        let command = Cli::command();
+        for (verb, transcript) in EXAMPLES {
+            assert!(command.find_subcommand(verb).is_some(), "{verb}");
+            let begins = [
+                format!("$ afterpanic {verb}"),
+                format!("$ sudo afterpanic {verb}"),
+            ];
+            assert!(
+                begins.iter().any(|begin| transcript.starts_with(begin)),
+                "{verb}: {transcript}"
+            );
+            assert!(transcript.lines().count() > 1, "{verb} has no output");
+        }
+    }
+}
