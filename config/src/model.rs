@@ -11,15 +11,15 @@ mod auto;
 mod capture_kernel;
 mod checks;
 mod dump;
-mod notify;
 mod hook;
+mod notify;
 mod target;
 
 pub use auto::Auto;
 pub use capture_kernel::{CaptureKernel, KernelChoice, Syscall};
 pub use dump::Dump;
-pub use notify::Notify;
 pub use hook::Hook;
+pub use notify::Notify;
 pub use target::{Device, Target};
 
 /// The whole file.
@@ -138,10 +138,15 @@ pub struct After {
     ///
     /// Example: `watchdog = false`
     pub watchdog: bool,
-    /// A shell on the console before the failure action; its file is taken into the image.
+    /// Open this shell on the console before the failure action. The image gets its file. `"off"`: no
+    /// shell.
+    ///
+    /// Example: `rescue = "/bin/sh"`
     #[serde(with = "hook::rescue")]
     pub rescue: Option<PathBuf>,
-    /// How long that shell may stay open.
+    /// How long that shell may stay open. Then the failure action follows.
+    ///
+    /// Example: `rescue_deadline = "10min"`
     #[serde(deserialize_with = "hook::rescue_deadline")]
     pub rescue_deadline: Time,
 }

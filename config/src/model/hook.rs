@@ -13,15 +13,25 @@ use crate::units::Time;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hook {
-    /// When it runs.
+    /// When it runs: `"pre"`, before the targets are mounted; `"post"`, after the core; `"failure"`, at the
+    /// end, if not everything was saved. See hooks.md.
+    ///
+    /// Example: `when = "post"`
     pub when: When,
-    /// A static program, a program whose libraries are taken along, or a script, whose interpreter is.
+    /// The program. The image gets it with the libraries that it needs, or with the interpreter of a
+    /// script.
+    ///
+    /// Example: `program = "/usr/local/sbin/tell"`
     #[serde(deserialize_with = "absolute")]
     pub program: PathBuf,
-    /// Its arguments.
+    /// The program's arguments.
+    ///
+    /// Example: `args = ["--channel", "ops"]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// It is killed after this time.
+    /// Kill the program after this time, at most 10 minutes.
+    ///
+    /// Example: `deadline = "2min"`
     #[serde(default = "half_a_minute", deserialize_with = "hook_deadline")]
     pub deadline: Time,
 }

@@ -106,6 +106,21 @@ fn sections() -> Vec<(Field, String, Vec<Field>)> {
     sections.collect()
 }
 
+/// Keys that a section must have, with some value.
+fn needs(head: &str) -> &'static str {
+    match head {
+        "[[hook]]" => "when = \"pre\"\nprogram = \"/x\"\n",
+        _ => "",
+    }
+}
+
+/// What `config show` prints of a file.
+fn shown(config: &str) -> String {
+    let machine = Machine::empty();
+    machine.file("/etc/afterpanic.toml", config);
+    machine.run(&["config", "show"]).exits(0).stdout()
+}
+
 /// The default of a key as `config show` prints it.
 fn default(shown: &str, head: &str, key: &str) -> Option<String> {
     let section = shown.split_once(&format!("{head}\n"))?.1;
@@ -119,12 +134,17 @@ fn default(shown: &str, head: &str, key: &str) -> Option<String> {
 }
 
 fn page() -> String {
-    let shown = Machine::empty().run(&["config", "show"]).exits(0).stdout();
     let mut page = HEAD.to_owned();
     for (section, head, keys) in sections() {
         writeln!(page, "\n## `{head}`\n{}", section.text).unwrap();
+        let needs = needs(&head);
+        let shown = match needs {
+            "" => shown(""),
+            needs => shown(&format!("{head}\n{needs}")),
+        };
         for key in keys {
             let default = match default(&shown, &head, &key.name) {
+                Some(_) if needs.contains(&format!("{} = ", key.name)) => "none, set it".to_owned(),
                 Some(value) => format!("`{value}`"),
                 None => "not set".to_owned(),
             };
@@ -145,7 +165,7 @@ fn the_page_of_the_config() {
 
 #[test]
 fn every_key_has_an_effect_and_an_example_that_is_read_and_is_not_the_default() {
-    let shown = Machine::empty().run(&["config", "show"]).exits(0).stdout();
+    let defaults = shown("");
     let mut wrong = Vec::new();
     let mut all = 0;
     for (_, head, keys) in sections() {
@@ -160,13 +180,7 @@ fn every_key_has_an_effect_and_an_example_that_is_read_and_is_not_the_default() 
                 wrong.push(format!("{name}: no effect"));
             }
             let machine = Machine::empty();
-            // What a list of tables must have besides.
-            let needs = match head.as_str() {
-                "[[target]]" => "path = \"/x\"\n",
-                "[[hook]]" => "when = \"pre\"\nprogram = \"/x\"\n",
-                _ => "",
-            };
-            let needs: String = needs
+            let needs: String = needs(&head)
                 .lines()
                 .filter(|line| !line.starts_with(&format!("{} =", key.name)))
                 .map(|line| format!("{line}\n"))
@@ -180,7 +194,7 @@ fn every_key_has_an_effect_and_an_example_that_is_read_and_is_not_the_default() 
                 wrong.push(format!("{name}: {example}: {}", run.stderr()));
             }
             let in_force = machine.run(&["config", "show"]).exits(0).stdout();
-            if in_force == shown {
+            if in_force == defaults {
                 wrong.push(format!("{name}: the example is the default"));
             }
         }
