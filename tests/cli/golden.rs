@@ -10,4 +10,5 @@ mod cores;
 mod directory;
 mod examples;
 mod help;
+mod picture;
 mod transcript;
