@@ -10,5 +10,6 @@ mod cores;
 mod directory;
 mod examples;
 mod help;
+mod json_pages;
 mod picture;
 mod transcript;

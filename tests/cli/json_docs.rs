@@ -1,4 +1,4 @@
-//! `docs/json.md` against what the verbs print, both ways.
+//! `docs/json.md` and `docs/json/` against what the verbs print, both ways.
 //!
 //! Every JSON answer that a test parses ([`crate::harness::Run::json`]) and every one in `golden/` must be
 //! documented, member by member, with its type. Every member that is not "optional" must be printed
@@ -6,7 +6,7 @@
 //! the sources.
 
 use crate::harness::Machine;
-use crate::harness::schemas::{Seen, documented, here, walk};
+use crate::harness::schemas::{Seen, documented, here, pages, walk};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -81,8 +81,11 @@ fn every_schema_is_documented_and_every_documented_schema_is_printed() {
 
 #[test]
 fn every_class_is_documented() {
-    let page = fs::read_to_string(here("docs/json.md")).unwrap();
-    let table = page.split("| `reason.class` | what |").nth(1).unwrap();
+    let pages = pages();
+    let mut tables = pages
+        .iter()
+        .filter_map(|(_, page)| page.split("| `reason.class` | what |").nth(1));
+    let table = tables.next().unwrap();
     let documented: BTreeSet<&str> = table
         .lines()
         .skip(2)

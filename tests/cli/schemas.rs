@@ -1,4 +1,4 @@
-//! `docs/json.md` as a table of members, and whether an answer is what it says.
+//! `docs/json.md` and `docs/json/` as tables of members, and whether an answer is what they say.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +12,26 @@ pub(crate) fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// What the page says.
+/// The pages: the common one, and one a schema.
+pub(crate) fn pages() -> Vec<(PathBuf, String)> {
+    let mut paths = vec![here("docs/json.md")];
+    let entries = fs::read_dir(here("docs/json")).into_iter().flatten();
+    paths.extend(entries.map(|entry| entry.unwrap().path()));
+    paths.sort();
+    let texts = paths.iter().map(|path| fs::read_to_string(path).unwrap());
+    let texts: Vec<String> = texts.collect();
+    paths.into_iter().zip(texts).collect()
+}
+
+/// What the pages say.
 pub(crate) fn documented() -> Schemas {
-    let page = fs::read_to_string(here("docs/json.md")).unwrap();
+    let pages = pages();
     let mut schemas = Schemas::new();
     let mut current = None;
-    for line in page.lines() {
-        if let Some(name) = line.strip_prefix("## `") {
+    for line in pages.iter().flat_map(|(_, page)| page.lines()) {
+        if line.starts_with("# ") {
+            current = None;
+        } else if let Some(name) = line.strip_prefix("## `") {
             let name = name.strip_suffix('`').unwrap().to_owned();
             assert!(!schemas.contains_key(&name), "{name} has two headings");
             current = Some(schemas.entry(name).or_default());
