@@ -10,7 +10,7 @@ const RELEASE: &str = "6.12.107+deb13-cloud-amd64";
 const TRIGGER: &str = "/proc/sysrq-trigger";
 
 /// A machine armed by us whose /var/crash lies on ext4 on a virtio disk.
-fn armed() -> Machine {
+pub(crate) fn armed() -> Machine {
     let machine = Machine::empty();
     let put = |path: &str, text: &str| {
         machine.file(path, text);

@@ -3,8 +3,8 @@
 use super::directory::crash;
 use super::transcript::compare_with;
 use crate::arm::fixture;
-use crate::harness::Machine;
 use crate::harness::schemas::here;
+use crate::harness::{Machine, Run};
 use synth::kernel::Crash;
 
 /// The crash directory that the examples read.
@@ -17,9 +17,18 @@ const COLUMNS: usize = 76;
 /// Runs a verb and compares what it prints with its example. `shown` is the command as a reader types it.
 /// Of a long output the lines that hold one of `keep` are shown, or the first ones.
 fn example(machine: &Machine, shown: &str, keep: &[&str]) {
+    let run = machine.run_inside(&words(shown));
+    compare(machine, shown, keep, &run);
+}
+
+/// The words of a command behind the program's name.
+fn words(shown: &str) -> Vec<&str> {
     let words = shown.trim_start_matches("sudo ");
-    let words = words.trim_start_matches("afterpanic ");
-    let run = machine.run_inside(&words.split(' ').collect::<Vec<_>>());
+    words.split(' ').skip(1).collect()
+}
+
+/// The same for a run that ended.
+fn compare(machine: &Machine, shown: &str, keep: &[&str], run: &Run) {
     let root = machine.root().to_str().unwrap();
     let output = run
         .stdout()
@@ -49,7 +58,8 @@ fn example(machine: &Machine, shown: &str, keep: &[&str]) {
     if left_out {
         text.push_str("  …\n");
     }
-    let verb = words.split(' ').next().unwrap();
+    let words = words(shown);
+    let verb = words.first().unwrap();
     compare_with(&here(&format!("src/help/{verb}.txt")), text);
 }
 
@@ -150,4 +160,17 @@ fn examples_of_a_store() {
             .unwrap();
     }
     example(&machine, "sudo afterpanic collect", &[]);
+}
+
+/// With the capture binary beside the program, which goes into images.
+#[test]
+fn examples_that_build_an_image() {
+    let machine = crate::crash_test::armed();
+    let program = machine.program();
+    let run = |shown: &str| machine.run_program(&program, &words(shown));
+    let shown = "sudo afterpanic crash-test";
+    compare(&machine, shown, &[], &run(shown));
+    let shown = "sudo afterpanic image build";
+    let keep = &["/init", "/plan.json", "ext4", "for Linux"];
+    compare(&machine, shown, keep, &run(shown));
 }
