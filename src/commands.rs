@@ -173,9 +173,9 @@ pub(crate) enum Verb {
     ///
     /// Runs the program that the capture kernel runs, with its plan.
     Capture(capture::Args),
-    /// Finish interrupted crashes, tell of new ones
+    /// Finish interrupted crashes, announce new ones
     ///
-    /// Finishes crash directories that were cut off, imports pstore records and tells of new crashes as [notify] in the config says. A systemd unit runs it at boot.
+    /// Finishes crash directories that were cut off, imports pstore records and announces new crashes as [notify] in the config says. A systemd unit runs it at boot.
     Collect(collect::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]

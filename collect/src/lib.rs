@@ -1,8 +1,7 @@
 //! What happens to a crash at the next boot.
 //!
-//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records, tells of each
-//! new crash ([`notify`]), and settles a crash test that waits for its core. [`send`] does what of the
-//! telling needs a network.
+//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records, announces
+//! each new crash ([`notify`]), and settles a crash test that waits for its core. [`send`] does what needs a network.
 //!
 //! May name `rehearse` and below.
 //!
@@ -48,7 +47,7 @@ pub struct CollectError {
 /// Does all of it for these stores. `given` says that the user named them: then each must be there and
 /// listable. Else a store that cannot be listed is a problem, and the others are still looked through.
 /// A record of pstore belongs to the crash of its time, whichever store that is in. One that belongs to
-/// none is left where it is, and is a problem once. `config` says who is told.
+/// none is left where it is, and is a problem once. `config` says how new crashes are announced.
 ///
 /// # Errors
 /// A store that the user named cannot be listed.

@@ -1,4 +1,4 @@
-//! Tells of new crashes, and labels their directories for SELinux.
+//! Announces new crashes, and labels their directories for SELinux.
 //!
 //! The journal, the message at login and the metrics are written here. What needs a network, the
 //! operator's command and the mail, waits in [`spool`] until `afterpanic collect --notify` sends it.
@@ -11,7 +11,7 @@ mod spool;
 use crate::{journal, metrics, under};
 use config::{Config, Notify};
 use loader::state::{State, StateError};
-use send::{SendError, Told};
+use send::{Announced, SendError};
 use spool::Request;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -32,7 +32,7 @@ const OTHERS: &str = "other";
 /// The signature of a crash without one.
 const UNKNOWN: &str = "unknown";
 
-/// Tells of each crash once; what went wrong, in sentences. `all` says that these are the crashes of every
+/// Announces each crash once; what went wrong, in sentences. `all` says that these are the crashes of every
 /// store: then a directory that is not among them is gone, and forgotten.
 pub(crate) fn announce(crashes: &Crashes, all: bool, root: &Path, config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
@@ -118,7 +118,7 @@ fn spread(
         for (crash, _) in fresh.iter().rev().take(MOST) {
             if let Err(why) = spool::crash(root, &crash.path) {
                 problems.push(format!(
-                    "cannot note that {} is to be told: {why}",
+                    "cannot queue the notification for {}: {why}",
                     path(crash)
                 ));
             }
@@ -164,12 +164,12 @@ pub fn send(root: &Path, config: &Config) -> Sent {
                 sent.problems.extend(written.err().map(|why| chain(&why)));
             }
             Request::Crash(path) => {
-                let problems = tell_others(root, config, &path);
+                let problems = send_crash(root, config, &path);
                 if problems.is_empty() {
                     sent.crashes.push(path);
                 } else {
                     let about = |why: SendError| {
-                        format!("{} was not told: {}", path.display(), chain(&why))
+                        format!("cannot announce {}: {}", path.display(), chain(&why))
                     };
                     sent.problems.extend(problems.into_iter().map(about));
                 }
@@ -180,18 +180,15 @@ pub fn send(root: &Path, config: &Config) -> Sent {
 }
 
 /// By both ways: one that fails does not keep the other from being tried.
-fn tell_others(root: &Path, config: &Config, path: &Path) -> Vec<SendError> {
-    let told = match Told::open(path) {
-        Ok(told) => told,
+fn send_crash(root: &Path, config: &Config, path: &Path) -> Vec<SendError> {
+    let one = match Announced::open(path) {
+        Ok(one) => one,
         Err(why) => return vec![why],
     };
-    [
-        told.command(&config.notify),
-        told.mail(&config.notify, root),
-    ]
-    .into_iter()
-    .filter_map(Result::err)
-    .collect()
+    [one.command(&config.notify), one.mail(&config.notify, root)]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
 }
 
 /// Asks for new metrics, which another unit may write. Nothing happens where the config has none.

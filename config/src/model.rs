@@ -41,7 +41,7 @@ pub struct Config {
     pub image: Image,
     /// What the capture kernel does at the end.
     pub after: After,
-    /// Who is told of a crash at the next boot.
+    /// How a crash is announced at the next boot.
     pub notify: Notify,
     /// Programs that run in the capture kernel, in this order.
     #[serde(

@@ -1,5 +1,5 @@
 //! `afterpanic collect`: at the next boot, finishes interrupted crash directories, imports pstore records,
-//! tells of new crashes; says whether the core of the last crash test arrived. With `--notify`, sends what
+//! announces new crashes; says whether the core of the last crash test arrived. With `--notify`, sends what
 //! needs a network.
 
 use crate::exit::Exit;

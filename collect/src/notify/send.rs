@@ -27,7 +27,7 @@ const MAIL_DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes of a line of a mail.
 const MAX_LINE: usize = 900;
 
-/// Why a crash was not told.
+/// Why a crash was not announced.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum SendError {
@@ -48,13 +48,13 @@ pub(crate) enum SendError {
 }
 
 /// One crash and what is known of it.
-pub(crate) struct Told {
+pub(crate) struct Announced {
     crash: Crash,
     dir: CrashDir,
     manifest: Option<Manifest>,
 }
 
-impl Told {
+impl Announced {
     /// Opens a crash directory that its store still calls ours.
     ///
     /// # Errors

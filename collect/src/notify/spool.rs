@@ -23,13 +23,13 @@ const MOST: usize = 256;
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Tell of the crash in this directory.
+    /// Announce the crash in this directory.
     Crash(PathBuf),
     /// Write the metrics.
     Metrics,
 }
 
-/// Asks to tell of a crash.
+/// Asks to announce a crash.
 ///
 /// # Errors
 /// What the system said.

@@ -1,4 +1,4 @@
-//! A crash on a tree of files, and everyone who is told of it.
+//! A crash on a tree of files, and every way to announce it.
 
 use super::*;
 use std::fs;
@@ -139,7 +139,7 @@ fn without_the_message_there_is_none() {
 }
 
 #[test]
-fn the_journal_is_told_unless_it_is_off() {
+fn the_journal_gets_a_record_unless_it_is_off() {
     for (key, records) in [("", 1), ("journal = false", 0)] {
         let machine = Machine::new(key);
         machine.put("run/systemd/journal/x", "");

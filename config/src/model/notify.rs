@@ -1,4 +1,4 @@
-//! `[notify]`: who is told of a crash at the next boot.
+//! `[notify]`: how a crash is announced at the next boot.
 
 use std::path::PathBuf;
 
@@ -134,12 +134,12 @@ mod tests {
     #[test]
     fn each_way_is_set_by_its_key() {
         let text = "[notify]\njournal = false\nlogin_message = false\nmail = \"ops@example.org\"\n\
-                    command = [\"/usr/local/sbin/told\", \"-x\"]\ncommand_deadline = \"5s\"\n\
+                    command = [\"/usr/local/sbin/on-crash\", \"-x\"]\ncommand_deadline = \"5s\"\n\
                     metrics = \"/var/lib/prometheus/node-exporter\"\n";
         let config = Config::parse(text).unwrap();
         assert!(!config.notify.journal && !config.notify.login_message);
         assert_eq!(config.notify.mail.as_deref(), Some("ops@example.org"));
-        assert_eq!(config.notify.command, ["/usr/local/sbin/told", "-x"]);
+        assert_eq!(config.notify.command, ["/usr/local/sbin/on-crash", "-x"]);
         assert_eq!(config.notify.command_deadline, Time(5));
         assert!(config.notify.metrics.is_some());
         assert_eq!(Config::parse(&config.show()).unwrap(), config);
@@ -154,9 +154,9 @@ mod tests {
             "mail = \"a@b\\nBcc: c@d\"",
             "mail = \"a@b, c@d\"",
             "mail = \"-oQ/tmp\"",
-            "command = [\"told\"]",
+            "command = [\"on-crash\"]",
             "command = [\"/bin/../x\"]",
-            "command = \"/bin/told\"",
+            "command = \"/bin/on-crash\"",
             "command_deadline = \"0s\"",
             "metrics = \"node-exporter\"",
         ] {
