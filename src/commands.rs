@@ -175,7 +175,7 @@ pub(crate) enum Verb {
     Capture(capture::Args),
     /// Finish interrupted crashes, announce new ones
     ///
-    /// Finishes crash directories that were cut off, imports pstore records and announces new crashes as [notify] in the config says. A systemd unit runs it at boot.
+    /// Finishes crash directories that were cut off, imports pstore records and announces new crashes as `[notify]` in the config says. A systemd unit runs it at boot.
     Collect(collect::Args),
     /// Write the man pages into a directory
     #[command(hide = true)]
