@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use store::CrashDir;
 use synth::elf::Elf;
 use synth::endless::{struct_page, vmcoreinfo};
+use synth::kernel::{Crash, Kernel};
 use vmcore::addr::Pfn;
 use vmcore::dump as formats;
 use vmcore::write::OutputFormat;
@@ -202,6 +203,44 @@ fn one_gib_with_8_16_and_24_mib() {
             .check();
         }
     }
+}
+
+/// What the report and the essential pages of a kernel with such a log take, in KiB of data.
+fn with_log(kernel: &Kernel, limit_mib: u64) -> u64 {
+    let mut bench = Bench::new();
+    fs::write(&bench.plan.source, kernel.elf()).unwrap();
+    bench.plan.dump.format = None;
+    bench.plan.dump.worker_memory = Some(limit_mib << 20);
+    // Not optimised, and on a busy machine.
+    bench.plan.dump.report_deadline_s = 280;
+    let begun = Instant::now();
+    let (status, data) = watch(bench.start());
+    println!("{:.1} s", begun.elapsed().as_secs_f64());
+    assert!(status.success() || status.code() == Some(4), "{status}");
+    let dir = bench.crashes().pop().unwrap();
+    let report = fs::read_to_string(dir.join("report.txt")).unwrap();
+    assert!(report.contains("crasher_write"), "{report}");
+    assert!(dir.join("essential.elf.zst").exists());
+    data
+}
+
+/// A log of 2^`bits` bytes against one of 16 KiB.
+fn long_log(bits: u32) {
+    let small = with_log(&Kernel::new(Crash::NullPointer), 24);
+    let large = with_log(&Kernel::with_log(Crash::NullPointer, bits), 24);
+    println!("{small} KiB of data with a log of 16 KiB, {large} KiB with one of 2^{bits} bytes");
+    assert!(large < small + (10 << 10), "{small} and {large} KiB");
+}
+
+#[test]
+fn a_log_of_4_mib_costs_the_report_little() {
+    long_log(22);
+}
+
+#[test]
+#[ignore = "takes a minute; cargo xtask test --full runs it optimised"]
+fn a_log_of_64_mib_costs_the_report_no_10_mib() {
+    long_log(26);
 }
 
 #[test]

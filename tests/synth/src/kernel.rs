@@ -32,6 +32,8 @@ const KALLSYMS: u64 = TEXT + 0x8000;
 const BTF: u64 = TEXT + 0xc000;
 const DATA: u64 = TEXT + 0x1_0000;
 const LOG: u64 = TEXT + 0x2_0000;
+/// A log that does not fit there: 256 MiB further up.
+const LARGE_LOG: u64 = TEXT + 0x1000_0000;
 const ROOT: u64 = TEXT + 0x6_0000;
 /// Tables that map the image, as `level3_kernel_pgt` and its kind do.
 const OWN_TABLES: u64 = ROOT + 0x1000;
@@ -93,6 +95,8 @@ pub enum Crash {
 pub struct Kernel {
     ram: Ram,
     crash: Crash,
+    /// The size of a log ring larger than usual.
+    log_bits: Option<u32>,
     text: Code,
     module: Code,
     /// Pages mapped one by one: by page number, where they lie.
@@ -110,19 +114,26 @@ impl Kernel {
     /// A kernel of two CPUs that died so.
     #[must_use]
     pub fn new(crash: Crash) -> Self {
-        Self::made(crash, true)
+        Self::made(crash, true, None)
+    }
+
+    /// The same with a log ring of 2^`bits` bytes that is full, mostly of what says nothing.
+    #[must_use]
+    pub fn with_log(crash: Crash, bits: u32) -> Self {
+        Self::made(crash, true, Some(bits))
     }
 
     /// The same, built without kallsyms and BTF.
     #[must_use]
     pub fn without_tables(crash: Crash) -> Self {
-        Self::made(crash, false)
+        Self::made(crash, false, None)
     }
 
-    fn made(crash: Crash, tables: bool) -> Self {
+    fn made(crash: Crash, tables: bool, log_bits: Option<u32>) -> Self {
         let mut this = Self {
             ram: Ram::with_tables(4, 0, ROOT, OWN_TABLES - TEXT + 0x100_0000),
             crash,
+            log_bits,
             text: code::kernel(TEXT),
             module: code::module(module::BASE),
             mapped: BTreeMap::new(),

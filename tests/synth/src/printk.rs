@@ -13,6 +13,14 @@ const DESCS: u64 = 0x1_0000;
 const INFOS: u64 = 0x2_0000;
 const DATA: u64 = 0x3_0000;
 
+/// Where the parts of a ring are, from its base on.
+#[derive(Clone, Copy)]
+struct Parts {
+    descs: u64,
+    infos: u64,
+    data: u64,
+}
+
 /// A lockless ring of 2^`count_bits` descriptors and 2^`size_bits` bytes.
 pub struct Ring {
     count_bits: u32,
@@ -26,6 +34,7 @@ pub struct Ring {
     /// Who prints them: a thread id, or a CPU with bit 31.
     pub caller: u32,
     base: u64,
+    parts: Parts,
     next_id: u64,
     lpos: u64,
     seq: u64,
@@ -50,6 +59,33 @@ impl Ring {
     pub fn at(
         ram: &mut Ram,
         base: u64,
+        count_bits: u32,
+        size_bits: u32,
+        with_caller: bool,
+    ) -> Self {
+        let parts = Parts {
+            descs: DESCS,
+            infos: INFOS,
+            data: DATA,
+        };
+        Self::made(ram, base, parts, count_bits, size_bits, with_caller)
+    }
+
+    /// A ring of any size at `base`, as `log_buf_len=` makes one.
+    pub fn large(ram: &mut Ram, base: u64, count_bits: u32, size_bits: u32) -> Self {
+        let infos = DESCS + (32 << count_bits);
+        let parts = Parts {
+            descs: DESCS,
+            infos,
+            data: infos + (96 << count_bits),
+        };
+        Self::made(ram, base, parts, count_bits, size_bits, true)
+    }
+
+    fn made(
+        ram: &mut Ram,
+        base: u64,
+        parts: Parts,
         count_bits: u32,
         size_bits: u32,
         with_caller: bool,
@@ -84,14 +120,14 @@ impl Ring {
         ram.line(&format!("SYMBOL(prb)={base:x}"));
         ram.put_image64(base, base + PRB);
         ram.put_image(base + PRB + 8 + 4, &count_bits.to_le_bytes());
-        ram.put_image64(base + PRB + 8 + 8, base + DESCS);
-        ram.put_image64(base + PRB + 8 + 24, base + INFOS);
+        ram.put_image64(base + PRB + 8 + 8, base + parts.descs);
+        ram.put_image64(base + PRB + 8 + 24, base + parts.infos);
         ram.put_image(base + PRB + 64, &size_bits.to_le_bytes());
-        ram.put_image64(base + PRB + 64 + 8, base + DATA);
+        ram.put_image64(base + PRB + 64 + 8, base + parts.data);
         let slots = 1u64 << count_bits;
-        ram.put_image(base + DESCS, &vec![0; slots as usize * 32]);
-        ram.put_image(base + INFOS, &vec![0; slots as usize * 96]);
-        ram.put_image(base + DATA, &vec![0xa5; 1 << size_bits]);
+        ram.put_image(base + parts.descs, &vec![0; slots as usize * 32]);
+        ram.put_image(base + parts.infos, &vec![0; slots as usize * 96]);
+        ram.put_image(base + parts.data, &vec![0xa5; 1 << size_bits]);
         // As on real kernels the first ids lie just below a wrap of the 32-bit value.
         let first = 0xffff_fffe;
         let mut this = Self {
@@ -102,6 +138,7 @@ impl Ring {
             level: 6,
             caller: 77,
             base,
+            parts,
             next_id: first,
             lpos: 0u64.wrapping_sub(64) & !7,
             seq: 0,
@@ -130,11 +167,11 @@ impl Ring {
     fn describe(&mut self, ram: &mut Ram, state: u64, begin: u64, next: u64, text_len: u16) {
         let id = self.next_id;
         let slot = id & ((1 << self.count_bits) - 1);
-        let desc = self.base + DESCS + slot * 32;
+        let desc = self.base + self.parts.descs + slot * 32;
         ram.put_image64(desc + 8, state << 62 | id);
         ram.put_image64(desc + 16, begin);
         ram.put_image64(desc + 24, next);
-        let info = self.base + INFOS + slot * 96;
+        let info = self.base + self.parts.infos + slot * 96;
         ram.put_image64(info, self.clock);
         ram.put_image64(info + 8, self.seq);
         ram.put_image(info + 16, &text_len.to_le_bytes());
@@ -176,8 +213,8 @@ impl Ring {
         } else {
             begin % size
         };
-        ram.put_image64(self.base + DATA + start, self.next_id);
-        ram.put_image(self.base + DATA + start + 8, text);
+        ram.put_image64(self.base + self.parts.data + start, self.next_id);
+        ram.put_image(self.base + self.parts.data + start + 8, text);
         self.lpos = next;
         self.describe(ram, state, begin, next, claimed);
         start + 8

@@ -37,6 +37,7 @@ impl Kernel {
         for (i, (pfn, bytes)) in runs.iter().enumerate() {
             let start = pfn * 4096;
             let end = runs.get(i + 1).map_or(RAM_END, |next| next.0 * 4096);
+            let end = end.max(start + bytes.len() as u64);
             elf = elf.sparse_load(DIRECT, start, bytes, end - start);
             if image.contains(&start) {
                 let va = TEXT + (start - image.start);

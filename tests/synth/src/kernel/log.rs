@@ -1,6 +1,6 @@
 //! The toy kernel's log, from its banner to its last words.
 
-use super::{Crash, Kernel, LOG, RELEASE};
+use super::{Crash, Kernel, LARGE_LOG, LOG, RELEASE};
 use crate::printk::Ring;
 
 /// A writer of records: seconds, level, text.
@@ -26,7 +26,18 @@ impl Writer<'_> {
 
 impl Kernel {
     pub(super) fn log(&mut self) {
-        let ring = Ring::at(&mut self.ram, LOG, 8, 14, true);
+        let ring = match self.log_bits {
+            None => Ring::at(&mut self.ram, LOG, 8, 14, true),
+            // Behind all else: records of 1000 bytes, more of them than the ring holds.
+            Some(bits) => {
+                let mut ring = Ring::large(&mut self.ram, LARGE_LOG, bits - 10, bits);
+                for n in 0..1_u64 << (bits - 10) {
+                    let text = format!("chatter: message {n:08} {}", "of no use ".repeat(97));
+                    ring.print(&mut self.ram, text.as_bytes());
+                }
+                ring
+            }
+        };
         let last = match self.crash {
             Crash::NullPointer => self.oops(),
             Crash::Sysrq => self.sysrq(),
