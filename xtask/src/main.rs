@@ -25,8 +25,8 @@ cargo xtask book
     the pages of docs/ as a book, in target/book
 cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules DIR]
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
-        [--keep] [--console] [--soak N]
-    real panics and a table of what came of them
+        [--keep] [--console] [--soak N [--faults [--seed N]]]
+    real panics and a table of what came of them; --soak: so many in a row, --faults: each with a fault
 cargo xtask deb [--profile PROFILE]
     a Debian package of what ships, in target/debian
 cargo xtask bench [--pairs N] [--core FILE] [--machines N]

@@ -13,6 +13,7 @@ pub mod compare;
 pub mod demo;
 pub mod elf;
 pub mod expected;
+pub mod faults;
 pub mod guest;
 pub mod holes;
 pub mod kernels;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
+use lab::faults;
 use lab::results::{self, Entry, Results, Stamp};
 use lab::runner::{Lab, Options};
 use lab::scenario::{self, Scenario};
@@ -146,6 +147,13 @@ struct Crash {
     /// So many panics one after the other, the scenarios in turn (none named: mixed classes)
     #[arg(long, value_name = "N")]
     soak: Option<usize>,
+    /// Each panic of the soak with a fault that a seed draws: target, worker, memory, disk, clock, a store
+    /// full of strangers. The log and the report must arrive
+    #[arg(long, requires = "soak")]
+    faults: bool,
+    /// The seed of the faults
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "faults")]
+    seed: u64,
     /// So many machines at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -310,8 +318,11 @@ fn crash(args: Crash) -> Result<bool> {
         println!("* run by cargo xtask test");
         return Ok(true);
     }
-    let scenarios = chosen(&args)?;
+    let mut scenarios = chosen(&args)?;
     let runs = args.soak.unwrap_or(scenarios.len());
+    if args.faults {
+        scenarios = faults::draw(&scenarios, args.seed, runs);
+    }
     let lab = Lab::new(Options {
         kernel: args.kernel,
         modules: args.modules,
@@ -330,6 +341,9 @@ fn crash(args: Crash) -> Result<bool> {
     };
     let rows = run_all(&lab, &queue, args.jobs.max(1), &keep)?;
     table::print(&rows);
+    if args.faults {
+        println!("seed {}\n{}", args.seed, faults::summary(&rows));
+    }
     let failed = rows.iter().filter(|r| !r.passed).count();
     println!("{} passed, {failed} failed", rows.len() - failed);
     Ok(failed == 0)

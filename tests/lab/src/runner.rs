@@ -330,7 +330,7 @@ fn fetch(session: &Session, crash: &Crash, dir: &Path) -> Result<PathBuf> {
 }
 
 /// The config with a key added to a table, which may or may not be there already.
-fn with_key(config: &str, table: &str, line: &str) -> String {
+pub(crate) fn with_key(config: &str, table: &str, line: &str) -> String {
     let header = format!("[{table}]");
     if config.lines().any(|l| l.trim() == header) {
         config.replacen(&header, &format!("{header}\n{line}"), 1)

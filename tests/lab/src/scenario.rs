@@ -22,6 +22,9 @@ pub const VMLINUZ: &str = "/lab/vmlinuz";
 /// Where the program that makes memory of every kind lies in the guest.
 pub const KINDS: &str = "/lab/kinds";
 
+/// Instead of a verdict: a crash directory that was finished.
+pub const SOMETHING: &str = "something";
+
 /// A scenario file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -134,7 +137,7 @@ pub struct Matrix {
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// The verdict: `complete`, `degraded`, `incomplete`; `partial` for a directory that was never
-    /// finished, `nothing` for no crash directory.
+    /// finished, `nothing` for no crash directory; [`SOMETHING`] for any of the first three.
     pub saved: String,
     /// `reset` or `poweroff`.
     pub end: String,

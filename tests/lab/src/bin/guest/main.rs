@@ -10,6 +10,7 @@ mod hotplug;
 mod live;
 mod panic;
 mod pipes;
+mod strangers;
 mod work;
 
 use anyhow::{Context, Result, bail};
@@ -44,6 +45,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["insmod", path] => load_module(Path::new(path)),
         ["wipe", serial] => wipe(serial),
         ["hide-kcore"] => hide_kcore(),
+        ["strangers", count] => strangers::fill(count.parse().context("not a number")?),
         ["hotplug"] => hotplug::change(),
         ["live"] => live::compare(),
         ["hook", way] => hook::run(way),
