@@ -23,6 +23,7 @@ pub use crate::kexec_load::Purgatory;
 use crate::probe;
 use crate::refusal::{LoadError, Previous, Refusal};
 use crate::root;
+use crate::signature;
 use crate::state::{self, Input, LoadedState, State, StateError};
 
 /// Which system call to use.
@@ -113,6 +114,14 @@ pub fn load(kernel: &dyn Kernel, request: &LoadRequest) -> Result<Loaded, LoadEr
         fits(&files, region)?;
     }
     access::check(&request.root)?;
+    if request.syscall != Choice::Load {
+        signature::check(
+            &request.root,
+            &files.kernel_path,
+            &files.kernel,
+            files.inside,
+        )?;
+    }
     let armed_before = probe::is_loaded(&request.root, Slot::Crash) == Some(true);
 
     let mut warnings = Vec::new();

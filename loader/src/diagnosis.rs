@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::access::{self, Lockdown};
-use crate::crashkernel::{self, Value};
+use crate::crashkernel::{self, ParseError, Value};
 use crate::files::{self, Files};
 use crate::iomem::Range;
 use crate::kernel::Syscall;
@@ -17,7 +17,7 @@ use crate::kimage::ImageError;
 use crate::refusal::{Refusal, mib};
 use crate::{probe, root};
 
-const KEYS: &str = "Keys live in the kernel (.builtin_trusted_keys, .secondary_trusted_keys), the firmware's db and the MOK list \
+pub(crate) const KEYS: &str = "Keys live in the kernel (.builtin_trusted_keys, .secondary_trusted_keys), the firmware's db and the MOK list \
     (`mokutil --list-enrolled`; .platform and .machine in /proc/keys): load a vmlinuz that your distribution signed, or enrol the key that signed this one; `dmesg` has the kernel's own line";
 
 pub(crate) fn no_reservation(root: &Path) -> Refusal {
@@ -27,7 +27,7 @@ pub(crate) fn no_reservation(root: &Path) -> Refusal {
         None => "crashkernel= is not on the kernel's command line".to_owned(),
         Some(value) => match Value::parse(value) {
             Ok(parsed) => not_reserved(root, value, &parsed),
-            Err(why) => why.to_string(),
+            Err(why) => unreadable(value, &why),
         },
     };
     Refusal::NoReservation { why }
@@ -39,11 +39,28 @@ pub(crate) fn not_reserved(root: &Path, value: &str, parsed: &Value) -> String {
     match ram.and_then(|ram| parsed.size_for(ram)) {
         Some(0) => format!(
             "no range of crashkernel={value} matches this machine's {}",
-            ram.map_or_else(String::new, |ram| mib(ram.next_multiple_of(128 << 20)))
+            ram.map_or_else(String::new, machine_ram)
         ),
         _ => format!(
             "crashkernel={value} is on the command line, but the kernel reserved nothing: see `dmesg | grep -i crashkernel`"
         ),
+    }
+}
+
+/// RAM as the kernel rounds it for ranges.
+fn machine_ram(ram: u64) -> String {
+    let ram = ram.checked_next_multiple_of(128 << 20).unwrap_or(ram);
+    match ram.is_multiple_of(1 << 30) {
+        true => format!("{} GiB", ram >> 30),
+        false => mib(ram),
+    }
+}
+
+/// What is wrong with a value that the kernel cannot read.
+pub(crate) fn unreadable(value: &str, why: &ParseError) -> String {
+    match value {
+        "auto" => "crashkernel=auto is a value of older Red Hat kernels only (up to RHEL 8): this kernel reserves nothing for it".to_owned(),
+        _ => why.to_string(),
     }
 }
 

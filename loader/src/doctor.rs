@@ -3,6 +3,7 @@
 //! A check reads the machine under a root prefix and changes nothing. What it cannot read it reports
 //! as not made; it never says ok for something that it did not see.
 
+mod encryption;
 mod finding;
 mod image;
 mod kernel;
@@ -11,6 +12,11 @@ mod others;
 mod platform;
 mod policy;
 mod proof;
+mod pstore;
+mod readonly;
+mod selinux;
+mod settings;
+mod signature;
 mod target;
 mod watchdog;
 
@@ -87,13 +93,18 @@ pub fn examine(root: &Path, config: &Config, capture: PathBuf) -> Report {
         privileged: crate::access::may_boot(root) != Some(false),
         status,
     };
-    let checks: [fn(&Examined<'_>) -> Vec<Finding>; 9] = [
+    let checks: [fn(&Examined<'_>) -> Vec<Finding>; 14] = [
         platform::check,
+        encryption::check,
         kernel::check,
+        signature::check,
         memory::check,
+        readonly::check,
         target::check,
         image::check,
+        selinux::check,
         policy::check,
+        pstore::check,
         others::check,
         watchdog::check,
         proof::check,

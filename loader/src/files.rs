@@ -18,6 +18,8 @@ const CMDLINE_OVERHEAD: usize = 30 + 31;
 pub(crate) struct Files {
     pub(crate) kernel_path: PathBuf,
     pub(crate) kernel: Vec<u8>,
+    /// The kernel was inside a unified kernel image.
+    pub(crate) inside: bool,
     pub(crate) header: BzImage,
     pub(crate) image: Vec<u8>,
     pub(crate) cmdline: CString,
@@ -48,7 +50,9 @@ pub(crate) fn check_files(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<
 
 /// Reads and checks a kernel, for either slot.
 pub(crate) fn read_kernel(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<Files, Refusal> {
-    let kernel = uki::kernel_of(read(path, "kernel")?);
+    let file = read(path, "kernel")?;
+    let inside = uki::linux_section(&file).is_some();
+    let kernel = uki::kernel_of(file);
     let header = BzImage::parse(&kernel).map_err(|source| Refusal::NotAKernel {
         path: path.to_owned(),
         source,
@@ -64,6 +68,7 @@ pub(crate) fn read_kernel(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<
     Ok(Files {
         kernel_path: path.to_owned(),
         kernel,
+        inside,
         header,
         image,
         cmdline,

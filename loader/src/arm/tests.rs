@@ -62,6 +62,18 @@ impl Machine {
     }
 }
 
+/// The kernel as an EFI program with a directory of certificates.
+fn signed(mut kernel: Vec<u8>) -> Vec<u8> {
+    kernel[..2].copy_from_slice(b"MZ");
+    kernel[0x3c] = 0x40;
+    kernel[0x40..0x44].copy_from_slice(b"PE\0\0");
+    kernel[0x58..0x5a].copy_from_slice(&[0x0b, 2]);
+    kernel[0x58 + 108] = 16;
+    kernel[0x58 + 144] = 1;
+    kernel[0x58 + 148] = 1;
+    kernel
+}
+
 fn bzimage(init_size: u32) -> Vec<u8> {
     let mut b = vec![0; 5 * 512 + 64];
     b[0x1f1] = 4;
@@ -205,6 +217,10 @@ fn each_errno_says_what_where_and_next() {
         "sys/kernel/security/lockdown",
         "none [integrity] confidentiality\n",
     );
+    let (unsigned, calls) = m.refused(|_| ());
+    assert!(unsigned.contains("it is not signed"), "{unsigned}");
+    assert_eq!(calls, 0, "what is loaded stays");
+    std::fs::write(m.path("vmlinuz"), signed(bzimage(16 << 20))).unwrap();
     assert!(said(Errno::EPERM).contains("lockdown requires a good one"));
 }
 

@@ -3,6 +3,7 @@
 use initramfs::build::BuildError;
 
 use super::finding::{Examined, Finding, Level, chain, finding, size};
+use super::others::is_masked;
 use crate::status::Armed;
 
 const CHECK: &str = "image";
@@ -28,11 +29,14 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         (Armed::Stale, _) => {
             out.push(finding(CHECK, Level::Warn, on.status.why.clone()).fix("afterpanic load"));
         }
+        // A masked unit cannot be enabled: see others.
         (Armed::No, _) if on.status.reservation.bytes.is_some_and(|b| b > 0) => {
-            out.push(
-                finding(CHECK, Level::Fail, "no capture kernel is loaded")
-                    .fix("systemctl enable --now afterpanic"),
-            );
+            let unit = "afterpanic.service";
+            let fix = match is_masked(on.root, unit) {
+                true => format!("systemctl unmask {unit} && systemctl enable --now {unit}"),
+                false => "systemctl enable --now afterpanic".to_owned(),
+            };
+            out.push(finding(CHECK, Level::Fail, "no capture kernel is loaded").fix(fix));
         }
         (Armed::Yes, Some(image)) => {
             out.push(finding(

@@ -1,8 +1,11 @@
 //! Whether the running kernel can load a capture kernel, and whether that one could make a dump.
 
+use std::path::PathBuf;
+
 use initramfs::kernel::uki;
 
 use super::finding::{Examined, Finding, Level, chain, finding};
+use super::settings;
 use crate::access::{self, Lockdown};
 use crate::arm::Choice;
 use crate::kimage::{self, BzImage};
@@ -46,9 +49,13 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         }
     }
     if root::number(root, "/proc/sys/kernel/kexec_load_disabled") == Some(1) {
+        let fix = match settings::sysctl(root, "kernel.kexec_load_disabled") {
+            Some(origin) => origin.removed("kexec_load_disabled"),
+            None => "find what sets it (a service, or a script), remove it".to_owned(),
+        };
         out.push(
             fail("kernel.kexec_load_disabled is 1 until the next boot".to_owned())
-                .fix("grep -r kexec_load_disabled /etc/sysctl.d /etc/sysctl.conf, remove it, then reboot"),
+                .fix(format!("{fix}, then reboot")),
         );
     }
     if access::loads_left(root) == Some(0) {
@@ -56,10 +63,12 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         let level = if armed { Level::Warn } else { Level::Fail };
         out.push(
             finding(CHECK, level, "kernel.kexec_load_limit_panic is used up: no capture kernel can be loaded in this boot")
-                .fix("raise kernel.kexec_load_limit_panic in /etc/sysctl.d, then reboot"),
+                .fix(match settings::sysctl(root, "kernel.kexec_load_limit_panic") {
+                    Some(origin) => format!("{}, then reboot", origin.removed("kexec_load_limit_panic")),
+                    None => "find what sets it, raise it, then reboot".to_owned(),
+                }),
         );
     }
-    out.extend(signed(on));
     out.extend(vmlinuz(on));
     if !root::under(root, "/sys/kernel/btf/vmlinux").exists()
         && root::under(root, "/sys/kernel").exists()
@@ -90,51 +99,28 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     out
 }
 
-fn signed(on: &Examined<'_>) -> Option<Finding> {
-    let mode = match access::lockdown(on.root) {
-        Lockdown::None | Lockdown::Unknown => return None,
-        Lockdown::Integrity => "integrity",
-        Lockdown::Confidentiality => "confidentiality",
-    };
-    if matches!(on.config.capture_kernel.syscall, config::Syscall::Load) {
-        return Some(
-            finding(
-                CHECK,
-                Level::Fail,
-                format!("lockdown ({mode}) forbids kexec_load, which the config asks for"),
-            )
-            .fix("set syscall = \"auto\" in /etc/afterpanic.toml"),
-        );
+/// The kernel file that would be loaded; the error has the places that were looked at.
+pub(super) fn path(on: &Examined<'_>) -> Result<PathBuf, Vec<String>> {
+    match &on.config.capture_kernel.kernel {
+        config::KernelChoice::Path(path) => Ok(path.clone()),
+        config::KernelChoice::Running => kimage::find_any(on.root, on.release()),
     }
-    (on.status.armed == crate::status::Armed::No).then(|| {
-        finding(
-            CHECK,
-            Level::Warn,
-            format!(
-                "locked down ({mode}): only a vmlinuz with an accepted signature can be loaded"
-            ),
-        )
-        .fix("afterpanic load tells whether yours is; keys: mokutil --list-enrolled")
-    })
 }
 
 fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
-    let path = match &on.config.capture_kernel.kernel {
-        config::KernelChoice::Path(path) => path.clone(),
-        config::KernelChoice::Running => match kimage::find_any(on.root, on.release()) {
-            Ok(path) => path,
-            Err(places) => {
-                let text = format!(
-                    "no kernel image for {} in {}",
-                    on.release(),
-                    places.join(", ")
-                );
-                return Some(
-                    finding(CHECK, Level::Fail, text)
-                        .fix("name it as kernel in [capture_kernel] of /etc/afterpanic.toml"),
-                );
-            }
-        },
+    let path = match path(on) {
+        Ok(path) => path,
+        Err(places) => {
+            let text = format!(
+                "no kernel image for {} in {}",
+                on.release(),
+                places.join(", ")
+            );
+            return Some(
+                finding(CHECK, Level::Fail, text)
+                    .fix("name it as kernel in [capture_kernel] of /etc/afterpanic.toml"),
+            );
+        }
     };
     let bytes = match std::fs::read(root::under(on.root, &path)) {
         Ok(bytes) => bytes,
@@ -150,6 +136,13 @@ fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
             return Some(finding(CHECK, Level::Fail, text).fix("install the kernel package again"));
         }
     };
+    if path.extension().is_some_and(|end| end == "efi") && uki::linux_section(&bytes).is_none() {
+        let text = format!(
+            "{} holds no kernel (it has no section .linux)",
+            path.display()
+        );
+        return Some(finding(CHECK, Level::Fail, text).fix("build the unified kernel image again"));
+    }
     let why = BzImage::parse(&uki::kernel_of(bytes)).err()?;
     let text = format!("{} cannot be loaded: {}", path.display(), chain(&why));
     Some(finding(CHECK, Level::Fail, text).fix("install the kernel package again"))

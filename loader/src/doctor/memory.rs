@@ -4,7 +4,7 @@ use config::Auto;
 use initramfs::kernel::uki;
 
 use super::finding::{Examined, Finding, Level, finding, size};
-use crate::bootloader::{self, BootLoader};
+use crate::bootloader::{self, BootLoaderError};
 use crate::crashkernel::Value;
 use crate::kimage;
 use crate::reserve::{Inputs, estimate};
@@ -13,10 +13,36 @@ use crate::root;
 const CHECK: &str = "memory";
 
 /// The command that changes the reservation here.
-fn reserve(on: &Examined<'_>) -> &'static str {
-    match bootloader::detect(on.root) {
-        BootLoader::Grub | BootLoader::Bls => "afterpanic reserve --apply, then reboot",
-        _ => "afterpanic reserve (prints the steps for this boot loader), then reboot",
+fn reserve(on: &Examined<'_>) -> String {
+    let apply = "afterpanic reserve --apply, then reboot";
+    let steps = "afterpanic reserve (prints the steps for this boot loader), then reboot";
+    match bootloader::propose(on.root, "256M") {
+        // What would be written for one value would be written for another.
+        Ok(change) if change.by_hand.is_some() => steps.to_owned(),
+        Ok(_) => apply.to_owned(),
+        Err(BootLoaderError::Conflict { path, line }) => {
+            format!(
+                "remove this line from {}: {line}; then afterpanic reserve --apply and reboot",
+                path.display()
+            )
+        }
+        Err(_) => steps.to_owned(),
+    }
+}
+
+/// The fix where nothing is reserved: the boot configuration may ask for it already.
+fn reserve_or_reboot(on: &Examined<'_>) -> String {
+    let next = bootloader::next_boot(on.root);
+    let asked = &on.status.reservation.asked;
+    let reserves = |value: &String| {
+        let ram = crate::probe::ram(on.root).unwrap_or(u64::MAX);
+        Value::parse(value).is_ok_and(|value| value.size_for(ram).is_some_and(|size| size > 0))
+    };
+    match next.last() {
+        Some(value) if !asked.contains(value) && reserves(value) => {
+            format!("reboot: the boot configuration asks for crashkernel={value} already")
+        }
+        _ => reserve(on),
     }
 }
 
@@ -33,11 +59,14 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         let text = match reservation.asked.last() {
             None => "no memory is reserved for the capture kernel".to_owned(),
             Some(value) => match Value::parse(value) {
-                Err(why) => format!("nothing is reserved: {why}"),
+                Err(why) => format!(
+                    "nothing is reserved: {}",
+                    crate::diagnosis::unreadable(value, &why)
+                ),
                 Ok(asked) => crate::diagnosis::not_reserved(on.root, value, &asked),
             },
         };
-        return vec![finding(CHECK, Level::Fail, text).fix(reserve(on))];
+        return vec![finding(CHECK, Level::Fail, text).fix(reserve_or_reboot(on))];
     }
     let mut out = Vec::new();
     let kernel = kimage::find_any(on.root, on.release()).ok();

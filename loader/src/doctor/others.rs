@@ -7,6 +7,7 @@ use super::finding::{Examined, Finding, Level, finding};
 use crate::root;
 
 const CHECK: &str = "others";
+const OURS: &str = "afterpanic.service";
 /// Units of other kdump suites.
 const UNITS: [&str; 6] = [
     "kdump.service",
@@ -17,18 +18,36 @@ const UNITS: [&str; 6] = [
     "kexec-load.service",
 ];
 
-/// Whether systemd will not start a unit: its file in /etc is empty or a link to /dev/null
-/// (systemd.unit(5)).
-fn is_masked(root: &Path, unit: &str) -> bool {
-    let path = root::under(root, format!("/etc/systemd/system/{unit}"));
-    match fs::read_link(&path) {
-        Ok(target) => target == Path::new("/dev/null"),
-        Err(_) => fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == 0),
-    }
+/// Whether systemd will not start a unit: its file in /etc or /run is a link to /dev/null, or holds no section,
+/// as an empty one does (systemd.unit(5)).
+pub(super) fn is_masked(root: &Path, unit: &str) -> bool {
+    let masks = |directory: &&str| {
+        let path = root::under(root, format!("{directory}/{unit}"));
+        match fs::read_link(&path) {
+            Ok(target) => target == Path::new("/dev/null"),
+            Err(_) => fs::read_to_string(&path)
+                .is_ok_and(|text| !text.lines().any(|line| line.trim_start().starts_with('['))),
+        }
+    };
+    ["/etc/systemd/system", "/run/systemd/system"]
+        .iter()
+        .any(masks)
 }
 
 pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
+    if is_masked(on.root, OURS) {
+        out.push(
+            finding(
+                CHECK,
+                Level::Fail,
+                format!("{OURS} is masked: nothing loads the capture kernel at boot"),
+            )
+            .fix(format!(
+                "systemctl unmask {OURS} && systemctl enable --now {OURS}"
+            )),
+        );
+    }
     let system = root::under(on.root, "/etc/systemd/system");
     for directory in fs::read_dir(system).into_iter().flatten().flatten() {
         let name = directory.file_name();

@@ -1,9 +1,9 @@
 //! Whether what should panic this machine does, and whether the panic reaches the capture kernel.
 
-use std::fs;
 use std::path::Path;
 
 use super::finding::{Examined, Finding, Level, finding};
+use super::settings::{self, Origin};
 use crate::words::words;
 use crate::{platform, root};
 
@@ -18,7 +18,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                 Level::Warn,
                 "an oops does not panic this machine, so it makes no dump",
             )
-            .fix("echo kernel.panic_on_oops=1 > /etc/sysctl.d/90-panic.conf && sysctl --system"),
+            .fix(panic_on_oops(on.root)),
         ),
         Some(_) => (),
         None => out.push(finding(
@@ -63,27 +63,30 @@ fn without_notifiers(root: &Path) -> String {
     if words(&cmdline).iter().any(named) {
         return format!("remove {NAME} from the command line, then reboot");
     }
-    // systemd-tmpfiles writes the parameter at boot; a file in /etc replaces one of the same name.
-    for directory in ["/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/lib/tmpfiles.d"] {
-        let entries = fs::read_dir(root::under(root, directory));
-        for entry in entries.into_iter().flatten().flatten() {
-            let path = Path::new(directory).join(entry.file_name());
-            let text = root::text(root, &path).unwrap_or_default();
-            let sets = |line: &str| !line.starts_with('#') && line.contains(NAME);
-            if text.lines().any(sets) {
-                let (from, name) = (path.display(), entry.file_name());
-                let name = name.to_string_lossy();
-                return if directory.starts_with("/etc") {
-                    format!("remove the {NAME} line from {from}, then reboot")
-                } else {
-                    format!("sed /{NAME}/d {from} > /etc/tmpfiles.d/{name}, then reboot")
-                };
-            }
-        }
+    // systemd-tmpfiles writes the parameter at boot.
+    let file = format!("/sys/module/kernel/parameters/{NAME}");
+    match settings::tmpfiles(root, &file) {
+        Some(origin) => format!("{}, then reboot", origin.removed(NAME)),
+        None => format!(
+            "find what sets {NAME} (a service, a tmpfiles.d file or the kernel's config) and remove it, then reboot"
+        ),
     }
-    format!(
-        "find what sets {NAME} (a service, a tmpfiles.d file or the kernel's config) and remove it, then reboot"
-    )
+}
+
+/// How to have an oops panic: in a file that comes after the one that says otherwise.
+fn panic_on_oops(root: &Path) -> String {
+    const NAME: &str = "kernel.panic_on_oops";
+    let ours = format!("echo {NAME}=1 > /etc/sysctl.d/90-panic.conf && sysctl --system");
+    match settings::sysctl(root, NAME) {
+        Some(Origin::File { path, value }) if value == "0" => {
+            format!(
+                "set {NAME}=1 in place of what {} says, then: sysctl --system",
+                path.display()
+            )
+        }
+        Some(origin @ Origin::CommandLine(_)) => format!("{}, then: {ours}", origin.removed(NAME)),
+        _ => ours,
+    }
 }
 
 /// What stops a machine without a panic, and so without a dump. By choice: some lockups pass.

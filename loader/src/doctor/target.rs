@@ -9,6 +9,7 @@ use initramfs::resolve::ResolveError;
 use plan::TargetKind;
 
 use super::finding::{Examined, Finding, Level, chain, finding, size};
+use super::readonly;
 use crate::probe::meminfo;
 use crate::root;
 use crate::stores;
@@ -34,7 +35,10 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                     "check that the device is there and readable: sudo lsblk -f"
                 }
                 _ if text.contains("the encrypted device") => {
-                    "name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted: nobody can type a passphrase after the panic"
+                    "name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted (nobody can type a passphrase after the panic); with recipients in [dump] the core itself is encrypted there"
+                }
+                _ if text.contains("multipath map") => {
+                    "name a [[target]] in /etc/afterpanic.toml on a disk without multipath, or keep that disk out of it (blacklist in /etc/multipath.conf)"
                 }
                 _ => "name another [[target]] in /etc/afterpanic.toml",
             };
@@ -122,9 +126,14 @@ fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Fin
             format!("{name}, cannot read its free space"),
         );
     };
-    if stat.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
-        return finding(CHECK, Level::Fail, format!("{name}, mounted read-only"))
-            .fix("mount it for writing, or name another [[target]]");
+    let table = readonly::mount_of(on.root, path);
+    let here = stat.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY);
+    if here && on.root == Path::new("/") || table.as_ref().is_some_and(|(.., ro)| *ro) {
+        let point = table.map_or_else(|| path.display().to_string(), |(point, ..)| point);
+        return finding(CHECK, Level::Fail, format!("{name}, mounted read-only")).fix(format!(
+            "{}; or name another [[target]]",
+            readonly::writable(on.root, &point)
+        ));
     }
     if on.privileged && !writable(existing) {
         return finding(CHECK, Level::Fail, format!("{name}, not writable")).fix(format!(

@@ -28,6 +28,7 @@ fn files(image: usize) -> Files {
         kernel_path: PathBuf::from("/boot/vmlinuz"),
         header: BzImage::parse(&kernel).unwrap(),
         kernel,
+        inside: false,
         image: vec![0x22; image],
         cmdline: CString::new("console=ttyS0").unwrap(),
     }
