@@ -57,16 +57,21 @@ impl Loader for GrubMkconfig {
             return Ok(change);
         }
         change.edits = edits.edits;
+        // What this reader cannot evaluate is not certain to take effect.
         if let Some(line) = &seen.unknown {
-            change.notes.push(format!(
-                "this line needs a shell, so its effect is known only after --apply: {line}"
-            ));
+            change
+                .notes
+                .push(format!("only a shell can tell what this line does: {line}"));
         }
+        let certain = seen.unknown.is_none();
         match writer(machine) {
-            Ok([program, file]) => {
+            Ok([program, file]) if certain => {
                 change.run(&[&program, "-o", &file]);
                 Ok(change)
             }
+            Ok([program, file]) => Ok(change.by_hand(format!(
+                "change {FILE} like this if that line allows it, then run {program} -o {file}"
+            ))),
             Err(how) => {
                 let mut steps = steps(&old, value);
                 steps.push(how);

@@ -32,10 +32,17 @@ pub(super) fn edit(
     };
     let mut after = String::new();
     for line in before.split_inclusive('\n') {
-        match part(line.trim_end_matches('\n')) {
-            Some(old) => after.push_str(&line.replacen(old, &with_value(old, value), 1)),
-            None => after.push_str(line),
-        }
+        let changed = part(line.trim_end_matches('\n')).and_then(|old| {
+            // A part of this very line: where it begins tells it from an equal text before it.
+            let at = old.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
+            let rest = line.get(at.checked_add(old.len())?..)?;
+            Some(format!(
+                "{}{}{rest}",
+                line.get(..at)?,
+                with_value(old, value)
+            ))
+        });
+        after.push_str(changed.as_deref().unwrap_or(line));
     }
     change.edit(Path::new(path), Some(before), Some(after));
     Ok(())
@@ -49,4 +56,24 @@ pub(super) fn steps(change: Change, path: &str) -> Change {
         ));
     }
     change.by_hand(format!("change these lines of {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::BootLoader;
+    use super::*;
+
+    #[test]
+    fn only_the_command_line_of_a_line_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f"), "append a\nappend append x\nother a\n").unwrap();
+        let part: Part = |line| line.strip_prefix("append ");
+        let mut change = Change::new(BootLoader::Extlinux);
+        let machine = Machine::read(dir.path());
+        edit(&machine, "/f", part, Some("1M"), &mut change).unwrap();
+        assert_eq!(
+            change.edits[0].after.as_deref(),
+            Some("append a crashkernel=1M\nappend append x crashkernel=1M\nother a\n")
+        );
+    }
 }

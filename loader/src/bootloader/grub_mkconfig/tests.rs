@@ -138,3 +138,42 @@ fn another_systems_entries_and_recovery_do_not_count() {
     ]);
     assert!(propose(dir.path(), "96M").unwrap().is_empty());
 }
+
+#[test]
+fn what_only_a_shell_can_tell_is_left_to_the_operator() {
+    for text in [
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"open\n",
+        "if [ -e /x ]; then\nGRUB_CMDLINE_LINUX_DEFAULT=x\nfi\n",
+        "GRUB_CMDLINE_LINUX=\"$(cat /proc/cmdline)\"\n",
+    ] {
+        let dir = tree(&[
+            ("etc/default/grub", text),
+            ("usr/bin/grub-mkconfig", "#!/bin/sh\n"),
+            ("boot/grub/grub.cfg", GENERATED),
+        ]);
+        let change = propose(dir.path(), "96M").unwrap();
+        assert!(change.by_hand.is_some(), "{text}");
+        assert!(apply(dir.path(), &change).is_err());
+    }
+}
+
+/// What sh makes of the edited file is what was meant.
+#[test]
+fn a_shell_takes_the_edited_file() {
+    for text in [
+        "GRUB_CMDLINE_LINUX_DEFAULT=quiet\n",
+        "GRUB_CMDLINE_LINUX_DEFAULT='a b' # c\n",
+        "export GRUB_CMDLINE_LINUX_DEFAULT=\"crashkernel=1M\"\nGRUB_CMDLINE_LINUX=\"crashkernel=auto\"",
+        "GRUB_CMDLINE_LINUX=\"a\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX b\"\n",
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"a \\\n b\"\n",
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"a\"' b'\n",
+        "GRUB_TIMEOUT=1",
+        "",
+    ] {
+        let new = super::with_value(text, Some("96M"));
+        let dir = tree(&[("f", &new)]);
+        let given = super::sourced(&[dir.path().join("f")]).unwrap();
+        assert!(super::took(&given, "96M"), "{new}: {given}");
+        assert_eq!(given.matches("crashkernel=").count(), 1, "{new}: {given}");
+    }
+}
