@@ -102,7 +102,9 @@ impl Loader for Uki {
             &format!("--cmdline=crashkernel={value}"),
             &format!("--output={}", ours.display()),
         ]);
-        bls::later_kernels(machine, Some(value), &mut change)?;
+        let mut later = Change::new(self.kind());
+        bls::later_kernels(machine, Some(value), &mut later)?;
+        change.edits = later.edits;
         if change.edits.is_empty() {
             change.notes.push(
                 "the addon belongs to this image only: run this again after a kernel update"

@@ -147,3 +147,45 @@ fn what_builds_the_image_is_named() {
         "{said}"
     );
 }
+
+/// ukify and its stubs may lie unpacked under UKIFY_ROOT (systemd-ukify, systemd-boot-efi and python3-pefile of
+/// Debian).
+#[test]
+#[ignore = "needs ukify(1): UKIFY_ROOT=/ cargo test -p loader --lib -- --ignored ukify"]
+fn what_ukify_makes_is_read() {
+    let tools = std::path::PathBuf::from(std::env::var("UKIFY_ROOT").unwrap_or("/".into()));
+    let dir = machine("efi/EFI/Linux/other.efi");
+    let uki = dir.path().join("efi/EFI/Linux/arch-linux.efi");
+    let addon = dir
+        .path()
+        .join("efi/EFI/Linux/arch-linux.efi.extra.d/afterpanic.addon.efi");
+    fs::create_dir_all(addon.parent().unwrap()).unwrap();
+    // Any EFI program is a kernel to it.
+    let stubs = tools.join("usr/lib/systemd/boot/efi");
+    let kernel = stubs.join("addonx64.efi.stub");
+    let linux = format!("--linux={}", kernel.display());
+    let ukify = |stub: &str, output: &Path, arguments: &[&str]| {
+        let stub = stubs.join(stub);
+        let status = std::process::Command::new("python3")
+            .env("PYTHONPATH", tools.join("usr/lib/python3/dist-packages"))
+            .arg(tools.join("usr/bin/ukify"))
+            .args(["build", &format!("--stub={}", stub.display())])
+            .arg(format!("--output={}", output.display()))
+            .args(arguments)
+            .status();
+        assert!(status.unwrap().success());
+    };
+    let image = [&linux, "--cmdline=root=UUID=1 ro", "--uname=6.12.1"];
+    ukify("linuxx64.efi.stub", &uki, &image);
+    put_loader(dir.path(), "StubInfo", "systemd-stub 257");
+    put_loader(
+        dir.path(),
+        "StubImageIdentifier",
+        "\\EFI\\Linux\\arch-linux.efi",
+    );
+    assert!(matches!(effect(dir.path(), "96M"), Effect::NotTaken(_)));
+    ukify("addonx64.efi.stub", &addon, &["--cmdline=crashkernel=96M"]);
+    assert_eq!(effect(dir.path(), "96M"), Effect::Taken);
+    let inside = initramfs::kernel::uki::kernel_of(fs::read(&uki).unwrap());
+    assert_eq!(inside, fs::read(kernel).unwrap());
+}
