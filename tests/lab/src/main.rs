@@ -58,8 +58,8 @@ enum Verb {
     },
     /// A Debian server: the package installed, armed at boot, a panic, a fast reboot, removal (root)
     Server {
-        /// `grub`, `bls`, `rehearse` or `rearm` [default: all]
-        #[arg(value_parser = ["grub", "bls", "rehearse", "rearm"])]
+        /// `grub`, `mkconfig`, `bls`, `rehearse` or `rearm` [default: all]
+        #[arg(value_parser = ["grub", "mkconfig", "bls", "rehearse", "rearm"])]
         kind: Option<String>,
         /// Put the results into docs/support/results.json
         #[arg(long)]

@@ -48,6 +48,8 @@ const SAYS: &str = "lab: ";
 pub enum Kind {
     /// BIOS and GRUB.
     Grub,
+    /// BIOS and GRUB whose grub-mkconfig reads no directory.
+    Mkconfig,
     /// UEFI and systemd-boot.
     Bls,
     /// Nothing: QEMU gives it its kernel. It has a second target, and a processor with virtualization.
@@ -58,13 +60,20 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Grub, Kind::Bls, Kind::Rehearse, Kind::Rearm];
+    pub const ALL: [Kind; 5] = [
+        Kind::Grub,
+        Kind::Mkconfig,
+        Kind::Bls,
+        Kind::Rehearse,
+        Kind::Rearm,
+    ];
 
-    /// Its name: `grub`, `bls`, `rehearse` or `rearm`.
+    /// Its name: `grub`, `mkconfig`, `bls`, `rehearse` or `rearm`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Grub => "grub",
+            Kind::Mkconfig => "mkconfig",
             Kind::Bls => "bls",
             Kind::Rehearse => "rehearse",
             Kind::Rearm => "rearm",
@@ -76,7 +85,8 @@ impl Kind {
     pub fn about(self) -> &'static str {
         match self {
             Kind::Grub => "BIOS and GRUB: from the package to the core, fast reboot, removal",
-            Kind::Bls => "UEFI and systemd-boot: from the package to the core, removal",
+            Kind::Mkconfig => "BIOS and GRUB without grub.d: from the package to the core and back",
+            Kind::Bls => "UEFI and systemd-boot: from the package to the core and back",
             Kind::Rehearse => "no boot loader: `afterpanic rehearse` on a server with two targets",
             Kind::Rearm => "no boot loader: volumes and arrays change after arming",
         }
@@ -84,12 +94,12 @@ impl Kind {
 
     /// Whether a boot loader starts it, from its second boot on.
     fn has_boot_loader(self) -> bool {
-        matches!(self, Kind::Grub | Kind::Bls)
+        matches!(self, Kind::Grub | Kind::Mkconfig | Kind::Bls)
     }
 
     fn firmware(self) -> Firmware {
         match self {
-            Kind::Grub | Kind::Rehearse | Kind::Rearm => Firmware::Bios,
+            Kind::Grub | Kind::Mkconfig | Kind::Rehearse | Kind::Rearm => Firmware::Bios,
             Kind::Bls => Firmware::Uefi,
         }
     }
@@ -231,7 +241,7 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
     };
     let mut life = Life::default();
     let beside: &[(&str, Bus, u64)] = match kind {
-        Kind::Grub | Kind::Bls => &[],
+        Kind::Grub | Kind::Mkconfig | Kind::Bls => &[],
         Kind::Rehearse => &[("second", Bus::Nvme, SECOND_MIB)],
         Kind::Rearm => &[
             ("group", Bus::VirtioBlk, SECOND_MIB),
@@ -264,7 +274,9 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
         });
         vm.disks.extend(beside.iter().cloned());
         match kind {
-            Kind::Grub | Kind::Bls => vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]),
+            Kind::Grub | Kind::Mkconfig | Kind::Bls => {
+                vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]);
+            }
             Kind::Rearm => vm.memory_mib = 1024,
             Kind::Rehearse => {
                 vm.memory_mib = 3072;
