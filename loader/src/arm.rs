@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
+use initramfs::kernel::uki;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
@@ -168,6 +169,21 @@ pub(crate) fn empty(kernel: &dyn Kernel, root: &Path, slot: Slot) -> Result<(), 
             .map_err(|errno| diagnosis::of_unload(root, Syscall::Load, errno)),
         Err(errno) => Err(diagnosis::of_unload(root, Syscall::File, errno)),
     }
+}
+
+/// Whether the running kernel would refuse a kernel file, under the root prefix, for want of a signature.
+///
+/// # Errors
+/// With the reason, or when the file cannot be read.
+pub fn check_signature(root: &Path, kernel: &Path) -> Result<(), LoadError> {
+    let file = read(&root::under(root, kernel), "kernel")?;
+    let inside = uki::linux_section(&file).is_some();
+    Ok(signature::check(
+        root,
+        kernel,
+        &uki::kernel_of(file),
+        inside,
+    )?)
 }
 
 fn check(request: &LoadRequest) -> Result<Files, Refusal> {

@@ -21,16 +21,22 @@ pub(crate) const KEYS: &str = "Keys live in the kernel (.builtin_trusted_keys, .
     (`mokutil --list-enrolled`; .platform and .machine in /proc/keys): load a vmlinuz that your distribution signed, or enrol the key that signed this one; `dmesg` has the kernel's own line";
 
 pub(crate) fn no_reservation(root: &Path) -> Refusal {
+    Refusal::NoReservation {
+        why: why_nothing(root),
+    }
+}
+
+/// Why no memory is reserved.
+pub(crate) fn why_nothing(root: &Path) -> String {
     let cmdline = root::text(root, "/proc/cmdline").unwrap_or_default();
     let asked = crashkernel::parameters(&cmdline);
-    let why = match asked.last() {
+    match asked.last() {
         None => "crashkernel= is not on the kernel's command line".to_owned(),
         Some(value) => match Value::parse(value) {
             Ok(parsed) => not_reserved(root, value, &parsed),
             Err(why) => unreadable(value, &why),
         },
-    };
-    Refusal::NoReservation { why }
+    }
 }
 
 /// Why a value that the kernel can read reserved nothing.

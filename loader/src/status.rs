@@ -179,12 +179,11 @@ fn judge(
             Some("mount -t sysfs sysfs /sys"),
         ),
         (Some(false), ..) if reservation.bytes == Some(0) => {
-            let why = if reservation.asked.is_empty() {
-                "no memory is reserved for a capture kernel"
-            } else {
-                "crashkernel= is given, but no memory is reserved"
+            let why = match reservation.asked.is_empty() {
+                true => "no memory is reserved for a capture kernel".to_owned(),
+                false => crate::diagnosis::why_nothing(root),
             };
-            (Armed::No, why.to_owned(), Some("sudo afterpanic doctor"))
+            (Armed::No, why, Some("sudo afterpanic doctor"))
         }
         (Some(false), ..) => (
             Armed::No,

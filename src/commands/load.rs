@@ -67,6 +67,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let kernel = kernel_path(&config, context)?;
     let release = initramfs::kernel::release_of(&context.path(&kernel.to_string_lossy()))?;
+    let configured = match config.capture_kernel.syscall {
+        Syscall::Auto => Choice::Auto,
+        Syscall::File => Choice::File,
+        Syscall::Load => Choice::Load,
+    };
+    let syscall = args.syscall.map_or(configured, Choice::from);
+    if syscall != Choice::Load {
+        arm::check_signature(&context.root, &kernel)?;
+    }
     let image = match &args.image {
         Some(path) => {
             let meta = std::fs::metadata(path);
@@ -99,17 +108,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         filter: None,
     };
     if !args.dry_run {
-        let configured = match config.capture_kernel.syscall {
-            Syscall::Auto => Choice::Auto,
-            Syscall::File => Choice::File,
-            Syscall::Load => Choice::Load,
-        };
         let request = LoadRequest {
             root: context.root.clone(),
             kernel,
             image: image.source,
             cmdline: answer.command_line.cmdline.clone(),
-            syscall: args.syscall.map_or(configured, Choice::from),
+            syscall,
             keep: Some(inputs(context, &release, &answer.kernel)),
             purgatory: Purgatory {
                 // It can reset or halt; switching off needs a kernel.

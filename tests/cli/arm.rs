@@ -394,3 +394,25 @@ fn a_tool_is_run_only_on_its_own_machine() {
         .json();
     assert_eq!(json["proposal"]["change"]["commands"][0][0], "grubby");
 }
+
+#[test]
+fn an_unsigned_kernel_is_refused_before_anything_is_built_where_a_signature_is_wanted() {
+    let machine = fixture("machine-armed");
+    let mut kernel = vec![0_u8; 0x1000];
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    kernel[0x20f] = 0x0a;
+    let text = b"6.12.107+deb13-cloud-amd64 (x) #1\0";
+    kernel[0xc00..0xc00 + text.len()].copy_from_slice(text);
+    let path = machine.path("/boot/vmlinuz-6.12.107+deb13-cloud-amd64");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, kernel).unwrap();
+    let refused = || machine.run(&["load", "--dry-run"]).exits(1).stderr();
+    assert!(!refused().contains("not signed"), "{}", refused());
+    machine.file(
+        "/sys/kernel/security/lockdown",
+        "none [integrity] confidentiality\n",
+    );
+    assert!(refused().contains("it is not signed"), "{}", refused());
+    let said = machine.run(&["doctor"]).exits(3).stdout();
+    assert!(said.contains("lockdown (integrity)"), "{said}");
+}

@@ -9,6 +9,7 @@ use initramfs::kernel::{pe, uki};
 use super::finding::{Examined, Finding, Level, finding};
 use super::kernel::path;
 use crate::access::{self, Lockdown};
+use crate::status::Armed;
 use crate::{efi, root, signature};
 
 const CHECK: &str = "signature";
@@ -63,7 +64,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
 
 /// Whether the kernel that would be loaded is signed.
 fn kernel(on: &Examined<'_>, wanted: &str) -> Finding {
-    if on.status.armed != crate::status::Armed::No {
+    if matches!(on.status.armed, Armed::Yes | Armed::Stale) {
         return finding(CHECK, Level::Ok, format!("{wanted}: one is loaded"));
     }
     let keys = keys(on);
