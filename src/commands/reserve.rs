@@ -77,7 +77,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     if answer.applied {
         let change = &answer.proposal.change;
-        let kept = change.by_hand.is_none();
+        // Under another root no tool runs, and nothing is done.
+        let done = !change.edits.is_empty() || elsewhere(change, context).is_none();
+        let kept = change.by_hand.is_none() && done;
         let kept = kept.then(|| bootloader::keep(&context.root, change, &value));
         bootloader::apply(&context.root, change).context("cannot change the boot configuration")?;
         let lost = kept.and_then(Result::err);

@@ -3,7 +3,7 @@
 //!
 //! Facts: NixOS manual (`boot.kernelParams`, `boot.crashDump`); Guix manual (`kernel-arguments`); Ubuntu Core
 //! (`system.kernel.cmdline-append`); ABroot of Vanilla OS (`abroot kargs edit`); Flatcar (`/oem/grub.cfg`);
-//! SONiC (`config kdump`); Photon OS (/boot/photon.cfg); Raspberry Pi (cmdline.txt); Clear Linux
+//! lilo.conf(5); SONiC (`config kdump`); Photon OS (/boot/photon.cfg); Raspberry Pi (cmdline.txt); Clear Linux
 //! (/etc/kernel/cmdline.d, clr-boot-manager).
 
 use super::change::{BootLoaderError, Change};
@@ -16,7 +16,7 @@ use super::machine::Machine;
 type Shows = fn(&Machine<'_>) -> bool;
 
 /// What shows the system, and what to do there; `{}` is the value.
-const SYSTEMS: [(Shows, &str); 9] = [
+const SYSTEMS: [(Shows, &str); 11] = [
     (
         |m| m.has("/etc/NIXOS") || m.has("/nix/var/nix/profiles/system"),
         "add boot.kernelParams = [ \"crashkernel={}\" ]; to /etc/nixos/configuration.nix, then run nixos-rebuild boot",
@@ -56,6 +56,14 @@ const SYSTEMS: [(Shows, &str); 9] = [
     (
         |m| m.has("/boot/firmware/cmdline.txt") && m.loader_info.is_none(),
         "add crashkernel={} to the line of /boot/firmware/cmdline.txt",
+    ),
+    (
+        |m| m.has("/boot/cmdline.txt") && m.has("/boot/config.txt") && m.loader_info.is_none(),
+        "add crashkernel={} to the line of /boot/cmdline.txt",
+    ),
+    (
+        |m| m.tool("lilo") && m.has("/etc/lilo.conf") && !m.has("/etc/default/grub"),
+        "add crashkernel={} to append= in /etc/lilo.conf, then run lilo",
     ),
     (
         |m| m.tool("clr-boot-manager"),

@@ -48,7 +48,10 @@ impl Loader for Grub {
         value: Option<&str>,
     ) -> Result<Change, BootLoaderError> {
         let mut change = propose(machine.root, value)?;
-        if change.is_empty() {
+        // The files may be right, and update-grub was not run since.
+        let entries = self.read(machine).unwrap_or_default();
+        let stale = |value| entries.iter().any(|entry| !took(&entry.cmdline, value));
+        if change.is_empty() && !value.is_some_and(stale) {
             return Ok(change);
         }
         if updates(machine) {
@@ -65,7 +68,11 @@ impl Loader for Grub {
                 None => format!("remove {}", edit.path.display()),
             })
             .collect();
-        Ok(change.by_hand(format!("{}, then run update-grub", steps.join(", then "))))
+        let run = match steps.is_empty() {
+            true => "run update-grub".to_owned(),
+            false => format!("{}, then run update-grub", steps.join(", then ")),
+        };
+        Ok(change.by_hand(run))
     }
 
     /// Evaluates the written files as update-grub does, and looks into the grub.cfg that it wrote. Under

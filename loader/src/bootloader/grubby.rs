@@ -11,6 +11,7 @@ use super::grub_cfg;
 use super::kind::BootLoader;
 use super::loader::Loader;
 use super::machine::Machine;
+use crate::crashkernel;
 
 pub(super) struct Grubby;
 
@@ -47,6 +48,11 @@ impl Loader for Grubby {
                 Some(value) => format!("--args=crashkernel={value}"),
                 None => "--remove-args=crashkernel".to_owned(),
             };
+            // `--args` replaces one parameter; of several none may stay.
+            let several = |entry: &Entry| crashkernel::parameters(&entry.cmdline).len() > 1;
+            if value.is_some() && entries.iter().any(several) {
+                change.run(&["grubby", "--update-kernel=ALL", "--remove-args=crashkernel"]);
+            }
             change.run(&["grubby", "--update-kernel=ALL", &what]);
         }
         bls::later_kernels(machine, value, &mut change)?;

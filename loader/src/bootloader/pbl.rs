@@ -14,6 +14,10 @@ use super::kind::BootLoader;
 use super::loader::Loader;
 use super::machine::Machine;
 use super::variables::{Variables, with_value};
+use crate::crashkernel;
+
+/// More values than the kernel has forms.
+const MOST: usize = 8;
 
 /// GRUB with its own configuration.
 pub(super) struct Pbl;
@@ -125,7 +129,11 @@ impl Loader for Pbl {
             change.run(&["update-bootloader", "--refresh"]);
             return Ok(change);
         }
-        change.run(&["pbl", "--del-option", "crashkernel"]);
+        // Each call takes one away.
+        let there = crashkernel::parameters(&now.cmdline()).len().clamp(1, MOST);
+        for _ in 0..there {
+            change.run(&["pbl", "--del-option", "crashkernel"]);
+        }
         if let Some(value) = value {
             change.run(&["pbl", "--add-option", &format!("crashkernel={value}")]);
         }

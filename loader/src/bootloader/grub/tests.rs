@@ -123,3 +123,15 @@ fn this_layout_without_update_grub_names_a_file_that_kdump_tools_does_not_overri
     );
     assert!(said.ends_with("then run update-grub"), "{said}");
 }
+
+#[test]
+fn a_grub_cfg_that_was_not_written_since_is_noticed() {
+    let dir = tree(&[(
+        "boot/grub/grub.cfg",
+        "menuentry 'Debian' {\n\tlinux /vmlinuz root=UUID=1 quiet\n}\n",
+    )]);
+    apply(dir.path(), &propose(dir.path(), "96M").unwrap()).unwrap();
+    let again = propose(dir.path(), "96M").unwrap();
+    assert!(again.edits.is_empty());
+    assert_eq!(again.command_line().as_deref(), Some("update-grub"));
+}

@@ -38,4 +38,13 @@ fn grubby_is_run_and_later_kernels_get_it_too() {
         "linux /vmlinuz-6.12\noptions root=UUID=1 crashkernel=256M\n",
     );
     assert!(propose(dir.path(), "256M").unwrap().is_empty());
+    put(
+        dir.path(),
+        "boot/loader/entries/1-6.13.conf",
+        "linux /vmlinuz-6.13\noptions root=UUID=1 crashkernel=1G,high crashkernel=72M,low\n",
+    );
+    assert_eq!(
+        propose(dir.path(), "256M").unwrap().command_line().unwrap(),
+        "grubby --update-kernel=ALL --remove-args=crashkernel && grubby --update-kernel=ALL --args=crashkernel=256M"
+    );
 }

@@ -15,6 +15,20 @@ fn pbl_and_update_bootloader() {
         propose(dir.path(), "256M").unwrap().command_line().unwrap(),
         "pbl --del-option crashkernel && pbl --add-option crashkernel=256M && pbl --config"
     );
+    put(
+        dir.path(),
+        "etc/default/grub",
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"crashkernel=512M,high crashkernel=72M,low\"\n",
+    );
+    assert!(
+        propose(dir.path(), "256M")
+            .unwrap()
+            .command_line()
+            .unwrap()
+            .starts_with(
+                "pbl --del-option crashkernel && pbl --del-option crashkernel && pbl --add"
+            )
+    );
     put(dir.path(), "usr/sbin/transactional-update", "");
     let said = propose(dir.path(), "256M").unwrap().by_hand.unwrap();
     assert!(said.ends_with("&& transactional-update grub.cfg"), "{said}");

@@ -148,6 +148,23 @@ fn what_builds_the_image_is_named() {
     );
 }
 
+#[test]
+fn an_addon_is_taken_back_by_removing_it() {
+    let dir = machine("efi/EFI/Linux/0123-6.12.1.efi");
+    put_secure_boot(dir.path(), false);
+    put(dir.path(), "usr/bin/ukify", "");
+    put(dir.path(), super::STUB, "");
+    let change = propose(dir.path(), "96M").unwrap();
+    super::super::keep(dir.path(), &change, "96M").unwrap();
+    let addon = "efi/EFI/Linux/0123-6.12.1.efi.extra.d/afterpanic.addon.efi";
+    program(dir.path(), addon, &[(".cmdline", "crashkernel=96M")]);
+    let undo = super::super::propose_undo(dir.path()).unwrap().unwrap();
+    assert_eq!(undo.change.command_line(), Some(format!("rm /{addon}")));
+    fs::remove_file(dir.path().join(addon)).unwrap();
+    let undo = super::super::propose_undo(dir.path()).unwrap().unwrap();
+    assert!(undo.change.is_empty());
+}
+
 /// ukify and its stubs may lie unpacked under UKIFY_ROOT (systemd-ukify, systemd-boot-efi and python3-pefile of
 /// Debian).
 #[test]
