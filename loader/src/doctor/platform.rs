@@ -47,10 +47,12 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
 fn xen(on: &Examined<'_>) -> Option<Finding> {
     let text = |path: &str| root::text(on.root, path).unwrap_or_default();
     let guest = text("/sys/hypervisor/guest_type");
-    if platform::name(on.root) != "Xen guest" && guest.is_empty() {
+    let capabilities = text("/proc/xen/capabilities");
+    let is_xen = platform::name(on.root) == "Xen guest" || !guest.is_empty();
+    if !is_xen && capabilities.is_empty() {
         return None;
     }
-    let dom0 = text("/proc/xen/capabilities").contains("control_d");
+    let dom0 = capabilities.contains("control_d");
     if dom0 {
         return Some(
             finding(CHECK, Level::Fail, "this is Xen's dom0: Xen itself starts the capture kernel, and reserves for it")

@@ -76,16 +76,33 @@ fn without_notifiers(root: &Path) -> String {
 /// How to have an oops panic: in a file that comes after the one that says otherwise.
 fn panic_on_oops(root: &Path) -> String {
     const NAME: &str = "kernel.panic_on_oops";
-    let ours = format!("echo {NAME}=1 > /etc/sysctl.d/90-panic.conf && sysctl --system");
+    const OURS: &str = "90-panic.conf";
+    let write = |name: &str| format!("echo {NAME}=1 > /etc/sysctl.d/{name} && sysctl --system");
     match settings::sysctl(root, NAME) {
-        Some(Origin::File { path, value }) if value == "0" => {
-            format!(
-                "set {NAME}=1 in place of what {} says, then: sysctl --system",
-                path.display()
-            )
+        Some(origin @ Origin::CommandLine(_)) => {
+            format!("{}, then: {}", origin.removed(NAME), write(OURS))
         }
-        Some(origin @ Origin::CommandLine(_)) => format!("{}, then: {ours}", origin.removed(NAME)),
-        _ => ours,
+        Some(Origin::File { path, value }) if value == "0" => {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let kind = path.parent().and_then(Path::file_name).unwrap_or_default();
+            match () {
+                () if kind == "tmpfiles.d" => {
+                    let origin = Origin::File { path, value };
+                    format!("{}, then: {}", origin.removed("panic_on_oops"), write(OURS))
+                }
+                () if path.starts_with("/etc") => {
+                    format!("set {NAME}=1 in {}, then: sysctl --system", path.display())
+                }
+                () if name.as_str() < OURS => write(OURS),
+                // One of the same name in /etc replaces the vendor's.
+                () => write(&name),
+            }
+        }
+        _ => write(OURS),
     }
 }
 

@@ -13,6 +13,8 @@ const CHECK: &str = "pstore";
 const DIRECTORY: &str = "/sys/fs/pstore";
 /// Records of the firmware that take this much leave no room for the next log.
 const FULL: u64 = 32 << 10;
+/// And so do so many: each is a variable or a slot of its own.
+const MANY: usize = 30;
 
 pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let entries = fs::read_dir(root::under(on.root, DIRECTORY));
@@ -42,7 +44,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         size(bytes)
     );
     let fix = "sudo afterpanic collect (copies them to their crash), then sudo rm /sys/fs/pstore/*";
-    vec![match bytes >= FULL {
+    vec![match bytes >= FULL || kept.len() >= MANY {
         true => finding(
             CHECK,
             Level::Warn,

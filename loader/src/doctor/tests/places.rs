@@ -237,9 +237,20 @@ fn a_setting_that_an_earlier_file_would_not_override_names_that_file() {
     );
     let text = said(&examined(&dir), "policy");
     assert!(
-        text.contains("in place of what /etc/sysctl.d/99-local.conf says"),
+        text.contains("set kernel.panic_on_oops=1 in /etc/sysctl.d/99-local.conf, then"),
         "{text}"
     );
+    let vendors = |name: &str| {
+        let dir = tree("machine-unreserved");
+        put(
+            &dir,
+            &format!("usr/lib/sysctl.d/{name}"),
+            "kernel.panic_on_oops=0\n",
+        );
+        said(&examined(&dir), "policy")
+    };
+    assert!(vendors("50-x.conf").contains("> /etc/sysctl.d/90-panic.conf"));
+    assert!(vendors("99-x.conf").contains("> /etc/sysctl.d/99-x.conf"));
     put(&dir, "proc/sys/kernel/kexec_load_disabled", "1\n");
     put(
         &dir,
