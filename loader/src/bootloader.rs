@@ -67,8 +67,7 @@ pub fn effect(root: &Path, value: &str) -> Effect {
 
 /// The values of `crashkernel=` that the next boot will have, as far as the configuration can be read: those of
 /// the entry that asks for the least. Empty: none, or unknown.
-#[must_use]
-pub fn next_boot(root: &Path) -> Vec<String> {
+pub(crate) fn next_boot(root: &Path) -> Vec<String> {
     let machine = Machine::read(root);
     let entries = in_charge(&machine).read(&machine).unwrap_or_default();
     let values = entries

@@ -18,7 +18,7 @@ use super::effect::{Entry, took};
 use super::grub_cfg;
 use super::kind::BootLoader;
 use super::loader::Loader;
-use super::machine::Machine;
+use super::machine::{Machine, same_root};
 use crate::root;
 
 const PLACES: [&str; 3] = [
@@ -233,17 +233,7 @@ impl System {
     /// Whether an entry starts this root filesystem; `None`: one of the two does not say, or they name it in
     /// different ways.
     fn same_root(&self, text: &str) -> Option<bool> {
-        let (here, there) = (self.filesystem.as_ref()?, root_of(text)?);
-        let by_id = |name: &str| {
-            ["UUID=", "PARTUUID="]
-                .into_iter()
-                .find(|kind| name.starts_with(kind))
-        };
-        match here.eq_ignore_ascii_case(&there) {
-            true => Some(true),
-            false if by_id(here).is_some() && by_id(here) == by_id(&there) => Some(false),
-            false => None,
-        }
+        same_root(self.filesystem.as_ref()?, &root_of(text)?)
     }
 
     fn owner(&self, path: &Path, text: &str) -> Owner {

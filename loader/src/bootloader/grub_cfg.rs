@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use super::effect::Entry;
-use super::machine::Machine;
+use super::machine::{Machine, same_root};
 
 /// Where the file is: Debian's place and Arch's, then Fedora's and SUSE's, then EFI system partitions.
 const PLACES: [&str; 4] = [
@@ -85,11 +85,14 @@ pub(super) fn entries(machine: &Machine<'_>, path: &str, text: &str) -> Vec<Entr
             )
         };
         let root = words.iter().find_map(|word| word.strip_prefix("root="));
-        let other = match (root, machine.parameter("root")) {
-            (Some(there), Some(here)) => there != here && !there.contains('$'),
-            _ => false,
-        };
-        if words.iter().any(rescue) || other {
+        let here = machine.parameter("root");
+        let other = root
+            .zip(here)
+            .and_then(|(there, here)| same_root(here, there))
+            == Some(false);
+        // A memory test is started like a kernel.
+        let kernel = words.first().is_some_and(|path| path.contains("vmlinu"));
+        if words.iter().any(rescue) || other || !kernel && root.is_none() {
             continue;
         }
         let name = match title.is_empty() {

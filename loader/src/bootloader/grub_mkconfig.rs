@@ -51,6 +51,8 @@ impl Loader for GrubMkconfig {
                 line: seen.cmdline().trim().to_owned(),
             });
         }
+        // Where there is none, grub.cfg was made in another way.
+        let existed = before.is_some();
         let mut edits = Change::new(self.kind());
         edits.edit(Path::new(FILE), before, Some(new));
         if edits.is_empty() && generated(self.read(machine), value) {
@@ -63,14 +65,14 @@ impl Loader for GrubMkconfig {
                 .notes
                 .push(format!("only a shell can tell what this line does: {line}"));
         }
-        let certain = seen.unknown.is_none();
+        let certain = seen.unknown.is_none() && existed;
         match writer(machine) {
             Ok([program, file]) if certain => {
                 change.run(&[&program, "-o", &file]);
                 Ok(change)
             }
             Ok([program, file]) => Ok(change.by_hand(format!(
-                "change {FILE} like this if that line allows it, then run {program} -o {file}"
+                "change {FILE} like this if that is where its parameters come from, then run {program} -o {file}"
             ))),
             Err(how) => {
                 let mut steps = steps(&old, value);

@@ -92,3 +92,16 @@ impl<'a> Machine<'a> {
                 .any(|name| self.says(name))
     }
 }
+
+/// Whether two values of `root=` name one filesystem; `None`: they name it in different ways.
+pub(super) fn same_root(here: &str, there: &str) -> Option<bool> {
+    let by_id = |name: &str| {
+        let kinds = ["UUID=", "PARTUUID=", "LABEL=", "ZFS="];
+        kinds.into_iter().find(|kind| name.starts_with(kind))
+    };
+    match here.eq_ignore_ascii_case(there) {
+        true => Some(true),
+        false if by_id(here).is_some() && by_id(here) == by_id(there) => Some(false),
+        false => None,
+    }
+}

@@ -133,7 +133,8 @@ fn another_systems_entries_and_recovery_do_not_count() {
             "boot/grub/grub.cfg",
             "### BEGIN /etc/grub.d/10_linux ###\nmenuentry 'a' {\n linux /vmlinuz root=UUID=1 crashkernel=96M\n}\n\
              menuentry 'a (recovery)' {\n linux /vmlinuz root=UUID=1 single\n}\n\
-             menuentry \"b\" {\n linux /vmlinuz root=UUID=2\n}\n",
+             menuentry \"b\" {\n linux /vmlinuz root=UUID=2\n}\n\
+             menuentry 'Memory test' {\n linux /boot/memtest86+x64.bin\n}\n",
         ),
     ]);
     assert!(propose(dir.path(), "96M").unwrap().is_empty());
