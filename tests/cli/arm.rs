@@ -416,3 +416,83 @@ fn an_unsigned_kernel_is_refused_before_anything_is_built_where_a_signature_is_w
     let said = machine.run(&["doctor"]).exits(3).stdout();
     assert!(said.contains("lockdown (integrity)"), "{said}");
 }
+
+/// A boot loader's name in doctor's first line, files that the fixture gets besides, and what reserve says.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+#[test]
+fn each_boot_loader_is_named_with_what_works_there() {
+    const ENTRY: &str = "linux /vmlinuz\noptions root=UUID=1 ro\n";
+    let cases: [Case; 6] = [
+        (
+            ", pbl, ",
+            &[("/usr/sbin/pbl", "")],
+            "Would run: pbl --del-option crashkernel && pbl --add-option crashkernel=160M && pbl --config\n",
+        ),
+        (
+            ", proxmox-boot-tool, ",
+            &[
+                ("/usr/sbin/proxmox-boot-tool", ""),
+                ("/etc/kernel/proxmox-boot-uuids", "7A3B-11FE\n"),
+                ("/proc/cmdline", "root=ZFS=rpool/ROOT/pve-1 boot=zfs\n"),
+                (
+                    "/etc/kernel/cmdline",
+                    "root=ZFS=rpool/ROOT/pve-1 boot=zfs\n",
+                ),
+            ],
+            "Would write, then run proxmox-boot-tool refresh:\n/etc/kernel/cmdline\n",
+        ),
+        (
+            ", ostree, ",
+            &[
+                ("/run/ostree-booted", ""),
+                ("/usr/bin/rpm-ostree", ""),
+                ("/boot/loader/entries/ostree-1.conf", ENTRY),
+            ],
+            "Would run: rpm-ostree kargs --append-if-missing=crashkernel=160M\n",
+        ),
+        (
+            ", boot loader entries, ",
+            &[
+                ("/boot/grub2/grub.cfg", "blscfg\n"),
+                (
+                    "/proc/cmdline",
+                    "BOOT_IMAGE=(hd0,gpt2)/vmlinuz root=UUID=1 ro\n",
+                ),
+                ("/boot/loader/entries/0-6.12.conf", ENTRY),
+            ],
+            "  + options root=UUID=1 ro crashkernel=160M\n",
+        ),
+        (
+            ", Limine, ",
+            &[
+                ("/proc/cmdline", "root=UUID=1 rw\n"),
+                ("/boot/limine.conf", "/Linux\n  cmdline: root=UUID=1 rw\n"),
+            ],
+            "By hand: change these lines of /boot/limine.conf:\n/boot/limine.conf\n",
+        ),
+        (
+            ", declared command line, ",
+            &[("/etc/NIXOS", "")],
+            "By hand: add boot.kernelParams = [ \"crashkernel=160M\" ];",
+        ),
+    ];
+    for (name, files, said) in cases {
+        let machine = fixture("machine-unreserved");
+        for (path, text) in files {
+            machine.file(path, text);
+        }
+        let first = machine.run(&["doctor"]).exits(3).stdout();
+        let first = first.lines().next().unwrap_or_default();
+        assert!(first.contains(name), "{first}");
+        let text = machine
+            .run(&["reserve", "--size", "160M"])
+            .exits(0)
+            .stdout();
+        assert!(text.contains(said), "{name}\n{text}");
+    }
+}
