@@ -149,42 +149,32 @@ fn has_kernel(text: &str) -> bool {
         .any(|l| l.starts_with("linux ") || l.starts_with("linux\t"))
 }
 
-/// The entry with the value on its last `options` line and on no other; `None`: it starts no kernel.
+/// The entry with the value on one `options` line and on no other; `None`: it starts no kernel.
 fn edited(text: &str, value: Option<&str>) -> Option<String> {
-    let last = text
-        .lines()
-        .enumerate()
-        .filter(|(_, l)| option_of(l).is_some())
-        .map(|(n, _)| n)
-        .last();
-    if last.is_none() && !has_kernel(text) {
+    let options = || {
+        let lines = text.lines().enumerate();
+        lines.filter_map(|(n, line)| Some((n, option_of(line)?)))
+    };
+    // The lines are joined, and what follows `--` is for init.
+    let ends = |options: &str| crate::words::words(options).iter().any(|word| word == "--");
+    let target = options().find(|(_, options)| ends(options));
+    let target = target.or_else(|| options().last()).map(|(n, _)| n);
+    if target.is_none() && !has_kernel(text) {
         return None;
     }
     let mut out = String::new();
     for (n, line) in text.lines().enumerate() {
-        match option_of(line) {
-            Some(options) if Some(n) == last => {
-                let new = with_value(options, value);
-                if new == options {
-                    out.push_str(line);
-                } else {
-                    out.push_str(&format!("options {new}"));
-                }
-            }
-            Some(options) if options.contains("crashkernel=") => {
-                let words = crate::words::words(options);
-                let kept: Vec<&str> = words
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|w| !w.starts_with("crashkernel="))
-                    .collect();
-                out.push_str(&format!("options {}", kept.join(" ")));
-            }
+        let new = option_of(line).map(|options| {
+            let value = value.filter(|_| Some(n) == target);
+            (options, with_value(options, value))
+        });
+        match new {
+            Some((options, new)) if new != options => out.push_str(&format!("options {new}")),
             _ => out.push_str(line),
         }
         out.push('\n');
     }
-    if let (None, Some(value)) = (last, value) {
+    if let (None, Some(value)) = (target, value) {
         out.push_str(&format!("options crashkernel={value}\n"));
     }
     Some(out)

@@ -23,6 +23,10 @@ fn an_entry_without_options_gets_a_line_and_other_files_none() {
         "linux /v\noptions crashkernel=96M\n"
     );
     assert_eq!(edited("uki /x.efi\n", Some("96M")), None);
+    assert_eq!(
+        edited("linux /v\noptions a -- b\noptions c\n", Some("96M")).unwrap(),
+        "linux /v\noptions a crashkernel=96M -- b\noptions c\n"
+    );
 }
 
 #[test]
