@@ -156,6 +156,21 @@ fn the_files_that_a_machine_has_are_found() {
         printed.contains("path = \"/dumps\"") && printed.contains("x=1"),
         "{printed}"
     );
+    machine
+        .file("/etc/kdump/post.d/10-tell", "#!/bin/sh\n")
+        .file("/etc/kdump/post.d/20-more", "#!/bin/sh\n");
+    let run = machine.run(&["config", "import"]).exits(4);
+    let printed = run.stdout();
+    assert!(
+        printed.contains("path = \"/dumps\"") && printed.contains("/etc/kdump/post.d/20-more"),
+        "{printed}"
+    );
+    assert!(
+        run.stderr()
+            .contains("kdump_post /etc/kdump/post.d/10-tell"),
+        "{}",
+        run.stderr()
+    );
     machine.file("/etc/default/kdump-tools", "USE_KDUMP=1\n");
     let run = machine.run(&["config", "import"]).exits(1);
     assert!(

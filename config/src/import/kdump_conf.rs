@@ -59,6 +59,15 @@ const TAKEN: [&str; 11] = [
     "extra_bins",
 ];
 
+/// Directives whose values do not add up.
+const ONCE: [&str; 5] = [
+    "path",
+    "core_collector",
+    "failure_action",
+    "default",
+    "final_action",
+];
+
 /// Whether a word is a directive.
 pub(super) fn knows(word: &str) -> bool {
     known().any(|name| name == word)
@@ -85,7 +94,7 @@ pub(super) fn read(text: &str, out: &mut Draft) {
         let value = rest.split('#').next().unwrap_or_default().trim();
         let mut fate = Fate::default();
         directive(word, value, &mut targets, &mut out.config, &mut fate);
-        if TAKEN.contains(&word) && word != "dracut_args" && !seen.insert(word.to_owned()) {
+        if ONCE.contains(&word) && !seen.insert(word.to_owned()) {
             fate.remark(format!(
                 "{word} is there twice, which kdump-utils refuses; the last one counts here"
             ));

@@ -27,6 +27,14 @@ const PLACES: [&str; 5] = [
 /// Where kdumpst has its files. They are read in the order of their names.
 const FOLDER: &str = "/usr/share/kdumpst.d";
 
+/// Folders whose programs kdump-utils runs, by the directive that names one more: those of the first run
+/// after that one's, the others before (do_kdump_pre, do_kdump_post in kdump.sh).
+const PROGRAMS: [(&str, &str); 3] = [
+    ("kdump_pre", "/etc/kdump/pre.d"),
+    ("kdump_post", "/etc/kdump/post.d"),
+    ("kdump_emergency", "/etc/kdump/emergency.d"),
+];
+
 /// More files than any suite has.
 const MOST_FILES: usize = 32;
 
@@ -73,7 +81,8 @@ struct RowOf<'a> {
 
 /// Runs `config import`.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let paths = match args.files.is_empty() {
+    let detected = args.files.is_empty();
+    let paths = match detected {
         true => found(context),
         false => args.files.clone(),
     };
@@ -109,6 +118,24 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             other.suite.words()
         );
     }
+    let suite = first.suite;
+    let folders = match detected {
+        true => programs(context),
+        false => Vec::new(),
+    };
+    if suite.belongs_to(Suite::KdumpConf) {
+        for (at, (path, text)) in folders.iter().enumerate() {
+            let source = Source {
+                path,
+                suite: Suite::KdumpConf,
+                text,
+            };
+            match at {
+                0 => sources.push(source),
+                _ => sources.insert(0, source),
+            }
+        }
+    }
     let skip = skipped(&args.skip, &sources)?;
     let imported = import::import(&sources, &skip);
     let exit = match imported.worst() {
@@ -116,7 +143,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Outcome::Remark | Outcome::NoCounterpart => Exit::Degraded,
         Outcome::Blocks => Exit::No,
     };
-    let warnings = differences(first.suite, &imported);
+    let warnings = differences(suite, &imported);
     if args.json {
         let answer = answer(&sources, &imported);
         output::json("afterpanic.config-import/1", &warnings, &answer)?;
@@ -155,6 +182,27 @@ fn found(context: &Context) -> Vec<PathBuf> {
         out.extend(more);
     }
     out
+}
+
+/// The folders of programs of kdump-utils, each with the directives that would name its programs.
+fn programs(context: &Context) -> Vec<(PathBuf, String)> {
+    let folder = |(directive, folder): &(&str, &str)| {
+        let here = context.path(folder);
+        let entries = std::fs::read_dir(&here).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter(|entry| entry.path().is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            // A name that is no word cannot stand in a line.
+            .filter(|name| !name.contains(|c: char| c.is_whitespace() || "#\"'\\".contains(c)))
+            .take(MOST_FILES)
+            .collect();
+        names.sort();
+        let lines = names
+            .iter()
+            .map(|name| format!("{directive} {folder}/{name}\n"));
+        (here, lines.collect::<String>())
+    };
+    PROGRAMS.iter().map(folder).collect()
 }
 
 /// The text of a config file, which is no longer than [`MAX_CONFIG`].
@@ -242,7 +290,7 @@ fn answer<'a>(sources: &[Source<'a>], imported: &'a Imported) -> Answer<'a> {
 
 /// The table, on stderr: file and line, text, what became of it.
 fn table(sources: &[Source<'_>], imported: &Imported, context: &Context) {
-    for source in sources {
+    for source in sources.iter().filter(|source| source.path.is_file()) {
         context.hint(&format!(
             "{} is {}",
             source.path.display(),

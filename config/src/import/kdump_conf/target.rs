@@ -117,6 +117,9 @@ impl Targets {
 
     /// Puts the targets into the config.
     pub(super) fn settle(self, config: &mut Config, fates: &mut [(usize, &str, Fate)]) {
+        if self.path.is_none() && self.device.is_none() && !self.root_too {
+            return;
+        }
         let path = self.path.clone().unwrap_or_else(|| Target::default().path);
         for target in &mut config.target {
             target.device.clone_from(&self.device);
