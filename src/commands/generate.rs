@@ -1,6 +1,9 @@
 //! The hidden verbs that packages call: man pages and shell completions, out of the same texts as
 //! `--help`.
 
+mod examples;
+mod man;
+
 use crate::exit::Exit;
 use crate::output;
 use anyhow::Context as _;
@@ -24,9 +27,9 @@ pub(crate) struct CompletionArgs {
     shell: Shell,
 }
 
-/// Writes afterpanic.1 and one page a verb.
+/// Writes afterpanic.1, one page a verb, and afterpanic.toml.5.
 pub(super) fn man(args: &ManArgs, command: Command) -> anyhow::Result<Exit> {
-    clap_mangen::generate_to(command, &args.dir)
+    man::write(command, &args.dir)
         .with_context(|| format!("Cannot write man pages into {}", args.dir.display()))?;
     Ok(Exit::Done)
 }
