@@ -1,5 +1,5 @@
-//! The Debian package's maintainer script beside other kdump suites, with systemd's programs replaced by
-//! ones that record their arguments.
+//! The scripts of the packages. The Debian package's maintainer script beside other kdump suites, with
+//! systemd's programs replaced by ones that record their arguments; the tar file's installer in a root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -136,4 +136,120 @@ fn a_kernel_that_somebody_else_loaded_stays() {
         calls.contains("deb-systemd-invoke start afterpanic.service"),
         "{calls}"
     );
+}
+
+/// The tar file's folder, with a program in it, beside a root that has some files already.
+struct Tarball {
+    dir: tempfile::TempDir,
+}
+
+impl Tarball {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tarball = Self { dir };
+        for (path, text) in [
+            ("tar/files/etc/afterpanic.toml", "# shipped\n"),
+            ("tar/files/usr/bin/afterpanic", "#!/bin/sh\n"),
+            ("tar/files/usr/lib/afterpanic/afterpanic-capture", "capture"),
+            ("tar/files/usr/share/man/man1/afterpanic.1", "page"),
+            ("root/etc/fstab", "mine"),
+            ("root/usr/bin/ls", "mine"),
+        ] {
+            let path = tarball.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/tarball/install.sh");
+        fs::copy(script, tarball.path("tar/install.sh")).unwrap();
+        tarball
+    }
+
+    fn path(&self, path: &str) -> std::path::PathBuf {
+        self.dir.path().join(path)
+    }
+
+    /// Runs a script with the root; whether it succeeded, and what it said.
+    fn run(&self, script: &str, more: &[&str]) -> (bool, String) {
+        let output = Command::new("/bin/sh")
+            .arg(self.path(script))
+            .args(more)
+            .arg("--root")
+            .arg(self.path("root"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    /// Every file and folder of the root.
+    fn root(&self) -> Vec<String> {
+        let (mut found, mut todo) = (Vec::new(), vec![self.path("root")]);
+        while let Some(dir) = todo.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(self.path("root")).unwrap();
+                found.push(name.to_str().unwrap().to_owned());
+                if path.is_dir() {
+                    todo.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+#[test]
+fn the_installer_undoes_itself() {
+    let tarball = Tarball::new();
+    let before = tarball.root();
+    let (done, said) = tarball.run("tar/install.sh", &[]);
+    assert!(done && said.contains("To undo:"), "{said}");
+    assert!(said.contains("afterpanic load"), "{said}");
+    assert!(tarball.path("root/usr/bin/afterpanic").is_file());
+    let (again, said) = tarball.run("tar/install.sh", &[]);
+    assert!(!again && said.contains("installed already"), "{said}");
+    let (undone, said) = tarball.run("root/usr/lib/afterpanic/uninstall", &[]);
+    assert!(undone, "{said}");
+    assert_eq!(tarball.root(), before);
+    // The same by the script in the tar file.
+    assert!(tarball.run("tar/install.sh", &[]).0);
+    assert!(tarball.run("tar/install.sh", &["--undo"]).0);
+    assert_eq!(tarball.root(), before);
+    let (nothing, said) = tarball.run("tar/install.sh", &["--undo"]);
+    assert!(!nothing && said.contains("nothing to undo"), "{said}");
+}
+
+#[test]
+fn an_installation_that_stops_halfway_leaves_nothing() {
+    let tarball = Tarball::new();
+    let page = tarball.path("root/usr/share/man/man1");
+    fs::create_dir_all(&page).unwrap();
+    fs::write(page.join("afterpanic.1"), "of somebody else").unwrap();
+    let before = tarball.root();
+    let (done, said) = tarball.run("tar/install.sh", &[]);
+    assert!(!done && said.contains("is there already"), "{said}");
+    assert_eq!(tarball.root(), before);
+    assert_eq!(
+        fs::read(page.join("afterpanic.1")).unwrap(),
+        b"of somebody else"
+    );
+}
+
+#[test]
+fn a_config_of_the_machine_is_kept() {
+    let tarball = Tarball::new();
+    let config = tarball.path("root/etc/afterpanic.toml");
+    fs::write(&config, "[keep]\ndumps = 9\n").unwrap();
+    assert!(tarball.run("tar/install.sh", &[]).0);
+    let (undone, said) = tarball.run("root/usr/lib/afterpanic/uninstall", &[]);
+    assert!(undone && said.contains("kept"), "{said}");
+    assert_eq!(fs::read_to_string(&config).unwrap(), "[keep]\ndumps = 9\n");
+    // One that the installer wrote and somebody changed since.
+    fs::remove_file(&config).unwrap();
+    assert!(tarball.run("tar/install.sh", &[]).0);
+    fs::write(&config, "[keep]\ndumps = 8\n").unwrap();
+    let (undone, said) = tarball.run("root/usr/lib/afterpanic/uninstall", &[]);
+    assert!(undone && said.contains("because it was changed"), "{said}");
+    assert!(config.is_file() && !tarball.path("root/usr/bin/afterpanic").exists());
 }

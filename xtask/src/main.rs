@@ -4,8 +4,11 @@
 mod apt;
 mod deb;
 mod install;
+mod rpm;
 mod run;
 mod shards;
+mod ship;
+mod tarball;
 mod test;
 
 use anyhow::{Result, bail};
@@ -29,6 +32,10 @@ cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules D
     real panics and a table of what came of them; --soak: so many in a row, --faults: each with a fault
 cargo xtask deb [--profile PROFILE]
     a Debian package of what ships, in target/debian
+cargo xtask rpm [--profile PROFILE]
+    an RPM package of the same files, in target/rpm
+cargo xtask tarball [--profile PROFILE]
+    a tar file of the same files with an installer that undoes itself, in target/tarball
 cargo xtask bench [--pairs N] [--core FILE] [--machines N]
     capture beside makedumpfile, on a core of 7 GiB made for it; a table, and whether the bars hold;
     then whole machines, from the panic to the reboot, beside makedumpfile in a busybox image
@@ -72,6 +79,8 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
         "support" => run::lab(verb, rest),
         "book" => Ok(test::book("run").status()?.success()),
         "deb" => deb::run(rest),
+        "rpm" => rpm::run(rest),
+        "tarball" => tarball::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

@@ -1,0 +1,73 @@
+//! `cargo xtask rpm`: the RPM package, by cargo-generate-rpm. Its files are those of the Debian package
+//! ([`crate::ship::files`]); names, scripts and dependencies stand in `[package.metadata.generate-rpm]`.
+
+use crate::run::root;
+use crate::ship::{self, Placed};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What is built where there is none.
+const VERSION: &str = "0.21.1";
+
+/// Builds the package; prints its path.
+///
+/// # Errors
+/// Something does not build, or a file is missing.
+pub(crate) fn run(arguments: &[String]) -> Result<bool> {
+    let package = build(ship::profile("rpm", arguments)?)?;
+    println!("{}", package.display());
+    Ok(true)
+}
+
+/// Builds the package.
+fn build(profile: &str) -> Result<PathBuf> {
+    let program = ship::build(profile)?;
+    let files = ship::files(&program)?;
+    let assets = root().join("target/dist/rpm.toml");
+    fs::write(&assets, metadata(&files)?)?;
+    let to = root().join("target/rpm");
+    let _ = fs::remove_dir_all(&to);
+    fs::create_dir_all(&to)?;
+    let mut pack = Command::new(ship::tool("cargo-generate-rpm", VERSION)?);
+    pack.current_dir(root())
+        .args(["--auto-req", "no", "--payload-compress", "gzip"])
+        .arg("--metadata-overwrite")
+        .arg(&assets)
+        .arg("--output")
+        .arg(&to)
+        .env_remove("RUSTFLAGS");
+    ship::succeed(&mut pack)?;
+    let mut found = fs::read_dir(&to)?.flatten().map(|entry| entry.path());
+    let package = found.find(|path| path.extension().is_some_and(|end| end == "rpm"));
+    package.context("cargo-generate-rpm made no package")
+}
+
+/// The files as cargo-generate-rpm wants them.
+fn metadata(files: &[Placed]) -> Result<String> {
+    let mut assets = toml::value::Array::new();
+    for file in files {
+        let Some(source) = file.from.to_str() else {
+            bail!("{} has a name that is no text", file.from.display());
+        };
+        let to = ship::elsewhere(&file.to);
+        let mut asset = toml::Table::new();
+        asset.insert("source".into(), source.into());
+        asset.insert("dest".into(), format!("/{to}").into());
+        asset.insert("mode".into(), format!("{:o}", file.mode).into());
+        if to.starts_with("etc/") {
+            asset.insert("config".into(), "noreplace".into());
+        }
+        if to.starts_with("usr/share/doc/") || to.starts_with("usr/share/man/") {
+            asset.insert("doc".into(), true.into());
+        }
+        assets.push(asset.into());
+    }
+    let mut table = toml::Table::new();
+    table.insert("assets".into(), assets.into());
+    Ok(toml::to_string(&table)?)
+}
+
+#[cfg(test)]
+mod tests;
