@@ -20,6 +20,7 @@ pub use capture_kernel::{CaptureKernel, KernelChoice, Syscall};
 pub use dump::Dump;
 pub use hook::Hook;
 pub use notify::Notify;
+pub(crate) use notify::is_address;
 pub use target::{Device, Target};
 
 /// The whole file.

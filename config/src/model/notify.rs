@@ -73,9 +73,15 @@ fn command<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     }
 }
 
+/// Whether a text can be the one address of a mail: printable ASCII without blanks, and no list.
+pub(crate) fn is_address(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_graphic() && !b",;:<>()[]\\\"".contains(&c);
+    !text.is_empty() && text != NONE && !text.starts_with('-') && text.bytes().all(plain)
+}
+
 /// A mail address, or `"none"`.
 mod address {
-    use super::{Deserialize, Deserializer, NONE, ValueError};
+    use super::{Deserialize, Deserializer, NONE, ValueError, is_address};
     use serde::Serializer;
     use serde::de::Error;
 
@@ -84,15 +90,12 @@ mod address {
         s.serialize_str(to.as_deref().unwrap_or(NONE))
     }
 
-    /// It becomes a header of a mail: printable ASCII without blanks, and no list.
+    /// It becomes a header of a mail.
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
         let text = String::deserialize(d)?;
-        let plain = |c: u8| c.is_ascii_graphic() && !b",;:<>()[]\\\"".contains(&c);
         match text.as_str() {
             NONE => Ok(None),
-            _ if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) => {
-                Ok(Some(text))
-            }
+            _ if is_address(&text) => Ok(Some(text)),
             _ => Err(D::Error::custom(ValueError::NotTaken {
                 value: format!("\"{text}\""),
                 choices: "\"none\" or one address like \"root\" or \"ops@example.org\"",

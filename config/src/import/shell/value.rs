@@ -4,7 +4,7 @@
 const LONGEST: usize = 8 << 10;
 
 /// More pieces than any config has.
-const MOST: usize = 256;
+const MOST: usize = 64;
 
 /// A part of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,21 +17,29 @@ pub(crate) enum Piece {
 
 /// A value as its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Value(Vec<Piece>);
+pub(crate) struct Value {
+    pieces: Vec<Piece>,
+    /// Bytes of all pieces.
+    size: usize,
+}
 
 impl Value {
     /// A value that only the shell knows.
     pub(crate) fn computed(how: impl Into<String>) -> Self {
-        Self(vec![Piece::Computed(how.into())])
+        let how = how.into();
+        Self {
+            size: how.len(),
+            pieces: vec![Piece::Computed(how)],
+        }
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
-        &self.0
+        &self.pieces
     }
 
     /// The text, where nothing is computed.
     pub(crate) fn text(&self) -> Option<String> {
-        self.0
+        self.pieces
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => Some(text.as_str()),
@@ -49,20 +57,22 @@ impl Value {
         if text.is_empty() {
             return;
         }
-        match self.0.last_mut() {
+        match self.pieces.last_mut() {
             Some(Piece::Text(before)) => before.push_str(text),
-            _ => self.0.push(Piece::Text(text.to_owned())),
+            _ => self.pieces.push(Piece::Text(text.to_owned())),
         }
-        self.bound();
+        self.grown_by(text.len());
     }
 
     pub(crate) fn push_computed(&mut self, how: impl Into<String>) {
-        self.0.push(Piece::Computed(how.into()));
-        self.bound();
+        let how = how.into();
+        let length = how.len();
+        self.pieces.push(Piece::Computed(how));
+        self.grown_by(length);
     }
 
     pub(crate) fn extend(&mut self, other: &Self) {
-        for piece in &other.0 {
+        for piece in &other.pieces {
             match piece {
                 Piece::Text(text) => self.push_text(text),
                 Piece::Computed(how) => self.push_computed(how.clone()),
@@ -70,15 +80,10 @@ impl Value {
         }
     }
 
-    fn bound(&mut self) {
-        let long: usize = self
-            .0
-            .iter()
-            .map(|piece| match piece {
-                Piece::Text(text) | Piece::Computed(text) => text.len(),
-            })
-            .sum();
-        if long > LONGEST || self.0.len() > MOST {
+    /// Keeps what a script can make of a value within bounds.
+    fn grown_by(&mut self, bytes: usize) {
+        self.size = self.size.saturating_add(bytes);
+        if self.size > LONGEST || self.pieces.len() > MOST {
             *self = Self::computed("a value that is too long");
         }
     }
@@ -86,7 +91,7 @@ impl Value {
     /// The fixed directory above a part that a date names: `/var/crash` of ``/var/crash/`date` ``.
     /// `None` where anything else is computed, or nothing but `/` is left.
     pub(crate) fn dated_directory(&self) -> Option<String> {
-        let [Piece::Text(fixed), rest @ ..] = self.0.as_slice() else {
+        let [Piece::Text(fixed), rest @ ..] = self.pieces.as_slice() else {
             return None;
         };
         let is_date = |piece: &Piece| match piece {

@@ -112,6 +112,19 @@ KDUMP_UNKNOWN=1
 }
 
 #[test]
+fn mails_go_to_the_first_address() {
+    let mail = |text: &str| {
+        let imported = suse(&format!("KDUMP_NOTIFICATION_TO=\"{text}\"\n"));
+        (imported.worst(), imported.config.notify.mail)
+    };
+    assert_eq!(mail("root"), (Outcome::Taken, Some("root".into())));
+    let both = mail("ops@example.org root");
+    assert_eq!(both, (Outcome::Remark, Some("ops@example.org".into())));
+    assert_eq!(mail("<a@b>"), (Outcome::NoCounterpart, None));
+    assert_eq!(mail("none"), (Outcome::NoCounterpart, None));
+}
+
+#[test]
 fn scripts_are_hooks() {
     let imported = suse(
         "\

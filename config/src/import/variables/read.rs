@@ -3,7 +3,7 @@
 use super::super::imported::Fate;
 use super::super::shell::{Piece, Value};
 use super::super::{cmdline, collector, shell};
-use crate::model::{Auto, Config, Syscall};
+use crate::model::{Auto, Config, Syscall, is_address};
 use crate::units::Size;
 
 /// A command line that begins with the running one: what is added to that is added here.
@@ -129,5 +129,19 @@ pub(super) fn free(text: &str, config: &mut Config, fate: &mut Fate) {
             fate.take("free in [keep]");
         }
         None => fate.nothing(format!("\"{text}\" is not a size in MiB")),
+    }
+}
+
+/// Who gets a mail of each crash.
+pub(super) fn mail(text: &str, config: &mut Config, fate: &mut Fate) {
+    let mut addresses = text.split([' ', ',', ';']).filter(|word| !word.is_empty());
+    let first = addresses.next().unwrap_or_default();
+    if !is_address(first) {
+        return fate.nothing(format!("\"{text}\" is not a mail address"));
+    }
+    config.notify.mail = Some(first.to_owned());
+    fate.take("mail in [notify], through sendmail");
+    if addresses.next().is_some() {
+        fate.remark("mails go to one address; make it an alias of the others");
     }
 }

@@ -227,6 +227,7 @@ pub(super) fn take(name: &str, value: &str, config: &mut Config, fate: &mut Fate
         "KDUMP_FAIL_CMD" => fail::take(value, config, fate),
         "KDUMP_CRASHKERNEL" | "GRUB_CMDLINE" => read::crashkernel(value, config, fate),
         "KDUMP_IMMEDIATE_REBOOT" | "KDUMP_CONTINUE_ON_ERROR" => switch(name, value, config, fate),
+        "KDUMP_NOTIFICATION_TO" => read::mail(value, config, fate),
         "KDUMP_PRESCRIPT" => hook::program(When::Pre, value, config, fate),
         "KDUMP_POSTSCRIPT" => hook::program(When::Post, value, config, fate),
         "KDUMP_REQUIRED_PROGRAMS" => hook::files(value, config, fate),
@@ -334,11 +335,12 @@ fn no_key(name: &str, value: &str, fate: &mut Fate) {
             fate.take("crash directories begin with the host's name");
         }
         "HOSTTAG" => fate.nothing("crash directories begin with the host's name, not its address"),
-        "KDUMP_SMTP_SERVER"
-        | "KDUMP_SMTP_USER"
-        | "KDUMP_SMTP_PASSWORD"
-        | "KDUMP_NOTIFICATION_TO"
-        | "KDUMP_NOTIFICATION_CC" => fate.nothing("afterpanic sends no mail"),
+        "KDUMP_SMTP_SERVER" | "KDUMP_SMTP_USER" | "KDUMP_SMTP_PASSWORD" => {
+            fate.nothing("mails go through sendmail, which has its own settings");
+        }
+        "KDUMP_NOTIFICATION_CC" => {
+            fate.nothing("mails go to one address; make it an alias of both");
+        }
         "VMCORE_CREATION_NOTIFICATION" if is(true) => {
             fate.take("`afterpanic status` names the last crash");
         }
