@@ -25,16 +25,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
 fn build(profile: &str) -> Result<PathBuf> {
     let program = ship::build(profile)?;
     let files = ship::files(&program)?;
-    let assets = root().join("target/dist/rpm.toml");
-    fs::write(&assets, metadata(&files)?)?;
+    // Below the root: cargo-generate-rpm splits its argument at commas.
+    let assets = "target/dist/rpm.toml";
+    fs::write(root().join(assets), metadata(&files)?)?;
     let to = root().join("target/rpm");
     let _ = fs::remove_dir_all(&to);
     fs::create_dir_all(&to)?;
     let mut pack = Command::new(ship::tool("cargo-generate-rpm", VERSION)?);
     pack.current_dir(root())
         .args(["--auto-req", "no", "--payload-compress", "gzip"])
-        .arg("--metadata-overwrite")
-        .arg(&assets)
+        .args(["--metadata-overwrite", assets])
         .arg("--output")
         .arg(&to)
         .env_remove("RUSTFLAGS");
