@@ -147,7 +147,13 @@ impl Reason {
     }
 
     /// The reason that a report tells.
-    fn of(found: &Found, message: Option<String>, first: Option<&Found>, reports: usize) -> Self {
+    /// `cut`: its lines go to the end of a log that may be cut off there.
+    fn of(
+        found: &Found,
+        message: Option<String>,
+        first: Option<&Found>,
+        (reports, cut): (usize, bool),
+    ) -> Self {
         let own = found.own();
         let mut oops = found.oops();
         let headline = found.headline();
@@ -203,6 +209,7 @@ impl Reason {
             skip: Skip(skip),
             ..Self::nothing(0)
         };
+        reason.oops.open_end &= cut;
         reason.judge(named);
         reason.trust = Trust::of_log(&reason, found);
         reason.oops.trace.truncate(TRACE);

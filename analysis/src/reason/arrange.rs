@@ -211,6 +211,7 @@ fn stalled(class: Class, oops: &mut Oops) {
                 || below_tick(&stack.frames).is_some())
     });
     let best = best.or_else(|| all.iter().position(|stack| told(stack) && !idle(stack)));
+    oops.guessed = best.is_none();
     let best = best.or_else(|| {
         all.iter()
             .position(|stack| !stack.frames.is_empty() && !idle(stack))

@@ -187,7 +187,7 @@ pub(super) fn first<'f>(
 /// Whether a function is where an interrupt or an exception of a busy CPU begins.
 #[must_use]
 pub(super) fn is_interrupt(function: &str) -> bool {
-    const NAMES: &str = "apic_timer_interrupt asm_sysvec_* asm_common_interrupt common_interrupt ret_from_intr \
+    const NAMES: &str = "*apic_timer_interrupt* asm_sysvec_* asm_common_interrupt common_interrupt ret_from_intr \
         el1_irq el1h_64_irq* el1_interrupt irq_svc timer_interrupt decrementer_common* asm_exc_nmi nmi end_repeat_nmi \
         reschedule_interrupt call_function_interrupt asm_exc_page_fault handle_riscv_irq do_irq ext_int_handler \
         handle_int hardware_interrupt_common*";

@@ -15,6 +15,8 @@ const BLOCK_BYTES: usize = 128 << 10;
 const BEFORE: usize = 12;
 /// Lines between the parts of one header.
 const HEADER: usize = 16;
+/// The same of a fault: arm64 says in 20 lines what the access was.
+const FAULT_HEADER: usize = 32;
 /// Reports that still take lines.
 const OPEN: usize = 3;
 /// Reports kept; beyond, those in the middle are only counted.
@@ -95,6 +97,50 @@ impl Found {
         other && !self.is_stall() && !Oops::read(own).has_stack()
     }
 
+    /// Whether a report of KASAN says what was accessed, where it says so (mm/kasan/report.c).
+    pub(super) fn has_access(&self) -> bool {
+        let free = self.headline().contains("-free in") && !self.headline().contains("use-after");
+        let said = |line: &&str| {
+            ["of size ", "at addr ", "accessing memory", "Pointer tag"]
+                .iter()
+                .any(|text| line.contains(text))
+        };
+        free || !self.headline().contains("BUG: KASAN") || self.own().iter().take(8).any(said)
+    }
+
+    /// Whether the place of the fault stands behind the header of another report, and so may be of either.
+    pub(super) fn is_split(&self) -> bool {
+        let Some(next) = self.next.filter(|_| self.shape.blame == Blame::Fault) else {
+            return false;
+        };
+        let other = self.lines.get(next);
+        if other.is_none_or(|line| class::panic_message(&line.text).is_some()) {
+            return false;
+        }
+        let text = |line: &'_ Line| line.text.clone();
+        let own: Vec<String> = self.lines.iter().take(next).map(text).collect();
+        let rest: Vec<String> = self
+            .lines
+            .iter()
+            .skip(next)
+            .take(HEADER)
+            .map(text)
+            .collect();
+        let placed = |lines: &[String]| {
+            Oops::read(lines.iter().map(String::as_str))
+                .location
+                .is_some()
+        };
+        let shown = self.headline().split_once(" at ").map(|(_, place)| place);
+        let named = shown.and_then(|place| Location::parse(place.split(' ').nth(1)?));
+        named.is_some_and(|named| {
+            !placed(&own)
+                && rest
+                    .iter()
+                    .any(|line| line.contains("RIP: ") && line.contains(&named.function))
+        })
+    }
+
     /// The report as facts.
     pub(super) fn oops(&self) -> Oops {
         Oops::read(self.own().into_iter().chain(std::iter::once("")))
@@ -132,7 +178,7 @@ pub struct Collector {
     /// Reports found and not kept.
     dropped: usize,
     reports: usize,
-    /// The log ends where the kernel died.
+    /// The log ends where the kernel died, and is not cut off there.
     core: bool,
 }
 
@@ -192,7 +238,11 @@ impl Collector {
             return false;
         };
         let other = last.caller.is_some() && line.caller.is_some() && last.caller != line.caller;
-        let near = index.saturating_sub(last.first_line) <= HEADER;
+        let header = match last.shape.grade {
+            Grade::Fatal => FAULT_HEADER,
+            _ => HEADER,
+        };
+        let near = index.saturating_sub(last.first_line) <= header;
         if last.message.is_some() || other && !last.is_stall() {
             return false;
         }
@@ -201,6 +251,10 @@ impl Collector {
         }
         if last.has_frames || !near {
             return false;
+        }
+        // A kmemleak report with and without syzkaller's line before it.
+        if last.class == Class::MemoryLeak && shape.class == last.class {
+            return true;
         }
         if last.shape.opens {
             if matches!(shape.class, Class::Warn | Class::Bug | Class::Trap)
@@ -273,7 +327,8 @@ impl Collector {
             .iter()
             .find(|other| other.shape.grade > Grade::Note && other.message.is_none());
         let first = first.filter(|first| first.first_line < found.first_line);
-        Reason::of(found, message, first, self.reports)
+        let cut = !self.core && found.lines.len().saturating_add(found.first_line) >= self.lines;
+        Reason::of(found, message, first, (self.reports, cut))
     }
 
     /// The report that a panic's message means.

@@ -30,6 +30,9 @@ pub struct Stack {
     /// Frames without a header before them.
     #[serde(skip)]
     pub(super) implied: bool,
+    /// The kernel says that it has none.
+    #[serde(skip)]
+    pub(super) absent: bool,
 }
 
 /// What a block of trouble says in its lines.
@@ -70,6 +73,18 @@ pub struct Oops {
     /// Whether lines of another CPU's report stand between those of this one.
     #[serde(skip)]
     pub(super) mixed: bool,
+    /// Whether the stack of a failure that somebody asked for stands in the trace (lib/fault-inject.c).
+    #[serde(skip)]
+    pub(super) injected: bool,
+    /// Whether a header of a stack has no frames behind it.
+    #[serde(skip)]
+    pub(super) headless: bool,
+    /// Whether the lines end inside the trace: nothing says that it is over.
+    #[serde(skip)]
+    pub(super) open_end: bool,
+    /// Whether the stack of a busy CPU was chosen though nothing shows that it was found busy there.
+    #[serde(skip)]
+    pub(super) guessed: bool,
     /// Index of the trace's frame that an interrupt found running.
     #[serde(skip)]
     pub(super) interrupted: Option<usize>,

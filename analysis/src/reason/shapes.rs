@@ -54,8 +54,7 @@ fn is_noise(line: &str) -> bool {
     ];
     // arch/*/kernel/traps.c (`show_signal` and its like): a process had a fault, not the kernel.
     let of_user = line.contains(" ip:") && line.contains(" sp:");
-    of_user
-        || NOISE.iter().any(|text| line.contains(text)) && !line.contains("ODEBUG: ")
+    of_user || NOISE.iter().any(|text| line.contains(text)) && !line.contains("ODEBUG: ")
 }
 
 /// Whether a line holds a pattern: parts between `*` in this order; `^` binds the first to the start.

@@ -3,6 +3,7 @@
 
 mod choice;
 mod core_log;
+mod cut;
 mod locks;
 mod wordings;
 

@@ -3,7 +3,7 @@
 use super::collect::Found;
 use super::explain;
 use super::name::normalise;
-use super::shapes::Blame;
+use super::shapes::{self, Blame};
 use super::{Class, Location, Reason};
 use serde::{Deserialize, Serialize};
 
@@ -58,18 +58,8 @@ impl Trust {
     pub(super) fn of_log(reason: &Reason, found: &Found) -> Self {
         let oops = &reason.oops;
         let nobody = found.shape.blame == Blame::Nobody;
-        if explain::is_cut(oops) && !nobody && reason.culprit.is_none() {
-            return Self::new(
-                Verdict::Unclear,
-                "the report in the log has no stack: it is cut off or damaged",
-            );
-        }
-        let busy = matches!(found.shape.blame, Blame::Stall | Blame::Waiter);
-        if !busy && (oops.mixed || found.is_borrowed()) {
-            return Self::new(
-                Verdict::Unclear,
-                "lines of another report stand between those of this one",
-            );
+        if let Some(why) = doubt(reason, found) {
+            return Self::new(Verdict::Unclear, why);
         }
         if reason.class == Class::Other {
             return Self::new(
@@ -87,10 +77,16 @@ impl Trust {
             );
         };
         if oops.trace.is_empty() {
-            return Self::new(
-                Verdict::Unclear,
-                "the report in the log has no call trace: it is cut off or damaged",
-            );
+            return match without_stack(found) {
+                true => Self::new(
+                    Verdict::Likely,
+                    "the kernel names it; such a report has no stack",
+                ),
+                false => Self::new(
+                    Verdict::Unclear,
+                    "the report in the log has no call trace: it is cut off or damaged",
+                ),
+            };
         }
         if !oops.trace.iter().any(|frame| frame.reliable) {
             return Self::new(
@@ -154,6 +150,80 @@ impl Trust {
                 "neither the log nor the stack in the core names a function",
             ),
         };
+    }
+}
+
+/// What speaks against the report that a log holds.
+fn doubt(reason: &Reason, found: &Found) -> Option<&'static str> {
+    let oops = &reason.oops;
+    let nobody = found.shape.blame == Blame::Nobody;
+    let busy = matches!(found.shape.blame, Blame::Stall | Blame::Waiter);
+    if explain::is_cut(oops) && !nobody && reason.culprit.is_none() {
+        return Some("the report in the log has no stack: it is cut off or damaged");
+    }
+    if let Some(message) = &found.message {
+        let waits = matches!(
+            found.class,
+            Class::HungTask | Class::SoftLockup | Class::RcuStall
+        );
+        if waits || shapes::refers(message).is_some() {
+            return Some("the report that the panic means is not in the log");
+        }
+    }
+    if oops.guessed && found.shape.blame == Blame::Stall {
+        return Some("no stack in the log shows what the CPU was busy with");
+    }
+    let culprit = reason.culprit.as_ref().map(|at| &at.function);
+    let at_fault = culprit.is_some() && oops.location.as_ref().map(|at| &at.function) == culprit;
+    if !busy
+        && (oops.mixed || found.is_borrowed() || found.is_split() || oops.injected && !at_fault)
+    {
+        return Some("lines of another report stand between those of this one");
+    }
+    if oops.headless && !nobody {
+        return Some("a stack of the report has no frames: lines are missing");
+    }
+    if oops.open_end && behind(reason) < CERTAIN {
+        return Some("the log ends in the middle of the stack");
+    }
+    if SECOND_LINES
+        .iter()
+        .any(|text| found.headline().contains(text))
+    {
+        return Some("the beginning of the report is missing");
+    }
+    if found.class == Class::Kasan && !found.has_access() {
+        return Some("the report does not say what was accessed: lines are missing");
+    }
+    None
+}
+
+/// Frames behind the culprit that show that the stack was long enough to find it.
+const CERTAIN: usize = 2;
+
+/// Frames of the trace behind the culprit.
+fn behind(reason: &Reason) -> usize {
+    let name = reason.culprit.as_ref().map(|at| &at.function);
+    let sure = reason
+        .oops
+        .trace
+        .iter()
+        .rev()
+        .filter(|frame| frame.reliable);
+    sure.take_while(|frame| Some(&frame.function) != name)
+        .count()
+}
+
+/// Lines of a report that stand at its beginning only where what comes before is lost (mm/slub.c).
+const SECOND_LINES: [&str; 2] = ["INFO: Freed in ", "INFO: Allocated in "];
+
+/// Whether the kernel prints no stack in reports of this kind (kernel/locking/lockdep.c,
+/// kernel/workqueue.c until 6.9 where no lock is held).
+fn without_stack(found: &Found) -> bool {
+    match found.shape.blame {
+        Blame::At(phrase) => phrase == "locks still held",
+        Blame::Word(_) => true,
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reads the lines of a report one by one.
 
+use super::super::blame::{self, Groups};
 use super::super::code::Code;
 use super::super::frame::Location;
 use super::{Oops, REGISTERS, Stack};
@@ -10,6 +11,9 @@ const MOST_FRAMES: usize = 1000;
 const MOST_STACKS: usize = 24;
 /// Lines in a row that are no frames and end a trace: other people's lines stand between frames, too.
 const STRANGERS: usize = 12;
+
+/// Lines behind a trace that say that it is over.
+const ENOUGH: usize = 2;
 
 /// The text before the instruction pointer, by architecture.
 const POINTERS: [&str; 13] = [
@@ -42,18 +46,25 @@ pub(super) struct Reader {
     at: Option<Location>,
     user_mode: bool,
     strangers: usize,
+    /// Lines behind the last frame.
+    behind: usize,
 }
 
 impl Reader {
     pub(super) fn line(&mut self, line: &str) {
         let bare = line.trim_start();
+        self.behind = self.behind.saturating_add(usize::from(!bare.is_empty()));
+        let last = self.stacks.last_mut().filter(|last| last.frames.is_empty());
+        if let Some(last) = last.filter(|_| bare.starts_with("(stack is not available)")) {
+            last.absent = true;
+        }
         if let Some(rest) = bare.strip_prefix("CPU: ") {
             let known = self.oops.pid;
             let told = Oops::of_cpu(rest).pid;
             self.oops.mixed |= known.is_some()
                 && told.is_some()
                 && known != told
-                && (self.open || !self.in_own_trace());
+                && (self.open && !self.is_entered() || !self.in_own_trace());
             self.oops.read_cpu(rest);
         } else if let Some(rest) = bare.strip_prefix("Hardware name: ") {
             self.oops.hardware.get_or_insert_with(|| rest.to_string());
@@ -91,6 +102,13 @@ impl Reader {
             self.strangers = self.strangers.saturating_add(1);
             self.open = self.strangers <= STRANGERS;
         }
+    }
+
+    /// Whether the open trace ends where a thread, a system call or an interrupt begins.
+    fn is_entered(&self) -> bool {
+        let frames = self.stacks.last().map(|stack| stack.frames.iter().rev());
+        let last = frames.and_then(|mut frames| frames.find(|frame| frame.reliable));
+        last.is_some_and(|frame| blame::is_helper(&frame.function, Groups::ENTRY))
     }
 
     fn in_trace(&self) -> bool {
@@ -196,6 +214,7 @@ impl Reader {
         let Some(stack) = self.stacks.last_mut().filter(|_| self.open) else {
             return true;
         };
+        self.behind = 0;
         if stack.frames.len() >= MOST_FRAMES {
             return true;
         }
@@ -219,7 +238,19 @@ impl Reader {
     }
 
     pub(super) fn finish(self) -> Oops {
+        let own = |stack: &Stack| stack.title.is_empty() || stack.title.starts_with(['A', 'F']);
+        let headless = self
+            .stacks
+            .iter()
+            .any(|stack| stack.frames.is_empty() && !stack.implied && !stack.absent && own(stack));
+        let last = self.stacks.last();
+        let open_end = self.open
+            && self.behind < ENOUGH
+            && !self.is_entered()
+            && last.is_some_and(|stack| stack.title.is_empty() && !stack.frames.is_empty());
         let mut oops = self.oops;
+        oops.headless = headless;
+        oops.open_end = open_end;
         let mut stacks = self.stacks;
         stacks.retain(|stack| !stack.frames.is_empty());
         if stacks
@@ -239,8 +270,7 @@ impl Reader {
             oops.trace = main.frames;
             oops.interrupted = main.interrupted;
         }
-        // The stack of a failure that somebody asked for (lib/fault-inject.c) is in the middle of many.
-        oops.mixed |= oops
+        oops.injected = oops
             .trace
             .iter()
             .any(|frame| frame.function.starts_with("should_fail"));

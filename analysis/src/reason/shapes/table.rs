@@ -106,7 +106,7 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = by_trigger! {
         "BUG: Bad page" BadPage Serious [Titled("page last allocated")] PAGES;
         "BUG: Bad rss-counter" BadPage Serious [Nobody] NONE;
         "BUG: non-zero" BadPage Serious [Nobody] NONE;
-        "BUG: Dentry " Bug Serious [Fault] NONE;
+        "BUG: Dentry " Bug Serious [Fault] NONE opens;
         // mm/slub.c: `BUG kmalloc-64 (Not tainted): …` is below.
         "BUG: Object already free" Slab Serious [Trace] ALLOC;
         // mm/mempool.c.
