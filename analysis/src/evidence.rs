@@ -3,6 +3,7 @@
 
 pub mod core;
 pub mod prefix;
+pub mod pstore;
 pub mod text;
 
 pub use core::Log;

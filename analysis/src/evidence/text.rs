@@ -3,12 +3,11 @@
 
 use super::Line;
 use super::prefix::{self, Form};
+use super::pstore::{self, Parts};
 use std::io::{self, BufRead, Read};
 
 /// Bytes of a line that are looked at; the rest of a longer one is passed over.
 const LONGEST: u64 = 4096;
-/// Bytes of pstore parts that are put in order; more are taken as they stand.
-const MOST_PARTS: usize = 4 << 20;
 
 /// What a text was found to be.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -97,9 +96,9 @@ pub fn read(input: &mut dyn BufRead, sink: &mut dyn FnMut(Line)) -> io::Result<F
     while next_line(input, &mut bytes)? {
         facts.lines = facts.lines.saturating_add(1);
         let text = clean(&String::from_utf8_lossy(&bytes));
-        if let Some(number) = part_header(&text) {
+        if let Some(part) = pstore::part_header(&text) {
             facts.pstore = true;
-            parts.begin(number);
+            parts.begin(part);
             continue;
         }
         if parts.takes(&text) {
@@ -195,50 +194,6 @@ fn clean(text: &str) -> String {
     out
 }
 
-/// `Panic#1 Part3`, `Oops#2 Part1`: the header of each part of a pstore record (fs/pstore/platform.c).
-fn part_header(text: &str) -> Option<u32> {
-    let (kind, number) = text.trim().split_once(" Part")?;
-    let (kind, count) = kind.split_once('#')?;
-    let letters = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
-    count.parse::<u32>().ok().filter(|_| letters)?;
-    number.parse().ok()
-}
-
-/// The parts of a pstore record: part 1 holds the end of the log.
-#[derive(Default)]
-struct Parts {
-    parts: Vec<(u32, Vec<String>)>,
-    bytes: usize,
-}
-
-impl Parts {
-    fn begin(&mut self, number: u32) {
-        self.parts.push((number, Vec::new()));
-    }
-
-    /// Adds a line to the current part. False when no part has begun.
-    fn takes(&mut self, text: &str) -> bool {
-        if self.bytes > MOST_PARTS {
-            return false;
-        }
-        let Some((_, lines)) = self.parts.last_mut() else {
-            return false;
-        };
-        self.bytes = self.bytes.saturating_add(text.len()).saturating_add(24);
-        lines.push(text.to_string());
-        true
-    }
-
-    fn in_order(&mut self) -> impl Iterator<Item = &str> {
-        self.parts
-            .sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-        self.parts
-            .iter()
-            .flat_map(|(_, lines)| lines)
-            .map(String::as_str)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,15 +202,6 @@ mod tests {
         let mut lines = Vec::new();
         let facts = read(&mut text.as_bytes(), &mut |line| lines.push(line.text)).unwrap();
         (facts, lines)
-    }
-
-    #[test]
-    fn pstore_parts_are_put_in_order() {
-        let (facts, lines) = lines(
-            "Panic#1 Part1\n<4>[    2.0] c\nPanic#1 Part2\n<4>[    1.000000] a\n<4>[    1.500000] b\n",
-        );
-        assert!(facts.pstore);
-        assert_eq!(lines, ["a", "b", "[    2.0] c"]);
     }
 
     #[test]
