@@ -1,13 +1,15 @@
 //! What happens to a crash at the next boot.
 //!
-//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records, announces
-//! each new crash ([`notify`]), and settles a crash test that waits for its core. [`send`] does what needs a network.
+//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records or makes a crash
+//! directory of them, announces each new crash ([`notify`]), and settles a crash test that waits for its
+//! core. [`send`] does what needs a network.
 //!
 //! May name `rehearse` and below.
 //!
 //! Never prints: the CLI does.
 
 mod journal;
+mod log_only;
 mod metrics;
 mod notify;
 mod pstore;
@@ -15,9 +17,11 @@ mod pstore;
 pub use notify::{Sent, acknowledge, request_metrics, send};
 
 use config::Config;
-use loader::state::CrashTest;
-use pstore::Copied;
+use loader::state::{CrashTest, State};
+use log_only::Content;
+use pstore::{Copied, Record};
 use rehearse::crash_test;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -26,7 +30,8 @@ use store::{Crash, Store, settle};
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Collected {
-    /// Crash directories that were cut off, by their new names, and pstore records, by their new paths.
+    /// Crash directories that were cut off, by their new names, those made of pstore records, and pstore
+    /// records, by their new paths.
     pub paths: Vec<PathBuf>,
     /// A crash test that has its verdict now.
     pub test: Option<CrashTest>,
@@ -104,9 +109,14 @@ pub fn run(
     }
     crashes.sort_by(|(_, a), (_, b)| Crash::order(a, b));
     // While a store cannot be read, a record may belong to a crash in it.
-    let copied = copy_records(root, &crashes, boot, all);
+    let home = open.first().map(|(_, store)| store).filter(|_| all);
+    let (copied, made) = take_records(root, &crashes, boot, all, home);
     collected.paths.extend(copied.records);
     collected.problems.extend(copied.problems);
+    crashes.extend(
+        home.into_iter()
+            .flat_map(|store| made.iter().map(move |crash| (store, crash.clone()))),
+    );
     let crashes: Vec<_> = crashes
         .into_iter()
         .map(|(store, crash)| {
@@ -126,27 +136,77 @@ pub fn run(
 }
 
 /// Copies pstore's records to the crashes that they belong to. `all`: these crashes are all there are.
-fn copy_records(root: &Path, crashes: &[(&Store, Crash)], boot: SystemTime, all: bool) -> Copied {
-    let timed: Vec<(&(&Store, Crash), SystemTime)> = crashes
+/// Of those that belong to none, a crash directory is made in `home`.
+fn take_records(
+    root: &Path,
+    crashes: &[(&Store, Crash)],
+    boot: SystemTime,
+    all: bool,
+    home: Option<&Store>,
+) -> (Copied, Vec<Crash>) {
+    let timed: Vec<(usize, SystemTime)> = crashes
         .iter()
-        .filter_map(|one| Some((one, time_of(&one.1)?)))
+        .enumerate()
+        .filter_map(|(index, (_, crash))| Some((index, time_of(crash)?)))
         .collect();
     let times: Vec<SystemTime> = timed.iter().map(|(_, time)| *time).collect();
     let mut copied = Copied::default();
-    let mut left = Vec::new();
-    for dir in archives(root, boot) {
-        for record in pstore::records(&dir, boot) {
-            let owner = pstore::owner(&record, &times, boot).and_then(|n| timed.get(n));
-            match owner {
-                Some(((store, crash), _)) => pstore::copy(store, crash, &record, &mut copied),
-                None => left.push(record),
+    let records = every_record(root, boot);
+    let mut left: Vec<&Record> = Vec::new();
+    for record in &records {
+        let content = match record.text() {
+            Some(text) => log_only::owner(&text, crashes),
+            None => Content::Unknown,
+        };
+        let by_time = || {
+            let near = pstore::owner(record, &times, boot).and_then(|n| timed.get(n));
+            near.map(|(index, _)| *index)
+        };
+        let owner = match content {
+            Content::Of(index) => Some(index),
+            Content::OfNone if record.time.is_none() => None,
+            Content::OfNone | Content::Unknown => by_time(),
+        };
+        match owner.and_then(|index| crashes.get(index)) {
+            Some((store, crash)) => pstore::copy(store, crash, record, &mut copied),
+            None => left.push(record),
+        }
+    }
+    let mut made = Vec::new();
+    let mut taken: Vec<&Record> = Vec::new();
+    if let Some(store) = home {
+        let known = State::read_or_mend(root).map(|state| state.unclaimed);
+        let known = known.unwrap_or_default();
+        for records in log_only::by_crash(&left) {
+            if records.iter().all(|record| known.contains(&record.key())) {
+                continue;
+            }
+            match log_only::make(store, &node_name(root), &records, boot, &mut copied) {
+                Ok(Some(crash)) => {
+                    made.push(crash);
+                    taken.extend(records);
+                }
+                Ok(None) => {}
+                Err(error) => copied.problems.push(format!(
+                    "cannot make a crash directory of the pstore records: {error}"
+                )),
             }
         }
     }
+    left.retain(|record| !taken.iter().any(|one| one.path == record.path));
     if all {
-        copied.problems.extend(pstore::unclaimed(&left, root));
+        let keys: BTreeSet<String> = records.iter().map(Record::key).collect();
+        copied
+            .problems
+            .extend(pstore::unclaimed(&left, &taken, &keys, root));
     }
-    copied
+    (copied, made)
+}
+
+/// The machine's node name.
+fn node_name(root: &Path) -> String {
+    let text = std::fs::read_to_string(under(root, "/proc/sys/kernel/hostname"));
+    text.unwrap_or_default().trim().to_string()
 }
 
 /// When a crash was, by its directory's name.
@@ -169,9 +229,9 @@ fn boot_time(root: &Path) -> Option<SystemTime> {
     SystemTime::now().checked_sub(Duration::from_secs(seconds))
 }
 
-/// Where the firmware's records are: in pstore itself, or where systemd-pstore has put them in this boot.
-fn archives(root: &Path, boot: SystemTime) -> Vec<PathBuf> {
-    let mut all = vec![under(root, "/sys/fs/pstore")];
+/// The firmware's records: in pstore itself, or where systemd-pstore has put them in this boot.
+fn every_record(root: &Path, boot: SystemTime) -> Vec<Record> {
+    let mut all = pstore::records(&under(root, "/sys/fs/pstore"), boot);
     all.extend(pstore::archived(
         &under(root, "/var/lib/systemd/pstore"),
         boot,

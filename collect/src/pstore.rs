@@ -20,6 +20,8 @@ pub(crate) struct Copied {
     pub(crate) problems: Vec<String>,
 }
 
+/// What systemd-pstore(8) calls the records of a directory that it has joined.
+const JOINED: &str = "dmesg.txt";
 /// Records larger than this are cut: pstore's own are a few KiB.
 const MAX_RECORD: u64 = 4 << 20;
 /// A record and a crash this far apart are of one panic; two clocks read the time.
@@ -60,7 +62,50 @@ pub(crate) fn records(dir: &Path, boot: SystemTime) -> Vec<Record> {
         })
         .collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    // systemd-pstore(8) joins the records of a directory in dmesg.txt, beside them.
+    if found.iter().any(|record| record.name.starts_with("dmesg-")) {
+        found.retain(|record| record.name != JOINED);
+    }
+    for record in found.iter_mut().filter(|record| record.name == JOINED) {
+        let parts = dir.iter().rev().take(2).collect::<Vec<_>>();
+        let parts = parts.iter().rev().map(|part| part.to_string_lossy());
+        record.name = format!("dmesg-{}.txt", parts.collect::<Vec<_>>().join("-"));
+    }
     found
+}
+
+impl Record {
+    /// Its text, where it is no compressed record.
+    pub(crate) fn text(&self) -> Option<String> {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(&self.path).ok()?;
+        file.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
+        (!self.name.ends_with(".z")).then(|| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// What tells it from other records: name and time, or name and content. A backend without times
+    /// gives the records of every boot the same names.
+    pub(crate) fn key(&self) -> String {
+        let seconds = self
+            .time
+            .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        match seconds {
+            Some(time) => format!("{}@{}", self.name, time.as_secs()),
+            None => {
+                // FNV-1a.
+                let text = self.text().unwrap_or_default();
+                let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+                });
+                format!("{}#{hash:016x}", self.name)
+            }
+        }
+    }
+
+    /// Whether a dump of the log left it: a panic or an oops.
+    pub(crate) fn is_dump(&self) -> bool {
+        self.name.starts_with("dmesg-")
+    }
 }
 
 /// A directory's name as seconds since 1970, of this century.
@@ -91,20 +136,22 @@ pub(crate) fn owner(record: &Record, crashes: &[SystemTime], boot: SystemTime) -
     }
 }
 
-/// What is said about records that belong to no crash, once for each of them. A panic or an oops left
-/// them (`dmesg-…`); the others are written without one.
-pub(crate) fn unclaimed(records: &[Record], root: &Path) -> Vec<String> {
+/// What is said about records that belong to no crash and that no crash directory was made of, once for
+/// each of them. A panic or an oops left them (`dmesg-…`); the others are written without one. `all` are
+/// the keys of every record there is: one that was reported or taken over stays known while it exists.
+pub(crate) fn unclaimed(
+    left: &[&Record],
+    taken: &[&Record],
+    all: &BTreeSet<String>,
+    root: &Path,
+) -> Vec<String> {
     let known = match State::read_or_mend(root) {
         Ok(state) => state.unclaimed,
         Err(why) => return vec![why.to_string()],
     };
-    let key = |record: &Record| {
-        let time = record.time?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        Some(format!("{}@{}", record.name, time.as_secs()))
-    };
-    let left: BTreeMap<String, &Record> = (records.iter())
-        .filter(|record| record.name.starts_with("dmesg-"))
-        .map(|record| (key(record).unwrap_or_else(|| record.name.clone()), record))
+    let left: BTreeMap<String, &&Record> = (left.iter())
+        .filter(|record| record.is_dump())
+        .map(|record| (record.key(), record))
         .collect();
     let mut said: Vec<String> = (left.iter())
         .filter(|(key, _)| !known.contains(*key))
@@ -113,9 +160,11 @@ pub(crate) fn unclaimed(records: &[Record], root: &Path) -> Vec<String> {
             format!("The pstore record {path} belongs to no crash that is saved: it stays there")
         })
         .collect();
-    let left: BTreeSet<String> = left.into_keys().collect();
-    if left != known {
-        let written = State::change(root, |state| state.unclaimed = left);
+    let mut now: BTreeSet<String> = known.intersection(all).cloned().collect();
+    now.extend(left.into_keys());
+    now.extend(taken.iter().map(|record| record.key()));
+    if now != known {
+        let written = State::change(root, |state| state.unclaimed = now);
         said.extend(written.err().map(|why| why.to_string()));
     }
     said
@@ -140,26 +189,29 @@ pub(crate) fn copy(store: &Store, crash: &Crash, record: &Record, copied: &mut C
     }
 }
 
-/// Directories below systemd-pstore's archive with records that it has moved there since `boot`: it
-/// runs before anything may wait for a store (systemd-pstore(8): a directory for each time of a
-/// crash, in newer versions with one for each record inside).
-#[must_use]
-pub(crate) fn archived(archive: &Path, boot: SystemTime) -> Vec<PathBuf> {
-    let fresh = |path: &PathBuf| {
+/// Records that systemd-pstore has moved into its archive since `boot`: it runs before anything may wait
+/// for a store. Records that a time is known for are below a directory for each time, in newer versions
+/// with one for each dump inside; the others (ramoops, console) are in the archive itself
+/// (systemd-pstore(8), src/pstore/pstore.c of 243 to 258).
+pub(crate) fn archived(archive: &Path, boot: SystemTime) -> Vec<Record> {
+    let fresh = |path: &Path| {
         let time = fs::metadata(path).and_then(|meta| meta.modified());
-        path.is_dir() && time.is_ok_and(|time| time >= boot)
+        time.is_ok_and(|time| time >= boot)
     };
     let inside = |path: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        let mut found: Vec<PathBuf> = entries.map(|e| e.path()).filter(fresh).collect();
+        let all = entries.map(|entry| entry.path());
+        let mut found: Vec<PathBuf> = all.filter(|path| path.is_dir() && fresh(path)).collect();
         found.sort();
         found
     };
-    let mut found = Vec::new();
+    let mut found = records(archive, boot);
+    found.retain(|record| fresh(&record.path));
     for time in inside(archive) {
-        let records = inside(&time);
-        found.push(time);
-        found.extend(records);
+        found.extend(records(&time, boot));
+        for dump in inside(&time) {
+            found.extend(records(&dump, boot));
+        }
     }
     found
 }

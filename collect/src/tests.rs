@@ -34,11 +34,13 @@ fn one_bad_store_does_not_end_the_others() {
 }
 
 #[test]
-fn an_old_record_is_not_the_newest_crashs_and_is_reported_once() {
+fn an_old_record_is_not_the_newest_crashs_but_a_crash_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
+    let _journal = journal(root);
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     put(root, "proc/uptime", "1000.00 1.00");
+    put(root, "proc/sys/kernel/hostname", "n\n");
     // The crash was at 1605998100.
     put(root, "var/crash/n-20201121T223500Z/dmesg.txt", "log");
     for (name, time) in [("1", 1_605_998_105), ("2", 1_605_990_000)] {
@@ -50,12 +52,42 @@ fn an_old_record_is_not_the_newest_crashs_and_is_reported_once() {
     let stores = [root.join("var/crash")];
     let done = run(root, &stores, false, &Config::default()).unwrap();
     let copied = root.join("var/crash/n-20201121T223500Z/pstore/dmesg-efi-1");
-    assert_eq!(done.paths, [copied]);
+    let made = root.join("var/crash/n-20201121T202000Z.incomplete");
+    assert_eq!(done.paths, [copied, made.clone()]);
+    assert_eq!(done.problems, Vec::<String>::new());
+    assert!(made.join("pstore/dmesg-efi-2").exists());
+    assert!(root.join("sys/fs/pstore/dmesg-efi-2").exists());
+    // Once: also when the directory was removed.
+    assert!(
+        run(root, &stores, false, &Config::default())
+            .unwrap()
+            .paths
+            .is_empty()
+    );
+    fs::remove_dir_all(&made).unwrap();
+    assert!(
+        run(root, &stores, false, &Config::default())
+            .unwrap()
+            .paths
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_record_that_cannot_become_a_crash_is_reported_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let _journal = journal(root);
+    put(root, "proc/uptime", "1000.00 1.00");
+    fs::create_dir_all(root.join("var/crash")).unwrap();
+    put(root, "sys/fs/pstore/dmesg-ramoops-0.enc.z", "\u{1}\u{2}");
+    let stores = [root.join("var/crash")];
+    let done = run(root, &stores, false, &Config::default()).unwrap();
     assert_eq!(done.problems.len(), 1, "{:?}", done.problems);
-    assert!(done.problems[0].contains("dmesg-efi-2 belongs to no crash"));
+    assert!(done.problems[0].contains("dmesg-ramoops-0.enc.z belongs to no crash"));
     let again = run(root, &stores, false, &Config::default()).unwrap();
     assert!(again.problems.is_empty(), "{:?}", again.problems);
-    assert!(root.join("sys/fs/pstore/dmesg-efi-2").exists());
+    assert_eq!(fs::read_dir(root.join("var/crash")).unwrap().count(), 0);
 }
 
 #[test]

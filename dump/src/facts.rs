@@ -17,6 +17,9 @@ pub enum Verdict {
     Degraded,
     /// Pages or files are missing.
     Incomplete,
+    /// There is no core: no capture kernel ran, and only the log was found afterwards.
+    #[serde(rename = "log-only")]
+    LogOnly,
 }
 
 impl Verdict {
@@ -27,6 +30,7 @@ impl Verdict {
             Self::Complete => "complete",
             Self::Degraded => "degraded",
             Self::Incomplete => "incomplete",
+            Self::LogOnly => "log-only",
         }
     }
 }

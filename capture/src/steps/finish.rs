@@ -54,7 +54,7 @@ fn settle(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> io::Resul
     store.write_manifest(&name, &manifest(plan, &store, &name, facts, verdict)?)?;
     let state = match verdict {
         Verdict::Complete | Verdict::Degraded => State::Done,
-        Verdict::Incomplete => State::Incomplete,
+        Verdict::Incomplete | Verdict::LogOnly => State::Incomplete,
     };
     Ok(store.path_of(&store.settle(&name, state)?))
 }

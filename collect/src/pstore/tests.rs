@@ -100,17 +100,37 @@ fn a_link_in_place_of_the_directory_leads_nowhere() {
 #[test]
 fn what_systemd_has_moved_away_in_this_boot_is_found() {
     let archive = tempfile::tempdir().unwrap();
-    let record = archive.path().join("1795309800/001");
-    fs::create_dir_all(&record).unwrap();
-    fs::write(record.join("dmesg-efi-1"), "panic").unwrap();
+    let dump = archive.path().join("1795309800/001");
+    fs::create_dir_all(&dump).unwrap();
+    fs::write(dump.join("dmesg-efi-179530980001001"), "panic").unwrap();
+    // The same once more, joined.
+    fs::write(dump.join("dmesg.txt"), "panic").unwrap();
+    // Of an older version, which kept only what it joined.
+    let joined = archive.path().join("1795309900");
+    fs::create_dir_all(&joined).unwrap();
+    fs::write(joined.join("dmesg.txt"), "oops").unwrap();
+    // A backend without times.
+    fs::write(archive.path().join("dmesg-ramoops-0"), "panic").unwrap();
+    fs::write(archive.path().join("console-ramoops-0"), "login:").unwrap();
     let hour = Duration::from_secs(3600);
     let found = archived(archive.path(), SystemTime::now() - hour);
-    assert_eq!(found, [archive.path().join("1795309800"), record]);
+    let names: Vec<&str> = found.iter().map(|record| record.name.as_str()).collect();
+    let last = format!(
+        "dmesg-{}-1795309900.txt",
+        archive.path().file_name().unwrap().to_str().unwrap()
+    );
+    assert_eq!(
+        names,
+        [
+            "console-ramoops-0",
+            "dmesg-ramoops-0",
+            "dmesg-efi-179530980001001",
+            &last
+        ]
+    );
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    assert_eq!(found[2].time, Some(at(1_795_309_800)));
+    assert_eq!(found[3].time, Some(at(1_795_309_900)));
     assert!(archived(archive.path(), SystemTime::now() + hour).is_empty());
     assert!(archived(&archive.path().join("none"), SystemTime::UNIX_EPOCH).is_empty());
-    // A directory among the records is no record.
-    let (_dir, store, crash) = saved();
-    let done = copy_all(&store, &crash, &found[0]);
-    assert!(done.records.is_empty() && done.problems.is_empty());
-    assert_eq!(copy_all(&store, &crash, &found[1]).records.len(), 1);
 }
