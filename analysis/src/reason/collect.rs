@@ -327,7 +327,8 @@ impl Collector {
             .iter()
             .find(|other| other.shape.grade > Grade::Note && other.message.is_none());
         let first = first.filter(|first| first.first_line < found.first_line);
-        let cut = !self.core && found.lines.len().saturating_add(found.first_line) >= self.lines;
+        let at_end = found.lines.len().saturating_add(found.first_line) >= self.lines;
+        let cut = !self.core && found.next.is_none() && at_end;
         Reason::of(found, message, first, (self.reports, cut))
     }
 

@@ -90,7 +90,8 @@ impl Reader {
             if !title.starts_with("NMI backtrace") && !title.starts_with("task ") {
                 self.open(title);
             }
-        } else if ends(bare)
+        } else if bare.starts_with("</TASK>")
+            || ends(bare)
             || (bare.is_empty()
                 && self
                     .stacks

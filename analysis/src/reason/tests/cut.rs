@@ -90,6 +90,19 @@ fn a_log_that_begins_in_the_middle_is_right_or_unclear() {
 }
 
 #[test]
+fn a_short_stack_that_is_closed_is_whole() {
+    let closed = fault("divide error: 0000 [#1] SMP", "acme_rate", &["acme_run"]);
+    for end in ["", "Kernel panic - not syncing: Fatal exception\n"] {
+        let told = reason(&format!("{closed}{end}")).trust;
+        assert_eq!(told.verdict, Verdict::Sure, "{}", told.because);
+    }
+    let open = closed.replace(" </TASK>\n", "");
+    assert_eq!(reason(&open).trust.verdict, Verdict::Unclear);
+    let ended = format!("{open}Kernel panic - not syncing: Fatal exception\n");
+    assert_eq!(reason(&ended).trust.verdict, Verdict::Sure);
+}
+
+#[test]
 fn missing_lines_are_doubts() {
     let says = |text: &str| {
         let told = reason(text).trust;
