@@ -49,8 +49,8 @@ pub(crate) fn find(context: &Context, core: Option<&Path>) -> anyhow::Result<Fou
             );
         };
         return Ok(Found {
+            incomplete: is_incomplete(&path) || store::foreign::is_unfinished(&core),
             path: core,
-            incomplete: is_incomplete(&path),
             dir: Some(path),
             whole: true,
         });

@@ -3,12 +3,14 @@
 use crate::output::Context;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use store::{Crash, Store};
+use store::{Crash, Foreign, Store};
 
 /// What was found.
 pub(crate) struct Saved {
     /// Crash directories, oldest first.
     pub crashes: Vec<Crash>,
+    /// Those of other suites.
+    pub foreign: Vec<Foreign>,
     /// Targets that are not mounted here or cannot be listed, one sentence each.
     pub elsewhere: Vec<String>,
     /// Where was looked, for a message: `/var/crash and /srv/crash`.
@@ -26,7 +28,7 @@ pub(crate) fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result
             (stores.paths, stores.elsewhere)
         }
     };
-    let mut crashes = Vec::new();
+    let (mut crashes, mut foreign) = (Vec::new(), Vec::new());
     let (mut places, mut failed) = (Vec::new(), Vec::new());
     for path in paths {
         let listing = match Store::open(&path).and_then(|store| store.list()) {
@@ -46,6 +48,7 @@ pub(crate) fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result
             context.warn(&format!("{}: {warning}", path.display()));
         }
         crashes.extend(listing.crashes);
+        foreign.extend(listing.foreign);
         places.push(path);
     }
     if places.is_empty()
@@ -60,6 +63,7 @@ pub(crate) fn crashes(context: &Context, given: Option<&Path>) -> anyhow::Result
     crashes.sort_by(Crash::order);
     Ok(Saved {
         crashes,
+        foreign,
         elsewhere,
         places: shown(&places, &context.root),
     })

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use store::manifest::{DMESG, REPORT_JSON};
-use store::{Crash, CrashDir};
+use store::{Crash, CrashDir, Foreign};
 
 /// Arguments of `list`.
 #[derive(clap::Args, Debug)]
@@ -32,6 +32,7 @@ pub(crate) struct Args {
 struct Row {
     path: String,
     node: String,
+    /// UTC; of another suite's directory the local time in its name, as digits.
     time: String,
     state: &'static str,
     /// The manifest's; a crash that was cut off has none.
@@ -66,6 +67,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         context.warn(elsewhere);
     }
     let mut rows: Vec<Row> = saved.crashes.iter().map(row).collect();
+    rows.extend(saved.foreign.iter().map(row_of_foreign));
+    rows.sort_by_key(|row| digits(&row.time));
     let mut often: BTreeMap<String, usize> = BTreeMap::new();
     for signature in rows.iter().filter_map(|row| row.signature.clone()) {
         *often.entry(signature).or_default() += 1;
@@ -134,8 +137,13 @@ fn of_text(args: &Args, file: &Path, context: &Context) -> anyhow::Result<Exit> 
     Ok(Exit::Done)
 }
 
-/// `20261121T231500Z` as `2026-11-21 23:15:00`.
+/// `20261121T231500Z` as `2026-11-21 23:15:00`; the digits of another suite's local time the same way.
 fn readable(stamp: &str) -> String {
+    if !stamp.contains('T') {
+        let padded = format!("{stamp:0<14}");
+        let (date, time) = padded.split_at_checked(8).unwrap_or((stamp, ""));
+        return readable(&format!("{date}T{time}"));
+    }
     let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
     let date = [part(0, 4), part(4, 6), part(6, 8)].join("-");
     let time = [part(9, 11), part(11, 13), part(13, 15)].join(":");
@@ -167,6 +175,30 @@ fn of_log(crash: &CrashDir) -> Option<String> {
     };
     let report = report::from_text(&mut text.as_slice(), DMESG, options).ok()?;
     (!report.reason.is_blank()).then_some(report.reason.signature)
+}
+
+/// A crash directory of another suite.
+fn row_of_foreign(found: &Foreign) -> Row {
+    let files = CrashDir::open(&found.path).and_then(|dir| dir.files());
+    Row {
+        path: found.path.display().to_string(),
+        node: found.host.clone(),
+        time: found.time.clone(),
+        state: found.suite.name(),
+        verdict: None,
+        signature: None,
+        seen: None,
+        bytes: files
+            .unwrap_or_default()
+            .iter()
+            .map(|(_, bytes)| bytes)
+            .sum(),
+    }
+}
+
+/// The digits of a time, for sorting.
+fn digits(time: &str) -> String {
+    time.chars().filter(char::is_ascii_digit).collect()
 }
 
 fn row(crash: &Crash) -> Row {

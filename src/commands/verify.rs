@@ -7,6 +7,7 @@ use crate::output::{self, Context};
 use crate::progress;
 use serde::Serialize;
 use std::io::Write;
+use store::manifest::FILE;
 use vmcore::dump::verify::{Damage, verify};
 use vmcore::dump::{Completeness, MemoryDump};
 use vmcore::kernel::sanity::{self, Outcome};
@@ -69,7 +70,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let kernel = kernel_checks(dump);
     let sound =
         sum.damages == 0 && incomplete_because.is_none() && kernel.iter().all(|check| check.ok);
-    let files = found.dir.as_deref().map(file_checks).unwrap_or_default();
+    // Other suites leave no manifest beside their core.
+    let ours = |dir: &&std::path::Path| {
+        dir.join(FILE).exists() || store::foreign::core_of(dir).as_deref() != Some(&found.path)
+    };
+    let dir = found.dir.as_deref().filter(ours);
+    let files = dir.map(file_checks).unwrap_or_default();
     let sound = sound && files.iter().all(|check| check.ok);
     let checked = kernel.iter().all(|check| check.checked);
     let answer = Answer {

@@ -4,7 +4,8 @@
 //! one), [`place`] (the operations of a kind of target) with one implementation, a directory of this
 //! machine, [`Store`] (crash directories in one place), [`rotation`] and [`loop_guard`] (room for a new
 //! core, and when none is written), [`CrashDir`] (one that is read), [`audit`] (one against its own
-//! manifest), [`settle`] (those that were cut off), [`open`] (the best core of one).
+//! manifest), [`settle`] (those that were cut off), [`open`] (the best core of one),
+//! [`foreign`] (crash directories of other suites).
 //!
 //! May name `dump` and below.
 //!
@@ -14,6 +15,7 @@
 pub mod audit;
 mod crash_dir;
 pub mod directory;
+pub mod foreign;
 mod keep;
 mod local;
 pub mod loop_guard;
@@ -28,6 +30,7 @@ mod store;
 mod tests;
 
 pub use crash_dir::CrashDir;
+pub use foreign::Foreign;
 pub use keep::Keep;
 pub use manifest::Manifest;
 pub use names::{Crash, State};

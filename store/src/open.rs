@@ -1,12 +1,14 @@
 //! The best core of a crash directory.
 
+use crate::foreign;
 use crate::manifest::ESSENTIAL;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::dump::layered::Layered;
 use vmcore::dump::{Completeness, MemoryDump, OpenError};
 
-/// The best core in a crash directory: the main core in any format, else the essential one.
+/// The best core in a crash directory: the main core in any format, else the essential one, else the core
+/// of another suite.
 #[must_use]
 pub fn core_of(dir: &Path) -> Option<PathBuf> {
     [
@@ -19,6 +21,7 @@ pub fn core_of(dir: &Path) -> Option<PathBuf> {
     .iter()
     .map(|name| dir.join(name))
     .find(|path| path.is_file())
+    .or_else(|| foreign::core_of(dir))
 }
 
 /// A core that was opened.

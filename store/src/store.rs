@@ -1,5 +1,6 @@
 //! A store: crash directories in one place, the newest last.
 
+use crate::foreign::Foreign;
 use crate::local::Local;
 use crate::manifest::{FILE, FileFacts, MAX_MANIFEST, Manifest};
 use crate::names::{Crash, State};
@@ -14,6 +15,9 @@ const SMALL: u64 = 16 << 20;
 
 /// Names of strangers' directories that a listing keeps for its warning. Anybody can make any number.
 const SHOWN: usize = 3;
+
+/// Crash directories of other suites that a listing keeps.
+const MOST_FOREIGN: usize = 1000;
 
 /// Numbers that are tried for a crash of one machine in one second.
 const MAX_SERIAL: u32 = 1000;
@@ -33,6 +37,8 @@ pub struct Store {
 pub struct Listing {
     /// Our crash directories, oldest first.
     pub crashes: Vec<Crash>,
+    /// Those of other suites, by time; the newest ones where there are very many.
+    pub foreign: Vec<Foreign>,
     /// The first names of crash directories that another user may have written.
     strangers: Vec<String>,
     /// How many of those there are in all.
@@ -40,6 +46,13 @@ pub struct Listing {
 }
 
 impl Listing {
+    fn newest_foreign(&mut self) {
+        let order = |one: &Foreign| (one.time.clone(), one.path.clone());
+        self.foreign.sort_by_key(order);
+        let surplus = self.foreign.len().saturating_sub(MOST_FOREIGN);
+        self.foreign.drain(..surplus);
+    }
+
     /// One sentence about the directories that were skipped.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
@@ -88,7 +101,13 @@ impl Store {
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         self.place.list(&mut |entry| {
-            let Some(crash) = Crash::parse(&self.path_of(&entry.name)) else {
+            let path = self.path_of(&entry.name);
+            let Some(crash) = Crash::parse(&path) else {
+                let found = Foreign::parse(&path).filter(|_| entry.ours);
+                listing.foreign.extend(found);
+                if listing.foreign.len() > MOST_FOREIGN.saturating_mul(2) {
+                    listing.newest_foreign();
+                }
                 return;
             };
             if entry.ours {
@@ -101,6 +120,7 @@ impl Store {
             }
         })?;
         listing.crashes.sort_by(Crash::order);
+        listing.newest_foreign();
         Ok(listing)
     }
 

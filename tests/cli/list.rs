@@ -70,3 +70,44 @@ fn a_crash_without_a_core_is_told() {
         "{report}"
     );
 }
+
+#[test]
+fn crash_directories_of_other_suites_are_listed_as_theirs_and_opened() {
+    let machine = Machine::empty();
+    let core = synth::elf::Elf::new()
+        .load(0, 0x10_0000, &synth::elf::pages(9, 4))
+        .build();
+    for (dir, core_name) in [
+        ("127.0.0.1-2026-11-21-23:15:00", "vmcore"),
+        ("2026-11-22-01-00", "vmcore"),
+        ("202611220200", "dump.202611220200"),
+    ] {
+        machine
+            .file(&format!("/var/crash/{dir}/dmesg.txt"), "")
+            .file(&format!("/var/crash/{dir}/{core_name}"), "");
+        let path = machine.path(&format!("/var/crash/{dir}/{core_name}"));
+        std::fs::write(path, &core).unwrap();
+        let path = machine.path(&format!("/var/crash/{dir}"));
+        let info = machine.run(&["info", path.to_str().unwrap(), "--json"]);
+        assert!(info.exits(0).stdout().contains(core_name));
+        // Other suites leave no manifest: what is missing there is no damage.
+        let verify = machine
+            .run(&["verify", path.to_str().unwrap(), "--json"])
+            .exits(4)
+            .json();
+        assert_eq!(verify["verdict"], "sound", "{verify}");
+    }
+    machine.file("/var/crash/web-03-20261121T233000Z/dmesg.txt", "x");
+    let json = machine.run(&["list", "--json"]).exits(0).json();
+    let rows = json["crashes"].as_array().unwrap();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| row["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(seen, ["kdump-utils", "done", "suse", "debian"]);
+    let text = machine.run(&["list"]).exits(0).stdout();
+    assert!(text.contains("2026-11-22 02:00:00  debian"), "{text}");
+    // The newest crash of ours is still the last one.
+    let report = machine.run(&["report"]).stdout();
+    assert!(report.contains("web-03-20261121T233000Z"), "{report}");
+}
