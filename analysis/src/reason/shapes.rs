@@ -8,18 +8,54 @@ mod row;
 mod table;
 
 pub(super) use row::{Blame, Grade, Refers, Shape};
+use std::sync::LazyLock;
 use table::{MESSAGES, REFERS, SHAPES};
 
 /// The shape of a line that begins a report.
 #[must_use]
 pub(super) fn of_line(line: &str) -> Option<&'static Shape> {
-    if line.len() < 6 || is_noise(line) {
+    /// The pairs of each trigger, in the order of the table.
+    static PAIRS: LazyLock<Vec<Pairs>> = LazyLock::new(|| {
+        SHAPES
+            .iter()
+            .map(|(trigger, _)| Pairs::of(trigger))
+            .collect()
+    });
+    if line.len() < 6 {
         return None;
     }
-    let triggers = SHAPES.iter().filter(|(trigger, _)| line.contains(trigger));
+    let pairs = Pairs::of(line);
+    let maybe = SHAPES.iter().zip(PAIRS.iter());
+    let maybe = maybe.filter(|(_, trigger)| pairs.holds(trigger));
+    let triggers = maybe.filter(|((trigger, _), _)| line.contains(trigger));
     triggers
-        .flat_map(|(_, rows)| *rows)
+        .flat_map(|((_, rows), _)| *rows)
         .find(|shape| holds(line, shape.text))
+        .filter(|_| !is_noise(line))
+}
+
+/// The pairs of neighbouring bytes in a text, hashed to bits. Most lines of a log lack a pair of every
+/// trigger, and are not searched for any.
+struct Pairs([u64; 4]);
+
+impl Pairs {
+    fn of(text: &str) -> Self {
+        let mut bits = [0; 4];
+        let bytes = text.as_bytes();
+        for (a, b) in bytes.iter().zip(bytes.iter().skip(1)) {
+            let hash = a.wrapping_mul(31).wrapping_add(*b);
+            if let Some(word) = bits.get_mut(usize::from(hash >> 6)) {
+                *word |= 1_u64 << (hash & 63);
+            }
+        }
+        Self(bits)
+    }
+
+    /// Whether all pairs of the other are among these.
+    fn holds(&self, other: &Self) -> bool {
+        let mut both = self.0.iter().zip(&other.0);
+        both.all(|(have, want)| have & want == *want)
+    }
 }
 
 /// The shape of a panic message.
@@ -109,7 +145,13 @@ mod tests {
                 } else {
                     format!("{words} {trigger}")
                 };
-                assert!(of_line(&format!("{line} ...")).is_some(), "{line}");
+                let found = of_line(&format!("{line} ...")).unwrap();
+                assert_eq!(
+                    (found.class, found.blame, found.skip, found.opens),
+                    (shape.class, shape.blame, shape.skip, shape.opens),
+                    "{line} is taken by {:?}",
+                    found.text
+                );
             }
         }
     }
