@@ -30,6 +30,7 @@ mod sym;
 mod syscall;
 mod unload;
 mod verify;
+mod vmlinux;
 mod what;
 
 use crate::exit::Exit;
@@ -157,6 +158,10 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     /// Convert a core, or filter it further
     Convert(convert::Args),
+    /// Make a vmlinux from a core, for crash, drgn and gdb
+    ///
+    /// No debug package is needed.
+    Vmlinux(vmlinux::Args),
     /// Count the pages of RAM by use
     ///
     /// Also prints what each level would keep.
@@ -228,6 +233,7 @@ impl Verb {
             Self::Info(args) => info::run(&args, context),
             Self::Verify(args) => verify::run(&args, context),
             Self::Convert(args) => convert::run(&args, context),
+            Self::Vmlinux(args) => vmlinux::run(&args, context),
             Self::Pages(args) => pages::run(&args, context),
             Self::Mount(args) => mount::run(&args, context),
             Self::Config(args) => config::run(&args, context),

@@ -32,7 +32,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     (
         "Core files",
-        &["info", "verify", "convert", "capture", "mount", "pages"],
+        &[
+            "info", "verify", "convert", "capture", "vmlinux", "mount", "pages",
+        ],
     ),
     ("Set-up", &["config", "image", "reboot", "collect"]),
 ];

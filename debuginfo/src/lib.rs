@@ -4,7 +4,15 @@
 //! May name `vmcore` and `analysis`. Only the CLI names it; it is never in the capture kernel.
 
 mod ctype;
+mod dwarf;
+mod elf;
+mod error;
 mod global_types;
+mod needed;
+mod vmlinux;
 
 pub use ctype::CType;
+pub use error::Error;
 pub use global_types::{GlobalType, GlobalTypes, Source};
+pub use needed::Needed;
+pub use vmlinux::{Options, Summary, Vmlinux};

@@ -28,4 +28,5 @@ mod package;
 mod pages;
 mod usage;
 mod verify;
+mod vmlinux;
 mod workspace;

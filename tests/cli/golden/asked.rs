@@ -153,6 +153,14 @@ pub(super) const ASKED: &[(&str, &[&str])] = &[
             "struct CORE task_struct ffff888000100f80",
         ],
     ),
+    (
+        "vmlinux",
+        &[
+            "vmlinux CORE made.vmlinux",
+            "vmlinux CORE made.vmlinux",
+            "vmlinux CORE nowhere/made.vmlinux",
+        ],
+    ),
     ("info", &["info CORE"]),
     ("info-json", &["info CORE --json"]),
     ("pages", &["pages CORE"]),

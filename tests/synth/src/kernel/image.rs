@@ -58,6 +58,7 @@ impl Kernel {
             (DATA, 'R', "__end_rodata"),
             (DATA, 'D', "_sdata"),
             (LOG, 'D', "__init_begin"),
+            (LOG, 'D', "_edata"),
             (LOG, 'B', "__bss_start"),
             (END, 'B', "_end"),
             (0, 'A', "__per_cpu_start"),

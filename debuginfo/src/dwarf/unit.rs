@@ -1,0 +1,290 @@
+//! A compile unit while it is written: entries, references to types by their number, strings.
+//!
+//! A reference is four bytes that are filled in at the end: types refer to each other in circles.
+
+use super::abbrev::{self, Shape};
+use super::{Dwarf, uleb};
+use crate::ctype::CType;
+use crate::error::Error;
+use std::collections::HashMap;
+use vmcore::kernel::{TypeKind, Types};
+
+/// The header of a unit of DWARF 4: its length, version, place of the shapes, size of an address.
+const HEADER: usize = 11;
+/// `unit_length` does not count itself.
+const LENGTH: usize = 4;
+/// DW_LANG_C99. C11 has no number in DWARF 4.
+const LANGUAGE: u16 = 0x0c;
+/// DW_OP_addr
+const OP_ADDR: u8 = 0x03;
+/// A type leads through as many tags at most.
+const MAX_TAGS: u32 = 32;
+/// Type tags, `__user` and the like: nothing that DWARF readers want.
+const TYPE_TAG: u8 = 18;
+
+/// Half-open, of addresses as the ELF has them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Range {
+    /// The first address.
+    pub start: u64,
+    /// The one after the last.
+    pub end: u64,
+}
+
+impl Range {
+    /// Its length in bytes.
+    pub(crate) fn len(self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Whether `address` is in it.
+    pub(crate) fn contains(self, address: u64) -> bool {
+        (self.start..self.end).contains(&address)
+    }
+}
+
+/// The unit.
+pub(crate) struct Unit<'a> {
+    pub(super) types: &'a Types,
+    pub(super) info: Vec<u8>,
+    /// Where the entry of each type is, by number; 0: it has none.
+    pub(super) offsets: Vec<u32>,
+    /// Places of references and the types that they are to.
+    references: Vec<(u32, Target)>,
+    /// Types that BTF does not have, by what they are.
+    derived: HashMap<CType, u32>,
+    strings: Vec<u8>,
+    added: HashMap<String, u32>,
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    Type(u32),
+    Entry(u32),
+}
+
+impl<'a> Unit<'a> {
+    /// Begins the unit of the kernel proper, whose code is at `code`. `strings` are those of its BTF.
+    pub(crate) fn new(types: &'a Types, strings: Vec<u8>, code: Range) -> Result<Self, Error> {
+        let mut unit = Self {
+            types,
+            info: vec![0; HEADER],
+            offsets: vec![0; types.own_ids().end as usize],
+            references: Vec::new(),
+            derived: HashMap::new(),
+            strings,
+            added: HashMap::new(),
+        };
+        let producer = concat!(
+            "afterpanic ",
+            env!("CARGO_PKG_VERSION"),
+            ", from the kernel's BTF"
+        );
+        let (producer, name) = (unit.string(producer)?, unit.string("vmlinux")?);
+        unit.shape(Shape::Unit);
+        unit.u32(producer);
+        unit.info.extend(LANGUAGE.to_le_bytes());
+        unit.u32(name);
+        unit.u64(code.start);
+        unit.u64(code.len());
+        Ok(unit)
+    }
+
+    pub(super) fn shape(&mut self, shape: Shape) {
+        uleb(&mut self.info, shape.number());
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.info.extend(value.to_le_bytes());
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.info.extend(value.to_le_bytes());
+    }
+
+    pub(super) fn uleb(&mut self, value: u64) {
+        uleb(&mut self.info, value);
+    }
+
+    /// Ends a list of children.
+    pub(super) fn end(&mut self) {
+        self.info.push(0);
+    }
+
+    /// Where the next entry will be.
+    pub(super) fn here(&self) -> Result<u32, Error> {
+        u32::try_from(self.info.len()).map_err(|_| Error::TooLarge)
+    }
+
+    /// The type that `id` stands for in DWARF; `None`: void, or nothing that has an entry.
+    pub(super) fn target(&self, id: u32) -> Option<u32> {
+        let mut id = id;
+        for _ in 0..MAX_TAGS {
+            let record = self.types.record(id).filter(|_| id != 0)?;
+            match record.kind {
+                TypeKind::Qualifier if record.number == TYPE_TAG => id = record.value,
+                TypeKind::Func
+                | TypeKind::Var
+                | TypeKind::DataSec
+                | TypeKind::DeclTag
+                | TypeKind::Unknown(_) => return None,
+                _ => return Some(id),
+            }
+        }
+        None
+    }
+
+    /// A reference to a type that [`Self::target`] gave.
+    pub(super) fn reference(&mut self, id: u32) -> Result<(), Error> {
+        self.references.push((self.here()?, Target::Type(id)));
+        self.u32(0);
+        Ok(())
+    }
+
+    /// The offset of a string that BTF does not have.
+    pub(super) fn string(&mut self, text: &str) -> Result<u32, Error> {
+        if let Some(at) = self.added.get(text) {
+            return Ok(*at);
+        }
+        let at = u32::try_from(self.strings.len()).map_err(|_| Error::TooLarge)?;
+        self.strings.extend(text.as_bytes());
+        self.strings.push(0);
+        self.added.insert(text.to_owned(), at);
+        Ok(at)
+    }
+
+    /// A variable.
+    pub(crate) fn variable(
+        &mut self,
+        name: &str,
+        external: bool,
+        address: u64,
+        ty: &CType,
+    ) -> Result<(), Error> {
+        let Some(target) = self.of(ty)? else {
+            return Ok(());
+        };
+        let name = self.string(name)?;
+        self.shape(if external {
+            Shape::Variable
+        } else {
+            Shape::StaticVariable
+        });
+        self.u32(name);
+        self.location(address);
+        self.references.push((self.here()?, target));
+        self.u32(0);
+        Ok(())
+    }
+
+    /// An expression that is an address.
+    pub(super) fn location(&mut self, address: u64) {
+        self.info.extend([9, OP_ADDR]);
+        self.u64(address);
+    }
+
+    /// The entry of a type, written now if there is none; `None`: void.
+    fn of(&mut self, ty: &CType) -> Result<Option<Target>, Error> {
+        if let CType::Btf(id) = ty {
+            return Ok(self.target(*id).map(Target::Type));
+        }
+        if let Some(at) = self.derived.get(ty) {
+            return Ok(Some(Target::Entry(*at)));
+        }
+        let inner = match ty {
+            CType::Btf(_) => None,
+            CType::Pointer(inner)
+            | CType::Array(inner, _)
+            | CType::Const(inner)
+            | CType::Volatile(inner)
+            | CType::Function(inner, ..) => self.of(inner)?,
+        };
+        let mut parameters = Vec::new();
+        if let CType::Function(_, all, _) = ty {
+            for parameter in all {
+                parameters.push(self.of(parameter)?);
+            }
+        }
+        let at = self.here()?;
+        self.derived.insert(ty.clone(), at);
+        let typed = inner.is_some();
+        self.shape(match (ty, typed) {
+            (CType::Const(_), true) => Shape::Const,
+            (CType::Const(_), false) => Shape::ConstVoid,
+            (CType::Volatile(_), true) => Shape::Volatile,
+            (CType::Volatile(_), false) => Shape::VolatileVoid,
+            (CType::Array(..), _) => Shape::Array,
+            (CType::Function(..), true) => Shape::Prototype,
+            (CType::Function(..), false) => Shape::PrototypeOfVoid,
+            (_, true) => Shape::Pointer,
+            (_, false) => Shape::PointerToVoid,
+        });
+        if let CType::Pointer(_) = ty {
+            self.uleb(8);
+        }
+        if inner.is_some() || matches!(ty, CType::Array(..)) {
+            self.points_to(inner)?;
+        }
+        match ty {
+            CType::Array(_, Some(count)) => {
+                self.shape(Shape::PlainLength);
+                self.uleb(*count);
+                self.end();
+            }
+            CType::Array(_, None) => {
+                self.shape(Shape::PlainNoLength);
+                self.end();
+            }
+            CType::Function(_, _, more) => {
+                for parameter in parameters {
+                    self.shape(Shape::UnnamedParameter);
+                    self.points_to(parameter)?;
+                }
+                if *more {
+                    self.shape(Shape::MoreParameters);
+                }
+                self.end();
+            }
+            _ => {}
+        }
+        Ok(Some(Target::Entry(at)))
+    }
+
+    fn points_to(&mut self, target: Option<Target>) -> Result<(), Error> {
+        if let Some(target) = target {
+            self.references.push((self.here()?, target));
+        }
+        self.u32(0);
+        Ok(())
+    }
+
+    /// Fills in what was left open.
+    pub(crate) fn finish(mut self) -> Result<Dwarf, Error> {
+        self.end();
+        for (at, target) in &self.references {
+            let offset = match target {
+                Target::Entry(offset) => *offset,
+                Target::Type(id) => self.offsets.get(*id as usize).copied().unwrap_or(0),
+            };
+            put(&mut self.info, *at as usize, &offset.to_le_bytes());
+        }
+        let length = u32::try_from(self.info.len() - LENGTH).map_err(|_| Error::TooLarge)?;
+        let mut header = length.to_le_bytes().to_vec();
+        header.extend(4_u16.to_le_bytes());
+        header.extend(0_u32.to_le_bytes());
+        header.push(8);
+        put(&mut self.info, 0, &header);
+        Ok(Dwarf {
+            info: self.info,
+            abbrev: abbrev::section(),
+            strings: self.strings,
+        })
+    }
+}
+
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
+    let end = at.saturating_add(bytes.len());
+    if let Some(place) = out.get_mut(at..end) {
+        place.copy_from_slice(bytes);
+    }
+}

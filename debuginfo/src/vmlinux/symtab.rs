@@ -1,0 +1,73 @@
+//! `.symtab` and `.strtab`.
+
+use super::Image;
+use super::layout::Part;
+use super::symbols::{Row, Table};
+use crate::elf::{self, Section, flag, kind};
+use crate::error::Error;
+
+/// STT_*, STB_*
+const OBJECT: u8 = 1;
+const FUNCTION: u8 = 2;
+const GLOBAL: u8 = 1;
+const WEAK: u8 = 2;
+
+/// Adds `.symtab` and `.strtab`.
+pub(super) fn add(sections: &mut Vec<Section>, image: Image) -> Result<(), Error> {
+    let (table, layout) = (&image.table, &image.layout);
+    // Of what is in memory, in the order of addresses; the first section of the file is an empty one.
+    let places: Vec<(u64, u16)> = (1..)
+        .zip(
+            sections
+                .iter()
+                .take_while(|section| section.flags & flag::ALLOC != 0),
+        )
+        .map(|(index, section)| (section.address, index))
+        .collect();
+    let place = |address: u64| {
+        let after = places.partition_point(|(start, _)| *start <= address);
+        let found = after.checked_sub(1).and_then(|index| places.get(index));
+        found.map_or(0, |(_, index)| *index)
+    };
+    let symbol = |row: &Row| -> Option<elf::Symbol> {
+        let part = layout
+            .part(row.address)
+            .filter(|_| Table::is_kept(row, layout))?;
+        Some(elf::Symbol {
+            name: row.name,
+            binding: match (row.weak(), row.external()) {
+                (true, _) => WEAK,
+                (false, true) => GLOBAL,
+                (false, false) => 0,
+            },
+            ty: match part {
+                Part::Text | Part::InitText => FUNCTION,
+                _ => OBJECT,
+            },
+            section: place(layout.linked(row.address)),
+            value: layout.linked(row.address),
+            size: image.size(row),
+        })
+    };
+    let mut all: Vec<_> = table.rows().iter().filter_map(symbol).collect();
+    let (bytes, first_global) = elf::symbols(&mut all)?;
+    let names = u32::try_from(sections.len().saturating_add(2)).map_err(|_| Error::TooLarge)?;
+    sections.push(Section {
+        name: ".symtab".to_owned(),
+        kind: kind::SYMTAB,
+        bytes,
+        link: names,
+        info: first_global,
+        align: 8,
+        each: 24,
+        ..Section::default()
+    });
+    sections.push(Section {
+        name: ".strtab".to_owned(),
+        kind: kind::STRTAB,
+        bytes: image.table.into_names(),
+        align: 1,
+        ..Section::default()
+    });
+    Ok(())
+}

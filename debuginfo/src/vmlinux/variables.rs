@@ -1,0 +1,108 @@
+//! Where functions and variables are that BTF names, and the globals whose types others know.
+
+use super::Image;
+use super::layout::Part;
+use super::symbols::Table;
+use crate::ctype::CType;
+use crate::dwarf::{Named, Place, Unit};
+use crate::error::Error;
+use crate::global_types::{GlobalTypes, Source};
+use crate::needed;
+use std::collections::{BTreeMap, HashSet};
+use vmcore::kernel::{TypeKind, Types};
+
+/// Where something is that BTF names.
+pub(super) fn place(image: &Image, named: Named<'_>) -> Option<Place> {
+    let (table, layout) = (&image.table, &image.layout);
+    let row = match named {
+        Named::Function(name) => {
+            let (row, _) = table.find(name)?;
+            (layout.part(row.address)? == Part::Text).then_some(row)?
+        }
+        Named::PerCpu(name, offset) => {
+            let (row, times) = table.find(name)?;
+            let at = match (times, offset) {
+                (2.., Some(offset)) => layout.per_cpu.start.checked_add(offset)?,
+                _ => row.address,
+            };
+            return (layout.part(at)? != Part::Text).then(|| Place {
+                address: layout.linked(at),
+                size: table.room(at, layout),
+                external: row.external() && times == 1,
+            });
+        }
+    };
+    Some(Place {
+        address: layout.linked(row.address),
+        size: image.size(row),
+        external: row.external(),
+    })
+}
+
+/// The globals that have an entry.
+pub(super) struct Found {
+    /// Their names.
+    pub names: HashSet<String>,
+    /// How many, by who knows the type.
+    pub typed: BTreeMap<Source, usize>,
+    /// How many have none.
+    pub untyped: usize,
+}
+
+/// Writes the globals whose types are known. A name that several files have is left out: it is not known
+/// which of them the type is of.
+pub(super) fn write(
+    unit: &mut Unit<'_>,
+    image: &Image,
+    types: &Types,
+    globals: &dyn GlobalTypes,
+) -> Result<Found, Error> {
+    let (table, layout) = (&image.table, &image.layout);
+    let mut found = Found {
+        names: btf_variables(types),
+        typed: BTreeMap::new(),
+        untyped: 0,
+    };
+    found.names.retain(|name| table.find(name).is_some());
+    found.typed.insert(Source::Btf, found.names.len());
+    for row in table.rows() {
+        let data = layout
+            .part(row.address)
+            .is_some_and(|part| !matches!(part, Part::Text | Part::InitText));
+        let name = table.name(row);
+        if !data || !Table::is_kept(row, layout) || found.names.contains(name) {
+            continue;
+        }
+        let unique = table.find(name).is_some_and(|(_, times)| times == 1);
+        let room = table.room(row.address, layout);
+        let room = (room > 0).then_some(room);
+        let global = globals.of(name, room).filter(|_| unique);
+        let Some(global) = global else {
+            found.untyped += 1;
+            continue;
+        };
+        if global.ty == CType::Btf(0) {
+            continue;
+        }
+        unit.variable(name, row.external(), layout.linked(row.address), &global.ty)?;
+        *found.typed.entry(global.source).or_default() += 1;
+        found.names.insert(name.to_owned());
+    }
+    Ok(found)
+}
+
+fn btf_variables(types: &Types) -> HashSet<String> {
+    let named = |id| {
+        let record = types.record(id)?;
+        (record.kind == TypeKind::Var).then(|| types.string(record.name).to_owned())
+    };
+    types.own_ids().filter_map(named).collect()
+}
+
+/// The names that this kernel has, that debuggers need, and whose types are not known.
+pub(super) fn missing(image: &Image, known: &HashSet<String>) -> Vec<&'static str> {
+    let table = &image.table;
+    needed::names()
+        .filter(|name| table.find(name).is_some() && !known.contains(*name))
+        .collect()
+}
