@@ -8,6 +8,7 @@
 mod blob;
 mod describe;
 mod members;
+mod prototypes;
 mod raw;
 mod records;
 #[cfg(test)]

@@ -291,6 +291,22 @@ impl Symbols {
         })
     }
 
+    /// Calls `visit` with the name of the module and every symbol in it, of all modules; nothing before
+    /// [`super::Kernel::modules`] has read them. nm's letter is not told: it is `?`.
+    pub fn for_each_of_modules(&self, mut visit: impl FnMut(&str, Symbol)) {
+        let Some(modules) = self.modules.get() else {
+            return;
+        };
+        modules.for_each(|module, name, address| {
+            let symbol = Symbol {
+                name,
+                address,
+                kind: '?',
+            };
+            visit(module, symbol);
+        });
+    }
+
     /// Lets module symbols be found too, from now on.
     pub(super) fn add_modules(&self, modules: ModuleSymbols) {
         if self.modules.set(modules).is_ok() {

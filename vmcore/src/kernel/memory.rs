@@ -231,6 +231,24 @@ impl Memory {
         Ok(())
     }
 
+    /// Where `va` lies in an address space of a task, whose top table lies at `pgd`.
+    ///
+    /// # Errors
+    /// As [`Self::translate`].
+    pub fn translate_user(&self, pgd: PhysAddr, va: VirtAddr) -> Result<PhysAddr, MemError> {
+        let walk = || {
+            let kernels = self.paging.ok_or(WalkError::NoTables { va })?;
+            let paging = Paging {
+                root: pgd,
+                ..kernels
+            };
+            paging.walk(&*self.dump, va)
+        };
+        walk()
+            .map(|mapping| mapping.phys)
+            .map_err(|source| MemError::Translate { va, source })
+    }
+
     /// Copies bytes from an address space of a task, whose top table lies at `pgd`.
     ///
     /// # Errors

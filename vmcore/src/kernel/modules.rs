@@ -64,6 +64,8 @@ pub struct Module {
     pub name: String,
     /// Where it lies. Areas of length 0 are left out.
     pub areas: Vec<Area>,
+    /// Its per-CPU variables: what `__percpu` pointers to them begin at, and how many bytes they take.
+    pub per_cpu: Option<(VirtAddr, u64)>,
     symtab: VirtAddr,
     num_symtab: u64,
     strtab: VirtAddr,
@@ -74,6 +76,15 @@ impl Module {
     #[must_use]
     pub fn contains(&self, va: VirtAddr) -> bool {
         self.areas.iter().any(|area| area.contains(va))
+    }
+
+    /// Whether `pointer` is one to a per-CPU variable of its.
+    #[must_use]
+    pub fn holds_per_cpu(&self, pointer: VirtAddr) -> bool {
+        self.per_cpu.is_some_and(|(base, size)| {
+            let offset = pointer.offset_from(base);
+            offset.is_some_and(|offset| offset < size)
+        })
     }
 }
 
@@ -212,6 +223,8 @@ fn read_modules(kernel: &Kernel) -> Result<Vec<Module>, KernelError> {
     let num_symtab = member("core_kallsyms.num_symtab")?;
     let strtab = member("core_kallsyms.strtab")?;
     let layout = area_layout(types)?;
+    // Missing where the kernel knows one CPU only.
+    let per_cpu = member("percpu").ok().zip(member("percpu_size").ok());
     kernel
         .list(head, link, MAX_MODULES, what)
         .map(|address| {
@@ -234,6 +247,14 @@ fn read_modules(kernel: &Kernel) -> Result<Vec<Module>, KernelError> {
                 address,
                 name: String::from_utf8_lossy(&bytes).into_owned(),
                 areas,
+                per_cpu: match &per_cpu {
+                    Some((base, size)) => {
+                        let size = kernel.read_member(address, size)?;
+                        let base = VirtAddr(kernel.read_member(address, base)?);
+                        Some((base, size)).filter(|_| size > 0)
+                    }
+                    None => None,
+                },
                 symtab: VirtAddr(kernel.read_member(address, &symtab)?),
                 num_symtab: kernel.read_member(address, &num_symtab)?,
                 strtab: VirtAddr(kernel.read_member(address, &strtab)?),
@@ -335,7 +356,8 @@ impl ModuleSymbols {
             let name = u32::from_le_bytes([n0, n1, n2, n3]);
             let section = u16::from_le_bytes([s0, s1]);
             let value = u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]);
-            if section != 0 && module.contains(VirtAddr(value)) {
+            let va = VirtAddr(value);
+            if section != 0 && (module.contains(va) || module.holds_per_cpu(va)) {
                 table.push((value, name));
             }
         }
@@ -350,6 +372,17 @@ impl ModuleSymbols {
         // Empty names and the compiler's local labels name nothing.
         let local = name.first().is_none_or(|&c| c == b'$') || name.starts_with(b".L");
         (!local).then(|| String::from_utf8_lossy(&name).into_owned())
+    }
+
+    /// Calls `visit` with every symbol that has a name: its module, its name, its address.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&str, String, VirtAddr)) {
+        for (index, module) in self.modules.iter().enumerate() {
+            for &(value, offset) in self.table(index) {
+                if let Some(name) = self.name(module, offset).filter(|name| !name.is_empty()) {
+                    visit(&module.name, name, VirtAddr(value));
+                }
+            }
+        }
     }
 
     pub(super) fn lookup(&self, name: &str) -> Option<VirtAddr> {

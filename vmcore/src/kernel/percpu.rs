@@ -131,12 +131,14 @@ impl Kernel {
     }
 
     /// Whether a symbol's address is that of a per-CPU variable: one between `__per_cpu_start` and
-    /// `__per_cpu_end`, which are offsets up to 6.14 and addresses in the image since. Those of modules
-    /// are not known as such.
+    /// `__per_cpu_end`, which are offsets up to 6.14 and addresses in the image since, or one of a module's.
     #[must_use]
     pub fn is_per_cpu(&self, symbol: VirtAddr) -> bool {
         let bounds = ["__per_cpu_start", "__per_cpu_end"].map(|name| self.symbol(name));
-        matches!(bounds, [Ok(start), Ok(end)] if (start.0..end.0).contains(&symbol.0))
+        let in_image =
+            matches!(bounds, [Ok(start), Ok(end)] if (start.0..end.0).contains(&symbol.0));
+        let mut modules = self.modules().unwrap_or_default().iter();
+        in_image || modules.any(|module| module.holds_per_cpu(symbol))
     }
 
     /// Where a per-CPU variable of one CPU lies. `symbol` is its kallsyms value, or a `__percpu`
