@@ -8,11 +8,13 @@ mod dwarf;
 mod elf;
 mod error;
 mod global_types;
+mod globals;
 mod needed;
 mod vmlinux;
 
 pub use ctype::CType;
 pub use error::Error;
 pub use global_types::{GlobalType, GlobalTypes, Source};
+pub use globals::{Calls, DebugFile, Globals, GlobalsError, Names, Table, Variable};
 pub use needed::Needed;
 pub use vmlinux::{Options, Summary, Vmlinux};

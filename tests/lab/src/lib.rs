@@ -14,6 +14,7 @@ pub mod demo;
 pub mod elf;
 pub mod expected;
 pub mod faults;
+pub mod globals;
 pub mod guest;
 pub mod holes;
 pub mod kernels;

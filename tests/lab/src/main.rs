@@ -89,6 +89,11 @@ enum Verb {
         #[arg(long, default_value = "release", hide = true)]
         profile: String,
     },
+    /// Make the table of globals' types from Debian's debug packages, or judge the answers made with it
+    Globals {
+        #[command(flatten)]
+        options: lab::globals::Options,
+    },
     /// Write docs/support.md from the scenarios and their results
     Support,
     /// Fetch the kernels of scenarios and do nothing else
@@ -227,6 +232,7 @@ fn main() -> ExitCode {
             bench(options, &request, machines, vcpus)
         }
         Verb::Oopses { dir, options } => lab::oopses::run(&dir, &options).map(|()| true),
+        Verb::Globals { options } => lab::globals::run(&options),
         Verb::Support => support(),
         Verb::Kernels { names } => fetch(&names),
     };

@@ -1,0 +1,173 @@
+//! The types of a kernel's globals.
+//!
+//! BTF has types for per-CPU variables alone. Others come, the most certain first, from the debug
+//! information that the user gave, from a table made of other kernels' ([`Table`]), or from calls in the
+//! code ([`Calls`]). No answer is larger than the distance to the next symbol.
+
+mod calls;
+mod dwarf;
+mod error;
+mod names;
+mod of_kernel;
+mod table;
+mod unnamed;
+
+pub use calls::Calls;
+pub use dwarf::{DebugFile, Variable};
+pub use error::GlobalsError;
+pub use names::Names;
+pub use table::Table;
+
+use crate::{CType, GlobalType, GlobalTypes, Source};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use table::{Answer, Asked};
+use unnamed::Unnamed;
+use vmcore::kernel::Types;
+
+/// Knows the types of one kernel's globals, or of one module's.
+pub struct Globals<'k> {
+    types: Arc<Types>,
+    names: Names,
+    release: String,
+    /// BTF's own variables: name and type.
+    variables: HashMap<String, u32>,
+    table: Option<Table>,
+    /// By address: the type in words.
+    dwarf: HashMap<u64, String>,
+    /// By name, of what is only declared.
+    declared: HashMap<String, String>,
+    unnamed: OnceLock<Unnamed>,
+    calls: OnceLock<Calls>,
+    /// Ranges of code, and how it is read.
+    text: Vec<(u64, u64)>,
+    read: Box<Read<'k>>,
+}
+
+/// Reads memory at an address; false where that cannot be read.
+pub(crate) type Read<'k> = dyn Fn(u64, &mut [u8]) -> bool + Send + Sync + 'k;
+
+impl<'k> Globals<'k> {
+    /// Of a kernel with these types, symbols and code. `release` chooses among the table's kernels.
+    #[must_use]
+    pub fn new(
+        types: Arc<Types>,
+        names: Names,
+        release: &str,
+        text: Vec<(u64, u64)>,
+        read: Box<Read<'k>>,
+    ) -> Self {
+        let variables = types.variables();
+        let variables = variables.map(|(name, id)| (name.to_owned(), id)).collect();
+        Self {
+            types,
+            names,
+            release: release.to_owned(),
+            variables,
+            table: None,
+            dwarf: HashMap::new(),
+            declared: HashMap::new(),
+            unnamed: OnceLock::new(),
+            calls: OnceLock::new(),
+            text,
+            read,
+        }
+    }
+
+    /// Asks a table, too.
+    #[must_use]
+    pub fn with_table(mut self, table: Table) -> Self {
+        self.table = Some(table);
+        self
+    }
+
+    /// The types that the answers' numbers are of.
+    #[must_use]
+    pub fn types(&self) -> &Arc<Types> {
+        &self.types
+    }
+
+    /// The symbols.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// A type in words over these types; those of DWARF and of the table, unnamed structures too.
+    #[must_use]
+    pub fn parse(&self, words: &str) -> Option<CType> {
+        let unnamed = || Unnamed::of(&self.types);
+        match words.contains('{') {
+            true => self.unnamed.get_or_init(unnamed).parse(words, &self.types),
+            false => CType::parse(words, &self.types),
+        }
+    }
+
+    /// The type of the symbol `name` at `address`.
+    #[must_use]
+    pub fn at(&self, name: &str, address: u64) -> Option<GlobalType> {
+        self.answer(name, Some(address), self.names.room(address))
+    }
+
+    fn answer(&self, name: &str, address: Option<u64>, room: Option<u64>) -> Option<GlobalType> {
+        let types = &self.types;
+        let said = |ty, source| Some(GlobalType { ty, source });
+        let declared = self.declared.get(name);
+        let words = declared.or_else(|| self.dwarf.get(&address?));
+        if let Some(ty) = words.and_then(|words| self.parse(words)) {
+            let is_sized = ty.size(types).is_some();
+            let ty = match room.filter(|_| !is_sized) {
+                Some(room) => ty.fit(room, types)?,
+                None => ty,
+            };
+            return said(ty, Source::Dwarf);
+        }
+        if let Some(id) = self.variables.get(name) {
+            return said(CType::Btf(*id), Source::Btf);
+        }
+        let known = self.table.as_ref().map_or(Answer::None, |table| {
+            table.of(&Asked {
+                name,
+                rank: address
+                    .and_then(|at| self.names.rank(name, at))
+                    .unwrap_or(0),
+                room,
+                release: &self.release,
+                parse: &|words| self.parse(words),
+                types,
+            })
+        });
+        match known {
+            Answer::One(ty) => return said(ty, Source::Table),
+            Answer::Several(all) => {
+                let address = address?;
+                let mut passed = all
+                    .into_iter()
+                    .filter(|ty| self.calls().agree(address, ty, types));
+                return match (passed.next(), passed.next()) {
+                    (Some(ty), None) => said(ty, Source::Table),
+                    _ => None,
+                };
+            }
+            Answer::None => {}
+        }
+        let ty = self.calls().of(address?, room?, types)?;
+        said(ty, Source::Code)
+    }
+
+    /// Found when first asked for: it takes a pass over all code.
+    fn calls(&self) -> &Calls {
+        self.calls.get_or_init(|| {
+            let mut read = |at: u64, bytes: &mut [u8]| (self.read)(at, bytes);
+            Calls::scan(&self.names, &self.text, &self.types, &mut read)
+        })
+    }
+}
+
+impl GlobalTypes for Globals<'_> {
+    fn of(&self, symbol: &str, size: Option<u64>) -> Option<GlobalType> {
+        let address = self.names.address(symbol);
+        let room = size.or_else(|| self.names.room(address?));
+        self.answer(symbol, address, room)
+    }
+}
