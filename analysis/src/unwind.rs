@@ -27,7 +27,7 @@ mod walk;
 mod tests;
 
 pub use orc::{Base, Bp, Entry, Register, Rule};
-pub(crate) use stacks::stack_bytes;
+pub(crate) use stacks::{cpu_stacks, stack_bytes};
 pub use start::{Unwinder, panic_cpu};
 
 use vmcore::addr::VirtAddr;

@@ -1,11 +1,18 @@
-//! What stands at an address: symbol, per-CPU variable, task or stack, slab object, page.
+//! What stands at an address: symbol, per-CPU variable, task or stack, slab object, vmalloc area, page, and
+//! who maps that.
 //!
 //! Facts: mm/slab.h (`struct slab` since 5.17, `page.slab_cache` before), include/linux/mmzone.h,
 //! include/asm-generic/vmlinux.lds.h. Each fact is sought by itself; what this dump cannot tell is left out.
 
+mod mapped;
+mod vmalloc;
+
+pub use mapped::Mapped;
+pub use vmalloc::Area;
+
 use crate::hex::Hex;
 use crate::tasks;
-use crate::unwind::stack_bytes;
+use crate::unwind::{StackKind, cpu_stacks, stack_bytes};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
@@ -30,10 +37,16 @@ pub struct What {
     pub per_cpu: Option<PerCpu>,
     /// The task in whose `task_struct` or stack it lies.
     pub task: Option<OfTask>,
+    /// The interrupt, exception or entry stack it lies in.
+    pub stack: Option<Stack>,
+    /// The vmalloc area it lies in.
+    pub vmalloc: Option<Area>,
     /// The slab object it lies in.
     pub slab: Option<Object>,
     /// The page it lies in.
     pub page: Option<Page>,
+    /// The processes that map the page, or in whose memory the address is one; 16 at most.
+    pub mapped_by: Vec<Mapped>,
 }
 
 /// A symbol and the distance from it.
@@ -58,6 +71,23 @@ pub struct PerCpu {
     pub name: String,
     /// Bytes from its start.
     pub offset: u64,
+    /// The module it is of.
+    pub module: Option<String>,
+}
+
+/// A stack that is no task's.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Stack {
+    /// The CPU.
+    pub cpu: u32,
+    /// `interrupt`, `entry`, or the exception's name: `NMI`, `DF`.
+    pub kind: &'static str,
+    /// Its first address.
+    pub address: Hex,
+    /// Bytes from there.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub size: u64,
 }
 
 /// A task that the address belongs to.
@@ -109,6 +139,7 @@ impl What {
             && self.symbol.is_none()
             && self.per_cpu.is_none()
             && self.task.is_none()
+            && self.mapped_by.is_empty()
     }
 }
 
@@ -124,6 +155,10 @@ pub fn read(kernel: &Kernel, at: VirtAddr) -> What {
         .filter(|page| page.kind == Kind::Slab.name())
         .zip(physical)
         .and_then(|(page, pa)| object(kernel, at, pa, page));
+    let mapped_by = match (physical, &page) {
+        (Some(pa), Some(page)) => mapped::by(kernel, pa, page),
+        _ => mapped::at(kernel, at),
+    };
     What {
         address: at.into(),
         physical: physical.map(|pa| Hex(pa.0)),
@@ -131,8 +166,11 @@ pub fn read(kernel: &Kernel, at: VirtAddr) -> What {
         symbol: kernel.resolve(at).map(symbol),
         per_cpu: per_cpu(kernel, at),
         task: of_task(kernel, at),
+        stack: stack(kernel, at),
+        vmalloc: vmalloc::area(kernel, at),
         slab,
         page,
+        mapped_by,
     }
 }
 
@@ -145,11 +183,37 @@ fn symbol(found: Resolved) -> Symbol {
     }
 }
 
-/// The variable in the areas that every CPU has for the variables of the image.
+/// `name+0x10 [module]`.
+fn text(found: Resolved) -> String {
+    found.to_string()
+}
+
+/// The variable in the areas that every CPU has for the variables of the image and of modules.
 fn per_cpu(kernel: &Kernel, at: VirtAddr) -> Option<PerCpu> {
-    let start = kernel.symbol("__per_cpu_start").ok()?;
-    let end = kernel.symbol("__per_cpu_end").ok()?;
-    let bytes = end.offset_from(start)?;
+    let bounds = ["__per_cpu_start", "__per_cpu_end"].map(|name| kernel.symbol(name).ok());
+    let image = match bounds {
+        [Some(start), Some(end)] => end.offset_from(start).map(|bytes| (None, start, bytes)),
+        _ => None,
+    };
+    let modules = kernel.modules().unwrap_or_default().iter();
+    let modules = modules.filter_map(|module| {
+        let (start, bytes) = module.per_cpu?;
+        Some((Some(module.name.clone()), start, bytes))
+    });
+    image
+        .into_iter()
+        .chain(modules)
+        .find_map(|(module, start, bytes)| variable(kernel, at, module, start, bytes))
+}
+
+/// The variable in the area of each CPU that `start` and `bytes` are for.
+fn variable(
+    kernel: &Kernel,
+    at: VirtAddr,
+    module: Option<String>,
+    start: VirtAddr,
+    bytes: u64,
+) -> Option<PerCpu> {
     let (cpu, offset) = kernel.possible_cpus().ok()?.iter().find_map(|cpu| {
         let area = kernel.per_cpu(start, cpu).ok()?;
         let offset = at.offset_from(area).filter(|offset| *offset < bytes)?;
@@ -157,19 +221,49 @@ fn per_cpu(kernel: &Kernel, at: VirtAddr) -> Option<PerCpu> {
     })?;
     let wanted = start.checked_add(offset)?;
     let mut best: Option<(VirtAddr, String)> = None;
-    let nearer = |symbol: vmcore::kernel::Symbol| {
+    let mut nearer = |symbol: vmcore::kernel::Symbol| {
         let before = symbol.address.0 >= start.0 && symbol.address.0 <= wanted.0;
         let known = best.as_ref().map(|(address, _)| address.0);
         if before && known.is_none_or(|known| symbol.address.0 >= known) {
             best = Some((symbol.address, symbol.name));
         }
     };
-    kernel.symbols().ok()?.for_each(nearer).ok()?;
+    let symbols = kernel.symbols().ok()?;
+    match &module {
+        Some(module) => symbols.for_each_of_modules(|of, symbol| {
+            if of == module {
+                nearer(symbol);
+            }
+        }),
+        None => symbols.for_each(nearer).ok()?,
+    }
     let (address, name) = best?;
     Some(PerCpu {
         cpu,
         name,
         offset: wanted.offset_from(address)?,
+        module,
+    })
+}
+
+/// The stack of a CPU for interrupts, exceptions or entry.
+fn stack(kernel: &Kernel, at: VirtAddr) -> Option<Stack> {
+    kernel.possible_cpus().ok()?.iter().find_map(|cpu| {
+        let mut stacks = cpu_stacks(kernel, cpu).into_iter();
+        let (kind, start, end) = stacks.find(|(_, start, end)| (*start..*end).contains(&at.0))?;
+        let kind = match kind {
+            StackKind::Irq(_) => "interrupt",
+            StackKind::Entry(_) => "entry",
+            StackKind::Exception(_, name) => name,
+            _ => return None,
+        };
+        Some(Stack {
+            cpu,
+            kind,
+            address: Hex(start),
+            offset: at.0.checked_sub(start)?,
+            size: end.checked_sub(start)?,
+        })
     })
 }
 

@@ -63,13 +63,29 @@ fn print(what: &What, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  symbol    {name}+{offset:#x}{module}, {size} bytes")?;
     }
     if let Some(var) = &what.per_cpu {
-        let (name, offset, cpu) = (&var.name, var.offset, var.cpu);
-        writeln!(out, "  per-CPU   {name}+{offset:#x} of CPU {cpu}")?;
+        let (name, offset, cpu, module) = (&var.name, var.offset, var.cpu, of(&var.module));
+        writeln!(out, "  per-CPU   {name}+{offset:#x}{module} of CPU {cpu}")?;
     }
     if let Some(task) = &what.task {
         let place = format!("{}+{:#x}", task.part, task.offset);
         let (comm, pid, at) = (&task.comm, task.pid, VirtAddr::from(task.address));
         writeln!(out, "  task      {place} of {comm} ({pid}), task {at}")?;
+    }
+    if let Some(stack) = &what.stack {
+        let (kind, offset, cpu, size) = (stack.kind, stack.offset, stack.cpu, stack.size);
+        writeln!(
+            out,
+            "  stack     {kind} stack of CPU {cpu}+{offset:#x}, {size} bytes"
+        )?;
+    }
+    if let Some(area) = &what.vmalloc {
+        let (kind, offset, size) = (area.kind, area.offset, area.size);
+        let (at, caller) = (VirtAddr::from(area.address), area.caller.as_deref());
+        let caller = caller.map_or(String::new(), |caller| format!(", by {caller}"));
+        writeln!(
+            out,
+            "  vmalloc   {kind} area {at}+{offset:#x}, {size} bytes{caller}"
+        )?;
     }
     if let Some(slab) = &what.slab {
         let (cache, size, offset) = (&slab.cache, slab.size, slab.offset);
@@ -83,6 +99,14 @@ fn print(what: &What, out: &mut impl Write) -> io::Result<()> {
         let at = page.struct_page.map(VirtAddr::from);
         let at = at.map_or(String::new(), |at| format!(", struct page {at}"));
         writeln!(out, "  page      {:#x}, {}{at}", page.number, page.kind)?;
+    }
+    for by in &what.mapped_by {
+        let (comm, pid, at) = (&by.comm, by.pid, VirtAddr::from(by.address));
+        let physical = match what.physical {
+            Some(_) => String::new(),
+            None => format!(", physical {}", by.physical),
+        };
+        writeln!(out, "  mapped    by {comm} ({pid}) at {at}{physical}")?;
     }
     if let Some(physical) = what.physical {
         writeln!(out, "  physical  {physical}")?;

@@ -90,6 +90,15 @@ pub(super) fn of_cpu(kernel: &Kernel, cpu: u32) -> Vec<Area> {
     out
 }
 
+/// The interrupt, exception and entry stacks of one CPU: what each is for, its first address, and the one
+/// after its last.
+#[must_use]
+pub(crate) fn cpu_stacks(kernel: &Kernel, cpu: u32) -> Vec<(StackKind, u64, u64)> {
+    let areas = of_cpu(kernel, cpu).into_iter();
+    let known = areas.map(|area| (area.kind, area.range.start, area.range.end));
+    known.collect()
+}
+
 fn irq(kernel: &Kernel, cpu: u32) -> Result<Option<Area>, KernelError> {
     // The pointer stood alone up to 6.1, in `pcpu_hot` from 6.2 to 6.14, and alone again since.
     let at = match kernel.symbol("hardirq_stack_ptr") {

@@ -8,6 +8,7 @@
 // A builder for tests fails loudly on a test's own mistake.
 #![allow(clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod areas;
 mod code;
 mod dump;
 mod image;
@@ -52,6 +53,9 @@ const TOTAL_RAM: u64 = DATA + 0x3400;
 const COMMAND_LINE: u64 = DATA + 0x3408;
 const CRASH_NOTES: u64 = DATA + 0x3410;
 const PAGE_OFFSET: u64 = DATA + 0x3418;
+const VMAP_ROOT: u64 = DATA + 0x3500;
+const VMAP_AREAS: u64 = DATA + 0x3540;
+const ANON: u64 = DATA + 0x3600;
 
 /// The direct map.
 pub const DIRECT: u64 = 0xffff_8880_0000_0000;
@@ -70,6 +74,8 @@ const USER_FRAMES: u64 = 0x300_0000;
 
 /// Offsets in a per-CPU area, of which so many bytes are in use.
 const AREA_USED: u64 = 0x5000;
+/// What modules have of it, behind the variables of the image.
+const MODULE_AREA: u64 = 0x4e00;
 const PCPU_HOT: u64 = 0x1000;
 const RUNQUEUES: u64 = 0x2000;
 const NOTES: u64 = 0x3000;
@@ -106,6 +112,8 @@ pub struct Kernel {
     next_stack: u64,
     next_heap: u64,
     symbols: Vec<(u64, char, String)>,
+    /// Pages of processes' arguments: where each lies, its address, and its `mm_struct`.
+    user_pages: Vec<(u64, u64, u64)>,
     /// pid and registers of each CPU.
     saved: Vec<(u32, [u64; 21])>,
 }
@@ -142,6 +150,7 @@ impl Kernel {
             next_stack: 0xffff_c900_0001_0000,
             next_heap: HEAP,
             symbols: Vec::new(),
+            user_pages: Vec::new(),
             saved: Vec::new(),
         };
         for va in (TEXT..END).step_by(4096) {
@@ -159,6 +168,7 @@ impl Kernel {
         this.module();
         this.tasks();
         this.log();
+        this.vmalloc();
         this.memmap();
         if tables {
             this.tables();

@@ -62,7 +62,8 @@ impl Kernel {
             (LOG, 'B', "__bss_start"),
             (END, 'B', "_end"),
             (0, 'A', "__per_cpu_start"),
-            (AREA_USED, 'A', "__per_cpu_end"),
+            (MODULE_AREA, 'A', "__per_cpu_end"),
+            (VMAP_ROOT, 'b', "vmap_area_root"),
             (PCPU_HOT, 'A', "pcpu_hot"),
             (RUNQUEUES, 'A', "runqueues"),
         ] {

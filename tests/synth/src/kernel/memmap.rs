@@ -61,6 +61,11 @@ impl Kernel {
         for pfn in user..user + 64 {
             self.page(pfn, LRU | SWAPBACKED, 0xffff_8880_0180_0101, u32::MAX, 1);
         }
+        // The last one's, which is the writer's.
+        if let Some(&(frame, page, mm)) = self.user_pages.last() {
+            let mapping = self.anonymous(page, mm);
+            self.page(frame / 4096, LRU | SWAPBACKED, mapping, u32::MAX, 1);
+        }
         for pfn in user + 64..user + 160 {
             let private = if pfn % 4 == 0 { PRIVATE } else { 0 };
             self.page(pfn, LRU | private, 0xffff_8880_0180_0200, u32::MAX, 1);

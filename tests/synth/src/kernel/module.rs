@@ -1,7 +1,7 @@
 //! The module `crasher`.
 
 use super::types::offset;
-use super::{BTF_MODULES, Kernel, MODULES};
+use super::{BTF_MODULES, Kernel, MODULE_AREA, MODULES};
 use crate::unwind::{OrcLayout, orc_table};
 
 /// Where its text lies; two pages of data and tables follow.
@@ -34,6 +34,14 @@ impl Kernel {
             names.extend(name.as_bytes());
             names.push(0);
         }
+        // A per-CPU variable, in section 2: its address is that of the pointer to it.
+        let slot = functions.len() as u64 + 1;
+        let mut symbol = (names.len() as u32).to_le_bytes().to_vec();
+        symbol.extend([0x01, 0, 2, 0]);
+        symbol.extend((MODULE_AREA + 8).to_le_bytes());
+        symbol.extend(8_u64.to_le_bytes());
+        self.put(symtab + slot * 24, &symbol);
+        names.extend(b"crasher_hits\0");
         self.put(strtab, &names);
         let strings = TABLES + 0x800;
         self.put(strings, b"1.4\0");
@@ -51,7 +59,7 @@ impl Kernel {
         self.put64(kallsyms + offset("mod_kallsyms", "symtab"), symtab);
         self.put32(
             kallsyms + offset("mod_kallsyms", "num_symtab"),
-            functions.len() as u32 + 1,
+            functions.len() as u32 + 2,
         );
         self.put64(kallsyms + offset("mod_kallsyms", "strtab"), strtab);
         // MOD_TEXT, MOD_DATA and MOD_RODATA, a page each.
@@ -60,6 +68,8 @@ impl Kernel {
             self.put64(area + offset("module_memory", "base"), base);
             self.put32(area + offset("module_memory", "size"), 4096);
         }
+        self.put64(at("percpu"), MODULE_AREA);
+        self.put32(at("percpu_size"), 16);
         let arch = at("arch");
         self.put32(
             arch + offset("mod_arch_specific", "num_orcs"),

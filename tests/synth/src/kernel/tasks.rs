@@ -212,6 +212,7 @@ impl Kernel {
             self.next_user += 4096;
             self.ram.map(page, frame, 12);
             self.ram.put(frame + (user & 0xfff), args);
+            self.user_pages.push((frame, page, mm));
             self.put64(start, user);
             self.put64(end, user + args.len() as u64);
         }

@@ -173,6 +173,8 @@ pub(super) const STRUCTS: &[Struct] = &[
             ("taints", "ulong", 0x140),
             ("refcnt", "atomic_t", 0x148),
             ("source_list", "list_head", 0x150),
+            ("percpu", "*", 0x168),
+            ("percpu_size", "uint", 0x170),
         ],
     ),
     ("kmem_cache_order_objects", 4, &[("x", "uint", 0)]),
@@ -234,10 +236,52 @@ pub(super) const STRUCTS: &[Struct] = &[
             ("flags", "ulong", 0),
             ("compound_head", "ulong", 8),
             ("mapping", "*", 24),
+            ("index", "ulong", 32),
             ("private", "ulong", 40),
             ("_mapcount", "atomic_t", 48),
             ("_refcount", "atomic_t", 52),
         ],
+    ),
+    (
+        "rb_node",
+        24,
+        &[
+            ("__rb_parent_color", "ulong", 0),
+            ("rb_right", "*rb_node", 8),
+            ("rb_left", "*rb_node", 16),
+        ],
+    ),
+    ("rb_root", 8, &[("rb_node", "*rb_node", 0)]),
+    (
+        "vm_struct",
+        32,
+        &[("flags", "ulong", 8), ("caller", "*", 24)],
+    ),
+    (
+        "vmap_area",
+        56,
+        &[
+            ("va_start", "ulong", 0),
+            ("va_end", "ulong", 8),
+            ("rb_node", "rb_node", 16),
+            ("vm", "*vm_struct", 40),
+        ],
+    ),
+    ("anon_vma", 16, &[("rb_root", "rb_root", 8)]),
+    (
+        "vm_area_struct",
+        40,
+        &[
+            ("vm_start", "ulong", 0),
+            ("vm_end", "ulong", 8),
+            ("vm_mm", "*mm_struct", 16),
+            ("vm_pgoff", "ulong", 24),
+        ],
+    ),
+    (
+        "anon_vma_chain",
+        32,
+        &[("vma", "*vm_area_struct", 0), ("rb", "rb_node", 8)],
     ),
 ];
 
