@@ -3,7 +3,8 @@
 //!
 //! BTF has no types for globals but per-CPU ones. It has the named types that they are made of, so that
 //! a type in words, as DWARF readers print it, resolves: `const struct file_operations`,
-//! `struct list_head [256]`, `int (*[8])(void)`, `unsigned long`.
+//! `struct list_head [256]`, `int (*[8])(void)`, `unsigned long`. What has no name in C is called by its
+//! members: `struct {seq,timekeeper}`.
 
 mod parse;
 #[cfg(test)]

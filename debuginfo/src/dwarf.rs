@@ -1,5 +1,5 @@
-//! DWARF 4 made from BTF: one compile unit with every type, every function that BTF has a prototype
-//! of, and the globals whose types are known.
+//! DWARF 4 made from BTF: a unit with every type and the globals whose types are known, and units with
+//! the functions that BTF has prototypes of.
 //!
 //! Facts: DWARF 4 (sections 7.5 to 7.7), Documentation/bpf/btf.rst. Names are not copied: `.debug_str`
 //! begins with BTF's own strings, so that an offset into these is an offset into it.
@@ -12,6 +12,7 @@
 //! local variables, arrays of more than one dimension (they are flat).
 
 mod abbrev;
+mod code;
 mod frame;
 mod types;
 mod unit;
@@ -20,7 +21,7 @@ pub(crate) use frame::Frames;
 pub(crate) use types::{Named, Place};
 pub(crate) use unit::{Range, Unit};
 
-/// The three sections.
+/// The sections.
 pub(crate) struct Dwarf {
     /// `.debug_info`
     pub info: Vec<u8>,
@@ -28,6 +29,8 @@ pub(crate) struct Dwarf {
     pub abbrev: Vec<u8>,
     /// `.debug_str`
     pub strings: Vec<u8>,
+    /// `.debug_aranges`
+    pub ranges: Vec<u8>,
 }
 
 /// An unsigned number, seven bits a byte, the low ones first.

@@ -10,7 +10,8 @@ use crate::global_types::{GlobalType, GlobalTypes, Source};
 use std::collections::{BTreeMap, HashMap};
 use vmcore::kernel::Types;
 
-/// `[area]`, then a line `name: type` for each; `-` is a type that has no name.
+/// `[area]`, then a line `name: type` for each. Where kernels differ in more than lengths and `const`,
+/// `type | type`.
 const NEEDED: &str = include_str!("needed.txt");
 
 /// What the areas are for.
@@ -92,7 +93,10 @@ impl<'a> Needed<'a> {
 
 impl GlobalTypes for Needed<'_> {
     fn of(&self, symbol: &str, size: Option<u64>) -> Option<GlobalType> {
-        let ty = CType::parse(self.rows.get(symbol)?, self.types)?;
+        let words = self.rows.get(symbol)?.split(" | ");
+        let ty = words
+            .filter_map(|words| CType::parse(words, self.types))
+            .next()?;
         let ty = match size {
             Some(size) => ty.fit(size, self.types)?,
             None => ty,

@@ -108,7 +108,7 @@ impl Vmlinux {
 
         let blob = types.blob().map_err(Error::Types)?;
         let strings = blob.get(types.strings().range).unwrap_or_default().to_vec();
-        let mut unit = Unit::new(types, strings, layout.linked_range(layout.text))?;
+        let mut unit = Unit::new(types, strings)?;
         unit.all_types(&|named| variables::place(&image, named))?;
         let found = variables::write(&mut unit, &image, types, globals)?;
         (summary.globals, summary.untyped) = (found.typed, found.untyped);
@@ -143,6 +143,7 @@ impl Vmlinux {
         }
         add(".debug_info", dwarf.info, 1);
         add(".debug_abbrev", dwarf.abbrev, 1);
+        add(".debug_aranges", dwarf.ranges, 1);
         sections.push(Section {
             name: ".debug_str".to_owned(),
             kind: kind::PROGBITS,

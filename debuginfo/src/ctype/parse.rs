@@ -1,7 +1,7 @@
 //! Types in C's words, as DWARF readers print them.
 //!
 //! A declaration without a name: qualifiers and a base type, then pointers, arrays and parameters around
-//! the place where the name would be. drgn writes `int (*[8])(void)`, gdb `int (*[8])(void)` as well;
+//! the place where the name would be. A struct without a name is written `struct {first,second}`. drgn writes `int (*[8])(void)`, gdb `int (*[8])(void)` as well;
 //! blanks between the parts do not count.
 
 use super::{CType, MAX_DEPTH};
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str, types: &Types) -> Option<CType> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Token<'a> {
     Word(&'a str),
-    /// One of `* ( ) [ ] ,`.
+    /// One of `* ( ) [ ] { } ,`.
     Mark(char),
     /// `...`
     More,
@@ -53,7 +53,7 @@ fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
     let mut rest = text.trim_start();
     let mut tokens = Vec::new();
     while let Some(first) = rest.chars().next() {
-        let taken = if "*()[],".contains(first) {
+        let taken = if "*()[]{},".contains(first) {
             tokens.push(Token::Mark(first));
             1
         } else if rest.starts_with("...") {
@@ -130,7 +130,16 @@ impl<'a> Reader<'a> {
                 word => words.push(word),
             }
         }
-        let mut ty = CType::Btf(self.named(&words.join(" "))?);
+        let kind = match words.as_slice() {
+            ["struct"] => Some(TypeKind::Struct),
+            ["union"] => Some(TypeKind::Union),
+            _ => None,
+        };
+        let id = match kind {
+            Some(kind) => self.unnamed(kind)?,
+            None => self.named(&words.join(" "))?,
+        };
+        let mut ty = CType::Btf(id);
         if is_volatile {
             ty = CType::Volatile(Box::new(ty));
         }
@@ -138,6 +147,35 @@ impl<'a> Reader<'a> {
             ty = CType::Const(Box::new(ty));
         }
         Some(ty)
+    }
+
+    /// `{first,second}` behind `struct` or `union`: the one without a name that has these members.
+    fn unnamed(&mut self, kind: TypeKind) -> Option<u32> {
+        self.mark('{')?;
+        let mut members = Vec::new();
+        while let Some(Token::Word(name)) = self.peek() {
+            self.at += 1;
+            members.push(*name);
+            if self.mark(',').is_none() {
+                break;
+            }
+        }
+        self.mark('}')?;
+        let types = self.types;
+        let is = |&id: &u32| {
+            let record = types.record(id);
+            let alike = record.is_some_and(|record| {
+                record.kind == kind && record.name == 0 && record.vlen == members.len()
+            });
+            alike
+                && types
+                    .fields(id)
+                    .map(|field| field.name)
+                    .eq(members.iter().copied())
+        };
+        let mut found = types.own_ids().filter(is);
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
     }
 
     fn named(&self, name: &str) -> Option<u32> {

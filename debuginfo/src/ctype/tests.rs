@@ -14,6 +14,9 @@ fn types() -> Types {
     // The tag `key` is not the typedef's name, and no other way round.
     btf.compound("key", 4, 64, &[("a", char, 0, 0)]);
     btf.add("gfp_t", 8, 0, false, long, &[]);
+    btf.compound("", 4, 24, &[("seq", long, 0, 0), ("keeper", char, 64, 0)]);
+    btf.compound("", 4, 16, &[("twice", long, 0, 0)]);
+    btf.compound("", 4, 32, &[("twice", long, 0, 0)]);
     Types::parse(btf.build(None), None).unwrap()
 }
 
@@ -30,6 +33,7 @@ fn words_become_types_and_words_again() {
         ("bool", "_Bool x"),
         ("gfp_t", "gfp_t x"),
         ("void *", "void *x"),
+        ("struct {seq,keeper} *", "struct {…} *x"),
         ("struct list_head [256]", "struct list_head x[256]"),
         ("const struct list_head", "const struct list_head x"),
         ("struct list_head const", "const struct list_head x"),
@@ -48,6 +52,10 @@ fn words_become_types_and_words_again() {
 fn what_the_kernel_does_not_have_is_no_type() {
     for text in [
         "struct nowhere *",
+        "struct {keeper,seq}",
+        "union {seq,keeper}",
+        "struct {twice}",
+        "struct {",
         "key",
         "struct gfp_t",
         "",

@@ -14,6 +14,7 @@ mod form {
     pub(super) const SDATA: u8 = 0x0d;
     pub(super) const STRP: u8 = 0x0e;
     pub(super) const UDATA: u8 = 0x0f;
+    pub(super) const REF_ADDR: u8 = 0x10;
     pub(super) const REF4: u8 = 0x13;
     pub(super) const EXPRLOC: u8 = 0x18;
     pub(super) const PRESENT: u8 = 0x19;
@@ -82,7 +83,8 @@ macro_rules! shapes {
 // With a name and without, with a type and without (void): which attributes there are is part of a
 // shape.
 shapes! {
-    Unit: Unit, true, [PRODUCER, LANGUAGE, NAME, LOW_PC, HIGH_PC];
+    TypesUnit: Unit, true, [PRODUCER, LANGUAGE, NAME];
+    CodeUnit: Unit, true, [PRODUCER, LANGUAGE, NAME, LOW_PC, HIGH_PC];
     Base: Base, false, [NAME, BYTE_SIZE, ENCODING];
     Pointer: Pointer, false, [BYTE_SIZE, TYPE];
     PointerToVoid: Pointer, false, [BYTE_SIZE];
@@ -128,19 +130,30 @@ shapes! {
     StaticVariable: Variable, false, [NAME, LOCATION, TYPE];
 }
 
-/// The section.
-pub(super) fn section() -> Vec<u8> {
+/// The section: the shapes twice, for references inside a unit and for references to any place of the
+/// section; and where the second begins.
+pub(super) fn section() -> (Vec<u8>, usize) {
     let mut out = Vec::new();
+    table(&mut out, form::REF4);
+    let second = out.len();
+    table(&mut out, form::REF_ADDR);
+    (out, second)
+}
+
+fn table(out: &mut Vec<u8>, reference: u8) {
     for (number, (tag, children, attributes)) in (1..).zip(SHAPES) {
-        uleb(&mut out, number);
+        uleb(out, number);
         out.extend([*tag as u8, u8::from(*children)]);
         for (name, form) in *attributes {
-            out.extend([*name, *form]);
+            let form = match *form {
+                form::REF4 => reference,
+                form => form,
+            };
+            out.extend([*name, form]);
         }
         out.extend([0, 0]);
     }
     out.push(0);
-    out
 }
 
 impl Shape {

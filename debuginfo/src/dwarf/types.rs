@@ -3,9 +3,9 @@
 //! Facts: include/uapi/linux/btf.h (what follows each record), 5.10 to 7.2. Enums have signed values by
 //! their flag since 6.0; before, no enum has the flag and all values are signed words.
 
-use super::Unit;
 use super::abbrev::Shape;
-use super::sleb;
+use super::code::Function;
+use super::{Unit, sleb};
 use crate::error::Error;
 use std::collections::HashMap;
 use vmcore::kernel::{TypeKind, TypeRecord, Types};
@@ -138,7 +138,7 @@ impl Unit<'_> {
                 self.parameters(id, record)?;
             }
             TypeKind::Func => {
-                self.function(context, record)?;
+                self.function(context, record);
                 return Ok(false);
             }
             TypeKind::Var => {
@@ -150,7 +150,7 @@ impl Unit<'_> {
         Ok(true)
     }
 
-    fn refer(&mut self, target: Option<u32>) -> Result<(), Error> {
+    pub(super) fn refer(&mut self, target: Option<u32>) -> Result<(), Error> {
         target.map_or(Ok(()), |target| self.reference(target))
     }
 
@@ -239,7 +239,13 @@ impl Unit<'_> {
                 self.uleb(u64::from(bits));
                 self.uleb(u64::from(offset));
             }
-            self.reference(target)?;
+            let inside = offset / 8 < record.value;
+            match self.types.array(target) {
+                Some((_, 0)) if inside && self.types.kind(target) == Some(TypeKind::Array) => {
+                    self.reference_to_empty(target)?;
+                }
+                _ => self.reference(target)?,
+            }
         }
         self.end();
         Ok(())
@@ -312,7 +318,7 @@ impl Unit<'_> {
     }
 
     /// The parameters of a prototype. One without a type is the `...` at the end.
-    fn parameters(&mut self, id: u32, record: &TypeRecord) -> Result<(), Error> {
+    pub(super) fn parameters(&mut self, id: u32, record: &TypeRecord) -> Result<(), Error> {
         for n in 0..record.vlen {
             let word = |of: usize| {
                 self.types
@@ -338,31 +344,17 @@ impl Unit<'_> {
         Ok(())
     }
 
-    fn function(&mut self, context: &Context<'_>, record: &TypeRecord) -> Result<(), Error> {
-        let Some(prototype) = self
-            .types
-            .record(record.value)
-            .filter(|prototype| prototype.kind == TypeKind::FuncProto)
-        else {
-            return Ok(());
-        };
+    /// Keeps a function for the units of code, which come after the types.
+    fn function(&mut self, context: &Context<'_>, record: &TypeRecord) {
         // What the linker dropped or moved elsewhere has no address, and is of no use.
         let name = self.types.string(record.name);
-        let Some(place) = (context.place)(Named::Function(name)) else {
-            return Ok(());
-        };
-        let target = self.target(prototype.value);
-        self.shape(match (place.external, target.is_some()) {
-            (true, true) => Shape::Function,
-            (true, false) => Shape::FunctionOfVoid,
-            (false, true) => Shape::StaticFunction,
-            (false, false) => Shape::StaticFunctionOfVoid,
-        });
-        self.u32(record.name);
-        self.u64(place.address);
-        self.u64(place.size);
-        self.refer(target)?;
-        self.parameters(record.value, &prototype)
+        if let Some(place) = (context.place)(Named::Function(name)) {
+            self.functions.push(Function {
+                place,
+                name: record.name,
+                prototype: record.value,
+            });
+        }
     }
 
     fn btf_variable(

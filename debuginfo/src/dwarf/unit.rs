@@ -1,18 +1,19 @@
-//! A compile unit while it is written: entries, references to types by their number, strings.
+//! `.debug_info` while it is written: entries, references to types by their number, strings.
 //!
 //! A reference is four bytes that are filled in at the end: types refer to each other in circles.
 
 use super::abbrev::{self, Shape};
+use super::code::Function;
 use super::{Dwarf, uleb};
 use crate::ctype::CType;
 use crate::error::Error;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use vmcore::kernel::{TypeKind, Types};
 
 /// The header of a unit of DWARF 4: its length, version, place of the shapes, size of an address.
 const HEADER: usize = 11;
 /// `unit_length` does not count itself.
-const LENGTH: usize = 4;
+const LENGTH: u32 = 4;
 /// DW_LANG_C99. C11 has no number in DWARF 4.
 const LANGUAGE: u16 = 0x0c;
 /// DW_OP_addr
@@ -43,7 +44,7 @@ impl Range {
     }
 }
 
-/// The unit.
+/// The unit of the types, and after it those of code.
 pub(crate) struct Unit<'a> {
     pub(super) types: &'a Types,
     pub(super) info: Vec<u8>,
@@ -53,41 +54,73 @@ pub(crate) struct Unit<'a> {
     references: Vec<(u32, Target)>,
     /// Types that BTF does not have, by what they are.
     derived: HashMap<CType, u32>,
+    /// Arrays of length zero, by the number of the array.
+    empty: BTreeMap<u32, u32>,
     strings: Vec<u8>,
     added: HashMap<String, u32>,
+    /// Functions that are still to be written.
+    pub(super) functions: Vec<Function>,
 }
 
 #[derive(Clone, Copy)]
 enum Target {
     Type(u32),
+    /// The array of that number as one of length zero.
+    Empty(u32),
     Entry(u32),
 }
 
 impl<'a> Unit<'a> {
-    /// Begins the unit of the kernel proper, whose code is at `code`. `strings` are those of its BTF.
-    pub(crate) fn new(types: &'a Types, strings: Vec<u8>, code: Range) -> Result<Self, Error> {
+    /// Begins the unit of the types. `strings` are those of BTF.
+    pub(crate) fn new(types: &'a Types, strings: Vec<u8>) -> Result<Self, Error> {
         let mut unit = Self {
             types,
-            info: vec![0; HEADER],
+            info: Vec::new(),
             offsets: vec![0; types.own_ids().end as usize],
             references: Vec::new(),
             derived: HashMap::new(),
+            empty: BTreeMap::new(),
             strings,
             added: HashMap::new(),
+            functions: Vec::new(),
         };
+        unit.begin()?;
+        unit.head(Shape::TypesUnit)?;
+        Ok(unit)
+    }
+
+    /// Leaves room for a unit's header; where it begins.
+    pub(super) fn begin(&mut self) -> Result<u32, Error> {
+        let at = self.here()?;
+        self.info.extend([0; HEADER]);
+        Ok(at)
+    }
+
+    /// What every unit's first entry has.
+    pub(super) fn head(&mut self, shape: Shape) -> Result<(), Error> {
         let producer = concat!(
             "afterpanic ",
             env!("CARGO_PKG_VERSION"),
             ", from the kernel's BTF"
         );
-        let (producer, name) = (unit.string(producer)?, unit.string("vmlinux")?);
-        unit.shape(Shape::Unit);
-        unit.u32(producer);
-        unit.info.extend(LANGUAGE.to_le_bytes());
-        unit.u32(name);
-        unit.u64(code.start);
-        unit.u64(code.len());
-        Ok(unit)
+        let (producer, name) = (self.string(producer)?, self.string("vmlinux")?);
+        self.shape(shape);
+        self.u32(producer);
+        self.info.extend(LANGUAGE.to_le_bytes());
+        self.u32(name);
+        Ok(())
+    }
+
+    /// Fills in the header of the unit that begins at `at` and ends here.
+    pub(super) fn close(&mut self, at: u32, shapes: u32) -> Result<(), Error> {
+        let end = self.here()?;
+        let length = end.saturating_sub(at).saturating_sub(LENGTH);
+        let mut header = length.to_le_bytes().to_vec();
+        header.extend(4_u16.to_le_bytes());
+        header.extend(shapes.to_le_bytes());
+        header.push(8);
+        put(&mut self.info, at as usize, &header);
+        Ok(())
     }
 
     pub(super) fn shape(&mut self, shape: Shape) {
@@ -138,6 +171,30 @@ impl<'a> Unit<'a> {
     pub(super) fn reference(&mut self, id: u32) -> Result<(), Error> {
         self.references.push((self.here()?, Target::Type(id)));
         self.u32(0);
+        Ok(())
+    }
+
+    /// A reference to an array without elements that is not at the end of a structure: `[0]`, where one
+    /// at the end is `[]`.
+    pub(super) fn reference_to_empty(&mut self, array: u32) -> Result<(), Error> {
+        self.references.push((self.here()?, Target::Empty(array)));
+        self.empty.insert(array, 0);
+        self.u32(0);
+        Ok(())
+    }
+
+    fn empty_arrays(&mut self) -> Result<(), Error> {
+        for array in std::mem::take(&mut self.empty).into_keys() {
+            let element = self.types.array(array).map(|(element, _)| element);
+            let element = element.and_then(|element| self.target(element));
+            let at = self.here()?;
+            self.shape(Shape::Array);
+            self.points_to(element.map(Target::Type))?;
+            self.shape(Shape::PlainLength);
+            self.uleb(0);
+            self.end();
+            self.empty.insert(array, at);
+        }
         Ok(())
     }
 
@@ -258,26 +315,28 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// Fills in what was left open.
+    /// Ends the unit of the types, writes those of code, and fills in what was left open.
     pub(crate) fn finish(mut self) -> Result<Dwarf, Error> {
+        self.empty_arrays()?;
         self.end();
+        self.close(0, 0)?;
+        let (abbrev, second) = abbrev::section();
+        let second = u32::try_from(second).map_err(|_| Error::TooLarge)?;
+        let ranges = self.code(second)?;
+        // The types are at the beginning of the section: their offsets in the unit are those in it.
         for (at, target) in &self.references {
             let offset = match target {
                 Target::Entry(offset) => *offset,
+                Target::Empty(id) => self.empty.get(id).copied().unwrap_or(0),
                 Target::Type(id) => self.offsets.get(*id as usize).copied().unwrap_or(0),
             };
             put(&mut self.info, *at as usize, &offset.to_le_bytes());
         }
-        let length = u32::try_from(self.info.len() - LENGTH).map_err(|_| Error::TooLarge)?;
-        let mut header = length.to_le_bytes().to_vec();
-        header.extend(4_u16.to_le_bytes());
-        header.extend(0_u32.to_le_bytes());
-        header.push(8);
-        put(&mut self.info, 0, &header);
         Ok(Dwarf {
             info: self.info,
-            abbrev: abbrev::section(),
+            abbrev,
             strings: self.strings,
+            ranges,
         })
     }
 }
