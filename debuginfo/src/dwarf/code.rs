@@ -125,7 +125,7 @@ mod tests {
         Some(Place {
             address: 0x1000 + (599 - n.max(1)) * 16,
             size: 12,
-            external: n % 2 == 0,
+            external: n.is_multiple_of(2),
         })
     }
 

@@ -13,6 +13,7 @@ mod found;
 mod interop;
 mod kinds;
 mod truth;
+mod vmlinux;
 
 pub use self::found::Found;
 use self::found::verdict;

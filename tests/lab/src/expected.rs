@@ -126,6 +126,55 @@ pub fn analysis(release: &str, section: &str) -> Result<(usize, String)> {
     Ok((counts.iter().sum(), why.join("; ")))
 }
 
+/// Lines that a debugger prints otherwise with our vmlinux than with the debug vmlinux.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vmlinux {
+    /// Kernel releases that begin so; empty: all.
+    #[serde(default)]
+    pub series: String,
+    /// `crash`, `drgn` or `gdb`.
+    pub tool: String,
+    /// Questions that begin so.
+    pub question: String,
+    /// `shorter`: our line ends where the source file would stand. `other`: the lines hold `ours` and
+    /// `theirs`.
+    pub how: String,
+    /// For `other`: what our line holds.
+    #[serde(default)]
+    pub ours: String,
+    /// For `other`: what the other line holds.
+    #[serde(default)]
+    pub theirs: String,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VmlinuxFile {
+    #[serde(default)]
+    differs: Vec<Vmlinux>,
+}
+
+fn vmlinux_differs() -> Result<Vec<Vmlinux>> {
+    let path = crate::root().join("tests/lab/expected/vmlinux.toml");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("Cannot read {}", path.display()))?;
+    let file: VmlinuxFile = toml::from_str(&text)?;
+    Ok(file.differs)
+}
+
+/// What a debugger is known to print otherwise with our vmlinux.
+///
+/// # Errors
+/// The file is not right.
+pub fn vmlinux(tool: &str, release: &str) -> Result<Vec<Vmlinux>> {
+    let mut known = vmlinux_differs()?;
+    known.retain(|known| known.tool == tool && release.starts_with(&known.series));
+    Ok(known)
+}
+
 /// What is known for a release; nothing may differ where nothing is.
 ///
 /// # Errors
@@ -152,6 +201,15 @@ mod tests {
         for known in differs().unwrap() {
             assert!(known.reason.len() > 20, "{known:?}");
             assert!(known.count > 0, "{known:?}");
+        }
+        for known in vmlinux_differs().unwrap() {
+            assert!(known.reason.len() > 20, "{known:?}");
+            let other = known.how == "other" && known.ours.len() + known.theirs.len() > 3;
+            assert!(known.how == "shorter" || other, "{known:?}");
+            assert!(
+                ["crash", "drgn", "gdb"].contains(&known.tool.as_str()),
+                "{known:?}"
+            );
         }
         for release in ["5.10.0-1", "6.1.0-1", "6.12.1", "7.2.1"] {
             let known = pages(release).unwrap();

@@ -1,7 +1,7 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
 use super::found::Found;
-use super::{interop, kinds};
+use super::{interop, kinds, vmlinux};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};
@@ -80,10 +80,12 @@ pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Resu
         "holes" => holes::check(core, Some(&crate::kernels::vmlinux(kernel)?)),
         "recorded" => recorded(core),
         word if interop::WORDS.contains(&word) => interop::check(word, found, core, &plain, kernel),
+        word if vmlinux::WORDS.contains(&word) => vmlinux::check(word, found, &plain, kernel),
         other => bail!(
-            "No comparison is called {other}; there are {} {}",
+            "No comparison is called {other}; there are {} {} {}",
             WORDS.join(" "),
-            interop::WORDS.join(" ")
+            interop::WORDS.join(" "),
+            vmlinux::WORDS.join(" ")
         ),
     }
 }

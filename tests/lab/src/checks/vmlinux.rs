@@ -1,0 +1,255 @@
+//! `afterpanic vmlinux` against the debug vmlinux of the same kernel: the same questions to crash, drgn and
+//! gdb, line by line. What differs and why is in `expected/vmlinux.toml`.
+
+use super::found::Found;
+use super::truth::output;
+use crate::{expected, kernels, tools};
+use anyhow::{Context, Result, bail, ensure};
+use rehearse::guest::image::KernelFiles;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// The comparisons by name.
+pub(super) const WORDS: [&str; 3] = ["vmlinux-crash", "vmlinux-drgn", "vmlinux-gdb"];
+
+/// crash's commands, one a line.
+const CRASH: &str = include_str!("vmlinux/crash.txt");
+/// The questions to drgn.
+const HELPERS: &str = include_str!("vmlinux/helpers.py");
+/// What gdb is asked. It reads no vmalloc memory from a core: the idle CPU's stack is in the image.
+const GDB: [&str; 9] = [
+    "python frames()",
+    "thread apply all -q print/x $pc",
+    "ptype struct list_head",
+    "ptype struct task_struct",
+    "ptype struct kmem_cache",
+    "ptype vfs_read",
+    "p init_task.comm",
+    "p sizeof(struct rq)",
+    "x/12i strlen",
+];
+/// Frames without those of inlined functions, which no core tells.
+const FRAMES: &str = "\
+def frames():
+    frame = gdb.newest_frame()
+    while frame is not None and frame.level() < 40:
+        if frame.type() != gdb.INLINE_FRAME:
+            print(hex(frame.pc()), frame.name())
+        frame = frame.older()
+";
+/// Before each answer stands its question.
+const MARK: &str = "@@@ ";
+
+/// Makes the named comparison.
+///
+/// # Errors
+/// An answer differs that is not known to, or a tool cannot be had.
+pub(super) fn check(
+    word: &str,
+    found: &Found<'_>,
+    plain: &Path,
+    kernel: &KernelFiles,
+) -> Result<()> {
+    let dir = plain.parent().unwrap_or(plain);
+    let theirs = kernels::vmlinux(kernel)?;
+    let gdb = word == "vmlinux-gdb";
+    let ours = make(found, plain, dir, gdb)?;
+    let ask = |vmlinux: &Path, relocated: bool| -> Result<Answers> {
+        let start = Instant::now();
+        let text = match word {
+            "vmlinux-crash" => crash(dir, vmlinux, plain),
+            "vmlinux-drgn" => drgn(vmlinux, plain),
+            "vmlinux-gdb" => ask_gdb(vmlinux, plain, relocated),
+            other => bail!("No comparison is called {other}"),
+        }?;
+        println!(
+            "  {word} with {}: {:.1?}",
+            vmlinux.display(),
+            start.elapsed()
+        );
+        Answers::of(&text)
+    };
+    let (ours, theirs) = (ask(&ours, true)?, ask(&theirs, false)?);
+    let tool = word.trim_start_matches("vmlinux-");
+    let differs = differences(&ours, &theirs);
+    let known = expected::vmlinux(tool, &kernel.release)?;
+    let unknown: Vec<&Difference> = differs
+        .iter()
+        .filter(|found| !known.iter().any(|known| found.is(known)))
+        .collect();
+    if let Some(first) = unknown.first() {
+        fs::write(dir.join(format!("{word}.ours")), &ours.text)?;
+        fs::write(dir.join(format!("{word}.theirs")), &theirs.text)?;
+        bail!(
+            "{} lines differ and are not in expected/vmlinux.toml; the first: \"{}\" answers \"{}\" \
+             and not \"{}\"",
+            unknown.len(),
+            first.question,
+            first.ours,
+            first.theirs
+        );
+    }
+    ensure!(
+        theirs.answers.len() > 5,
+        "only {} answers",
+        theirs.answers.len()
+    );
+    Ok(())
+}
+
+/// Makes the file, once for each kind.
+fn make(found: &Found<'_>, core: &Path, dir: &Path, relocated: bool) -> Result<PathBuf> {
+    let out = dir.join(if relocated { "vmlinux.gdb" } else { "vmlinux" });
+    if !out.exists() {
+        let mut tool = Command::new(&found.binaries.afterpanic);
+        tool.arg("vmlinux").args([core, out.as_path()]);
+        if relocated {
+            tool.arg("--relocated");
+        }
+        let said = output(&mut tool, "afterpanic")?;
+        println!("  {}", said.trim());
+    }
+    Ok(out)
+}
+
+fn crash(dir: &Path, vmlinux: &Path, core: &Path) -> Result<String> {
+    let script = dir.join("vmlinux.cmd");
+    let mut commands = String::new();
+    for command in CRASH.lines() {
+        commands += &format!("!echo \"{MARK}{command}\"\n{command}\n");
+    }
+    fs::write(&script, commands + "exit\n")?;
+    let mut crash = tools::reader("crash")?;
+    crash.args(["--no_scroll", "-s", "-i"]);
+    crash.arg(&script).arg(vmlinux).arg(core);
+    output(crash.current_dir(dir), "crash")
+}
+
+fn drgn(vmlinux: &Path, core: &Path) -> Result<String> {
+    let mut python = tools::reader("python3")?;
+    python.args(["-c", HELPERS]).arg(vmlinux).arg(core);
+    output(&mut python, "python3-drgn")
+}
+
+fn ask_gdb(vmlinux: &Path, core: &Path, relocated: bool) -> Result<String> {
+    let mut gdb = tools::reader("gdb")?;
+    gdb.args(["-nx", "-q", "-batch"]);
+    for setting in ["pagination off", "width 0", "max-value-size unlimited"] {
+        gdb.args(["-ex", &format!("set {setting}")]);
+    }
+    gdb.arg("-ex").arg(format!("core-file {}", core.display()));
+    let file = vmlinux.display();
+    gdb.arg("-ex").arg(match relocated {
+        true => format!("symbol-file {file}"),
+        false => format!("symbol-file {file} -o {:#x}", moved(core)?),
+    });
+    let script = core.with_extension("frames.py");
+    fs::write(&script, FRAMES)?;
+    gdb.arg("-x").arg(&script);
+    for question in GDB {
+        gdb.args(["-ex", &format!("echo {MARK}{question}\\n")]);
+        gdb.args(["-ex", question]);
+    }
+    output(&mut gdb, "gdb")
+}
+
+/// What KASLR added.
+fn moved(core: &Path) -> Result<u64> {
+    let core = vmcore::dump::open(core)?;
+    let info = core.info().vmcoreinfo.clone();
+    let info = vmcore::kernel::Vmcoreinfo::parse(&info.context("The core has no VMCOREINFO")?);
+    Ok(info.kernel_offset().unwrap_or(0))
+}
+
+/// Answers by question.
+struct Answers {
+    text: String,
+    answers: Vec<(String, Vec<String>)>,
+}
+
+impl Answers {
+    fn of(text: &str) -> Result<Self> {
+        let mut answers: Vec<(String, Vec<String>)> = Vec::new();
+        for line in text.lines() {
+            match (line.strip_prefix(MARK), answers.last_mut()) {
+                (Some(question), _) => answers.push((question.to_owned(), Vec::new())),
+                (None, Some((_, lines))) => lines.push(line.trim_end().to_owned()),
+                // What a program says before the first question.
+                (None, None) => {}
+            }
+        }
+        ensure!(!answers.is_empty(), "there is no answer in \"{text}\"");
+        let text = text.to_owned();
+        Ok(Self { text, answers })
+    }
+}
+
+/// A line that is not the same.
+struct Difference {
+    question: String,
+    ours: String,
+    theirs: String,
+}
+
+impl Difference {
+    /// Whether it is one that is known.
+    fn is(&self, known: &expected::Vmlinux) -> bool {
+        self.question.starts_with(&known.question)
+            && match known.how.as_str() {
+                // Ours ends earlier: what is missing is the place in the source.
+                "shorter" => !self.ours.is_empty() && self.theirs.starts_with(&self.ours),
+                _ => self.ours.contains(&known.ours) && self.theirs.contains(&known.theirs),
+            }
+    }
+}
+
+fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
+    let mut all = Vec::new();
+    let missing = Vec::new();
+    for (question, theirs) in &theirs.answers {
+        let mut same = ours.answers.iter();
+        let ours = same.find_map(|(is, lines)| (is == question).then_some(lines));
+        let ours = ours.unwrap_or(&missing);
+        for n in 0..theirs.len().max(ours.len()) {
+            let line = |lines: &Vec<String>| lines.get(n).cloned().unwrap_or_default();
+            let (ours, theirs) = (line(ours), line(theirs));
+            if ours != theirs {
+                all.push(Difference {
+                    question: question.clone(),
+                    ours,
+                    theirs,
+                });
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answers, CRASH, differences};
+
+    #[test]
+    fn a_line_more_or_less_is_a_difference() {
+        let of = |text: &str| Answers::of(text).unwrap();
+        let theirs = of("hello\n@@@ a\n1\n2\n@@@ b\n3\n");
+        assert!(differences(&of("@@@ b\n3\n@@@ a\n1\n2 \n"), &theirs).is_empty());
+        let found = differences(&of("@@@ a\n1\n@@@ b\n3\n4\n"), &theirs);
+        let lines: Vec<_> = found.iter().map(|d| (&*d.ours, &*d.theirs)).collect();
+        assert_eq!(lines, [("", "2"), ("4", "")]);
+        assert_eq!(differences(&of("@@@ a\n1\n2\n"), &theirs).len(), 1);
+        assert!(Answers::of("crash: cannot open\n").is_err());
+    }
+
+    #[test]
+    fn no_question_is_asked_twice() {
+        let mut all: Vec<_> = CRASH.lines().collect();
+        assert!(all.len() > 100);
+        all.sort_unstable();
+        let before = all.len();
+        all.dedup();
+        assert_eq!(all.len(), before);
+    }
+}
