@@ -6,6 +6,7 @@ mod collect;
 mod config;
 mod convert;
 mod crash_test;
+mod debugger;
 mod dis;
 mod dmesg;
 mod doctor;
@@ -162,6 +163,18 @@ pub(crate) enum Verb {
     ///
     /// No debug package is needed.
     Vmlinux(vmlinux::Args),
+    /// Start drgn on a core, with a vmlinux made from it
+    #[command(
+        after_help = "Examples:\n  afterpanic drgn last\n  afterpanic drgn last script.py\n\
+         docs/debuggers.md has more."
+    )]
+    Drgn(debugger::Args),
+    /// Start crash on a core, with a vmlinux made from it
+    #[command(
+        after_help = "Examples:\n  afterpanic crash last\n  afterpanic crash last -s -i commands\n\
+         docs/debuggers.md has more."
+    )]
+    Crash(debugger::Args),
     /// Count the pages of RAM by use
     ///
     /// Also prints what each level would keep.
@@ -234,6 +247,8 @@ impl Verb {
             Self::Verify(args) => verify::run(&args, context),
             Self::Convert(args) => convert::run(&args, context),
             Self::Vmlinux(args) => vmlinux::run(&args, context),
+            Self::Drgn(args) => debugger::drgn(&args, context),
+            Self::Crash(args) => debugger::crash(&args, context),
             Self::Pages(args) => pages::run(&args, context),
             Self::Mount(args) => mount::run(&args, context),
             Self::Config(args) => config::run(&args, context),

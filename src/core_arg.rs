@@ -144,9 +144,10 @@ pub(crate) fn split(
     (PathBuf::from(core), words)
 }
 
-/// Whether a word can only be a core: a path, a file that exists, `last` or `live`.
+/// Whether a word can only be a core: a path, a file that exists, `last` or `live`. Patterns and casts are
+/// none.
 fn is_core(word: &str) -> bool {
-    let name = |c: char| c.is_ascii_alphanumeric() || "_:+- ".contains(c);
+    let name = |c: char| c.is_ascii_alphanumeric() || "_:+- *?[]()>".contains(c);
     ["last", "live"].contains(&word) || !word.chars().all(name) || Path::new(word).exists()
 }
 

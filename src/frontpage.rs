@@ -33,7 +33,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Core files",
         &[
-            "info", "verify", "convert", "capture", "vmlinux", "mount", "pages",
+            "info", "verify", "convert", "capture", "vmlinux", "drgn", "crash", "mount", "pages",
         ],
     ),
     ("Set-up", &["config", "image", "reboot", "collect"]),

@@ -3,6 +3,9 @@
 use anyhow::Context as _;
 use nix::sys::signal::{SigSet, Signal, raise};
 use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, thread};
 
 /// The signals that end a program from a terminal or a service manager, held back.
@@ -44,6 +47,47 @@ impl Interrupts {
             // Only where something made it harmless in between.
             std::process::exit(128 + signal as i32);
         });
+    }
+}
+
+/// The signals held back while a program runs in the foreground.
+pub(crate) struct Foreground {
+    signals: SigSet,
+    runs: Arc<AtomicBool>,
+}
+
+impl Interrupts {
+    /// As [`Self::remove`], until a program is run: the terminal sends it the signals, too, and what they
+    /// mean is its business.
+    pub(crate) fn remove_until_run(self, dir: PathBuf) -> Foreground {
+        let runs = Arc::new(AtomicBool::new(false));
+        let foreground = Foreground {
+            signals: self.0,
+            runs: Arc::clone(&runs),
+        };
+        thread::spawn(move || {
+            while let Ok(signal) = self.wait() {
+                if !runs.load(Ordering::SeqCst) {
+                    let _ = fs::remove_dir_all(&dir);
+                    let _ = self.0.thread_unblock();
+                    let _ = raise(signal);
+                    std::process::exit(128 + signal as i32);
+                }
+            }
+        });
+        foreground
+    }
+}
+
+impl Foreground {
+    /// Runs a program, which gets the signals as usual, and waits for its end.
+    pub(crate) fn run(&self, command: &mut Command) -> std::io::Result<ExitStatus> {
+        self.runs.store(true, Ordering::SeqCst);
+        // A program inherits what is held back.
+        let _ = self.signals.thread_unblock();
+        let child = command.spawn();
+        let _ = self.signals.thread_block();
+        child?.wait()
     }
 }
 

@@ -13,6 +13,7 @@ mod parse;
 
 pub use error::ModuleError;
 pub use file::{decompress, read};
+pub use glob::matches;
 pub use index::{Found, Index, Module, Soft};
 pub use name::name_of;
 

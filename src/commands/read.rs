@@ -187,11 +187,17 @@ pub(super) fn place(kernel: &Kernel, text: &str, cpu: Option<u32>) -> anyhow::Re
 /// `. Did you mean …?` for a symbol that the kernel does not have.
 pub(super) fn near(kernel: &Kernel, name: &str) -> String {
     let mut near = Near::new(name);
+    offer_symbols(kernel, &mut near);
+    near.words()
+}
+
+/// Looks at the names of all symbols.
+pub(super) fn offer_symbols(kernel: &Kernel, near: &mut Near<'_>) {
     if let Ok(symbols) = kernel.symbols() {
         // Names of a table that is cut off are names, too.
         let _ = symbols.for_each(|symbol| near.offer(&symbol.name));
+        symbols.for_each_of_modules(|_, symbol| near.offer(&symbol.name));
     }
-    near.words()
 }
 
 /// A number in hex, with or without `0x`.

@@ -1,6 +1,11 @@
-//! `afterpanic struct`: a type's layout, and the values at an address.
+//! `afterpanic struct`: a type's layout, and the values at an address or of a global.
+
+mod cast;
+mod global;
+mod pattern;
 
 use super::read::place;
+use super::sym::is_pattern;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::near::Near;
@@ -8,21 +13,24 @@ use crate::output::{self, Context};
 use analysis::values::{self, Place, Row, data};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError, Types};
 
 /// Arguments of `struct`.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "afterpanic struct [OPTIONS] [CORE] <TYPE> [ADDR]")]
+#[command(override_usage = "afterpanic struct [OPTIONS] [CORE] <TYPE|GLOBAL|CAST> [ADDR]")]
 pub(crate) struct Args {
     /// A core file, a crash directory, `last` (the default where no file has the first word's name) or
     /// `live`
     core: String,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// A struct, union, enum or typedef of the kernel or of a module, as `module:type` of that module; `type.member` is --path
-    #[arg(value_name = "TYPE")]
+    /// A struct, union, enum or typedef of the kernel or of a module, as `module:type` of that module;
+    /// `type.member` is --path. Or a global, whose type is looked up: init_task, init_task.comm. Or a cast
+    /// as in C: '(struct task_struct *)ADDR'. Or a pattern that lists types: 'ext4_*'
+    #[arg(value_name = "TYPE|GLOBAL|CAST")]
     name: Option<String>,
     /// The address of one: hex, or a symbol with an optional +offset
     #[arg(value_name = "ADDR")]
@@ -47,6 +55,12 @@ struct Answer {
     first: One,
     enumerators: Vec<Enumerator>,
     cpus: Vec<One>,
+    others: Vec<One>,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    types: BTreeSet<pattern::Match>,
 }
 
 /// One place.
@@ -54,6 +68,11 @@ struct Answer {
 struct One {
     #[serde(rename = "type")]
     name: String,
+    /// The global that was asked for, and how its type is known.
+    symbol: Option<String>,
+    type_source: Option<&'static str>,
+    #[serde(skip)]
+    remark: Option<&'static str>,
     cpu: Option<u32>,
     address: Option<String>,
     size: Option<u64>,
@@ -83,42 +102,185 @@ struct Asked<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let given = [&args.name, &args.at].map(|word| word.as_deref());
     let given: Vec<&str> = given.into_iter().flatten().collect();
-    let (core, words) = core_arg::split(&args.core, &given, 1, 2, "a type");
+    let (core, words) = core_arg::split(&args.core, &given, 1, 2, "a type or a global");
     let mut words = words.into_iter();
-    let (name, at) = (words.next().unwrap_or_default(), words.next());
+    let (word, at) = (words.next().unwrap_or_default(), words.next());
+    let (core, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
+    let is_cast = word.starts_with('(');
+    if is_pattern(&word) && !is_cast {
+        let exit = list(&kernel, &word, args.json, context)?;
+        return Ok(exit.of_incomplete(core.incomplete));
+    }
+    let (name, at, path) = match is_cast {
+        true => {
+            let cast = cast::parse(&word)?;
+            (cast.name, Some(cast.at), cast.path)
+        }
+        // `task_struct.comm` is `task_struct --path comm`.
+        false => {
+            let (name, path) = split_path(&word);
+            (name, at.as_deref(), path)
+        }
+    };
+    let path = path.or(args.path.as_deref());
+    let types = kernel.types_with(values::bare(name))?;
+    let mut shown = Shown::default();
+    let is_type = values::find(&types, name, None).is_ok();
+    if at.is_none() && !is_type {
+        let symbols = args.symbols.symbols.as_deref();
+        if let Some(found) = global::find(&kernel, name, symbols)? {
+            shown.global(&kernel, args, name, &found, path)?;
+            let exit = shown.print(args, context)?;
+            return Ok(exit.of_incomplete(core.incomplete));
+        }
+    }
     if at.is_none() && (args.cpus || args.cpu.is_some()) {
         bail!("--cpu and --cpus need the address or the symbol of a per-CPU variable");
     }
-    let (found, kernel) = core_arg::kernel_with(context, Some(&core), &args.symbols)?;
-    // `task_struct.comm` is `task_struct --path comm`.
-    let (name, path) = match (name.split_once('.'), &args.path) {
-        (Some((name, path)), None) => (name, Some(path)),
-        (_, path) => (name.as_str(), path.as_deref()),
-    };
-    let types = kernel.types_with(values::bare(name))?;
     let asked = Asked {
         args,
         name,
-        at: at.as_deref(),
+        at,
         path,
         kernel: &kernel,
         types: &types,
     };
-    let mut warnings = Vec::new();
-    let cpus: Vec<Option<u32>> = match args.cpus {
+    for cpu in cpus(&kernel, args)? {
+        let found = asked.place(cpu)?;
+        shown.enumerators = values::enumerators(&types, found.type_id);
+        let one = asked.one(cpu, found, &mut shown.warnings)?;
+        shown.all.push(one);
+    }
+    let exit = shown.print(args, context)?;
+    Ok(exit.of_incomplete(core.incomplete))
+}
+
+/// A name, and the path of members behind it.
+fn split_path(word: &str) -> (&str, Option<&str>) {
+    let dot = word.find('.').map(|at| (at, at.saturating_add(1)));
+    // An arrow stays before the path: it follows the place itself.
+    let arrow = word.find("->").map(|at| (at, at));
+    let first = [dot, arrow].into_iter().flatten().min();
+    let parts = first.and_then(|(end, from)| Some((word.get(..end)?, word.get(from..)?)));
+    match parts {
+        Some((name, path)) => (name, Some(path)),
+        None => (word, None),
+    }
+}
+
+/// The CPUs that are asked for; `None` is no CPU.
+fn cpus(kernel: &Kernel, args: &Args) -> anyhow::Result<Vec<Option<u32>>> {
+    Ok(match args.cpus {
         true => kernel.online_cpus()?.iter().map(Some).collect(),
         false => vec![args.cpu],
+    })
+}
+
+/// Lists the types that match; exit code 3 when none does.
+fn list(kernel: &Kernel, word: &str, json: bool, context: &Context) -> anyhow::Result<Exit> {
+    let types = pattern::find(kernel, word)?;
+    let exit = match types.is_empty() {
+        true => Exit::No,
+        false => Exit::Done,
     };
-    let mut all = Vec::new();
-    let mut enumerators = Vec::new();
-    for cpu in cpus {
-        let place = asked.place(cpu)?;
-        enumerators = values::enumerators(&types, place.type_id);
-        all.push(asked.one(cpu, place, &mut warnings)?);
+    if json {
+        output::json("afterpanic.types/1", &[], &Listing { types })?;
+        return Ok(exit);
     }
-    if args.json {
-        json(all, enumerators, &warnings)?;
-    } else {
+    let mut out = output::buffered();
+    pattern::print(&types, &mut out)?;
+    out.flush()?;
+    if types.is_empty() {
+        context.warn(&format!("no type of this kernel matches {word}"));
+    }
+    Ok(exit)
+}
+
+/// What is to be printed.
+#[derive(Default)]
+struct Shown {
+    all: Vec<One>,
+    enumerators: Vec<(String, i64)>,
+    warnings: Vec<String>,
+}
+
+impl Shown {
+    /// A global: each CPU's where it is per-CPU, each one's where several have the name.
+    fn global(
+        &mut self,
+        kernel: &Kernel,
+        args: &Args,
+        name: &str,
+        found: &global::Global,
+        path: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let types = &found.types;
+        let mut places = Vec::new();
+        if args.cpus || args.cpu.is_some() || found.symbols.len() < 2 {
+            for cpu in cpus(kernel, args)? {
+                places.push((cpu, place(kernel, name, cpu)?));
+            }
+        } else {
+            places.extend(found.symbols.iter().map(|at| (None, *at)));
+        }
+        for (cpu, at) in places {
+            let led = match path {
+                Some(path) => Some(global::follow(kernel, types, &found.ty, at, path)?),
+                None => None,
+            };
+            let lines = match led {
+                Some(place) => values::rows(kernel, types, place),
+                None => global::rows(kernel, types, &found.ty, at),
+            };
+            let data = match (args.json, led) {
+                (false, _) => serde_json::Value::Null,
+                (true, Some(place)) => data::data(kernel, types, place),
+                (true, None) => global::value(kernel, types, &found.ty, at),
+            };
+            self.warnings.extend(unreadable(&lines)?);
+            let (name_of_type, size, address) = match led {
+                Some(place) => {
+                    let id = place.type_id;
+                    (types.declare(id, ""), types.size(id), place.address)
+                }
+                None => {
+                    let ty = &found.ty;
+                    (ty.declare(types, ""), ty.size(types), Some(at))
+                }
+            };
+            self.all.push(One {
+                name: name_of_type,
+                symbol: Some(match path {
+                    Some(path) if path.starts_with("->") => format!("{name}{path}"),
+                    Some(path) => format!("{name}.{path}"),
+                    None => name.to_owned(),
+                }),
+                type_source: Some(global::word(found.source)),
+                remark: Some(global::phrase(found.source)),
+                cpu,
+                address: address.map(|at| at.to_string()),
+                size,
+                members: lines.rows,
+                data,
+            });
+        }
+        Ok(())
+    }
+
+    fn print(self, args: &Args, context: &Context) -> anyhow::Result<Exit> {
+        let Self {
+            all,
+            enumerators,
+            warnings,
+        } = self;
+        let exit = match warnings.is_empty() {
+            true => Exit::Done,
+            false => Exit::Degraded,
+        };
+        if args.json {
+            json(all, enumerators, &warnings)?;
+            return Ok(exit);
+        }
         let mut out = output::buffered();
         for (n, one) in all.iter().enumerate() {
             if n > 0 {
@@ -131,12 +293,23 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         out.flush()?;
         warnings.iter().for_each(|warning| context.warn(warning));
+        Ok(exit)
     }
-    let exit = match warnings.is_empty() {
-        true => Exit::Done,
-        false => Exit::Degraded,
+}
+
+/// A warning where some values cannot be read; an error where none can.
+fn unreadable(found: &values::Values) -> anyhow::Result<Option<String>> {
+    let Some(why) = &found.why else {
+        return Ok(None);
     };
-    Ok(exit.of_incomplete(found.incomplete))
+    if found.read == 0 {
+        bail!("{why}");
+    }
+    let of = found.read.saturating_add(found.unreadable);
+    let unreadable = found.unreadable;
+    Ok(Some(format!(
+        "{unreadable} of {of} values are not readable: {why}"
+    )))
 }
 
 impl Asked<'_> {
@@ -158,6 +331,15 @@ impl Asked<'_> {
     fn hint(&self, why: KernelError) -> anyhow::Result<Place> {
         let mut near;
         match &why {
+            KernelError::NoType { name } if self.at.is_none() => {
+                near = Near::new(name);
+                self.types.names().for_each(|name| near.offer(name));
+                super::read::offer_symbols(self.kernel, &mut near);
+                bail!(
+                    "no type and no global {name} in this kernel{}",
+                    near.words()
+                );
+            }
             KernelError::NoType { name } => {
                 near = Near::new(name);
                 self.types.names().for_each(|name| near.offer(name));
@@ -182,22 +364,16 @@ impl Asked<'_> {
     ) -> anyhow::Result<One> {
         let name = self.types.declare(place.type_id, "");
         let found = values::rows(self.kernel, self.types, place);
-        if let Some(why) = found.why {
-            if found.read == 0 {
-                bail!("{why}");
-            }
-            let of = found.read.saturating_add(found.unreadable);
-            let unreadable = found.unreadable;
-            warnings.push(format!(
-                "{unreadable} of {of} values are not readable: {why}"
-            ));
-        }
+        warnings.extend(unreadable(&found)?);
         let data = match self.args.json {
             true => data::data(self.kernel, self.types, place),
             false => serde_json::Value::Null,
         };
         Ok(One {
             name,
+            symbol: None,
+            type_source: None,
+            remark: None,
             cpu,
             address: place.address.map(|at: VirtAddr| at.to_string()),
             size: self.types.size(place.type_id),
@@ -207,15 +383,18 @@ impl Asked<'_> {
     }
 }
 
-/// One object: the first place, and in `cpus` those of the further CPUs.
+/// One object: the first place, in `cpus` those of the further CPUs, in `others` those of further variables
+/// of that name.
 fn json(all: Vec<One>, enumerators: Vec<(String, i64)>, warnings: &[String]) -> anyhow::Result<()> {
     let mut all = all.into_iter();
     let first = all.next().context("no CPU was online")?;
     let named = |(name, value)| Enumerator { name, value };
+    let (cpus, others) = all.partition(|one| one.cpu.is_some());
     let answer = Answer {
         first,
         enumerators: enumerators.into_iter().map(named).collect(),
-        cpus: all.collect(),
+        cpus,
+        others,
     };
     output::json("afterpanic.struct/1", warnings, &answer)
 }
@@ -232,7 +411,11 @@ fn print(one: &One, out: &mut impl Write) -> io::Result<()> {
         .size
         .map(|size| format!(", {size} bytes"))
         .unwrap_or_default();
-    writeln!(out, "{}{cpu}{place}{size}", one.name)?;
+    let symbol = one.symbol.as_ref().map(|symbol| format!(" {symbol}"));
+    let symbol = symbol.unwrap_or_default();
+    let remark = one.remark.map(|remark| format!("; {remark}"));
+    let remark = remark.unwrap_or_default();
+    writeln!(out, "{}{symbol}{cpu}{place}{size}{remark}", one.name)?;
     for row in &one.members {
         let bits = row
             .bits

@@ -4,10 +4,11 @@ use super::read::{address, near};
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use initramfs::modules;
 use serde::Serialize;
 use std::io::{self, BufRead, Write};
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::{Resolved, Symbols};
+use vmcore::kernel::{Resolved, Symbol, Symbols};
 
 /// Arguments of `sym`.
 #[derive(clap::Args, Debug)]
@@ -18,7 +19,8 @@ pub(crate) struct Args {
     core: String,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Names, addresses in hex, or `-`: annotate the addresses in the text on stdin
+    /// Names, patterns such as `ext4_*`, addresses in hex, or `-`: annotate the addresses in the text on
+    /// stdin
     #[arg(value_name = "NAME|ADDR|-")]
     what: Vec<String>,
     /// One JSON object (docs/json.md)
@@ -59,7 +61,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         out.flush()?;
         return Ok(done);
     }
-    let rows: Vec<Row> = asked.iter().map(|what| look_up(symbols, what)).collect();
+    let mut rows = Vec::new();
+    for what in &asked {
+        match is_pattern(what) {
+            true => matching(symbols, what, &mut rows)?,
+            false => rows.push(look_up(symbols, what)),
+        }
+    }
     let unknown = rows.iter().any(|row| row.name.is_none());
     if args.json {
         output::json("afterpanic.sym/1", &[], &Answer { symbols: rows })?;
@@ -78,6 +86,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                     .unwrap_or_default();
                 writeln!(out, "{address}  {name}{offset}{module}")?;
             }
+            _ if is_pattern(&row.asked) => {
+                context.warn(&format!("no symbol matches {}", row.asked));
+            }
             _ => {
                 let near = near(&kernel, &row.asked);
                 context.warn(&format!("no symbol {} in this kernel{near}", row.asked));
@@ -86,6 +97,57 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     out.flush()?;
     Ok(if unknown { Exit::No } else { done })
+}
+
+/// Whether a word is a shell pattern, which no name is.
+pub(super) fn is_pattern(word: &str) -> bool {
+    word.contains(['*', '?', '['])
+}
+
+/// A row for each symbol that matches, the kernel's in its table's order and then the modules'; one
+/// without an address when none does. `module:pattern` asks that module alone.
+fn matching(symbols: &Symbols, asked: &str, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let before = rows.len();
+    let (of, pattern) = match asked.split_once(':') {
+        Some((module, pattern)) => (Some(module), pattern),
+        None => (None, asked),
+    };
+    let mut found: Vec<(Option<String>, Symbol)> = Vec::new();
+    if of.is_none() {
+        symbols.for_each(|symbol| {
+            if modules::matches(pattern, &symbol.name) {
+                found.push((None, symbol));
+            }
+        })?;
+    }
+    symbols.for_each_of_modules(|module, symbol| {
+        let wanted = of.is_none_or(|of| modules::matches(of, module));
+        if wanted && modules::matches(pattern, &symbol.name) {
+            found.push((Some(module.to_owned()), symbol));
+        }
+    });
+    rows.extend(found.into_iter().map(|(module, symbol)| {
+        let size = symbols.resolve(symbol.address).map(|found| found.size);
+        Row {
+            asked: asked.to_owned(),
+            address: Some(format!("{:#018x}", symbol.address.0)),
+            name: Some(symbol.name),
+            offset: Some("0x0".to_owned()),
+            size,
+            module,
+        }
+    }));
+    if rows.len() == before {
+        rows.push(Row {
+            asked: asked.to_owned(),
+            address: None,
+            name: None,
+            offset: None,
+            size: None,
+            module: None,
+        });
+    }
+    Ok(())
 }
 
 /// A name is looked up first: `add` and `bad` are names as well as numbers.

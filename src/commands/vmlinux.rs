@@ -1,10 +1,11 @@
 //! `afterpanic vmlinux`: what crash, drgn and gdb take from a debug vmlinux, made from the core.
 
+use super::debugger::debug_file;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::{self, Context};
-use debuginfo::{Needed, Options, Vmlinux};
+use debuginfo::{Globals, Options, Vmlinux};
 use dump::{workplace, write_new};
 use std::io::Write;
 use std::path::PathBuf;
@@ -38,7 +39,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let options = Options {
         relocated: args.relocated,
     };
-    let made = Vmlinux::of(&kernel, &Needed::new(kernel.types()?), options)?;
+    let file = debug_file(args.symbols.symbols.as_deref())?;
+    let globals = Globals::of_kernel(&kernel, file.as_ref())?;
+    let made = Vmlinux::of(&kernel, &globals, options)?;
     let size = write_new(&args.out, |out| made.write(out))?;
     for warning in &made.warnings {
         context.warn(warning);

@@ -14,6 +14,7 @@ mod arm;
 mod config;
 mod convert;
 mod crash_test;
+mod debuggers;
 mod evidence;
 mod frontpage;
 mod golden;

@@ -126,7 +126,9 @@ fn wrapped(types: &Types) -> HashSet<u32> {
 fn prototypes(names: &Names, types: &Types) -> HashMap<u64, Vec<Option<u32>>> {
     let mut all: HashMap<u64, Vec<Option<u32>>> = HashMap::new();
     for (name, prototype) in types.functions() {
-        let Some(address) = names.address(name) else {
+        // Of several functions of one name it is not known which one BTF means.
+        let address = names.address(name);
+        let Some(address) = address.filter(|at| names.rank(name, *at).is_none()) else {
             continue;
         };
         let parameters = types.parameters(prototype).take(ARGUMENTS.len());

@@ -25,7 +25,8 @@ impl<'k> Globals<'k> {
             .into_iter()
             .filter_map(|(start, end)| Some((start.ok()?.0, end.ok()?.0)));
         let types = Arc::clone(kernel.types()?);
-        let mut this = Self::within(kernel, types, bounds.collect())?;
+        let this = Self::within(kernel, types, bounds.collect())?;
+        let mut this = this.with_table(Table::shipped()?);
         if let Some(file) = vmlinux {
             let moved = kernel.vmcoreinfo().kernel_offset().unwrap_or(0);
             let mut defined = HashSet::new();
@@ -48,7 +49,8 @@ impl<'k> Globals<'k> {
         Ok(this)
     }
 
-    /// Of one module, from its types and its code.
+    /// Of one module, from its types and its code: names of modules are too short for the table, where
+    /// they mean something else.
     ///
     /// # Errors
     /// When its types are not to be had.
@@ -77,7 +79,6 @@ impl<'k> Globals<'k> {
         let read = |at: u64, bytes: &mut [u8]| kernel.read(VirtAddr(at), bytes).is_ok();
         let release = kernel.vmcoreinfo().osrelease().unwrap_or_default();
         let names = Names::new(all);
-        let this = Self::new(types, names, release, text, Box::new(read));
-        Ok(this.with_table(Table::shipped()?))
+        Ok(Self::new(types, names, release, text, Box::new(read)))
     }
 }

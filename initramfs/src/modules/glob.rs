@@ -1,10 +1,11 @@
-//! Shell patterns as module aliases use them: `*`, `?`, `[0-9]`, `[!x]`.
+//! Shell patterns as module aliases use them: `*`, `?`, `[0-9]`, `[!x]`. The CLI matches symbols and types so,
+//! too.
 //!
 //! `-` and `_` are the same outside brackets, as modprobe treats them.
 
 /// Whether `text` matches `pattern` as a whole.
 #[must_use]
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     // Where to go on when a match fails: after the last star, one more byte eaten by it.

@@ -116,3 +116,32 @@ fn what_is_no_table_is_refused() {
         assert!(Table::parse(text).is_err(), "{text:?}");
     }
 }
+
+#[test]
+fn the_table_that_ships_knows_what_debuggers_ask_for() {
+    let table = Table::shipped().unwrap();
+    assert_eq!(table.kernels().count(), 4);
+    let mut btf = Btf::new();
+    let int = btf.int("int", 4, true);
+    btf.compound("list_head", 4, 16, &[("next", int, 0, 0)]);
+    btf.compound("task_struct", 4, 64, &[("pid", int, 0, 0)]);
+    let types = Types::parse(btf.build(None), None).unwrap();
+    for (name, room, expected) in [
+        ("slab_caches", 16, "struct list_head"),
+        ("init_task", 64, "struct task_struct"),
+        ("panic_timeout", 4, "int"),
+    ] {
+        let asked = Asked {
+            name,
+            rank: 0,
+            room: Some(room),
+            release: "6.6.9",
+            parse: &|words| CType::parse(words, &types),
+            types: &types,
+        };
+        let Answer::One(ty) = table.of(&asked) else {
+            panic!("{name}");
+        };
+        assert_eq!(ty.declare(&types, ""), expected, "{name}");
+    }
+}
