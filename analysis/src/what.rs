@@ -183,11 +183,6 @@ fn symbol(found: Resolved) -> Symbol {
     }
 }
 
-/// `name+0x10 [module]`.
-fn text(found: Resolved) -> String {
-    found.to_string()
-}
-
 /// The variable in the areas that every CPU has for the variables of the image and of modules.
 fn per_cpu(kernel: &Kernel, at: VirtAddr) -> Option<PerCpu> {
     let bounds = ["__per_cpu_start", "__per_cpu_end"].map(|name| kernel.symbol(name).ok());

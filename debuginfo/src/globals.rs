@@ -96,6 +96,13 @@ impl<'k> Globals<'k> {
     /// A type in words over these types; those of DWARF and of the table, unnamed structures too.
     #[must_use]
     pub fn parse(&self, words: &str) -> Option<CType> {
+        self.parse_as(words).or_else(|| {
+            let clangs = as_clang(words);
+            self.parse_as(&clangs).filter(|_| clangs != words)
+        })
+    }
+
+    fn parse_as(&self, words: &str) -> Option<CType> {
         let unnamed = || Unnamed::of(&self.types);
         match words.contains('{') {
             true => self.unnamed.get_or_init(unnamed).parse(words, &self.types),
@@ -164,10 +171,54 @@ impl<'k> Globals<'k> {
     }
 }
 
+/// gcc's words with clang's names of the integer types.
+fn as_clang(words: &str) -> String {
+    [
+        ("long long unsigned int", "unsigned long long"),
+        ("long unsigned int", "unsigned long"),
+        ("short unsigned int", "unsigned short"),
+        ("long long int", "long long"),
+        ("long int", "long"),
+        ("short int", "short"),
+    ]
+    .iter()
+    .fold(words.to_owned(), |words, (gcc, clang)| {
+        words.replace(gcc, clang)
+    })
+}
+
 impl GlobalTypes for Globals<'_> {
     fn of(&self, symbol: &str, size: Option<u64>) -> Option<GlobalType> {
         let address = self.names.address(symbol);
         let room = size.or_else(|| self.names.room(address?));
         self.answer(symbol, address, room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synth::btf::Btf;
+
+    #[test]
+    fn a_kernel_that_clang_built_has_other_names_of_integers() {
+        let mut btf = Btf::new();
+        btf.int("unsigned long", 8, false);
+        let types = Arc::new(Types::parse(btf.build(None), None).unwrap());
+        let read = |_: u64, _: &mut [u8]| false;
+        let names = [(0x1000, 'D', "offsets"), (0x1040, 'D', "end")];
+        let names = Names::new(names.map(|(at, kind, name)| (at, kind, name.to_owned())));
+        let table = "afterpanic globals 1\nkernels 6.12.9\n:long unsigned int [8192]\n1 offsets\n";
+        let table = Table::parse(table).unwrap();
+        let globals = Globals::new(
+            Arc::clone(&types),
+            names,
+            "6.6.1",
+            Vec::new(),
+            Box::new(read),
+        );
+        let found = globals.with_table(table).of("offsets", None).unwrap();
+        assert_eq!(found.ty.declare(&types, ""), "unsigned long[8]");
+        assert_eq!(found.source, Source::Table);
     }
 }

@@ -126,7 +126,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let types = kernel.types_with(values::bare(name))?;
     let mut shown = Shown::default();
     let is_type = values::find(&types, name, None).is_ok();
-    if at.is_none() && !is_type {
+    // Of a name that a type has, too, only the global is on a CPU.
+    if at.is_none() && (!is_type || args.cpus || args.cpu.is_some()) {
         let symbols = args.symbols.symbols.as_deref();
         if let Some(found) = global::find(&kernel, name, symbols)? {
             shown.global(&kernel, args, name, &found, path)?;

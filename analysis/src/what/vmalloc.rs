@@ -4,7 +4,6 @@
 //! order of their addresses: `vmap_area_root` up to 6.8, one tree in each of `nr_vmap_nodes`
 //! `struct vmap_node`s since. `vm` is null for what vm_map_ram mapped.
 
-use super::text;
 use crate::hex::Hex;
 use serde::Serialize;
 use vmcore::addr::VirtAddr;
@@ -111,5 +110,8 @@ fn described(kernel: &Kernel, area: VirtAddr) -> (&'static str, Option<String>) 
     let flags = field("flags").unwrap_or(0);
     let kind = KINDS.iter().find(|(flag, _)| flags & flag != 0);
     let caller = field("caller").and_then(|at| kernel.resolve(VirtAddr(at)));
-    (kind.map_or("unknown", |(_, kind)| kind), caller.map(text))
+    (
+        kind.map_or("unknown", |(_, kind)| kind),
+        caller.map(|at| at.to_string()),
+    )
 }

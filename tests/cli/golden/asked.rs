@@ -103,6 +103,8 @@ pub(super) const ASKED: &[(&str, &[&str])] = &[
             "struct CORE panic_cpu",
             "struct CORE saved_command_line",
             "struct CORE pcpu_hot --cpu 0",
+            "struct CORE __per_cpu_offset",
+            "struct CORE linux_banner",
             "struct CORE TEXT_OF_NOBODY.x",
         ],
     ),
@@ -158,6 +160,7 @@ pub(super) const ASKED: &[(&str, &[&str])] = &[
             "what CORE ffffc9000001a000",
             "what CORE ffff888003001000",
             "what CORE 7ffd00001000",
+            "what CORE 7ffd800da010",
         ],
     ),
     (

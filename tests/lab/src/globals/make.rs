@@ -13,11 +13,10 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    /// Adds the variables of a kernel that BTF cannot tell.
+    /// Adds the variables of a kernel, those that its BTF tells, too: another kernel's need not.
     pub(super) fn add(&mut self, kernel: &Vmlinux) {
         let bit = 1 << self.kernels.len();
         self.kernels.push(kernel.release.clone());
-        let told: HashSet<&str> = kernel.types.variables().map(|(name, _)| name).collect();
         let mut found: BTreeMap<String, Vec<(Option<usize>, &str)>> = BTreeMap::new();
         let globals = kernel.globals(None);
         // A weak definition's array has no length, the strong one at its address has.
@@ -30,7 +29,7 @@ impl Maker {
             };
             let is_known = variable.size.is_some() || !sized.contains(address);
             let is_typed = is_known && globals.parse(&variable.words).is_some();
-            if told.contains(symbol) || !is_typed {
+            if !is_typed {
                 continue;
             }
             let name = Table::key(symbol).into_owned();
