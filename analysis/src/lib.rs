@@ -3,6 +3,7 @@
 
 pub mod checks;
 pub mod cpus;
+pub mod disassembly;
 pub mod essential;
 pub mod evidence;
 pub mod hex;

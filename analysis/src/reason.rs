@@ -34,6 +34,15 @@ use collect::Found;
 use serde::{Deserialize, Serialize};
 use shapes::Blame;
 
+/// The kind of trouble of which a line of a log is the first; `None` for an ordinary line.
+#[must_use]
+pub fn opens(line: &str) -> Option<Class> {
+    if class::panic_message(line).is_some() {
+        return Some(Class::Other);
+    }
+    shapes::of_line(line).map(|shape| shape.class)
+}
+
 /// Why it died.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Reason {

@@ -50,3 +50,10 @@ pub(crate) fn kernel(ram: &Ram) -> Kernel {
     };
     Kernel::new(Arc::new(dump)).unwrap()
 }
+
+/// The kernel in the bytes of an ELF core.
+pub(crate) fn of_bytes(core: &[u8]) -> Kernel {
+    let source = Arc::new(vmcore::dump::source::BytesSource(core.to_vec()));
+    let dump = vmcore::dump::open_source(std::path::Path::new("core"), source).unwrap();
+    Kernel::new(dump).unwrap()
+}

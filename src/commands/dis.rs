@@ -4,8 +4,8 @@ use super::read::{address, near};
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context};
+use analysis::disassembly::{Instruction, disassemble};
 use anyhow::{Context as _, bail};
-use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
 use serde::Serialize;
 use std::io::Write;
 use vmcore::addr::VirtAddr;
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             offset => format!("{}+{offset:#x}", at.name),
         })
     };
-    let instructions = disassemble(start, &code, asked, name_of);
+    let instructions = rows(disassemble(start, &code, name_of), start, asked);
     let answer = Answer {
         function: found.as_ref().map(|found| found.name.clone()),
         module: found.and_then(|found| found.module),
@@ -142,38 +142,15 @@ fn data(kernel: &Kernel, at: VirtAddr) -> Option<&'static str> {
     (in_image && !in_init).then_some("data of the kernel")
 }
 
-fn disassemble(
-    start: u64,
-    code: &[u8],
-    asked: u64,
-    name_of: impl Fn(u64) -> Option<String>,
-) -> Vec<Row> {
-    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
-    let mut formatter = GasFormatter::new();
-    formatter.options_mut().set_uppercase_hex(false);
-    let mut rows = Vec::new();
-    while decoder.can_decode() {
-        let instruction = decoder.decode();
-        let mut text = String::new();
-        formatter.format(&instruction, &mut text);
-        // 0 for everything that is no near branch.
-        let near = instruction.near_branch_target();
-        let target = if near != 0 {
-            name_of(near)
-        } else if instruction.is_ip_rel_memory_operand() {
-            name_of(instruction.ip_rel_memory_address())
-        } else {
-            None
-        };
-        rows.push(Row {
-            address: format!("{:#018x}", instruction.ip()),
-            offset: instruction.ip().wrapping_sub(start),
-            text,
-            target,
-            here: asked >= instruction.ip() && asked < instruction.next_ip() && asked != start,
-        });
-    }
-    rows
+fn rows(instructions: Vec<Instruction>, start: u64, asked: u64) -> Vec<Row> {
+    let row = |at: Instruction| Row {
+        address: format!("{:#018x}", at.address),
+        offset: at.address.wrapping_sub(start),
+        text: at.text,
+        target: at.target,
+        here: asked >= at.address && asked < at.next && asked != start,
+    };
+    instructions.into_iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -181,15 +158,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_named_and_the_place_is_marked() {
+    fn the_place_is_marked() {
         // call +0; mov 0x18(%rax),%rax; ret
         let code = [0xe8, 0, 0, 0, 0, 0x48, 0x8b, 0x40, 0x18, 0xc3];
-        let rows = disassemble(0x1000, &code, 0x1005, |va| {
-            (va == 0x1005).then(|| "next".into())
-        });
-        assert_eq!(rows.len(), 3);
-        assert_eq!(rows[0].target.as_deref(), Some("next"));
-        assert_eq!(rows[1].text, "mov 0x18(%rax),%rax");
+        let rows = rows(disassemble(0x1000, &code, |_| None), 0x1000, 0x1005);
         assert_eq!(
             rows.iter().map(|row| row.here).collect::<Vec<_>>(),
             [false, true, false]

@@ -171,13 +171,22 @@ fn code_at_fault(kernel: &Kernel, trace: &Trace, reason: &Reason) -> Option<Code
 }
 
 /// Soft errors.
-struct Soft(Vec<String>);
+#[derive(Default)]
+pub(super) struct Soft(Vec<String>);
 
 impl Soft {
-    fn keep<T, E: std::error::Error>(&mut self, what: &str, result: Result<T, E>) -> Option<T> {
+    pub(super) fn keep<T, E: std::error::Error>(
+        &mut self,
+        what: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result
             .map_err(|why| self.0.push(format!("{what}: {}", chain(&why))))
             .ok()
+    }
+
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.0
     }
 }
 
@@ -201,7 +210,7 @@ fn count_tasks(kernel: &Kernel, soft: &mut Soft) -> (Option<BTreeMap<char, u64>>
 }
 
 /// The frames of a trace as the kernel itself would print them.
-fn locations(trace: &Trace) -> Vec<Location> {
+pub(super) fn locations(trace: &Trace) -> Vec<Location> {
     let kernel_frames = trace
         .frames
         .iter()

@@ -22,6 +22,16 @@ const MOST_TAIL: usize = 10_000;
 /// # Errors
 /// Those of `input`.
 pub fn from_text(input: &mut dyn BufRead, name: &str, options: Options<'_>) -> io::Result<Report> {
+    keeping(input, name, options, &mut |_| {})
+}
+
+/// The same; `keep_line` sees each line.
+pub(super) fn keeping(
+    input: &mut dyn BufRead,
+    name: &str,
+    options: Options<'_>,
+    keep_line: &mut dyn FnMut(&Line),
+) -> io::Result<Report> {
     let mut collector = Collector::new();
     let mut system = System::default();
     let mut tail: VecDeque<Line> = VecDeque::new();
@@ -33,6 +43,7 @@ pub fn from_text(input: &mut dyn BufRead, name: &str, options: Options<'_>) -> i
     };
     let facts = evidence::read(input, &mut |line| {
         read_boot(&line.text, &mut system);
+        keep_line(&line);
         if keep > 0 {
             if tail.len() == keep {
                 tail.pop_front();

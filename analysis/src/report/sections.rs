@@ -124,7 +124,7 @@ fn blocked(list: &Blocked, out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-fn kind_words(kind: WaitKind) -> &'static str {
+pub(super) fn kind_words(kind: WaitKind) -> &'static str {
     match kind {
         WaitKind::Mutex => "a mutex",
         WaitKind::RwsemRead => "a read-write semaphore, to read",
@@ -189,7 +189,7 @@ fn checks(list: &[Check], out: &mut dyn Write) -> fmt::Result {
 }
 
 /// `cat (99) waits for a mutex acme_lock that kworker/2:1 (212) holds, in acme_poll`.
-fn sentence(waiter: &Waiter) -> String {
+pub(super) fn sentence(waiter: &Waiter) -> String {
     let what = kind_words(waiter.kind);
     let mut text = format!(
         "{} ({}) waits for {what}",

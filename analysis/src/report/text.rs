@@ -1,7 +1,7 @@
 //! The words of a report. All wording of the analysis stands here.
 
 use super::words::class_words;
-pub use super::words::duration;
+pub use super::words::{count, duration, size};
 use super::{Report, Section, diagnosis, sections};
 use crate::reason::{Class, Reason};
 use std::fmt::{self, Write};

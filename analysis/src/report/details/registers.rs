@@ -1,0 +1,68 @@
+//! What the registers of a report point to.
+
+use crate::reason::Reason;
+use crate::what::{self, What};
+use serde::{Deserialize, Serialize};
+use vmcore::addr::VirtAddr;
+use vmcore::kernel::Kernel;
+
+/// The lowest address of the kernel's half of the address space: what is below points to nothing of it.
+const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
+/// Registers looked at.
+const MAX_REGISTERS: usize = 32;
+
+/// A register.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Register {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its value in hex, as the kernel printed it.
+    pub value: String,
+    /// What it points to, in words; absent for a number that is no address of the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points_to: Option<String>,
+}
+
+/// The registers that the kernel printed.
+pub(super) fn read(kernel: &Kernel, reason: &Reason) -> Option<Vec<Register>> {
+    let printed = &reason.oops.registers;
+    let rows = printed.iter().take(MAX_REGISTERS).map(|(name, value)| {
+        let number = u64::from_str_radix(value.trim_start_matches("0x"), 16).ok();
+        let address = number.filter(|number| *number >= KERNEL_HALF);
+        Register {
+            name: name.clone(),
+            value: value.clone(),
+            points_to: address.and_then(|at| words(&what::read(kernel, VirtAddr(at)))),
+        }
+    });
+    (!printed.is_empty()).then(|| rows.collect())
+}
+
+/// The nearest thing that is known of an address.
+fn words(at: &What) -> Option<String> {
+    let plus = |name: &str, offset: u64| match offset {
+        0 => name.to_owned(),
+        offset => format!("{name}+{offset:#x}"),
+    };
+    if let Some(task) = &at.task {
+        let part = plus(task.part, task.offset);
+        return Some(format!("{part} of {} ({})", task.comm, task.pid));
+    }
+    if let Some(symbol) = &at.symbol {
+        let module = symbol.module.as_ref();
+        let module = module.map_or(String::new(), |name| format!(" [{name}]"));
+        return Some(format!("{}{module}", plus(&symbol.name, symbol.offset)));
+    }
+    if let Some(variable) = &at.per_cpu {
+        let name = plus(&variable.name, variable.offset);
+        return Some(format!("per-CPU {name} of CPU {}", variable.cpu));
+    }
+    if let Some(object) = &at.slab {
+        let offset = plus("object", object.offset);
+        return Some(format!("{offset} of slab cache {}", object.cache));
+    }
+    if let Some(page) = &at.page {
+        return Some(format!("a page of kind {}", page.kind));
+    }
+    at.unmapped.as_ref().map(|_| "not mapped".to_owned())
+}
