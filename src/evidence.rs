@@ -3,14 +3,21 @@
 
 use crate::core_arg::{self, SymbolsArg};
 use crate::output::Context;
+use analysis::report::details::{self, Full};
 use analysis::report::{self, Options, Report};
 use anyhow::{Context as _, anyhow, bail};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use store::CrashDir;
+use store::manifest::{DMESG, REPORT_JSON};
 
 /// Bytes looked at to tell a text from a core.
 const SNIFF: usize = 4096;
+/// A report larger than this is none.
+pub(crate) const MAX_REPORT: u64 = 16 << 20;
+/// A log larger than this is not read beside a stored report.
+const MAX_LOG: u64 = 64 << 20;
 /// Logs in a crash directory without a core, in the order of preference: ours, kdump-utils', makedumpfile's.
 const LOGS: [&str; 3] = [
     "dmesg.txt",
@@ -99,10 +106,7 @@ pub(crate) fn report(
     if let Some(mut text) = text(context, core)? {
         let report = report::from_text(&mut *text.input, &text.name, options)
             .with_context(|| format!("Cannot read {}", text.name))?;
-        let blank = report.reason.is_blank()
-            && report.uptime_seconds.is_none()
-            && report.system.uts.release.is_empty();
-        if blank && text.dir.is_none() {
+        if is_blank(&report) && text.dir.is_none() {
             return Err(no_log(&text.name));
         }
         let incomplete = text.dir.as_deref().is_some_and(core_arg::is_incomplete);
@@ -114,6 +118,72 @@ pub(crate) fn report(
     let (found, kernel) = core_arg::kernel_with(context, core, symbols)?;
     let report = report::build(&kernel, options);
     Ok((report, found.dir, found.incomplete))
+}
+
+/// The same with every section and the details of the page. A report that was stored as JSON is taken as
+/// it is.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub(crate) fn full(
+    context: &Context,
+    core: Option<&Path>,
+    symbols: &SymbolsArg,
+) -> anyhow::Result<(Full, Option<PathBuf>, bool)> {
+    if let Some(full) = core.map(stored).transpose()?.flatten() {
+        return Ok((full, None, false));
+    }
+    if let Some(mut text) = text(context, core)? {
+        let incomplete = text.dir.as_deref().is_some_and(core_arg::is_incomplete);
+        if let Some(dir) = text.dir.as_ref().filter(|_| incomplete) {
+            core_arg::warn_incomplete(context, dir);
+        }
+        let beside = text.dir.as_deref().map(of_directory);
+        if let Some(full) = beside.flatten() {
+            return Ok((full, text.dir, incomplete));
+        }
+        let full = details::full_of_text(&mut *text.input, &text.name)
+            .with_context(|| format!("Cannot read {}", text.name))?;
+        if is_blank(&full.report) && text.dir.is_none() {
+            return Err(no_log(&text.name));
+        }
+        return Ok((full, text.dir, incomplete));
+    }
+    let (found, kernel) = core_arg::kernel_with(context, core, symbols)?;
+    Ok((details::full(&kernel), found.dir, found.incomplete))
+}
+
+/// The stored report of a crash directory, with its log.
+pub(crate) fn of_directory(dir: &Path) -> Option<Full> {
+    let crash = CrashDir::open(dir).ok()?;
+    let report = crash.read(REPORT_JSON, MAX_REPORT).ok()?;
+    let log = crash.read(DMESG, MAX_LOG).ok();
+    collect::page::of_stored(Some(&report), log.as_deref())
+}
+
+/// The report in a file of JSON; `None` for any other file.
+fn stored(path: &Path) -> anyhow::Result<Option<Full>> {
+    let Ok(file) = vmcore::dump::open_regular(path) else {
+        return Ok(None);
+    };
+    let mut text = Vec::new();
+    let mut file = BufReader::new(file).take(MAX_REPORT);
+    let starts = file.fill_buf().is_ok_and(|start| start.starts_with(b"{"));
+    if !starts {
+        return Ok(None);
+    }
+    let failed = || format!("Cannot read {}", path.display());
+    file.read_to_end(&mut text).with_context(failed)?;
+    let full: Full = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is not a report of ours", path.display()))?;
+    Ok(Some(full))
+}
+
+/// Whether a report of a text tells nothing.
+fn is_blank(report: &Report) -> bool {
+    report.reason.is_blank()
+        && report.uptime_seconds.is_none()
+        && report.system.uts.release.is_empty()
 }
 
 /// The error for a text in which no kernel speaks.

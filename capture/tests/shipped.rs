@@ -103,6 +103,27 @@ fn field(bytes: &[u8], at: usize, len: usize) -> usize {
         .fold(0, |value, byte| value << 8 | usize::from(*byte))
 }
 
+/// The page of a report is for the next boot. The linker leaves out what nobody calls, also without LTO.
+#[test]
+fn the_page_is_not_in_the_binary() {
+    let elf = std::fs::read(env!("CARGO_BIN_EXE_afterpanic-capture")).unwrap();
+    let holds = |text: &str| {
+        elf.windows(text.len())
+            .any(|bytes| bytes == text.as_bytes())
+    };
+    assert!(
+        holds("afterpanic-capture"),
+        "the search finds what is there"
+    );
+    for text in [
+        "Content-Security-Policy",
+        "prefers-color-scheme",
+        "vm.overcommit_memory",
+    ] {
+        assert!(!holds(text), "{text} is in the binary");
+    }
+}
+
 /// elf(5): no PT_INTERP (3), and no DT_NEEDED (1) in the dynamic segment (PT_DYNAMIC, 2) that a
 /// static-pie has.
 #[test]

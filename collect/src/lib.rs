@@ -2,7 +2,7 @@
 //!
 //! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records or makes a crash
 //! directory of them, announces each new crash ([`notify`]), and settles a crash test that waits for its
-//! core. [`send`] does what needs a network.
+//! core. [`send`] does what needs a network. [`page`] makes the report of each crash a page for a browser.
 //!
 //! May name `rehearse` and below.
 //!
@@ -12,6 +12,7 @@ mod journal;
 mod log_only;
 mod metrics;
 mod notify;
+pub mod page;
 mod pstore;
 
 pub use notify::{Sent, acknowledge, request_metrics, send};

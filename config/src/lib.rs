@@ -26,7 +26,7 @@ pub use error::{ConfigError, ValueError};
 pub use load::DEFAULT_PATH;
 pub use model::{
     Action, After, Auto, CaptureKernel, Config, Device, Dump, Hook, Image, Keep, KernelChoice,
-    Notify, Syscall, Target,
+    Notify, Report, Syscall, Target,
 };
 pub use scalar::Scalar;
 pub use units::{Size, Time};

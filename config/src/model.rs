@@ -44,6 +44,8 @@ pub struct Config {
     pub after: After,
     /// How a crash is announced at the next boot.
     pub notify: Notify,
+    /// What is made of a crash at the next boot.
+    pub report: Report,
     /// Programs that run in the capture kernel, in this order.
     #[serde(
         skip_serializing_if = "Vec::is_empty",
@@ -62,6 +64,7 @@ impl Default for Config {
             image: Image::default(),
             after: After::default(),
             notify: Notify::default(),
+            report: Report::default(),
             hook: Vec::new(),
         }
     }
@@ -162,6 +165,22 @@ impl Default for After {
             rescue: None,
             rescue_deadline: Time(3600),
         }
+    }
+}
+
+/// `[report]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Report {
+    /// `afterpanic collect` writes report.html beside the report. See report-html.md.
+    ///
+    /// Example: `html = false`
+    pub html: bool,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self { html: true }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `afterpanic collect`: at the next boot, finishes interrupted crash directories, imports pstore records,
-//! announces new crashes; says whether the core of the last crash test arrived. With `--notify`, sends what
-//! needs a network.
+//! announces new crashes, writes report.html; says whether the core of the last crash test arrived. With
+//! `--notify`, sends what needs a network.
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
@@ -37,7 +37,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let done = collect::run(&context.root, &stores, args.store.is_some(), &config)?;
     let mut exit = Exit::Done;
     let mut out = output::stdout();
-    for path in &done.paths {
+    let pages = if config.report.html {
+        collect::page::write_all(&stores)
+    } else {
+        collect::page::Written::default()
+    };
+    for path in done.paths.iter().chain(&pages.paths) {
         writeln!(out, "{}", path.display())?;
     }
     let found = done
@@ -48,7 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         writeln!(out, "crash-test {id} {word}: {}", found.summary)?;
     }
     let wrong = found.iter().flat_map(|(_, found)| &found.wrong);
-    for problem in done.problems.iter().chain(wrong) {
+    for problem in done.problems.iter().chain(wrong).chain(&pages.problems) {
         exit = Exit::Degraded;
         context.warn(problem);
     }

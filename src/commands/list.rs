@@ -1,7 +1,7 @@
 //! `afterpanic list`: the crashes saved here.
 
 use crate::core_arg::SymbolsArg;
-use crate::evidence;
+use crate::evidence::{self, MAX_REPORT};
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use crate::saved;
@@ -152,9 +152,6 @@ fn readable(stamp: &str) -> String {
 
 /// A log larger than this is not read for a list.
 const MAX_LOG: u64 = 64 << 20;
-
-/// A report larger than this is none.
-pub(super) const MAX_REPORT: u64 = 16 << 20;
 
 /// What a crash directory's report calls the crash. Where only the log is left, what that tells.
 pub(super) fn signature_of(dir: &Path) -> Option<String> {

@@ -1,17 +1,16 @@
 //! `afterpanic report`: why it died.
 
-use super::list::{MAX_REPORT, signature_of};
+use super::list::signature_of;
 use crate::core_arg::{self, SymbolsArg};
-use crate::evidence;
-use crate::evidence::EvidenceArg;
+use crate::evidence::{self, EvidenceArg, MAX_REPORT};
 use crate::exit::Exit;
 use crate::output::{self, Context, Style};
-use analysis::report::{self, Report, Section, model::SCHEMA};
+use analysis::report::{self, Full, Report, Section, html, model::SCHEMA};
 use anyhow::Context as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use store::manifest::REPORT_JSON;
-use store::{CrashDir, Store};
+use store::{CrashDir, Manifest, Store};
 
 /// Arguments of `report`.
 #[derive(clap::Args, Debug)]
@@ -33,19 +32,27 @@ pub(crate) struct Args {
     /// One JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
+    /// With --json: every section, and all that the page of --html shows
+    #[arg(long, requires = "json", conflicts_with_all = ["log_lines", "section"])]
+    full: bool,
+    /// Write the report as a page for a browser to this new file, or with `-` to stdout. CORE may then
+    /// be a report.json, too. Example: afterpanic report --html crash.html last
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "log_lines", "section"])]
+    html: Option<PathBuf>,
 }
 
 /// Prints the report.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.html.is_some() || args.full {
+        return whole(args, context);
+    }
     let (mut report, dir, incomplete) = if args.stored {
         stored(args, context)?
     } else {
         fresh(args, context)?
     };
     // A check of the filter that failed is known only after the report was made.
-    let manifest = dir
-        .as_deref()
-        .and_then(|dir| CrashDir::open(dir).and_then(|dir| dir.manifest()).ok());
+    let manifest = dir.as_deref().and_then(manifest_of);
     report.dump = manifest.map_or_else(Vec::new, |manifest| {
         let core = manifest.core.into_iter().flat_map(|core| core.soft_errors);
         core.chain(manifest.soft_errors).collect()
@@ -61,12 +68,60 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         print(&report, &text)?;
     }
-    let exit = if report.warnings.is_empty() && report.dump.is_empty() {
-        Exit::Done
+    Ok(exit(&report).of_incomplete(incomplete))
+}
+
+fn exit(report: &Report) -> Exit {
+    match report.warnings.is_empty() && report.dump.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
+    }
+}
+
+fn manifest_of(dir: &Path) -> Option<Manifest> {
+    CrashDir::open(dir).and_then(|dir| dir.manifest()).ok()
+}
+
+/// The report with all details, as a page or as JSON.
+fn whole(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let core = args.core.core.as_deref();
+    let (mut full, dir, incomplete) = if args.stored {
+        let (report, dir, incomplete) = stored(args, context)?;
+        let beside = dir.as_deref().and_then(evidence::of_directory);
+        (beside.unwrap_or_else(|| report.into()), dir, incomplete)
     } else {
-        Exit::Degraded
+        evidence::full(context, core, &args.symbols)?
     };
-    Ok(exit.of_incomplete(incomplete))
+    if let Some(manifest) = dir.as_deref().and_then(manifest_of) {
+        collect::page::add_manifest(&mut full, &manifest);
+    }
+    if let Some(dir) = dir {
+        full.report.seen = Some(seen(&dir, &full.report.reason.signature));
+    }
+    match &args.html {
+        None => output::json(SCHEMA, &full.report.warnings, &full)?,
+        Some(file) => page(file, &full)?,
+    }
+    Ok(exit(&full.report).of_incomplete(incomplete))
+}
+
+/// Writes the page. What was there before stays as it is.
+fn page(file: &Path, full: &Full) -> anyhow::Result<()> {
+    let page = html::page(full);
+    if file == Path::new("-") {
+        let mut out = output::raw();
+        out.write_all(page.as_bytes())?;
+        return Ok(out.flush()?);
+    }
+    dump::write_new(file, |out| out.write_all(page.as_bytes()))?;
+    let bytes = u64::try_from(page.len()).unwrap_or(u64::MAX);
+    writeln!(
+        output::stdout(),
+        "{}: {}",
+        file.display(),
+        output::size(bytes)
+    )?;
+    Ok(())
 }
 
 fn print(report: &Report, text: &str) -> anyhow::Result<()> {

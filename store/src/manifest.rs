@@ -18,6 +18,8 @@ pub const CAPTURE_LOG: &str = "capture.log";
 pub const REPORT_JSON: &str = "report.json";
 /// The report for people.
 pub const REPORT_TXT: &str = "report.txt";
+/// The report for a browser, made at the next boot.
+pub const REPORT_HTML: &str = "report.html";
 /// The panic itself, with notifiers and dumpers.
 pub const PANIC_LOG: &str = "panic.log";
 

@@ -27,6 +27,7 @@ mod list;
 mod notify;
 mod package;
 mod pages;
+mod report_html;
 mod usage;
 mod verify;
 mod vmlinux;

@@ -12,6 +12,7 @@ pub(super) const ASKED: &[(&str, &[&str])] = &[
         ],
     ),
     ("report-json", &["report CORE --json"]),
+    ("report-full", &["report CORE --json --full"]),
     (
         "bt",
         &[

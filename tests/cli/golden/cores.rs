@@ -77,7 +77,15 @@ fn an_essential_core_gives_the_same_answers_without_command_lines() {
     machine.run_inside(level).exits(4);
     // User memory with the command lines is not in it, and no partial slab.
     let own = &[
-        "ps", "read", "slabs", "what", "info", "verify", "absent", "pages",
+        "ps",
+        "read",
+        "report-full",
+        "slabs",
+        "what",
+        "info",
+        "verify",
+        "absent",
+        "pages",
     ];
     same("essential", "small.elf.zst", &machine, own);
 }
