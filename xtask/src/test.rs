@@ -148,6 +148,7 @@ fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
 fn steps(extent: &Extent) -> Result<Vec<Step>> {
     if *extent == Extent::Short {
         let mut steps = code(false);
+        steps.push(page());
         steps.push(panics("real panics".into(), &["--ci"], shards::listed()?));
         return Ok(steps);
     }
@@ -155,6 +156,7 @@ fn steps(extent: &Extent) -> Result<Vec<Step>> {
     for shard in chosen(extent)? {
         if shard.code {
             steps.extend(code(true));
+            steps.push(page());
         }
         if !shard.scenarios.is_empty() {
             let which = ["--shard", shard.name.as_str(), "--record"];
@@ -180,6 +182,11 @@ fn plain(name: &str, command: Command) -> Step {
 /// A verb of the laboratory.
 fn lab(verb: &str) -> Command {
     cargo(&["run", "--quiet", "--locked", "--package", "lab", "--", verb])
+}
+
+/// The page of `report --html` in a browser.
+fn page() -> Step {
+    plain("the report in a browser", lab("pages"))
 }
 
 fn panics(name: String, which: &[&str], panics: Vec<String>) -> Step {

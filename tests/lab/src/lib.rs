@@ -8,6 +8,7 @@
 pub mod apt;
 pub mod artefacts;
 pub mod bench;
+pub mod browser;
 pub mod checks;
 pub mod compare;
 pub mod demo;
@@ -21,6 +22,7 @@ pub mod kernels;
 pub mod mirror;
 pub mod module;
 pub mod oopses;
+pub mod pages;
 pub mod peer;
 pub mod reboot;
 pub mod results;

@@ -94,6 +94,8 @@ enum Verb {
         #[command(flatten)]
         options: lab::globals::Options,
     },
+    /// The page of `report --html` in a browser: its width, folding, searching, the keyboard
+    Pages,
     /// Write docs/support.md from the scenarios and their results
     Support,
     /// Fetch the kernels of scenarios and do nothing else
@@ -233,6 +235,7 @@ fn main() -> ExitCode {
         }
         Verb::Oopses { dir, options } => lab::oopses::run(&dir, &options).map(|()| true),
         Verb::Globals { options } => lab::globals::run(&options),
+        Verb::Pages => lab::pages::run(),
         Verb::Support => support(),
         Verb::Kernels { names } => fetch(&names),
     };

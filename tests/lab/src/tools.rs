@@ -177,6 +177,30 @@ pub fn drgn() -> Result<Command> {
     Ok(command)
 }
 
+/// Where the browser comes from: its libraries ask for a C library that older machines have, too.
+const BROWSER_SUITE: &str = "bookworm";
+
+/// A browser without a window, to be given arguments: Chromium's headless shell, with fonts of its own. It
+/// starts itself again for its children, so it runs by this machine's loader and C library.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn browser() -> Result<Command> {
+    let root = unpacked("browser", BROWSER_SUITE, |apt| {
+        let mut all = apt.closure(&["chromium-headless-shell", "fonts-dejavu-core"])?;
+        all.retain(|name| name != "libc6" && name != "libc-bin");
+        Ok(all)
+    })?;
+    let libraries = root.join(LIBRARIES);
+    let paths = [libraries.join("pulseaudio"), libraries];
+    let mut command = Command::new(root.join("usr/lib/chromium/chromium-headless-shell"));
+    command
+        .env("LD_LIBRARY_PATH", std::env::join_paths(paths)?)
+        .env("FONTCONFIG_SYSROOT", &root)
+        .env("LC_ALL", "C.UTF-8");
+    Ok(command)
+}
+
 /// The unpacked packages of makedumpfile.
 fn root() -> Result<PathBuf> {
     unpacked(SUITE, SUITE, |_| Ok(owned(&PACKAGES)))

@@ -47,7 +47,14 @@ fn the_shards_together_run_every_scenario_and_every_verb() {
         apart += one.len();
     }
     assert_eq!(apart, full.len());
-    for name in ["format", "long tests", "server: reboot", "server: server"] {
+    let names = [
+        "format",
+        "long tests",
+        "the report in a browser",
+        "server: reboot",
+        "server: server",
+    ];
+    for name in names {
         assert!(full.iter().any(|step| step.name == name), "{name}");
     }
     assert!(steps(&Extent::Shard("no-such".into())).is_err());
