@@ -69,7 +69,8 @@ fn work(order: &Order) -> Result<(), String> {
                 false => Vec::new(),
             };
             let target = plan.targets.get(*target).ok_or("There is no such target")?;
-            target::prepare(target, modules, Path::new(MOUNT_POINT))
+            let nodename = &plan.kernel.nodename;
+            target::prepare(target, modules, Path::new(MOUNT_POINT), nodename)
         }
         Job::Begin { base } => begin::run(plan, Path::new(base)),
         Job::Essential { dir } => {

@@ -1,13 +1,16 @@
 //! Places to write to: found, proven, mounted, and left clean.
 //!
 //! Everything here runs in a child of PID 1 and may block; PID 1 waits only as long as the plan
-//! allows. Other kinds of targets (raw devices, the network) belong behind the same two calls.
+//! allows. Other kinds of targets belong behind the same two calls.
 
 mod assemble;
 mod block;
 mod dm;
 mod md;
 pub(crate) mod mount;
+mod netlink;
+mod network;
+mod nfs;
 mod partition;
 mod prove;
 mod wake;
@@ -17,7 +20,7 @@ use crate::protocol::{Event, say};
 use block::Looking;
 use plan::{Module, Target, TargetKind};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::directory;
 
 /// Where a target is mounted in the capture kernel.
@@ -31,6 +34,7 @@ pub(crate) fn prepare(
     target: &Target,
     modules: Vec<Module>,
     mount_point: &Path,
+    nodename: &str,
 ) -> Result<(), String> {
     let loading = (!modules.is_empty()).then(|| Loading::begin(modules));
     // Nothing is looked at before they are there: a disk whose driver is still at work cannot be opened
@@ -38,14 +42,14 @@ pub(crate) fn prepare(
     if let Some(loading) = &loading {
         loading.wait();
     }
-    say(&reach(target, mount_point)?);
+    say(&reach(target, mount_point, nodename)?);
     if let Some(loading) = loading {
         loading.finish();
     }
     Ok(())
 }
 
-fn reach(target: &Target, mount_point: &Path) -> Result<Event, String> {
+fn reach(target: &Target, mount_point: &Path, nodename: &str) -> Result<Event, String> {
     match &target.kind {
         TargetKind::Directory(dir) => {
             let base = directory::ensure(Path::new("/"), &dir.path)
@@ -66,12 +70,22 @@ fn reach(target: &Target, mount_point: &Path) -> Result<Event, String> {
             let wait = Duration::from_secs(target.device_wait_s);
             let device = Looking::begin().wait_for(fs, wait)?;
             mount::mount(&device, fs, mount_point)?;
-            let base = directory::ensure(mount_point, &fs.path)
-                .map_err(|error| format!("Cannot make the directory {}: {error}", fs.path))?;
-            Ok(Event::Mounted {
-                mount_point: Some(mount_point.to_string_lossy().into_owned()),
-                base: base.to_string_lossy().into_owned(),
-            })
+            mounted(mount_point, &fs.path)
+        }
+        TargetKind::Nfs(nfs) => {
+            let until = Instant::now() + Duration::from_secs(target.device_wait_s);
+            nfs::mount(nfs, nodename, mount_point, until)?;
+            mounted(mount_point, &nfs.path)
         }
     }
+}
+
+/// The directory for crashes inside what was mounted.
+fn mounted(mount_point: &Path, path: &str) -> Result<Event, String> {
+    let base = directory::ensure(mount_point, path)
+        .map_err(|error| format!("Cannot make the directory {path}: {error}"))?;
+    Ok(Event::Mounted {
+        mount_point: Some(mount_point.to_string_lossy().into_owned()),
+        base: base.to_string_lossy().into_owned(),
+    })
 }

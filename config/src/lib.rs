@@ -25,8 +25,8 @@ mod units;
 pub use error::{ConfigError, ValueError};
 pub use load::DEFAULT_PATH;
 pub use model::{
-    Action, After, Auto, CaptureKernel, Config, Device, Dump, Hook, Image, Keep, KernelChoice,
-    Notify, Report, Syscall, Target,
+    Action, After, Auto, CaptureKernel, Config, Device, Dump, Export, Hook, Image, Keep,
+    KernelChoice, Notify, Report, Syscall, Target,
 };
 pub use scalar::Scalar;
 pub use units::{Size, Time};

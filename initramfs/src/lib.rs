@@ -23,6 +23,7 @@ mod explicit;
 pub mod files;
 mod fill;
 pub mod kernel;
+pub mod machine;
 pub mod modules;
 pub mod read;
 pub mod resolve;

@@ -9,6 +9,8 @@ mod error;
 mod lvm;
 mod md;
 pub mod mountinfo;
+mod network;
+mod nfs;
 mod resolved;
 mod sysfs;
 mod target;
@@ -29,6 +31,15 @@ pub fn resolve(
     config: &config::Config,
     index: &Index,
 ) -> Result<Resolved, ResolveError> {
+    resolve_with(root, config, index, &network::Running)
+}
+
+fn resolve_with(
+    root: &Root,
+    config: &config::Config,
+    index: &Index,
+    network: &dyn network::Network,
+) -> Result<Resolved, ResolveError> {
     let running = root.text("/proc/sys/kernel/osrelease");
     let machine = sysfs::Machine {
         root,
@@ -41,7 +52,10 @@ pub fn resolve(
     }
     for (at, target) in config.target.iter().enumerate() {
         let before = out.wanted.len();
-        let resolved = target::resolve(&machine, target, &mut out)?;
+        let resolved = match &target.nfs {
+            Some(export) => nfs::resolve(&machine, network, target, export, &mut out)?,
+            None => target::resolve(&machine, target, &mut out)?,
+        };
         for wanted in out.wanted.iter_mut().skip(before) {
             wanted.target = at;
         }

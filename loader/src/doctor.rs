@@ -15,6 +15,7 @@ mod proof;
 mod pstore;
 mod readonly;
 mod selinux;
+mod server;
 mod settings;
 mod signature;
 mod target;

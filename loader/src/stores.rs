@@ -4,7 +4,7 @@
 //! its own counts where that filesystem is mounted; where it is not, it is named.
 
 use crate::root;
-use config::{Config, Device, Target};
+use config::{Config, Device, Export, Target};
 use initramfs::resolve::mountinfo;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub fn stores(config: &Config, root: &Path) -> Stores {
             }
             None => stores.elsewhere.push(format!(
                 "{} is not mounted here: crashes saved there in {} are not shown",
-                target.device.as_ref().map(name).unwrap_or_default(),
+                source(target),
                 target.path.display()
             )),
         }
@@ -52,10 +52,29 @@ fn mounts(root: &Path) -> Vec<mountinfo::Mount> {
 }
 
 fn place(target: &Target, mounts: &[mountinfo::Mount], root: &Path) -> Option<PathBuf> {
-    match &target.device {
-        None => Some(target.path.clone()),
-        Some(device) => on_device(device, target, mounts, root),
+    match (&target.device, &target.nfs) {
+        (_, Some(export)) => on_server(export, target, mounts, root),
+        (Some(device), None) => on_device(device, target, mounts, root),
+        (None, None) => Some(target.path.clone()),
     }
+}
+
+/// Where this machine's directory of a target on a server is when its export is mounted.
+fn on_server(
+    export: &Export,
+    target: &Target,
+    mounts: &[mountinfo::Mount],
+    root: &Path,
+) -> Option<PathBuf> {
+    let source = export.to_string();
+    let mount = mounts.iter().find(|mount| {
+        mount.fstype.starts_with("nfs")
+            && mount.root == Path::new("/")
+            && mount.source.as_os_str() == source.as_str()
+    })?;
+    let inside = target.path.strip_prefix("/").unwrap_or(&target.path);
+    let own = initramfs::machine::store_name(&initramfs::root::Root::new(root))?;
+    Some(mount.point.join(inside).join(own))
 }
 
 /// Where the store of a target is when its filesystem is mounted whole.
@@ -81,6 +100,14 @@ fn on_device(
         .find(|mount| mount.root == Path::new("/") && real(&mount.source) == node)?;
     let inside = target.path.strip_prefix("/").unwrap_or(&target.path);
     Some(mount.point.join(inside))
+}
+
+/// The device or export as the config names it.
+fn source(target: &Target) -> String {
+    match &target.nfs {
+        Some(export) => export.to_string(),
+        None => target.device.as_ref().map(name).unwrap_or_default(),
+    }
 }
 
 /// The device as the config names it.
@@ -138,5 +165,26 @@ mod tests {
             store(&config.target[0], root.path()).unwrap(),
             Path::new("/mnt/dumps/crash")
         );
+    }
+
+    #[test]
+    fn an_export_counts_where_it_is_mounted() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        for dir in ["proc/self", "etc"] {
+            fs::create_dir_all(at(dir)).unwrap();
+        }
+        fs::write(at("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let text = "[[target]]\nnfs = \"nas:/srv/dumps\"\n";
+        let found = parsed(text, root.path());
+        assert!(found.paths.is_empty());
+        assert!(found.elsewhere[0].starts_with("nas:/srv/dumps is not mounted here"));
+        let table = "36 35 0:50 / /mnt/nas rw - nfs4 nas:/srv/dumps rw,vers=4.2\n";
+        fs::write(at("proc/self/mountinfo"), table).unwrap();
+        let found = parsed(text, root.path());
+        let own = found.paths[0]
+            .strip_prefix(at("mnt/nas/var/crash"))
+            .unwrap();
+        assert_eq!(own.as_os_str().len(), 32);
     }
 }

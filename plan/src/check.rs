@@ -1,5 +1,7 @@
 //! What a plan must satisfy. Checked when an image is built and again in the capture kernel.
 
+mod network;
+
 use crate::hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue};
 use crate::{Filesystem, Identity, Plan, TargetKind, VERSION};
 use dump::policy;
@@ -54,6 +56,7 @@ impl Plan {
             match &target.kind {
                 TargetKind::Directory(dir) => absolute(&format!("{key}.path"), &dir.path)?,
                 TargetKind::Filesystem(fs) => check_filesystem(&key, fs)?,
+                TargetKind::Nfs(nfs) => network::check(&key, nfs)?,
             }
         }
         let mut names = HashSet::new();
@@ -109,7 +112,11 @@ fn check_filesystem(key: &str, fs: &Filesystem) -> Result<(), PlanError> {
     if value.is_empty() {
         return wrong(format!("{key}.identity"), "it is empty");
     }
-    for option in &fs.options {
+    check_options(key, &fs.options)
+}
+
+fn check_options(key: &str, options: &[String]) -> Result<(), PlanError> {
+    for option in options {
         no_nul(&format!("{key}.options"), option)?;
         if option.contains(',') || option == "ro" {
             return wrong(

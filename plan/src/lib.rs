@@ -12,11 +12,13 @@
 mod check;
 mod hook;
 pub mod lvm;
+mod network;
 pub mod superblock;
 mod target;
 
 pub use check::PlanError;
 pub use hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue, When};
+pub use network::{Link, LinkKind, Nfs, Way};
 pub use target::{
     DeviceMapper, Directory, Filesystem, FsType, Identity, Layer, Segment, Target, TargetKind,
 };

@@ -4,6 +4,7 @@
 //! is what is mounted, the last ones are disks. In the capture kernel it is what tells two devices
 //! with one UUID apart, and what an assembled device is built from.
 
+use crate::network::Nfs;
 use serde::{Deserialize, Serialize};
 
 /// One place to write to.
@@ -34,6 +35,8 @@ fn half_a_minute() -> u64 {
 pub enum TargetKind {
     /// A local filesystem that is mounted by us.
     Filesystem(Filesystem),
+    /// An export of an NFS server, reached over the network.
+    Nfs(Nfs),
     /// A directory that is there already: by hand on a file, and in tests.
     Directory(Directory),
 }

@@ -207,12 +207,17 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         reuse_disk: false,
         kernel,
     };
-    let not_proved = not_proved(&drivers, targets.len());
+    let remote = config
+        .target
+        .iter()
+        .filter_map(|target| target.nfs.as_ref());
+    let remote: Vec<String> = remote.map(ToString::to_string).collect();
+    let not_proved = not_proved(&drivers, targets.len(), &remote);
     Ok((session, not_proved))
 }
 
 /// What a VM with virtio disks and a panic that finds the first target working leaves open.
-fn not_proved(drivers: &[String], others: usize) -> String {
+fn not_proved(drivers: &[String], others: usize, remote: &[String]) -> String {
     let drivers = drivers.iter().map(String::as_str);
     let drivers: Vec<&str> = drivers.filter(|name| !name.starts_with("virtio")).collect();
     let mut text = "this machine's own storage and network drivers".to_owned();
@@ -222,6 +227,12 @@ fn not_proved(drivers: &[String], others: usize) -> String {
     text += " and firmware";
     if others > 0 {
         text += &format!("; that the core reaches the other targets ({others})");
+    }
+    if !remote.is_empty() {
+        text += &format!(
+            "; that the core reaches {} over the network",
+            remote.join(", ")
+        );
     }
     text
 }
@@ -401,7 +412,7 @@ mod tests {
     #[test]
     fn other_targets_and_drivers_are_named_as_not_proved() {
         let drivers = ["virtio_blk".to_owned(), "nvme".to_owned()];
-        let text = not_proved(&drivers, 1);
+        let text = not_proved(&drivers, 1, &["nas:/srv".to_owned()]);
         assert!(text.contains("drivers (nvme)"), "{text}");
         assert!(text.contains("the other targets (1)"), "{text}");
     }

@@ -4,7 +4,7 @@
 //! and never a hang. Directories that are found in a store are asked for their owner first
 //! ([`crate::Store`]).
 
-use crate::local;
+use crate::local::{self, Writers};
 use crate::manifest::{FILE, MAX_MANIFEST, Manifest};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -36,7 +36,7 @@ impl CrashDir {
     /// # Errors
     /// The name is not plain, it is no regular file, or what the system said.
     pub fn file(&self, name: &str) -> io::Result<File> {
-        local::open_file(&self.dir, name, false)
+        local::open_file(&self.dir, name, Writers::All)
     }
 
     /// A whole file of at most `max` bytes.
@@ -44,7 +44,7 @@ impl CrashDir {
     /// # Errors
     /// Those of [`CrashDir::file`]; the file is larger.
     pub fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
-        local::read_file(&self.dir, name, max, false)
+        local::read_file(&self.dir, name, max, Writers::All)
     }
 
     /// The regular files, by name, with their length in bytes.

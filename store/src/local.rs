@@ -5,7 +5,8 @@
 //! links (`O_NOFOLLOW`) and without waiting for a FIFO (`O_NONBLOCK`). The owner is checked before
 //! anything is read, written or removed. A directory is ours when its owner is the user of this process
 //! or root, and group and others cannot write into it.
-//! FAT has no owners: mount options make root the owner of everything.
+//! FAT has no owners: mount options make root the owner of everything. An NFS server may write what we
+//! make as another user's (root squash): there the owner of the store's own directory is a writer, too.
 
 use crate::manifest;
 use crate::place::{Entry, MAX_ENTRIES, Place, is_plain};
@@ -14,6 +15,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use std::ffi::CString;
 use std::fs::File;
@@ -33,6 +35,42 @@ const MAX_DEPTH: u32 = 4;
 pub(crate) struct Local {
     dir: OwnedFd,
     path: PathBuf,
+    /// Who may have written here.
+    writers: Writers,
+}
+
+/// The users whose directories and files are ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Writers {
+    /// Root and the user of this process.
+    Us,
+    /// These, and the user that the server makes of us.
+    UsAs(u32),
+    /// Anybody.
+    All,
+}
+
+impl Writers {
+    /// Whether a file or directory belongs to one of them, and no other user can write to it.
+    fn own(self, stat: &FileStat) -> bool {
+        let others = Mode::S_IWGRP | Mode::S_IWOTH;
+        let us = stat.st_uid == 0 || stat.st_uid == geteuid().as_raw();
+        match self {
+            Self::All => true,
+            Self::Us => us && stat.st_mode & others.bits() == 0,
+            Self::UsAs(user) => (us || stat.st_uid == user) && stat.st_mode & others.bits() == 0,
+        }
+    }
+
+    /// Of the store in an open directory.
+    fn of(dir: &OwnedFd) -> io::Result<Self> {
+        // NFS_SUPER_MAGIC of include/uapi/linux/magic.h.
+        let remote = fstatfs(dir)?.filesystem_type() == FsType(0x6969);
+        Ok(match remote {
+            true => Self::UsAs(fstat(dir)?.st_uid),
+            false => Self::Us,
+        })
+    }
 }
 
 impl Local {
@@ -42,8 +80,10 @@ impl Local {
     /// What the system said.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = nix::fcntl::open(path, flags, Mode::empty())?;
         Ok(Self {
-            dir: nix::fcntl::open(path, flags, Mode::empty())?,
+            writers: Writers::of(&dir)?,
+            dir,
             path: path.to_path_buf(),
         })
     }
@@ -58,7 +98,7 @@ impl Local {
     fn directory(&self, name: &str) -> io::Result<OwnedFd> {
         plain(name)?;
         let dir = open_directory(&self.dir, name)?;
-        match is_ours(&fstat(&dir)?) {
+        match self.writers.own(&fstat(&dir)?) {
             true => Ok(dir),
             false => Err(not_ours(name)),
         }
@@ -80,7 +120,7 @@ impl Place for Local {
         let file = match file.split_once('/') {
             None => file,
             Some((below, file)) => {
-                dir = subdirectory(&dir, below)?;
+                dir = subdirectory(&dir, below, self.writers)?;
                 file
             }
         };
@@ -93,7 +133,7 @@ impl Place for Local {
     }
 
     fn open(&self, directory: &str, file: &str) -> io::Result<(Box<dyn Read>, u64)> {
-        let file = open_file(&self.directory(directory)?, file, true)?;
+        let file = open_file(&self.directory(directory)?, file, self.writers)?;
         let len = file.metadata()?.len();
         Ok((Box::new(file), len))
     }
@@ -173,7 +213,7 @@ impl Place for Local {
             if is_kind(&stat, SFlag::S_IFDIR) {
                 seen(Entry {
                     name: name.to_owned(),
-                    ours: is_ours(&stat),
+                    ours: self.writers.own(&stat),
                 });
             }
         }
@@ -194,14 +234,14 @@ impl Place for Local {
 }
 
 /// A directory of ours below another, made when it is missing.
-fn subdirectory(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+fn subdirectory(dir: &OwnedFd, name: &str, writers: Writers) -> io::Result<OwnedFd> {
     plain(name)?;
     match mkdirat(dir, name, Mode::S_IRWXU) {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(errno.into()),
     }
     let below = open_directory(dir, name)?;
-    match is_ours(&fstat(&below)?) {
+    match writers.own(&fstat(&below)?) {
         true => Ok(below),
         false => Err(not_ours(name)),
     }
@@ -228,11 +268,6 @@ fn is_kind(stat: &FileStat, kind: SFlag) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == kind.bits()
 }
 
-fn is_ours(stat: &FileStat) -> bool {
-    let others = Mode::S_IWGRP | Mode::S_IWOTH;
-    (stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()) && stat.st_mode & others.bits() == 0
-}
-
 /// A directory below another, not through a link.
 fn open_directory<N: NixPath + ?Sized>(dir: &impl AsFd, name: &N) -> io::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY
@@ -243,8 +278,8 @@ fn open_directory<N: NixPath + ?Sized>(dir: &impl AsFd, name: &N) -> io::Result<
     Ok(openat(dir, name, flags, Mode::empty())?)
 }
 
-/// A regular file below a directory, not through a link; with `ours`, only one of our own.
-pub(crate) fn open_file(dir: &impl AsFd, name: &str, ours: bool) -> io::Result<File> {
+/// A regular file below a directory, not through a link, that belongs to one of `writers`.
+pub(crate) fn open_file(dir: &impl AsFd, name: &str, writers: Writers) -> io::Result<File> {
     plain(name)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = openat(dir, name, flags, Mode::empty())?;
@@ -255,15 +290,20 @@ pub(crate) fn open_file(dir: &impl AsFd, name: &str, ours: bool) -> io::Result<F
             format!("{name:?} is not a regular file"),
         ));
     }
-    match ours && !is_ours(&stat) {
-        true => Err(not_ours(name)),
-        false => Ok(File::from(file)),
+    match writers.own(&stat) {
+        true => Ok(File::from(file)),
+        false => Err(not_ours(name)),
     }
 }
 
 /// A whole file of at most `max` bytes.
-pub(crate) fn read_file(dir: &impl AsFd, name: &str, max: u64, ours: bool) -> io::Result<Vec<u8>> {
-    let file = open_file(dir, name, ours)?;
+pub(crate) fn read_file(
+    dir: &impl AsFd,
+    name: &str,
+    max: u64,
+    writers: Writers,
+) -> io::Result<Vec<u8>> {
+    let file = open_file(dir, name, writers)?;
     let too_large = || {
         io::Error::new(
             io::ErrorKind::FileTooLarge,

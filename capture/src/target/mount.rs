@@ -43,17 +43,9 @@ fn split(options: &[String]) -> (MsFlags, String) {
 /// # Errors
 /// Why not, in one sentence.
 pub(crate) fn mount(device: &Path, fs: &Filesystem, point: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(point).map_err(|e| format!("Cannot make {}: {e}", point.display()))?;
-    let (flags, data) = split(&fs.options);
     let begun = Instant::now();
     let fstype = fs.fstype.name();
-    match sys_mount(
-        Some(device),
-        point,
-        Some(fstype),
-        flags,
-        Some(data.as_str()),
-    ) {
+    match mount_with(device, point, fstype, &fs.options) {
         Ok(()) => {
             protocol::log(format!(
                 "mounted {} ({fstype}) in {} ms",
@@ -74,6 +66,20 @@ pub(crate) fn mount(device: &Path, fs: &Filesystem, point: &Path) -> Result<(), 
             ))
         }
     }
+}
+
+/// Mounts anything with options as in fstab; the mount point is made.
+pub(super) fn mount_with(
+    source: &Path,
+    point: &Path,
+    fstype: &str,
+    options: &[String],
+) -> Result<(), Errno> {
+    let made = std::fs::create_dir_all(point);
+    made.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let (flags, data) = split(options);
+    let data = Some(data.as_str());
+    sys_mount(Some(source), point, Some(fstype), flags, data)
 }
 
 /// Unmounts; if something still holds it, at least its data is on the device.

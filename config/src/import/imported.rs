@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Action, Config};
 
+/// What differs on a server.
+pub(super) const OWN_DIRECTORY: &str = "each machine writes to a directory of its own inside path";
+
 /// What became of a line, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {

@@ -30,6 +30,9 @@ fn the_shipped_file_as_it_is_equals_the_defaults() {
 #[test]
 fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
     let mut config = Config::parse(&uncommented()).unwrap();
+    let remote = config.target.pop().unwrap();
+    let export = remote.nfs.unwrap();
+    assert_eq!(export.to_string(), "nas.example.org:/srv/dumps");
     let example = config.target.pop().unwrap();
     let hook = config.hook.pop().unwrap();
     assert_eq!(
@@ -41,6 +44,7 @@ fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
         example,
         Target {
             device: Some(Device::Uuid("0a0b0c0d-1111-2222-3333-444455556666".into())),
+            nfs: None,
             path: "/crash".into(),
             options: Some("noatime".into()),
             deadline: Time(1800),
@@ -64,6 +68,42 @@ fn the_shipped_file_names_every_key() {
             );
         }
     }
+}
+
+#[test]
+fn an_export_is_named_as_mount_names_it() {
+    let target = |nfs: &str| Config::parse(&format!("[[target]]\nnfs = \"{nfs}\"\n"));
+    for (text, server) in [
+        ("nas:/srv/dumps", "nas"),
+        ("192.0.2.7:/", "192.0.2.7"),
+        ("[fd00::7]:/srv", "fd00::7"),
+    ] {
+        let config = target(text).unwrap();
+        let export = config.target[0].nfs.clone().unwrap();
+        assert_eq!(
+            (export.server.as_str(), export.to_string().as_str()),
+            (server, text)
+        );
+        assert_eq!(Config::parse(&config.show()).unwrap(), config);
+    }
+    for wrong in [
+        "nas",
+        "nas:srv",
+        ":/srv",
+        "-oro:/srv",
+        "a b:/srv",
+        "[fd00::7]/srv",
+    ] {
+        let error = target(wrong).unwrap_err().to_string();
+        assert!(error.contains("NFS"), "{wrong}: {error}");
+    }
+    let both = "[[target]]\ndevice = \"LABEL=x\"\nnfs = \"a:/b\"\n";
+    assert!(
+        Config::parse(both)
+            .unwrap_err()
+            .to_string()
+            .contains("two targets")
+    );
 }
 
 #[test]

@@ -20,13 +20,19 @@ pub struct Target {
     /// Example: `device = "UUID=0a0b0c0d-1111-2222-3333-444455556666"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+    /// An export of an NFS server that holds the crash directories: `server:/export`. Each machine writes to a
+    /// directory of its own inside `path`. Not together with `device`.
+    ///
+    /// Example: `nfs = "nas.example.org:/srv/dumps"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nfs: Option<Export>,
     /// The directory in which crash directories are made: a path of this machine, or a path inside
-    /// `device`.
+    /// `device` or `nfs`.
     ///
     /// Example: `path = "/srv/crash"`
     #[serde(deserialize_with = "absolute")]
     pub path: PathBuf,
-    /// Mount options for `device`.
+    /// Mount options for `device` or `nfs`.
     ///
     /// Example: `options = "noatime"`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,9 +48,65 @@ impl Default for Target {
     fn default() -> Self {
         Self {
             device: None,
+            nfs: None,
             path: PathBuf::from("/var/crash"),
             options: None,
             deadline: Time(30 * 60),
+        }
+    }
+}
+
+/// An exported directory of an NFS server, as mount(8) names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Export {
+    /// A name or an address; IPv6 without brackets.
+    pub server: String,
+    /// The exported directory, absolute.
+    pub directory: PathBuf,
+}
+
+impl TryFrom<String> for Export {
+    type Error = ValueError;
+
+    fn try_from(value: String) -> Result<Self, ValueError> {
+        let parts = match value.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:"),
+            None => value.split_once(':'),
+        };
+        let plain = |server: &str| {
+            !server.is_empty()
+                && !server.starts_with('-')
+                && server
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c))
+        };
+        match parts {
+            Some((server, directory)) if plain(server) && directory.starts_with('/') => Ok(Self {
+                server: server.to_owned(),
+                directory: PathBuf::from(directory),
+            }),
+            _ => Err(ValueError::Unreadable {
+                value,
+                what: "names no NFS export",
+                example: "server:/export or [fd00::1]:/export",
+            }),
+        }
+    }
+}
+
+impl From<Export> for String {
+    fn from(export: Export) -> Self {
+        export.to_string()
+    }
+}
+
+impl std::fmt::Display for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let directory = self.directory.display();
+        match self.server.contains(':') {
+            true => write!(f, "[{}]:{directory}", self.server),
+            false => write!(f, "{}:{directory}", self.server),
         }
     }
 }

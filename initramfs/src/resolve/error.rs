@@ -83,7 +83,7 @@ pub enum ResolveError {
     },
     /// A disk that is reached over a network.
     #[error(
-        "{device} is {what}, and the capture kernel has no network. Choose a target on a local disk"
+        "{device} is {what}, and the capture kernel does not log in to it. Choose a target on a local disk or an NFS export"
     )]
     Network {
         /// The device.
@@ -103,4 +103,43 @@ pub enum ResolveError {
         /// What is wrong.
         what: String,
     },
+    /// A name without an address.
+    #[error("The server {server} has no address here; check it with: getent ahosts {server}")]
+    NoAddress {
+        /// The name.
+        server: String,
+        /// Why it could not be asked.
+        source: Option<std::io::Error>,
+    },
+    /// No way to a server.
+    #[error("Cannot reach the server {server}: {why}; check it with: ip route get {server}")]
+    NoWay {
+        /// Its address.
+        server: std::net::IpAddr,
+        /// Why not.
+        why: String,
+    },
+    /// An interface that the capture kernel cannot bring up.
+    #[error(
+        "The way to the server leads over {name}, {what}. The capture kernel cannot bring it up. Choose a target on a local disk, or a server that is reached by a network card, a VLAN or a bond"
+    )]
+    Interface {
+        /// The interface.
+        name: String,
+        /// What it is.
+        what: String,
+    },
+    /// A mount option of an NFS target that cannot hold.
+    #[error("The NFS option {option} cannot be used: {why}; take it out of the target's options")]
+    NfsOption {
+        /// The option.
+        option: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A machine without an id.
+    #[error(
+        "This machine has no id in /etc/machine-id, so its directory on a shared store has no name; make one with: systemd-machine-id-setup"
+    )]
+    NoMachineId,
 }

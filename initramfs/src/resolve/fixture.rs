@@ -88,6 +88,18 @@ impl Fixture {
         self.file(&format!("{dir}/modules.builtin.modinfo"), info);
     }
 
+    /// More modules of the running kernel that need no others, by path below `kernel/`.
+    pub(crate) fn modules(&self, paths: &[&str]) {
+        let dir = format!("lib/modules/{RUNNING}");
+        let table = self.path().join(format!("{dir}/modules.dep"));
+        let mut dep = fs::read_to_string(&table).unwrap();
+        for path in paths {
+            self.file(&format!("{dir}/kernel/{path}.ko"), "\x7fELF");
+            dep.push_str(&format!("kernel/{path}.ko:\n"));
+        }
+        fs::write(table, dep).unwrap();
+    }
+
     /// The prefix.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()

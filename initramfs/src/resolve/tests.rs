@@ -32,7 +32,7 @@ fn modules(fixture: &Fixture, resolved: &Resolved, release: &str) -> Vec<String>
 fn filesystem(resolved: &Resolved) -> &plan::Filesystem {
     match &resolved.targets[0].kind {
         TargetKind::Filesystem(filesystem) => filesystem,
-        TargetKind::Directory(_) => panic!("no filesystem"),
+        other => panic!("no filesystem: {other:?}"),
     }
 }
 

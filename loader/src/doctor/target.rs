@@ -10,6 +10,7 @@ use plan::TargetKind;
 
 use super::finding::{Examined, Finding, Level, chain, finding, size};
 use super::readonly;
+use super::server;
 use crate::probe::meminfo;
 use crate::root;
 use crate::stores;
@@ -55,8 +56,13 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let needed = expected(on.root);
     let mut out = Vec::new();
     for (n, target) in prepared.plan().targets.iter().enumerate() {
-        let TargetKind::Filesystem(fs) = &target.kind else {
-            continue;
+        let fs = match &target.kind {
+            TargetKind::Filesystem(fs) => fs,
+            TargetKind::Nfs(nfs) => {
+                out.extend(server::check(on.root, nfs));
+                continue;
+            }
+            TargetKind::Directory(_) => continue,
         };
         // A store that is mounted here can be looked at.
         let here = (on.config.target.get(n)).and_then(|target| stores::store(target, on.root));

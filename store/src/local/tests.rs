@@ -74,6 +74,23 @@ fn what_others_may_write_is_not_ours() {
     }
 }
 
+/// A server with root_squash gives what root makes to another user.
+#[test]
+fn on_nfs_the_owner_of_the_store_is_a_writer() {
+    let (dir, _) = store();
+    let mut stat = nix::sys::stat::stat(dir.path()).unwrap();
+    let nobody = 65534;
+    stat.st_mode = 0o040_700;
+    let own = |writers: Writers, stat: &FileStat| writers.own(stat);
+    stat.st_uid = nobody;
+    assert!(own(Writers::UsAs(nobody), &stat) && !own(Writers::Us, &stat));
+    assert!(!own(Writers::UsAs(1000), &stat));
+    stat.st_uid = 0;
+    assert!(own(Writers::UsAs(nobody), &stat));
+    stat.st_mode = 0o040_770;
+    assert!(!own(Writers::UsAs(nobody), &stat));
+}
+
 #[test]
 fn fifos_links_and_large_files_are_errors() {
     let (dir, local) = store();

@@ -21,6 +21,7 @@ pub mod holes;
 pub mod kernels;
 pub mod mirror;
 pub mod module;
+pub mod nfs;
 pub mod oopses;
 pub mod pages;
 pub mod peer;

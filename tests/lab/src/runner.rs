@@ -4,7 +4,7 @@ use crate::checks::{self, Found};
 use crate::guest::{self, Fill, Work};
 use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
 use crate::table::{Check, Row};
-use crate::{artefacts, kernels, module, tools};
+use crate::{artefacts, kernels, module, nfs, tools};
 use anyhow::{Context, Result};
 use rehearse::disk::Fs;
 use rehearse::guest::Step;
@@ -125,6 +125,10 @@ impl Lab {
         let _ = fs::remove_dir_all(dir);
         let mut session = self.session(&scenario, kernel.clone(), accel)?;
         fs::create_dir_all(dir)?;
+        let server = match &scenario.nfs {
+            Some(options) => Some(self.serve(&scenario, options, dir, &mut session)?),
+            None => None,
+        };
         if let Some(way) = scenario.panic.strip_prefix("module:") {
             let module = module::build(&kernel, way, dir)?;
             session.files.push((MODULE.into(), module));
@@ -148,9 +152,10 @@ impl Lab {
         })?;
         // A disk that is gone has nothing to read back.
         let gone = scenario.disk_disappears && scenario.saved_on.is_none();
-        let fetched = match gone {
-            false => fetch(&session, &crash, dir),
-            true => Ok(dir.join("saved")),
+        let fetched = match (&server, gone) {
+            (Some(server), _) => server.saved(),
+            (None, false) => fetch(&session, &crash, dir),
+            (None, true) => Ok(dir.join("saved")),
         };
         let found = Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries);
         let mut checks = checks::all(&scenario, &found, &kernel);
@@ -192,6 +197,25 @@ impl Lab {
             }
         }
         Ok(row)
+    }
+
+    /// Starts the NFS server of a scenario and has the guest use it.
+    fn serve(
+        &self,
+        scenario: &Scenario,
+        options: &str,
+        dir: &Path,
+        session: &mut Session,
+    ) -> Result<nfs::Server> {
+        let server = nfs::Server::start(dir, scenario.nfs_squash)?;
+        session.config.push_str(&server.target(options));
+        session.storage.modules.push("virtio_net".into());
+        session.storage.tools.extend(tools::network()?);
+        session.storage.tools.push(nfs::machine_id());
+        session.present.extend(["nfsv4", "nfsv3"].map(String::from));
+        session.qemu.extend(nfs::card());
+        session.arm.splice(0..0, nfs::up());
+        Ok(server)
     }
 
     /// Has the guest make memory of every kind after it is armed.

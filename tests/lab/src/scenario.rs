@@ -116,6 +116,10 @@ pub struct Scenario {
     pub fill_leave_kib: Option<u64>,
     /// The target's disk is not there any more after the panic.
     pub disk_disappears: bool,
+    /// The first target is an NFS export of the host, mounted with these options; see `nfs.rs`.
+    pub nfs: Option<String>,
+    /// Its server makes another user of root.
+    pub nfs_squash: bool,
     /// Seconds until the machine is killed.
     pub deadline: u64,
     /// What has to come of it.
@@ -214,6 +218,8 @@ impl Default for Scenario {
             zombies: 0,
             fill_leave_kib: None,
             disk_disappears: false,
+            nfs: None,
+            nfs_squash: false,
             deadline: 420,
             expect: Expect::default(),
         }

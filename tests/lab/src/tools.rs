@@ -68,6 +68,36 @@ pub fn reader(name: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// nfs-ganesha, to be given arguments, and the directory of its plug-ins.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn ganesha() -> Result<(Command, PathBuf)> {
+    let root = unpacked("ganesha", STORAGE_SUITE, |apt| {
+        apt.closure(&["nfs-ganesha", "nfs-ganesha-vfs"])
+    })?;
+    let libraries = root.join(LIBRARIES);
+    let mut path = libraries.clone().into_os_string();
+    path.push(":");
+    path.push(root.join("usr/lib/ganesha"));
+    let mut command = Command::new(libraries.join(LOADER));
+    command
+        .arg("--library-path")
+        .arg(path)
+        .arg(root.join("usr/bin/ganesha.nfsd"));
+    Ok((command, libraries.join("ganesha")))
+}
+
+/// `ip` with its libraries, to be put into the crashed kernel's guest.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn network() -> Result<Vec<Taken>> {
+    let root = unpacked("network", STORAGE_SUITE, |apt| apt.closure(&["iproute2"]))?;
+    let asked = [(PathBuf::from("/sbin/ip"), "the guest".to_owned())];
+    Ok(files::closure(&Root::new(&root), &asked)?)
+}
+
 /// A program of a tree, run by the tree's own loader.
 fn run_in(root: &Path, name: &str) -> Command {
     let libraries = root.join(LIBRARIES);

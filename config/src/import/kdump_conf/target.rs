@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::imported::{Fate, absolute};
-use crate::model::{Config, Device, Target};
+use super::super::imported::{Fate, OWN_DIRECTORY, absolute};
+use crate::model::{Config, Device, Export, Target};
 use crate::scalar::Scalar;
 
 /// Every directive that names a target.
@@ -17,7 +17,6 @@ const LOCAL: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "btrfs"];
 /// Why the other directives have no counterpart.
 fn why_not(word: &str) -> &'static str {
     match word {
-        "nfs" | "nfs4" => "this version does not write to NFS",
         "ssh" => "this version does not write over SSH",
         "raw" => "a core is a file; put a filesystem on the partition, or choose another target",
         "net" => "an old directive that kdump-utils refuses; this version writes to no server",
@@ -37,6 +36,7 @@ pub(super) fn looks_like_one(value: &str) -> bool {
 pub(super) struct Targets {
     path: Option<PathBuf>,
     device: Option<Device>,
+    nfs: Option<Export>,
     options: Option<String>,
     /// How many lines named a target.
     named: usize,
@@ -50,10 +50,22 @@ impl Targets {
             return fate.block(format!("{word} names no target"));
         }
         self.one_more(fate);
-        if !LOCAL.contains(&word) {
-            return fate.block(why_not(word));
+        match word {
+            "nfs" => self.export(value, fate),
+            _ if LOCAL.contains(&word) => self.device(value, fate),
+            _ => fate.block(why_not(word)),
         }
-        self.device(value, fate);
+    }
+
+    fn export(&mut self, name: &str, fate: &mut Fate) {
+        match Export::try_from(name.replace(['"', '\''], "")) {
+            Ok(export) => {
+                self.nfs = Some(export);
+                fate.take("nfs in [[target]]");
+                fate.remark(OWN_DIRECTORY);
+            }
+            Err(why) => fate.block(why.to_string()),
+        }
     }
 
     fn one_more(&mut self, fate: &mut Fate) {
@@ -92,13 +104,16 @@ impl Targets {
         let device = fields.next().unwrap_or_default();
         let fstype = fields.nth(1).unwrap_or_default();
         let options = fields.next().unwrap_or_default();
-        if !LOCAL.contains(&fstype) {
+        if matches!(fstype, "nfs" | "nfs4") {
+            self.export(device, fate);
+        } else if LOCAL.contains(&fstype) {
+            self.device(device, fate);
+        } else {
             return fate.block(match fstype {
                 "" => format!("--mount \"{value}\" names no filesystem type"),
                 _ => format!("--mount with {fstype}: {}", why_not(fstype)),
             });
         }
-        self.device(device, fate);
         // The capture kernel writes, whatever the others say.
         let kept: Vec<&str> = options
             .split(',')
@@ -123,6 +138,7 @@ impl Targets {
         let path = self.path.clone().unwrap_or_else(|| Target::default().path);
         for target in &mut config.target {
             target.device.clone_from(&self.device);
+            target.nfs.clone_from(&self.nfs);
             target.options.clone_from(&self.options);
             target.path.clone_from(&path);
         }
@@ -130,12 +146,12 @@ impl Targets {
             return;
         }
         // The same `path` counts on the root filesystem (dump_to_rootfs in kdump.sh).
-        match self.device {
-            Some(_) => config.target.push(Target {
+        match self.device.is_some() || self.nfs.is_some() {
+            true => config.target.push(Target {
                 path,
                 ..Target::default()
             }),
-            None => {
+            false => {
                 let is_it = |text: &str| text.contains("dump_to_rootfs");
                 if let Some((.., fate)) = fates.iter_mut().find(|(_, text, _)| is_it(text)) {
                     fate.remark("there is no target besides the root filesystem");

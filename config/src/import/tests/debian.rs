@@ -105,13 +105,23 @@ MAKEDUMP_ARGS=\"-z \\
 }
 
 #[test]
+fn an_export_is_a_target() {
+    let imported = tools("USE_KDUMP=1\nNFS=\"server:/x\"\nNFS_TIMEO=600\n");
+    assert_eq!(row(&imported, 2).outcome, Outcome::Remark);
+    assert_eq!(row(&imported, 3).outcome, Outcome::NoCounterpart);
+    let target = imported.config.target.first().unwrap();
+    assert_eq!(target.nfs.as_ref().unwrap().to_string(), "server:/x");
+    assert_eq!(paths(&imported), [PathBuf::from("/")]);
+}
+
+#[test]
 fn what_only_a_shell_can_tell_blocks_where_it_is_the_target() {
     for text in [
         "KDUMP_COREDIR=/srv/$(hostname)\n",
         "if [ -d /x ]; then KDUMP_COREDIR=/x; fi\n",
         "[ -d /x ] && KDUMP_COREDIR=/x\n",
         ": \"${KDUMP_COREDIR:=/x}\"\n",
-        "NFS=server:/x\n",
+        "NFS=server\n",
         "SSH=\"<user at server>\"\n",
         "FTP=server:/\n",
         "NFS = server:/x\n",

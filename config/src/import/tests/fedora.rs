@@ -99,7 +99,7 @@ fn the_root_filesystem_is_the_second_target_with_the_same_path() {
 #[test]
 fn what_says_where_the_core_goes_and_cannot_be_done_blocks() {
     for text in [
-        "nfs server:/export\n",
+        "nfs server\n",
         "ssh root@server\n",
         "raw /dev/vg/dump\n",
         "virtiofs tag\n",
@@ -109,7 +109,6 @@ fn what_says_where_the_core_goes_and_cannot_be_done_blocks() {
         "ext4\n",
         "path /a/../b\n",
         "path\n",
-        "dracut_args --mount \"srv:/x /mnt nfs defaults\"\n",
         "dracut_args --mount=/dev/sdb1\n",
         "ext4 LABEL=a\nxfs LABEL=b\n",
         "nsf server:/export\n",
@@ -118,6 +117,26 @@ fn what_says_where_the_core_goes_and_cannot_be_done_blocks() {
         "core_collector makedumpfile -d 31 --eppic scrub.c\n",
     ] {
         assert!(conf(text).blocks(), "{text}");
+    }
+}
+
+#[test]
+fn an_export_is_a_target() {
+    for text in [
+        "nfs server:/export\npath /dumps\nfailure_action dump_to_rootfs\n",
+        "dracut_args --mount \"server:/export /mnt nfs defaults\"\npath /dumps\nfailure_action dump_to_rootfs\n",
+    ] {
+        let imported = conf(text);
+        assert_eq!(imported.worst(), Outcome::Remark, "{text}");
+        let [remote, local] = imported.config.target.as_slice() else {
+            panic!("{:?}", imported.config.target);
+        };
+        assert_eq!(remote.nfs.as_ref().unwrap().to_string(), "server:/export");
+        assert_eq!(
+            paths(&imported),
+            [PathBuf::from("/dumps"), PathBuf::from("/dumps")]
+        );
+        assert_eq!(local.nfs, None);
     }
 }
 

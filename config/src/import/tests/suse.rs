@@ -54,7 +54,7 @@ KDUMP_CRASHKERNEL=\"crashkernel=72M,low crashkernel=300M,high\"
 #[test]
 fn servers_and_own_programs_block() {
     for savedir in [
-        "nfs://server/export",
+        "nfs://server",
         "SSH://user@host/var/crash",
         "sftp://user:secret@host/x",
         "ftp://host/x",
@@ -66,6 +66,18 @@ fn servers_and_own_programs_block() {
         assert!(suse(&text).blocks(), "{savedir}");
     }
     assert!(suse("KDUMP_TRANSFER=\"/usr/bin/send\"\n").blocks());
+}
+
+#[test]
+fn an_nfs_url_is_a_target() {
+    let imported = suse("KDUMP_SAVEDIR=\"nfs://server/export/dumps\"\n");
+    assert_eq!(imported.worst(), Outcome::Remark);
+    let target = imported.config.target.first().unwrap();
+    assert_eq!(
+        target.nfs.as_ref().unwrap().to_string(),
+        "server:/export/dumps"
+    );
+    assert_eq!(paths(&imported), [PathBuf::from("/")]);
 }
 
 #[test]

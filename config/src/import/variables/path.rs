@@ -1,10 +1,11 @@
 //! The variables that say where the core goes.
 
-use super::super::imported::{Fate, absolute};
+use super::super::imported::{Fate, OWN_DIRECTORY, absolute};
 use super::super::shell::Value;
 use super::super::suite::Suite;
-use crate::model::{Config, Device};
+use crate::model::{Config, Device, Export};
 use crate::scalar::Scalar;
+use std::path::PathBuf;
 
 /// Variables that hold a path of this machine, or a URL.
 const PATHS: [&str; 5] = [
@@ -16,8 +17,7 @@ const PATHS: [&str; 5] = [
 ];
 
 /// Variables that name a server, and the way to it.
-const SERVERS: [(&str, &str); 3] = [
-    ("NFS", "this version does not write to NFS"),
+const SERVERS: [(&str, &str); 2] = [
     ("SSH", "this version does not write over SSH"),
     ("FTP", "this version does not write to FTP servers"),
 ];
@@ -26,7 +26,7 @@ const SERVERS: [(&str, &str); 3] = [
 pub(super) fn is_one(name: &str) -> bool {
     PATHS.contains(&name)
         || SERVERS.iter().any(|(server, _)| *server == name)
-        || name == "MOUNT_DEVNODE"
+        || matches!(name, "MOUNT_DEVNODE" | "NFS")
 }
 
 /// Takes the target over.
@@ -39,6 +39,9 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
     }
     if let Some((_, why)) = SERVERS.iter().find(|(server, _)| *server == name) {
         return fate.block(*why);
+    }
+    if name == "NFS" {
+        return export(&text, config, fate);
     }
     if name == "MOUNT_DEVNODE" {
         return match Device::try_from(Scalar::Word(text)) {
@@ -54,6 +57,10 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
     let path = match text.split_once("://") {
         None => text.as_str(),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => rest,
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("nfs") => {
+            // nfs://server/export
+            return export(&rest.replacen('/', ":/", 1), config, fate);
+        }
         Some((scheme, _)) => {
             return fate.block(format!(
                 "this version does not write to {} targets",
@@ -65,6 +72,21 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
         return fate.block(format!("\"{text}\" is neither an absolute path nor a URL"));
     }
     set(path, config, fate);
+}
+
+/// An export: both suites write to its top.
+fn export(name: &str, config: &mut Config, fate: &mut Fate) {
+    match Export::try_from(name.to_owned()) {
+        Ok(export) => {
+            if let Some(first) = config.target.first_mut() {
+                first.nfs = Some(export);
+                first.path = PathBuf::from("/");
+            }
+            fate.take("nfs in [[target]]");
+            fate.remark(OWN_DIRECTORY);
+        }
+        Err(why) => fate.block(why.to_string()),
+    }
 }
 
 fn set(path: &str, config: &mut Config, fate: &mut Fate) {

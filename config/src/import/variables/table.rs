@@ -326,10 +326,13 @@ fn no_key(name: &str, value: &str, fate: &mut Fate) {
         }
         "KDUMP_NETCONFIG" if value == "auto" => fate.take("the default"),
         "KDUMP_NET_TIMEOUT" if value == "30" => fate.take("the default"),
-        "KDUMP_NETCONFIG" | "KDUMP_NET_TIMEOUT" | "NFS_TIMEO" | "NFS_RETRANS"
-        | "NFS_MOUNT_RETRY" | "SSH_KEY" | "SSH_KDUMP_RETRY" | "FTP_USER" | "FTP_PASSWORD"
-        | "FTP_PORT" | "KDUMP_HOST_KEY" | "KDUMP_SSH_IDENTITY" => {
-            fate.nothing("this version writes to local filesystems only");
+        "KDUMP_NETCONFIG" => fate.nothing("the network is what it was while loading"),
+        "NFS_TIMEO" | "NFS_RETRANS" | "NFS_MOUNT_RETRY" | "KDUMP_NET_TIMEOUT" => {
+            fate.nothing("deadline in [[target]] says how long a server may take");
+        }
+        "SSH_KEY" | "SSH_KDUMP_RETRY" | "FTP_USER" | "FTP_PASSWORD" | "FTP_PORT"
+        | "KDUMP_HOST_KEY" | "KDUMP_SSH_IDENTITY" => {
+            fate.nothing("this version writes to local filesystems and NFS only");
         }
         "HOSTTAG" if value == "hostname" => {
             fate.take("crash directories begin with the host's name");
