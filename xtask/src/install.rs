@@ -62,6 +62,13 @@ pub(crate) const SIGNED: Needs = &[
 /// What the life of a Debian server needs besides.
 pub(crate) const SERVER: Needs = &[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg")];
 
+/// What reading our packages needs besides.
+pub(crate) const PACKAGES: Needs = &[
+    ("dpkg-deb", "dpkg"),
+    ("rpm2cpio", "rpm2cpio"),
+    ("cpio", "cpio"),
+];
+
 fn there(what: &str) -> bool {
     if what.contains('/') {
         return what.split('|').any(|path| Path::new(path).exists());

@@ -136,6 +136,7 @@ fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
         for word in &shard.needs {
             needs.push(match word.as_str() {
                 "server" => install::SERVER,
+                "packages" => install::PACKAGES,
                 "signed" => install::SIGNED,
                 "compile" => install::COMPILE,
                 _ => bail!("shard {}: nothing to install is called {word}", shard.name),
