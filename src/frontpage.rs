@@ -43,7 +43,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 #[must_use]
 pub(crate) fn verbs() -> String {
     // Not the whole command line: that asks for this text.
-    let verbs = Verb::augment_subcommands(clap::Command::new("afterpanic"));
+    let verbs = Verb::augment_subcommands(clap::Command::default());
     let mut text = String::new();
     for (group, names) in GROUPS {
         for (i, name) in names.iter().enumerate() {
