@@ -154,19 +154,23 @@ fn take_records(
     let mut copied = Copied::default();
     let records = every_record(root, boot);
     let mut left: Vec<&Record> = Vec::new();
+    // Those that were dealt with at an earlier boot: their logs are not compared again.
+    let known = State::read_or_mend(root).map(|state| state.unclaimed);
+    let known = known.unwrap_or_default();
     for record in &records {
+        let is_known = known.contains(&record.key());
+        let near = pstore::owner(record, &times, boot).and_then(|n| timed.get(n));
+        let near = near.map(|(index, _)| *index);
+        let sure = near.is_some() && pstore::is_alone(record, &times);
         let content = match record.text() {
-            Some(text) => log_only::owner(&text, crashes),
-            None => Content::Unknown,
-        };
-        let by_time = || {
-            let near = pstore::owner(record, &times, boot).and_then(|n| timed.get(n));
-            near.map(|(index, _)| *index)
+            Some(text) if !is_known && !sure => log_only::owner(&text, crashes),
+            _ => Content::Unknown,
         };
         let owner = match content {
             Content::Of(index) => Some(index),
             Content::OfNone if record.time.is_none() => None,
-            Content::OfNone | Content::Unknown => by_time(),
+            Content::Unknown if record.time.is_none() && is_known => None,
+            Content::OfNone | Content::Unknown => near,
         };
         match owner.and_then(|index| crashes.get(index)) {
             Some((store, crash)) => pstore::copy(store, crash, record, &mut copied),
@@ -176,8 +180,6 @@ fn take_records(
     let mut made = Vec::new();
     let mut taken: Vec<&Record> = Vec::new();
     if let Some(store) = home {
-        let known = State::read_or_mend(root).map(|state| state.unclaimed);
-        let known = known.unwrap_or_default();
         for records in log_only::by_crash(&left) {
             if records.iter().all(|record| known.contains(&record.key())) {
                 continue;

@@ -136,6 +136,18 @@ pub(crate) fn owner(record: &Record, crashes: &[SystemTime], boot: SystemTime) -
     }
 }
 
+/// Whether a record has a time, and exactly one crash is near it: then no other can be meant.
+pub(crate) fn is_alone(record: &Record, crashes: &[SystemTime]) -> bool {
+    let near = |time: SystemTime| {
+        let apart = |crash: &&SystemTime| {
+            let apart = crash.duration_since(time);
+            apart.unwrap_or_else(|earlier| earlier.duration()) <= NEAR
+        };
+        crashes.iter().filter(apart).count()
+    };
+    record.time.is_some_and(|time| near(time) == 1)
+}
+
 /// What is said about records that belong to no crash and that no crash directory was made of, once for
 /// each of them. A panic or an oops left them (`dmesg-…`); the others are written without one. `all` are
 /// the keys of every record there is: one that was reported or taken over stays known while it exists.

@@ -38,7 +38,13 @@ fn levelled(lines: &[&str]) -> String {
 }
 
 fn collect(root: &Path) -> crate::Collected {
-    crate::run(root, &[root.join("var/crash")], false, &config::Config::default()).unwrap()
+    crate::run(
+        root,
+        &[root.join("var/crash")],
+        false,
+        &config::Config::default(),
+    )
+    .unwrap()
 }
 
 #[test]
