@@ -209,6 +209,30 @@ fn folded(name: &str) -> String {
     }
 }
 
+/// Of the cases that name a function, at most so many percent may differ on purpose.
+const MOST_ON_PURPOSE: usize = 3;
+
+/// What of the cases that name a function differs on purpose.
+#[derive(Default)]
+struct OnPurpose {
+    listed: usize,
+    all: usize,
+}
+
+impl OnPurpose {
+    /// # Errors
+    /// More is listed than may be.
+    fn check(&self) -> Result<()> {
+        anyhow::ensure!(
+            self.listed.saturating_mul(100) <= self.all.saturating_mul(MOST_ON_PURPOSE),
+            "{} of {} cases differ on purpose (tests/lab/expected/oopses.toml): at most {MOST_ON_PURPOSE} % may",
+            self.listed,
+            self.all
+        );
+        Ok(())
+    }
+}
+
 #[derive(Default, Clone, Copy)]
 struct Score {
     places: (usize, usize),
@@ -239,6 +263,7 @@ fn reason_of(log: &str) -> Result<Reason> {
 /// When a file cannot be read.
 pub fn run(dir: &Path, options: &Options) -> Result<()> {
     let expected = Expected::read()?;
+    let mut on_purpose = OnPurpose::default();
     let mut scores: BTreeMap<String, Score> = BTreeMap::new();
     let mut files: Vec<_> = std::fs::read_dir(dir)
         .with_context(|| format!("cannot list {}", dir.display()))?
@@ -268,7 +293,8 @@ pub fn run(dir: &Path, options: &Options) -> Result<()> {
             continue;
         }
         let reason = reason_of(&case.log)?;
-        judge(&case, &reason, options, &expected, &mut scores);
+        let known = (&expected, &mut on_purpose);
+        judge(&case, &reason, options, known, &mut scores);
     }
     println!("{:<34} {:>13} {:>13}", "", "place", "class");
     for (name, score) in &scores {
@@ -282,14 +308,14 @@ pub fn run(dir: &Path, options: &Options) -> Result<()> {
             part(score.classes)
         );
     }
-    Ok(())
+    on_purpose.check()
 }
 
 fn judge(
     case: &Case,
     reason: &Reason,
     options: &Options,
-    expected: &Expected,
+    (expected, on_purpose): (&Expected, &mut OnPurpose),
     scores: &mut BTreeMap<String, Score>,
 ) {
     let names = case.functions();
@@ -362,14 +388,22 @@ fn judge(
             .entry("5 complete, not marked as unclear".into())
             .or_default()
             .add(None, clear);
+        if options.list && !clear {
+            println!(
+                "{} (complete) {}: {} | marked: {}",
+                case.name, case.kind, case.title, reason.trust.because
+            );
+        }
     }
-    if options.list && (place == Some(false) || !class) {
-        let ours = format!("{} in {}", reason.class.name(), culprit.unwrap_or("-"));
-        let listed = if expected.holds(&case.title, &ours) {
-            "(on purpose) "
-        } else {
-            ""
-        };
+    let ours = format!("{} in {}", reason.class.name(), culprit.unwrap_or("-"));
+    let differs = place == Some(false) || !class;
+    let listed = differs && expected.holds(&case.title, &ours);
+    if group.starts_with('0') {
+        on_purpose.all += 1;
+        on_purpose.listed += usize::from(listed);
+    }
+    if options.list && differs {
+        let listed = if listed { "(on purpose) " } else { "" };
         println!(
             "{listed}{} {}{}: {} | ours: {ours} | {}",
             case.name,
@@ -388,4 +422,36 @@ fn judge(
 /// The stack as a report prints it.
 fn printed(reason: &Reason) -> String {
     report::text::stacks(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_most_three_percent_differ_on_purpose() {
+        let of = |listed, all| OnPurpose { listed, all }.check();
+        assert!(of(3, 100).is_ok() && of(6, 222).is_ok());
+        let said = of(7, 222).unwrap_err().to_string();
+        assert!(said.contains("7 of 222"), "{said}");
+        assert!(
+            Expected::read()
+                .unwrap()
+                .holds("BUG: Dentry still in use in unmount", "bug in umount_check")
+        );
+    }
+
+    #[test]
+    fn a_file_without_headers_is_no_case() {
+        assert!(Case::parse("x", "a line\nanother\n").is_none());
+        let case = Case::parse(
+            "x",
+            "TITLE: WARNING in f/usb_submit_urb\nTYPE: WARNING\n\nlog\n",
+        )
+        .unwrap();
+        assert_eq!(
+            (case.functions(), case.log.as_str()),
+            (vec!["f", "usb_submit_urb"], "log\n")
+        );
+    }
 }
