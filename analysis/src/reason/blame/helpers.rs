@@ -43,8 +43,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
          strcasecmp* strncasecmp* strsep strspn strcspn strpbrk strim skip_spaces sized_strscpy \
          fortify_panic fortify_report *_indirect_thunk_* x86_return_thunk* *_return_thunk \
          copy_page clear_bit set_bit test_bit \
-         test_and_* change_bit atomic_* arch_atomic* raw_atomic* find_next_bit find_first_bit* find_next_zero_bit \
-         variable_test_bit constant_test_bit  read_once_size write_once_size csum_partial* do_csum",
+         test_and_* change_bit atomic_* arch_atomic* raw_atomic* \
+         variable_test_bit constant_test_bit  read_once_size write_once_size",
     ),
     (
         Groups::LIST,
@@ -57,7 +57,7 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
          copyin copyout instrument_copy_* might_fault put_user* get_user get_user_1 get_user_2 get_user_4 get_user_8 get_user_nocheck* get_user_asm* get_user_size* clear_user raw_copy_* \
          rep_movs_alternative rep_stos_alternative check_copy_size check_object_size check_heap_object \
          usercopy_abort usercopy_warn report_usercopy strncpy_from_user do_strncpy_from_user strnlen_user \
-         access_ok might_sleep* might_resched* *copy_to_iter* *copy_from_iter* iov_iter_* copy_page_to_iter* copy_page_from_iter* copy_folio_to_iter* iterate_and_advance* iterate_iovec iterate_bvec iterate_kvec iterate_ubuf iterate_folioq iterate_xarray memcpy_to_iter* memcpy_from_iter* raw_get_user* raw_put_user* asm_copy_*_user",
+         access_ok might_sleep* might_resched* *copy_to_iter* *copy_from_iter* copy_page_to_iter* copy_page_from_iter* copy_folio_to_iter* memcpy_to_iter* memcpy_from_iter* raw_get_user* raw_put_user* asm_copy_*_user",
     ),
     (
         Groups::LOCK,
@@ -148,7 +148,7 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::LIBRARY,
-        "rb_next* rb_prev* rb_first* rb_last* rb_replace* rb_link_node* rb_set_parent* rb_rotate_* rb_change_child* rb_add* rb_find* rbtree_* rb_insert* rb_erase* xa_* xas_* radix_tree_* idr_* ida_* rht_* rhashtable_* rhltable_* llist_* plist_* \
+        "find_next_bit find_first_bit* find_next_zero_bit csum_partial* do_csum iov_iter_* iterate_* rb_next* rb_prev* rb_first* rb_last* rb_replace* rb_link_node* rb_set_parent* rb_rotate_* rb_change_child* rb_add* rb_find* rbtree_* rb_insert* rb_erase* xa_* xas_* radix_tree_* idr_* ida_* rht_* rhashtable_* rhltable_* llist_* plist_* \
          klist_* interval_tree_* assoc_array_* maple_tree_* mas_* mtree_* mab_* sg_next sg_init* sg_alloc* sg_free* sg_miter_* \
          sg_set* sg_copy_* sg_pcopy* bitmap_set bitmap_clear bitmap_zero bitmap_fill bitmap_weight* bitmap_parse* bitmap_print* bitmap_find_* bitmap_and* bitmap_or bitmap_xor bitmap_equal bitmap_subset bitmap_intersects bitmap_copy* bitmap_from_* bitmap_to_* bitmap_allocate_region bitmap_release_region percpu_counter_* lockref_* kfifo_* llist_* raw_readb raw_readw raw_readl raw_readq raw_writeb raw_writew raw_writel raw_writeq readb readw readl readq writeb writew writel \
          writeq ioread* iowrite* inb inw inl outb outw outl logic_in* logic_out* read_once_* phys_addr* virt_to_* phys_to_* page_address kunmap* kmap* \
