@@ -5,8 +5,11 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
+
+/// No file of a machine that is looked at is longer, in bytes.
+const LARGEST: u64 = 1 << 30;
 
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
@@ -91,9 +94,16 @@ impl Root {
         self.resolve(inside).map(|inside| self.host(inside))
     }
 
-    /// The bytes of a file.
+    /// The bytes of a regular file: a link may lead to a device without an end, or to a pipe.
     pub fn bytes(&self, inside: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-        std::fs::read(self.open_path(inside)?)
+        let file = vmcore::dump::open_regular(&self.open_path(inside)?)?;
+        let mut bytes = Vec::new();
+        file.take(LARGEST.saturating_add(1))
+            .read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > LARGEST {
+            true => Err(ErrorKind::FileTooLarge.into()),
+            false => Ok(bytes),
+        }
     }
 
     /// The text of a small file without the white space around it, if it can be read and says

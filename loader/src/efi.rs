@@ -23,7 +23,7 @@ pub(crate) fn started(root: &Path) -> bool {
 /// A variable's value.
 fn variable(root: &Path, name: &str, vendor: &str) -> Option<Vec<u8>> {
     let path = format!("{DIRECTORY}/{name}-{vendor}");
-    let bytes = std::fs::read(root::under(root, path)).ok()?;
+    let bytes = root::bytes(root, path, root::TEXT).ok()?;
     bytes.get(4..).map(<[u8]>::to_vec)
 }
 

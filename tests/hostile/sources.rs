@@ -72,6 +72,10 @@ fn no_line_that_is_written_has_a_newline_inside() {
 #[test]
 fn no_child_writes_to_the_terminal_itself() {
     for (path, text) in sources() {
+        // crash and drgn are what the user asked to talk to.
+        if path.ends_with("commands/debugger.rs") {
+            continue;
+        }
         for (at, _) in text.match_indices("Command::new(") {
             let call = &text[at..];
             let call = &call[..call.find(';').unwrap()];

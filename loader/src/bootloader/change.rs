@@ -250,7 +250,9 @@ fn write(root: &Path, path: &Path, text: Option<&str>) -> io::Result<()> {
 }
 
 pub(super) fn read(root: &Path, path: &Path) -> Result<Option<String>, BootLoaderError> {
-    match fs::read_to_string(root::under(root, path)) {
+    let text = root::bytes(root, path, root::TEXT)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into()));
+    match text {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(BootLoaderError::Io {
@@ -284,7 +286,14 @@ pub(super) fn with_value(cmdline: &str, value: Option<&str>) -> String {
             out.push(word);
         }
     }
-    out.extend(left);
+    // A quote that is never closed takes all that follows: the value goes before it.
+    let open = out
+        .last()
+        .is_some_and(|word| word.matches('"').count() % 2 == 1);
+    let end = out.len().saturating_sub(usize::from(open));
+    if let Some(wanted) = left {
+        out.insert(end, wanted);
+    }
     out.join(" ")
 }
 
@@ -302,6 +311,9 @@ mod tests {
         );
         assert_eq!(set("  a  crashkernel=96M "), "  a  crashkernel=96M ");
         assert_eq!(set("a -- b"), "a crashkernel=96M -- b");
+        let open = set("a b=\"c d");
+        assert_eq!(open, "a crashkernel=96M b=\"c d");
+        assert_eq!(set(&open), open);
         assert_eq!(with_value("a crashkernel=1M b", None), "a b");
         assert_eq!(with_value(" a ", None), " a ");
     }

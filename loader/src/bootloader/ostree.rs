@@ -84,7 +84,7 @@ impl Loader for Ostree {
 /// Whether the deployment that waits for the next boot has the value: its arguments are text in a file of
 /// GLib's variants, each ended by a NUL.
 fn staged(machine: &Machine<'_>, value: &str) -> bool {
-    let bytes = std::fs::read(root::under(machine.root, STAGED)).unwrap_or_default();
+    let bytes = root::bytes(machine.root, STAGED, root::TEXT).unwrap_or_default();
     let wanted = format!("crashkernel={value}");
     bytes
         .split(|byte| *byte == 0)

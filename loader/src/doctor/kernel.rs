@@ -122,7 +122,7 @@ fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
             );
         }
     };
-    let bytes = match std::fs::read(root::under(on.root, &path)) {
+    let bytes = match root::bytes(on.root, &path, root::KERNEL) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             return Some(finding(

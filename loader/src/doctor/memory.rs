@@ -70,7 +70,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     }
     let mut out = Vec::new();
     let kernel = kimage::find_any(on.root, on.release()).ok();
-    let kernel = kernel.and_then(|path| std::fs::read(root::under(on.root, path)).ok());
+    let kernel = kernel.and_then(|path| root::bytes(on.root, path, root::KERNEL).ok());
     let kernel = kernel.map(uki::kernel_of);
     let mut inputs = Inputs::read(on.root, kernel.as_deref());
     if let Some(image) = &on.status.image {

@@ -25,7 +25,7 @@ pub(super) fn is_masked(root: &Path, unit: &str) -> bool {
         let path = root::under(root, format!("{directory}/{unit}"));
         match fs::read_link(&path) {
             Ok(target) => target == Path::new("/dev/null"),
-            Err(_) => fs::read_to_string(&path)
+            Err(_) => root::text(root, format!("{directory}/{unit}"))
                 .is_ok_and(|text| !text.lines().any(|line| line.trim_start().starts_with('['))),
         }
     };

@@ -71,7 +71,7 @@ fn kernel(on: &Examined<'_>, wanted: &str) -> Finding {
     let path = path(on).ok();
     let file = path
         .as_ref()
-        .and_then(|path| std::fs::read(root::under(on.root, path)).ok());
+        .and_then(|path| root::bytes(on.root, path, root::KERNEL).ok());
     let (Some(path), Some(file)) = (path, file) else {
         return finding(CHECK, Level::Warn, format!("{wanted}{keys}"))
             .fix("afterpanic load tells whether yours is accepted; keys: mokutil --list-enrolled");

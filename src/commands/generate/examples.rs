@@ -169,6 +169,24 @@ const PAGES: &[(&str, &[Example])] = &[
         )],
     ),
     (
+        "afterpanic-vmlinux",
+        &[(
+            "vmlinux last /tmp/vmlinux",
+            "Make a vmlinux from the last core, for crash, drgn and gdb.",
+        )],
+    ),
+    (
+        "afterpanic-drgn",
+        &[
+            ("drgn last", "Open the last core in drgn."),
+            ("drgn last script.py", "Run a script of drgn on it."),
+        ],
+    ),
+    (
+        "afterpanic-crash",
+        &[("crash last", "Open the last core in crash.")],
+    ),
+    (
         "afterpanic-config",
         &[("config check", "Check /etc/afterpanic.toml.")],
     ),

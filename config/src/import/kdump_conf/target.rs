@@ -61,6 +61,7 @@ impl Targets {
         match Export::try_from(name.replace(['"', '\''], "")) {
             Ok(export) => {
                 self.nfs = Some(export);
+                self.device = None;
                 fate.take("nfs in [[target]]");
                 fate.remark(OWN_DIRECTORY);
             }
@@ -80,6 +81,7 @@ impl Targets {
         match Device::try_from(scalar) {
             Ok(device) => {
                 self.device = Some(device);
+                self.nfs = None;
                 fate.take("device in [[target]]");
             }
             Err(why) => fate.block(why.to_string()),

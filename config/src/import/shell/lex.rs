@@ -38,6 +38,8 @@ pub(super) struct Command {
 pub(super) struct Lexer<'a> {
     rest: &'a str,
     line: usize,
+    /// Lines of the text.
+    lines: usize,
     depends: bool,
 }
 
@@ -46,6 +48,7 @@ impl<'a> Lexer<'a> {
         Self {
             rest: text,
             line: 1,
+            lines: text.lines().count(),
             depends: false,
         }
     }
@@ -119,7 +122,8 @@ impl<'a> Lexer<'a> {
                     let word = self.word(lookup, &mut command);
                     command.here_document |= word.raw.contains("<<");
                     command.words.push(word);
-                    command.lines.1 = self.line;
+                    // A quote that is never closed also takes the newline at the end.
+                    command.lines.1 = self.line.min(self.lines);
                 }
             }
         }

@@ -115,6 +115,14 @@ fn an_export_is_a_target() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_ends_with_the_file() {
+    let imported = tools("USE_KDUMP=1\nKDUMP_COREDIR=\"/x\n");
+    let open = row(&imported, 2);
+    assert_eq!((open.line, open.last), (2, 2));
+    assert!(imported.blocks());
+}
+
+#[test]
 fn what_only_a_shell_can_tell_blocks_where_it_is_the_target() {
     for text in [
         "KDUMP_COREDIR=/srv/$(hostname)\n",

@@ -48,6 +48,7 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
             Ok(device) => {
                 if let Some(first) = config.target.first_mut() {
                     first.device = Some(device);
+                    first.nfs = None;
                 }
                 fate.take("device in [[target]]");
             }
@@ -80,6 +81,7 @@ fn export(name: &str, config: &mut Config, fate: &mut Fate) {
         Ok(export) => {
             if let Some(first) = config.target.first_mut() {
                 first.nfs = Some(export);
+                first.device = None;
                 first.path = PathBuf::from("/");
             }
             fate.take("nfs in [[target]]");

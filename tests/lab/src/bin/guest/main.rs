@@ -36,6 +36,11 @@ fn main() -> ExitCode {
 
 fn dispatch(words: &[&str]) -> Result<()> {
     match words {
+        // As the shell of the rescue console, which gets no arguments.
+        [] => {
+            println!("the rescue shell runs");
+            Ok(())
+        }
         ["work"] => work::begin(),
         ["role", role] => work::role(role),
         ["panic", how @ ..] => panic::panic(how),
