@@ -6,6 +6,10 @@
 
 const NAMES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
 
+/// No value is longer, in bytes: the kernel takes 2 KiB on x86 (COMMAND_LINE_SIZE). A value of two copies of
+/// itself would soon fill all memory.
+const LONGEST: usize = 64 << 10;
+
 /// The two variables so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Variables {
@@ -88,6 +92,9 @@ impl Variables {
                     }
                     let at = NAMES.iter().position(|known| **known == name)?;
                     out.push_str(self.values.get(at)?);
+                    if out.len() > LONGEST {
+                        return None;
+                    }
                 }
                 '`' if quote != Some('\'') => return None,
                 '\\' if quote != Some('\'') => match rest.next()? {
@@ -192,6 +199,14 @@ mod tests {
         got.source("if [ -e /x ]; then GRUB_TIMEOUT=1; fi\nif true\nthen\nGRUB_TIMEOUT=1\nfi\n");
         got.source("export GRUB_CMDLINE_LINUX_DEFAULT=\"${GRUB_CMDLINE_LINUX_DEFAULT} x\"\n#GRUB_CMDLINE_LINUX=\n");
         assert_eq!((got.cmdline().as_str(), got.unknown), ("a b quiet x", None));
+    }
+
+    #[test]
+    fn a_value_that_doubles_itself_ends() {
+        let mut got = Variables::default();
+        got.source("GRUB_CMDLINE_LINUX=abc\n");
+        got.source(&"GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX\"\n".repeat(64));
+        assert!(got.unknown.is_some() && got.cmdline().len() <= LONGEST + 1);
     }
 
     #[test]
