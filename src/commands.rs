@@ -35,17 +35,14 @@ mod vmlinux;
 mod what;
 
 use crate::exit::Exit;
-use crate::frontpage;
-use crate::help;
 use crate::output::{Context, When};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Saves what a Linux kernel panic leaves, and says why it died.
 #[derive(Debug, Parser)]
 #[command(name = "afterpanic", version, disable_help_subcommand = true)]
 #[command(help_template = "{about}\n\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}")]
-#[command(after_help = frontpage::verbs())]
 pub(crate) struct Cli {
     /// Options of every verb.
     #[command(flatten)]
@@ -204,13 +201,13 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Runs it.
-    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+    /// Runs it; `command` is the whole command line, for man pages and completions.
+    pub(crate) fn run(self, context: &Context, command: Command) -> anyhow::Result<Exit> {
         let arms = matches!(
             self,
             Self::Load(_) | Self::Unload(_) | Self::Rehearse(_) | Self::CrashTest(_)
         );
-        let exit = self.run_alone(context);
+        let exit = self.run_alone(context, command);
         // Whether the machine is armed or proved may have changed.
         if arms && let Ok(config) = context.load_config() {
             let requested = ::collect::request_metrics(&context.root, &config);
@@ -221,7 +218,7 @@ impl Verb {
         exit
     }
 
-    fn run_alone(self, context: &Context) -> anyhow::Result<Exit> {
+    fn run_alone(self, context: &Context, mut command: Command) -> anyhow::Result<Exit> {
         match self {
             Self::Doctor(args) => doctor::run(&args, context),
             Self::Reserve(args) => reserve::run(&args, context),
@@ -255,8 +252,8 @@ impl Verb {
             Self::Image(args) => image::run(&args, context),
             Self::Capture(args) => capture::run(&args, context),
             Self::Collect(args) => collect::run(&args, context),
-            Self::Man(args) => generate::man(&args, help::command()),
-            Self::Completions(args) => generate::completions(&args, &mut help::command()),
+            Self::Man(args) => generate::man(&args, command),
+            Self::Completions(args) => generate::completions(&args, &mut command),
         }
     }
 }

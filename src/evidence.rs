@@ -14,7 +14,7 @@ use store::manifest::{DMESG, REPORT_JSON};
 
 /// Bytes looked at to tell a text from a core.
 const SNIFF: usize = 4096;
-/// A report larger than this is none.
+/// No report is larger, in bytes.
 pub(crate) const MAX_REPORT: u64 = 16 << 20;
 /// A log larger than this is not read beside a stored report.
 const MAX_LOG: u64 = 64 << 20;

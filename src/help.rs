@@ -3,6 +3,7 @@
 //! The files are transcripts of real runs. A test of tests/cli/golden makes them anew and compares.
 
 use crate::commands::Cli;
+use crate::frontpage;
 use clap::{Command, CommandFactory};
 
 /// Verbs with their transcripts.
@@ -34,7 +35,8 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 /// The command line: for parsing, `--help`, man pages and completions.
 pub(crate) fn command() -> Command {
-    Cli::command().mut_subcommands(|verb| match example(verb.get_name()) {
+    let command = Cli::command().after_help(frontpage::verbs());
+    command.mut_subcommands(|verb| match example(verb.get_name()) {
         Some(text) => verb.after_long_help(text),
         None => verb,
     })

@@ -26,13 +26,14 @@ fn main() -> ExitCode {
     if rehearse::guest::init::is_pid1() {
         rehearse::guest::init::main();
     }
-    let matches = help::command().get_matches();
+    let command = help::command();
+    let matches = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     output::color(cli.global.color);
     logger::init(cli.global.verbose, cli.global.quiet);
     let context = cli.global.context();
     let outcome = match cli.verb {
-        Some(verb) => verb.run(&context),
+        Some(verb) => verb.run(&context, command),
         None => frontpage::print(&context),
     };
     match outcome {

@@ -9,7 +9,7 @@ use store::manifest::{DMESG, REPORT_HTML, REPORT_JSON};
 use store::{Crash, Manifest, State, Store};
 use vmcore::kernel::Kernel;
 
-/// A stored report larger than this is none.
+/// No stored report is larger, in bytes.
 const MAX_REPORT: u64 = 16 << 20;
 /// A log larger than this is not read.
 const MAX_LOG: u64 = 64 << 20;

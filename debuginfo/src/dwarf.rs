@@ -14,12 +14,14 @@
 mod abbrev;
 mod code;
 mod frame;
+mod place;
 mod types;
 mod unit;
 
 pub(crate) use frame::Frames;
-pub(crate) use types::{Named, Place};
-pub(crate) use unit::{Range, Unit};
+pub(crate) use place::{Place, Range};
+pub(crate) use types::Named;
+pub(crate) use unit::Unit;
 
 /// The sections.
 pub(crate) struct Dwarf {

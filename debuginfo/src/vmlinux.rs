@@ -40,7 +40,7 @@ struct Image {
 impl Image {
     /// A symbol's size: of a function, without what fills up to the next.
     fn size(&self, row: &Row) -> u64 {
-        let room = self.table.room(row.address, &self.layout);
+        let room = self.layout.room(&self.table, row.address);
         match self.layout.part(row.address) {
             Some(Part::Text) => self.code.size(row.address, room),
             _ => room,

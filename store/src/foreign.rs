@@ -39,14 +39,14 @@ pub struct Foreign {
     pub path: PathBuf,
     /// Who wrote it.
     pub suite: Suite,
-    /// The host's name or address before the time; empty where there is none.
+    /// The host's name or address before the time; empty without one.
     pub host: String,
     /// The time in the name as digits: `20261121231500`, or without seconds.
     pub time: String,
 }
 
 impl Foreign {
-    /// Reads a directory's name; `None` when it is none of theirs.
+    /// Reads a directory's name; `None` when no other suite names its directories so.
     #[must_use]
     pub fn parse(path: &Path) -> Option<Self> {
         const SHAPES: [(Suite, &str); 4] = [

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// What is built where there is none.
+/// The version that is installed where the program is missing.
 const VERSION: &str = "3.8.0";
 
 /// Builds the package; prints its path.

@@ -1,5 +1,5 @@
 //! `cargo xtask rpm`: the RPM package, by cargo-generate-rpm. Its files are those of the Debian package
-//! ([`crate::ship::files`]); names, scripts and dependencies stand in `[package.metadata.generate-rpm]`.
+//! ([`crate::ship::files`]); names, scripts and dependencies are in `[package.metadata.generate-rpm]`.
 
 use crate::run::root;
 use crate::ship::{self, Placed};
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What is built where there is none.
+/// The version that is installed where the program is missing.
 const VERSION: &str = "0.21.1";
 
 /// Builds the package; prints its path.

@@ -73,7 +73,7 @@ pub struct Oops {
     /// Whether lines of another CPU's report stand between those of this one.
     #[serde(skip)]
     pub(super) mixed: bool,
-    /// Whether the stack of a failure that somebody asked for stands in the trace (lib/fault-inject.c).
+    /// Whether the trace holds the stack of a failure that somebody asked for (lib/fault-inject.c).
     #[serde(skip)]
     pub(super) injected: bool,
     /// Whether a header of a stack has no frames behind it.

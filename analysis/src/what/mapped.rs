@@ -66,7 +66,7 @@ fn mappings(kernel: &Kernel, pa: PhysAddr, page: &Page) -> Result<Vec<Mapped>, K
     let Some(struct_page) = page.struct_page.map(VirtAddr::from) else {
         return Ok(Vec::new());
     };
-    // A large page's mapping stands in its first part, as everything of a `struct folio` (5.16 on).
+    // The first part of a large page has the mapping, as everything of a `struct folio` (5.16 on).
     let link = kernel.read_field(struct_page, "page", "compound_head")?;
     let head = match link & 1 {
         1 => VirtAddr(link & !1),

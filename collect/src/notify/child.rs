@@ -42,7 +42,7 @@ pub(crate) enum ChildError {
     },
 }
 
-/// Runs it with `input` on stdin. A program that reads only a part of it is none the worse.
+/// Runs it with `input` on stdin. A program may read only a part of it.
 ///
 /// # Errors
 /// It cannot be started, fails, or is killed at its deadline.

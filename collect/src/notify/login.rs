@@ -17,7 +17,7 @@ const MESSAGE: &str = "/var/lib/afterpanic/motd";
 /// Crashes that are named.
 const NAMED: usize = 3;
 
-/// Writes the message about the crashes of these paths, or removes it where there is none.
+/// Writes the message about the crashes of these paths, or removes it without any.
 ///
 /// # Errors
 /// It cannot be written or removed.

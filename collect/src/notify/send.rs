@@ -85,7 +85,7 @@ impl Announced {
         signature.unwrap_or("unknown")
     }
 
-    /// Runs the operator's command with report.json on stdin, or with nothing where there is none.
+    /// Runs the operator's command with report.json on stdin, or with nothing without one.
     ///
     /// # Errors
     /// It does not start, fails, or takes too long.

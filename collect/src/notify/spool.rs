@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const SPOOL: &str = "/var/lib/afterpanic/notify";
 /// The request to write the metrics anew. No crash directory is called so.
 const METRICS: &str = "metrics";
-/// A path longer than this is none.
+/// No path is longer, in bytes.
 const MAX_PATH: u64 = 4096;
 /// Requests that are looked at in one run.
 const MOST: usize = 256;

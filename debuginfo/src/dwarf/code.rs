@@ -6,8 +6,7 @@
 
 use super::Unit;
 use super::abbrev::Shape;
-use super::types::Place;
-use super::unit::Range;
+use super::place::{Function, Range};
 use crate::error::Error;
 use vmcore::kernel::TypeKind;
 
@@ -15,22 +14,6 @@ use vmcore::kernel::TypeKind;
 const FUNCTIONS: usize = 256;
 /// `.debug_aranges` is of this version in DWARF 2 to 5.
 const VERSION: u16 = 2;
-
-/// A function.
-pub(super) struct Function {
-    /// Where.
-    pub place: Place,
-    /// Offset of its name.
-    pub name: u32,
-    /// The number of its prototype.
-    pub prototype: u32,
-}
-
-impl Function {
-    fn end(&self) -> u64 {
-        self.place.address.saturating_add(self.place.size)
-    }
-}
 
 impl Unit<'_> {
     /// Writes the units of code; `shapes` is where their shapes begin. Answers `.debug_aranges`.

@@ -4,7 +4,7 @@
 //! their flag since 6.0; before, no enum has the flag and all values are signed words.
 
 use super::abbrev::Shape;
-use super::code::Function;
+use super::place::{Function, Place};
 use super::{Unit, sleb};
 use crate::error::Error;
 use std::collections::HashMap;
@@ -23,17 +23,6 @@ mod encoding {
 /// Kinds of qualifiers by BTF's number.
 const VOLATILE: u8 = 9;
 const CONST: u8 = 10;
-
-/// A function or a variable in the kernel's symbol table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
-    /// Its address as the ELF has it.
-    pub address: u64,
-    /// Bytes up to the next symbol.
-    pub size: u64,
-    /// Whether other files of the kernel see it.
-    pub external: bool,
-}
 
 /// Something that BTF has a name and a type of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

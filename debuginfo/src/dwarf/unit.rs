@@ -3,7 +3,7 @@
 //! A reference is four bytes that are filled in at the end: types refer to each other in circles.
 
 use super::abbrev::{self, Shape};
-use super::code::Function;
+use super::place::Function;
 use super::{Dwarf, uleb};
 use crate::ctype::CType;
 use crate::error::Error;
@@ -22,27 +22,6 @@ const OP_ADDR: u8 = 0x03;
 const MAX_TAGS: u32 = 32;
 /// Type tags, `__user` and the like: nothing that DWARF readers want.
 const TYPE_TAG: u8 = 18;
-
-/// Half-open, of addresses as the ELF has them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Range {
-    /// The first address.
-    pub start: u64,
-    /// The one after the last.
-    pub end: u64,
-}
-
-impl Range {
-    /// Its length in bytes.
-    pub(crate) fn len(self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-
-    /// Whether `address` is in it.
-    pub(crate) fn contains(self, address: u64) -> bool {
-        (self.start..self.end).contains(&address)
-    }
-}
 
 /// The unit of the types, and after it those of code.
 pub(crate) struct Unit<'a> {
@@ -240,7 +219,7 @@ impl<'a> Unit<'a> {
         self.u64(address);
     }
 
-    /// The entry of a type, written now if there is none; `None`: void.
+    /// The entry of a type, written now if it is missing; `None`: void.
     fn of(&mut self, ty: &CType) -> Result<Option<Target>, Error> {
         if let CType::Btf(id) = ty {
             return Ok(self.target(*id).map(Target::Type));

@@ -27,7 +27,7 @@ pub(super) fn section(kernel: &Kernel, image: &Image, rules: &Rules) -> Result<V
         if !text || row.address < done {
             continue;
         }
-        let size = table.room(row.address, layout);
+        let size = layout.room(table, row.address);
         let end = row.address.saturating_add(size);
         done = end;
         if size == 0 {

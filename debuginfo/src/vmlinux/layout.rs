@@ -3,7 +3,7 @@
 //! Per-CPU variables begin at 0 up to 6.14 and have addresses in the image since 6.15
 //! (CONFIG_AMD_MEM_ENCRYPT or not: `__per_cpu_start` says which).
 
-use super::symbols::Table;
+use super::symbols::{Row, Table};
 use crate::dwarf::Range;
 use crate::error::Error;
 use vmcore::arch::x86_64::KERNEL_MAP;
@@ -97,5 +97,28 @@ impl Layout {
             start: self.linked(range.start),
             end: self.linked(range.end),
         }
+    }
+
+    /// Bytes from an address to the next that a symbol has, but not past the end of its part.
+    pub(super) fn room(&self, table: &Table, address: u64) -> u64 {
+        let end = match self.part(address) {
+            Some(Part::Text) => self.text.end,
+            Some(Part::Data) => self.data.end,
+            Some(Part::PerCpu) => self.per_cpu.end,
+            Some(Part::Bss) => self.bss.end,
+            Some(Part::InitText) => self.init_text.map_or(u64::MAX, |init| init.end),
+            Some(Part::RoData | Part::InitData) | None => u64::MAX,
+        };
+        match table.next_after(address) {
+            Some(next) => next.min(end).saturating_sub(address),
+            None if end < u64::MAX => end.saturating_sub(address),
+            None => 0,
+        }
+    }
+
+    /// Whether the ELF has a symbol: those of the image, and per-CPU offsets.
+    pub(super) fn keeps(&self, row: &Row) -> bool {
+        self.part(row.address).is_some()
+            && (row.address >= KERNEL_MAP || self.per_cpu.start < KERNEL_MAP)
     }
 }

@@ -4,10 +4,8 @@
 //! nm up to 6.x; 7.x says `t` and `T` of most data, so that the part of the image decides what a symbol
 //! is and the letter only whether it is global.
 
-use super::layout::{Layout, Part};
 use crate::error::Error;
 use std::collections::HashMap;
-use vmcore::arch::x86_64::KERNEL_MAP;
 use vmcore::kernel::Symbols;
 
 /// A symbol of kallsyms.
@@ -120,27 +118,9 @@ impl Table {
         self.names
     }
 
-    /// Bytes from an address to the next that a symbol has, but not past the end of its part.
-    pub(super) fn room(&self, address: u64, layout: &Layout) -> u64 {
+    /// The address of the next symbol behind an address.
+    pub(super) fn next_after(&self, address: u64) -> Option<u64> {
         let after = self.rows.partition_point(|row| row.address <= address);
-        let end = match layout.part(address) {
-            Some(Part::Text) => layout.text.end,
-            Some(Part::Data) => layout.data.end,
-            Some(Part::PerCpu) => layout.per_cpu.end,
-            Some(Part::Bss) => layout.bss.end,
-            Some(Part::InitText) => layout.init_text.map_or(u64::MAX, |init| init.end),
-            Some(Part::RoData | Part::InitData) | None => u64::MAX,
-        };
-        match self.rows.get(after) {
-            Some(next) => next.address.min(end).saturating_sub(address),
-            None if end < u64::MAX => end.saturating_sub(address),
-            None => 0,
-        }
-    }
-
-    /// Whether the ELF has a symbol: those of the image, and per-CPU offsets.
-    pub(super) fn is_kept(row: &Row, layout: &Layout) -> bool {
-        layout.part(row.address).is_some()
-            && (row.address >= KERNEL_MAP || layout.per_cpu.start < KERNEL_MAP)
+        self.rows.get(after).map(|next| next.address)
     }
 }

@@ -30,9 +30,7 @@ pub(super) fn add(sections: &mut Vec<Section>, image: Image) -> Result<(), Error
         found.map_or(0, |(_, index)| *index)
     };
     let symbol = |row: &Row| -> Option<elf::Symbol> {
-        let part = layout
-            .part(row.address)
-            .filter(|_| Table::is_kept(row, layout))?;
+        let part = layout.part(row.address).filter(|_| layout.keeps(row))?;
         Some(elf::Symbol {
             name: row.name,
             binding: match (row.weak(), row.external()) {

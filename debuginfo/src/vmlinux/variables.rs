@@ -27,7 +27,7 @@ pub(super) fn place(image: &Image, named: Named<'_>) -> Option<Place> {
             };
             return (layout.part(at)? != Part::Text).then(|| Place {
                 address: layout.linked(at),
-                size: table.room(at, layout),
+                size: layout.room(table, at),
                 external: row.external() && times == 1,
             });
         }
@@ -70,11 +70,11 @@ pub(super) fn write(
             .part(row.address)
             .is_some_and(|part| !matches!(part, Part::Text | Part::InitText));
         let name = table.name(row);
-        if !data || !Table::is_kept(row, layout) || found.names.contains(name) {
+        if !data || !layout.keeps(row) || found.names.contains(name) {
             continue;
         }
         let unique = table.find(name).is_some_and(|(_, times)| times == 1);
-        let room = table.room(row.address, layout);
+        let room = layout.room(table, row.address);
         let room = (room > 0).then_some(room);
         let global = globals.of(name, room).filter(|_| unique);
         let Some(global) = global else {

@@ -10,7 +10,7 @@ use std::io::{Cursor, Read};
 /// The largest kernel that is unpacked.
 const LARGEST: u64 = 256 << 20;
 
-/// The kernel in a zboot image; `None`: it is none, is cut off or damaged, unpacks to more than 256 MiB, or its
+/// The kernel in a zboot image; `None`: it is not one, is cut off or damaged, unpacks to more than 256 MiB, or its
 /// compression is not known here.
 #[must_use]
 pub fn unpack(file: &[u8]) -> Option<Vec<u8>> {

@@ -51,7 +51,7 @@ impl Loader for GrubMkconfig {
                 line: seen.cmdline().trim().to_owned(),
             });
         }
-        // Where there is none, grub.cfg was made in another way.
+        // Without one, grub.cfg was made in another way.
         let existed = before.is_some();
         let mut edits = Change::new(self.kind());
         edits.edit(Path::new(FILE), before, Some(new));

@@ -1,4 +1,4 @@
-//! What the boot loaders are told apart by: EFI variables, the command line, installed tools and files.
+//! What tells the boot loaders apart: EFI variables, the command line, installed tools and files.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -36,7 +36,7 @@ impl Loader for Uki {
         if machine.stub_info.is_some() {
             return true;
         }
-        // A stub would have said so, where a boot loader other than systemd-boot did.
+        // A stub would have set its variable, as a boot loader other than systemd-boot did.
         (machine.loader_info.is_none() || machine.says("systemd-boot"))
             && machine.parameter("BOOT_IMAGE").is_none()
             && bls::read_entries(machine).unwrap_or_default().is_empty()

@@ -236,7 +236,7 @@ mod tests {
                 "GRUB_CMDLINE_LINUX=\"x crashkernel=auto\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"crashkernel=1M,high q\"\n",
                 "GRUB_CMDLINE_LINUX=\"x\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"crashkernel=96M q\"\n",
             ),
-            // The last assignment counts, and a comment is none.
+            // The last assignment counts. A comment assigns nothing.
             (
                 "#GRUB_CMDLINE_LINUX_DEFAULT=a\nGRUB_CMDLINE_LINUX_DEFAULT=b\nGRUB_CMDLINE_LINUX_DEFAULT=\"c\"\n",
                 "#GRUB_CMDLINE_LINUX_DEFAULT=a\nGRUB_CMDLINE_LINUX_DEFAULT=b\nGRUB_CMDLINE_LINUX_DEFAULT=\"c crashkernel=96M\"\n",

@@ -192,7 +192,7 @@ fn programs(context: &Context) -> Vec<(PathBuf, String)> {
         let mut names: Vec<String> = entries
             .filter(|entry| entry.path().is_file())
             .filter_map(|entry| entry.file_name().into_string().ok())
-            // A name that is no word cannot stand in a line.
+            // Only a name that is one word fits into a line.
             .filter(|name| !name.contains(|c: char| c.is_whitespace() || "#\"'\\".contains(c)))
             .take(MOST_FILES)
             .collect();

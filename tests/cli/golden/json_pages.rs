@@ -53,7 +53,7 @@ fn the_trees_of_the_schemas() {
         compare_with(&path, format!("{head}{BEGIN}{tree}{END}{tail}"));
         seen += 1;
     }
-    // None while the sections stand in docs/json.md.
+    // None while the sections are in docs/json.md.
     assert!(seen == 0 || seen > 20, "{seen}");
 }
 

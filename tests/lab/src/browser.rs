@@ -258,7 +258,7 @@ impl Browser {
     }
 }
 
-/// A member by its JSON pointer; null where there is none.
+/// A member by its JSON pointer; null without it.
 fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }

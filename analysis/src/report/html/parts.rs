@@ -32,7 +32,7 @@ pub(super) enum Look {
 /// Rows in a table before it is folded.
 const MANY: usize = 14;
 
-/// A table with `rows` rows that `fill` writes; nothing when there is none, but for [`Look::Open`].
+/// A table with `rows` rows that `fill` writes; nothing without rows, but for [`Look::Open`].
 pub(super) fn table(
     out: &mut Out,
     caption: &str,
@@ -126,7 +126,7 @@ pub(super) struct Piece {
     pub(super) title: String,
 }
 
-/// A picture of one line, as wide as the page lets it. What it shows stands in text beside it.
+/// A picture of one line, as wide as the page lets it. The text beside it says the same.
 pub(super) fn bar(out: &mut Out, label: Option<&str>, pieces: &[Piece]) {
     out.raw("<svg class=\"bar\"");
     match label {

@@ -53,7 +53,7 @@ impl Sections {
         Ok(Some(Self { file, headers }))
     }
 
-    /// The content of a section, unpacked; empty when there is none.
+    /// The content of a section, unpacked; empty without such a section.
     pub(super) fn get(&self, wanted: &str) -> io::Result<Vec<u8>> {
         let found = self.headers.iter().find(|(name, ..)| name == wanted);
         let Some((_, kind, flags, offset, size)) = found else {

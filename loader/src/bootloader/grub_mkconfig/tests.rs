@@ -82,7 +82,7 @@ fn two_files_or_one_that_somebody_wrote_are_left_to_the_operator() {
         said.contains("/boot/grub/grub.cfg or /boot/efi/EFI/centos/grub.cfg"),
         "{said}"
     );
-    // What only reads the other one is none.
+    // A variable that only reads the other one is not an assignment.
     put(
         dir.path(),
         "boot/efi/EFI/centos/grub.cfg",
