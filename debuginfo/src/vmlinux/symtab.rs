@@ -2,7 +2,7 @@
 
 use super::Image;
 use super::layout::Part;
-use super::symbols::{Row, Table};
+use super::symbols::Row;
 use crate::elf::{self, Section, flag, kind};
 use crate::error::Error;
 

@@ -2,7 +2,6 @@
 
 use super::Image;
 use super::layout::Part;
-use super::symbols::Table;
 use crate::ctype::CType;
 use crate::dwarf::{Named, Place, Unit};
 use crate::error::Error;
