@@ -20,7 +20,7 @@ use crate::protocol::{Event, say};
 use block::Looking;
 use plan::{Module, Target, TargetKind};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::directory;
 
 /// Where a target is mounted in the capture kernel.
@@ -73,8 +73,8 @@ fn reach(target: &Target, mount_point: &Path, nodename: &str) -> Result<Event, S
             mounted(mount_point, &fs.path)
         }
         TargetKind::Nfs(nfs) => {
-            let until = Instant::now() + Duration::from_secs(target.device_wait_s);
-            nfs::mount(nfs, nodename, mount_point, until)?;
+            let wait = Duration::from_secs(target.device_wait_s);
+            nfs::mount(nfs, nodename, mount_point, wait)?;
             mounted(mount_point, &nfs.path)
         }
     }

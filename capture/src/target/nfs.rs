@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use plan::{Nfs, Way};
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tenths of a second until a request is sent again, and how often. Then it fails (nfs(5): soft).
 const PATIENCE: &str = "soft,timeo=50,retrans=3";
@@ -20,13 +20,15 @@ const PATIENCE: &str = "soft,timeo=50,retrans=3";
 ///
 /// # Errors
 /// Why the last attempt failed, in one sentence.
-pub(super) fn mount(nfs: &Nfs, nodename: &str, point: &Path, until: Instant) -> Result<(), String> {
+pub(super) fn mount(nfs: &Nfs, nodename: &str, point: &Path, wait: Duration) -> Result<(), String> {
     // The server sees it as the client's name.
     if !nodename.is_empty() {
         let _ = nix::unistd::sethostname(nodename);
     }
     let mut why = String::new();
     for way in &nfs.ways {
+        // Each way has its own time: the first one's dead link is no reason to give up on the next.
+        let until = Instant::now() + wait;
         match network::bring_up(way, until).and_then(|()| versions(nfs, way, point)) {
             Ok(()) => return Ok(()),
             Err(error) => {
