@@ -32,7 +32,7 @@ use arrange::{arrange, blamed, stack};
 use blame::Groups;
 use collect::Found;
 use serde::{Deserialize, Serialize};
-use shapes::Blame;
+use shapes::{Blame, Shape};
 
 /// The kind of trouble of which a line of a log is the first; `None` for an ordinary line.
 #[must_use]
@@ -191,10 +191,7 @@ impl Reason {
         }
         oops.complete(found.lines.iter().map(|line| line.text.as_str()));
         let named = arrange(found.shape, class, &mut oops, &own);
-        let skip = match found.shape.blame {
-            Blame::Nobody => None,
-            _ => Some(found.shape.skip),
-        };
+        let skip = skip(found.shape, named.as_ref());
         let before = found.before.iter().map(|line| line.text.as_str());
         let mut explanation = explain::sentences(before, found.headline(), &own);
         explanation.extend(
@@ -301,16 +298,24 @@ impl Reason {
     }
 }
 
+/// The helpers that a report passes over; `None` where no function is to blame.
+fn skip(shape: &Shape, named: Option<&Location>) -> Option<Groups> {
+    match (shape.blame, named) {
+        (Blame::Nobody, _) | (Blame::Worker, None) => None,
+        _ => Some(shape.skip),
+    }
+}
+
 impl First {
     fn of(first: &Found, chosen: &Found) -> Self {
         let own = first.own();
         let mut oops = first.oops();
         let named = arrange(first.shape, first.class, &mut oops, &own);
         let stack: Vec<&Location> = stack(&oops).collect();
+        let skip = skip(first.shape, named.as_ref());
         Self {
             class: first.class,
-            culprit: blamed(&stack, named, first.shape.skip)
-                .filter(|_| first.shape.blame != Blame::Nobody),
+            culprit: skip.and_then(|groups| blamed(&stack, named, groups)),
             headline: first.headline().trim().to_string(),
             seconds_earlier: chosen.ts_nsec.saturating_sub(first.ts_nsec) / 1_000_000_000,
         }

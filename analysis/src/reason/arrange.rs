@@ -111,6 +111,7 @@ pub(super) fn arrange(
                 .find_map(|line| line.split_once(phrase).map(|(_, rest)| rest))?;
             Location::parse(text).or_else(|| bare_name(text.split([' ', '[']).next()?))
         }
+        Blame::Worker => in_flight(own),
         Blame::Stall => {
             stalled(class, oops);
             None
@@ -141,6 +142,26 @@ fn entry(oops: &Oops) -> Option<Location> {
         .position(|frame| blame::dispatches(&frame.function))?;
     let before = frames.get(..end)?.iter().rev().copied();
     blame::first(before, Groups::COMMON).cloned()
+}
+
+/// The work item that runs in the stuck pool: `in-flight: 812:acme_stats_work [acme]` below the line of
+/// that pool (kernel/workqueue.c, `show_pwq`).
+fn in_flight(own: &[&str]) -> Option<Location> {
+    let (_, pool) = own.first()?.split_once(" - pool ")?;
+    let (pool, _) = pool.split_once(" stuck for ")?;
+    let mut lines = own.iter();
+    lines.find(|line| line.contains("pwq ") && line.contains(pool))?;
+    // The next line of a pool ends what belongs to this one.
+    let work = lines
+        .take_while(|line| !line.contains("pwq "))
+        .find_map(|line| line.split_once("in-flight: "))?;
+    let (_, function) = work.1.split_once(':')?;
+    let mut found = bare_name(function.split([' ', ',', '[']).next()?)?;
+    let module = function
+        .split_once(" [")
+        .and_then(|(_, rest)| rest.split_once(']'));
+    found.module = module.map(|(name, _)| name.to_string());
+    Some(found)
 }
 
 /// A function without an offset.

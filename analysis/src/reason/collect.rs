@@ -408,7 +408,10 @@ impl Collector {
                     | Class::Ubsan
                     | Class::Refcount
             );
-            near(earlier) && (corrupt || earlier.is_corrupt_lock() && earlier.is_by(found))
+            // With workqueue.panic_on_stall the watchdog of the workqueues ends in BUG() (6.11 to 6.18).
+            let stuck = earlier.class == Class::WorkqueueLockup
+                && found.headline().contains("kernel/workqueue.c");
+            near(earlier) && (corrupt || stuck || earlier.is_corrupt_lock() && earlier.is_by(found))
         });
         cause.unwrap_or(oops)
     }

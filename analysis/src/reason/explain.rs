@@ -59,6 +59,13 @@ const SENTENCES: &[&str] = &[
     "DIMM location",
     "mce: CPUs not responding",
     "[Hardware Error]: CPU ",
+    // fs/xfs/xfs_message.c, fs/ext4/super.c, fs/btrfs/messages.c
+    "XFS: Assertion failed",
+    "-fs error (device ",
+    "BTRFS critical (device ",
+    "assertion failed: ",
+    // kernel/workqueue.c
+    "in-flight: ",
     // kernel/exit.c and init
     "VFS: Cannot open root device",
 ];

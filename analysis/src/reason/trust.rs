@@ -57,7 +57,7 @@ impl Trust {
     /// What the log alone supports.
     pub(super) fn of_log(reason: &Reason, found: &Found) -> Self {
         let oops = &reason.oops;
-        let nobody = found.shape.blame == Blame::Nobody;
+        let nobody = names_nobody(reason, found);
         if let Some(why) = doubt(reason, found) {
             return Self::new(Verdict::Unclear, why);
         }
@@ -105,6 +105,10 @@ impl Trust {
             (Blame::Stall, _, _) => Self::new(
                 Verdict::Likely,
                 "the CPU was found there; the loop may be in a caller",
+            ),
+            (Blame::Worker, _, _) => Self::new(
+                Verdict::Likely,
+                "the kernel names it as the work item that keeps the pool busy",
             ),
             (Blame::Waiter, _, _) => Self::new(
                 Verdict::Likely,
@@ -156,8 +160,11 @@ impl Trust {
 /// What speaks against the report that a log holds.
 fn doubt(reason: &Reason, found: &Found) -> Option<&'static str> {
     let oops = &reason.oops;
-    let nobody = found.shape.blame == Blame::Nobody;
-    let busy = matches!(found.shape.blame, Blame::Stall | Blame::Waiter);
+    let nobody = names_nobody(reason, found);
+    let busy = matches!(
+        found.shape.blame,
+        Blame::Stall | Blame::Waiter | Blame::Worker
+    );
     if explain::is_cut(oops) && !nobody && reason.culprit.is_none() {
         return Some("the report in the log has no stack: it is cut off or damaged");
     }
@@ -198,6 +205,16 @@ fn doubt(reason: &Reason, found: &Found) -> Option<&'static str> {
     None
 }
 
+/// Whether no function can be to blame: the kind of report names none, or the log does not say which work
+/// item keeps a pool busy.
+fn names_nobody(reason: &Reason, found: &Found) -> bool {
+    match found.shape.blame {
+        Blame::Nobody => true,
+        Blame::Worker => reason.culprit.is_none(),
+        _ => false,
+    }
+}
+
 /// Frames behind the culprit that show that the stack was long enough to find it.
 const CERTAIN: usize = 2;
 
@@ -222,7 +239,7 @@ const SECOND_LINES: [&str; 2] = ["INFO: Freed in ", "INFO: Allocated in "];
 fn without_stack(found: &Found) -> bool {
     match found.shape.blame {
         Blame::At(phrase) => phrase == "locks still held",
-        Blame::Word(_) => true,
+        Blame::Word(_) | Blame::Worker => true,
         _ => false,
     }
 }

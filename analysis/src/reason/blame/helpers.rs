@@ -91,7 +91,7 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
          alloc_page* alloc_pages* alloc_contig* folio_alloc* get_free_page* get_zeroed_page kfree* \
          kvfree* free_page* free_pages* free_large_kmalloc free_kmem_pages do_kmem_cache* do_kmalloc* \
          cache_alloc* cache_free* allocate_slab kmemdup* memdup_* kstrdup* kstrndup strdup strndup* \
-         alloc_percpu* kasprintf kvasprintf mempool_alloc* mempool_kmalloc* ksize *_alloc_noprof \
+         alloc_percpu* kasprintf kvasprintf mempool_alloc* mempool_free* mempool_kmalloc* mempool_kfree ksize *_alloc_noprof \
          alloc_frozen_* dma_alloc* dma_direct_alloc* dmam_alloc* devm_kmalloc* devres_alloc*",
     ),
     (
@@ -144,7 +144,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     (
         Groups::PREEMPT,
         "*preempt* check_preemption* might_sleep* might_resched* cant_sleep* debug_smp_processor_id *processor_id* *this_cpu* \
-         schedule_bug schedule_debug schedule schedule_* preempt_schedule* cond_resched* context_switch",
+         schedule_bug schedule_debug schedule schedule_* preempt_schedule* cond_resched* context_switch \
+         io_schedule* msleep* ssleep* usleep_range* fsleep *wait_for_common *wait_for_completion* synchronize_rcu* wait_rcu_gp",
     ),
     (
         Groups::LIBRARY,
@@ -208,7 +209,7 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
         Groups::HANDED,
         "stack_trace_* arch_stack_walk* show_stack* dump_stack* dump_backtrace* walk_stack* rb_* rbtree_* debug_object* timer_is_static_object work_is_static_object xas_start xas_load xas_find xas_find_* rhashtable_lookup* rhltable_lookup* ida_free phys_addr* crc* sg_init_one extract_user_to_sg extract_iter_to_sg stack_depot_* depot_* \
          readb readw readl readq writeb writew writel writeq raw_readb raw_readw raw_readl raw_readq raw_writeb raw_writew raw_writel raw_writeq logic_in* logic_out* \
-         read_once_* assertfail get_taint print_tainted* iput iput_final ihold dput fast_dput drop_nlink put_device mark_buffer_dirty* kfree_skb* sk_skb_reason_drop \
+         read_once_* assertfail assfail asswarn xfs_corruption_error ext4_handle_error ext4_error* ext4_abort* btrfs_panic btrfs_assertfail get_taint print_tainted* iput iput_final ihold dput fast_dput drop_nlink put_device mark_buffer_dirty* kfree_skb* sk_skb_reason_drop \
          folio_unlock lock_page unlock_page lock_page_killable filemap_alloc_folio* filemap_get_folio* find_or_create_page do_read_cache_folio do_read_cache_page \
          read_cache_page* pagecache_get_page grab_cache_page_write_begin find_lock_entries truncate_inode_pages_range find_next_and_bit",
     ),

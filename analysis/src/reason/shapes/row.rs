@@ -35,6 +35,8 @@ pub(in crate::reason) enum Blame {
     Stall,
     /// In the trace of a task that waits.
     Waiter,
+    /// In the work item that keeps the stuck pool of workers busy.
+    Worker,
     /// In nobody: the machine, its configuration or user space.
     Nobody,
 }

@@ -3,7 +3,7 @@
 use super::super::blame::Groups;
 use super::super::class::Class;
 use super::row::{Blame, Grade, Refers, Shape};
-use Blame::{At, Entry, Fault, Named, Nobody, Stall, Titled, Trace, Waiter, Word};
+use Blame::{At, Entry, Fault, Named, Nobody, Stall, Titled, Trace, Waiter, Word, Worker};
 use Grade::{Fatal, Note, Serious};
 
 const NONE: Groups = Groups::COMMON;
@@ -74,7 +74,7 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = by_trigger! {
         "BUG: IRQ stack overflow" StackOverflow Fatal [Entry] NONE;
         // kernel/watchdog.c, kernel/workqueue.c.
         "BUG: soft lockup" SoftLockup Serious [Stall] NONE;
-        "BUG: workqueue lockup" WorkqueueLockup Serious [Nobody] NONE;
+        "BUG: workqueue lockup" WorkqueueLockup Serious [Worker] NONE;
         // 6.10 and newer print several lines in one.
         "BUG: workqueue leaked atomic, lock or RCU" Lockdep Serious [Word("workfn=")] NONE;
         "BUG: workqueue leaked" Lockdep Serious [Word("last function: ")] NONE;
@@ -346,6 +346,15 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = by_trigger! {
     "unreferenced object 0x" {
         "unreferenced object 0x" MemoryLeak Serious [Trace] LEAK;
     }
+    "NMI: " {
+        // arch/x86/kernel/nmi.c (`pci_serr_error`, `io_check_error`): the hardware's own reason.
+        "NMI: PCI system error" Nmi Note [Nobody] NONE;
+        "NMI: IOCK error" Nmi Note [Nobody] NONE;
+    }
+    "NMI received for unknown reason" {
+        // arch/x86/kernel/nmi.c (`unknown_nmi_error`).
+        "NMI received for unknown reason" Nmi Note [Nobody] NONE;
+    }
     "ad mode" {
         // arch/arm64/kernel/traps.c until 5.11.
         "Bad mode in " Trap Fatal [Fault] NONE;
@@ -354,6 +363,8 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = by_trigger! {
 
 /// What panic() says, with the class that it names.
 pub(super) const MESSAGES: &[Shape] = rows! {
+    // kernel/workqueue.c (`panic_on_wq_watchdog`), 6.19 and newer; a BUG() before.
+    "workqueue: " WorkqueueLockup Fatal [Nobody] NONE;
     // kernel/sched/core.c, with panic_on_warn or a vendor's change.
     "scheduling while atomic" AtomicSleep Fatal [Trace] PREEMPT;
     "sysrq triggered crash" Sysrq Fatal [Trace] NONE;

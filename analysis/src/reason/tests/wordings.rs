@@ -197,3 +197,79 @@ fn notes_with_a_stack_are_the_reason_only_where_there_is_no_other() {
         ("refcount", "-".into())
     );
 }
+
+#[test]
+fn a_stuck_pool_of_workers_is_the_work_item_in_it() {
+    let lockup = [
+        "BUG: workqueue lockup - pool cpus=1 node=0 flags=0x0 nice=0 stuck for 183s!",
+        "Showing busy workqueues and worker pools:",
+        "workqueue events: flags=0x0",
+        "  pwq 2: cpus=0 node=0 flags=0x0 nice=0 active=1 refcnt=2",
+        "    in-flight: 40:acme_quick",
+        "  pwq 6: cpus=1 node=0 flags=0x0 nice=0 active=2 refcnt=3",
+        "    in-flight: 812:acme_stats_work [acme_stats] ,813:acme_other",
+        "    pending: vmstat_shepherd",
+    ];
+    let ends = [
+        "kernel BUG at kernel/workqueue.c:7366!\nOops: invalid opcode: 0000 [#1] SMP\n\
+         RIP: 0010:wq_watchdog_timer_fn+0x1/0x2\nKernel panic - not syncing: Fatal exception in interrupt",
+        "Kernel panic - not syncing: workqueue: 1 stall(s) exceeded threshold 1",
+    ];
+    for end in ends {
+        let reason = reason(&format!("{}\n{end}", lockup.join("\n")));
+        assert_eq!(reason.class.name(), "workqueue-lockup", "{end}");
+        let culprit = reason.culprit.unwrap();
+        assert_eq!(culprit.function, "acme_stats_work");
+        assert_eq!(culprit.module.as_deref(), Some("acme_stats"));
+    }
+    let idle = reason(&lockup[..4].join("\n"));
+    assert_eq!(idle.culprit, None, "no work item of that pool is shown");
+}
+
+#[test]
+fn an_nmi_is_named_by_what_the_hardware_said() {
+    let stack = trace(&[&at("panic"), &at("nmi_panic"), &at("exc_nmi")]);
+    let of = |line: &str| {
+        reason(&format!(
+            "{line}\nKernel panic - not syncing: NMI: Not continuing\n{stack}"
+        ))
+    };
+    let bus = of("NMI: PCI system error (SERR) for reason b1 on CPU 0.");
+    let unknown = of("Uhhuh. NMI received for unknown reason 2d on CPU 4.");
+    assert!(
+        bus.headline
+            .as_deref()
+            .is_some_and(|line| line.contains("SERR"))
+    );
+    assert_eq!((bus.class.name(), bus.culprit.is_none()), ("nmi", true));
+    assert_ne!(bus.signature, unknown.signature);
+}
+
+#[test]
+fn assertions_and_sleepers_of_everyone_are_not_to_blame() {
+    for (head, frames, culprit) in [
+        (
+            "XFS: Assertion failed: a == b, file: fs/xfs/a.c, line: 7\nkernel BUG at fs/xfs/xfs_message.c:110!\n\
+             RIP: 0010:assfail+0x4b/0x50 [xfs]",
+            ["assfail", "acme_truncate"],
+            "acme_truncate",
+        ),
+        (
+            "BUG: scheduling while atomic: acmed/77/0x2",
+            ["schedule_timeout", "msleep"],
+            "acme_caller",
+        ),
+        (
+            "Kernel panic - not syncing: EXT4-fs (device sda2): panic forced after error",
+            ["ext4_handle_error.cold", "__ext4_error_inode"],
+            "acme_caller",
+        ),
+    ] {
+        let mut all: Vec<String> = frames.iter().map(|name| at(name)).collect();
+        all.push(at("acme_caller"));
+        all.push(at("acme_run"));
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let reason = reason(&format!("{head}\n{}", trace(&all)));
+        assert_eq!(reason.culprit.unwrap().function, culprit, "{head}");
+    }
+}
