@@ -2,6 +2,7 @@
 //! is told by its content, line by line: see [`prefix`] for the forms.
 
 pub mod core;
+mod journal;
 pub mod prefix;
 pub mod pstore;
 pub mod text;

@@ -7,6 +7,11 @@
 /// Bit 31 of a caller id: the number is a CPU (kernel/printk/printk.c, `printk_caller_id`).
 const CPU: u32 = 1 << 31;
 
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
 /// The form of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -21,7 +26,8 @@ pub enum Form {
     Syslog,
     /// `6,339,5140900,-;text`: /dev/kmsg or extended netconsole.
     Extended,
-    /// `[Sat Nov 21 23:15:00 2026] text`: `dmesg -T`.
+    /// A time that is not the one since boot, as dmesg of util-linux prints it: `-T`, `-e`, `-d`, or
+    /// `--time-format` with `iso` or `delta`.
     WallClock,
 }
 
@@ -91,6 +97,12 @@ pub fn strip(line: &str) -> Stripped<'_> {
         found.text = rest;
         return found;
     };
+    if let Some(message) = host_and_tag(after) {
+        found.form = Form::Syslog;
+        found.ts_nsec = Some(nsec);
+        found.text = message;
+        return found;
+    }
     found.before = rest.get(..start).unwrap_or_default();
     if found.form == Form::Plain {
         found.form = Form::Printk;
@@ -133,6 +145,13 @@ fn stamp(text: &str) -> Option<(u64, &str)> {
         seconds.saturating_mul(1_000_000_000).saturating_add(part),
         rest,
     ))
+}
+
+/// What follows ` HOST kernel: `, which `journalctl -o short-monotonic` puts behind the time.
+fn host_and_tag(text: &str) -> Option<&str> {
+    let (host, rest) = text.strip_prefix(' ')?.split_once(' ')?;
+    let host = !host.is_empty() && !host.contains([':', '[', '+']);
+    rest.strip_prefix("kernel: ").filter(|_| host)
 }
 
 /// A time with six decimals that stands behind other text.
@@ -205,16 +224,26 @@ fn syslog(text: &str) -> Option<&str> {
     None
 }
 
-/// What follows `May  5 12:38:12` or `2026-11-21T23:15:00.123+01:00` (a space may stand for the `T`).
+/// What follows `May  5 12:38:12`, `2026-11-21T23:15:00.123+01:00` (a space may take the place of the
+/// `T`, a weekday may come first) or the seconds since 1970, `1764410401.123456`.
 fn after_date(text: &str) -> Option<&str> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
     if text.get(..3).is_some_and(|word| MONTHS.contains(&word)) {
         let rest = text.get(3..)?.trim_start();
         let (_, rest) = rest.split_once(' ').filter(|(day, _)| is_number(day))?;
         return after_clock(rest.trim_start());
     }
+    if let Some((time, rest)) = text.split_once(' ')
+        && let Some((seconds, fraction)) = time.split_once('.')
+        && (seconds.len(), fraction.len()) == (10, 6)
+        && is_number(seconds)
+        && is_number(fraction)
+    {
+        return Some(rest);
+    }
+    let text = DAYS
+        .iter()
+        .find_map(|day| text.strip_prefix(day)?.strip_prefix(' '))
+        .unwrap_or(text);
     let date = text.get(..10)?.as_bytes();
     let shape = date.iter().enumerate().all(|(i, byte)| match i {
         4 | 7 => matches!(byte, b'-' | b'/'),
@@ -234,12 +263,36 @@ fn after_clock(text: &str) -> Option<&str> {
     (good && digits(6) && digits(7)).then_some(rest)
 }
 
-/// What follows `[Sat Nov 21 23:15:00 2026] `.
+/// What follows a time of dmesg that is not the one since boot: `[Sat Nov 21 23:15:00 2026] `,
+/// `[Nov21 23:15] `, `[  +0.000123] `, `[<    0.000123>] `, `[    1.234567 <    0.000123>] ` or
+/// `2026-11-21T23:15:00,123456+00:00 ` (sys-utils/dmesg.c of util-linux, 2.23 to 2.41).
 fn wall_clock(text: &str) -> Option<&str> {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    let (inside, rest) = text.strip_prefix('[')?.split_once(']')?;
-    let known = inside.get(..3).is_some_and(|day| DAYS.contains(&day));
-    (known && inside.matches(':').count() == 2).then(|| rest.strip_prefix(' ').unwrap_or(rest))
+    let Some(bracket) = text.strip_prefix('[') else {
+        // Only dmesg has a comma there: logs of other programs have a dot.
+        let (time, rest) = text.split_once(' ')?;
+        let fraction = time.get(19..).filter(|rest| rest.starts_with(','));
+        return fraction.and_then(|_| after_date(text)).map(|_| rest);
+    };
+    let (inside, rest) = bracket.split_once(']')?;
+    let date =
+        inside.get(..3).is_some_and(|day| DAYS.contains(&day)) && inside.matches(':').count() == 2;
+    let minute = || {
+        let (day, clock) = inside.split_once(' ')?;
+        let month = MONTHS.contains(&day.get(..3)?) && is_number(day.get(3..)?);
+        let (hour, minute) = clock.split_once(':')?;
+        Some(month && is_number(hour) && is_number(minute))
+    };
+    let seconds = |text: &str| {
+        let parts = text.trim().split_once('.');
+        parts.is_some_and(|(whole, part)| is_number(whole) && is_number(part) && part.len() >= 3)
+    };
+    let since = inside.trim_start().strip_prefix('+').is_some_and(seconds);
+    let delta = || {
+        let (time, delta) = inside.strip_suffix('>')?.split_once('<')?;
+        Some((time.trim().is_empty() || seconds(time)) && seconds(delta))
+    };
+    let known = date || since || minute() == Some(true) || delta() == Some(true);
+    known.then(|| rest.strip_prefix(' ').unwrap_or(rest))
 }
 
 fn is_number(text: &str) -> bool {

@@ -2,6 +2,7 @@
 //! pstore record that must be put in order.
 
 use super::Line;
+use super::journal;
 use super::prefix::{self, Form};
 use super::pstore::{self, Parts};
 use std::io::{self, BufRead, Read};
@@ -96,6 +97,9 @@ pub fn read(input: &mut dyn BufRead, sink: &mut dyn FnMut(Line)) -> io::Result<F
     while next_line(input, &mut bytes)? {
         facts.lines = facts.lines.saturating_add(1);
         let text = clean(&String::from_utf8_lossy(&bytes));
+        let Some(text) = journal::message(&text) else {
+            continue;
+        };
         if let Some(part) = pstore::part_header(&text) {
             facts.pstore = true;
             parts.begin(part);

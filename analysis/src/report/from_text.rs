@@ -102,7 +102,7 @@ fn describe(facts: &Facts) -> String {
         Form::Level => "a kernel log with levels",
         Form::Syslog => "a log of syslog or journald",
         Form::Extended => "a log of /dev/kmsg or netconsole",
-        Form::WallClock => "the output of dmesg -T",
+        Form::WallClock => "the output of dmesg with times of day",
     };
     let decoded = if facts.decoded { ", decoded" } else { "" };
     format!("{form}{decoded}, {} lines", facts.lines)

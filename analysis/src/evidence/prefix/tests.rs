@@ -30,6 +30,7 @@ fn every_form_gives_the_message() {
             "<6>May  5 12:38:12 box kernel: [   12.345678] a: b",
             Form::Syslog,
         ),
+        ("[   12.345678] box kernel: a: b", Form::Syslog),
         ("4,77,12345678,-;a: b", Form::Extended),
         ("4,77,12345678,-,caller=T12;a: b", Form::Extended),
     ] {
@@ -38,7 +39,14 @@ fn every_form_gives_the_message() {
     for (line, form) in [
         ("a: b", Form::Plain),
         ("May 15 12:38:12 box kernel: a: b", Form::Syslog),
+        ("1764410401.123456 box kernel: a: b", Form::Syslog),
+        ("Sun 2026-11-29 10:00:01 UTC box kernel: a: b", Form::Syslog),
         ("[Sat Nov 21 23:15:00 2026] a: b", Form::WallClock),
+        ("[Nov21 23:15] a: b", Form::WallClock),
+        ("[  +0.000123] a: b", Form::WallClock),
+        ("[<    0.000123>] a: b", Form::WallClock),
+        ("[   12.345678 <    0.000123>] a: b", Form::WallClock),
+        ("2026-11-21T23:15:00,123456+00:00 a: b", Form::WallClock),
     ] {
         assert_eq!(text(line), (form, None, "a: b"), "{line}");
     }
@@ -76,6 +84,10 @@ fn other_text_stays_whole() {
         "[<ffffffff81000000>] f+0x1/0x2",
         "2026-05-05",
         "May  5 12:38:12 box sshd[1]: hello",
+        "2026-05-05T12:38:12.123456+00:00 box sshd[1]: hello",
+        "[Nov21] x",
+        "[+x.y] z",
+        "[<1>] z",
     ] {
         assert_eq!(strip(line).text, line, "{line}");
     }
