@@ -1,6 +1,8 @@
 //! The evidence of a crash that a user names: a core, a crash directory with or without one, a text log,
 //! or `-` for a text on stdin.
 
+mod unpack;
+
 use crate::core_arg::{self, SymbolsArg};
 use crate::output::Context;
 use analysis::report::details::{self, Full};
@@ -11,6 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use store::CrashDir;
 use store::manifest::{DMESG, REPORT_JSON};
+use unpack::Packing;
 
 /// Bytes looked at to tell a text from a core.
 const SNIFF: usize = 4096;
@@ -28,7 +31,7 @@ const LOGS: [&str; 3] = [
 /// The CORE argument of the verbs that read a text log, too.
 #[derive(clap::Args, Debug)]
 pub(crate) struct EvidenceArg {
-    /// A core file, a crash directory, a text that holds the kernel's log, `-` for such a text on stdin,
+    /// A core file, a crash directory, a text that holds the kernel's log (also packed by gzip or xz), `-` for such a text on stdin,
     /// `last` (the default) or `live`
     pub core: Option<PathBuf>,
 }
@@ -82,14 +85,29 @@ pub(crate) fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Opt
         .take(SNIFF as u64)
         .read_to_end(&mut start);
     read.with_context(|| format!("Cannot read {}", path.display()))?;
-    if !is_text(&start) {
+    let name = path.display().to_string();
+    let packing = Packing::of(&start);
+    if packing.is_none() && !is_text(&start) {
         return Ok(None);
     }
-    Ok(Some(Text {
-        name: path.display().to_string(),
-        dir,
-        input: Box::new(BufReader::new(io::Cursor::new(start).chain(file))),
-    }))
+    let packed = io::Cursor::new(start).chain(file);
+    let input: Box<dyn BufRead> = match packing {
+        None => Box::new(BufReader::new(packed)),
+        Some(packing) => {
+            let mut input = BufReader::with_capacity(SNIFF, packing.unpack(packed));
+            let start = input
+                .fill_buf()
+                .with_context(|| format!("Cannot unpack {name}, a file packed by {packing}"))?;
+            if !is_text(start) {
+                bail!(
+                    "{name} is packed by {packing}, and holds no text. If it is a core, unpack it first: \
+                     no core can be read at random inside such a file"
+                );
+            }
+            Box::new(input)
+        }
+    };
+    Ok(Some(Text { name, dir, input }))
 }
 
 /// The report of what `core` names, the crash directory that it is in, and whether a part of that

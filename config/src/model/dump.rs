@@ -40,8 +40,9 @@ pub struct Dump {
     ///
     /// Example: `allow_unfiltered = true`
     pub allow_unfiltered: bool,
-    /// The largest core. A core that would be larger is written at level standard; if that is too large,
-    /// too, only the essential pages are kept. `"none"`: no limit.
+    /// The largest core, by an estimate made before it is written; the file can come out a tenth larger.
+    /// A core that would be larger is written at level standard; if that is too large, too, only the
+    /// essential pages are kept. `"none"`: no limit.
     ///
     /// Example: `max_size = "20GiB"`
     #[serde(with = "or_none")]
