@@ -17,7 +17,7 @@ use crate::files::{self, Taken, TakenKind};
 use crate::fill;
 use crate::kernel;
 use crate::modules::{Index, ModuleError};
-use crate::resolve;
+use crate::resolve::{self, LeftOut};
 use crate::root::Root;
 use crate::why::{self, Inputs, Why};
 
@@ -69,6 +69,8 @@ pub struct Image {
     pub compression: Compression,
     /// Memory that its files take when unpacked.
     pub unpacked: u64,
+    /// Targets of the config that are not in its plan.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Everything decided, nothing packed yet: cheap, and enough to tell whether an image is stale.
@@ -83,6 +85,8 @@ pub struct Prepared {
     inputs: Inputs,
     drivers: Vec<String>,
     notes: Vec<String>,
+    of: Vec<usize>,
+    left_out: Vec<LeftOut>,
 }
 
 /// Builds an image.
@@ -135,7 +139,8 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
         Compression::for_kernel(text.as_deref(), &release)
     });
     let inputs = inputs(&plan, &index, &closure, &files, &binary, compression)?;
-    let notes = [resolved.notes, closure.notes.clone()].concat();
+    let left_out = resolved.left_out.iter().map(ToString::to_string);
+    let notes = [resolved.notes, closure.notes.clone(), left_out.collect()].concat();
     Ok(Prepared {
         plan,
         index,
@@ -146,6 +151,8 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
         inputs,
         drivers: drivers.into_iter().collect(),
         notes,
+        of: resolved.of,
+        left_out: resolved.left_out,
     })
 }
 
@@ -166,6 +173,18 @@ impl Prepared {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The place in the config of a target of the plan, both counted from 0.
+    #[must_use]
+    pub fn config_target(&self, planned: usize) -> Option<usize> {
+        self.of.get(planned).copied()
+    }
+
+    /// Targets of the config that are not in the plan, because the network does not lead to them now.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// The drivers of the devices on the way to the targets, modules and built in, by name.
@@ -207,6 +226,7 @@ impl Prepared {
             plan: self.plan,
             why,
             compression: self.compression,
+            left_out: self.left_out,
         })
     }
 }

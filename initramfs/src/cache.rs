@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::build::{self, BuildError, Request};
 use crate::read::{Contents, ImageError};
+use crate::resolve::LeftOut;
 use crate::root::Root;
 use crate::why::Inputs;
 
@@ -30,6 +31,15 @@ pub enum CacheError {
     },
 }
 
+/// The kept image, which is right now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ensured {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Targets of the config that are not in its plan.
+    pub left_out: Vec<LeftOut>,
+}
+
 /// What became of the kept image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -46,15 +56,17 @@ pub fn path(root: &Path, release: &str) -> PathBuf {
 }
 
 /// Makes sure that the image kept at `path` is the one that `request` asks for.
-pub fn ensure(request: &Request, path: &Path) -> Result<Outcome, CacheError> {
+pub fn ensure(request: &Request, path: &Path) -> Result<Ensured, CacheError> {
     let prepared = build::prepare(request)?;
-    let reason = match stale(path, prepared.inputs()) {
-        None => return Ok(Outcome::Kept),
-        Some(reason) => reason,
+    let left_out = prepared.left_out().to_vec();
+    let outcome = match stale(path, prepared.inputs()) {
+        None => Outcome::Kept,
+        Some(reason) => {
+            replace(path, &prepared.finish()?.bytes)?;
+            Outcome::Built(reason)
+        }
     };
-    let image = prepared.finish()?;
-    replace(path, &image.bytes)?;
-    Ok(Outcome::Built(reason))
+    Ok(Ensured { outcome, left_out })
 }
 
 /// Why the image at `path` is not the one made from these inputs; nothing if it is.

@@ -18,7 +18,7 @@ mod transport;
 mod watchdog;
 
 pub use error::ResolveError;
-pub use resolved::Resolved;
+pub use resolved::{LeftOut, Resolved};
 pub use sysfs::Driver;
 pub(crate) use target::{elsewhere, filesystem_wanted};
 
@@ -50,18 +50,35 @@ fn resolve_with(
     if config.after.watchdog {
         watchdog::resolve(&machine, &mut out);
     }
+    let mut refused = None;
     for (at, target) in config.target.iter().enumerate() {
-        let before = out.wanted.len();
+        let before = (out.wanted.len(), out.options.len());
         let resolved = match &target.nfs {
-            Some(export) => nfs::resolve(&machine, network, target, export, &mut out)?,
-            None => target::resolve(&machine, target, &mut out)?,
+            Some(export) => nfs::resolve(&machine, network, target, export, &mut out),
+            None => target::resolve(&machine, target, &mut out),
         };
-        for wanted in out.wanted.iter_mut().skip(before) {
-            wanted.target = at;
+        match resolved {
+            Ok(resolved) => {
+                for wanted in out.wanted.iter_mut().skip(before.0) {
+                    wanted.target = out.targets.len();
+                }
+                out.targets.push(resolved);
+                out.of.push(at);
+            }
+            Err(error) if error.is_of_the_network() => {
+                out.wanted.truncate(before.0);
+                out.options.truncate(before.1);
+                out.left_out.push(LeftOut::new(at, target, &error));
+                refused = refused.or(Some(error));
+            }
+            Err(error) => return Err(error),
         }
-        out.targets.push(resolved);
     }
-    Ok(out)
+    match refused {
+        // A machine without any target is not armed.
+        Some(error) if out.targets.is_empty() => Err(error),
+        _ => Ok(out),
+    }
 }
 
 #[cfg(test)]

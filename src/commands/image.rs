@@ -169,9 +169,15 @@ fn build(args: &Build, context: &Context) -> anyhow::Result<Exit> {
             cache::path(&context.root, prepared.release())
         }
     };
-    let because = match cache::ensure(&request, &path)? {
+    let ensured = cache::ensure(&request, &path)?;
+    let because = match ensured.outcome {
         Outcome::Kept => None,
         Outcome::Built(why) => Some(why),
+    };
+    let left_out: Vec<String> = ensured.left_out.iter().map(ToString::to_string).collect();
+    let exit = match left_out.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
     };
     let built = Built {
         path,
@@ -179,14 +185,16 @@ fn build(args: &Build, context: &Context) -> anyhow::Result<Exit> {
         because,
     };
     if args.json {
-        output::json("afterpanic.image-build/1", &[], &built)?;
-        return Ok(Exit::Done);
+        output::json("afterpanic.image-build/1", &left_out, &built)?;
+        return Ok(exit);
     }
+    left_out.iter().for_each(|warning| context.warn(warning));
     match &built.because {
         Some(why) => context.hint(&format!("{}: built ({why})", built.path.display())),
         None => context.hint(&format!("{}: nothing changed", built.path.display())),
     }
-    list(&built.path, false, context)
+    list(&built.path, false, context)?;
+    Ok(exit)
 }
 
 #[derive(Serialize)]

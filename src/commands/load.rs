@@ -6,8 +6,9 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use config::{Action, Auto, Config, KernelChoice, Syscall};
-use initramfs::cache::{self, CacheError, Outcome as Kept};
+use initramfs::cache::{self, CacheError, Ensured, Outcome as Kept};
 use initramfs::read::Contents;
+use initramfs::resolve::LeftOut;
 use initramfs::{binary, build};
 use loader::arm::{self, Choice, LoadRequest, Loaded, Purgatory, Source};
 use loader::cmdline::{self, Derived, Facts, Wishes};
@@ -85,10 +86,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 bytes: meta.len(),
                 unpacked: None,
                 as_kept: false,
+                left_out: Vec::new(),
             }
         }
         None => built(args, context, &config, &release)?,
     };
+    let left_out: Vec<String> = image.left_out.iter().map(ToString::to_string).collect();
     let derived = cmdline::derive(&Facts::read(&context.root, &release), &wishes(&config));
     if args.if_changed
         && image.as_kept
@@ -97,7 +100,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         context.hint(&format!(
             "nothing has changed: Linux {release} stays loaded"
         ));
-        return Ok(Exit::Done);
+        left_out.iter().for_each(|warning| context.warn(warning));
+        return Ok(exit(&left_out));
     }
     let mut answer = Answer {
         loaded: None,
@@ -122,11 +126,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         answer.loaded = Some(arm::load(&Linux, &request)?);
     }
-    let mut warnings = answer
-        .loaded
-        .as_ref()
-        .map(|loaded| loaded.warnings.clone())
-        .unwrap_or_default();
+    let mut warnings = left_out;
+    warnings.extend(answer.loaded.iter().flat_map(|l| l.warnings.clone()));
     if answer.loaded.is_some() {
         match filter::check_once(&context.root, args.deep) {
             Ok(filter) => {
@@ -156,6 +157,8 @@ struct Image {
     unpacked: Option<u64>,
     /// It was right as it was kept.
     as_kept: bool,
+    /// Targets of the config that are not in it.
+    left_out: Vec<LeftOut>,
 }
 
 /// The image that is kept for the release, built again if an input changed; for a dry run it is built
@@ -167,19 +170,20 @@ fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyh
     let kept = match args.dry_run {
         true => None,
         false => match cache::ensure(&request, &path) {
-            Ok(outcome) => Some(outcome),
+            Ok(ensured) => Some(ensured),
             // A full or read-only disk is no reason not to be armed; it is said after loading.
             Err(CacheError::Write { .. }) => None,
             Err(error) => return Err(error.into()),
         },
     };
-    let Some(outcome) = kept else {
+    let Some(Ensured { outcome, left_out }) = kept else {
         let image = build::build(&request)?;
         return Ok(Image {
             bytes: image.bytes.len() as u64,
             source: Source::Bytes(image.bytes),
             unpacked: Some(image.unpacked),
             as_kept: false,
+            left_out: image.left_out,
         });
     };
     let contents = Contents::open(&path)?;
@@ -189,6 +193,7 @@ fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyh
         bytes: sections.iter().map(|section| section.packed).sum(),
         unpacked: Some(sections.iter().map(|section| section.unpacked()).sum()),
         as_kept: outcome == Kept::Kept,
+        left_out,
     })
 }
 

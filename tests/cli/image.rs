@@ -219,3 +219,102 @@ fn a_target_without_a_disk_is_refused() {
         );
     }
 }
+
+/// A machine with a virtio disk that holds ext4 and is mounted on /, and with a kernel to load.
+fn with_a_disk(config: &str) -> (Machine, PathBuf) {
+    let (machine, program) = with_modules(GOOD);
+    let pci = "/sys/devices/pci0000:00/0000:00:04.0";
+    let disk = format!("{pci}/virtio1/block/vda");
+    machine
+        .file("/etc/afterpanic.toml", config)
+        .file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+        .file("/proc/sys/kernel/osrelease", RELEASE)
+        .file(
+            "/proc/self/mountinfo",
+            "30 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n",
+        )
+        .file("/sys/bus/virtio/drivers/virtio_blk/uevent", "")
+        .file("/sys/module/virtio_blk/initstate", "live\n")
+        .file(&format!("{pci}/virtio1/modalias"), "virtio:d2v1AF4\n")
+        .file(&format!("{disk}/dev"), "254:0\n")
+        .file(&format!("{disk}/size"), "8192\n")
+        .file(&format!("{disk}/serial"), "disk-1\n")
+        .file(&format!("{disk}/uevent"), "DEVNAME=vda\nDEVTYPE=disk\n")
+        .file(
+            &format!("{DIR}/modules.builtin.modinfo"),
+            "ext4.alias=fs-ext4\0",
+        )
+        .link(
+            &format!("{pci}/virtio1/driver"),
+            "/sys/bus/virtio/drivers/virtio_blk",
+        )
+        .link(
+            "/sys/bus/virtio/drivers/virtio_blk/module",
+            "/sys/module/virtio_blk",
+        )
+        .link("/sys/dev/block/254:0", &disk)
+        .link("/sys/class/block/vda", &disk);
+    let mut superblock = vec![0; 128 << 10];
+    superblock[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    superblock[1116] = 4;
+    superblock[1120..1122].copy_from_slice(&[0x42, 2]);
+    superblock[1128..1144].fill(7);
+    let mut kernel = vec![0; 0x1000];
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    kernel[0x20f] = 0x0a;
+    let text = format!("{RELEASE} (x) #1\0");
+    kernel[0xc00..0xc00 + text.len()].copy_from_slice(text.as_bytes());
+    for (path, bytes) in [
+        ("/dev/vda".to_owned(), superblock),
+        (format!("/boot/vmlinuz-{RELEASE}"), kernel),
+    ] {
+        let path = machine.path(&path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    (machine, program)
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_leaves_the_machine_armed_with_its_disk() {
+    // This machine's own address: no way in a capture kernel leads there, whatever network a test has.
+    let server = "[[target]]\nnfs = \"127.0.0.1:/srv/dumps\"\n";
+    let both = format!("{server}[[target]]\npath = \"/var/crash\"\n");
+    let (machine, program) = with_a_disk("");
+    let dry = ["load", "--dry-run"];
+    machine.run_program(&program, &dry).exits(0);
+
+    machine.file("/etc/afterpanic.toml", &both);
+    let said = machine.run_program(&program, &dry).exits(4).stderr();
+    let expected = "The target 127.0.0.1:/srv/dumps is not in the capture image. Cannot reach";
+    assert!(said.contains(expected), "{said}");
+    let json = machine
+        .run_program(&program, &["load", "--dry-run", "--json"])
+        .exits(4)
+        .json();
+    assert!(json["warnings"][0].as_str().unwrap().contains(expected));
+    let build = ["image", "build"];
+    for _ in ["built", "kept"] {
+        let said = machine.run_program(&program, &build).exits(4).stderr();
+        assert!(said.contains(expected), "{said}");
+    }
+    let plan = machine.run(&["image", "show", "/plan.json"]).exits(0);
+    let plan: serde_json::Value = serde_json::from_str(&plan.stdout()).unwrap();
+    assert_eq!(plan["targets"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        plan["targets"][0]["kind"]["filesystem"]["path"],
+        "/var/crash"
+    );
+
+    // The store that doctor looks at is that of the target that is left.
+    let said = machine.run_program(&program, &["doctor"]).stdout();
+    assert!(
+        said.contains("warn  target    The target 127.0.0.1"),
+        "{said}"
+    );
+    assert!(said.contains("target    /var/crash: ext4"), "{said}");
+
+    machine.file("/etc/afterpanic.toml", server);
+    let said = machine.run_program(&program, &dry).exits(1).stderr();
+    assert!(said.contains("Cannot reach the server 127.0.0.1"), "{said}");
+}

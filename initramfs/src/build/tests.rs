@@ -122,7 +122,10 @@ fn the_same_inputs_give_the_same_bytes() {
 fn an_image_is_built_again_only_when_an_input_changed() {
     let fixture = machine();
     let path = cache::path(fixture.path(), RUNNING);
-    let ensure = |config: &str| cache::ensure(&request(&fixture, config), &path).unwrap();
+    let ensure = |config: &str| {
+        let ensured = cache::ensure(&request(&fixture, config), &path);
+        ensured.unwrap().outcome
+    };
     let because = |config: &str| match ensure(config) {
         Outcome::Built(why) => why,
         Outcome::Kept => panic!("kept"),

@@ -143,3 +143,13 @@ pub enum ResolveError {
     )]
     NoMachineId,
 }
+
+impl ResolveError {
+    /// Whether another state of the network could make it go away: another target is used until then.
+    pub(super) fn is_of_the_network(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAddress { .. } | Self::NoWay { .. } | Self::Interface { .. }
+        )
+    }
+}

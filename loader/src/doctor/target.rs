@@ -65,7 +65,9 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             TargetKind::Directory(_) => continue,
         };
         // A store that is mounted here can be looked at.
-        let here = (on.config.target.get(n)).and_then(|target| stores::store(target, on.root));
+        let target = prepared.config_target(n);
+        let target = target.and_then(|at| on.config.target.get(at));
+        let here = target.and_then(|target| stores::store(target, on.root));
         let shown = here.clone().unwrap_or_else(|| fs.path.clone().into());
         let name = format!("{}: {}", shown.display(), fs.fstype.name());
         let Some(path) = here else {
@@ -79,6 +81,10 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         out.push(space(on, &path, &name, needed));
         out.extend(writers(on.root, &path));
     }
+    out.extend(prepared.left_out().iter().map(|one| {
+        finding(CHECK, Level::Warn, one.to_string())
+            .fix("when the network is up: sudo afterpanic load")
+    }));
     if out.is_empty() {
         out.push(
             finding(CHECK, Level::Fail, "no target")

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::closure;
-use crate::resolve::fixture::{Fixture, RUNNING};
+use crate::resolve::fixture::{Fixture, RUNNING, ext4};
 use crate::resolve::{Resolved, resolve_with};
 use config::Config;
 use plan::{LinkKind, Nfs, TargetKind};
@@ -206,4 +206,54 @@ fn options_choose_the_version() {
     assert_eq!(nfs(&resolved).versions, ["3"]);
     assert_eq!(nfs(&resolved).options, ["nolock", "rsize=65536"]);
     assert_eq!(loaded(&fixture, &resolved), ["nic", "nfsv3"]);
+}
+
+/// The same machine with a disk, for a second target.
+fn with_a_disk() -> Fixture {
+    let fixture = machine();
+    fixture.virtio(&ext4());
+    fixture.mounts(&[("254:1", "/", "/", "ext4", "/dev/vda1")]);
+    fixture
+}
+
+const BOTH: &str = "[[target]]\nnfs = \"nas:/srv/dumps\"\n[[target]]\npath = \"/var/crash\"\n";
+
+#[test]
+fn a_server_that_cannot_be_reached_now_leaves_the_other_targets() {
+    let fixture = with_a_disk();
+    let mut net = on("eth0");
+    let all = try_resolve(&fixture, &net, BOTH).unwrap();
+    assert_eq!((all.of.as_slice(), all.left_out.len()), (&[0, 1][..], 0));
+    let last = |resolved: &Resolved| resolved.wanted.last().map(|wanted| wanted.target);
+    assert_eq!(last(&all), Some(1));
+
+    // No name; no way; an interface that the capture kernel cannot bring up.
+    let nameless = Net {
+        names: Vec::new(),
+        ..on("eth0")
+    };
+    net.source = "10.9.9.9";
+    for (net, why) in [
+        (nameless, "The server nas has no address here"),
+        (net, "no interface has the address 10.9.9.9"),
+        (on("wg0"), "wireguard"),
+    ] {
+        let found = try_resolve(&fixture, &net, BOTH).unwrap();
+        assert_eq!(found.of, [1]);
+        assert!(matches!(found.targets[0].kind, TargetKind::Filesystem(_)));
+        assert!(found.wanted.iter().all(|wanted| wanted.target == 0));
+        assert_eq!(loaded(&fixture, &found), ["virtio_blk"]);
+        assert!(found.options.is_empty(), "{:?}", found.options);
+        let [left] = found.left_out.as_slice() else {
+            panic!("{:?}", found.left_out);
+        };
+        assert_eq!((left.target, left.name.as_str()), (0, "nas:/srv/dumps"));
+        assert!(left.why.contains(why), "{}", left.why);
+        // Alone it is refused: nothing would be armed.
+        let alone = try_resolve(&fixture, &net, TARGET).unwrap_err().to_string();
+        assert!(alone.contains(why), "{alone}");
+    }
+    // What another network would not mend is refused.
+    let wrong = BOTH.replace("dumps\"\n", "dumps\"\noptions = \"ro\"\n");
+    assert!(try_resolve(&fixture, &on("wg0"), &wrong).is_err());
 }
