@@ -217,6 +217,8 @@ pub(super) fn dispatches(function: &str) -> bool {
         sock_sendmsg sock_sendmsg_nosec sock_recvmsg* sock_write_iter sock_read_iter sock_common_setsockopt sys_setsockopt do_sock_setsockopt \
         sys_getsockopt do_sock_getsockopt sys_connect sys_accept* sys_listen sys_bind sock_ioctl sock_do_ioctl sock_close sock_release vfs_ioctl vfs_write vfs_read vfs_open \
         do_dentry_open vfs_iter_* do_iter_* call_write_iter call_read_iter new_sync_* vfs_writev vfs_readv call_timer_fn run_timers expire_timers do_softirq handle_softirqs \
+        sk_common_release kernel_listen kernel_accept kernel_setsockopt sock_mmap netlink_dump compat_sock_ioctl compat_ioctl* compat_sys_ioctl blkdev_driver_ioctl \
+        hrtimer_run* run_timer_softirq tasklet_action* tasklet_hi_action smp_call_function* call_mmap exit_to_user* \
         netif_receive_skb* task_work_run fput handle_mm_fault do_fault mmap_region do_mmap kthread ret_from_fork* smpboot_thread_fn run_ksoftirqd \
         blkdev_ioctl do_idle cpu_startup_entry start_secondary";
     let name = plain(function);

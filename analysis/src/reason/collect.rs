@@ -97,6 +97,21 @@ impl Found {
         other && !self.is_stall() && !Oops::read(own).has_stack()
     }
 
+    /// Whether its stack stands behind the line of the panic that it led to, and no report after that.
+    fn ends_behind_panic(&self) -> bool {
+        let Some(next) = self.next else {
+            return false;
+        };
+        let panic = |line: &Line| class::panic_message(&line.text).is_some();
+        let own = self.lines.iter().take(next).map(|line| line.text.as_str());
+        let behind = self.lines.get(next.saturating_add(1)..).unwrap_or_default();
+        self.lines.get(next).is_some_and(panic)
+            && !Oops::read(own).has_stack()
+            && !behind
+                .iter()
+                .any(|line| shapes::of_line(&line.text).is_some())
+    }
+
     /// Whether a report of KASAN says what was accessed, where it says so (mm/kasan/report.c).
     pub(super) fn has_access(&self) -> bool {
         let free = self.headline().contains("-free in") && !self.headline().contains("use-after");
@@ -328,7 +343,9 @@ impl Collector {
             .find(|other| other.shape.grade > Grade::Note && other.message.is_none());
         let first = first.filter(|first| first.first_line < found.first_line);
         let at_end = found.lines.len().saturating_add(found.first_line) >= self.lines;
-        let cut = !self.core && found.next.is_none() && at_end;
+        // Its stack goes to the end of the log, behind a panic's line, too.
+        let last = found.next.is_none() || found.ends_behind_panic();
+        let cut = !self.core && last && at_end;
         Reason::of(found, message, first, (self.reports, cut))
     }
 

@@ -199,6 +199,13 @@ fn doubt(reason: &Reason, found: &Found) -> Option<&'static str> {
     {
         return Some("the beginning of the report is missing");
     }
+    if let Blame::Titled(phrase) = found.shape.blame
+        && !oops.stacks.iter().any(|stack| stack.title.contains(phrase))
+    {
+        return Some(
+            "the stack that would name the owner is not in the log; this one only found it",
+        );
+    }
     if found.class == Class::Kasan && !found.has_access() {
         return Some("the report does not say what was accessed: lines are missing");
     }

@@ -8,7 +8,8 @@ use super::Groups;
 pub(super) const HELPERS: &[(Groups, &str)] = &[
     (
         Groups::REPORT,
-        "panic panic_* vpanic nmi_panic dump_stack* show_stack* show_regs* show_trace* show_registers \
+        "*_panic \
+         panic panic_* vpanic nmi_panic dump_stack* show_stack* show_regs* show_trace* show_registers \
          report_bug handle_bug fixup_bug warn warn_slowpath* warn_printk warn_alloc check_panic_on_warn \
          die die_body die_addr die_kernel_fault oops_begin oops_end no_context bad_area* bad_kernel* page_fault \
          page_fault_oops do_page_fault* do_user_addr_fault do_kern_addr_fault do_kernel_fault \
@@ -38,7 +39,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::MEMORY,
-        "nla_memcpy nla_memcmp nla_strcmp nla_strscpy ucs2_str* text_poke_mem* memcpy* memmove* memset* memcmp* memchr* memscan bcmp strcmp* strncmp* strcpy* strncpy* strlcpy* \
+        "*memcpy* *memmove* *memset* *memcmp* *memchr* *strcmp* *strncmp* *strscpy* *strlcpy* *strnlen* *strlen* *strchr* *strstr* *strnstr* *string* *set_bit* *clear_bit* *change_bit* *test_bit* *_pointer \
+         nla_memcpy nla_memcmp nla_strcmp nla_strscpy ucs2_str* text_poke_mem* memcpy* memmove* memset* memcmp* memchr* memscan bcmp strcmp* strncmp* strcpy* strncpy* strlcpy* \
          strscpy* strlen* strnlen* strchr* strrchr* strstr* strnstr* strcat* strlcat* strncat* \
          strcasecmp* strncasecmp* strsep strspn strcspn strpbrk strim skip_spaces sized_strscpy \
          fortify_panic fortify_report *_indirect_thunk_* x86_return_thunk* *_return_thunk \
@@ -48,12 +50,14 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::LIST,
-        "llist_add_batch llist_del_first plist_add plist_del list_add* list_del* list_replace* list_move* list_splice* hlist_add* hlist_del* hlist_nulls_* list_empty* \
+        "*list_add* *list_del* *list_replace* *list_move* *list_splice* \
+         llist_add_batch llist_del_first plist_add plist_del list_add* list_del* list_replace* list_move* list_splice* hlist_add* hlist_del* hlist_nulls_* list_empty* \
          list_bl_* list_cut* INIT_LIST_HEAD hlist_unhashed* list_bulk_move*",
     ),
     (
         Groups::USER,
-        "kfifo_copy_* csum_and_copy_* copy_to_user* copy_from_user* copy_user* copy_to_iter_mcsafe arch_copy_to_user arch_copy_from_user \
+        "*copy_from_user* *copy_to_user* copyin copyout get_user* put_user* *_get_user* *_put_user* *might_fault* \
+         kfifo_copy_* csum_and_copy_* copy_to_user* copy_from_user* copy_user* copy_to_iter_mcsafe arch_copy_to_user arch_copy_from_user \
          copyin copyout instrument_copy_* might_fault put_user* get_user get_user_1 get_user_2 get_user_4 get_user_8 get_user_nocheck* get_user_asm* get_user_size* clear_user raw_copy_* \
          rep_movs_alternative rep_stos_alternative check_copy_size check_object_size check_heap_object \
          usercopy_abort usercopy_warn report_usercopy strncpy_from_user do_strncpy_from_user strnlen_user \
@@ -61,7 +65,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::LOCK,
-        "ldsem_* *_read_unlock *_read_unlock_special *_read_trylock mutex_is_locked *lock_acquire *lock_release lock_class* look_up_lock_class seqprop_* *_seqprop_assert* warn_bogus_irq_restore task_blocks_on_rt_mutex *task_rq_lock *_write_lock *_write_unlock *_read_lock register_lock_class reacquire_held_locks validate_chain check_prev_add check_prevs_add check_deadlock check_noncircular check_irq_usage check_flags* check_usage* check_wait_context check_redundant check_lock* check_chain_key check_preemption_disabled lock_downgrade lock_pin* lock_repin* lock_unpin* lock_set_class lock_set_subclass debug_locks_off mark_lock* \
+        "*_read_lock_* *_write_lock_* *_read_unlock_* *_write_unlock_* *perf_trace_* *_wake_up_* \
+         ldsem_* *_read_unlock *_read_unlock_special *_read_trylock mutex_is_locked *lock_acquire *lock_release lock_class* look_up_lock_class seqprop_* *_seqprop_assert* warn_bogus_irq_restore task_blocks_on_rt_mutex *task_rq_lock *_write_lock *_write_unlock *_read_lock register_lock_class reacquire_held_locks validate_chain check_prev_add check_prevs_add check_deadlock check_noncircular check_irq_usage check_flags* check_usage* check_wait_context check_redundant check_lock* check_chain_key check_preemption_disabled lock_downgrade lock_pin* lock_repin* lock_unpin* lock_set_class lock_set_subclass debug_locks_off mark_lock* \
          lockdep_* *_lockdep_* lock_is_held* print_*_bug print_*_dependency *spin_lock* *spin_unlock* *spin_trylock* spin_dump spin_bug \
          rwlock_bug raw_read_lock* raw_read_unlock* raw_read_trylock* raw_write_lock* raw_write_unlock* \
          raw_write_trylock* do_raw_* read_lock* read_unlock* write_lock* write_unlock* queued_spin_* queued_read_* queued_write_* queued_fetch_* \
@@ -78,7 +83,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::PRINT,
-        "printk* vprintk* _printk dev_printk* dev_info dev_notice dev_warn dev_err dev_alert dev_crit dev_emerg \
+        "*printk* *snprintf* *scnprintf* *print_hex_dump* print_unlock* \
+         printk* vprintk* _printk dev_printk* dev_info dev_notice dev_warn dev_err dev_alert dev_crit dev_emerg \
          dev_vprintk* netdev_printk* netdev_err netdev_warn netdev_info netdev_notice netdev_crit netdev_alert netdev_emerg dev_err_probe dev_warn_probe va_format string string_nocheck pointer vsnprintf snprintf vscnprintf scnprintf \
          sprintf vsprintf kasprintf kvasprintf* number symbol_string ip*_string mac_address_string hex_string resource_string bitmap_string uuid_string escaped_string time_str dentry_name special_hex_number format_decode hex_dump_to_buffer print_hex_dump widen_string \
          vkdb_printf seq_printf seq_vprintf bstr_printf vbin_printf \
@@ -86,10 +92,11 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::ALLOC,
-        "kmalloc* kzalloc* kcalloc* krealloc* kvmalloc* kvcalloc* kvzalloc* devm_k* *_kmalloc *_vmalloc \
+        "*malloc* *zalloc* *calloc* *alloc_page* *kmem_cache* *krealloc* *memdup* *strdup* *strndup* \
+         kmalloc* kzalloc* kcalloc* krealloc* kvmalloc* kvcalloc* kvzalloc* devm_k* *_kmalloc *_vmalloc \
          *_wmalloc *_omalloc *_zalloc *kasprintf kvrealloc* vmalloc* vzalloc* vcalloc kmem_* *slab_* \
-         alloc_page* alloc_pages* alloc_contig* folio_alloc* get_free_page* get_zeroed_page kfree* \
-         kvfree* free_page* free_pages* free_large_kmalloc free_kmem_pages do_kmem_cache* do_kmalloc* \
+         alloc_page* alloc_pages* alloc_contig* folio_alloc* get_free_page* get_zeroed_page kfree kfree_const kfree_sensitive kzfree kfree_link kfree_strarray \
+         kfree_nolock kfree_skb* kfree_call_rcu* kvfree kvfree_sensitive kvfree_call_rcu free_page* free_pages* free_large_kmalloc free_kmem_pages do_kmem_cache* do_kmalloc* \
          cache_alloc* cache_free* allocate_slab kmemdup* memdup_* kstrdup* kstrndup strdup strndup* \
          alloc_percpu* kasprintf kvasprintf mempool_alloc* mempool_free* mempool_kmalloc* mempool_kfree ksize *_alloc_noprof \
          alloc_frozen_* dma_alloc* dma_direct_alloc* dmam_alloc* devm_kmalloc* devres_alloc*",
@@ -99,7 +106,7 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
         "rmqueue* get_page_from_freelist prep_new_page post_alloc_hook free_unref_* free_one_page \
          free_frozen_* free_tail_* free_pcp* cache_grow* new_slab* poison_* unpoison_* deactivate_slab \
          get_partial* set_freepointer get_freepointer* setup_object* should_fail* fail_dump \
-         fail_usercopy memcg_* obj_cgroup_* kmemleak_* create_object alloc_object pcpu_* object_err \
+         fail_usercopy memcg_charge* memcg_*_charge* memcg_*uncharge* memcg_slab_* memcg_kmem_* memcg_alloc_abort* obj_cgroup_*charge* kmemleak_* create_object alloc_object pcpu_alloc* pcpu_find_block* pcpu_block_* pcpu_chunk_* pcpu_populate* pcpu_create* pcpu_memcg_* object_err \
          slab_err print_trailer print_tracking check_bytes_and_report check_object check_slab \
          slab_pad_check slab_fix slab_bug free_to_partial* check_slab* free_debug_processing \
          alloc_debug_processing free_consistency_checks alloc_consistency_checks set_page_owner \
@@ -111,7 +118,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::COUNT,
-        "refcount_* kref_* kobject_* kobj_* ref_tracker_* percpu_ref_* rcuref_*",
+        "*kobject_* \
+         refcount_* kref_* kobject_* kobj_child_* kobj_kset_* kobj_ns_* ref_tracker_* percpu_ref_get* percpu_ref_put* percpu_ref_tryget* percpu_ref_kill* percpu_ref_init percpu_ref_exit percpu_ref_reinit percpu_ref_resurrect rcuref_*",
     ),
     (
         Groups::WAIT,
@@ -126,7 +134,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::TEARDOWN,
-        "kthread_flush_work* kthread_cancel_work* *dpm_sysfs* *sysfs_remove* devres_release_all device_release device_release_driver* klist_* sk_stop_timer* del_timer* timer_delete* timer_shutdown* try_to_del_timer* flush_work* cancel_work* cancel_delayed_work* cancel_work_timer try_to_grab_pending \
+        "*device_add* *device_del *device_del_* *device_unregister* *device_release* *device_destroy* *device_remove_file* *queue_work* *flush_work* *drain_workqueue *destroy_workqueue* *cancel_work_sync *kthread_stop* *del_timer* *finish_wait *insert_work *hwrng_unregister *unregister_netdev* \
+         kthread_flush_work* kthread_cancel_work* *dpm_sysfs* *sysfs_remove* devres_release_all device_release device_release_driver* klist_* sk_stop_timer* del_timer* timer_delete* timer_shutdown* try_to_del_timer* flush_work* cancel_work* cancel_delayed_work* cancel_work_timer try_to_grab_pending \
          flush_workqueue* drain_workqueue destroy_workqueue finish_wait kthread_stop kobject_del kobject_put \
          kobject_uevent_env kobject_uevent add_uevent_var get_device_parent device_add device_del device_unregister \
          device_destroy hwrng_unregister i2c_del_adapter unregister_client device_for_each_child* \
@@ -207,7 +216,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
     ),
     (
         Groups::HANDED,
-        "stack_trace_* arch_stack_walk* show_stack* dump_stack* dump_backtrace* walk_stack* rb_* rbtree_* debug_object* timer_is_static_object work_is_static_object xas_start xas_load xas_find xas_find_* rhashtable_lookup* rhltable_lookup* ida_free phys_addr* crc* sg_init_one extract_user_to_sg extract_iter_to_sg stack_depot_* depot_* \
+        "*kfree_skb* *dput* *drop_nlink* *mark_buffer_dirty* *readb *readw *readl *readq *writeb *writew *writel *writeq \
+         stack_trace_* arch_stack_walk* show_stack* dump_stack* dump_backtrace* walk_stack* rb_* rbtree_* debug_object* timer_is_static_object work_is_static_object xas_start xas_load xas_find xas_find_* rhashtable_lookup* rhltable_lookup* ida_free phys_addr* crc* sg_init_one extract_user_to_sg extract_iter_to_sg stack_depot_* depot_* \
          readb readw readl readq writeb writew writel writeq raw_readb raw_readw raw_readl raw_readq raw_writeb raw_writew raw_writel raw_writeq logic_in* logic_out* \
          read_once_* assertfail assfail asswarn xfs_corruption_error ext4_handle_error ext4_error* ext4_abort* btrfs_panic btrfs_assertfail get_taint print_tainted* iput iput_final ihold dput fast_dput drop_nlink put_device mark_buffer_dirty* kfree_skb* sk_skb_reason_drop \
          folio_unlock lock_page unlock_page lock_page_killable filemap_alloc_folio* filemap_get_folio* find_or_create_page do_read_cache_folio do_read_cache_page \

@@ -46,6 +46,8 @@ pub(super) struct Reader {
     at: Option<Location>,
     user_mode: bool,
     strangers: usize,
+    /// Whether a failure that somebody asked for was reported in the middle of the trace.
+    injected: bool,
     /// Lines behind the last frame.
     behind: usize,
 }
@@ -58,6 +60,11 @@ impl Reader {
         if let Some(last) = last.filter(|_| bare.starts_with("(stack is not available)")) {
             last.absent = true;
         }
+        // lib/fault-inject.c: another CPU prints its own stack in the middle of this one.
+        self.injected |= bare.starts_with("FAULT_INJECTION: forcing a failure")
+            && self.open
+            && self.in_own_trace()
+            && !self.is_entered();
         if let Some(rest) = bare.strip_prefix("CPU: ") {
             let known = self.oops.pid;
             let told = Oops::of_cpu(rest).pid;
@@ -245,8 +252,13 @@ impl Reader {
             .iter()
             .any(|stack| stack.frames.is_empty() && !stack.implied && !stack.absent && own(stack));
         let last = self.stacks.last();
+        // Behind the registers of an exception inside the kernel the trace goes on.
+        let in_registers = last.is_some_and(|stack| {
+            let found = stack.interrupted.map(|at| at.saturating_add(1));
+            found.is_some_and(|next| stack.frames.len() <= next)
+        });
         let open_end = self.open
-            && self.behind < ENOUGH
+            && (self.behind < ENOUGH || in_registers)
             && !self.is_entered()
             && last.is_some_and(|stack| stack.title.is_empty() && !stack.frames.is_empty());
         let mut oops = self.oops;
@@ -271,10 +283,11 @@ impl Reader {
             oops.trace = main.frames;
             oops.interrupted = main.interrupted;
         }
-        oops.injected = oops
-            .trace
-            .iter()
-            .any(|frame| frame.function.starts_with("should_fail"));
+        oops.injected = self.injected
+            || oops
+                .trace
+                .iter()
+                .any(|frame| frame.function.starts_with("should_fail"));
         oops.stacks = stacks;
         oops
     }

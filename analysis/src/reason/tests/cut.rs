@@ -164,3 +164,53 @@ fn a_second_header_inside_the_trace_is_a_doubt_and_one_behind_it_is_none() {
     let behind = whole.replace(" </TASK>\n", &format!(" </TASK>\n{strange}"));
     assert_eq!(reason(&behind).trust.verdict, Verdict::Likely);
 }
+
+/// A warning of an old kernel, whose trace holds the registers of the trap, with the panic it led to.
+fn warning() -> String {
+    let header = "WARNING: CPU: 1 PID: 77 at mm/slab_common.c:1012 kmalloc_slab+0x5d/0x70\nKernel panic - not syncing: panic_on_warn set ...\n\nCPU: 1 PID: 77 Comm: acmed Not tainted 4.16.0-t #1\nCall Trace:\n";
+    let trap = " dump_stack+0x1/0x2\n panic+0x1/0x2\n __warn+0x1/0x2\n invalid_op+0x1/0x2\nRIP: 0010:kmalloc_slab+0x5d/0x70\nRSP: 0018:ffff8801972af8d0 EFLAGS: 00010246\nRAX: 0000000000000000 RBX: ffff880185ea5004\n";
+    let below = " __kmalloc+0x1/0x2\n acme_fill+0x1/0x2\n acme_mount+0x1/0x2\n SyS_mount+0x1/0x2\n entry_SYSCALL_64+0x1/0x2\n";
+    format!("{header}{trap}{below}")
+}
+
+#[test]
+fn a_log_that_ends_in_the_registers_of_a_trap_is_a_doubt() {
+    let whole = warning();
+    let right = reason(&whole);
+    assert_eq!(
+        right.culprit.map(|at| at.function),
+        Some("acme_fill".into())
+    );
+    assert_ne!(right.trust.verdict, Verdict::Unclear);
+    let end = whole.find(" __kmalloc").unwrap();
+    assert_eq!(reason(&whole[..end]).trust.verdict, Verdict::Unclear);
+}
+
+#[test]
+fn a_failure_on_demand_inside_a_trace_is_a_doubt_and_one_behind_it_is_none() {
+    let whole = warning();
+    let strange = "FAULT_INJECTION: forcing a failure.\nname failslab, interval 1, probability 0\n";
+    let inside = whole.replace(" __warn+", &format!("{strange} __warn+"));
+    assert_eq!(reason(&inside).trust.verdict, Verdict::Unclear);
+    let behind = format!("{whole}{strange}");
+    assert_ne!(reason(&behind).trust.verdict, Verdict::Unclear);
+}
+
+#[test]
+fn a_bad_page_without_its_owner_is_a_doubt() {
+    let found = "BUG: Bad page state in process acmed  pfn:1b317b\npage dumped because: PAGE_FLAGS_CHECK_AT_FREE flag(s) set\n";
+    let below = [
+        at("bad_page"),
+        at("acme_send"),
+        at("entry_SYSCALL_64_after_hwframe"),
+    ];
+    let below = trace(&below.each_ref().map(String::as_str));
+    let owner = "page last allocated via order 0, migratetype Unmovable, gfp_mask 0xcc0, pid 77\n post_alloc_hook+0x1/0x2\n acme_new+0x1/0x2\n acme_open+0x1/0x2\n";
+    let whole = reason(&format!("{found}{owner}{below}"));
+    assert_eq!(whole.culprit.map(|at| at.function), Some("acme_new".into()));
+    assert_ne!(whole.trust.verdict, Verdict::Unclear);
+    assert_eq!(
+        reason(&format!("{found}{below}")).trust.verdict,
+        Verdict::Unclear
+    );
+}

@@ -273,3 +273,45 @@ fn assertions_and_sleepers_of_everyone_are_not_to_blame() {
         assert_eq!(reason.culprit.unwrap().function, culprit, "{head}");
     }
 }
+
+#[test]
+fn wrappers_of_a_helper_are_helpers_and_what_only_sounds_like_one_is_none() {
+    for helper in [
+        "acme_printk_level",
+        "bpf_strncmp",
+        "nla_strdup",
+        "sock_kzalloc",
+        "acme_wq_queue_work_on",
+        "pci_device_add",
+        "rt6_acme_list_add",
+        "get_user_pages_fast",
+        "skb_header_pointer",
+        "ethtool_copy_from_user",
+        "extent_buffer_test_bit",
+        "percpu_ref_put_many",
+        "obj_cgroup_uncharge_pages",
+    ] {
+        let (_, culprit) = answer(&fault(
+            "general protection fault, probably for non-canonical address 0xdffffc0000000000: 0000 [#1] SMP",
+            helper,
+            &["acme_own", "vfs_write", "do_syscall_64"],
+        ));
+        assert_eq!(culprit, "acme_own", "{helper}");
+    }
+    for own in [
+        "percpu_ref_switch_to_atomic_rcu",
+        "kvfree_rcu_bulk",
+        "kfree_rcu_work",
+        "memcg_event_remove",
+        "__pcpu_freelist_pop",
+        "obj_cgroup_release",
+        "kobj_attr_store",
+    ] {
+        let (_, culprit) = answer(&fault(
+            "general protection fault, probably for non-canonical address 0xdffffc0000000000: 0000 [#1] SMP",
+            own,
+            &["rcu_do_batch", "process_one_work", "kthread"],
+        ));
+        assert_eq!(culprit, own);
+    }
+}
