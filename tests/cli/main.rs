@@ -19,6 +19,7 @@ mod evidence;
 mod frontpage;
 mod golden;
 mod harness;
+mod hypervisor;
 mod image;
 mod incomplete;
 mod json_docs;

@@ -95,6 +95,8 @@ pub enum Crash {
     Sysrq,
     /// khungtaskd found a task that had waited for a mutex too long.
     HungTask,
+    /// It did not: it was stopped while it ran.
+    Running,
 }
 
 /// The kernel.
@@ -184,6 +186,10 @@ impl Kernel {
     fn stopped(&mut self, cpu: u64, pid: u32, registers: &[(&str, u64)]) {
         let regs = pt_regs(registers);
         self.saved.push((pid, regs));
+        if self.crash == Crash::Running {
+            // Nobody asked the CPU to save anything.
+            return;
+        }
         let mut note = Vec::new();
         for word in [5u32, 336, 1] {
             note.extend(word.to_le_bytes());

@@ -91,7 +91,10 @@ impl Kernel {
     pub(super) fn percpu(&mut self) {
         self.ram.put_image64(MASKS, 3);
         self.ram.put_image64(MASKS + 8, 3);
-        self.ram.put_image(PANIC_CPU, &0u32.to_le_bytes());
+        // CPU 0, or PANIC_CPU_INVALID.
+        let running = self.crash == super::Crash::Running;
+        let cpu = if running { u32::MAX } else { 0 };
+        self.ram.put_image(PANIC_CPU, &cpu.to_le_bytes());
         self.ram.put_image64(CRASH_NOTES, NOTES);
         for cpu in 0..2 {
             let area = Self::area(cpu);

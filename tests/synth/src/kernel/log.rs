@@ -42,6 +42,7 @@ impl Kernel {
             Crash::NullPointer => self.oops(),
             Crash::Sysrq => self.sysrq(),
             Crash::HungTask => self.hung(),
+            Crash::Running => (6, vec!["crasher: device 1 is ready".to_owned()]),
         };
         let mut out = Writer { kernel: self, ring };
         out.ring.caller = 0;

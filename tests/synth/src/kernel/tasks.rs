@@ -101,7 +101,7 @@ impl Kernel {
                 "__crash_kexec",
                 "machine_kexec",
             ],
-            Crash::HungTask => &[],
+            Crash::HungTask | Crash::Running => &[],
         };
         let writer = if hung {
             epoll.clone()
