@@ -10,6 +10,8 @@ mod helpers;
 
 use super::Location;
 use helpers::HELPERS;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Groups of helpers, as bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,6 +132,7 @@ fn fits(name: &str, pattern: &str) -> bool {
     let open_end = pattern.strip_suffix('*');
     let pattern = open_end.unwrap_or(pattern);
     match (open_start.is_some(), open_end.is_some()) {
+        (false, false) if pattern.contains('*') => inner(name, pattern, false),
         (false, false) => name == pattern.trim_start_matches('_'),
         // One star inside: `do_*_trap`.
         (false, true) => inner(name, pattern, true),
@@ -153,25 +156,54 @@ fn inner(name: &str, pattern: &str, open_end: bool) -> bool {
     }
 }
 
+/// The table of helpers with its patterns taken apart, so that a name is compared with them and not
+/// with the text of the table.
+struct Table {
+    /// Names without a star.
+    exact: BTreeMap<&'static str, Groups>,
+    /// The rest: group, whether the name keeps its underscores, pattern.
+    open: Vec<(Groups, bool, &'static str)>,
+}
+
+impl Table {
+    fn of(helpers: &[(Groups, &'static str)]) -> Self {
+        let mut table = Self {
+            exact: BTreeMap::new(),
+            open: Vec::new(),
+        };
+        for (group, names) in helpers {
+            for name in names.split_ascii_whitespace() {
+                let kept = name.strip_prefix('^');
+                if kept.is_some() || name.contains('*') {
+                    table
+                        .open
+                        .push((*group, kept.is_some(), kept.unwrap_or(name)));
+                } else {
+                    let name = name.trim_start_matches('_');
+                    let groups = table.exact.entry(name).or_insert(Groups(0));
+                    *groups = groups.and(*group);
+                }
+            }
+        }
+        table
+    }
+
+    fn holds(&self, function: &str, groups: Groups) -> bool {
+        let name = plain(function);
+        let with_underscores = super::name::normalise(function);
+        self.exact.get(name).is_some_and(|group| groups.has(*group))
+            || self.open.iter().any(|(group, kept, pattern)| {
+                let name = if *kept { with_underscores } else { name };
+                groups.has(*group) && fits(name, pattern)
+            })
+    }
+}
+
 /// Whether a function is a helper of one of the groups.
 #[must_use]
 pub(super) fn is_helper(function: &str, groups: Groups) -> bool {
-    let name = plain(function);
-    HELPERS
-        .iter()
-        .filter(|(group, _)| groups.has(*group))
-        .flat_map(|(_, names)| names.split_ascii_whitespace())
-        .any(|pattern| {
-            let (name, pattern) = match pattern.strip_prefix('^') {
-                Some(pattern) => (super::name::normalise(function), pattern),
-                None => (name, pattern),
-            };
-            fits(name, pattern)
-                || (pattern.contains('*')
-                    && !pattern.starts_with('*')
-                    && !pattern.ends_with('*')
-                    && inner(name, pattern, false))
-        })
+    static TABLE: LazyLock<Table> = LazyLock::new(|| Table::of(HELPERS));
+    TABLE.holds(function, groups)
 }
 
 /// The first frame that is no helper.

@@ -2,7 +2,8 @@
 // needs of them are a few layouts that are the same in Linux 5.10 to 7.2, and the size and offsets
 // of struct module, which src/module.rs reads out of a module of the same kernel.
 //
-// THIS_SIZE, NAME_AT, INIT_AT, EXIT_AT, VERMAGIC and HOW come from the command line.
+// THIS_SIZE, NAME_AT, INIT_AT, EXIT_AT, VERMAGIC and HOW come from the command line; LOCKDEP, too,
+// where the kernel checks the order of its locks (CONFIG_PROVE_LOCKING).
 
 #define NULL_DEREF 1
 #define BUG 2
@@ -25,6 +26,12 @@
 #define PANIC_IN_IRQ 19
 #define COUNTERS 20
 #define HARD_LOCKUP 21
+#define USE_AFTER_FREE 22
+#define OUT_OF_BOUNDS 23
+#define ARRAY_INDEX 24
+#define LIST_CORRUPTION 25
+#define REFCOUNT 26
+#define ATOMIC_SLEEP 27
 
 #define INFO(tag, name, value) \
     __attribute__((section(".modinfo"), used)) static const char name[] = tag "=" value
@@ -175,18 +182,24 @@ __attribute__((noinline)) void acme_lose_stack(void)
 #if HOW == DEADLOCK
 // Room for a struct mutex and a lock_class_key of any configuration.
 struct lock {
-    unsigned long room[16];
+    unsigned long room[64];
 };
 struct task;
 void __mutex_init(struct lock *lock, const char *name, void *key);
+#ifdef LOCKDEP
+// CONFIG_DEBUG_LOCK_ALLOC: mutex_lock() is a macro.
+void mutex_lock_nested(struct lock *lock, unsigned int subclass);
+#define mutex_lock(lock) mutex_lock_nested(lock, 0)
+#else
 void mutex_lock(struct lock *lock);
+#endif
 void mutex_unlock(struct lock *lock);
 void msleep(unsigned int ms);
 struct task *kthread_create_on_node(int (*function)(void *), void *data, int node,
                                     const char *name, ...);
 int wake_up_process(struct task *task);
 struct lock acme_first, acme_second;
-static unsigned long key[8];
+static unsigned long first_key[8], second_key[8];
 static int acme_forth(void *data)
 {
     (void)data;
@@ -281,6 +294,8 @@ static int acme_panics(struct notifier *self, unsigned long action, void *data)
 static struct notifier notifier = { .call = acme_panics, .priority = 100 };
 #endif
 
+#include "checkers.h"
+
 int init_module(void)
 {
     PRINTK("\0014acme: loaded\n");
@@ -300,8 +315,8 @@ int init_module(void)
 #elif HOW == DOUBLE_FAULT
     acme_lose_stack();
 #elif HOW == DEADLOCK
-    __mutex_init(&acme_first, "acme_first", key);
-    __mutex_init(&acme_second, "acme_second", key);
+    __mutex_init(&acme_first, "acme_first", first_key);
+    __mutex_init(&acme_second, "acme_second", second_key);
     wake_up_process(kthread_create_on_node(acme_forth, 0, -1, "acme-forth"));
     wake_up_process(kthread_create_on_node(acme_back, 0, -1, "acme-back"));
 #elif HOW == SOFTIRQ
@@ -324,6 +339,8 @@ int init_module(void)
 #elif HOW == COUNTERS
     mod_zone_page_state(node_data[0], 0, 100000);
     acme_work();
+#elif HOW >= USE_AFTER_FREE
+    acme_die();
 #endif
     return 0;
 }

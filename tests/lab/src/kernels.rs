@@ -35,7 +35,7 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     if let Some(base) = name.strip_suffix("-zst") {
         return packed(&get(base, None, say)?, name);
     }
-    if let Some(series) = name.strip_suffix("-lab") {
+    if let Some(series) = compiled::series(name) {
         return compiled::get(series, name, say);
     }
     let (series, meta) = match name.strip_suffix("-generic") {
@@ -44,12 +44,14 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     };
     let Some((_, suite)) = SERIES.iter().find(|(s, _)| *s == series) else {
         let known: Vec<_> = SERIES.iter().map(|(s, _)| *s).collect();
+        let compiled: Vec<_> = compiled::names().collect();
         bail!(
-            "No kernel series is called {name}; known: {}, each also with -generic, and 6.12-lab",
-            known.join(", ")
+            "No kernel series is called {name}; known: {}, each also with -generic, and {}",
+            known.join(", "),
+            compiled.join(", ")
         );
     };
-    cached(name, &mut |dir| {
+    cached(name, "", &mut |dir| {
         say(&format!("fetching Linux {name} from Debian {suite}"));
         fetch(suite, meta, dir)
             .with_context(|| format!("Cannot fetch Linux {name} from Debian {suite}"))
@@ -216,7 +218,7 @@ mod tests {
     fn an_unknown_series_is_refused_with_those_known() {
         let error = get("4.4", None, &mut |_| {}).unwrap_err().to_string();
         assert!(
-            error.contains("6.12") && error.contains("-generic"),
+            error.contains("6.12-debug") && error.contains("-generic"),
             "{error}"
         );
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The ways to die, and how the source calls them.
-pub const WAYS: [(&str, &str); 21] = [
+pub const WAYS: [(&str, &str); 27] = [
     ("null-deref", "NULL_DEREF"),
     ("bug", "BUG"),
     ("softirq", "SOFTIRQ"),
@@ -33,6 +33,26 @@ pub const WAYS: [(&str, &str); 21] = [
     ("panic-in-irq", "PANIC_IN_IRQ"),
     ("counters", "COUNTERS"),
     ("hard-lockup", "HARD_LOCKUP"),
+    ("use-after-free", "USE_AFTER_FREE"),
+    ("out-of-bounds", "OUT_OF_BOUNDS"),
+    ("array-index", "ARRAY_INDEX"),
+    ("list-corruption", "LIST_CORRUPTION"),
+    ("refcount", "REFCOUNT"),
+    ("atomic-sleep", "ATOMIC_SLEEP"),
+];
+
+/// What a kernel with its own checkers (`kernel/6.12-debug.config`) compiles its modules with. Globals
+/// and stacks stay as they are: those of KASAN need constructors, which this module has not.
+const CHECKED: [&str; 9] = [
+    "-DLOCKDEP",
+    "-fsanitize=kernel-address",
+    "-fsanitize=bounds",
+    "--param",
+    "asan-globals=0",
+    "--param",
+    "asan-stack=0",
+    "--param",
+    "asan-instrumentation-with-call-threshold=0",
 ];
 
 /// Compiles it into `dir`.
@@ -58,7 +78,12 @@ pub fn build(kernel: &KernelFiles, way: &str, dir: &Path) -> Result<PathBuf> {
     } else {
         "_printk"
     };
+    let checked: &[&str] = match kernel.release.ends_with("-debug") {
+        true => &CHECKED,
+        false => &[],
+    };
     let output = Command::new("cc")
+        .args(checked)
         .args([
             "-c",
             "-O1",

@@ -3,7 +3,10 @@
 //!
 //! Source of the facts: Documentation/kbuild/{kbuild,kconfig}.rst: KCONFIG_ALLCONFIG under
 //! `allnoconfig` says what is on besides; what the configuration does not take is an error here. A
-//! build takes 10 to 15 minutes of both processors and 5 GB for the time; what is kept has 15 MB.
+//! build takes 10 to 15 minutes of both processors (25 with KASAN) and 1 to 5 GB for the time; the
+//! kernel that is kept has 15 MB. All kernels of a series share one source tree (1.7 GB). The objects
+//! are kept until the kernel is complete, so that an interrupted build goes on where it was. A
+//! configuration that changed is built anew.
 
 use super::tree::{cached, finish, only_entry};
 use crate::apt::{Apt, files_of, run};
@@ -25,22 +28,46 @@ const TOOLS: [(&str, &str); 5] = [
     ("zstd", "zstd"),
 ];
 
-/// The kernel, compiled once.
+/// Names of the kernels, behind their series.
+const KINDS: [&str; 3] = ["lab", "debug", "bare"];
+
+/// Whether a kernel is compiled here; its series.
+pub(super) fn series(name: &str) -> Option<&str> {
+    let (series, kind) = name.rsplit_once('-')?;
+    KINDS.contains(&kind).then_some(series)
+}
+
+/// The names that [`get`] takes, as far as their series' source is known.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    SOURCES
+        .iter()
+        .flat_map(|(series, _)| KINDS.map(|kind| format!("{series}-{kind}")))
+}
+
+/// The kernel, compiled once for each configuration.
 pub(super) fn get(series: &str, name: &str, say: &mut dyn FnMut(&str)) -> Result<KernelFiles> {
     let config = crate::root().join(format!("tests/lab/kernel/{name}.config"));
     let suite = SOURCES.iter().find(|(known, _)| *known == series);
     let Some((_, suite)) = suite.filter(|_| config.exists()) else {
-        bail!("No kernel is called {name}; there is 6.12-lab");
+        let known: Vec<_> = names().collect();
+        bail!(
+            "No kernel is called {name}; those compiled here: {}",
+            known.join(", ")
+        );
     };
-    cached(name, &mut |dir| {
+    let asked = fs::read_to_string(&config)
+        .with_context(|| format!("Cannot read {}", config.display()))?;
+    cached(name, &asked, &mut |dir| {
         tools()?;
         say(&format!(
             "compiling Linux {name} from Debian's source of {suite}; this takes a while"
         ));
-        let work = dir.with_extension("source");
-        let made = compile(series, suite, &config, &work, dir);
-        let _ = fs::remove_dir_all(&work);
-        made.with_context(|| format!("Cannot compile Linux {name}"))
+        let source = source(series, suite)?;
+        let objects = crate::cache().join("objects").join(name);
+        compile(&source, &objects, &config, dir)
+            .with_context(|| format!("Cannot compile Linux {name}"))?;
+        fs::remove_dir_all(&objects)
+            .with_context(|| format!("Cannot remove {}", objects.display()))
     })
 }
 
@@ -58,32 +85,46 @@ fn tools() -> Result<()> {
     }
 }
 
-fn compile(series: &str, suite: &str, config: &Path, work: &Path, dir: &Path) -> Result<()> {
-    let _ = fs::remove_dir_all(work);
-    fs::create_dir_all(work)?;
-    let source = unpack(series, suite, work)?;
-    let mut make = make(&source);
-    run(make.arg("allnoconfig").env("KCONFIG_ALLCONFIG", config))?;
-    taken(config, &source.join(".config"))?;
+fn compile(source: &Path, objects: &Path, config: &Path, dir: &Path) -> Result<()> {
+    fs::create_dir_all(objects)?;
+    let mut configure = make(source, objects);
+    run(configure
+        .arg("allnoconfig")
+        .env("KCONFIG_ALLCONFIG", config))?;
+    taken(config, &objects.join(".config"))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    run(self::make(&source).args([&format!("-j{threads}"), "bzImage", "modules"]))?;
+    run(make(source, objects).args([&format!("-j{threads}"), "bzImage", "modules"]))?;
     let root = dir.with_extension("partial");
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(root.join("usr/lib"))?;
     std::os::unix::fs::symlink("usr/lib", root.join("lib"))?;
-    run(self::make(&source)
+    run(make(source, objects)
         .arg("modules_install")
         .arg(format!("INSTALL_MOD_PATH={}", root.display()))
         .args(["INSTALL_MOD_STRIP=1", "DEPMOD=true"]))?;
-    fs::copy(source.join("arch/x86/boot/bzImage"), root.join("vmlinuz"))?;
+    fs::copy(objects.join("arch/x86/boot/bzImage"), root.join("vmlinuz"))?;
     let release = only_entry(&root.join("lib/modules"))?;
     finish(&root, &release, dir)
 }
 
-/// The source out of its package: an archive in an archive.
-fn unpack(series: &str, suite: &str, work: &Path) -> Result<PathBuf> {
+/// The source tree of a series, unpacked once.
+fn source(series: &str, suite: &str) -> Result<PathBuf> {
     let package = format!("linux-source-{series}");
-    for deb in Apt::new(suite)?.download(std::slice::from_ref(&package))? {
+    let root = crate::cache().join("source");
+    let tree = root.join(&package);
+    let whole = root.join(format!("{package}.unpacked"));
+    if !whole.exists() {
+        let _ = fs::remove_dir_all(&tree);
+        fs::create_dir_all(&root)?;
+        unpack(&package, suite, &root)?;
+        fs::write(&whole, "")?;
+    }
+    Ok(tree)
+}
+
+/// The source out of its package: an archive in an archive.
+fn unpack(package: &str, suite: &str, root: &Path) -> Result<()> {
+    for deb in Apt::new(suite)?.download(&[package.to_owned()])? {
         let (mut dpkg, pipe) = files_of(&deb)?;
         let mut outer = Command::new("tar")
             .args(["-x", "--to-stdout"])
@@ -94,19 +135,20 @@ fn unpack(series: &str, suite: &str, work: &Path) -> Result<PathBuf> {
         let pipe = outer.stdout.take().context("tar has no output")?;
         run(Command::new("tar")
             .args(["-x", "-J", "-C"])
-            .arg(work)
+            .arg(root)
             .stdin(pipe))?;
         let whole = dpkg.wait()?.success() && outer.wait()?.success();
         let _ = fs::remove_file(&deb);
         ensure!(whole, "{} holds no {package}.tar.xz", deb.display());
     }
-    Ok(work.join(package))
+    Ok(())
 }
 
-fn make(source: &Path) -> Command {
+fn make(source: &Path, objects: &Path) -> Command {
     let mut make = Command::new("nice");
     make.args(["make", "-s", "-C"])
         .arg(source)
+        .arg(format!("O={}", objects.display()))
         .stdin(Stdio::null())
         .env("KBUILD_BUILD_HOST", "lab")
         .env("KBUILD_BUILD_USER", "lab");
