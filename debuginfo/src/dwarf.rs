@@ -1,5 +1,5 @@
-//! DWARF 4 made from BTF: a unit with every type and the globals whose types are known, and units with
-//! the functions that BTF has prototypes of.
+//! DWARF 4 made from BTF: a unit with every type and the globals whose types are known, units with the
+//! functions that BTF has prototypes of, and a unit for each module.
 //!
 //! Facts: DWARF 4 (sections 7.5 to 7.7), Documentation/bpf/btf.rst. Names are not copied: `.debug_str`
 //! begins with BTF's own strings, so that an offset into these is an offset into it.
@@ -14,11 +14,13 @@
 mod abbrev;
 mod code;
 mod frame;
+mod module;
 mod place;
 mod types;
 mod unit;
 
 pub(crate) use frame::Frames;
+pub(crate) use module::ModuleUnit;
 pub(crate) use place::{Place, Range};
 pub(crate) use types::Named;
 pub(crate) use unit::Unit;

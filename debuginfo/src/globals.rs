@@ -13,6 +13,8 @@ mod table;
 mod unnamed;
 
 pub use calls::Calls;
+pub(crate) use calls::Known;
+pub(crate) use dwarf::section;
 pub use dwarf::{DebugFile, Variable};
 pub use error::GlobalsError;
 pub use names::Names;

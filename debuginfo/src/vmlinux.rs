@@ -9,7 +9,9 @@
 //! made.
 
 mod frames;
+mod key;
 mod layout;
+mod modules;
 mod padding;
 mod pieces;
 mod symbols;
@@ -20,13 +22,16 @@ use crate::dwarf::Unit;
 use crate::elf::{File, Section, flag, kind};
 use crate::error::Error;
 use crate::global_types::{GlobalTypes, Source};
+use crate::globals::section;
 use crate::needed;
 use analysis::unwind::rules::Rules;
+pub use key::key;
 use layout::{Layout, Part};
 use padding::Code;
 use pieces::Pieces;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 use symbols::{Row, Table};
 use vmcore::kernel::{Kernel, chain};
 
@@ -54,6 +59,8 @@ pub struct Options {
     /// Addresses of the running kernel, as gdb wants them, and not those it was linked for, as crash
     /// and drgn do.
     pub relocated: bool,
+    /// The types of the modules that are loaded, too; with `relocated` their symbols.
+    pub modules: bool,
 }
 
 /// What was made of what.
@@ -63,7 +70,11 @@ pub struct Summary {
     pub symbols: usize,
     /// Types of BTF.
     pub types: u32,
-    /// Globals with a type, by who knows it.
+    /// Modules.
+    pub modules: usize,
+    /// Those of them that have no types of their own: 5.10, and what was built without BTF.
+    pub untyped_modules: Vec<String>,
+    /// Globals of the kernel with a type, by who knows it.
     pub globals: BTreeMap<Source, usize>,
     /// Globals without.
     pub untyped: usize,
@@ -78,6 +89,22 @@ pub struct Vmlinux {
     pub summary: Summary,
     /// What is missing or doubtful, a sentence each.
     pub warnings: Vec<String>,
+    /// Whether the core has everything that the file is made from.
+    pub whole: bool,
+}
+
+/// The section that says what made the file, then the warnings, a NUL behind each.
+const COMMENT: &str = ".comment";
+
+/// The warnings that came with a file which [`Vmlinux::write`] has written.
+///
+/// # Errors
+/// It cannot be read.
+pub fn warnings_of(path: &Path) -> io::Result<Vec<String>> {
+    let comment = section(path, COMMENT)?;
+    let lines = comment.split(|byte| *byte == 0).skip(1);
+    let lines = lines.map(|line| String::from_utf8_lossy(line).into_owned());
+    Ok(lines.filter(|line| !line.is_empty()).collect())
 }
 
 impl Vmlinux {
@@ -99,7 +126,7 @@ impl Vmlinux {
             layout,
             code,
         };
-        let mut warnings = Vec::new();
+        let (mut warnings, mut damage) = (Vec::new(), Vec::new());
         let mut summary = Summary {
             symbols: image.table.rows().len(),
             types: types.len(),
@@ -114,12 +141,31 @@ impl Vmlinux {
         (summary.globals, summary.untyped) = (found.typed, found.untyped);
         summary.missing = variables::missing(&image, &found.names);
         warnings.extend(needed::warnings(&summary.missing));
-        let dwarf = unit.finish()?;
+        variables::hz(&mut unit, &image, kernel)?;
+        unit.end_kernel()?;
+        let mut modules = Vec::new();
+        if options.modules {
+            match modules::read(kernel, &image) {
+                Ok(found) => (modules, summary.untyped_modules) = found,
+                Err(error) => damage.push(modules::failed(&error)),
+            }
+        }
+        modules::write(&mut unit, kernel, &image, &modules)?;
+        summary.modules = modules.len();
+        let dwarf = unit.finish();
 
         let mut pieces = Pieces::new(kernel, &image.table, layout);
-        pieces.image(blob, &mut warnings);
+        pieces.image(blob, &mut damage);
         let apart = pieces.apart();
         let (mut sections, segments) = pieces.finish();
+        // crash and drgn have modules' symbols from the core. crash takes a second one of a name for another
+        // function.
+        let symbols_of = match options.relocated {
+            true => modules.as_slice(),
+            false => &[],
+        };
+        let places = symbols_of.iter();
+        sections.extend(places.flat_map(|module| pieces::of_module(module, layout)));
         sections.extend(apart);
         let mut add = |name: &str, bytes, align| {
             sections.push(Section {
@@ -134,9 +180,9 @@ impl Vmlinux {
             Ok(rules) => {
                 let frames = frames::section(kernel, &image, &rules)?;
                 add(".debug_frame", frames, 8);
-                warnings.extend(rules.warnings);
+                damage.extend(rules.warnings);
             }
-            Err(error) => warnings.push(format!(
+            Err(error) => damage.push(format!(
                 "there is no .debug_frame, and gdb shows no stacks: {}",
                 chain(&error)
             )),
@@ -153,7 +199,11 @@ impl Vmlinux {
             each: 1,
             ..Section::default()
         });
-        symtab::add(&mut sections, image)?;
+        let whole =
+            damage.is_empty() && image.code.whole && modules.iter().all(modules::Module::is_whole);
+        warnings.splice(0..0, damage);
+        sections.push(comment(&warnings));
+        symtab::add(&mut sections, &image, symbols_of)?;
         let file = File {
             entry: layout.linked(layout.text.start),
             segments,
@@ -163,6 +213,7 @@ impl Vmlinux {
             file,
             summary,
             warnings,
+            whole,
         })
     }
 
@@ -172,5 +223,24 @@ impl Vmlinux {
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<u64> {
         self.file.write(out)
+    }
+}
+
+fn comment(warnings: &[String]) -> Section {
+    let mut bytes = concat!("afterpanic ", env!("CARGO_PKG_VERSION"), "\0")
+        .as_bytes()
+        .to_vec();
+    for warning in warnings {
+        bytes.extend(warning.bytes().filter(|byte| *byte != 0));
+        bytes.push(0);
+    }
+    Section {
+        name: COMMENT.to_owned(),
+        kind: kind::PROGBITS,
+        flags: flag::MERGE | flag::STRINGS,
+        bytes,
+        align: 1,
+        each: 1,
+        ..Section::default()
     }
 }

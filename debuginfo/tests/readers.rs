@@ -250,7 +250,16 @@ fn symbols_are_those_of_kallsyms_in_their_sections() {
         assert!(range.contains(&symbol.st_value), "{name} in {section}");
     }
     let count = kernel.symbols().unwrap().len() as usize;
-    assert_eq!(elf.syms.len() - 1, count);
+    // And the section of the banner, by which crash finds that.
+    let banner = elf.syms.iter().filter(|s| s.st_type() == 3);
+    let banner: Vec<_> = banner
+        .map(|s| (sections[s.st_shndx].0, s.st_value))
+        .collect();
+    assert_eq!(
+        banner,
+        [(".rodata", kernel.symbol("linux_banner").unwrap().0)]
+    );
+    assert_eq!(elf.syms.len() - 2, count);
     let place = |name: &str| sections[names[name].st_shndx].0;
     assert!(place("panic").starts_with(".text"));
     assert!(place("init_task").starts_with(".data"));
@@ -266,6 +275,7 @@ fn symbols_are_those_of_kallsyms_in_their_sections() {
     assert_eq!(locals.count(), table.1.sh_info as usize);
     let banner = section(&elf, &bytes, ".rodata");
     assert!(banner.starts_with(b"Linux version 6.12.1-toy "));
+    assert!(banner.len() >= 750);
     // The build id, in a note as the linker writes it.
     let notes = section(&elf, &bytes, ".notes");
     assert!(notes.starts_with(b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0\x5f\x9d\x2c\x0a"));
@@ -332,4 +342,92 @@ fn the_same_core_gives_the_same_bytes() {
     let (_, again) = made(&kernel, Options::default());
     assert!(once == again);
     assert_eq!(Elf::parse(&once).unwrap().entry, TEXT);
+}
+
+#[test]
+fn modules_have_types_and_for_gdb_symbols() {
+    let (_dir, kernel) = kernel(Crash::NullPointer);
+    let modules = Options {
+        modules: true,
+        ..Options::default()
+    };
+    let (vmlinux, bytes) = made(&kernel, modules);
+    assert!(vmlinux.whole);
+    assert_eq!(vmlinux.summary.modules, 1);
+    let elf = Elf::parse(&bytes).unwrap();
+    let dwarf = dwarf(&elf, &bytes);
+    let mut headers = dwarf.units();
+    let mut sizes = HashMap::new();
+    while let Some(header) = headers.next().unwrap() {
+        let unit = dwarf.unit(header).unwrap();
+        let of = unit.name.unwrap().to_string().unwrap().to_owned();
+        let mut entries = unit.entries();
+        while let Some(entry) = entries.next_dfs().unwrap() {
+            let name = entry.attr_value(gimli::DW_AT_name);
+            let name = name.map(|name| dwarf.attr_string(&unit, name).unwrap());
+            if entry.tag() == gimli::DW_TAG_structure_type
+                && let Some(name) = name
+            {
+                let size = entry.attr(gimli::DW_AT_byte_size).unwrap().udata_value();
+                let name = name.to_string().unwrap().to_owned();
+                sizes.insert((of.clone(), name), size);
+            }
+        }
+    }
+    let key = |unit: &str, name: &str| (unit.to_owned(), name.to_owned());
+    assert_eq!(sizes[&key("crasher", "crasher_device")], Some(40));
+    assert!(!sizes.contains_key(&key("vmlinux", "crasher_device")));
+
+    // crash and drgn read modules' symbols from the core.
+    let named = |bytes: &[u8]| {
+        let elf = Elf::parse(bytes).unwrap();
+        let mut symbols = elf.syms.iter();
+        let found = symbols.find(|s| elf.strtab.get_at(s.st_name) == Some("crasher_write"));
+        let section = |index: usize| {
+            let header = &elf.section_headers[index];
+            elf.shdr_strtab.get_at(header.sh_name).unwrap().to_owned()
+        };
+        found.map(|symbol| (symbol.st_value, section(symbol.st_shndx)))
+    };
+    assert_eq!(named(&bytes), None);
+    let relocated = Options {
+        relocated: true,
+        ..modules
+    };
+    let (_, bytes) = made(&kernel, relocated);
+    kernel.modules().unwrap();
+    let at = kernel.symbols().unwrap().lookup("crasher_write").unwrap();
+    assert_eq!(named(&bytes), Some((at.0, ".text.crasher".to_owned())));
+}
+
+#[test]
+fn a_file_keeps_its_warnings() {
+    let (dir, kernel) = kernel(Crash::NullPointer);
+    let (vmlinux, bytes) = made(&kernel, Options::default());
+    assert!(!vmlinux.warnings.is_empty());
+    let path = dir.path().join("vmlinux");
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(debuginfo::warnings_of(&path).unwrap(), vmlinux.warnings);
+}
+
+#[test]
+fn another_kernel_has_another_name() {
+    let name = |crash, options| {
+        let (_dir, kernel) = kernel(crash);
+        debuginfo::key(&kernel, options, "program").unwrap()
+    };
+    let plain = Options::default();
+    let modules = Options {
+        modules: true,
+        ..plain
+    };
+    let once = name(Crash::NullPointer, plain);
+    assert_eq!(once, name(Crash::NullPointer, plain));
+    // The same kernel, which died otherwise.
+    assert_eq!(once, name(Crash::Sysrq, plain));
+    assert_ne!(once, name(Crash::NullPointer, modules));
+    let (_dir, kernel) = kernel(Crash::NullPointer);
+    assert_ne!(once, debuginfo::key(&kernel, plain, "other").unwrap());
+    let id = kernel.vmcoreinfo().build_id().unwrap();
+    assert!(once.starts_with(id), "{once}");
 }

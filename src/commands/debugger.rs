@@ -1,7 +1,14 @@
 //! `afterpanic drgn` and `afterpanic crash`: the debugger on a core, with a vmlinux made from it.
 //!
-//! What both need is made in a directory of its own under TMPDIR (/var/tmp without it), which is removed
-//! afterwards: the vmlinux, and of a compressed core or a crash directory a kdump file, which both open.
+//! The vmlinux is kept in the user's cache. What else they need is made in a directory of its own under
+//! TMPDIR (/var/tmp without it), which is removed afterwards: of a compressed core or a crash directory a
+//! kdump file, which both open; the vmlinux, too, where it cannot be kept.
+
+mod faults;
+mod kept;
+
+pub(super) use faults::in_general;
+pub(super) use kept::kept;
 
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
@@ -94,22 +101,25 @@ fn run(debugger: Debugger, args: &Args, context: &Context) -> anyhow::Result<Exi
         .tempdir_in(&temporary)
         .with_context(|| format!("Cannot make a directory in {}", temporary.display()))?;
     let interrupts = Interrupts::hold()?.remove_until_run(dir.path().to_owned());
-    let vmlinux = dir.path().join("vmlinux");
-    let file = debug_file(args.symbols.symbols.as_deref())?;
-    let options = Options { relocated: false };
-    let known = Known::new(&kernel, file.as_ref())?;
-    let made = Vmlinux::of(&kernel, &known, options)?;
-    write_new(&vmlinux, |out| made.write(out))?;
-    made.warnings.iter().for_each(|why| context.warn(why));
-    drop(known);
+    let vmlinux = vmlinux(args, &kernel, dir.path(), context)?;
     let core = match is_plain(&found.path, &kernel) {
         true => found.path.clone(),
         false => converted(&kernel, dir.path(), context)?,
     };
+    let fault = match debugger {
+        Debugger::Crash => faults::of_program(&program, &kernel),
+        Debugger::Drgn => None,
+    };
     drop(kernel);
     let mut command = Command::new(program);
     match debugger {
-        Debugger::Crash => command.args(&args.rest).arg(&vmlinux).arg(&core),
+        Debugger::Crash => {
+            if let Some(fault) = fault {
+                context.warn(&fault);
+                command.arg(faults::WITHOUT_MODULES);
+            }
+            command.args(&args.rest).arg(&vmlinux).arg(&core)
+        }
         Debugger::Drgn => {
             let plugin = dir.path().join("afterpanic_drgn.py");
             std::fs::write(&plugin, PLUGIN)?;
@@ -127,6 +137,27 @@ fn run(debugger: Debugger, args: &Args, context: &Context) -> anyhow::Result<Exi
         bail!("{name} ended with {status}");
     }
     Ok(Exit::Done.of_incomplete(found.incomplete))
+}
+
+/// The vmlinux: out of the cache, or where that is no use, made in `dir`.
+fn vmlinux(args: &Args, kernel: &Kernel, dir: &Path, context: &Context) -> anyhow::Result<PathBuf> {
+    let options = Options {
+        relocated: false,
+        modules: true,
+    };
+    if args.symbols.symbols.is_none() {
+        match kept(kernel, options, context) {
+            Ok((path, _)) => return Ok(path),
+            Err(error) => context.warn(&format!("the vmlinux is not kept: {error:#}")),
+        }
+    }
+    let path = dir.join("vmlinux");
+    let file = debug_file(args.symbols.symbols.as_deref())?;
+    let known = Known::new(kernel, file.as_ref())?;
+    let made = Vmlinux::of(kernel, &known, options)?;
+    write_new(&path, |out| made.write(out))?;
+    made.warnings.iter().for_each(|why| context.warn(why));
+    Ok(path)
 }
 
 /// The debug information that `--symbols` names, if that is a vmlinux.

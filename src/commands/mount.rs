@@ -1,17 +1,22 @@
 //! `afterpanic mount`: a core as a directory of files that other programs open.
 
+use super::debugger::{Known, kept};
 use crate::core_arg;
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::Context;
 use analysis::report;
 use anyhow::Context as _;
+use debuginfo::{Options, Vmlinux};
 use dump::describe::meta_of;
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
     MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,
 };
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -46,8 +51,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Err(error) => context.warn(&format!("no vmcore: {error}")),
     }
     match kernel {
-        Ok(kernel) => files.extend(texts(&kernel, context)),
-        Err(error) => context.warn(&format!("no log and no report: {error}")),
+        Ok(kernel) => {
+            match vmlinux(&kernel, context) {
+                Ok(view) => files.push(("vmlinux", view)),
+                Err(error) => context.warn(&format!("no vmlinux: {error:#}")),
+            }
+            files.extend(texts(&kernel, context));
+        }
+        Err(error) => context.warn(&format!("no vmlinux, no log and no report: {error}")),
     }
     // Blocked before any thread starts, so that only the wait below takes them.
     let signals = Interrupts::hold()?;
@@ -79,6 +90,58 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )
     })?;
     Ok(Exit::Done)
+}
+
+/// What debuggers need beside the core: out of the cache, or where that is no use, in memory.
+fn vmlinux(kernel: &Kernel, context: &Context) -> anyhow::Result<Box<dyn View>> {
+    let options = Options {
+        relocated: false,
+        modules: true,
+    };
+    match kept(kernel, options, context).and_then(|(path, _)| Ok(Kept::of(File::open(path)?)?)) {
+        Ok(kept) => Ok(Box::new(kept)),
+        Err(why) => {
+            let made = Vmlinux::of(kernel, &Known::new(kernel, None)?, options)?;
+            context.warn(&format!("the vmlinux is not kept: {why:#}"));
+            made.warnings.iter().for_each(|why| context.warn(why));
+            let mut bytes = Vec::new();
+            made.write(&mut bytes)?;
+            Ok(Box::new(bytes))
+        }
+    }
+}
+
+/// A file of the cache. It may go from there: it is open.
+struct Kept {
+    file: File,
+    size: u64,
+}
+
+impl Kept {
+    fn of(file: File) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
+}
+
+impl View for Kept {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self
+                .file
+                .read_at(rest, offset.saturating_add(done as u64))?
+            {
+                0 => break,
+                n => done += n,
+            }
+        }
+        Ok(done)
+    }
 }
 
 /// The log and the report as files.

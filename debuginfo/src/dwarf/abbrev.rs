@@ -128,6 +128,7 @@ shapes! {
     StaticFunctionOfVoid: Function, true, [NAME, PROTOTYPED, LOW_PC, HIGH_PC];
     Variable: Variable, false, [NAME, EXTERNAL, LOCATION, TYPE];
     StaticVariable: Variable, false, [NAME, LOCATION, TYPE];
+    Constant: Variable, false, [NAME, SIGNED_VALUE, TYPE];
 }
 
 /// The section: the shapes twice, for references inside a unit and for references to any place of the

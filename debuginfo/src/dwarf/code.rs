@@ -16,12 +16,11 @@ const FUNCTIONS: usize = 256;
 const VERSION: u16 = 2;
 
 impl Unit<'_> {
-    /// Writes the units of code; `shapes` is where their shapes begin. Answers `.debug_aranges`.
-    pub(super) fn code(&mut self, shapes: u32) -> Result<Vec<u8>, Error> {
+    /// Writes the units of code.
+    pub(super) fn code(&mut self) -> Result<(), Error> {
         let mut functions = std::mem::take(&mut self.functions);
         // Stable: of several names of one function the order of BTF is kept.
         functions.sort_by_key(|function| function.place.address);
-        let mut ranges = Vec::new();
         let mut rest = functions.as_slice();
         while !rest.is_empty() {
             let mut count = FUNCTIONS.min(rest.len());
@@ -36,28 +35,26 @@ impl Unit<'_> {
             rest = others;
             let start = these.first().map_or(0, |first| first.place.address);
             let end = these.iter().map(Function::end).max().unwrap_or(start);
-            self.unit_of_code(shapes, Range { start, end }, these, &mut ranges)?;
+            self.unit_of_code(Range { start, end }, these)?;
         }
-        Ok(ranges)
+        Ok(())
     }
 
-    fn unit_of_code(
-        &mut self,
-        shapes: u32,
-        code: Range,
-        functions: &[Function],
-        ranges: &mut Vec<u8>,
-    ) -> Result<(), Error> {
+    fn unit_of_code(&mut self, code: Range, functions: &[Function]) -> Result<(), Error> {
         let at = self.begin()?;
-        self.head(Shape::CodeUnit)?;
+        self.head(Shape::CodeUnit, "vmlinux")?;
         self.u64(code.start);
         self.u64(code.len());
         for function in functions {
             self.entry_of_code(function)?;
         }
         self.end();
-        self.close(at, shapes)?;
+        self.close(at, self.shapes)?;
+        self.range(at, code)
+    }
 
+    /// Says in `.debug_aranges` that the unit at `at` has this code.
+    pub(super) fn range(&mut self, at: u32, code: Range) -> Result<(), Error> {
         let mut set = VERSION.to_le_bytes().to_vec();
         set.extend(at.to_le_bytes());
         // Bytes of an address, of a segment, and up to a multiple of two addresses.
@@ -66,12 +63,12 @@ impl Unit<'_> {
             set.extend(word.to_le_bytes());
         }
         let len = u32::try_from(set.len()).map_err(|_| Error::TooLarge)?;
-        ranges.extend(len.to_le_bytes());
-        ranges.append(&mut set);
+        self.ranges.extend(len.to_le_bytes());
+        self.ranges.append(&mut set);
         Ok(())
     }
 
-    fn entry_of_code(&mut self, function: &Function) -> Result<(), Error> {
+    pub(super) fn entry_of_code(&mut self, function: &Function) -> Result<(), Error> {
         let prototype = self.types.record(function.prototype);
         let prototype = prototype.filter(|prototype| prototype.kind == TypeKind::FuncProto);
         let Some(prototype) = prototype else {
@@ -84,7 +81,7 @@ impl Unit<'_> {
             (false, true) => Shape::StaticFunction,
             (false, false) => Shape::StaticFunctionOfVoid,
         });
-        self.u32(function.name);
+        self.name(function.name);
         self.u64(function.place.address);
         self.u64(function.place.size);
         self.refer(target)?;
@@ -125,7 +122,8 @@ mod tests {
         let strings = types.blob().unwrap()[types.strings().range].to_vec();
         let mut unit = Unit::new(&types, strings).unwrap();
         unit.all_types(&place).unwrap();
-        let made = unit.finish().unwrap();
+        unit.end_kernel().unwrap();
+        let made = unit.finish();
 
         let dwarf = Dwarf::load(|id| -> Result<_, gimli::Error> {
             Ok(EndianSlice::new(

@@ -38,8 +38,6 @@ struct Context<'f> {
     place: &'f dyn Fn(Named<'_>) -> Option<Place>,
     /// Variables with their offsets in the section of per-CPU variables.
     per_cpu: HashMap<u32, u64>,
-    /// Whether enums say themselves that they are signed.
-    enums_have_signs: bool,
     /// The integer types that enums are made of, by size and sign.
     integers: Vec<(u64, bool, u32)>,
 }
@@ -55,14 +53,13 @@ impl Unit<'_> {
         let context = Context {
             place,
             per_cpu: per_cpu(types),
-            enums_have_signs: ids.clone().any(|id| {
-                types.record(id).is_some_and(|record| {
-                    record.kind == TypeKind::Enum64
-                        || (record.kind == TypeKind::Enum && record.kflag)
-                })
-            }),
             integers: integers(types),
         };
+        self.enums_have_signs |= ids.clone().any(|id| {
+            types.record(id).is_some_and(|record| {
+                record.kind == TypeKind::Enum64 || (record.kind == TypeKind::Enum && record.kflag)
+            })
+        });
         for id in ids {
             let Some(record) = types.record(id) else {
                 continue;
@@ -103,7 +100,7 @@ impl Unit<'_> {
                     Some(_) => Shape::Typedef,
                     None => Shape::TypedefOfVoid,
                 });
-                self.u32(record.name);
+                self.name(record.name);
                 self.refer(target)?;
             }
             TypeKind::Array => self.array(id, record)?,
@@ -114,7 +111,7 @@ impl Unit<'_> {
                 } else {
                     Shape::StructAhead
                 });
-                self.u32(record.name);
+                self.name(record.name);
             }
             TypeKind::Enum | TypeKind::Enum64 => self.enumeration(context, id, record)?,
             TypeKind::FuncProto => {
@@ -145,7 +142,7 @@ impl Unit<'_> {
 
     fn base(&mut self, record: &TypeRecord, encoding: u8) {
         self.shape(Shape::Base);
-        self.u32(record.name);
+        self.name(record.name);
         self.uleb(u64::from(record.value));
         self.info.push(encoding);
     }
@@ -199,7 +196,7 @@ impl Unit<'_> {
             (_, false) => Shape::UnnamedStruct,
         });
         if named {
-            self.u32(record.name);
+            self.name(record.name);
         }
         self.uleb(u64::from(record.value));
         for n in 0..record.vlen {
@@ -220,7 +217,7 @@ impl Unit<'_> {
                 (_, _) => Shape::BitMember,
             });
             if name != 0 {
-                self.u32(name);
+                self.name(name);
             }
             if bits == 0 {
                 self.uleb(u64::from(offset / 8));
@@ -268,7 +265,7 @@ impl Unit<'_> {
         }
         // A small negative number, or a set of flags up to the highest: without signs the values tell.
         let looks_signed = !wide && values.iter().any(|(_, low, _)| *low >= 0xffff_0000);
-        let signed = record.kflag || (!context.enums_have_signs && looks_signed);
+        let signed = record.kflag || (!self.enums_have_signs && looks_signed);
         let size = u64::from(record.value);
         let integer = context
             .integers
@@ -282,7 +279,7 @@ impl Unit<'_> {
             (false, false) => Shape::PlainUnnamedEnum,
         });
         if named {
-            self.u32(record.name);
+            self.name(record.name);
         }
         self.uleb(size);
         self.refer(integer)?;
@@ -294,11 +291,11 @@ impl Unit<'_> {
                     false => i64::from(low.cast_signed()),
                 };
                 self.shape(Shape::SignedEnumerator);
-                self.u32(name);
+                self.name(name);
                 sleb(&mut self.info, value);
             } else {
                 self.shape(Shape::Enumerator);
-                self.u32(name);
+                self.name(name);
                 self.uleb(value);
             }
         }
@@ -324,7 +321,7 @@ impl Unit<'_> {
                 0 => self.shape(Shape::UnnamedParameter),
                 name => {
                     self.shape(Shape::Parameter);
-                    self.u32(name);
+                    self.name(name);
                 }
             }
             self.reference(target)?;
@@ -365,7 +362,7 @@ impl Unit<'_> {
         } else {
             Shape::StaticVariable
         });
-        self.u32(record.name);
+        self.name(record.name);
         self.location(place.address);
         self.reference(target)
     }

@@ -1,10 +1,11 @@
 //! `.debug_info` while it is written: entries, references to types by their number, strings.
 //!
-//! A reference is four bytes that are filled in at the end: types refer to each other in circles.
+//! A reference is four bytes that are filled in when the types of a blob are all written: they refer to
+//! each other in circles.
 
 use super::abbrev::{self, Shape};
 use super::place::Function;
-use super::{Dwarf, uleb};
+use super::{Dwarf, sleb, uleb};
 use crate::ctype::CType;
 use crate::error::Error;
 use std::collections::{BTreeMap, HashMap};
@@ -23,22 +24,32 @@ const MAX_TAGS: u32 = 32;
 /// Type tags, `__user` and the like: nothing that DWARF readers want.
 const TYPE_TAG: u8 = 18;
 
-/// The unit of the types, and after it those of code.
+/// The unit of the kernel's types, after it those of its code, then one for each module.
 pub(crate) struct Unit<'a> {
+    /// The kernel's, then those of the module at hand.
     pub(super) types: &'a Types,
     pub(super) info: Vec<u8>,
-    /// Where the entry of each type is, by number; 0: it has none.
+    /// `.debug_aranges`
+    pub(super) ranges: Vec<u8>,
+    /// Where the shapes of all units but the first begin.
+    pub(super) shapes: u32,
+    /// Where the entry of each type is, by number; 0: it has none. The kernel's, then the module's.
     pub(super) offsets: Vec<u32>,
+    /// Whether enums say themselves that they are signed.
+    pub(super) enums_have_signs: bool,
+    /// The offset by which a module's records know the first of its own strings, and where that is.
+    pub(super) own_strings: Option<(u32, u32)>,
     /// Places of references and the types that they are to.
     references: Vec<(u32, Target)>,
     /// Types that BTF does not have, by what they are.
-    derived: HashMap<CType, u32>,
+    pub(super) derived: HashMap<CType, u32>,
     /// Arrays of length zero, by the number of the array.
     empty: BTreeMap<u32, u32>,
-    strings: Vec<u8>,
+    pub(super) strings: Vec<u8>,
     added: HashMap<String, u32>,
     /// Functions that are still to be written.
     pub(super) functions: Vec<Function>,
+    abbrev: Vec<u8>,
 }
 
 #[derive(Clone, Copy)]
@@ -52,9 +63,15 @@ enum Target {
 impl<'a> Unit<'a> {
     /// Begins the unit of the types. `strings` are those of BTF.
     pub(crate) fn new(types: &'a Types, strings: Vec<u8>) -> Result<Self, Error> {
+        let (abbrev, second) = abbrev::section();
         let mut unit = Self {
             types,
             info: Vec::new(),
+            ranges: Vec::new(),
+            abbrev,
+            shapes: u32::try_from(second).map_err(|_| Error::TooLarge)?,
+            enums_have_signs: false,
+            own_strings: None,
             offsets: vec![0; types.own_ids().end as usize],
             references: Vec::new(),
             derived: HashMap::new(),
@@ -64,7 +81,7 @@ impl<'a> Unit<'a> {
             functions: Vec::new(),
         };
         unit.begin()?;
-        unit.head(Shape::TypesUnit)?;
+        unit.head(Shape::TypesUnit, "vmlinux")?;
         Ok(unit)
     }
 
@@ -76,13 +93,13 @@ impl<'a> Unit<'a> {
     }
 
     /// What every unit's first entry has.
-    pub(super) fn head(&mut self, shape: Shape) -> Result<(), Error> {
+    pub(super) fn head(&mut self, shape: Shape, name: &str) -> Result<(), Error> {
         let producer = concat!(
             "afterpanic ",
             env!("CARGO_PKG_VERSION"),
             ", from the kernel's BTF"
         );
-        let (producer, name) = (self.string(producer)?, self.string("vmlinux")?);
+        let (producer, name) = (self.string(producer)?, self.string(name)?);
         self.shape(shape);
         self.u32(producer);
         self.info.extend(LANGUAGE.to_le_bytes());
@@ -116,6 +133,15 @@ impl<'a> Unit<'a> {
 
     pub(super) fn uleb(&mut self, value: u64) {
         uleb(&mut self.info, value);
+    }
+
+    /// A name that a record has by its offset.
+    pub(super) fn name(&mut self, offset: u32) {
+        let own = self.own_strings.filter(|(first, _)| offset >= *first);
+        self.u32(match own {
+            Some((first, at)) => at.saturating_add(offset - first),
+            None => offset,
+        });
     }
 
     /// Ends a list of children.
@@ -162,7 +188,7 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    fn empty_arrays(&mut self) -> Result<(), Error> {
+    pub(super) fn empty_arrays(&mut self) -> Result<(), Error> {
         for array in std::mem::take(&mut self.empty).into_keys() {
             let element = self.types.array(array).map(|(element, _)| element);
             let element = element.and_then(|element| self.target(element));
@@ -208,6 +234,20 @@ impl<'a> Unit<'a> {
         });
         self.u32(name);
         self.location(address);
+        self.references.push((self.here()?, target));
+        self.u32(0);
+        Ok(())
+    }
+
+    /// A `static const` that compilers put into the code, and nowhere else.
+    pub(crate) fn constant(&mut self, name: &str, value: i64, ty: &CType) -> Result<(), Error> {
+        let Some(target) = self.of(ty)? else {
+            return Ok(());
+        };
+        let name = self.string(name)?;
+        self.shape(Shape::Constant);
+        self.u32(name);
+        sleb(&mut self.info, value);
         self.references.push((self.here()?, target));
         self.u32(0);
         Ok(())
@@ -294,29 +334,40 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// Ends the unit of the types, writes those of code, and fills in what was left open.
-    pub(crate) fn finish(mut self) -> Result<Dwarf, Error> {
+    /// Ends the unit of the kernel's types and writes those of its code.
+    pub(crate) fn end_kernel(&mut self) -> Result<(), Error> {
         self.empty_arrays()?;
         self.end();
         self.close(0, 0)?;
-        let (abbrev, second) = abbrev::section();
-        let second = u32::try_from(second).map_err(|_| Error::TooLarge)?;
-        let ranges = self.code(second)?;
-        // The types are at the beginning of the section: their offsets in the unit are those in it.
-        for (at, target) in &self.references {
+        self.code()?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Fills in the references to types that are all written.
+    pub(super) fn settle(&mut self) {
+        // The kernel's types are at the beginning of the section: their offsets in the unit are those in
+        // it, which all other units refer to them by.
+        for (at, target) in std::mem::take(&mut self.references) {
             let offset = match target {
-                Target::Entry(offset) => *offset,
-                Target::Empty(id) => self.empty.get(id).copied().unwrap_or(0),
-                Target::Type(id) => self.offsets.get(*id as usize).copied().unwrap_or(0),
+                Target::Entry(offset) => offset,
+                Target::Empty(id) => self.empty.get(&id).copied().unwrap_or(0),
+                Target::Type(id) => self.offsets.get(id as usize).copied().unwrap_or(0),
             };
-            put(&mut self.info, *at as usize, &offset.to_le_bytes());
+            put(&mut self.info, at as usize, &offset.to_le_bytes());
         }
-        Ok(Dwarf {
+        self.empty.clear();
+        self.derived.clear();
+    }
+
+    /// The sections.
+    pub(crate) fn finish(self) -> Dwarf {
+        Dwarf {
             info: self.info,
-            abbrev,
+            abbrev: self.abbrev,
             strings: self.strings,
-            ranges,
-        })
+            ranges: self.ranges,
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use super::names::Names;
 use crate::CType;
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
 use vmcore::kernel::{TypeKind, Types};
 
 /// The largest function that is looked through.
@@ -47,7 +49,26 @@ pub struct Calls {
     /// By address: the types that functions take there a pointer to, each once.
     found: HashMap<u64, Vec<u32>>,
     /// Types that are the whole of another one.
-    wrapped: HashSet<u32>,
+    wrapped: Vec<Arc<HashSet<u32>>>,
+}
+
+/// What is known of types before any code is looked at.
+#[derive(Default, Debug)]
+pub(crate) struct Known {
+    /// By address of a function: the types of structures that its parameters point to.
+    prototypes: HashMap<u64, Vec<Option<u32>>>,
+    /// Types that are the whole of another one.
+    wrapped: Arc<HashSet<u32>>,
+}
+
+impl Known {
+    /// Of the types with these numbers.
+    pub(crate) fn of(names: &Names, types: &Types, ids: Range<u32>) -> Self {
+        Self {
+            prototypes: prototypes(names, types, ids.clone()),
+            wrapped: Arc::new(wrapped(types, ids)),
+        }
+    }
 }
 
 impl Calls {
@@ -59,11 +80,25 @@ impl Calls {
         types: &Types,
         read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
     ) -> Self {
+        let known = Known::of(names, types, 1..types.own_ids().end);
+        Self::scan_with(names, text, &[&known], read)
+    }
+
+    /// As [`Self::scan`], where the types of the kernel and those of a module are looked at apart.
+    pub(crate) fn scan_with(
+        names: &Names,
+        text: &[(u64, u64)],
+        known: &[&Known],
+        read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
+    ) -> Self {
         let mut this = Self {
             found: HashMap::new(),
-            wrapped: wrapped(types),
+            wrapped: known
+                .iter()
+                .map(|known| Arc::clone(&known.wrapped))
+                .collect(),
         };
-        let prototypes = prototypes(names, types);
+        let parameters = |target: u64| known.iter().find_map(|known| known.prototypes.get(&target));
         let mut code = Vec::new();
         for &(start, end) in text {
             for (at, room) in names.places(start, end) {
@@ -73,8 +108,9 @@ impl Calls {
                 code.resize(len, 0);
                 if read(at, &mut code) {
                     function(at, &code, |target, address, argument| {
-                        let parameters = prototypes.get(&target);
-                        let ty = parameters.and_then(|all| all.get(argument)).copied();
+                        let ty = parameters(target)
+                            .and_then(|all| all.get(argument))
+                            .copied();
                         let Some(ty) = ty.flatten() else { return };
                         let known = this.found.entry(address).or_default();
                         if !known.contains(&ty) {
@@ -94,9 +130,8 @@ impl Calls {
         let sized = |id: &u32| Some((types.size(*id).filter(|size| *size > 0)?, *id));
         let known = self.found.get(&address)?.iter().filter_map(sized);
         let (size, id) = known.filter(|(size, _)| *size <= room).max()?;
-        let is_whole = types
-            .strip(id)
-            .is_some_and(|id| !self.wrapped.contains(&id));
+        let is_wrapped = |id: u32| self.wrapped.iter().any(|wrapped| wrapped.contains(&id));
+        let is_whole = types.strip(id).is_some_and(|id| !is_wrapped(id));
         (is_whole && room - size < ALIGN).then_some(CType::Btf(id))
     }
 
@@ -112,8 +147,8 @@ impl Calls {
 }
 
 /// The structures that are the first member of one that is no larger.
-fn wrapped(types: &Types) -> HashSet<u32> {
-    let all = (1..=types.len()).filter_map(|id| {
+fn wrapped(types: &Types, ids: Range<u32>) -> HashSet<u32> {
+    let all = ids.filter_map(|id| {
         let first = types.fields(id).next()?;
         let inner = types.strip(first.member.type_id)?;
         let is_whole = types.size(id) == Some(first.member.size) && inner != id;
@@ -123,9 +158,13 @@ fn wrapped(types: &Types) -> HashSet<u32> {
 }
 
 /// By address of a function: the types of structures that its parameters point to.
-fn prototypes(names: &Names, types: &Types) -> HashMap<u64, Vec<Option<u32>>> {
+fn prototypes(names: &Names, types: &Types, ids: Range<u32>) -> HashMap<u64, Vec<Option<u32>>> {
     let mut all: HashMap<u64, Vec<Option<u32>>> = HashMap::new();
-    for (name, prototype) in types.functions() {
+    for record in ids.filter_map(|id| types.record(id)) {
+        if record.kind != TypeKind::Func {
+            continue;
+        }
+        let (name, prototype) = (types.string(record.name), record.value);
         // Of several functions of one name it is not known which one BTF means.
         let address = names.address(name);
         let Some(address) = address.filter(|at| names.rank(name, *at).is_none()) else {
@@ -163,11 +202,11 @@ fn function(start: u64, code: &[u8], mut visit: impl FnMut(u64, u64, usize)) {
         }
     }
     let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
-    let mut known = Known::default();
+    let mut known = Constants::default();
     while decoder.can_decode() {
         decoder.decode_out(&mut at);
         if joins.contains(&at.ip()) {
-            known = Known::default();
+            known = Constants::default();
         }
         let target = at.near_branch_target();
         let tail = flow(&at) == Flow::Jump && !(start..end).contains(&target);
@@ -184,9 +223,9 @@ fn function(start: u64, code: &[u8], mut visit: impl FnMut(u64, u64, usize)) {
 
 /// The constants in registers.
 #[derive(Default)]
-struct Known(Vec<(Register, u64)>);
+struct Constants(Vec<(Register, u64)>);
 
-impl Known {
+impl Constants {
     fn get(&self, register: Register) -> Option<u64> {
         let found = self.0.iter().find(|(of, _)| *of == register);
         found.map(|(_, value)| *value)

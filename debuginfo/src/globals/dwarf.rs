@@ -11,8 +11,17 @@ use super::GlobalsError;
 use gimli::{DebuggingInformationEntry as Entry, Dwarf, LittleEndian, Operation, constants as dw};
 use sections::Sections;
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use words::{Slice, Words};
+
+/// A section of an ELF file; empty where it has none.
+pub(crate) fn section(path: &Path, name: &str) -> io::Result<Vec<u8>> {
+    match Sections::open(path)? {
+        Some(sections) => sections.get(name),
+        None => Ok(Vec::new()),
+    }
+}
 
 /// A variable at a fixed address, or one that is only declared: the linker's script gives it its place.
 #[derive(Clone, PartialEq, Eq, Debug)]

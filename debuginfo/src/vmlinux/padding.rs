@@ -24,17 +24,20 @@ const NOPS: [&[u8]; 11] = [
     &[0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0],
 ];
 
-/// The kernel's code.
+/// Code of the kernel or of a module.
 pub(super) struct Code {
     start: u64,
     bytes: Vec<u8>,
+    /// Whether all of it could be read.
+    pub whole: bool,
 }
 
 impl Code {
     /// Reads it; pages that cannot be read are zeros, which are no NOPs.
     pub(super) fn read(kernel: &Kernel, text: Range) -> Self {
         let mut bytes = vec![0; usize::try_from(text.len()).unwrap_or(0)];
-        if kernel.read(VirtAddr(text.start), &mut bytes).is_err() {
+        let whole = kernel.read(VirtAddr(text.start), &mut bytes).is_ok();
+        if !whole {
             let pages = bytes.chunks_mut(PAGE_SIZE as usize);
             for (n, page) in (0..).zip(pages) {
                 let at = VirtAddr(text.start.saturating_add(n * PAGE_SIZE));
@@ -46,7 +49,14 @@ impl Code {
         Self {
             start: text.start,
             bytes,
+            whole,
         }
+    }
+
+    /// Whether `address` is in it.
+    pub(super) fn contains(&self, address: u64) -> bool {
+        let offset = address.checked_sub(self.start);
+        offset.is_some_and(|offset| offset < self.bytes.len() as u64)
     }
 
     /// The size without the padding of the function at `address`, whose next begins `room` bytes later.
@@ -115,6 +125,7 @@ mod tests {
         let code = Code {
             start: 0x1000,
             bytes,
+            whole: true,
         };
         assert_eq!(code.size(0x1000, 16), 1);
         assert_eq!(code.size(0x1000, 3), 3);

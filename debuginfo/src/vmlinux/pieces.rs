@@ -6,20 +6,25 @@
 //! neither. gdb asks for a section at every address that it names.
 
 use super::layout::{Layout, Part};
+use super::modules::Module;
 use super::symbols::Table;
 use crate::dwarf::Range;
 use crate::elf::{Section, Segment, flag, kind};
 use vmcore::addr::{PAGE_SIZE, VirtAddr};
 use vmcore::arch::x86_64::KERNEL_MAP;
-use vmcore::kernel::Kernel;
+use vmcore::kernel::{AreaKind, Kernel};
 
-/// The longest banner and the largest table that are read.
-const MAX_BANNER: usize = 1024;
+/// Bytes of `.rodata` from the banner on: crash reads 750, whatever the banner's length.
+const BANNER: usize = 1024;
+/// The largest table that is read.
 const MAX_TABLE: u64 = 64 << 20;
 /// Bytes of a part that is gone after the start.
 const GONE: usize = 16;
 /// NT_GNU_BUILD_ID
 const BUILD_ID: u32 = 3;
+
+/// The section that the banner is in.
+pub(super) const RODATA: &str = ".rodata";
 
 /// Collects them.
 pub(super) struct Pieces<'k> {
@@ -45,7 +50,7 @@ impl<'k> Pieces<'k> {
     fn name(part: Part) -> (&'static str, u64) {
         match part {
             Part::Text => (".text", flag::ALLOC | flag::EXEC),
-            Part::RoData => (".rodata", flag::ALLOC),
+            Part::RoData => (RODATA, flag::ALLOC),
             Part::Data => (".data", flag::ALLOC | flag::WRITE),
             Part::PerCpu => (".data..percpu", flag::ALLOC | flag::WRITE),
             Part::InitText => (".init.text", flag::ALLOC | flag::EXEC),
@@ -126,15 +131,19 @@ impl<'k> Pieces<'k> {
         }
     }
 
-    /// crash compares the banner with the core's.
+    /// crash compares the banner with the core's: by the symbol of the section `.rodata`, or (6.x and
+    /// older) by what strings(1) finds.
     fn banner(&mut self, warnings: &mut Vec<String>) {
         let at = self.table.address("linux_banner");
-        let text =
-            at.and_then(|at| Some((at, self.kernel.read_cstr(VirtAddr(at), MAX_BANNER).ok()?)));
+        let text = at.and_then(|at| Some((at, self.kernel.read_cstr(VirtAddr(at), BANNER).ok()?)));
         match text {
             Some((at, mut text)) => {
-                text.push(0);
-                self.add(".rodata", kind::PROGBITS, flag::ALLOC, at, text, 1);
+                let mut bytes = vec![0; BANNER];
+                if self.kernel.read(VirtAddr(at), &mut bytes).is_err() {
+                    text.resize(BANNER, 0);
+                    bytes = text;
+                }
+                self.add(RODATA, kind::PROGBITS, flag::ALLOC, at, bytes, 1);
             }
             None => warnings.push(
                 "the kernel's banner (linux_banner) cannot be read: crash takes this file for that of \
@@ -306,6 +315,27 @@ impl<'k> Pieces<'k> {
             });
         }
     }
+}
+
+/// Sections without bytes for where a module lies; no segments, since drgn takes the last segment for the
+/// end of the kernel.
+pub(super) fn of_module(module: &Module, layout: Layout) -> impl Iterator<Item = Section> {
+    module.areas.iter().map(move |area| {
+        let (name, flags) = match area.kind {
+            AreaKind::Text => (".text", flag::ALLOC | flag::EXEC),
+            AreaKind::RoData => (".rodata", flag::ALLOC),
+            AreaKind::Data | AreaKind::Init => (".data", flag::ALLOC | flag::WRITE),
+        };
+        Section {
+            name: format!("{name}.{}", module.name),
+            kind: kind::NOBITS,
+            flags,
+            address: layout.linked(area.base.0),
+            size: area.size,
+            align: 1,
+            ..Section::default()
+        }
+    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

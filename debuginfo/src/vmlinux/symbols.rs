@@ -114,8 +114,8 @@ impl Table {
     }
 
     /// The names, for `.strtab`.
-    pub(super) fn into_names(self) -> Vec<u8> {
-        self.names
+    pub(super) fn names(&self) -> &[u8] {
+        &self.names
     }
 
     /// The address of the next symbol behind an address.

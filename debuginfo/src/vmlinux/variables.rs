@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::global_types::{GlobalTypes, Source};
 use crate::needed;
 use std::collections::{BTreeMap, HashSet};
-use vmcore::kernel::{TypeKind, Types};
+use vmcore::addr::VirtAddr;
+use vmcore::kernel::{Kernel, TypeKind, Types};
 
 /// Where something is that BTF names.
 pub(super) fn place(image: &Image, named: Named<'_>) -> Option<Place> {
@@ -88,6 +89,27 @@ pub(super) fn write(
         found.names.insert(name.to_owned());
     }
     Ok(found)
+}
+
+/// `write_expire` of block/mq-deadline.c, from whose debug information crash takes HZ: it is 5 seconds in
+/// jiffies. HZ itself is in the clock source of jiffies (kernel/time/jiffies.c, 5.10 to 7.2): `mult >> shift`
+/// nanoseconds are one.
+pub(super) fn hz(unit: &mut Unit<'_>, image: &Image, kernel: &Kernel) -> Result<(), Error> {
+    const NAME: &str = "write_expire";
+    let field = |name: &str| {
+        let at = VirtAddr(image.table.address("clocksource_jiffies")?);
+        kernel.read_field(at, "clocksource", name).ok()
+    };
+    let jiffy = || field("mult")?.checked_shr(u32::try_from(field("shift")?).ok()?);
+    let second = 1_000_000_000_u64;
+    let hz = jiffy().and_then(|jiffy| second.checked_div(jiffy));
+    let known = hz.filter(|hz| (24..=1200).contains(hz) && image.table.find(NAME).is_none());
+    let int = kernel.types().ok().and_then(|types| types.find_type("int"));
+    if let (Some(hz), Some(int)) = (known, int) {
+        let ty = CType::Const(Box::new(CType::Btf(int)));
+        unit.constant(NAME, hz.cast_signed() * 5, &ty)?;
+    }
+    Ok(())
 }
 
 fn btf_variables(types: &Types) -> HashSet<String> {

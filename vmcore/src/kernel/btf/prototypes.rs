@@ -1,27 +1,19 @@
-//! The functions and variables that BTF knows, and what functions take.
+//! The variables that BTF knows, and what functions take.
 //!
-//! Facts: Documentation/bpf/btf.rst: a FUNC names a FUNC_PROTO, whose parameters follow it; one of no name
-//! and no type stands for `...`. Variables are per-CPU ones alone up to 7.2.
+//! Facts: Documentation/bpf/btf.rst: the parameters of a FUNC_PROTO follow it; one of no name and no type
+//! means `...`. Variables are per-CPU ones alone up to 7.2.
 
 use super::Types;
 use super::raw::TypeKind;
 
 impl Types {
-    /// The functions, the base's too: the name and the number of the prototype.
-    pub fn functions(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.named(TypeKind::Func)
-    }
-
     /// The variables, the base's too: the name and the number of the type.
     pub fn variables(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.named(TypeKind::Var)
-    }
-
-    fn named(&self, kind: TypeKind) -> impl Iterator<Item = (&str, u32)> {
         let all = 1..self.btf.next_id().unwrap_or(1);
         all.filter_map(move |id| {
             let record = self.btf.record(id)?;
-            (record.kind == kind).then(|| (self.btf.string(record.name), record.value))
+            let is_variable = record.kind == TypeKind::Var;
+            is_variable.then(|| (self.btf.string(record.name), record.value))
         })
     }
 
