@@ -66,7 +66,8 @@ if [ "$undo" = yes ]; then
     cp "$record" "$copy"
     if runs_systemd; then
         systemctl disable --now afterpanic.service afterpanic-early.service \
-            afterpanic-collect.service afterpanic-reload.path || true
+            afterpanic-collect.service afterpanic-reload.path afterpanic-network.service \
+            afterpanic-network.timer || true
     elif [ -z "$root" ] && [ -x /usr/bin/afterpanic ]; then
         /usr/bin/afterpanic unload || true
     fi

@@ -34,6 +34,9 @@ pub struct Request {
     pub modules_root: Option<PathBuf>,
     /// Drivers and filesystems by name, for another machine; by default what this one needs.
     pub drivers: Option<Vec<String>>,
+    /// A kept image stays as it is when nothing differs but that a server in its plan cannot be reached
+    /// now: the way to it may come back.
+    pub keep_servers: bool,
     /// Our static binary (see [`binary::find`]).
     pub capture: PathBuf,
     /// How to pack; by default what the kernel can unpack.
@@ -50,6 +53,7 @@ impl Request {
             kernel: None,
             modules_root: None,
             drivers: None,
+            keep_servers: false,
             capture,
             compression: None,
         }

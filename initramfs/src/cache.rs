@@ -5,11 +5,12 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::build::{self, BuildError, Request};
+use crate::build::{self, BuildError, Prepared, Request};
 use crate::read::{Contents, ImageError};
 use crate::resolve::LeftOut;
 use crate::root::Root;
 use crate::why::Inputs;
+use plan::Plan;
 
 /// Where images are kept, below the root.
 pub const DIR: &str = "/var/lib/afterpanic/images";
@@ -36,8 +37,11 @@ pub enum CacheError {
 pub struct Ensured {
     /// What became of it.
     pub outcome: Outcome,
-    /// Targets of the config that are not in its plan.
+    /// Targets of the config whose server cannot be reached now. They are not in its plan, or
+    /// [`Self::as_it_was`].
     pub left_out: Vec<LeftOut>,
+    /// The way to these targets is that of an earlier time.
+    pub as_it_was: bool,
 }
 
 /// What became of the kept image.
@@ -59,6 +63,13 @@ pub fn path(root: &Path, release: &str) -> PathBuf {
 pub fn ensure(request: &Request, path: &Path) -> Result<Ensured, CacheError> {
     let prepared = build::prepare(request)?;
     let left_out = prepared.left_out().to_vec();
+    if request.keep_servers && !left_out.is_empty() && differs_in_servers(path, &prepared) {
+        return Ok(Ensured {
+            outcome: Outcome::Kept,
+            left_out,
+            as_it_was: true,
+        });
+    }
     let outcome = match stale(path, prepared.inputs()) {
         None => Outcome::Kept,
         Some(reason) => {
@@ -66,7 +77,38 @@ pub fn ensure(request: &Request, path: &Path) -> Result<Ensured, CacheError> {
             Outcome::Built(reason)
         }
     };
-    Ok(Ensured { outcome, left_out })
+    Ok(Ensured {
+        outcome,
+        left_out,
+        as_it_was: false,
+    })
+}
+
+/// Whether the image at `path` has a server that cannot be reached now, and differs in nothing else but
+/// servers and their modules.
+fn differs_in_servers(path: &Path, prepared: &Prepared) -> bool {
+    let kept = || {
+        let contents = Contents::open(path).ok()?;
+        let plan = Plan::parse(&contents.file(plan::PATH).ok()?).ok()?;
+        Some((plan, contents.why().ok()??))
+    };
+    let Some((plan, why)) = kept() else {
+        return false;
+    };
+    let local = |plan: &Plan| {
+        let targets = plan.targets.iter();
+        let local = targets.filter(|target| target.kind.server().is_none());
+        (local.cloned().collect::<Vec<_>>(), plan.watchdogs.clone())
+    };
+    let has = |name: &str| {
+        let mut servers = plan.targets.iter().filter_map(|one| one.kind.server());
+        servers.any(|server| server.target == name)
+    };
+    let only = ["the target", "the kernel modules"];
+    let changed = why.inputs.changed(prepared.inputs());
+    changed.iter().all(|what| only.contains(what))
+        && local(&plan) == local(prepared.plan())
+        && prepared.left_out().iter().any(|one| has(&one.name))
 }
 
 /// Why the image at `path` is not the one made from these inputs; nothing if it is.

@@ -34,6 +34,19 @@ pub fn resolve(
     resolve_with(root, config, index, &network::Running)
 }
 
+/// The ways that lead from the machine at `root` to a server now.
+///
+/// # Errors
+/// There is none.
+pub fn ways(root: &Root, index: &Index, server: &str) -> Result<Vec<plan::Way>, ResolveError> {
+    let machine = sysfs::Machine {
+        root,
+        index,
+        same_kernel: true,
+    };
+    network::ways(&machine, &network::Running, server, server, &mut Vec::new())
+}
+
 fn resolve_with(
     root: &Root,
     config: &config::Config,

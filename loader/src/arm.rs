@@ -24,6 +24,7 @@ pub use crate::kexec_load::Purgatory;
 use crate::probe;
 use crate::refusal::{LoadError, Previous, Refusal};
 use crate::root;
+use crate::servers;
 use crate::signature;
 use crate::state::{self, Input, LoadedState, State, StateError};
 
@@ -404,6 +405,7 @@ fn write_state(
             .iter()
             .map(|path| Input::of(&request.root, path))
             .collect(),
+        servers: servers::of_image(&files.image),
     };
     let record = || State::change(&request.root, |state| state.loaded = Some(now.clone()));
     match record() {

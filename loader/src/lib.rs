@@ -33,6 +33,7 @@ pub mod reboot;
 pub mod refusal;
 pub mod reserve;
 mod root;
+pub mod servers;
 mod signature;
 pub mod state;
 pub mod status;

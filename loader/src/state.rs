@@ -90,6 +90,9 @@ pub struct LoadedState {
     pub boot_id: String,
     /// The files that the image was made from: when one changes, the image is stale.
     pub inputs: Vec<Input>,
+    /// The servers of its plan: when the way to one changes, the image is stale.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<plan::Server>,
 }
 
 /// How the check ended.

@@ -11,6 +11,7 @@ use crate::kernel::{Slot, Syscall};
 use crate::last_crash::{self, LastCrash};
 use crate::probe::{Reservation, boot_id, is_loaded, reservation, running_release};
 use crate::root;
+use crate::servers;
 use crate::state::{CrashTest, Input, LoadedState, Proof, State};
 use crate::stores::stores;
 
@@ -49,7 +50,7 @@ pub struct ImageState {
     pub bytes: u64,
     /// Seconds since it was loaded.
     pub age_seconds: Option<i64>,
-    /// Which files changed since, each in a few words. Not empty: stale.
+    /// What changed since, files and the ways to servers, each in a few words. Not empty: stale.
     pub changed: Vec<String>,
 }
 
@@ -136,7 +137,12 @@ pub fn status(root: &Path, config: &Config) -> Status {
     let ours = state
         .loaded
         .filter(|l| loaded == Some(true) && l.boot_id == boot_id(root));
-    let image = ours.as_ref().map(|l| image_state(root, l));
+    let mut image = ours.as_ref().map(|l| image_state(root, l));
+    if let (Some(image), Some(loaded)) = (&mut image, &ours) {
+        let servers = servers::compare(root, config, loaded);
+        image.changed.extend(servers.changed);
+        warnings.extend(servers.warnings);
+    }
     let (armed, why, next) = judge(root, loaded, &reservation, ours.as_ref(), image.as_ref());
     Status {
         armed,

@@ -3,6 +3,7 @@
 //! Everything is resolved while arming. The capture kernel asks no name server and no DHCP server.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
 
 /// An export of an NFS server.
@@ -22,6 +23,27 @@ pub struct Nfs {
     #[serde(default)]
     pub options: Vec<String>,
     /// The ways to the server, one for each of its addresses, to be tried in this order.
+    pub ways: Vec<Way>,
+}
+
+impl fmt::Display for Nfs {
+    /// As the config names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.server.contains(':') {
+            true => write!(f, "[{}]:{}", self.server, self.export),
+            false => write!(f, "{}:{}", self.server, self.export),
+        }
+    }
+}
+
+/// The server of a target, and how it was reached while arming.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Server {
+    /// The target as the config names it: `nas:/srv/dumps`.
+    pub target: String,
+    /// The server's name or address, as the config names it.
+    pub name: String,
+    /// The ways there.
     pub ways: Vec<Way>,
 }
 

@@ -4,7 +4,7 @@
 //! is what is mounted, the last ones are disks. In the capture kernel it is what tells two devices
 //! with one UUID apart, and what an assembled device is built from.
 
-use crate::network::Nfs;
+use crate::network::{Nfs, Server};
 use serde::{Deserialize, Serialize};
 
 /// One place to write to.
@@ -39,6 +39,21 @@ pub enum TargetKind {
     Nfs(Nfs),
     /// A directory that is there already: by hand on a file, and in tests.
     Directory(Directory),
+}
+
+impl TargetKind {
+    /// The server of a target that is reached over the network.
+    #[must_use]
+    pub fn server(&self) -> Option<Server> {
+        match self {
+            Self::Nfs(nfs) => Some(Server {
+                target: nfs.to_string(),
+                name: nfs.server.clone(),
+                ways: nfs.ways.clone(),
+            }),
+            Self::Filesystem(_) | Self::Directory(_) => None,
+        }
+    }
 }
 
 /// A directory that is there already.

@@ -66,6 +66,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         // Before anything that only root can read: who may not load is told that, and nothing else.
         loader::access::check(&context.root)?;
     }
+    // Also for a load that fails: it is tried again when the network has changed.
+    let unmarked = match args.dry_run {
+        true => None,
+        false => loader::servers::mark(&context.root, &config).err(),
+    };
+    let unmarked = unmarked.map(|why| why.to_string());
     let kernel = kernel_path(&config, context)?;
     let release = initramfs::kernel::release_of(&context.path(&kernel.to_string_lossy()))?;
     let configured = match config.capture_kernel.syscall {
@@ -87,11 +93,20 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 unpacked: None,
                 as_kept: false,
                 left_out: Vec::new(),
+                as_it_was: false,
             }
         }
         None => built(args, context, &config, &release)?,
     };
-    let left_out: Vec<String> = image.left_out.iter().map(ToString::to_string).collect();
+    let left_out: Vec<String> = (image.left_out.iter())
+        .map(|one| match image.as_it_was {
+            true => format!(
+                "The way to {} cannot be checked now. It stays as it was loaded. {}",
+                one.name, one.why
+            ),
+            false => one.to_string(),
+        })
+        .collect();
     let derived = cmdline::derive(&Facts::read(&context.root, &release), &wishes(&config));
     if args.if_changed
         && image.as_kept
@@ -127,6 +142,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         answer.loaded = Some(arm::load(&Linux, &request)?);
     }
     let mut warnings = left_out;
+    warnings.extend(unmarked);
     warnings.extend(answer.loaded.iter().flat_map(|l| l.warnings.clone()));
     if answer.loaded.is_some() {
         match filter::check_once(&context.root, args.deep) {
@@ -157,8 +173,9 @@ struct Image {
     unpacked: Option<u64>,
     /// It was right as it was kept.
     as_kept: bool,
-    /// Targets of the config that are not in it.
+    /// Targets of the config that are not in it, or that are in it as they were.
     left_out: Vec<LeftOut>,
+    as_it_was: bool,
 }
 
 /// The image that is kept for the release, built again if an input changed; for a dry run it is built
@@ -166,6 +183,7 @@ struct Image {
 fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyhow::Result<Image> {
     let mut request = build::Request::new(&context.root, config.clone(), binary::find()?);
     request.kernel = Some(release.to_owned());
+    request.keep_servers = args.if_changed;
     let path = cache::path(&context.root, release);
     let kept = match args.dry_run {
         true => None,
@@ -176,7 +194,12 @@ fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyh
             Err(error) => return Err(error.into()),
         },
     };
-    let Some(Ensured { outcome, left_out }) = kept else {
+    let Some(Ensured {
+        outcome,
+        left_out,
+        as_it_was,
+    }) = kept
+    else {
         let image = build::build(&request)?;
         return Ok(Image {
             bytes: image.bytes.len() as u64,
@@ -184,6 +207,7 @@ fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyh
             unpacked: Some(image.unpacked),
             as_kept: false,
             left_out: image.left_out,
+            as_it_was: false,
         });
     };
     let contents = Contents::open(&path)?;
@@ -194,6 +218,7 @@ fn built(args: &Args, context: &Context, config: &Config, release: &str) -> anyh
         unpacked: Some(sections.iter().map(|section| section.unpacked()).sum()),
         as_kept: outcome == Kept::Kept,
         left_out,
+        as_it_was,
     })
 }
 

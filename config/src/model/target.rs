@@ -56,6 +56,15 @@ impl Default for Target {
     }
 }
 
+impl Target {
+    /// A target that is reached over the network, as the config names it, and the name of its server.
+    #[must_use]
+    pub fn server(&self) -> Option<(String, String)> {
+        let export = self.nfs.as_ref()?;
+        Some((export.to_string(), export.server.clone()))
+    }
+}
+
 /// An exported directory of an NFS server, as mount(8) names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

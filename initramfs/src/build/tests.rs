@@ -162,6 +162,74 @@ fn an_image_is_built_again_only_when_an_input_changed() {
 }
 
 #[test]
+fn a_server_that_cannot_be_reached_now_stays_in_the_kept_image_when_asked() {
+    const BOTH: &str =
+        "[[target]]\nnfs = \"127.0.0.1:/srv/dumps\"\n[[target]]\npath = \"/var/crash\"\n";
+    let fixture = machine();
+    fixture.file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    let path = cache::path(fixture.path(), RUNNING);
+    // The image of a time at which the server was reached.
+    let server = plan::Target {
+        kind: plan::TargetKind::Nfs(plan::Nfs {
+            server: "127.0.0.1".into(),
+            export: "/srv/dumps".into(),
+            path: "/var/crash/0123".into(),
+            versions: vec!["4.2".into()],
+            options: Vec::new(),
+            ways: vec![plan::Way {
+                server: "192.0.2.7".parse().unwrap(),
+                source: "192.0.2.1".parse().unwrap(),
+                prefix: 24,
+                gateway: None,
+                link: plan::Link {
+                    name: "eth0".into(),
+                    mtu: 1500,
+                    kind: plan::LinkKind::Card {
+                        mac: "52:54:00:00:00:01".into(),
+                        device: "0000:00:03.0".into(),
+                    },
+                },
+            }],
+        }),
+        deadline_s: 60,
+        device_wait_s: 60,
+    };
+    let keep_an_image = || {
+        let mut prepared = prepare(&request(&fixture, BOTH)).unwrap();
+        assert_eq!(prepared.left_out().len(), 1);
+        prepared.plan.targets.insert(0, server.clone());
+        prepared.inputs.target = "with the server".into();
+        cache::replace(&path, &prepared.finish().unwrap().bytes).unwrap();
+    };
+    let ensure = |config: &str, keep_servers: bool| {
+        let mut request = request(&fixture, config);
+        request.keep_servers = keep_servers;
+        cache::ensure(&request, &path).unwrap()
+    };
+    keep_an_image();
+    let kept = ensure(BOTH, true);
+    assert_eq!((kept.outcome, kept.as_it_was), (Outcome::Kept, true));
+    assert_eq!(kept.left_out.len(), 1);
+    // Not when asked for a fresh one, when something else changed, or when it is another server.
+    let fresh = ensure(BOTH, false);
+    assert!(!fresh.as_it_was && fresh.outcome != Outcome::Kept);
+    keep_an_image();
+    let other = format!("{BOTH}[keep]\ndumps = 7\n");
+    assert_ne!(ensure(&other, true).outcome, Outcome::Kept);
+    keep_an_image();
+    assert_ne!(
+        ensure(&BOTH.replace("/srv/", "/mnt/"), true).outcome,
+        Outcome::Kept
+    );
+    keep_an_image();
+    fixture.file(
+        "/sys/devices/pci0000:00/0000:00:04.0/virtio1/block/vda/serial",
+        "other\n",
+    );
+    assert_ne!(ensure(BOTH, true).outcome, Outcome::Kept);
+}
+
+#[test]
 fn a_failed_build_leaves_the_old_image() {
     let fixture = machine();
     let path = cache::path(fixture.path(), RUNNING);

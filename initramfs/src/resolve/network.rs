@@ -14,7 +14,11 @@ use crate::closure::Wanted;
 use plan::Way;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the name service may take: it asks several servers, each for some seconds.
+const LOOKUP: Duration = Duration::from_secs(20);
 
 /// Addresses of one server that are planned for.
 const MAX_ADDRESSES: usize = 8;
@@ -43,10 +47,23 @@ pub(super) struct Running;
 impl Network for Running {
     /// By getent(1): a static program cannot load the machine's name service modules.
     fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let out = Command::new("getent")
+        let mut child = Command::new("getent")
             .args(["ahosts", "--", name])
-            .output()?;
-        let text = String::from_utf8_lossy(&out.stdout);
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let until = Instant::now() + LOOKUP;
+        while child.try_wait()?.is_none() {
+            if Instant::now() > until {
+                child.kill()?;
+                child.wait()?;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // The answer fits into a pipe, or it is cut: more addresses than that are of no use.
+        let text = String::from_utf8_lossy(&child.wait_with_output()?.stdout).into_owned();
         let mut found: Vec<IpAddr> = Vec::new();
         for line in text.lines() {
             let address = line.split_whitespace().next().and_then(|a| a.parse().ok());
@@ -113,10 +130,14 @@ pub(super) fn ways(
         server: server.to_owned(),
         source,
     };
-    let addresses = match server.parse() {
+    let mut addresses = match server.parse() {
         Ok(address) => vec![address],
         Err(_) => network.lookup(server).map_err(|e| no_address(Some(e)))?,
     };
+    // The resolver chooses the family. Within one, its order may change with every question, and the plan
+    // must not.
+    let first = addresses.first().map(IpAddr::is_ipv4);
+    addresses.sort_by_key(|address| (Some(address.is_ipv4()) != first, *address));
     if addresses.is_empty() {
         return Err(no_address(None));
     }

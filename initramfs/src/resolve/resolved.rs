@@ -40,7 +40,7 @@ impl LeftOut {
         let source = error.source().map(|source| format!(" ({source})"));
         Self {
             target: at,
-            name: (target.nfs.as_ref()).map_or_else(String::new, ToString::to_string),
+            name: target.server().map(|(name, _)| name).unwrap_or_default(),
             why: format!("{error}{}", source.unwrap_or_default()),
         }
     }

@@ -42,6 +42,7 @@ fn record(dir: &Path, boot_id: &str) {
                 Input::of(dir, Path::new("/etc/afterpanic.toml")),
                 Input::of(dir, Path::new("/later")),
             ],
+            servers: Vec::new(),
         }),
         ..State::default()
     };
