@@ -39,6 +39,9 @@ fn a_guest_that_ran_has_not_panicked_and_answers_all_the_same() {
             report.contains("has not panicked") && !report.contains("panic\n"),
             "{kdump} {device}: {report}"
         );
+        // One that is on a CPU waits for nothing yet.
+        assert!(report.contains("blocked: writer-2 (4243)"), "{report}");
+        assert!(!report.contains("blocked: writer (4242)"), "{report}");
         let log = asked(Crash::Running, kdump, device, &["dmesg"]).stdout();
         assert!(log.contains("device 1 is ready"), "{kdump} {device}: {log}");
         let tasks = asked(Crash::Running, kdump, device, &["ps"]).stdout();

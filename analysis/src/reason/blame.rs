@@ -44,7 +44,7 @@ impl Groups {
     pub(super) const OBJECT: Self = Self(1 << 11);
     /// RCU's own checks.
     pub(super) const RCU: Self = Self(1 << 12);
-    /// Checks of preemption and of sleeping.
+    /// Checks of preemption and of sleeping, and what only sleeps for its caller.
     pub(super) const PREEMPT: Self = Self(1 << 13);
     /// Registers entries in /proc and sysfs for its caller.
     pub(super) const REGISTER: Self = Self(1 << 14);

@@ -196,7 +196,9 @@ fn count_tasks(kernel: &Kernel, soft: &mut Soft) -> (Option<BTreeMap<char, u64>>
     let mut waiting = Vec::new();
     let walked = tasks::for_each(kernel, tasks::Options::default(), |task| {
         *counts.entry(task.state.letter()).or_default() += 1;
-        if task.state == State::Blocked && waiting.len() < MAX_BLOCKED {
+        // One that still runs was about to sleep when the kernel stopped.
+        let waits = task.state == State::Blocked && !task.on_cpu;
+        if waits && waiting.len() < MAX_BLOCKED {
             waiting.push(task);
         }
         ControlFlow::Continue(())

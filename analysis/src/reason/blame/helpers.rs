@@ -154,7 +154,8 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
         Groups::PREEMPT,
         "*preempt* check_preemption* might_sleep* might_resched* cant_sleep* debug_smp_processor_id *processor_id* *this_cpu* \
          schedule_bug schedule_debug schedule schedule_* preempt_schedule* cond_resched* context_switch \
-         io_schedule* msleep* ssleep* usleep_range* fsleep *wait_for_common *wait_for_completion* synchronize_rcu* wait_rcu_gp",
+         io_schedule* msleep* ssleep* usleep_range* fsleep* do_nanosleep hrtimer_nanosleep *wait_for_common \
+         *wait_for_completion* synchronize_rcu* wait_rcu_gp",
     ),
     (
         Groups::LIBRARY,

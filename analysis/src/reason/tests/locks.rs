@@ -87,6 +87,7 @@ Call Trace:
     for text in [
         "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:580\nin_atomic(): 1, irqs_disabled(): 0, non_block: 0, pid: 7, name: acmed\nCall Trace:\n dump_stack_lvl+0x1/0x2\n __might_resched+0x1/0x2\n mutex_lock+0x1/0x2\n acme_atomic+0x1/0x2\n",
         "BUG: scheduling while atomic: acmed/7/0x00000002\nPreemption disabled at:\n[<ffffffff81000000>] acme_other+0x1/0x2\nCPU: 1 PID: 7 Comm: acmed Not tainted 6.12.1 #1\nCall Trace:\n dump_stack_lvl+0x1/0x2\n __schedule_bug+0x1/0x2\n __schedule+0x1/0x2\n schedule+0x1/0x2\n acme_atomic+0x1/0x2\n",
+        "BUG: scheduling while atomic: acmed/7/0x00000002\n1 lock held by acmed/7:\n #0: ffffffffc01f5078 (acme_lock){+.+.}-{2:2}, at: acme_atomic+0x1/0x2\nKernel panic - not syncing: scheduling while atomic: panic_on_warn set ...\nCPU: 1 PID: 7 Comm: acmed Not tainted 6.12.1 #1\nCall Trace:\n panic+0x1/0x2\n check_panic_on_warn+0x1/0x2\n __schedule_bug+0x1/0x2\n __schedule+0x1/0x2\n schedule+0x1/0x2\n schedule_timeout+0x1/0x2\n msleep+0x1/0x2\n acme_atomic+0x1/0x2\n",
     ] {
         assert_eq!(
             answer(text),

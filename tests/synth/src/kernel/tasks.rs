@@ -113,7 +113,12 @@ impl Kernel {
             tgid: 4242,
             parent: init.task,
             comm: "writer",
-            state: u32::from(hung),
+            state: match self.crash {
+                Crash::HungTask => 1,
+                // About to sleep, and still on its CPU.
+                Crash::Running => 2,
+                _ => 0,
+            },
             kthread: false,
             args: b"/usr/bin/writer\0--loop\0",
             calls: &writer,
