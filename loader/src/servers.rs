@@ -177,7 +177,7 @@ mod tests {
         way
     }
 
-    fn compared(loaded: Option<Way>, now: Result<Way, String>) -> Compared {
+    fn compared(loaded: Option<Way>, now: &Result<Way, String>) -> Compared {
         let target = "nas:/srv/dumps".to_owned();
         let loaded = loaded.map(|way| Server {
             target: target.clone(),
@@ -193,9 +193,10 @@ mod tests {
 
     #[test]
     fn each_change_of_a_way_makes_the_image_stale_and_is_named() {
-        let same = compared(Some(way(|_| ())), Ok(way(|_| ())));
+        let same = compared(Some(way(|_| ())), &Ok(way(|_| ())));
         assert_eq!(same, Compared::default());
-        let changes: [(fn(&mut Way), &str); 5] = [
+        type Change = fn(&mut Way);
+        let changes: [(Change, &str); 5] = [
             (
                 |way| way.server = "192.0.2.8".parse().unwrap(),
                 "the address of nas is now 192.0.2.8 (was 192.0.2.7)",
@@ -215,7 +216,7 @@ mod tests {
             (|way| way.link.mtu = 9000, "the interface eth0 changed"),
         ];
         for (change, text) in changes {
-            let found = compared(Some(way(|_| ())), Ok(way(change)));
+            let found = compared(Some(way(|_| ())), &Ok(way(change)));
             assert_eq!(found.changed, [text]);
             assert!(found.warnings.is_empty());
         }
@@ -236,12 +237,12 @@ mod tests {
 
     #[test]
     fn a_way_that_is_gone_stays_as_it_was_and_one_that_came_back_is_loaded() {
-        let gone = compared(Some(way(|_| ())), Err("No route.".into()));
+        let gone = compared(Some(way(|_| ())), &Err("No route.".into()));
         assert!(gone.changed.is_empty());
         assert!(gone.warnings[0].contains("stays as it was loaded. No route."));
-        let back = compared(None, Ok(way(|_| ())));
+        let back = compared(None, &Ok(way(|_| ())));
         assert!(back.changed[0].contains("nas can be reached now"));
-        let still = compared(None, Err("No route.".into()));
+        let still = compared(None, &Err("No route.".into()));
         assert!(still.changed.is_empty() && still.warnings[0].contains("is not in the capture"));
     }
 }

@@ -55,8 +55,8 @@ pub(super) fn get(series: &str, name: &str, say: &mut dyn FnMut(&str)) -> Result
             known.join(", ")
         );
     };
-    let asked = fs::read_to_string(&config)
-        .with_context(|| format!("Cannot read {}", config.display()))?;
+    let asked =
+        fs::read_to_string(&config).with_context(|| format!("Cannot read {}", config.display()))?;
     cached(name, &asked, &mut |dir| {
         tools()?;
         say(&format!(
@@ -66,8 +66,7 @@ pub(super) fn get(series: &str, name: &str, say: &mut dyn FnMut(&str)) -> Result
         let objects = crate::cache().join("objects").join(name);
         compile(&source, &objects, &config, dir)
             .with_context(|| format!("Cannot compile Linux {name}"))?;
-        fs::remove_dir_all(&objects)
-            .with_context(|| format!("Cannot remove {}", objects.display()))
+        fs::remove_dir_all(&objects).with_context(|| format!("Cannot remove {}", objects.display()))
     })
 }
 
