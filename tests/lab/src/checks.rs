@@ -17,6 +17,7 @@ mod vmlinux;
 
 pub use self::found::Found;
 use self::found::verdict;
+pub use self::vmlinux::compare_all as debuggers;
 
 fn has(what: &str, text: &str, needle: &str) -> Check {
     let wrong = || format!("does not say \"{needle}\"");

@@ -133,7 +133,7 @@ pub struct Vmlinux {
     /// Kernel releases that begin so; empty: all.
     #[serde(default)]
     pub series: String,
-    /// `crash`, `drgn` or `gdb`.
+    /// `crash`, `drgn`, `gdb`; `unknown`: crash where the table of globals has no row of the kernel.
     pub tool: String,
     /// Questions that begin so.
     pub question: String,
@@ -171,7 +171,9 @@ fn vmlinux_differs() -> Result<Vec<Vmlinux>> {
 /// The file is not right.
 pub fn vmlinux(tool: &str, release: &str) -> Result<Vec<Vmlinux>> {
     let mut known = vmlinux_differs()?;
-    known.retain(|known| known.tool == tool && release.starts_with(&known.series));
+    // A kernel that the table does not know differs in more.
+    let is = |known: &Vmlinux| known.tool == tool || (tool == "unknown" && known.tool == "crash");
+    known.retain(|known| is(known) && release.starts_with(&known.series));
     Ok(known)
 }
 
@@ -207,7 +209,7 @@ mod tests {
             let other = known.how == "other" && known.ours.len() + known.theirs.len() > 3;
             assert!(known.how == "shorter" || other, "{known:?}");
             assert!(
-                ["crash", "drgn", "gdb"].contains(&known.tool.as_str()),
+                ["crash", "drgn", "gdb", "unknown"].contains(&known.tool.as_str()),
                 "{known:?}"
             );
         }

@@ -23,8 +23,14 @@ const SERIES: [(&str, &str); 4] = [
     ("7", "sid"),
 ];
 
-/// The kernel that a scenario or the command line names: a series, a series with `-generic`, or a
-/// file, which needs `modules`.
+/// Debian's other kernels of a series: what follows the series' name, and the meta package.
+const FLAVOURS: [(&str, &str); 2] = [
+    ("-generic", "linux-image-amd64"),
+    ("-rt", "linux-image-rt-amd64"),
+];
+
+/// The kernel that a scenario or the command line names: a series, a series with `-generic` or `-rt`, or
+/// a file, which needs `modules`.
 ///
 /// # Errors
 /// It cannot be fetched or is not known.
@@ -38,15 +44,12 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     if let Some(series) = compiled::series(name) {
         return compiled::get(series, name, say);
     }
-    let (series, meta) = match name.strip_suffix("-generic") {
-        Some(series) => (series, "linux-image-amd64"),
-        None => (name, "linux-image-cloud-amd64"),
-    };
+    let (series, meta) = flavour(name);
     let Some((_, suite)) = SERIES.iter().find(|(s, _)| *s == series) else {
         let known: Vec<_> = SERIES.iter().map(|(s, _)| *s).collect();
         let compiled: Vec<_> = compiled::names().collect();
         bail!(
-            "No kernel series is called {name}; known: {}, each also with -generic, and {}",
+            "No kernel series is called {name}; known: {}, each also with -generic and -rt, and {}",
             known.join(", "),
             compiled.join(", ")
         );
@@ -56,6 +59,14 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
         fetch(suite, meta, dir)
             .with_context(|| format!("Cannot fetch Linux {name} from Debian {suite}"))
     })
+}
+
+/// The series of a name, and the meta package of the kernel.
+fn flavour(name: &str) -> (&str, &str) {
+    FLAVOURS
+        .iter()
+        .find_map(|(suffix, meta)| Some((name.strip_suffix(suffix)?, *meta)))
+        .unwrap_or((name, "linux-image-cloud-amd64"))
 }
 
 /// A kernel with its modules for disks and filesystems packed by zstd, as other distributions do.
@@ -119,7 +130,7 @@ pub fn vmlinux(kernel: &KernelFiles) -> Result<PathBuf> {
     }
     let name = dir.file_name().map(|n| n.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
-    let series = name.strip_suffix("-generic").unwrap_or(&name);
+    let (series, _) = flavour(&name);
     let Some((_, suite)) = SERIES.iter().find(|(s, _)| *s == series) else {
         bail!(
             "No debug information is known for {}",

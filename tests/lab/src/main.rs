@@ -98,10 +98,23 @@ enum Verb {
     Pages,
     /// Write docs/support.md from the scenarios and their results
     Support,
+    /// crash, drgn and gdb on a core that is there, with our vmlinux and with the debug vmlinux
+    Debuggers {
+        /// The core, an ELF file
+        core: PathBuf,
+        /// Its kernel: a series
+        kernel: String,
+        /// The program that makes the vmlinux
+        #[arg(long, value_name = "FILE")]
+        afterpanic: PathBuf,
+    },
     /// Fetch the kernels of scenarios and do nothing else
     Kernels {
         /// Series
         names: Vec<String>,
+        /// Their debug information, too, and the debuggers
+        #[arg(long)]
+        debug: bool,
     },
 }
 
@@ -237,7 +250,12 @@ fn main() -> ExitCode {
         Verb::Globals { options } => lab::globals::run(&options),
         Verb::Pages => lab::pages::run(),
         Verb::Support => support(),
-        Verb::Kernels { names } => fetch(&names),
+        Verb::Debuggers {
+            core,
+            kernel,
+            afterpanic,
+        } => debuggers(&core, &kernel, &afterpanic),
+        Verb::Kernels { names, debug } => fetch(&names, debug),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -279,10 +297,22 @@ fn support() -> Result<bool> {
     Ok(true)
 }
 
-fn fetch(names: &[String]) -> Result<bool> {
+fn debuggers(core: &Path, kernel: &str, afterpanic: &Path) -> Result<bool> {
+    let kernel = lab::kernels::get(kernel, None, &mut |line| eprintln!("lab: {line}"))?;
+    let core = core.canonicalize()?;
+    Ok(lab::checks::debuggers(afterpanic, &core, &kernel))
+}
+
+fn fetch(names: &[String], debug: bool) -> Result<bool> {
     for name in names {
         let kernel = lab::kernels::get(name, None, &mut |line| eprintln!("lab: {line}"))?;
         println!("{name}: {} {}", kernel.release, kernel.image.display());
+        if debug {
+            println!("{}", lab::kernels::vmlinux(&kernel)?.display());
+        }
+    }
+    if debug {
+        lab::tools::reader("crash")?;
     }
     Ok(true)
 }

@@ -5,7 +5,7 @@
 //! `zstd -d` unpacks it: the same program has to say the same of both. What a program needs and
 //! how it fails is in its manual; that `crash -s -i` prints nothing but answers is crash(8).
 
-mod mounted;
+pub(super) mod mounted;
 
 use self::mounted::Mounted;
 use super::found::Found;

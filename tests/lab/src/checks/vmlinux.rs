@@ -1,18 +1,30 @@
 //! `afterpanic vmlinux` against the debug vmlinux of the same kernel: the same questions to crash, drgn and
 //! gdb, line by line. What differs and why is in `expected/vmlinux.toml`.
 
+mod more;
+mod speed;
+
 use super::found::Found;
 use super::truth::output;
 use crate::{expected, kernels, tools};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
+use similar::{Algorithm, DiffTag, capture_diff_slices};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 3] = ["vmlinux-crash", "vmlinux-drgn", "vmlinux-gdb"];
+pub(super) const WORDS: [&str; 7] = [
+    "vmlinux-crash",
+    "vmlinux-drgn",
+    "vmlinux-gdb",
+    "vmlinux-speed",
+    "vmlinux-filtered",
+    "vmlinux-mounted",
+    "vmlinux-unknown",
+];
 
 /// crash's commands, one a line.
 const CRASH: &str = include_str!("vmlinux/crash.txt");
@@ -30,12 +42,12 @@ const GDB: [&str; 9] = [
     "p sizeof(struct rq)",
     "x/12i strlen",
 ];
-/// Frames without those of inlined functions, which no core tells.
+/// Frames without those of inlined functions and of tail calls, which no core tells.
 const FRAMES: &str = "\
 def frames():
     frame = gdb.newest_frame()
     while frame is not None and frame.level() < 40:
-        if frame.type() != gdb.INLINE_FRAME:
+        if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
             print(hex(frame.pc()), frame.name())
         frame = frame.older()
 ";
@@ -52,14 +64,42 @@ pub(super) fn check(
     plain: &Path,
     kernel: &KernelFiles,
 ) -> Result<()> {
+    compare(word, &found.binaries.afterpanic, plain, kernel)
+}
+
+/// Makes all comparisons on a plain core that is there already, and prints what came of them.
+pub fn compare_all(afterpanic: &Path, plain: &Path, kernel: &KernelFiles) -> bool {
+    let mut good = true;
+    for word in WORDS {
+        match compare(word, afterpanic, plain, kernel) {
+            Ok(()) => println!("{word}: passed"),
+            Err(error) => {
+                println!("{word}: {error:#}");
+                good = false;
+            }
+        }
+    }
+    good
+}
+
+fn compare(word: &str, afterpanic: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    match word {
+        "vmlinux-filtered" => return more::filtered(afterpanic, plain, kernel),
+        "vmlinux-mounted" => return more::mounted(afterpanic, plain, kernel),
+        "vmlinux-unknown" => return more::unknown(plain, kernel),
+        _ => {}
+    }
     let dir = plain.parent().unwrap_or(plain);
     let theirs = kernels::vmlinux(kernel)?;
     let gdb = word == "vmlinux-gdb";
-    let ours = make(found, plain, dir, gdb)?;
+    let ours = make(afterpanic, plain, dir, gdb)?;
+    if word == "vmlinux-speed" {
+        return speed::check(&ours, &theirs, plain, kernel);
+    }
     let ask = |vmlinux: &Path, relocated: bool| -> Result<Answers> {
         let start = Instant::now();
         let text = match word {
-            "vmlinux-crash" => crash(dir, vmlinux, plain),
+            "vmlinux-crash" => crash(dir, vmlinux, plain, &kernel.release),
             "vmlinux-drgn" => drgn(vmlinux, plain),
             "vmlinux-gdb" => ask_gdb(vmlinux, plain, relocated),
             other => bail!("No comparison is called {other}"),
@@ -72,8 +112,19 @@ pub(super) fn check(
         Answers::of(&text)
     };
     let (ours, theirs) = (ask(&ours, true)?, ask(&theirs, false)?);
+    judge(word, &ours, &theirs, dir, kernel)
+}
+
+/// Whether only such lines differ as are known to.
+fn judge(
+    word: &str,
+    ours: &Answers,
+    theirs: &Answers,
+    dir: &Path,
+    kernel: &KernelFiles,
+) -> Result<()> {
     let tool = word.trim_start_matches("vmlinux-");
-    let differs = differences(&ours, &theirs);
+    let differs = differences(ours, theirs);
     let known = expected::vmlinux(tool, &kernel.release)?;
     let unknown: Vec<&Difference> = differs
         .iter()
@@ -100,11 +151,12 @@ pub(super) fn check(
 }
 
 /// Makes the file, once for each kind.
-fn make(found: &Found<'_>, core: &Path, dir: &Path, relocated: bool) -> Result<PathBuf> {
+fn make(afterpanic: &Path, core: &Path, dir: &Path, relocated: bool) -> Result<PathBuf> {
     let out = dir.join(if relocated { "vmlinux.gdb" } else { "vmlinux" });
     if !out.exists() {
-        let mut tool = Command::new(&found.binaries.afterpanic);
-        tool.arg("vmlinux").args([core, out.as_path()]);
+        let mut tool = Command::new(afterpanic);
+        tool.args(["vmlinux", "--modules"])
+            .args([core, out.as_path()]);
         if relocated {
             tool.arg("--relocated");
         }
@@ -114,17 +166,32 @@ fn make(found: &Found<'_>, core: &Path, dir: &Path, relocated: bool) -> Result<P
     Ok(out)
 }
 
-fn crash(dir: &Path, vmlinux: &Path, core: &Path) -> Result<String> {
-    let script = dir.join("vmlinux.cmd");
+fn crash(dir: &Path, vmlinux: &Path, core: &Path, release: &str) -> Result<String> {
+    let script = beside(core, "vmlinux.cmd");
     let mut commands = String::new();
     for command in CRASH.lines() {
         commands += &format!("!echo \"{MARK}{command}\"\n{command}\n");
     }
     fs::write(&script, commands + "exit\n")?;
-    let mut crash = tools::reader("crash")?;
-    crash.args(["--no_scroll", "-s", "-i"]);
-    crash.arg(&script).arg(vmlinux).arg(core);
+    let mut crash = crash_command(&script, vmlinux, core, release)?;
     output(crash.current_dir(dir), "crash")
+}
+
+/// crash with a file of commands.
+fn crash_command(script: &Path, vmlinux: &Path, core: &Path, release: &str) -> Result<Command> {
+    let mut crash = tools::reader("crash")?;
+    // crash 9.0.2 stops at the modules of 7.x, with the debug vmlinux, too.
+    if release.starts_with("7.") {
+        crash.arg("--no_modules");
+    }
+    crash.args(["--no_scroll", "-s", "-i"]);
+    crash.arg(script).arg(vmlinux).arg(core);
+    Ok(crash)
+}
+
+/// A file beside the core.
+fn beside(core: &Path, name: &str) -> PathBuf {
+    core.with_file_name(name)
 }
 
 fn drgn(vmlinux: &Path, core: &Path) -> Result<String> {
@@ -175,7 +242,9 @@ impl Answers {
         for line in text.lines() {
             match (line.strip_prefix(MARK), answers.last_mut()) {
                 (Some(question), _) => answers.push((question.to_owned(), Vec::new())),
-                (None, Some((_, lines))) => lines.push(line.trim_end().to_owned()),
+                // crash's own addresses, when a command fails.
+                (None, Some(_)) if line.contains("] error trace: ") => {}
+                (None, Some((_, lines))) => lines.push(unnumbered(line.trim_end()).to_owned()),
                 // What a program says before the first question.
                 (None, None) => {}
             }
@@ -205,6 +274,15 @@ impl Difference {
     }
 }
 
+/// A frame of crash without its number: one more in front changes all others'.
+fn unnumbered(line: &str) -> &str {
+    let rest = line.trim_start().strip_prefix('#');
+    match rest.and_then(|rest| rest.split_once(" [")) {
+        Some((number, frame)) if number.bytes().all(|byte| byte.is_ascii_digit()) => frame,
+        _ => line,
+    }
+}
+
 fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
     let mut all = Vec::new();
     let missing = Vec::new();
@@ -212,14 +290,17 @@ fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
         let mut same = ours.answers.iter();
         let ours = same.find_map(|(is, lines)| (is == question).then_some(lines));
         let ours = ours.unwrap_or(&missing);
-        for n in 0..theirs.len().max(ours.len()) {
-            let line = |lines: &Vec<String>| lines.get(n).cloned().unwrap_or_default();
-            let (ours, theirs) = (line(ours), line(theirs));
-            if ours != theirs {
+        for change in capture_diff_slices(Algorithm::Myers, theirs, ours) {
+            let (old, new) = (change.old_range(), change.new_range());
+            if change.tag() == DiffTag::Equal {
+                continue;
+            }
+            for n in 0..old.len().max(new.len()) {
+                let line = |lines: &[String]| lines.get(n).cloned().unwrap_or_default();
                 all.push(Difference {
                     question: question.clone(),
-                    ours,
-                    theirs,
+                    ours: line(ours.get(new.clone()).unwrap_or_default()),
+                    theirs: line(theirs.get(old.clone()).unwrap_or_default()),
                 });
             }
         }

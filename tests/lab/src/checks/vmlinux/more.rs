@@ -1,0 +1,97 @@
+//! The same for a filtered core, for a compressed core through the mount, and for a kernel that the table of
+//! globals does not know.
+
+use super::super::interop::mounted::Mounted;
+use super::super::truth::output;
+use super::{Answers, crash, differences, judge, make};
+use crate::kernels;
+use anyhow::{Result, ensure};
+use debuginfo::{GlobalType, GlobalTypes, Globals, Needed, Options, Table, Vmlinux};
+use rehearse::guest::image::KernelFiles;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use vmcore::kernel::Kernel;
+
+/// crash on a core without free, cache and user pages, with a vmlinux made from that core.
+pub(super) fn filtered(afterpanic: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let core = converted(afterpanic, plain, "filtered", "plain.elf", "standard")?;
+    let dir = core.parent().unwrap_or(&core);
+    let ours = make(afterpanic, &core, dir, false)?;
+    let ask = |vmlinux: &Path| Answers::of(&crash(dir, vmlinux, &core, &kernel.release)?);
+    let (ours, theirs) = (ask(&ours)?, ask(&kernels::vmlinux(kernel)?)?);
+    judge("vmlinux-crash", &ours, &theirs, dir, kernel)
+}
+
+/// crash on a compressed core and its vmlinux, both in the mount, against the unpacked core.
+pub(super) fn mounted(afterpanic: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let core = converted(afterpanic, plain, "mounted", "vmcore.elf.zst", "all")?;
+    let dir = core.parent().unwrap_or(&core);
+    let ours = make(afterpanic, plain, dir, false)?;
+    let mount = Mounted::new(afterpanic, &core, &dir.join("mnt"))?;
+    let ask =
+        |vmlinux: &Path, core: &Path| Answers::of(&crash(dir, vmlinux, core, &kernel.release)?);
+    let through = ask(&mount.dir.join("vmlinux"), &mount.dir.join("vmcore"))?;
+    let differs = differences(&through, &ask(&ours, plain)?);
+    let other = differs.iter().find(|differs| {
+        let names = ["KERNEL: ", "DUMPFILE: "];
+        !names.iter().any(|name| differs.ours.contains(name))
+    });
+    ensure!(
+        other.is_none(),
+        "through the mount: {:?}",
+        other.map(|differs| (&differs.question, &differs.ours, &differs.theirs))
+    );
+    Ok(())
+}
+
+/// crash with a vmlinux made without the table's row of this kernel.
+pub(super) fn unknown(plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let dir = plain.with_file_name("unknown");
+    fs::create_dir_all(&dir)?;
+    let ours = dir.join("vmlinux");
+    let core = Kernel::new(vmcore::dump::open(plain)?)?;
+    let table = Table::shipped()?.without(&kernel.release);
+    let known = Known {
+        globals: Globals::of_kernel(&core, None)?.with_table(table),
+        needed: Needed::new(core.types()?),
+    };
+    let made = Vmlinux::of(&core, &known, Options::default())?;
+    made.write(&mut BufWriter::new(File::create(&ours)?))?;
+    println!("  without its row: missing {:?}", made.summary.missing);
+    let ask = |vmlinux: &Path| Answers::of(&crash(&dir, vmlinux, plain, &kernel.release)?);
+    let (ours, theirs) = (ask(&ours)?, ask(&kernels::vmlinux(kernel)?)?);
+    judge("vmlinux-unknown", &ours, &theirs, &dir, kernel)
+}
+
+/// As the command line has it: the types of 6.12 where nobody else knows one that debuggers need.
+struct Known<'k> {
+    globals: Globals<'k>,
+    needed: Needed<'k>,
+}
+
+impl GlobalTypes for Known<'_> {
+    fn of(&self, symbol: &str, size: Option<u64>) -> Option<GlobalType> {
+        let known = self.globals.of(symbol, size);
+        known.or_else(|| self.needed.of(symbol, size))
+    }
+}
+
+fn converted(
+    afterpanic: &Path,
+    plain: &Path,
+    dir: &str,
+    name: &str,
+    level: &str,
+) -> Result<PathBuf> {
+    let dir = plain.with_file_name(dir);
+    fs::create_dir_all(&dir)?;
+    let core = dir.join(name);
+    if !core.exists() {
+        let mut tool = Command::new(afterpanic);
+        tool.args(["-q", "convert", "--level", level]);
+        output(tool.args([plain, &core]), "afterpanic")?;
+    }
+    Ok(core)
+}
