@@ -9,6 +9,7 @@ use rehearse::session::Crash;
 use rehearse::vm::End;
 use std::process::Command;
 
+mod bare;
 mod found;
 mod interop;
 mod kinds;

@@ -1,7 +1,7 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
 use super::found::Found;
-use super::{interop, kinds, vmlinux};
+use super::{bare, interop, kinds, vmlinux};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use vmcore::kernel::{Kernel, recorded};
 
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 18] = [
+pub(super) const WORDS: [&str; 19] = [
     "verify",
     "formats",
     "plain",
@@ -34,6 +34,7 @@ pub(super) const WORDS: [&str; 18] = [
     "analysis",
     "holes",
     "recorded",
+    "without-btf",
 ];
 
 /// Makes the named comparison.
@@ -56,6 +57,7 @@ pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Resu
     match word {
         "five-levels" => return five_levels(core),
         "no-vmemmap" => return no_vmemmap(core),
+        "without-btf" => return bare::check(&found.binaries.afterpanic, core),
         _ => {}
     }
     let plain = dir.join("plain.elf");
