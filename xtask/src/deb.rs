@@ -1,9 +1,10 @@
-//! `cargo xtask deb`: the Debian package, by cargo-deb out of `[package.metadata.deb]` in Cargo.toml.
+//! `cargo xtask deb`: the Debian package, by cargo-deb out of `[package.metadata.deb]` in Cargo.toml; with `--fleet`
+//! that of fleet/, which is a workspace of its own.
 
-use crate::run::root;
+use crate::run::{cargo, root};
 use crate::ship;
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The version that is installed where the program is missing.
@@ -14,7 +15,10 @@ const VERSION: &str = "3.8.0";
 /// # Errors
 /// Something does not build, or an asset is missing.
 pub(crate) fn run(arguments: &[String]) -> Result<bool> {
-    let package = build(ship::profile("deb", arguments)?)?;
+    let package = match arguments {
+        [fleet, rest @ ..] if fleet == "--fleet" => of_fleet(ship::profile("deb", rest)?)?,
+        _ => build(ship::profile("deb", arguments)?)?,
+    };
     println!("{}", package.display());
     Ok(true)
 }
@@ -22,15 +26,34 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
 /// Builds the package.
 fn build(profile: &str) -> Result<PathBuf> {
     let program = ship::build(profile)?;
+    pack("Cargo.toml", &program, profile)
+}
+
+/// Builds afterpanic-fleet and its package.
+fn of_fleet(profile: &str) -> Result<PathBuf> {
+    let manifest = "fleet/Cargo.toml";
+    let mut command = cargo(&["build", "--locked", "--manifest-path", manifest]);
+    command.args(["--target-dir", "fleet/target", "--profile", profile]);
+    pack(
+        manifest,
+        &ship::built(&mut command, "afterpanic-fleet")?,
+        profile,
+    )
+}
+
+/// Packs what was built: the package of a manifest. `program` lies in the profile's directory.
+fn pack(manifest: &str, program: &Path, profile: &str) -> Result<PathBuf> {
     // The triple's directory, above the profile's.
     let triple = program.ancestors().nth(2).and_then(|dir| dir.file_name());
     let triple = triple.context("cargo built into no directory of a target")?;
     let mut pack = Command::new(ship::tool("cargo-deb", VERSION)?);
     pack.current_dir(root())
         .args(["--no-build", "--no-strip", "--locked", "--offline"])
+        .args(["--manifest-path", manifest])
         .arg("--target")
         .arg(triple)
-        .args(["--profile", profile, "--output", "target/debian/"])
+        .args(["--profile", profile, "--output"])
+        .arg(root().join("target/debian/"))
         .env_remove("RUSTFLAGS")
         .stderr(Stdio::inherit());
     // It says where the package is, and nothing else on stdout.

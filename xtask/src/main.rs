@@ -3,6 +3,7 @@
 
 mod apt;
 mod deb;
+mod fleet;
 mod install;
 mod rpm;
 mod run;
@@ -30,8 +31,8 @@ cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules D
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
         [--keep] [--console] [--soak N [--faults [--seed N]]]
     real panics and a table of what came of them; --soak: so many in a row, --faults: each with a fault
-cargo xtask deb [--profile PROFILE]
-    a Debian package of what ships, in target/debian
+cargo xtask deb [--fleet] [--profile PROFILE]
+    a Debian package of what ships, in target/debian; --fleet: that of afterpanic-fleet
 cargo xtask rpm [--profile PROFILE]
     an RPM package of the same files, in target/rpm
 cargo xtask tarball [--profile PROFILE]

@@ -38,20 +38,27 @@ pub(crate) fn profile<'a>(verb: &str, arguments: &'a [String]) -> Result<&'a str
 pub(crate) fn build(profile: &str) -> Result<PathBuf> {
     let mut command = cargo(&["build", "--locked", "--package", "afterpanic"]);
     command.args(["--package", "capture", "--profile", profile]);
+    let program = built(&mut command, "afterpanic")?;
+    generate(&program)?;
+    Ok(program)
+}
+
+/// Runs a `cargo build`; where a program is that it built.
+///
+/// # Errors
+/// Something does not build.
+pub(crate) fn built(command: &mut Command, name: &str) -> Result<PathBuf> {
     command.arg("--message-format=json-render-diagnostics");
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("The binaries could not be built");
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let program = text
-        .lines()
+    text.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
-        .find(|path| path.file_name().is_some_and(|name| name == "afterpanic"))
-        .context("cargo built no program")?;
-    generate(&program)?;
-    Ok(program)
+        .find(|path| path.file_name().is_some_and(|file| file == name))
+        .context("cargo built no program")
 }
 
 /// Man pages and completions, in target/dist.

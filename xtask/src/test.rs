@@ -3,6 +3,7 @@
 //! A step that fails does not keep the next from running. What is listed and did not run counts as
 //! failed; what is not listed is named. The full set comes in shards, see [`crate::shards`].
 
+use crate::fleet;
 use crate::install;
 use crate::run::{cargo, root};
 use crate::shards::{self, Shard};
@@ -222,6 +223,11 @@ fn code(long: bool) -> Vec<Step> {
         plain("tests and fuzz corpora", short),
         plain("book", book("test")),
     ];
+    steps.extend(
+        fleet::steps()
+            .into_iter()
+            .map(|(name, command)| plain(name, command)),
+    );
     if long {
         // Optimised: they are marked because they take minutes even so.
         let mut command = cargo(&tests);
