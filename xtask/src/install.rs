@@ -39,6 +39,7 @@ pub(crate) const TRUTH: Needs = &[
     ("/usr/lib/python3/dist-packages/drgn", "python3-drgn"),
     ("tar", "tar"),
     ("xz", "xz-utils"),
+    ("/usr/share/doc/python3-venv/copyright", "python3-venv"),
 ];
 
 /// What compiling a kernel needs besides.

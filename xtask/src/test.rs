@@ -224,7 +224,7 @@ fn code(long: bool) -> Vec<Step> {
         plain("book", book("test")),
     ];
     steps.extend(
-        fleet::steps()
+        fleet::steps(long)
             .into_iter()
             .map(|(name, command)| plain(name, command)),
     );
