@@ -1,6 +1,7 @@
 //! The example in each verb's long help, and the command line with them.
 //!
-//! The files are transcripts of real runs. A test of tests/cli/golden makes them anew and compares.
+//! The files are transcripts of real runs. A test of tests/cli/golden makes them anew and compares, but for
+//! those that need a debugger or a mount: they are copied from a run on a core of 6.12.
 
 use crate::commands::Cli;
 use crate::frontpage;
@@ -12,14 +13,17 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("collect", include_str!("help/collect.txt")),
     ("config", include_str!("help/config.txt")),
     ("convert", include_str!("help/convert.txt")),
+    ("crash", include_str!("help/crash.txt")),
     ("crash-test", include_str!("help/crash-test.txt")),
     ("dis", include_str!("help/dis.txt")),
     ("dmesg", include_str!("help/dmesg.txt")),
     ("doctor", include_str!("help/doctor.txt")),
+    ("drgn", include_str!("help/drgn.txt")),
     ("image", include_str!("help/image.txt")),
     ("info", include_str!("help/info.txt")),
     ("list", include_str!("help/list.txt")),
     ("mods", include_str!("help/mods.txt")),
+    ("mount", include_str!("help/mount.txt")),
     ("pages", include_str!("help/pages.txt")),
     ("ps", include_str!("help/ps.txt")),
     ("read", include_str!("help/read.txt")),
@@ -30,6 +34,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("struct", include_str!("help/struct.txt")),
     ("sym", include_str!("help/sym.txt")),
     ("verify", include_str!("help/verify.txt")),
+    ("vmlinux", include_str!("help/vmlinux.txt")),
     ("what", include_str!("help/what.txt")),
 ];
 

@@ -193,6 +193,10 @@ impl<'k> Printer<'k> {
         if let Some((element, count)) = self.types.array(member.type_id) {
             return self.array(at.wrapping_add(member.offset), element, count);
         }
+        // A structure without members: there is nothing to read.
+        if member.size == 0 {
+            return "{}".to_owned();
+        }
         match self.counted(self.kernel.read_member(at, member)) {
             Some(number) => self.scalar(member, number),
             None => UNREADABLE.to_owned(),
@@ -278,3 +282,33 @@ impl<'k> Printer<'k> {
 
 /// What stands for a value in memory that is not there; the first reason is told once.
 const UNREADABLE: &str = "<unreadable>";
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, rows};
+    use crate::toy::kernel;
+    use synth::btf::Btf;
+    use synth::machine::Machine;
+    use vmcore::addr::VirtAddr;
+    use vmcore::kernel::Types;
+
+    #[test]
+    fn what_takes_no_room_was_not_read() {
+        let machine = Machine::new(1, true);
+        let kernel = kernel(&machine.ram);
+        let mut btf = Btf::new();
+        let int = btf.int("int", 4, true);
+        let empty = btf.compound("empty", 4, 0, &[]);
+        let whole = btf.compound("whole", 4, 4, &[("a", int, 0, 0), ("b", empty, 32, 0)]);
+        let types = Types::parse(btf.build(None), None).unwrap();
+        let place = Place {
+            type_id: whole,
+            address: Some(VirtAddr(0xffff_9999_0000_0000)),
+            member: None,
+        };
+        let found = rows(&kernel, &types, place);
+        assert_eq!((found.read, found.unreadable), (0, 1));
+        let values: Vec<_> = found.rows.iter().map(|row| row.value.as_deref()).collect();
+        assert_eq!(values, [Some("<unreadable>"), Some("{}")]);
+    }
+}

@@ -13,11 +13,6 @@ use vmcore::escape;
 
 /// Arguments of `vmlinux`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  \
-    afterpanic vmlinux last vmlinux\n  \
-    crash vmlinux vmcore\n  \
-    drgn -c vmcore -s vmlinux\n\
-    docs/debuggers.md has more.")]
 pub(crate) struct Args {
     /// A core file, a crash directory, `last` or `live`
     core: PathBuf,

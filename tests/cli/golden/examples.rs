@@ -99,6 +99,7 @@ fn examples_that_read_a_core() {
         ),
         ("afterpanic verify vmcore.elf.zst", &[]),
         ("afterpanic convert vmcore.elf.zst vmcore.elf", &[]),
+        ("afterpanic vmlinux last vmlinux", &[]),
     ] {
         example(&machine, shown, keep);
     }
