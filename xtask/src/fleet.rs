@@ -16,8 +16,8 @@ if ! cmp -s fleet/tests/requirements.txt $env/requirements.txt; then
 fi
 exec $env/bin/python fleet/tests/engines.py \"$0\" fleet/tests/crash";
 
-/// The steps, by name. The lints build every dependency once more, so only the full set has them.
-pub(crate) fn steps(with_lints: bool) -> Vec<(&'static str, Command)> {
+/// The steps, by name.
+pub(crate) fn steps() -> Vec<(&'static str, Command)> {
     let of_fleet = |words: &[&str]| {
         let mut command = cargo(words);
         command.args(["--manifest-path", "fleet/Cargo.toml"]);
@@ -34,18 +34,15 @@ pub(crate) fn steps(with_lints: bool) -> Vec<(&'static str, Command)> {
         .current_dir(root())
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null());
-    let mut steps = vec![
+    vec![
         ("fleet: format", format),
+        ("fleet: lints", lints),
         (
             "fleet: tests",
             of_fleet(&["test", "--locked", "--quiet", "--no-fail-fast"]),
         ),
         ("fleet: S3 and engines", engines),
-    ];
-    if with_lints {
-        steps.push(("fleet: lints", lints));
-    }
-    steps
+    ]
 }
 
 /// Where the tests' build leaves the program.

@@ -223,12 +223,10 @@ fn code(long: bool) -> Vec<Step> {
         plain("tests and fuzz corpora", short),
         plain("book", book("test")),
     ];
-    steps.extend(
-        fleet::steps(long)
-            .into_iter()
-            .map(|(name, command)| plain(name, command)),
-    );
     if long {
+        // Of the full set alone: its dependencies take minutes to build.
+        let of_fleet = fleet::steps().into_iter();
+        steps.extend(of_fleet.map(|(name, command)| plain(name, command)));
         // Optimised: they are marked because they take minutes even so.
         let mut command = cargo(&tests);
         command.args(["--profile", "lab", "--", "--ignored", "--skip", AN_HOUR]);
