@@ -60,6 +60,22 @@ pub(crate) fn sleb(out: &mut Vec<u8>, mut value: i64) {
     }
 }
 
+/// What was made, as gimli reads it.
+#[cfg(test)]
+fn parsed(made: &Dwarf) -> gimli::Dwarf<gimli::EndianSlice<'_, gimli::LittleEndian>> {
+    use gimli::SectionId;
+    let section = |id| match id {
+        SectionId::DebugInfo => made.info.as_slice(),
+        SectionId::DebugAbbrev => &made.abbrev,
+        SectionId::DebugStr => &made.strings,
+        SectionId::DebugAranges => &made.ranges,
+        _ => &[],
+    };
+    let load =
+        |id| Ok::<_, gimli::Error>(gimli::EndianSlice::new(section(id), gimli::LittleEndian));
+    gimli::Dwarf::load(load).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{sleb, uleb};

@@ -66,7 +66,7 @@ if [ "$undo" = yes ]; then
     cp "$record" "$copy"
     if runs_systemd; then
         systemctl disable --now afterpanic.service afterpanic-early.service \
-            afterpanic-collect.service afterpanic-reload.path afterpanic-network.service \
+            afterpanic-collect.service afterpanic-reload.path afterpanic-notify.path afterpanic-network.service \
             afterpanic-network.timer || true
     elif [ -z "$root" ] && [ -x /usr/bin/afterpanic ]; then
         /usr/bin/afterpanic unload || true

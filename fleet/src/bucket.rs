@@ -137,7 +137,7 @@ impl Bucket {
         done.map(drop).map_err(|e| self.failed("write", key, &e))
     }
 
-    /// Writes an object if there is none of that name.
+    /// Writes an object, unless one of that name exists.
     pub(crate) async fn create(&self, key: &str, content: Bytes) -> Result<Created> {
         let options = PutOptions::from(PutMode::Create);
         let payload = PutPayload::from(content);
@@ -163,7 +163,7 @@ impl Bucket {
         self.failed("write", key, error)
     }
 
-    /// A whole object of at most `max` bytes; `None` where there is none.
+    /// A whole object of at most `max` bytes; `None` if it does not exist.
     pub(crate) async fn get(&self, key: &str, max: u64) -> Result<Option<Bytes>> {
         let found = match self.store.get(&self.at(key)).await {
             Ok(found) => found,
@@ -194,7 +194,7 @@ impl Bucket {
         Ok((found.meta.size, found.into_stream()))
     }
 
-    /// The size of an object; `None` where there is none.
+    /// The size of an object; `None` if it does not exist.
     pub(crate) async fn size(&self, key: &str) -> Result<Option<u64>> {
         match self.store.head(&self.at(key)).await {
             Ok(meta) => Ok(Some(meta.size)),

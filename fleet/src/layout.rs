@@ -78,6 +78,19 @@ impl CrashKey {
     }
 }
 
+/// A part in the bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// Its numbers.
+    pub span: Span,
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was written, in microseconds since 1970.
+    pub written: i64,
+}
+
 /// The numbers of a part.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Span {
@@ -122,7 +135,7 @@ pub(crate) fn day_in<'a>(prefix: &'a Path, base: &str) -> Option<&'a str> {
     is_day(day).then_some(day)
 }
 
-/// The day of a stamp such as `20261129T231500Z`; [`NO_DAY`] where it is none of the calendar's.
+/// The day of a stamp such as `20261129T231500Z`; [`NO_DAY`] if the calendar has no such day.
 pub(crate) fn day_of(stamp: &str) -> String {
     let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
     let day = format!("{}-{}-{}", part(0, 4), part(4, 6), part(6, 8));

@@ -2,7 +2,6 @@
 
 mod chart;
 mod gather;
-mod out;
 mod parts;
 
 use crate::config::Fleet;

@@ -10,7 +10,7 @@ use crate::read::{Contents, ImageError};
 use crate::resolve::LeftOut;
 use crate::root::Root;
 use crate::why::Inputs;
-use plan::Plan;
+use plan::{Plan, Target};
 
 /// Where images are kept, below the root.
 pub const DIR: &str = "/var/lib/afterpanic/images";
@@ -84,8 +84,8 @@ pub fn ensure(request: &Request, path: &Path) -> Result<Ensured, CacheError> {
     })
 }
 
-/// Whether the image at `path` has a server that cannot be reached now, and differs in nothing else but
-/// servers and their modules.
+/// Whether the image at `path` has a server that cannot be reached now, and differs in nothing else: every
+/// other target, those on servers too, is planned for as it would be now.
 fn differs_in_servers(path: &Path, prepared: &Prepared) -> bool {
     let kept = || {
         let contents = Contents::open(path).ok()?;
@@ -95,20 +95,23 @@ fn differs_in_servers(path: &Path, prepared: &Prepared) -> bool {
     let Some((plan, why)) = kept() else {
         return false;
     };
-    let local = |plan: &Plan| {
-        let targets = plan.targets.iter();
-        let local = targets.filter(|target| target.kind.server().is_none());
-        (local.cloned().collect::<Vec<_>>(), plan.watchdogs.clone())
+    let is_left_out = |target: &&Target| {
+        let server = target.kind.server();
+        server.is_some_and(|server| {
+            prepared
+                .left_out()
+                .iter()
+                .any(|one| one.name == server.target)
+        })
     };
-    let has = |name: &str| {
-        let mut servers = plan.targets.iter().filter_map(|one| one.kind.server());
-        servers.any(|server| server.target == name)
-    };
+    let (unreachable, others): (Vec<&Target>, Vec<&Target>) =
+        plan.targets.iter().partition(is_left_out);
     let only = ["the target", "the kernel modules"];
     let changed = why.inputs.changed(prepared.inputs());
     changed.iter().all(|what| only.contains(what))
-        && local(&plan) == local(prepared.plan())
-        && prepared.left_out().iter().any(|one| has(&one.name))
+        && !unreachable.is_empty()
+        && others.into_iter().eq(&prepared.plan().targets)
+        && plan.watchdogs == prepared.plan().watchdogs
 }
 
 /// Why the image at `path` is not the one made from these inputs; nothing if it is.

@@ -37,7 +37,7 @@ pub fn resolve(
 /// The ways that lead from the machine at `root` to a server now.
 ///
 /// # Errors
-/// There is none.
+/// The server has no address, or no way that the capture kernel can take leads to it.
 pub fn ways(root: &Root, index: &Index, server: &str) -> Result<Vec<plan::Way>, ResolveError> {
     let machine = sysfs::Machine {
         root,

@@ -60,6 +60,9 @@ struct Step {
 /// The variable that names a raw core for the one test that needs one.
 const CORE: &str = "AFTERPANIC_CORE";
 const NEEDS_CORE: &str = "breaks_on_a_real_core_are_caught";
+/// The variable that names the folder below which ukify(1) and its stubs lie, for the one test that runs it.
+const UKIFY: &str = "UKIFY_ROOT";
+const NEEDS_UKIFY: &str = "what_ukify_makes_is_read";
 /// The variable that makes a test fail where a program that it needs is missing.
 const NO_SKIP: &str = "AFTERPANIC_NO_SKIP";
 /// How the names of tests begin that even `--full` leaves out.
@@ -233,6 +236,9 @@ fn code(long: bool) -> Vec<Step> {
         if std::env::var_os(CORE).is_none() {
             command.args(["--skip", NEEDS_CORE]);
         }
+        if !has_ukify() {
+            command.args(["--skip", NEEDS_UKIFY]);
+        }
         steps.push(plain("long tests", command));
     }
     steps
@@ -305,6 +311,11 @@ fn counts(line: &str) -> Option<Count> {
     Some(count)
 }
 
+/// Debian has ukify in a package of its own since trixie, and none before.
+fn has_ukify() -> bool {
+    std::env::var_os(UKIFY).is_some() || std::path::Path::new("/usr/bin/ukify").exists()
+}
+
 fn not_run(extent: &Extent, left_out: u64) -> Vec<String> {
     let mut lines = Vec::new();
     if *extent != Extent::Full {
@@ -335,6 +346,11 @@ fn not_run(extent: &Extent, left_out: u64) -> Vec<String> {
         if std::env::var_os(CORE).is_none() {
             lines.push(format!(
                 "{NEEDS_CORE}, which needs a raw core: {CORE}=FILE cargo xtask test --full=code"
+            ));
+        }
+        if !has_ukify() {
+            lines.push(format!(
+                "{NEEDS_UKIFY}, which needs ukify(1): {UKIFY}=DIR cargo xtask test --full=code"
             ));
         }
     }

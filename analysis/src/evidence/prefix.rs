@@ -97,13 +97,13 @@ pub fn strip(line: &str) -> Stripped<'_> {
         found.text = rest;
         return found;
     };
+    found.before = rest.get(..start).unwrap_or_default();
     if let Some(message) = host_and_tag(after) {
         found.form = Form::Syslog;
         found.ts_nsec = Some(nsec);
         found.text = message;
         return found;
     }
-    found.before = rest.get(..start).unwrap_or_default();
     if found.form == Form::Plain {
         found.form = Form::Printk;
     }

@@ -17,7 +17,7 @@ mod tables;
 mod tests;
 
 use super::details::Full;
-use out::Out;
+pub use out::Out;
 
 /// The styles.
 const STYLE: &str = include_str!("html/style.css");

@@ -91,8 +91,8 @@ impl Unit<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::dwarf::{Named, Place, Unit};
-    use gimli::{AttributeValue, Dwarf, EndianSlice, LittleEndian};
+    use crate::dwarf::{Named, Place, Unit, parsed};
+    use gimli::AttributeValue;
     use synth::btf::Btf;
     use vmcore::kernel::Types;
 
@@ -125,19 +125,7 @@ mod tests {
         unit.end_kernel().unwrap();
         let made = unit.finish();
 
-        let dwarf = Dwarf::load(|id| -> Result<_, gimli::Error> {
-            Ok(EndianSlice::new(
-                match id {
-                    gimli::SectionId::DebugInfo => &made.info,
-                    gimli::SectionId::DebugAbbrev => &made.abbrev,
-                    gimli::SectionId::DebugStr => &made.strings,
-                    gimli::SectionId::DebugAranges => &made.ranges,
-                    _ => &[],
-                },
-                LittleEndian,
-            ))
-        })
-        .unwrap();
+        let dwarf = parsed(&made);
         let mut sets = dwarf.debug_aranges.headers();
         let mut functions = 0;
         let mut last = 0;

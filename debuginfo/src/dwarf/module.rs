@@ -68,8 +68,8 @@ impl<'a> Unit<'a> {
 mod tests {
     use super::ModuleUnit;
     use crate::CType;
-    use crate::dwarf::{Named, Place, Range, Unit};
-    use gimli::{AttributeValue, Dwarf, EndianSlice, LittleEndian};
+    use crate::dwarf::{Named, Place, Range, Unit, parsed};
+    use gimli::AttributeValue;
     use std::sync::Arc;
     use synth::btf::Btf;
     use vmcore::kernel::Types;
@@ -121,19 +121,7 @@ mod tests {
         }
         let made = unit.finish();
 
-        let dwarf = Dwarf::load(|id| -> Result<_, gimli::Error> {
-            Ok(EndianSlice::new(
-                match id {
-                    gimli::SectionId::DebugInfo => &made.info,
-                    gimli::SectionId::DebugAbbrev => &made.abbrev,
-                    gimli::SectionId::DebugStr => &made.strings,
-                    gimli::SectionId::DebugAranges => &made.ranges,
-                    _ => &[],
-                },
-                LittleEndian,
-            ))
-        })
-        .unwrap();
+        let dwarf = parsed(&made);
         let mut headers = Vec::new();
         let mut units = dwarf.units();
         while let Some(header) = units.next().unwrap() {

@@ -6,9 +6,9 @@
 //! before still read it. So for that while a crash may be in two parts: queries count DISTINCT crashes.
 
 use super::columns::{self, CRASH, REPORT, TAG};
-use super::read::scan;
+use super::read::{Batch, scan};
 use crate::bucket::{Bucket, Created};
-use crate::layout::{Span, index_day};
+use crate::layout::{Part, Span, index_day};
 use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::{BooleanArray, RecordBatch};
@@ -33,19 +33,6 @@ const MANY: usize = 8;
 const MOST_PARTS: usize = 100_000;
 /// Bytes of a row group while it is made.
 const GROUP_BYTES: usize = 8 << 20;
-
-/// A part in the bucket.
-#[derive(Clone, Debug)]
-pub(crate) struct Part {
-    /// Its numbers.
-    pub span: Span,
-    /// Its key.
-    pub key: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When it was written, in microseconds since 1970.
-    pub written: i64,
-}
 
 /// The parts of a day, by number.
 #[derive(Debug, Default)]
@@ -242,7 +229,7 @@ pub(super) async fn known(
     part: &Part,
     into: &mut HashMap<Mark, Mark>,
 ) -> Result<()> {
-    let mut add = |batch: &super::read::Batch<'_>| {
+    let mut add = |batch: &Batch<'_>| {
         for row in 0..batch.rows() {
             if let (Some(crash), Some(tag)) = (batch.text(CRASH, row), batch.text(TAG, row)) {
                 into.insert(mark(crash), mark(tag));

@@ -1,7 +1,7 @@
 //! Reads columns of the index, one batch at a time.
 
-use super::parts::Part;
 use crate::bucket::Bucket;
+use crate::layout::Part;
 use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type};

@@ -1,6 +1,6 @@
 //! Pictures of numbers, as SVG.
 
-use super::out::Out;
+use analysis::report::html::Out;
 use std::collections::BTreeMap;
 
 /// Days of a picture.

@@ -1,8 +1,8 @@
 //! The index in numbers: the whole fleet, and each signature. About 100 bytes of memory a crash.
 
 use crate::bucket::Bucket;
-use crate::index::parts::Part;
 use crate::index::read::{Batch, scan};
+use crate::layout::Part;
 use anyhow::Result;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};

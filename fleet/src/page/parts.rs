@@ -2,8 +2,8 @@
 
 use super::chart;
 use super::gather::{Counts, Gathered};
-use super::out::Out;
 use crate::ship::sha256;
+use analysis::report::html::Out;
 use base64::Engine as _;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

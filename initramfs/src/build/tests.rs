@@ -227,6 +227,19 @@ fn a_server_that_cannot_be_reached_now_stays_in_the_kept_image_when_asked() {
         "other\n",
     );
     assert_ne!(ensure(BOTH, true).outcome, Outcome::Kept);
+    // Nor when the way to a server that can be reached is another one now.
+    let mut prepared = prepare(&request(&fixture, BOTH)).unwrap();
+    let mut reached = server.clone();
+    if let plan::TargetKind::Nfs(nfs) = &mut reached.kind {
+        nfs.server = "nas".into();
+    }
+    prepared
+        .plan
+        .targets
+        .splice(0..0, [server.clone(), reached]);
+    prepared.inputs.target = "with two servers".into();
+    cache::replace(&path, &prepared.finish().unwrap().bytes).unwrap();
+    assert_ne!(ensure(BOTH, true).outcome, Outcome::Kept);
 }
 
 #[test]

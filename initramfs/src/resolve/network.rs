@@ -12,13 +12,16 @@ use super::error::ResolveError;
 use super::sysfs::Machine;
 use crate::closure::Wanted;
 use plan::Way;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the name service may take: it asks several servers, each for some seconds.
 const LOOKUP: Duration = Duration::from_secs(20);
+
+/// Bytes of an answer of the name service that are looked at.
+const LONGEST_ANSWER: u64 = 64 << 10;
 
 /// Addresses of one server that are planned for.
 const MAX_ADDRESSES: usize = 8;
@@ -53,6 +56,14 @@ impl Network for Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
+        // Read at once: a child whose pipe is full waits. What is cut are more addresses than are planned for.
+        let answer = child.stdout.take().map(|pipe| {
+            std::thread::spawn(move || {
+                let mut answer = Vec::new();
+                let _ = pipe.take(LONGEST_ANSWER).read_to_end(&mut answer);
+                answer
+            })
+        });
         let until = Instant::now() + LOOKUP;
         while child.try_wait()?.is_none() {
             if Instant::now() > until {
@@ -62,8 +73,9 @@ impl Network for Running {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        // The answer fits into a pipe, or it is cut: more addresses than that are of no use.
-        let text = String::from_utf8_lossy(&child.wait_with_output()?.stdout).into_owned();
+        let answer = answer.and_then(|reader| reader.join().ok());
+        let answer = answer.unwrap_or_default();
+        let text = String::from_utf8_lossy(&answer);
         let mut found: Vec<IpAddr> = Vec::new();
         for line in text.lines() {
             let address = line.split_whitespace().next().and_then(|a| a.parse().ok());

@@ -67,6 +67,8 @@ fn leading_spaces_belong_to_the_message() {
 fn a_time_in_mid_line_begins_a_message() {
     let found = strip("login: [  460.963095] BUG: x");
     assert_eq!((found.before, found.text), ("login: ", "BUG: x"));
+    let found = strip("login: [  460.963095] box kernel: BUG: x");
+    assert_eq!((found.before, found.text), ("login: ", "BUG: x"));
 }
 
 #[test]

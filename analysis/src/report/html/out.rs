@@ -6,39 +6,46 @@ use std::fmt::{self, Display, Write};
 use vmcore::escape;
 
 /// A page that grows.
-#[derive(Default)]
-pub(super) struct Out {
+#[derive(Debug, Default)]
+pub struct Out {
     html: String,
 }
 
 impl Out {
     /// Markup of our own.
-    pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
+    pub fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.html.push_str(markup);
         self
     }
 
     /// Text of a dump, or a number: inside an element or a quoted attribute.
-    pub(super) fn text(&mut self, text: impl Display) -> &mut Self {
+    pub fn text(&mut self, text: impl Display) -> &mut Self {
         // Writing into a String cannot fail.
         let _ = write!(Escaped(&mut self.html), "{text}");
         self
     }
 
     /// `<tag>text</tag>`; `tag` may have attributes.
-    pub(super) fn element(&mut self, tag: &'static str, text: impl Display) -> &mut Self {
+    pub fn element(&mut self, tag: &'static str, text: impl Display) -> &mut Self {
         let name = tag.split(' ').next().unwrap_or(tag);
         self.raw("<").raw(tag).raw(">").text(text);
         self.raw("</").raw(name).raw(">")
     }
 
     /// ` name="value"`.
-    pub(super) fn attr(&mut self, name: &'static str, value: impl Display) -> &mut Self {
+    pub fn attr(&mut self, name: &'static str, value: impl Display) -> &mut Self {
         self.raw(" ").raw(name).raw("=\"").text(value).raw("\"")
     }
 
+    /// A link.
+    pub fn link(&mut self, to: impl Display, text: impl Display) -> &mut Self {
+        self.raw("<a").attr("href", to).raw(">").text(text);
+        self.raw("</a>")
+    }
+
     /// The page.
-    pub(super) fn finish(self) -> String {
+    #[must_use]
+    pub fn finish(self) -> String {
         self.html
     }
 }
@@ -75,11 +82,11 @@ mod tests {
             "td class=\"n\"",
             "</td><script>alert('1')</script>\u{1b}[31m\n",
         );
-        out.raw("<a").attr("title", "\"><b>\u{202e}").raw(">");
+        out.link("\"><b>\u{202e}", "x");
         assert_eq!(
             out.finish(),
             "<td class=\"n\">&lt;/td&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;\\x1b[31m\\n</td>\
-             <a title=\"&quot;&gt;&lt;b&gt;\\u202e\">"
+             <a href=\"&quot;&gt;&lt;b&gt;\\u202e\">x</a>"
         );
     }
 }

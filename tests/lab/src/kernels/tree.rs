@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The kernel's tree in the cache; `make` makes it where there is none, or one of another configuration.
+/// The kernel's tree in the cache; `make` makes it if it is missing or of another configuration.
 /// `config`: the configuration it is compiled with; empty: a package.
 pub(super) fn cached(
     name: &str,
