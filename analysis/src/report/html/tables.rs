@@ -6,7 +6,6 @@ use crate::notifiers::{Hook, Outcome};
 use crate::report::details::Full;
 use crate::report::words::size;
 use crate::tasks::{State, Task};
-use vmcore::addr::PAGE_SIZE;
 
 fn some<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
@@ -68,9 +67,7 @@ pub(super) fn tasks(full: &Full, out: &mut Out) {
                 true => format!("[{}]", task.comm),
                 false => task.comm.clone(),
             };
-            let resident = task.rss.map_or(String::new(), |rss| {
-                size(rss.total().saturating_mul(PAGE_SIZE))
-            });
+            let resident = task.rss.map_or(String::new(), |rss| size(rss.total()));
             let (cpu, parent) = (
                 number(task.cpu.map(i64::from)),
                 number(task.ppid.map(i64::from)),

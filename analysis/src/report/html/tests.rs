@@ -6,7 +6,7 @@ use crate::locks::{Blocked, Holder, WaitKind, Waiter, Who};
 use crate::report::details::{
     Details, LogLine, Register, Saved, SavedStep, Sysctl, full, full_of_text,
 };
-use crate::tasks::State;
+use crate::tasks::{Rss, State};
 use crate::toy;
 use proptest::prelude::*;
 use synth::kernel::{Crash, Kernel as Synthetic};
@@ -85,6 +85,18 @@ fn every_part_of_a_core_is_on_its_page() {
         assert!(page.contains(part), "{part} is missing");
     }
     assert!(page.len() < 200_000, "{} bytes", page.len());
+}
+
+#[test]
+fn resident_memory_is_in_bytes() {
+    let mut full = of_core(Crash::NullPointer);
+    let list = full.details.task_list.as_mut().unwrap();
+    list[0].rss = Some(Rss {
+        anon: 3 << 20,
+        ..Rss::default()
+    });
+    let cell = format!(">{}<", crate::report::words::size(3 << 20));
+    assert!(page(&full).contains(&cell), "{cell}");
 }
 
 #[test]
