@@ -58,6 +58,11 @@ pub(crate) struct Bucket {
 #[error("{0}")]
 pub(crate) struct Unreachable(String);
 
+/// The store answers, and these credentials may not do that.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Denied(String);
+
 /// What came of a conditional write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Created {
@@ -127,6 +132,8 @@ impl Bucket {
             Error::Generic { .. } | Error::Unauthenticated { .. } if !local => {
                 Unreachable(said).into()
             }
+            _ if !local && errors::everywhere(error).is_some() => Unreachable(said).into(),
+            Error::PermissionDenied { .. } if !local => Denied(said).into(),
             _ => anyhow::anyhow!(said),
         }
     }
@@ -144,12 +151,17 @@ impl Bucket {
         match self.store.put_opts(&self.at(key), payload, options).await {
             Ok(_) => Ok(Created::Yes),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Taken),
-            Err(Error::NotImplemented { .. }) => bail!(
-                "{} has no conditional writes, which the index needs. Use s3://, gs://, az:// or file://",
-                self.url
-            ),
+            Err(Error::NotImplemented { .. }) => bail!("{}", self.unconditional()),
             Err(error) => Err(self.failed("write", key, &error)),
         }
+    }
+
+    /// Why there is no index of a WebDAV server.
+    pub(crate) fn unconditional(&self) -> String {
+        format!(
+            "{} has no conditional writes, which the index needs. Use s3://, gs://, az:// or file://",
+            self.url
+        )
     }
 
     /// Begins a large object that is written in parts.

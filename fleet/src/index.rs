@@ -10,7 +10,7 @@ pub(crate) mod parts;
 pub(crate) mod read;
 mod row;
 
-use crate::bucket::{Bucket, Unreachable};
+use crate::bucket::{Bucket, Kind, Unreachable};
 use crate::layout::{CRASHES, day_in};
 use crate::output;
 use anyhow::{Result, bail};
@@ -98,6 +98,9 @@ fn now() -> i64 {
 impl Index {
     /// Indexes what is new.
     pub(crate) async fn run(&self) -> Result<Indexed> {
+        if self.bucket.kind == Kind::Http {
+            bail!("{}", self.bucket.unconditional());
+        }
         let mut total = Indexed::default();
         let mut days = Vec::new();
         for prefix in self.bucket.below(CRASHES).await? {

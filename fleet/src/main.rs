@@ -26,6 +26,8 @@ use std::process::ExitCode;
 enum End {
     Done,
     Degraded,
+    /// What went wrong was said.
+    Failed,
 }
 
 /// Something is wrong with the command line or the config.
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
     match end {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Degraded) => ExitCode::from(4),
+        Ok(End::Failed) => ExitCode::FAILURE,
         Err(error) => {
             output::complain(&format!("{error:#}"));
             match error.is::<Usage>() {
@@ -116,7 +119,10 @@ async fn ship(options: &cli::Ship, mut fleet: Fleet) -> Result<End> {
         true => json("afterpanic-fleet.ship/1", &shipped)?,
         false => ship::print(&shipped, &url)?,
     }
-    Ok(end(!shipped.problems.is_empty()))
+    Ok(match shipped.failed {
+        true => End::Failed,
+        false => end(!shipped.problems.is_empty()),
+    })
 }
 
 async fn index(options: &cli::Index, fleet: &Fleet) -> Result<End> {

@@ -7,7 +7,7 @@ mod redact;
 mod source;
 mod upload;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Denied, Unreachable};
 use crate::config::{Fleet, rate};
 use crate::layout::CrashKey;
 use crate::output;
@@ -29,6 +29,9 @@ const JOURNAL: &str = "ship.json";
 /// The largest report.
 pub(crate) const MAX_REPORT: u64 = 16 << 20;
 
+/// A run ends after so many crashes in a row that the bucket refused.
+const GIVE_UP: u32 = 3;
+
 /// What a run did.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Shipped {
@@ -40,6 +43,9 @@ pub(crate) struct Shipped {
     pub unfinished: usize,
     /// Bytes that were sent.
     pub bytes: u64,
+    /// Whether the bucket cannot be reached, or refused something.
+    #[serde(skip)]
+    pub failed: bool,
     /// What was skipped or went wrong, a sentence each.
     #[serde(rename = "warnings")]
     pub problems: Vec<String>,
@@ -108,34 +114,44 @@ impl Ship {
                 continue;
             }
             for batch in source::open(dir, self.machine.as_deref(), &mut shipped.problems)? {
-                self.batch(&batch, &mut shipped).await?;
+                if !self.batch(&batch, &mut shipped).await {
+                    shipped.failed = true;
+                    return Ok(shipped);
+                }
             }
         }
         Ok(shipped)
     }
 
-    async fn batch(&mut self, batch: &Batch, shipped: &mut Shipped) -> Result<()> {
-        let mut failures = 0;
+    /// Ships the crashes of one machine; `false`: the others need not be tried.
+    async fn batch(&mut self, batch: &Batch, shipped: &mut Shipped) -> bool {
+        let mut denied = 0;
         for crash in &batch.crashes {
             if crash.state == State::Partial {
                 shipped.unfinished += 1;
                 continue;
             }
-            match self.crash(batch, crash, shipped).await {
-                Ok(()) => failures = 0,
-                Err(error) => {
-                    shipped
-                        .problems
-                        .push(format!("{}: {error:#}", crash.path.display()));
-                    failures += 1;
-                    // The bucket is gone or closed: the next ones would wait as long.
-                    if failures == 3 {
-                        bail!("gave up after 3 crashes in a row: {error:#}");
-                    }
-                }
+            let Err(error) = self.crash(batch, crash, shipped).await else {
+                denied = 0;
+                continue;
+            };
+            // The others would wait as long for the same answer.
+            if error.is::<Unreachable>() {
+                shipped.problems.push(format!("{error:#}"));
+                return false;
+            }
+            shipped
+                .problems
+                .push(format!("{}: {error:#}", crash.path.display()));
+            if error.is::<Denied>() {
+                shipped.failed = true;
+                denied += 1;
+            }
+            if denied == GIVE_UP {
+                return false;
             }
         }
-        Ok(())
+        true
     }
 
     async fn crash(&mut self, batch: &Batch, crash: &Crash, shipped: &mut Shipped) -> Result<()> {

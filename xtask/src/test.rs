@@ -154,7 +154,9 @@ fn steps(extent: &Extent) -> Result<Vec<Step>> {
     if *extent == Extent::Short {
         let mut steps = code(false);
         steps.push(page());
-        steps.push(panics("real panics".into(), &["--ci"], shards::listed()?));
+        let kept = ["--ci", "--crashes", fleet::CRASHES];
+        steps.push(panics("real panics".into(), &kept, shards::listed()?));
+        steps.extend(all(fleet::end_to_end()));
         return Ok(steps);
     }
     let mut steps = Vec::new();
@@ -174,6 +176,13 @@ fn steps(extent: &Extent) -> Result<Vec<Step>> {
         }
     }
     Ok(steps)
+}
+
+/// Steps without panics.
+fn all(steps: Vec<(&str, Command)>) -> impl Iterator<Item = Step> {
+    steps
+        .into_iter()
+        .map(|(name, command)| plain(name, command))
 }
 
 fn plain(name: &str, command: Command) -> Step {
@@ -226,10 +235,9 @@ fn code(long: bool) -> Vec<Step> {
         plain("tests and fuzz corpora", short),
         plain("book", book("test")),
     ];
+    steps.extend(all(fleet::code()));
     if long {
-        // Of the full set alone: its dependencies take minutes to build.
-        let of_fleet = fleet::steps().into_iter();
-        steps.extend(of_fleet.map(|(name, command)| plain(name, command)));
+        steps.extend(all(fleet::long()));
         // Optimised: they are marked because they take minutes even so.
         let mut command = cargo(&tests);
         command.args(["--profile", "lab", "--", "--ignored", "--skip", AN_HOUR]);

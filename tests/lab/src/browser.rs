@@ -152,6 +152,11 @@ impl Browser {
         if let Some(error) = at(&answer, "/errorText").as_str() {
             bail!("{url}: {error}");
         }
+        self.loaded(&url)
+    }
+
+    /// Waits until a page is there.
+    fn loaded(&mut self, url: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self
             .events
@@ -164,6 +169,25 @@ impl Browser {
             self.events.push(event);
         }
         Ok(())
+    }
+
+    /// Clicks on the first element of a selector, a link, and waits for what it leads to.
+    ///
+    /// # Errors
+    /// There is none, it cannot be clicked on, or leads to nothing.
+    pub fn click(&mut self, selector: &str) -> Result<()> {
+        let found = self.evaluate(&format!(
+            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{block: 'center'}});
+                const box = e.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+        ))?;
+        self.events.clear();
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({
+                "type": kind, "x": at(&found, "/0"), "y": at(&found, "/1"), "button": "left", "clickCount": 1,
+            });
+            self.ask("Input.dispatchMouseEvent", &event)?;
+        }
+        self.loaded(selector)
     }
 
     /// What an expression is in the page; a promise's value.

@@ -95,7 +95,11 @@ enum Verb {
         options: lab::globals::Options,
     },
     /// The page of `report --html` in a browser: its width, folding, searching, the keyboard
-    Pages,
+    Pages {
+        /// Instead: a site of `afterpanic-fleet page`: its width, links, colours
+        #[arg(value_name = "DIR")]
+        site: Option<PathBuf>,
+    },
     /// Write docs/support.md from the scenarios and their results
     Support,
     /// crash, drgn and gdb on a core that is there, with our vmlinux and with the debug vmlinux
@@ -161,6 +165,9 @@ struct Crash {
     /// Keep the files of runs that passed, too
     #[arg(long)]
     keep: bool,
+    /// Keep the crash directory of each run that passed there, in a folder named as the scenario
+    #[arg(long, value_name = "DIR")]
+    crashes: Option<PathBuf>,
     /// Show the console as it comes
     #[arg(long)]
     console: bool,
@@ -248,7 +255,8 @@ fn main() -> ExitCode {
         }
         Verb::Oopses { dir, options } => lab::oopses::run(&dir, &options).map(|()| true),
         Verb::Globals { options } => lab::globals::run(&options),
-        Verb::Pages => lab::pages::run(),
+        Verb::Pages { site: None } => lab::pages::run(),
+        Verb::Pages { site: Some(dir) } => lab::pages::site(&dir),
         Verb::Support => support(),
         Verb::Debuggers {
             core,
@@ -370,6 +378,7 @@ fn crash(args: Crash) -> Result<bool> {
         firmware: args.firmware,
         syscall: args.syscall,
         keep: args.keep,
+        crashes: args.crashes,
         console: args.console,
         profile: args.profile,
     })?;

@@ -4,11 +4,14 @@
 //! must fit into 380 and 1400 pixels, fold, search, answer to the keyboard, read without script, print, and
 //! say nothing on the console. Pictures of all stay in target/lab/pages.
 
+mod site;
+
 use crate::browser::Browser;
 use analysis::report::details::{self, Full};
 use analysis::report::html;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+pub use site::run as site;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -40,6 +40,8 @@ pub struct Options {
     pub syscall: Option<String>,
     /// Keep the files of runs that passed.
     pub keep: bool,
+    /// Where the crash directory of each run that passed is kept, one folder a scenario.
+    pub crashes: Option<PathBuf>,
     /// Show the console as it comes.
     pub console: bool,
     /// The cargo profile of the binaries.
@@ -186,6 +188,11 @@ impl Lab {
             kept: (!passed || self.options.keep).then(|| dir.display().to_string()),
             checks,
         };
+        if let (Some(to), Some(from)) = (&self.options.crashes, &found.dir)
+            && passed
+        {
+            keep_crash(from, &to.join(&scenario.name))?;
+        }
         if row.kept.is_none() {
             let _ = fs::remove_dir_all(dir);
         } else {
@@ -351,6 +358,15 @@ fn fetch(session: &Session, crash: &Crash, dir: &Path) -> Result<PathBuf> {
         .fetch(crash, &to)
         .context("Cannot fetch what was saved")?;
     Ok(to)
+}
+
+/// Moves a crash directory into a folder that has nothing else.
+fn keep_crash(from: &Path, folder: &Path) -> Result<()> {
+    let name = from.file_name().context("A crash directory has no name")?;
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    fs::rename(from, folder.join(name))
+        .with_context(|| format!("Cannot keep {} in {}", from.display(), folder.display()))
 }
 
 /// The config with a key added to a table, which may or may not be there already.
