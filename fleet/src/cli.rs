@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Ship, index and query the crashes of many machines
 ///
-/// A bucket is s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH, file:///PATH or, for ship and fetch,
+/// A bucket is s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH, file:///PATH or, but for index,
 /// https://HOST/PATH (WebDAV). Credentials are those of the cloud's own tools.
 #[derive(Debug, Parser)]
 #[command(

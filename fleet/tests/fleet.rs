@@ -138,6 +138,22 @@ fn a_file_that_is_damaged_here_does_not_leave() {
 }
 
 #[test]
+fn damaged_directories_do_not_keep_the_others() {
+    let lab = Lab::new();
+    for hour in 1..=4 {
+        let stamp = format!("20261129T0{hour}0203Z");
+        let crash = lab.crash("a", "web-1", &stamp, "bug:one:000001");
+        if hour < 4 {
+            fs::write(crash.join("manifest.json"), "no JSON").unwrap();
+        }
+    }
+    let run = lab.ship("a", M1, &["--json"]);
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    assert_eq!(run.json()["shipped"].as_array().unwrap().len(), 1);
+    assert_eq!(run.stderr.lines().count(), 3, "{}", run.stderr);
+}
+
+#[test]
 fn a_strangers_directory_is_skipped() {
     let lab = Lab::new();
     let crash = lab.crash("a", "web-1", "20261129T010203Z", "bug:one:000001");
@@ -435,6 +451,12 @@ fn errors_are_one_sentence() {
         ),
         (vec!["ship"], 2, "no bucket. Name its URL"),
         (vec!["index", "ftp://x"], 1, "use s3://"),
+        (
+            vec!["index", "https://127.0.0.1:1/x"],
+            1,
+            "no conditional writes",
+        ),
+        (vec!["index", "https://müll.example/x"], 1, "is not a URL"),
         (
             vec!["top", "--bucket", &missing],
             1,

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """ship, index, ask and fetch over the stores besides S3: WebDAV over http and https (wsgidav), and Azure (azurite).
-Google Cloud Storage is not among them: no emulator in the package indexes knows its XML API.
+And ClickHouse and DataFusion over the index in S3 (moto), in place. Google Cloud Storage is not among them: no emulator
+in the package indexes knows its XML API.
 
 usage: stores.py PROGRAM [--azurite MAIN.JS]
 
@@ -21,6 +22,7 @@ import tempfile
 
 from kit import MACHINES as M
 from kit import Fleet, Server, check, crash, finish, free_port
+from s3 import S3
 
 ONE, OTHER = "null-deref:acme_poll:9f3c21", "bug:acme_put:0a1b2c"
 
@@ -93,6 +95,37 @@ def at_once(fleet, bucket):
             for _ in range(2)]
     added = [json.loads(run.communicate()[0])["added"] for run in runs]
     check("two indexers add a crash once", sorted(added) == [0, 1], added)
+
+
+def in_place(fleet, work):
+    """Two engines read the index of an S3 where it is, as docs/fleet.md says."""
+    s3 = S3(work / "moto.log")
+    try:
+        here, bucket = fleet.having(**s3.env), "s3://crashes/fleet"
+        for store, machine in zip(stores(work), M):
+            here.run("ship", store, "--to", bucket, "--machine", machine)
+        here.run("index", bucket)
+        url = s3.env["AWS_ENDPOINT_URL"]
+        sql = here.run("top", "--print-sql").stdout.rstrip().rstrip(";")
+        from chdb import session
+
+        click = session.Session()
+        files = f"{url}/crashes/fleet/v1/index/dt=*/part-*.parquet"
+        click.query(f"CREATE VIEW crashes AS SELECT * FROM s3('{files}', 'test', 'test', 'Parquet')")
+        rows = [json.loads(line)[0] for line in str(click.query(sql, "JSONCompactEachRow")).splitlines()]
+        check("ClickHouse over S3", sorted(rows) == [OTHER, ONE], rows)
+        import datafusion
+        from datafusion.object_store import AmazonS3
+
+        fusion = datafusion.SessionContext()
+        fusion.register_object_store(
+            "s3://", AmazonS3("crashes", region="us-east-1", access_key_id="test", secret_access_key="test",
+                              endpoint=url, allow_http=True))
+        fusion.sql("CREATE EXTERNAL TABLE crashes STORED AS PARQUET LOCATION 's3://crashes/fleet/v1/index/'")
+        rows = fusion.sql(sql).to_arrow_table().column(0).to_pylist()
+        check("DataFusion over S3", sorted(rows) == [OTHER, ONE], rows)
+    finally:
+        s3.close()
 
 
 def certificate(at):
@@ -175,6 +208,7 @@ def main():
     try:
         fleet = Fleet(options.program, work)
         webdav(fleet, work)
+        in_place(fleet, work)
         if options.azurite:
             azure(fleet, options.azurite, work)
     finally:
