@@ -26,6 +26,8 @@ fn main() -> ExitCode {
     if rehearse::guest::init::is_pid1() {
         rehearse::guest::init::main();
     }
+    // Cores of other machines are read as well.
+    analysis::unwind::read_all();
     let command = help::command();
     let matches = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

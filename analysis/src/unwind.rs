@@ -1,41 +1,82 @@
-//! Kernel stacks of an x86_64 dump, unwound by the kernel's own ORC tables.
+//! Kernel stacks, unwound by what the kernel itself unwinds them with: one folder an architecture.
 //!
-//! Facts: arch/x86/kernel/{unwind_orc,dumpstack_64,irq_64,process}.c and
-//! arch/x86/include/asm/{orc_types,switch_to}.h, 5.10 to 7.x. Everything comes from the dump: the
-//! tables through kallsyms and `module.arch`, the stacks through BTF, the names through kallsyms.
-//! The tables are searched where they lie and never copied; what is kept is of fixed size.
-//! Inlined functions leave no trace in the dump and are not shown; stacks of user mode are not
-//! walked, their first address ends the trace.
+//! Everything comes from the dump: code and tables through kallsyms, the stacks through BTF, the names
+//! through kallsyms. Inlined functions leave no trace in the dump and are not shown; stacks of user mode are
+//! not walked, their first address ends the trace.
 
-mod code;
 mod error;
-#[cfg(any(test, fuzzing))]
-#[allow(missing_docs, clippy::panic, clippy::indexing_slicing)]
-pub mod garbage;
 mod memory;
-mod orc;
-pub mod rules;
-mod scan;
 mod stacks;
 mod start;
-mod step;
-mod tables;
-mod trampolines;
-mod walk;
+mod text;
+mod x86_64;
 
-#[cfg(test)]
-mod tests;
-
-pub use orc::{Base, Bp, Entry, Register, Rule};
-pub(crate) use stacks::{cpu_stacks, stack_bytes};
 pub use start::{Unwinder, panic_cpu};
+#[cfg(any(test, fuzzing))]
+pub use x86_64::garbage;
+pub use x86_64::{Base, Bp, Entry, Register, Rule, rules};
 
+use self::stacks::Area;
+use self::start::Engine;
+use std::sync::OnceLock;
 use vmcore::addr::VirtAddr;
-use vmcore::arch::x86_64::regs::Registers;
-use vmcore::kernel::Resolved;
+use vmcore::arch::{Arch, Registers};
+use vmcore::kernel::{Kernel, Resolved};
 
 /// Most frames of one trace. A 16 KiB stack holds at most 2048 return addresses.
 pub const MAX_FRAMES: usize = 512;
+
+/// What differs from one architecture to the next: its unwinder, and the stacks besides the tasks' own.
+struct Machine {
+    arch: &'static Arch,
+    /// The symbols that the engine asks for, to be looked up together.
+    symbols: &'static [&'static str],
+    engine: for<'k> fn(&'k Kernel, &mut Vec<String>) -> Box<dyn Engine + 'k>,
+    cpu_stacks: fn(&Kernel, u32) -> Vec<Area>,
+    stack_bytes: fn(&Kernel) -> u64,
+}
+
+/// The machine that this program was compiled for.
+#[cfg(target_arch = "aarch64")]
+static HOST: &[&Machine] = &[&aarch64::MACHINE];
+#[cfg(not(target_arch = "aarch64"))]
+static HOST: &[&Machine] = &[&x86_64::MACHINE];
+
+/// As [`vmcore::arch::read_all`] has it: set by [`read_all`] alone.
+static KNOWN: OnceLock<&[&Machine]> = OnceLock::new();
+
+/// From now on dumps of every architecture are read and their stacks unwound, not only of the host's.
+pub fn read_all() {
+    static ALL: &[&Machine] = &[&x86_64::MACHINE];
+    vmcore::arch::read_all();
+    KNOWN.get_or_init(|| ALL);
+}
+
+fn machine(kernel: &Kernel) -> Option<&'static Machine> {
+    #[cfg(test)]
+    read_all();
+    let known = KNOWN.get().copied().unwrap_or(HOST);
+    let own = known
+        .iter()
+        .find(|m| m.arch.machine == kernel.arch().machine);
+    own.copied()
+}
+
+/// THREAD_SIZE in bytes; 0 for an architecture that is not known.
+#[must_use]
+pub(crate) fn stack_bytes(kernel: &Kernel) -> u64 {
+    machine(kernel).map_or(0, |machine| (machine.stack_bytes)(kernel))
+}
+
+/// The interrupt, exception and entry stacks of one CPU: what each is for, its first address, and the one
+/// after its last.
+#[must_use]
+pub(crate) fn cpu_stacks(kernel: &Kernel, cpu: u32) -> Vec<(StackKind, u64, u64)> {
+    let areas = machine(kernel).map_or(Vec::new(), |machine| (machine.cpu_stacks)(kernel, cpu));
+    let known = areas.into_iter();
+    let known = known.map(|area| (area.kind, area.range.start, area.range.end));
+    known.collect()
+}
 
 /// A stack from its innermost frame outwards.
 #[derive(Clone, PartialEq, Eq, Debug)]

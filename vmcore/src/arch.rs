@@ -1,11 +1,53 @@
-//! What depends on the machine: page tables and register layouts, one module an architecture.
+//! What depends on the machine: where the kernel's memory lies, page tables, saved registers.
 //!
-//! It names nothing but [`crate::addr`]. Page tables are read through [`PageTables`], so that it
-//! does not matter which dump format they come from.
+//! One folder an architecture, one table ([`Arch`]) of what differs; nobody outside this module asks which
+//! architecture a dump is of to decide how bytes are read. It names nothing but [`crate::addr`]. Page
+//! tables are read through [`PageTables`], so that it does not matter which dump format they come from, and
+//! VMCOREINFO through [`Facts`].
+//!
+//! A program reads dumps of the machine that it runs on. [`read_all`] adds the other architectures: a
+//! program that never calls it (the capture kernel's) does not contain them.
 
+pub mod aarch64;
+mod layout;
+pub mod paging;
+mod regs;
 pub mod x86_64;
 
+pub use layout::{Facts, ImageMap, Layout};
+pub use regs::Registers;
+
 use crate::addr::PhysAddr;
+use std::sync::OnceLock;
+
+/// What differs from one architecture to the next.
+#[derive(Debug)]
+pub struct Arch {
+    /// e_machine.
+    pub machine: u16,
+    /// What `uname -m` calls it.
+    pub name: &'static str,
+    /// Bytes of an NT_PRSTATUS descriptor.
+    pub(crate) prstatus_bytes: usize,
+    /// An NT_PRSTATUS descriptor: the pid it names and the registers.
+    pub(crate) prstatus: fn(&[u8]) -> Option<(i32, Registers)>,
+    /// Where the kernel's memory lies, by VMCOREINFO and the dump's segments.
+    pub(crate) layout: fn(&dyn Facts) -> Result<Layout, MissingKey>,
+    /// The same by the segments alone, of a dump without VMCOREINFO.
+    pub(crate) segments: fn(&dyn Facts) -> Option<Layout>,
+    /// The key of VMCOREINFO that no other architecture has.
+    pub(crate) marker: &'static str,
+    /// Bits of a kernel pointer that may hold a tag.
+    pub(crate) tag_mask: u64,
+    /// The least order of a hugetlb page.
+    pub(crate) least_hugetlb_order: u32,
+    /// SECTION_SIZE_BITS and MAX_PHYSMEM_BITS where VMCOREINFO lacks them.
+    pub(crate) sparse_bits: fn(&Layout) -> (u32, u32),
+}
+
+/// A key of VMCOREINFO that the layout rests on, and that is not there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MissingKey(pub &'static str);
 
 /// Physical memory, as far as a page walk reads it.
 pub trait PageTables {
@@ -17,4 +59,33 @@ pub trait PageTables {
     /// # Errors
     /// When it cannot be read.
     fn entry(&self, table: PhysAddr, index: u64) -> Result<u64, Self::Error>;
+}
+
+/// The architecture that this program was compiled for.
+#[cfg(target_arch = "aarch64")]
+static HOST: &[&Arch] = &[&aarch64::ARCH];
+#[cfg(not(target_arch = "aarch64"))]
+static HOST: &[&Arch] = &[&x86_64::ARCH];
+
+/// Set by [`read_all`] alone, so that the linker drops what is not the host's where nobody calls it.
+static KNOWN: OnceLock<&[&Arch]> = OnceLock::new();
+
+/// From now on dumps of every architecture are read, not only of the host's.
+pub fn read_all() {
+    static ALL: &[&Arch] = &[&x86_64::ARCH, &aarch64::ARCH];
+    KNOWN.get_or_init(|| ALL);
+}
+
+/// The architectures whose dumps are read.
+#[must_use]
+pub fn known() -> &'static [&'static Arch] {
+    #[cfg(test)]
+    read_all();
+    KNOWN.get().copied().unwrap_or(HOST)
+}
+
+/// The architecture of an e_machine, if its dumps are read.
+#[must_use]
+pub fn of(machine: u16) -> Option<&'static Arch> {
+    known().iter().find(|arch| arch.machine == machine).copied()
 }

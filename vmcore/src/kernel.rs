@@ -25,19 +25,20 @@ pub use btf::{Field, Member, Record as TypeRecord, Strings as TypeStrings, TypeK
 pub use error::{KernelError, MemError, chain};
 pub use kallsyms::{Resolved, Symbol, SymbolFile, SymbolFileError, Symbols};
 pub use list::{List, Tree};
-pub use memory::{Direct, Layout, Memory};
+pub use memory::{Direct, Memory};
 pub use modules::{Area, AreaKind, Module};
 pub use percpu::CpuMask;
 pub use vmcoreinfo::Vmcoreinfo;
 
-use crate::addr::{PAGE_SIZE, VirtAddr};
+use crate::addr::VirtAddr;
+use crate::arch::{self, Arch};
 use crate::dump::MemoryDump;
-use crate::layout::elf::EM_X86_64;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// A crashed kernel.
 pub struct Kernel {
+    arch: &'static Arch,
     memory: Arc<Memory>,
     vmcoreinfo: Arc<Vmcoreinfo>,
     symbols: OnceLock<Result<Symbols, KernelError>>,
@@ -84,19 +85,18 @@ impl Kernel {
     /// As [`Self::new`].
     pub fn with(dump: Arc<dyn MemoryDump>, supplement: Supplement) -> Result<Self, KernelError> {
         let info = dump.info();
-        if info.machine != EM_X86_64 {
-            return Err(KernelError::Machine {
-                machine: info.machine,
-            });
-        }
+        let arch = arch::of(info.machine).ok_or(KernelError::Machine {
+            machine: info.machine,
+        })?;
         let vmcoreinfo = match info.vmcoreinfo.as_deref() {
             Some(text) => Vmcoreinfo::parse(text),
-            None => find_note::in_memory(&*dump).ok_or(KernelError::NoVmcoreinfo)?,
+            None => find_note::in_memory(arch, &*dump).ok_or(KernelError::NoVmcoreinfo)?,
         };
-        Self::of(dump, vmcoreinfo, supplement)
+        Self::of(arch, dump, vmcoreinfo, supplement)
     }
 
     fn of(
+        arch: &'static Arch,
         dump: Arc<dyn MemoryDump>,
         mut vmcoreinfo: Vmcoreinfo,
         mut supplement: Supplement,
@@ -115,11 +115,9 @@ impl Kernel {
             let told: Vec<_> = told.collect();
             vmcoreinfo.add_symbols(told);
         }
-        if let Some(size) = vmcoreinfo.page_size().filter(|&size| size != PAGE_SIZE) {
-            return Err(KernelError::PageSize { size });
-        }
-        let layout = layout::of(&vmcoreinfo, info)?;
+        let layout = layout::of(arch, &vmcoreinfo, info)?;
         Ok(Self {
+            arch,
             memory: Arc::new(Memory::new(dump, layout)),
             vmcoreinfo: Arc::new(vmcoreinfo),
             symbols: OnceLock::new(),
@@ -137,7 +135,13 @@ impl Kernel {
     /// As [`Self::new`].
     pub fn on(&self, dump: Arc<dyn MemoryDump>) -> Result<Self, KernelError> {
         let vmcoreinfo = self.vmcoreinfo.as_ref().clone();
-        Self::of(dump, vmcoreinfo, self.supplement.clone())
+        Self::of(self.arch, dump, vmcoreinfo, self.supplement.clone())
+    }
+
+    /// Its architecture.
+    #[must_use]
+    pub fn arch(&self) -> &'static Arch {
+        self.arch
     }
 
     /// The dump.
@@ -164,7 +168,8 @@ impl Kernel {
         &self.memory
     }
 
-    /// `page_offset_base`, best source first: the dump's segments, the kernel's variable.
+    /// Virtual minus physical address of the direct map, best source first: what the dump says, the
+    /// kernel's variable `page_offset_base`.
     #[must_use]
     pub fn direct_map_base(&self) -> Option<u64> {
         if let Some(direct) = self.memory.direct() {

@@ -53,7 +53,7 @@ pub(super) fn collect(collector: &mut Collector<'_>, which: Which) -> Result<(),
             return ControlFlow::Continue(());
         };
         let sp = match task.cpu {
-            Some(cpu) if task.on_cpu => kernel.prstatus(cpu).map_or(0, |regs| regs.sp),
+            Some(cpu) if task.on_cpu => kernel.prstatus(cpu).map_or(0, |regs| regs.sp().0),
             _ => saved,
         };
         // A pointer that is not on this stack says nothing of how much of it is used.

@@ -6,6 +6,8 @@ use vmcore::addr::VirtAddr;
 /// the text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum UnwindError {
+    #[error("Stacks of this architecture are not unwound by this program")]
+    Machine,
     #[error("The layout of task_struct is not known")]
     Layout,
     #[error("The task_struct at {0} cannot be read")]

@@ -1,40 +1,20 @@
 //! Where traces begin: the registers of a CPU, or the context that the scheduler saved.
 //!
-//! Facts: arch/x86/include/asm/switch_to.h (`inactive_task_frame`), arch/x86/kernel/unwind_orc.c
-//! (`__unwind_start`), kernel/sched/sched.h, 5.10 to 7.x.
+//! Facts: kernel/sched/sched.h, include/linux/sched.h, 5.10 to 7.x. What an architecture's stacks look
+//! like and how they are followed is its own ([`super::Machine`]).
 
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::{self, Areas};
-use super::step::State;
-use super::tables::Tables;
-use super::trampolines::Trampolines;
-use super::walk::Walk;
-use super::{End, Saved, StackKind, Start, Trace};
+use super::stacks::{self, Area, Areas};
+use super::{End, Frame, StackKind, Start, Trace, machine};
 use vmcore::addr::VirtAddr;
-use vmcore::arch::x86_64::regs::Registers;
+use vmcore::arch::Registers;
 use vmcore::kernel::{Kernel, KernelError, chain};
 
-/// All symbols that unwinding and the panic notifiers ask for: looked up together, because each look-up
-/// goes through the whole table.
-const SYMBOLS: [&str; 22] = [
-    "__start_orc_unwind_ip",
-    "__stop_orc_unwind_ip",
-    "__start_orc_unwind",
-    "__stop_orc_unwind",
-    "_etext",
-    "_sinittext",
-    "_einittext",
-    "ret_from_fork_asm",
-    "ret_from_fork",
+/// What the panic notifiers and the tasks of CPUs ask for, besides what an architecture's unwinder does: looked
+/// up together, because each look-up goes through the whole table.
+const SYMBOLS: [&str; 6] = [
     "runqueues",
-    "hardirq_stack_ptr",
-    "pcpu_hot",
-    "cea_exception_stacks",
-    "arch_rethook_trampoline",
-    "__kretprobe_trampoline",
-    "kretprobe_trampoline",
-    "return_to_handler",
     "panic_cpu",
     "crashing_cpu",
     "crash_kexec_post_notifiers",
@@ -42,50 +22,62 @@ const SYMBOLS: [&str; 22] = [
     "dump_list",
 ];
 
+/// An architecture's unwinder.
+pub(super) trait Engine {
+    /// The stacks of a CPU besides its task's. What cannot be found is left out: its frames then show as
+    /// unknown.
+    fn of_cpu(&self, cpu: u32) -> Vec<Area>;
+
+    /// The frames of a task from the context that the scheduler saved. `areas` has its own stack alone.
+    ///
+    /// # Errors
+    /// The context cannot be read.
+    fn sleeping(
+        &self,
+        pages: &Pages<'_>,
+        areas: &Areas,
+        task: VirtAddr,
+    ) -> Result<(Vec<Frame>, End), UnwindError>;
+
+    /// The frames from registers on.
+    fn registers(
+        &self,
+        pages: &Pages<'_>,
+        areas: &Areas,
+        task: Option<VirtAddr>,
+        registers: &Registers,
+    ) -> (Vec<Frame>, End);
+
+    /// The code addresses that lie on a stack from `sp` on.
+    fn scan(&self, pages: &Pages<'_>, areas: &Areas, task: Option<VirtAddr>, sp: u64)
+    -> Vec<Frame>;
+}
+
 /// Unwinds the stacks of one kernel.
 pub struct Unwinder<'k> {
     kernel: &'k Kernel,
     pages: Pages<'k>,
-    tables: Tables,
-    trampolines: Trampolines,
+    engine: Option<Box<dyn Engine + 'k>>,
     members: Option<Members>,
     stack_bytes: u64,
-    /// Where a new task begins, as if interrupted.
-    fork: Option<u64>,
     warnings: Vec<String>,
 }
 
 /// Offsets of the members that lead to a task's stack.
 struct Members {
     stack: u64,
-    saved_sp: u64,
     on_cpu: u64,
     cpu: u64,
-    frame: SavedFrame,
-}
-
-/// Offsets in `inactive_task_frame`, and its size.
-struct SavedFrame {
-    bp: u64,
-    ret: u64,
-    size: u64,
 }
 
 impl Members {
     fn of(kernel: &Kernel) -> Result<Self, KernelError> {
         let task = |member: &str| kernel.offset_of("task_struct", member);
-        let frame = |member: &str| kernel.offset_of("inactive_task_frame", member);
         Ok(Self {
             stack: task("stack")?,
-            saved_sp: task("thread.sp")?,
             on_cpu: task("on_cpu")?,
             // task_struct.cpu moved into thread_info with 5.16.
             cpu: task("thread_info.cpu").or_else(|_| task("cpu"))?,
-            frame: SavedFrame {
-                bp: frame("bp")?,
-                ret: frame("ret_addr")?,
-                size: kernel.types()?.size_of("inactive_task_frame")?,
-            },
         })
     }
 }
@@ -99,27 +91,24 @@ impl<'k> Unwinder<'k> {
         // Modules first: from then on the table answers for their symbols too, and remembers what
         // is not there.
         let _ = kernel.modules();
-        let _ = kernel
-            .symbols()
-            .map(|symbols| symbols.lookup_many(&SYMBOLS));
-        let tables = Tables::find(kernel, &mut warnings);
+        let machine = machine(kernel);
+        let wanted: Vec<&str> = SYMBOLS
+            .iter()
+            .chain(machine.map_or(&[][..], |machine| machine.symbols))
+            .copied()
+            .collect();
+        let _ = kernel.symbols().map(|symbols| symbols.lookup_many(&wanted));
+        let engine = machine.map(|machine| (machine.engine)(kernel, &mut warnings));
         let members = Members::of(kernel).map_err(|error| {
             let why = chain(&error);
             warnings.push(format!("stacks of tasks cannot be found: {why}"));
         });
-        // ret_from_fork was split in two with 6.6; the assembler half kept the role.
-        let fork = kernel
-            .symbols()
-            .map(|symbols| symbols.lookup_many(&["ret_from_fork_asm", "ret_from_fork"]))
-            .unwrap_or_default();
         Self {
             kernel,
             pages: Pages::new(kernel),
-            tables,
-            trampolines: Trampolines::find(kernel),
+            engine,
             members: members.ok(),
-            stack_bytes: stacks::stack_bytes(kernel),
-            fork: fork.into_iter().flatten().next().map(|va| va.0),
+            stack_bytes: super::stack_bytes(kernel),
             warnings,
         }
     }
@@ -166,22 +155,14 @@ impl<'k> Unwinder<'k> {
         if let Some(cpu) = self.running_on(task) {
             return self.cpu(cpu);
         }
-        match self.sleeping(task) {
-            Ok((state, areas)) => {
-                let (frames, end) = self.walk(&areas, Some(task), state, None);
-                Trace {
-                    task: Some(task),
-                    start: Start::Sleeping,
-                    frames,
-                    end,
-                }
-            }
-            Err(why) => Trace {
-                task: Some(task),
-                start: Start::Sleeping,
-                frames: Vec::new(),
-                end: End::Broken(why.to_string()),
-            },
+        let (frames, end) = self
+            .sleeping(task)
+            .unwrap_or_else(|why| (Vec::new(), End::Broken(why.to_string())));
+        Trace {
+            task: Some(task),
+            start: Start::Sleeping,
+            frames,
+            end,
         }
     }
 
@@ -195,19 +176,15 @@ impl<'k> Unwinder<'k> {
     ) -> Trace {
         let mut areas = Areas::default();
         areas.add(task.and_then(|task| self.task_area(task)));
-        for area in cpu
-            .into_iter()
-            .flat_map(|cpu| stacks::of_cpu(self.kernel, cpu))
-        {
-            areas.add(Some(area));
-        }
-        let saved = Saved {
-            at: None,
-            registers: *registers,
-            full: true,
+        let (frames, end) = match &self.engine {
+            Some(engine) => {
+                for area in cpu.into_iter().flat_map(|cpu| engine.of_cpu(cpu)) {
+                    areas.add(Some(area));
+                }
+                engine.registers(&self.pages, &areas, task, registers)
+            }
+            None => (Vec::new(), End::Broken(UnwindError::Machine.to_string())),
         };
-        let state = State::of_registers(registers);
-        let (frames, end) = self.walk(&areas, task, state, Some(saved));
         Trace {
             task,
             start: Start::Given,
@@ -234,9 +211,10 @@ impl<'k> Unwinder<'k> {
         stacks::task(base, self.stack_bytes)
     }
 
-    /// The context that the scheduler saved.
-    fn sleeping(&self, task: VirtAddr) -> Result<(State, Areas), UnwindError> {
+    /// The frames from the context that the scheduler saved.
+    fn sleeping(&self, task: VirtAddr) -> Result<(Vec<Frame>, End), UnwindError> {
         let members = self.members.as_ref().ok_or(UnwindError::Layout)?;
+        let engine = self.engine.as_ref().ok_or(UnwindError::Machine)?;
         let base = self
             .pages
             .word_at(task, members.stack)
@@ -244,78 +222,25 @@ impl<'k> Unwinder<'k> {
         if base == 0 {
             return Err(UnwindError::NoStack);
         }
-        let sp = self
-            .pages
-            .word_at(task, members.saved_sp)
-            .ok_or(UnwindError::Task(task))?;
-        let area = stacks::task(base, self.stack_bytes)
-            .filter(|area| area.range.contains(sp))
-            .ok_or(UnwindError::Elsewhere(sp))?;
-        let frame = &members.frame;
-        let word = |offset: u64| {
-            self.pages
-                .word_at(VirtAddr(sp), offset)
-                .ok_or(UnwindError::Stack(sp))
-        };
-        let pc = word(frame.ret)?;
-        let state = State {
-            pc,
-            sp: sp.wrapping_add(frame.size),
-            bp: word(frame.bp)?,
-            others: None,
-            signal: Some(pc) == self.fork,
-        };
         let mut areas = Areas::default();
-        areas.add(Some(area));
-        Ok((state, areas))
+        areas.add(stacks::task(base, self.stack_bytes));
+        engine.sleeping(&self.pages, &areas, task)
     }
 
     /// A scan of all of a task's stack.
     fn whole_stack(&self, task: Option<VirtAddr>, why: String) -> Trace {
-        let mut frames = Vec::new();
         let mut areas = Areas::default();
         areas.add(task.and_then(|task| self.task_area(task)));
-        if let Some(area) = areas.of_kind(StackKind::Task) {
-            self.with_walk(&areas, task, |walk| {
-                walk.scan(&mut frames, area.range.start);
-            });
-        }
+        let frames = match (areas.of_kind(StackKind::Task), &self.engine) {
+            (Some(area), Some(engine)) => engine.scan(&self.pages, &areas, task, area.range.start),
+            _ => Vec::new(),
+        };
         Trace {
             task,
             start: Start::Scan,
             frames,
             end: End::Broken(why),
         }
-    }
-
-    fn walk(
-        &self,
-        areas: &Areas,
-        task: Option<VirtAddr>,
-        state: State,
-        saved: Option<Saved>,
-    ) -> (Vec<super::Frame>, End) {
-        self.with_walk(areas, task, |walk| walk.run(state, saved))
-    }
-
-    fn with_walk<T>(
-        &self,
-        areas: &Areas,
-        task: Option<VirtAddr>,
-        run: impl FnOnce(&Walk<'_>) -> T,
-    ) -> T {
-        let name = |addr: u64| self.kernel.resolve(VirtAddr(addr));
-        let hidden = |pc: u64, slot: VirtAddr| {
-            self.trampolines
-                .hidden(&self.pages, &self.tables, task, pc, slot)
-        };
-        run(&Walk {
-            pages: &self.pages,
-            tables: &self.tables,
-            areas,
-            name: &name,
-            hidden: &hidden,
-        })
     }
 }
 

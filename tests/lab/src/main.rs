@@ -202,6 +202,7 @@ fn mebibytes(text: &str) -> Result<u64, String> {
 }
 
 fn main() -> ExitCode {
+    analysis::unwind::read_all();
     let result = match Cli::parse().verb {
         Verb::Crash(args) => crash(args),
         Verb::Demo {

@@ -54,9 +54,8 @@ fn hash(name: &[u8]) -> u32 {
 
 /// The kernel's own blob by its head, in the image: place and length.
 fn scan(kernel: &Kernel) -> Option<(VirtAddr, u64)> {
-    let info = kernel.vmcoreinfo();
-    let stext = info.symbol("_stext")?;
-    search(kernel.memory(), info, stext, HEAD, |at| {
+    let stext = kernel.vmcoreinfo().symbol("_stext")?;
+    search(kernel.memory(), stext, HEAD, |at| {
         let word = |offset: u64| kernel.read_u32(at.checked_add(offset)?).ok().map(u64::from);
         let (types, strings_at, strings) = (word(12)?, word(16)?, word(20)?);
         let len = 24 + strings_at + strings;

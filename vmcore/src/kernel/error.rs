@@ -1,7 +1,7 @@
 //! What can go wrong between an address or a name and its bytes.
 
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::arch::x86_64::paging;
+use crate::arch::{self, paging};
 use crate::dump::ReadError;
 
 /// Why an address leads nowhere in a dump.
@@ -55,13 +55,13 @@ pub enum KernelError {
         key: String,
     },
     /// Not a machine that this version knows.
-    #[error("The dump is of e_machine {machine}; only x86_64 (62) is known")]
+    #[error("The dump is of e_machine {machine}; known: {}", known())]
     Machine {
         /// e_machine.
         machine: u16,
     },
-    /// The page size is not 4096.
-    #[error("The dump's page size is {size}; only 4096 is known")]
+    /// The page size is none of the architecture's.
+    #[error("The dump's page size is {size}, which its architecture does not have")]
     PageSize {
         /// What VMCOREINFO says.
         size: u64,
@@ -110,6 +110,13 @@ pub enum KernelError {
         /// Why not.
         source: MemError,
     },
+}
+
+/// The architectures that are read, by name and number.
+fn known() -> String {
+    let all = arch::known().iter();
+    let words: Vec<String> = all.map(|a| format!("{} ({})", a.name, a.machine)).collect();
+    words.join(", ")
 }
 
 impl KernelError {

@@ -4,11 +4,11 @@
 //! memory all the same: kernel/vmcore_info.c (crash_core.c before 6.9, kexec_core.c before 4.13) puts
 //! it into a page of its own while booting, and `OSRELEASE=` is its first key (2.6.24 to 7.2). Stale
 //! copies are possible (of the kernel before a kexec, the capture kernel's), so a page is believed
-//! only if the page tables that it names map the kernel image where its phys_base says.
+//! only if the page tables that it names map the kernel image where its phys_base (arm64: kimage_voffset) says.
 
 use super::{Vmcoreinfo, layout};
 use crate::addr::{PAGE_BYTES, Pfn, VirtAddr};
-use crate::arch::x86_64::KERNEL_MAP;
+use crate::arch::Arch;
 use crate::dump::MemoryDump;
 
 /// How the page begins.
@@ -22,7 +22,7 @@ const LEAST_BYTES: u64 = 16;
 const LEAST_PAGES: u64 = 1 << 16;
 
 /// The text, from the first page that is believed.
-pub(super) fn in_memory(dump: &dyn MemoryDump) -> Option<Vmcoreinfo> {
+pub(super) fn in_memory(arch: &Arch, dump: &dyn MemoryDump) -> Option<Vmcoreinfo> {
     log::info!("the dump has no VMCOREINFO note: looking for its text in every page");
     let mut buf = vec![0; usize::try_from(STEP).ok()? * PAGE_BYTES];
     let mut from = Pfn(0);
@@ -44,7 +44,9 @@ pub(super) fn in_memory(dump: &dyn MemoryDump) -> Option<Vmcoreinfo> {
         let pages = part
             .chunks(PAGE_BYTES)
             .filter(|page| page.starts_with(BEGIN));
-        let found = pages.map(Vmcoreinfo::parse).find(|text| holds(dump, text));
+        let found = pages
+            .map(Vmcoreinfo::parse)
+            .find(|text| holds(arch, dump, text));
         if found.is_some() {
             return found;
         }
@@ -53,20 +55,18 @@ pub(super) fn in_memory(dump: &dyn MemoryDump) -> Option<Vmcoreinfo> {
 }
 
 /// Whether this dump is of the kernel that the text describes.
-fn holds(dump: &dyn MemoryDump, text: &Vmcoreinfo) -> bool {
-    let paging = layout::of(text, dump.info()).ok().and_then(|layout| {
-        let paging = layout.paging?;
-        Some((paging, layout.phys_base))
-    });
-    let Some((paging, phys_base)) = paging else {
+fn holds(arch: &Arch, dump: &dyn MemoryDump, text: &Vmcoreinfo) -> bool {
+    let Ok(layout) = layout::of(arch, text, dump.info()) else {
+        return false;
+    };
+    let Some(paging) = layout.paging else {
         return false;
     };
     let names = ["_stext", "swapper_pg_dir", "init_top_pgt"];
     let places = names.iter().filter_map(|name| text.symbol(name));
     let mut agree = places.filter_map(|va: VirtAddr| {
-        let expected = va.0.wrapping_sub(KERNEL_MAP).wrapping_add(phys_base);
         let walked = paging.walk(dump, va).ok()?;
-        Some(walked.phys.0 == expected)
+        Some(walked.phys == layout.image.phys(va))
     });
     // One at least, and none that differs.
     agree.next() == Some(true) && agree.all(|agrees| agrees)

@@ -16,7 +16,6 @@ mod tests;
 use super::modules::ModuleSymbols;
 use super::{KernelError, Memory, Vmcoreinfo};
 use crate::addr::VirtAddr;
-use crate::arch::x86_64::KERNEL_MAP;
 use addresses::Addresses;
 pub use file::{SymbolFile, SymbolFileError};
 pub(super) use locate::{Tables, search};
@@ -33,6 +32,8 @@ pub struct Symbols {
     addresses: Addresses,
     /// Where kallsyms was found.
     tables: Option<Tables>,
+    /// Nothing of the kernel proper lies below it.
+    start: u64,
     /// `_end`: nothing of the kernel proper lies past it.
     end: u64,
     found: Mutex<HashMap<String, Option<VirtAddr>>>,
@@ -157,6 +158,7 @@ impl Symbols {
             names: Table::Kallsyms(names),
             addresses,
             tables: Some(*tables),
+            start: memory.layout().code_start,
             end,
             found: Mutex::default(),
             resolved: Mutex::default(),
@@ -174,6 +176,7 @@ impl Symbols {
             names: Table::File(list),
             addresses: Addresses::absolute(addresses),
             tables: None,
+            start: file::floor(info),
             end: end.unwrap_or(u64::MAX),
             found: Mutex::default(),
             resolved: Mutex::default(),
@@ -263,7 +266,7 @@ impl Symbols {
         }
         let (index, start, next) = self.addresses.find(va.0)?;
         // Below the image the table has only per-CPU offsets, which are no addresses.
-        if start < KERNEL_MAP {
+        if start < self.start {
             return None;
         }
         let (name, _) = self.names.get(index)?;

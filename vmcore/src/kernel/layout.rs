@@ -1,46 +1,60 @@
-//! Where the crashed kernel's memory lies, by VMCOREINFO and the dump's segments.
-//!
-//! Facts: arch/x86/kernel/vmcore_info_64.c (machine_kexec_64.c before 4.19), 4.x to 7.2.
+//! Where the crashed kernel's memory lies, by VMCOREINFO and the dump's segments: what each says, for
+//! [`crate::arch`] to put together.
 
-use super::{KernelError, Layout, Vmcoreinfo};
-use crate::addr::PhysAddr;
-use crate::arch::x86_64::KERNEL_MAP;
-use crate::arch::x86_64::paging::Paging;
+use super::{KernelError, Vmcoreinfo};
+use crate::addr::{PhysAddr, VirtAddr};
+use crate::arch::{Arch, Facts, Layout};
 use crate::dump::DumpInfo;
 
-/// KERNEL_IMAGE_SIZE where VMCOREINFO does not tell it: the smaller value, without KASLR.
-const IMAGE_SIZE: u64 = 0x2000_0000;
+/// VMCOREINFO, if there is one, and the segments.
+pub(super) struct Known<'a> {
+    pub vmcoreinfo: Option<&'a Vmcoreinfo>,
+    pub dump: &'a DumpInfo,
+}
 
-/// The layout. Without the key of the top page table the kernel image and the direct map are left.
+impl Facts for Known<'_> {
+    fn number(&self, name: &str) -> Option<i64> {
+        self.vmcoreinfo?.number(name)
+    }
+
+    fn symbol(&self, name: &str) -> Option<VirtAddr> {
+        self.vmcoreinfo?.symbol(name)
+    }
+
+    fn page_size(&self) -> Option<u64> {
+        self.vmcoreinfo?.page_size()
+    }
+
+    fn image_segment(&self) -> Option<(VirtAddr, PhysAddr, u64)> {
+        let image = self.dump.kernel_image?;
+        Some((image.vaddr, image.paddr, image.size))
+    }
+
+    fn direct_segment(&self) -> Option<u64> {
+        self.dump.direct_map_base
+    }
+}
+
+/// The layout. Without the key of the top page table only the parts are left that are mapped at a known
+/// distance.
 ///
 /// # Errors
-/// When neither VMCOREINFO nor a segment of the kernel image tells phys_base.
-pub(super) fn of(vmcoreinfo: &Vmcoreinfo, dump: &DumpInfo) -> Result<Layout, KernelError> {
-    let by_segments = dump.kernel_image.map(|image| {
-        let offset = image.vaddr.0.wrapping_sub(KERNEL_MAP);
-        image.paddr.0.wrapping_sub(offset)
-    });
-    let phys_base = vmcoreinfo
-        .number("phys_base")
-        .map(i64::cast_unsigned)
-        .or(by_segments)
-        .ok_or_else(|| KernelError::MissingKey {
-            key: "NUMBER(phys_base)".to_owned(),
-        })?;
-    let names = ["swapper_pg_dir", "init_top_pgt", "init_level4_pgt"];
-    let root = names.iter().find_map(|name| vmcoreinfo.symbol(name));
-    let five = vmcoreinfo.number("pgtable_l5_enabled") == Some(1);
-    Ok(Layout {
-        paging: root.map(|root| Paging {
-            root: PhysAddr(root.0.wrapping_sub(KERNEL_MAP).wrapping_add(phys_base)),
-            levels: if five { 5 } else { 4 },
-            encryption_mask: vmcoreinfo.number("sme_mask").unwrap_or(0).cast_unsigned(),
-        }),
-        image_base: KERNEL_MAP,
-        image_len: vmcoreinfo
-            .number("KERNEL_IMAGE_SIZE")
-            .map_or(IMAGE_SIZE, i64::cast_unsigned),
-        phys_base,
-        direct_base: dump.direct_map_base,
-    })
+/// When VMCOREINFO lacks what the architecture's layout rests on.
+pub(super) fn of(
+    arch: &Arch,
+    vmcoreinfo: &Vmcoreinfo,
+    dump: &DumpInfo,
+) -> Result<Layout, KernelError> {
+    let known = Known {
+        vmcoreinfo: Some(vmcoreinfo),
+        dump,
+    };
+    let layout = (arch.layout)(&known).map_err(|missing| KernelError::MissingKey {
+        key: missing.0.to_owned(),
+    })?;
+    let size = vmcoreinfo.page_size();
+    match size.filter(|&size| size != 1 << layout.page_shift) {
+        Some(size) => Err(KernelError::PageSize { size }),
+        None => Ok(layout),
+    }
 }

@@ -1,35 +1,32 @@
 //! The crashed kernel's virtual memory: translation and reads.
 //!
-//! Three ways lead from an address to memory, tried in this order: the kernel image (phys_base),
-//! the direct map (when its base is known and agrees with the page tables), the page tables.
-//! A small cache remembers what the page walk found; it is of fixed size and holds no data.
-//! Facts: arch/x86/mm/kaslr.c, Documentation/arch/x86/x86_64/mm.rst.
+//! Three ways lead from an address to memory, tried in this order: the kernel image (where all of its
+//! mapping is at one known distance), the direct map (when its base is known and agrees with the page
+//! tables), the page tables. A small cache remembers what the page walk found; it is of fixed size and
+//! holds no data.
 
-use crate::addr::{PAGE_SHIFT, PAGE_SIZE, PhysAddr, VirtAddr};
-use crate::arch::x86_64::KERNEL_MAP;
-use crate::arch::x86_64::paging::{Paging, Pmd};
+use super::layout::Known;
+use crate::addr::{PAGE_SIZE, PhysAddr, VirtAddr};
+use crate::arch::paging::{Paging, Pmd};
+use crate::arch::{self, Layout};
 use crate::dump::MemoryDump;
 use crate::kernel::error::{MemError, WalkError};
-use crate::layout::elf::EM_X86_64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-const PMD_SHIFT: u32 = 21;
 const CACHE_SLOTS: usize = 256;
 
 /// A dump seen through the crashed kernel's page tables.
 pub struct Memory {
     dump: Arc<dyn MemoryDump>,
-    paging: Option<Paging>,
-    image_map: (u64, u64),
-    phys_base: u64,
+    layout: Layout,
     direct: Option<Direct>,
     cache: Mutex<Cache>,
 }
 
-/// The direct map: where it begins and how much RAM it can map.
+/// The direct map: how far its addresses are from physical ones, and how much RAM it can map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Direct {
-    /// `page_offset_base`.
+    /// The address of physical address 0, were it mapped (x86_64: `page_offset_base`), modulo 2^64.
     pub base: u64,
     /// Bytes from there.
     pub len: u64,
@@ -40,33 +37,13 @@ struct Cache {
     pages: Box<[Option<(u64, PhysAddr)>]>,
 }
 
-/// What [`Memory::new`] needs to know.
-#[derive(Clone, Copy, Debug)]
-pub struct Layout {
-    /// The kernel's own page tables, if it is known where they are.
-    pub paging: Option<Paging>,
-    /// First address of the kernel image mapping.
-    pub image_base: u64,
-    /// Its length in bytes.
-    pub image_len: u64,
-    /// What to add to (address - `image_base`), modulo 2^64.
-    pub phys_base: u64,
-    /// `page_offset_base`, if the dump's format tells.
-    pub direct_base: Option<u64>,
-}
-
 impl Memory {
     /// Puts `layout` over `dump`. A direct-map base that the page tables contradict is dropped.
     #[must_use]
     pub fn new(dump: Arc<dyn MemoryDump>, layout: Layout) -> Self {
         let mut memory = Self {
             dump,
-            paging: layout.paging,
-            image_map: (
-                layout.image_base,
-                layout.image_base.saturating_add(layout.image_len),
-            ),
-            phys_base: layout.phys_base,
+            layout,
             direct: None,
             cache: Mutex::new(Cache {
                 pmds: vec![None; CACHE_SLOTS].into_boxed_slice(),
@@ -80,34 +57,27 @@ impl Memory {
     }
 
     /// What the segments of a core alone show, without VMCOREINFO: the kernel image and the direct map.
-    /// `None` when they show neither, or the machine is not x86_64.
+    /// `None` when they show neither, or dumps of the machine are not read.
     #[must_use]
     pub fn of_segments(dump: Arc<dyn MemoryDump>) -> Option<Self> {
         let info = dump.info();
-        let image = info.kernel_image;
-        let direct_base = info.direct_map_base;
-        if info.machine != EM_X86_64 || image.is_none() && direct_base.is_none() {
-            return None;
-        }
-        let layout = Layout {
-            paging: None,
-            image_base: image.map_or(KERNEL_MAP, |image| image.vaddr.0),
-            image_len: image.map_or(0, |image| image.size),
-            phys_base: image.map_or(0, |image| image.paddr.0),
-            direct_base,
+        let known = Known {
+            vmcoreinfo: None,
+            dump: info,
         };
+        let layout = (arch::of(info.machine)?.segments)(&known)?;
         Some(Self::new(dump, layout))
     }
 
     fn set_direct_base(&mut self, base: u64) {
         // The top page table is RAM for certain: its alias in the direct map must lead back to it.
-        let agrees = self.paging.is_none_or(|paging| {
-            let alias = base.checked_add(paging.root.0).map(VirtAddr);
-            match alias.map(|alias| paging.walk(&*self.dump, alias)) {
-                Some(Ok(mapping)) => mapping.phys == paging.root,
+        let agrees = self.layout.paging.is_none_or(|paging| {
+            let alias = VirtAddr(base.wrapping_add(paging.root.0));
+            match paging.walk(&*self.dump, alias) {
+                Ok(mapping) => mapping.phys == paging.root,
                 // A filtered dump may lack the tables of the direct map; that is no contradiction.
-                Some(Err(WalkError::Table { .. })) => true,
-                Some(Err(_)) | None => false,
+                Err(WalkError::Table { .. }) => true,
+                Err(_) => false,
             }
         });
         if agrees {
@@ -125,13 +95,38 @@ impl Memory {
     /// The kernel's page tables, if it is known where they are.
     #[must_use]
     pub fn paging(&self) -> Option<&Paging> {
-        self.paging.as_ref()
+        self.layout.paging.as_ref()
+    }
+
+    /// Where the kernel's memory lies, as the dump says it.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// log2 of the kernel's page size in bytes. Page frames of a dump ([`crate::addr::Pfn`]) are 4 KiB
+    /// whatever this is.
+    #[must_use]
+    pub fn page_shift(&self) -> u32 {
+        self.layout.page_shift
+    }
+
+    /// The kernel's page size in bytes.
+    #[must_use]
+    pub fn page_size(&self) -> u64 {
+        1 << self.layout.page_shift
     }
 
     /// The direct map, when the dump's format gave a base that the page tables bear out.
     #[must_use]
     pub fn direct(&self) -> Option<Direct> {
         self.direct
+    }
+
+    /// So many pages of the kernel, in page frames of 4 KiB.
+    #[must_use]
+    pub fn frames(&self, pages: u64) -> u64 {
+        pages.saturating_mul(self.page_size() / PAGE_SIZE)
     }
 
     /// Where `va` lies in physical memory.
@@ -147,29 +142,33 @@ impl Memory {
     /// # Errors
     /// As [`Self::translate`].
     pub fn translate_run(&self, va: VirtAddr) -> Result<(PhysAddr, u64), MemError> {
-        let (start, end) = self.image_map;
-        if va.0 >= start && va.0 < end {
-            let pa = (va.0 - start).wrapping_add(self.phys_base);
-            return Ok((PhysAddr(pa), end - va.0));
-        }
-        if let Some(direct) = self.direct
-            && let Some(pa) = va.0.checked_sub(direct.base)
-            && pa < direct.len
+        let va = self.layout.untagged(va);
+        let image = self.layout.image;
+        if let Some(within) = va.0.checked_sub(image.start)
+            && let Some(left) = image.len.checked_sub(within).filter(|left| *left > 0)
         {
-            return Ok((PhysAddr(pa), direct.len - pa));
+            return Ok((image.phys(va), left));
+        }
+        if let Some(direct) = self.direct {
+            let pa = va.0.wrapping_sub(direct.base);
+            if pa < direct.len {
+                return Ok((PhysAddr(pa), direct.len - pa));
+            }
         }
         self.walk_cached(va)
             .map_err(|source| MemError::Translate { va, source })
     }
 
     fn walk_cached(&self, va: VirtAddr) -> Result<(PhysAddr, u64), WalkError> {
-        let paging = self.paging.ok_or(WalkError::NoTables { va })?;
-        let low = va.page_offset();
-        let vpn = va.0 >> PAGE_SHIFT;
-        let vpmd = va.0 >> PMD_SHIFT;
+        let paging = self.layout.paging.ok_or(WalkError::NoTables { va })?;
+        let page_low = self.page_size() - 1;
+        let low = va.0 & page_low;
+        let vpn = va.0 >> paging.page_shift;
+        let pmd_shift = paging.shift(2);
+        let vpmd = va.0 >> pmd_shift;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, pa)) = slot(&mut cache.pages, vpn).filter(|(key, _)| *key == vpn) {
-            return Ok((PhysAddr(pa.0 | low), PAGE_SIZE - low));
+            return Ok((PhysAddr(pa.0 | low), page_low + 1 - low));
         }
         let hit = slot(&mut cache.pmds, vpmd).filter(|(key, _)| *key == vpmd);
         let pmd = match hit {
@@ -184,16 +183,16 @@ impl Memory {
         };
         match pmd {
             Pmd::Page(base) => {
-                let within = va.0 & ((1 << PMD_SHIFT) - 1);
-                Ok((PhysAddr(base.0 | within), (1 << PMD_SHIFT) - within))
+                let within = va.0 & ((1 << pmd_shift) - 1);
+                Ok((PhysAddr(base.0 | within), (1 << pmd_shift) - within))
             }
             Pmd::Table(table) => {
                 let mapping = paging.walk_from(&*self.dump, va, table, 1)?;
-                let base = PhysAddr(mapping.phys.0 & !(PAGE_SIZE - 1));
+                let base = PhysAddr(mapping.phys.0 & !page_low);
                 if let Some(slot) = slot_mut(&mut cache.pages, vpn) {
                     *slot = Some((vpn, base));
                 }
-                Ok((mapping.phys, PAGE_SIZE - low))
+                Ok((mapping.phys, page_low + 1 - low))
             }
         }
     }
@@ -237,7 +236,7 @@ impl Memory {
     /// As [`Self::translate`].
     pub fn translate_user(&self, pgd: PhysAddr, va: VirtAddr) -> Result<PhysAddr, MemError> {
         let walk = || {
-            let kernels = self.paging.ok_or(WalkError::NoTables { va })?;
+            let kernels = self.layout.paging.ok_or(WalkError::NoTables { va })?;
             let paging = Paging {
                 root: pgd,
                 ..kernels
@@ -254,7 +253,7 @@ impl Memory {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_user(&self, pgd: PhysAddr, va: VirtAddr, buf: &mut [u8]) -> Result<(), MemError> {
-        let kernels = self.paging.ok_or(WalkError::NoTables { va });
+        let kernels = self.layout.paging.ok_or(WalkError::NoTables { va });
         let kernels = kernels.map_err(|source| MemError::Translate { va, source })?;
         let paging = Paging {
             root: pgd,

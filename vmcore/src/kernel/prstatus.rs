@@ -7,7 +7,7 @@
 
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
-use crate::arch::x86_64::regs::{PRSTATUS_BYTES, Registers};
+use crate::arch::Registers;
 use crate::layout::elf::NT_PRSTATUS;
 
 /// Elf64_Nhdr and the name `CORE\0` padded to 8.
@@ -49,14 +49,18 @@ impl Kernel {
             .read_ptr(pointer)
             .map_err(KernelError::reading("crash_notes"))?;
         let note = self.per_cpu(VirtAddr(area.0), cpu)?;
-        let bytes: [u8; NOTE_HEADER + PRSTATUS_BYTES] = self
-            .read_bytes(note)
+        let mut bytes = vec![0; NOTE_HEADER + self.arch().prstatus_bytes];
+        self.read(note, &mut bytes)
             .map_err(KernelError::reading("crash_notes"))?;
-        let (header, desc) = bytes.split_at(NOTE_HEADER);
-        if header != b"\x05\0\0\0\x50\x01\0\0\x01\0\0\0CORE\0\0\0\0" {
+        let Some((header, desc)) = bytes.split_at_checked(NOTE_HEADER) else {
+            return Ok(None);
+        };
+        let words = [5, desc.len(), NT_PRSTATUS as usize].map(|word| word as u32);
+        let expected = words.iter().flat_map(|word| word.to_le_bytes());
+        if !expected.chain(*b"CORE\0\0\0\0").eq(header.iter().copied()) {
             return Ok(None);
         }
-        Ok(Registers::from_prstatus(desc))
+        Ok((self.arch().prstatus)(desc))
     }
 
     fn nth_prstatus(&self, n: u32) -> Option<(i32, Registers)> {
@@ -66,6 +70,6 @@ impl Kernel {
             .iter()
             .filter(|note| note.name == b"CORE" && note.n_type == NT_PRSTATUS)
             .nth(n as usize)
-            .and_then(|note| Registers::from_prstatus(&note.desc))
+            .and_then(|note| (self.arch().prstatus)(&note.desc))
     }
 }

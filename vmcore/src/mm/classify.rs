@@ -11,9 +11,10 @@
 use super::Kind;
 use super::rules::{Decoder, Hugetlb, Order, Rule};
 
-/// Masks of 7.1's `compound_info` are all ones above bit 6 + order; no pointer into the memmap is
-/// that high on x86_64, with 4 or 5 levels.
-const LOWEST_MASK: u64 = 0xffff_fff0_0000_0000;
+/// Masks of 7.1's `compound_info` are all ones above bit 6 + order, and 0 below: a compound page has at
+/// most this order (4 GiB of 4 KiB pages, 64 GiB of 64 KiB ones). A pointer into the memmap that looks like that would be at
+/// its very end.
+const LARGEST_ORDER: u32 = 20;
 /// Kernel addresses begin here with 5-level paging, later with 4.
 const LOWEST_KERNEL: u64 = 0xff00_0000_0000_0000;
 
@@ -73,6 +74,23 @@ impl Findings {
         self.anon.merge(other.anon);
         self.hugetlb.merge(other.hugetlb);
         self.untyped_compound += other.untyped_compound;
+    }
+
+    /// Counted in pages of the kernel, as page frames of 4 KiB: `1 << shift` of them a page.
+    #[must_use]
+    pub(super) fn in_frames(mut self, shift: u32) -> Self {
+        let all = [
+            &mut self.tail,
+            &mut self.order,
+            &mut self.free,
+            &mut self.anon,
+            &mut self.hugetlb,
+        ];
+        for evidence in all {
+            evidence.first = evidence.first.map(|first| first << shift);
+        }
+        self.untyped_compound <<= shift;
+        self
     }
 
     /// Each rule with what speaks against it.
@@ -324,7 +342,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
         }
         if self
             .order(page)
-            .is_some_and(|order| !(9..=18).contains(&order))
+            .is_some_and(|order| !(self.d.least_hugetlb_order..=18).contains(&order))
         {
             self.findings.hugetlb.add(page.pfn);
         }
@@ -365,7 +383,11 @@ impl<'a, H: Heads> Classifier<'a, H> {
         let anon = d.anon && mapping & 1 != 0;
         if anon {
             // The two low bits are flags; what is left points to an anon_vma or a KSM node.
-            if mapping & !3 < LOWEST_KERNEL || mapping & 4 != 0 {
+            let pointer = match mapping >> 55 & 1 {
+                1 => mapping | d.tag_mask,
+                _ => mapping,
+            };
+            if pointer & !3 < LOWEST_KERNEL || mapping & 4 != 0 {
                 self.findings.anon.add(page.pfn);
                 return Kind::Unknown;
             }
@@ -433,7 +455,8 @@ impl<'a, H: Heads> Classifier<'a, H> {
 /// pages are a power of two) a mask for the tail's own address with bit 0 set.
 fn resolve(word: u64, va: u64) -> u64 {
     let value = word & !1;
-    if value >= LOWEST_MASK {
+    let low = value.wrapping_neg();
+    if low.is_power_of_two() && low.trailing_zeros() <= 6 + LARGEST_ORDER {
         va & value
     } else {
         value

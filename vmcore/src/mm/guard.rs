@@ -39,7 +39,7 @@ pub fn guarded(kernel: Kernel) -> Result<Kernel, KernelError> {
     let tells = decoder.hwpoison != 0
         || decoder.offline != TypeTest::NEVER
         || decoder.unaccepted != TypeTest::NEVER;
-    let geometry = Geometry::of(kernel.memory(), kernel.vmcoreinfo(), decoder.size);
+    let geometry = Geometry::of(&kernel, decoder.size);
     let Some(geometry) = geometry.ok().filter(|_| tells) else {
         return Ok(kernel);
     };
@@ -97,6 +97,8 @@ impl Guarded {
     fn kind_of(&self, pfn: Pfn, depth: u32) -> Result<Kind, Unknown> {
         let depth = depth.checked_sub(1).ok_or(Unknown::Hole)?;
         let map = self.geometry.within(&self.memory);
+        // The kernel's page that holds the frame.
+        let pfn = Pfn(pfn.0 >> (self.memory.page_shift() - PAGE_SHIFT));
         let base = match map.section(pfn.0 >> map.section_shift()) {
             Section::Base(base) => base,
             Section::Offline => return Ok(Kind::Offline),

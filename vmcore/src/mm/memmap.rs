@@ -7,8 +7,8 @@
 
 use super::classify::Heads;
 use super::error::WalkError;
-use crate::addr::{PAGE_SHIFT, PAGE_SIZE, VirtAddr};
-use crate::kernel::{Memory, Vmcoreinfo};
+use crate::addr::{PAGE_SIZE, VirtAddr};
+use crate::kernel::{Kernel, Memory};
 use std::num::NonZeroU64;
 
 const HAS_MEM_MAP: u64 = 1 << 1;
@@ -16,14 +16,6 @@ const IS_ONLINE: u64 = 1 << 2;
 /// Since 5.12; earlier kernels leave the bit clear.
 const TAINT_ZONE_DEVICE: u64 = 1 << 4;
 const FLAGS: u64 = 0x3f;
-
-/// SECTION_SIZE_BITS of x86_64 (arch/x86/include/asm/sparsemem.h, 2.6.25 to 7.2). VMCOREINFO says it
-/// since 5.13 and in later releases of 5.10.
-const SECTION_SIZE_BITS: u32 = 27;
-/// MAX_PHYSMEM_BITS of x86_64 (the same file, 2.6.32 to 7.2); VMCOREINFO says it since 5.9.
-const MAX_PHYSMEM_BITS_4_LEVEL: u32 = 46;
-/// With 5-level page tables (4.13 and newer).
-const MAX_PHYSMEM_BITS_5_LEVEL: u32 = 52;
 
 /// The memory map of a kernel.
 #[derive(Clone, Copy)]
@@ -41,8 +33,9 @@ pub(super) struct Geometry {
     sections: u64,
     entry_size: u64,
     entry_map: u64,
+    /// Bytes of a struct page.
     page_size: u64,
-    /// log2 of the pages in a section.
+    /// log2 of the kernel's pages in a section.
     shift: u32,
 }
 
@@ -60,11 +53,8 @@ pub(super) enum Section {
 }
 
 impl Geometry {
-    pub(super) fn of(
-        memory: &Memory,
-        info: &Vmcoreinfo,
-        page_size: usize,
-    ) -> Result<Self, WalkError> {
+    pub(super) fn of(kernel: &Kernel, page_size: usize) -> Result<Self, WalkError> {
+        let (memory, info) = (kernel.memory(), kernel.vmcoreinfo());
         let missing = |key: &str| WalkError::NoMemmap {
             why: format!("{key} is not in VMCOREINFO"),
         };
@@ -81,14 +71,12 @@ impl Geometry {
             .offset("mem_section.section_mem_map")
             .ok_or_else(|| missing("OFFSET(mem_section.section_mem_map)"))?;
         let bits = |name: &str| info.number(name).and_then(|n| u32::try_from(n).ok());
-        let section_bits = bits("SECTION_SIZE_BITS").unwrap_or(SECTION_SIZE_BITS);
-        let phys_bits = bits("MAX_PHYSMEM_BITS").unwrap_or(match memory.paging() {
-            Some(paging) if paging.levels == 5 => MAX_PHYSMEM_BITS_5_LEVEL,
-            _ => MAX_PHYSMEM_BITS_4_LEVEL,
-        });
+        let (section_default, phys_default) = (kernel.arch().sparse_bits)(memory.layout());
+        let section_bits = bits("SECTION_SIZE_BITS").unwrap_or(section_default);
+        let phys_bits = bits("MAX_PHYSMEM_BITS").unwrap_or(phys_default);
         let sane = (20..=40).contains(&section_bits)
             && (section_bits..=52).contains(&phys_bits)
-            && (8..=PAGE_SIZE).contains(&entry_size)
+            && (8..=memory.page_size()).contains(&entry_size)
             && entry_map.saturating_add(8) <= entry_size
             && page_size > 0;
         if !sane {
@@ -99,12 +87,13 @@ impl Geometry {
         let sections = 1u64 << (phys_bits - section_bits);
         Ok(Self {
             root,
-            per_root: NonZeroU64::new(PAGE_SIZE / entry_size).filter(|_| length < sections),
+            per_root: NonZeroU64::new(memory.page_size() / entry_size)
+                .filter(|_| length < sections),
             sections,
             entry_size,
             entry_map,
             page_size: page_size as u64,
-            shift: section_bits - PAGE_SHIFT,
+            shift: section_bits - memory.page_shift(),
         })
     }
 
@@ -118,15 +107,11 @@ impl Geometry {
 }
 
 impl<'k> Memmap<'k> {
-    pub(super) fn of(
-        memory: &'k Memory,
-        info: &Vmcoreinfo,
-        page_size: usize,
-    ) -> Result<Self, WalkError> {
-        Ok(Geometry::of(memory, info, page_size)?.within(memory))
+    pub(super) fn of(kernel: &'k Kernel, page_size: usize) -> Result<Self, WalkError> {
+        Ok(Geometry::of(kernel, page_size)?.within(kernel.memory()))
     }
 
-    /// log2 of the pages in a section.
+    /// log2 of the kernel's pages in a section.
     pub(super) fn section_shift(&self) -> u32 {
         self.geometry.shift
     }
@@ -167,7 +152,7 @@ impl<'k> Memmap<'k> {
         Some(Section::Base(word & !FLAGS))
     }
 
-    /// Address of a page's struct page, in the section whose base is `base`.
+    /// Address of the struct page of a kernel's page, in the section whose base is `base`.
     pub(super) fn struct_page(&self, base: u64, pfn: u64) -> VirtAddr {
         VirtAddr(base.wrapping_add(pfn.wrapping_mul(self.geometry.page_size)))
     }

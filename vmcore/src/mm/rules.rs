@@ -187,8 +187,14 @@ impl Rules {
     }
 
     pub(crate) fn from_table(info: &Vmcoreinfo, rows: &'static [table::Row]) -> Self {
+        let arch = crate::arch::known().iter();
+        let arch = arch.copied().find(|arch| info.value(arch.marker).is_some());
         let mut rules = Self {
-            decoder: Decoder::OFF,
+            decoder: Decoder {
+                least_hugetlb_order: arch.map_or(0, |arch| arch.least_hugetlb_order),
+                tag_mask: arch.map_or(0, |arch| arch.tag_mask),
+                ..Decoder::OFF
+            },
             on: Vec::new(),
             off: Vec::new(),
         };

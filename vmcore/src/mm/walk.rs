@@ -4,11 +4,14 @@
 //! read in chunks of 512 and its kinds noted in one byte each; the caller's thread then cuts them to
 //! the RAM that the dump knows and joins them to runs. Memory is a few such units, whatever the
 //! amount of RAM; units are independent, so that threads change nothing but the time.
+//!
+//! A unit counts in pages of the kernel, of 4, 16 or 64 KiB; runs, and what the dump says of RAM, count in
+//! page frames of 4 KiB.
 
 use super::classify::{Classifier, Findings};
 use super::memmap::{Memmap, Section};
 use super::{Kind, KindCounts, KindRun, Rules, WalkError};
-use crate::addr::{Pfn, PfnRange, VirtAddr};
+use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, VirtAddr};
 use crate::dump::MemoryDump;
 use crate::kernel::Kernel;
 use std::io;
@@ -79,11 +82,12 @@ pub(crate) fn walk_within(
     sink: &mut dyn FnMut(KindRun) -> io::Result<()>,
 ) -> Result<Summary, WalkError> {
     let size = rules.decoder().size;
-    let map = Memmap::of(kernel.memory(), kernel.vmcoreinfo(), size)?;
+    let map = Memmap::of(kernel, size)?;
     let worker = Worker {
         map: &map,
         rules,
         shift: map.section_shift().min(UNIT_SHIFT),
+        frames: kernel.page_shift() - PAGE_SHIFT,
     };
     let mut runs = Joiner {
         dump: &**kernel.dump(),
@@ -94,7 +98,7 @@ pub(crate) fn walk_within(
     };
     let units = Units {
         dump: &**kernel.dump(),
-        shift: worker.shift,
+        shift: worker.shift + worker.frames,
         at: within.start,
         end: within.end,
     };
@@ -122,7 +126,7 @@ pub fn walk_ranges(
     sink: &mut dyn FnMut(KindRun) -> io::Result<()>,
 ) -> Result<Summary, WalkError> {
     let decoder = rules.decoder();
-    let map = Memmap::of(kernel.memory(), kernel.vmcoreinfo(), decoder.size)?;
+    let map = Memmap::of(kernel, decoder.size)?;
     // Free and unaccepted blocks are told by their first page alone; none is larger than a block.
     let largest = u32::try_from(decoder.orders.saturating_sub(1)).unwrap_or(UNIT_SHIFT);
     let shift = largest.max(BLOCK_SHIFT).min(map.section_shift());
@@ -130,7 +134,9 @@ pub fn walk_ranges(
         map: &map,
         rules,
         shift,
+        frames: kernel.page_shift() - PAGE_SHIFT,
     };
+    let shift = shift + worker.frames;
     let mut runs = Joiner {
         dump: &**kernel.dump(),
         within: everything(),
@@ -157,13 +163,14 @@ pub fn walk_ranges(
     runs.finish().map_err(WalkError::Sink)
 }
 
-/// The address of a page's `struct page`; none for a page that has none.
+/// The address of the `struct page` of the page that holds a page frame; none for one that has none.
 #[must_use]
 pub fn struct_page(kernel: &Kernel, rules: &Rules, pfn: Pfn) -> Option<VirtAddr> {
     let size = rules.decoder().size;
-    let map = Memmap::of(kernel.memory(), kernel.vmcoreinfo(), size).ok()?;
-    match map.section(pfn.0.checked_shr(map.section_shift())?) {
-        Section::Base(base) => Some(map.struct_page(base, pfn.0)),
+    let map = Memmap::of(kernel, size).ok()?;
+    let page = pfn.0 >> (kernel.page_shift() - PAGE_SHIFT);
+    match map.section(page.checked_shr(map.section_shift())?) {
+        Section::Base(base) => Some(map.struct_page(base, page)),
         _ => None,
     }
 }
@@ -175,7 +182,11 @@ fn everything() -> PfnRange {
 /// One unit on its way from a worker to the caller.
 struct Unit {
     number: u64,
+    /// Its page frames.
     pages: PfnRange,
+    /// log2 of the page frames in a page of the kernel.
+    frames: u32,
+    /// One a page of the kernel.
     kinds: Vec<u8>,
     chunk: Vec<u8>,
     unmapped: u64,
@@ -187,6 +198,7 @@ impl Default for Unit {
         Self {
             number: 0,
             pages: PfnRange::new(Pfn(0), Pfn(0)),
+            frames: 0,
             kinds: Vec::new(),
             chunk: Vec::new(),
             unmapped: 0,
@@ -223,18 +235,23 @@ impl Iterator for Units<'_> {
 struct Worker<'a, 'k> {
     map: &'a Memmap<'k>,
     rules: &'a Rules,
+    /// log2 of the kernel's pages in a unit.
     shift: u32,
+    /// log2 of the page frames in a page of the kernel.
+    frames: u32,
 }
 
 impl Worker<'_, '_> {
     /// Classifies every page of a unit, RAM or not.
     fn classify(&self, pages: PfnRange, unit: &mut Unit) {
         unit.pages = pages;
+        unit.frames = self.frames;
         unit.unmapped = 0;
         unit.findings = Findings::default();
         unit.kinds.clear();
         unit.kinds.resize(1 << self.shift, Kind::Unknown as u8);
-        let section = pages.start.0 >> self.map.section_shift();
+        let first = pages.start.0 >> self.frames;
+        let section = first >> self.map.section_shift();
         let base = match self.map.section(section) {
             Section::Base(base) => base,
             Section::Device => {
@@ -253,7 +270,7 @@ impl Worker<'_, '_> {
         let decoder = self.rules.decoder();
         unit.chunk.resize(CHUNK_PAGES * decoder.size, 0);
         let mut classifier = Classifier::new(decoder, self.map);
-        let mut pfn = pages.start.0;
+        let mut pfn = first;
         for kinds in unit.kinds.chunks_mut(CHUNK_PAGES) {
             let va = self.map.struct_page(base, pfn);
             let Some(chunk) = unit.chunk.get_mut(..kinds.len() * decoder.size) else {
@@ -265,19 +282,20 @@ impl Worker<'_, '_> {
             if holes.is_empty() {
                 classifier.run(chunk, pfn, va.0, kinds);
             } else {
-                unit.unmapped += around_holes(
-                    &mut classifier,
-                    decoder.size,
-                    chunk,
-                    pfn,
-                    va.0,
-                    kinds,
-                    &holes,
-                );
+                unit.unmapped += (1 << self.frames)
+                    * around_holes(
+                        &mut classifier,
+                        decoder.size,
+                        chunk,
+                        pfn,
+                        va.0,
+                        kinds,
+                        &holes,
+                    );
             }
             pfn += kinds.len() as u64;
         }
-        unit.findings = classifier.findings;
+        unit.findings = classifier.findings.in_frames(self.frames);
     }
 }
 
@@ -338,11 +356,16 @@ impl Joiner<'_> {
     }
 
     fn run_of(&mut self, unit: &Unit, ram: PfnRange) -> io::Result<()> {
-        let index = |pfn: Pfn| usize::try_from(pfn.0 - unit.pages.start.0).unwrap_or(usize::MAX);
-        let kinds = unit.kinds.get(index(ram.start)..index(ram.end));
+        let index = |frames: u64| usize::try_from(frames >> unit.frames).unwrap_or(usize::MAX);
+        let first = ram.start.0 - unit.pages.start.0;
+        let last = ram.end.0 - unit.pages.start.0 + (1 << unit.frames) - 1;
+        let kinds = unit.kinds.get(index(first)..index(last));
         let mut start = ram.start;
+        // RAM may begin and end inside a page of the kernel.
+        let mut at = ram.start.0 >> unit.frames << unit.frames;
         for same in kinds.unwrap_or_default().chunk_by(|a, b| a == b) {
-            let end = Pfn(start.0 + same.len() as u64);
+            at += (same.len() as u64) << unit.frames;
+            let end = Pfn(at).min(ram.end);
             let kind = same.first().map_or(Kind::Unknown, |n| Kind::from_u8(*n));
             self.push(KindRun {
                 pages: PfnRange { start, end },

@@ -1,7 +1,7 @@
 //! Where each CPU stood when it was stopped.
 //!
 //! Facts: the NT_PRSTATUS notes that every CPU writes before the capture kernel starts (kernel/crash_core.c,
-//! `crash_save_cpu`); bit 9 of the flags says whether it took interrupts (Intel SDM, volume 1, 3.4.3).
+//! `crash_save_cpu`).
 
 use crate::reason::Location;
 use crate::report::build::locations;
@@ -9,8 +9,6 @@ use crate::unwind::{End, Unwinder};
 use serde::{Deserialize, Serialize};
 use vmcore::kernel::{Kernel, KernelError};
 
-/// RFLAGS.IF.
-const TAKES_INTERRUPTS: u64 = 1 << 9;
 /// CPUs looked at.
 const MAX_CPUS: usize = 1024;
 /// Frames kept of each stack.
@@ -44,8 +42,8 @@ pub(super) fn read(kernel: &Kernel, unwinder: &Unwinder<'_>) -> Result<Vec<CpuSt
         stack.truncate(MAX_FRAMES);
         CpuState {
             cpu,
-            interrupts: registers.map(|all| all.flags & TAKES_INTERRUPTS != 0),
-            user: registers.map(|all| all.cs & 3 == 3),
+            interrupts: registers.map(|all| all.takes_interrupts()),
+            user: registers.map(|all| all.user_mode()),
             stack,
             broken: match trace.end {
                 End::Broken(why) => Some(why),

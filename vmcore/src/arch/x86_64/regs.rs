@@ -98,6 +98,12 @@ impl Registers {
         self.cs & 3 == 3
     }
 
+    /// Whether the CPU took interrupts: bit 9 of the flags (Intel SDM, volume 1, 3.4.3).
+    #[must_use]
+    pub fn takes_interrupts(&self) -> bool {
+        self.flags & 1 << 9 != 0
+    }
+
     /// The instruction pointer as an address.
     #[must_use]
     pub fn pc(&self) -> VirtAddr {

@@ -108,10 +108,11 @@ impl SymbolFile {
         let shift = self
             .shift(info)
             .ok_or_else(|| other("VMCOREINFO has no _stext to compare".to_owned()))?;
+        let floor = floor(info);
         let wrong = info.symbols().find_map(|(name, at)| {
             let own = self.address(name)?;
             // VMCOREINFO gives an array's content where the symbol is a pointer (mem_section).
-            (own >= KERNEL_MAP && at.0 >= KERNEL_MAP && own.wrapping_add(shift) != at.0)
+            (own >= floor && at.0 >= floor && own.wrapping_add(shift) != at.0)
                 .then(|| format!("{name} does not lie where the dump's VMCOREINFO says, {at}"))
         });
         wrong.map_or(Ok(()), |why| Err(other(why)))
@@ -120,7 +121,7 @@ impl SymbolFile {
     /// Where one symbol is in the dump.
     #[must_use]
     pub fn lookup(&self, name: &str, info: &Vmcoreinfo) -> Option<VirtAddr> {
-        let own = self.address(name).filter(|own| *own >= KERNEL_MAP)?;
+        let own = self.address(name).filter(|own| *own >= floor(info))?;
         Some(VirtAddr(own.wrapping_add(self.shift(info)?)))
     }
 
@@ -139,7 +140,8 @@ impl SymbolFile {
     pub(super) fn placed(&self, info: &Vmcoreinfo) -> Option<(List, Vec<u64>)> {
         self.check(info).ok()?;
         let shift = self.shift(info)?;
-        let moved = |address: u64| match address >= KERNEL_MAP {
+        let floor = floor(info);
+        let moved = |address: u64| match address >= floor {
             true => address.wrapping_add(shift),
             false => address,
         };
@@ -148,6 +150,13 @@ impl SymbolFile {
         let list = names.map(|(_, kind, name)| (*kind, name.clone())).collect();
         Some((List(list), addresses.collect()))
     }
+}
+
+/// The lowest address of the kernel image: below are per-CPU offsets. arm64 says where its modules begin,
+/// which is below the image; x86_64 has one place for all its kernels.
+pub(super) fn floor(info: &Vmcoreinfo) -> u64 {
+    let modules = info.number("MODULES_VADDR").map(i64::cast_unsigned);
+    modules.unwrap_or(KERNEL_MAP)
 }
 
 impl List {

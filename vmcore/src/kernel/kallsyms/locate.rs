@@ -7,7 +7,6 @@
 //! against the others, so that a chance find in some string does not become a symbol table.
 
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, VirtAddr};
-use crate::arch::x86_64::KERNEL_MAP;
 use crate::kernel::{KernelError, Memory, Vmcoreinfo};
 
 /// The addresses of the tables.
@@ -64,6 +63,8 @@ const DIGITS: &[u8] = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";
 /// What the token table can be at most from its first token to the digits.
 const BEFORE_DIGITS: u64 = 4096;
 const CHUNK: usize = 16 * PAGE_BYTES;
+/// Bytes that are searched where the length of the image is not known: more than any kernel has.
+const MAX_IMAGE: u64 = 256 << 20;
 
 fn not_found(why: &str) -> KernelError {
     KernelError::Unavailable {
@@ -77,22 +78,22 @@ pub(super) fn scan(memory: &Memory, info: &Vmcoreinfo) -> Result<Tables, KernelE
     let stext = info
         .symbol("_stext")
         .ok_or_else(|| not_found("it has no _stext to start a search from"))?;
-    search(memory, info, stext, DIGITS, |digits| around(memory, digits))
+    search(memory, stext, DIGITS, |digits| around(memory, digits))
         .ok_or_else(|| not_found("no token table is in the kernel image"))
 }
 
 /// The first place in the kernel image from `start` on that holds `needle` and that `accept` takes.
 pub(in crate::kernel) fn search<T>(
     memory: &Memory,
-    info: &Vmcoreinfo,
     start: VirtAddr,
     needle: &[u8],
     accept: impl Fn(VirtAddr) -> Option<T>,
 ) -> Option<T> {
-    let size = info
-        .number("KERNEL_IMAGE_SIZE")
-        .map_or(0x2000_0000, i64::cast_unsigned);
-    let end = KERNEL_MAP.saturating_add(size);
+    let image = memory.layout().image;
+    let end = match image.len {
+        0 => start.0.saturating_add(MAX_IMAGE),
+        len => image.start.saturating_add(len),
+    };
     let mut buffer = vec![0u8; CHUNK + needle.len()];
     let mut at = start.0 & !(PAGE_SIZE - 1);
     let mut gaps = 0u32;

@@ -2,7 +2,7 @@
 
 use super::super::{Kernel, MemError, toy};
 use crate::addr::{PhysAddr, VirtAddr};
-use crate::arch::x86_64::paging::WalkError;
+use crate::arch::paging::WalkError;
 use synth::ram::Ram;
 
 const VMALLOC: u64 = 0xffff_c900_0040_0000;

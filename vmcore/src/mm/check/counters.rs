@@ -1,4 +1,5 @@
-//! The kernel's own account of its memory: zones, vmstat with every CPU's part, hugetlb's pools.
+//! The kernel's own account of its memory: zones, vmstat with every CPU's part, hugetlb's pools. The kernel
+//! counts in its own pages; everything here answers in page frames of 4 KiB.
 //!
 //! Facts: include/linux/mmzone.h, mm/vmstat.c, mm/hugetlb.c, 5.10 to 7.2. A counter is the sum of
 //! the zone's or node's value and each CPU's `vm_stat_diff`, which is folded in only now and then.
@@ -30,7 +31,7 @@ pub struct Zone {
     pub locked: bool,
 }
 
-/// vmstat's counters for the whole machine, in pages. `None`: this kernel has no such counter.
+/// vmstat's counters for the whole machine, in page frames. `None`: this kernel has no such counter.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[allow(missing_docs)]
 pub struct Totals {
@@ -135,7 +136,8 @@ impl ZoneLayout {
         zone: VirtAddr,
         spanned: u64,
     ) -> Result<Zone, KernelError> {
-        let start = Pfn(read(kernel, zone.wrapping_add(self.start))?);
+        let start = Pfn(kernel.frames(read(kernel, zone.wrapping_add(self.start))?));
+        let spanned = kernel.frames(spanned);
         let name = kernel
             .read_ptr(zone.wrapping_add(self.name))
             .and_then(|name| kernel.read_cstr(name, 16))
@@ -158,16 +160,23 @@ impl ZoneLayout {
             name,
             node,
             span: PfnRange::new(start, start.checked_add(spanned).unwrap_or(start)),
-            present: read(kernel, zone.wrapping_add(self.present))?,
-            free: with_cpus(kernel, read(kernel, item)?, diff)?,
-            isolated: blocks.unwrap_or(0).saturating_mul(PAGEBLOCK),
+            present: kernel.frames(read(kernel, zone.wrapping_add(self.present))?),
+            free: kernel.frames(with_cpus(kernel, read(kernel, item)?, diff)?),
+            isolated: kernel.frames(blocks.unwrap_or(0).saturating_mul(largest_block(kernel))),
             locked: locked.is_some_and(|word| word != 0),
         })
     }
 }
 
-/// Pages in a pageblock: pageblock_order is 9 on x86_64 (huge pages of 2 MiB), 10 without hugetlb.
-const PAGEBLOCK: u64 = 1024;
+/// Pages of the kernel in the largest block of the buddy allocator; a pageblock has no more.
+#[must_use]
+pub(crate) fn largest_block(kernel: &Kernel) -> u64 {
+    let orders = kernel.vmcoreinfo().length("zone.free_area");
+    let order = orders
+        .filter(|n| (1..=20).contains(n))
+        .map_or(10, |n| n - 1);
+    1 << order
+}
 
 /// Every online node with the address of its pglist_data.
 fn nodes(kernel: &Kernel) -> Result<Vec<(u64, VirtAddr)>, KernelError> {
@@ -263,7 +272,7 @@ fn node_item(
         let part = with_cpus(kernel, value, percpu.wrapping_add(diff + item))?;
         sum = sum.saturating_add(part);
     }
-    Ok(Some(sum))
+    Ok(Some(kernel.frames(sum)))
 }
 
 /// A counter kept in the zones, from the machine's total and the zones' per-CPU parts.
@@ -287,7 +296,7 @@ fn zone_item(kernel: &Kernel, name: &str) -> Result<Option<u64>, KernelError> {
             sum = sum.saturating_add(part);
         }
     }
-    Ok(Some(sum))
+    Ok(Some(kernel.frames(sum)))
 }
 
 /// A counter with each CPU's signed part added. Below zero, which the kernel shows as zero, is zero.
@@ -311,12 +320,13 @@ fn hugetlb(kernel: &Kernel) -> Option<u64> {
     let size = kernel.types().ok()?.size_of("hstate").ok()?;
     let order = kernel.offset_of("hstate", "order").ok()?;
     let pages = kernel.offset_of("hstate", "nr_huge_pages").ok()?;
-    (0..count).try_fold(0u64, |sum, number| {
+    let pages = (0..count).try_fold(0u64, |sum, number| {
         let state = states.wrapping_add(number * size);
         let order = kernel.read_u32(state.wrapping_add(order)).ok()?;
         let pages = kernel.read_u64(state.wrapping_add(pages)).ok()?;
         sum.checked_add(pages.checked_mul(1u64.checked_shl(order)?)?)
-    })
+    });
+    pages.map(|pages| kernel.frames(pages))
 }
 
 fn read(kernel: &Kernel, va: VirtAddr) -> Result<u64, KernelError> {

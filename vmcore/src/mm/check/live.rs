@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Pages of one step between two looks at the clock: 1 GiB.
 const STEP: u64 = 1 << 18;
-/// Pages a CPU may free or take while a step is counted.
+/// Pages of the kernel that a CPU may free or take while a step is counted.
 const MOVED_PER_CPU: u64 = 512;
 /// How often a zone that disagrees is counted again.
 const RETRIES: u32 = 3;
@@ -116,7 +116,8 @@ fn zone_check(
         };
         let after = free_now(kernel, zone);
         let moved = before.abs_diff(after);
-        let meanwhile = counters::cpus(kernel) * MOVED_PER_CPU.min(zone.span.len() / 16);
+        let meanwhile =
+            counters::cpus(kernel) * kernel.frames(MOVED_PER_CPU).min(zone.span.len() / 16);
         let slack = vec![
             Slack {
                 source: "isolated blocks, which NR_FREE_PAGES leaves out",

@@ -8,7 +8,7 @@
 
 use super::{Check, Options, Report, Slack, Verdict};
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
-use crate::arch::x86_64::KERNEL_MAP;
+use crate::arch::paging::{Entry, Paging};
 use crate::dump::MemoryDump;
 use crate::dump::map::MapReader;
 use crate::kernel::Kernel;
@@ -16,9 +16,6 @@ use crate::mm::{Kind, KindRun, Rule};
 use std::io;
 use std::time::Instant;
 
-const ENTRIES: usize = 512;
-const PRESENT: u64 = 1;
-const LARGE: u64 = 1 << 7;
 /// Runs of pages that are mapped and not the kernel's, kept in memory at most.
 const ALSO_KEPT_MAX: usize = 4096;
 /// What the direct map is taken to span when its length is not known.
@@ -126,6 +123,7 @@ pub fn mapped(
     };
     let mut walk = TableWalk {
         kernel,
+        paging,
         map,
         options,
         // Both are widened to whole 1 GiB, the coarsest page of the direct map.
@@ -134,17 +132,13 @@ pub fn mapped(
                 direct & !(GIB - 1),
                 (direct.saturating_add(direct_len) | (GIB - 1)),
             ),
-            (KERNEL_MAP, KERNEL_MAP + image_len(kernel) - 1),
+            image_bounds(kernel),
         ],
         tally: Tally::default(),
         unread: 0,
         stopped: false,
     };
-    walk.table(
-        paging.root,
-        paging.levels,
-        u64::MAX << (12 + 9 * paging.levels),
-    )?;
+    walk.table(paging.root, paging.levels, u64::MAX << paging.va_bits)?;
     let (stopped, unread) = (walk.stopped, walk.unread);
     let mut tally = walk.tally;
     if stopped {
@@ -168,11 +162,20 @@ pub fn mapped(
 
 const GIB: u64 = 1 << 30;
 
-fn image_len(kernel: &Kernel) -> u64 {
-    let len = kernel.vmcoreinfo().number("KERNEL_IMAGE_SIZE");
-    len.and_then(|len| u64::try_from(len).ok())
-        .filter(|len| (1..=GIB).contains(len))
-        .unwrap_or(GIB / 2)
+/// The first and the last byte of the image's mapping. Where the image shares its part of the address
+/// space with what is looked at (arm64), its own symbols bound it.
+fn image_bounds(kernel: &Kernel) -> (u64, u64) {
+    let image = kernel.layout().image;
+    if image.len > 0 {
+        return (
+            image.start,
+            image.start.saturating_add(image.len.min(GIB)) - 1,
+        );
+    }
+    match ["_text", "_end"].map(|name| kernel.symbol(name)) {
+        [Ok(start), Ok(end)] if start < end => (start.0, end.0 - 1),
+        _ => (u64::MAX, u64::MAX),
+    }
 }
 
 fn join(runs: Vec<KindRun>) -> Vec<KindRun> {
@@ -301,6 +304,7 @@ impl Tally {
 
 struct TableWalk<'a> {
     kernel: &'a Kernel,
+    paging: Paging,
     map: &'a MapReader,
     options: Options,
     /// Parts of the address space left out, first and last byte.
@@ -316,34 +320,31 @@ impl TableWalk<'_> {
         if self.options.deadline.is_some_and(|at| Instant::now() >= at) {
             self.stopped = true;
         }
-        let Some(paging) = self.kernel.paging().copied() else {
-            return Ok(());
-        };
-        let mut bytes = [0u8; ENTRIES * 8];
+        let paging = self.paging;
+        let entries = paging.entries(level);
+        let mut bytes = vec![0u8; usize::try_from(entries.saturating_mul(8)).unwrap_or(0)];
         if self.kernel.dump().read_phys(table, &mut bytes).is_err() {
             self.unread += 1;
             return Ok(());
         }
-        let shift = 12 + 9 * (level - 1);
-        // The upper half of the top table is the kernel's.
-        let first = if level == paging.levels {
-            ENTRIES / 2
-        } else {
-            0
+        let shift = paging.shift(level);
+        let first = match level == paging.levels {
+            true => usize::try_from(paging.first_of_kernel()).unwrap_or(0),
+            false => 0,
         };
-        for (number, entry) in bytes.chunks_exact(8).enumerate().skip(first) {
-            let entry = entry.first_chunk().copied().map_or(0, u64::from_le_bytes);
+        for (number, entry) in bytes.as_chunks::<8>().0.iter().enumerate().skip(first) {
             let va = base.wrapping_add((number as u64) << shift);
             let last = va.wrapping_add((1 << shift) - 1);
             let skipped = |&(start, end): &(u64, u64)| start <= va && last <= end;
-            if self.stopped || entry & PRESENT == 0 || self.skip.iter().any(skipped) {
+            if self.stopped || self.skip.iter().any(skipped) {
                 continue;
             }
-            let phys = paging.address(entry);
-            if level == 1 || (entry & LARGE != 0 && level <= 3) {
-                self.leaf(VirtAddr(va), PhysAddr(phys.0 >> shift << shift), shift)?;
-            } else {
-                self.table(phys, level - 1, va)?;
+            match paging.read(u64::from_le_bytes(*entry), level) {
+                Entry::None => {}
+                Entry::Table(next) => self.table(next, level - 1, va)?,
+                Entry::Page(phys) => {
+                    self.leaf(VirtAddr(va), PhysAddr(phys.0 >> shift << shift), shift)?;
+                }
             }
         }
         Ok(())

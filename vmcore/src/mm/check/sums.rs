@@ -17,10 +17,6 @@ const LRU_BATCHES: u64 = 7 * 31;
 const GATHER_BATCH: u64 = 512;
 /// Pages below 1 MiB.
 const LOW: u64 = 256;
-/// Pages in the largest block of the buddy allocator.
-const LARGEST_BLOCK: u64 = 1024;
-/// Pages in the largest common huge page.
-const HUGE_PAGE: u64 = 512;
 
 /// Makes the comparisons that this dump allows.
 ///
@@ -35,7 +31,8 @@ pub fn compare(
     let mut checks = match counters::zones(kernel) {
         Ok(zones) => {
             let mut checks = vec![present(kernel, &zones, counters::reserved(kernel))];
-            checks.extend(of_zones(&zones, map)?);
+            let largest = kernel.frames(counters::largest_block(kernel));
+            checks.extend(of_zones(&zones, map, largest)?);
             checks
         }
         Err(error) => vec![Check::not_made("free", &[Rule::Free], chain(&error))],
@@ -47,7 +44,8 @@ pub fn compare(
                 &summary.counts,
                 &totals,
                 &Extra {
-                    cpus,
+                    in_flight: kernel.frames(cpus),
+                    largest: kernel.frames(counters::largest_block(kernel)),
                     kfence,
                     untyped_compound: summary.findings.untyped_compound,
                 },
@@ -68,9 +66,9 @@ pub fn compare(
     Ok(checks)
 }
 
-/// Free pages against each zone's own count.
-pub(crate) fn of_zones(zones: &[Zone], map: &MapReader) -> io::Result<Vec<Check>> {
-    Ok(free(zones, &free_by_group(zones, map)?))
+/// Free pages against each zone's own count. `largest`: page frames of the largest block.
+pub(crate) fn of_zones(zones: &[Zone], map: &MapReader, largest: u64) -> io::Result<Vec<Check>> {
+    Ok(free(zones, &free_by_group(zones, map)?, largest))
 }
 
 /// RAM by the dump against what the zones have: a dump that lacks some of it is no whole one. It
@@ -133,13 +131,13 @@ fn free_by_group(zones: &[Zone], map: &MapReader) -> io::Result<Vec<u64>> {
 }
 
 /// Free pages against NR_FREE_PAGES, zone by zone. `found` is in the order of [`groups`].
-fn free(zones: &[Zone], found: &[u64]) -> Vec<Check> {
+fn free(zones: &[Zone], found: &[u64], largest: u64) -> Vec<Check> {
     let of = |((_, members), found): ((PfnRange, Vec<&Zone>), &u64)| {
         let names: Vec<String> = members
             .iter()
             .map(|zone| format!("{}/{}", zone.node, zone.name))
             .collect();
-        let locked = members.iter().filter(|zone| zone.locked).count() as u64 * LARGEST_BLOCK;
+        let locked = members.iter().filter(|zone| zone.locked).count() as u64 * largest;
         let slack = vec![
             Slack {
                 source: "isolated blocks, which NR_FREE_PAGES leaves out",
@@ -162,8 +160,10 @@ fn free(zones: &[Zone], found: &[u64]) -> Vec<Check> {
 /// What the comparisons need besides the counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Extra {
-    /// CPUs that can have work in flight.
-    pub cpus: u64,
+    /// CPUs that can have work in flight, times the page frames in a page of the kernel.
+    pub in_flight: u64,
+    /// Page frames in the largest block of the buddy allocator, which a common huge page does not pass.
+    pub largest: u64,
     /// KFENCE's slabs, which no counter has.
     pub kfence: u64,
     /// Pages of compound pages without a type.
@@ -187,8 +187,8 @@ pub(crate) fn of_totals(found: &KindCounts, totals: &Totals, extra: &Extra) -> V
     };
     let batches = Slack {
         source: "pages in a CPU's LRU batches",
-        more: extra.cpus * LRU_BATCHES,
-        fewer: extra.cpus * LRU_BATCHES,
+        more: extra.in_flight * LRU_BATCHES,
+        fewer: extra.in_flight * LRU_BATCHES,
     };
     check(
         "slab",
@@ -202,7 +202,11 @@ pub(crate) fn of_totals(found: &KindCounts, totals: &Totals, extra: &Extra) -> V
                 0,
                 extra.untyped_compound + found.of(Kind::Typed),
             ),
-            one_sided("a slab on its way", extra.cpus * 8, extra.cpus * 8),
+            one_sided(
+                "a slab on its way",
+                extra.in_flight * 8,
+                extra.in_flight * 8,
+            ),
         ],
     );
     check(
@@ -210,7 +214,11 @@ pub(crate) fn of_totals(found: &KindCounts, totals: &Totals, extra: &Extra) -> V
         &[Rule::Typed],
         found.of(Kind::PageTable),
         totals.page_tables,
-        vec![one_sided("a page table on its way", extra.cpus, extra.cpus)],
+        vec![one_sided(
+            "a page table on its way",
+            extra.in_flight,
+            extra.in_flight,
+        )],
     );
     check(
         "anon",
@@ -220,7 +228,7 @@ pub(crate) fn of_totals(found: &KindCounts, totals: &Totals, extra: &Extra) -> V
         vec![
             one_sided("swap cache that no process maps", swapped + unknown_swap, 0),
             one_sided("isolated pages", totals.isolated_anon, 0),
-            one_sided("unmapped, not yet freed", extra.cpus * GATHER_BATCH, 0),
+            one_sided("unmapped, not yet freed", extra.in_flight * GATHER_BATCH, 0),
             batches.clone(),
         ],
     );
@@ -232,12 +240,20 @@ pub(crate) fn of_totals(found: &KindCounts, totals: &Totals, extra: &Extra) -> V
         vec![
             one_sided("swap cache of shared memory", swapped, unknown_swap),
             one_sided("isolated pages", 0, totals.isolated_file),
-            one_sided("truncated, not yet freed", extra.cpus * GATHER_BATCH, 0),
+            one_sided(
+                "truncated, not yet freed",
+                extra.in_flight * GATHER_BATCH,
+                0,
+            ),
             batches,
         ],
     );
     if let Some(pages) = totals.hugetlb {
-        let moving = if totals.hugetlb_locked { HUGE_PAGE } else { 0 };
+        let moving = if totals.hugetlb_locked {
+            extra.largest
+        } else {
+            0
+        };
         check(
             "hugetlb",
             &[Rule::Hugetlb],
@@ -276,12 +292,12 @@ fn kfence_slabs(kernel: &Kernel, map: &MapReader) -> io::Result<u64> {
     let mut slabs = 0;
     // The pool is (CONFIG_KFENCE_NUM_OBJECTS + 1) * 2 pages; objects lie from the third on.
     for number in 1..=65_535u64 {
-        let page = Pfn(pool.0 / PAGE_SIZE + 2 * number);
+        let page = Pfn(pool.0 / PAGE_SIZE + kernel.frames(2 * number));
         let Ok(run) = map.run_at(page)? else { break };
-        if run.kind != Kind::Slab || run.pages.len() != 1 {
+        if run.kind != Kind::Slab || run.pages.len() != kernel.frames(1) {
             break;
         }
-        slabs += 1;
+        slabs += kernel.frames(1);
     }
     Ok(slabs)
 }

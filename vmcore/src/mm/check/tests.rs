@@ -74,9 +74,12 @@ fn judged(toy: &Toy, alter: &dyn Fn(&mut Decoder)) -> (Vec<KindRun>, KindCounts,
     let (zones, totals) = truth(toy);
     let mut report = Report::default();
     report.checks.extend(findings(&summary, CPUS));
-    report.checks.extend(sums::of_zones(&zones, &map).unwrap());
+    report
+        .checks
+        .extend(sums::of_zones(&zones, &map, 1024).unwrap());
     let extra = sums::Extra {
-        cpus: CPUS,
+        in_flight: CPUS,
+        largest: 512,
         kfence: 0,
         untyped_compound: summary.findings.untyped_compound,
     };
@@ -324,7 +327,7 @@ fn zones_that_overlap_are_judged_together() {
     let mut writer = MapWriter::new(Vec::new()).unwrap();
     runs.iter().for_each(|run| writer.push(*run).unwrap());
     let map = MapReader::open(Box::new(writer.finish().unwrap().0)).unwrap();
-    let checks = sums::of_zones(&zones, &map).unwrap();
+    let checks = sums::of_zones(&zones, &map, 1024).unwrap();
     assert_eq!(checks.len(), 1);
     assert_eq!(checks[0].name, "free/0/A+0/B");
     assert_eq!(checks[0].verdict, Verdict::Passed);

@@ -133,7 +133,7 @@ fn a_page_of_the_memory_map_that_is_poisoned_is_not_read_either() {
     let holder = kernel(&toy);
     let rules = Rules::of(&holder);
     let size = rules.decoder().size;
-    let geometry = Geometry::of(holder.memory(), holder.vmcoreinfo(), size).unwrap();
+    let geometry = Geometry::of(&holder, size).unwrap();
     let map = geometry.within(holder.memory());
     let Section::Base(base) = map.section(victim >> map.section_shift()) else {
         panic!("no section")
@@ -156,8 +156,7 @@ fn a_page_whose_struct_page_fails_is_not_read_and_one_without_is() {
     let toy_kernel = || kernel(&populated(Series::V6_12));
     let kernel = toy_kernel();
     let rules = Rules::of(&kernel);
-    let geometry =
-        Geometry::of(kernel.memory(), kernel.vmcoreinfo(), rules.decoder().size).unwrap();
+    let geometry = Geometry::of(&kernel, rules.decoder().size).unwrap();
     let map = geometry.within(kernel.memory());
     let Section::Base(base) = map.section(victim >> map.section_shift()) else {
         panic!("no section")

@@ -81,6 +81,10 @@ pub(crate) struct Decoder {
     pub typed_below: i32,
     /// LENGTH(zone.free_area): orders from here on are corrupt.
     pub orders: u64,
+    /// The least order of a hugetlb page.
+    pub least_hugetlb_order: u32,
+    /// Bits of a kernel pointer that may hold a tag.
+    pub tag_mask: u64,
     /// Whether bit 0 of `mapping` means anonymous.
     pub anon: bool,
     /// What the walk reports for each kind: itself, or Unknown when its rule is off.
@@ -115,6 +119,8 @@ impl Decoder {
         table: TypeTest::NEVER,
         typed_below: i32::MIN,
         orders: 0,
+        least_hugetlb_order: 0,
+        tag_mask: 0,
         anon: false,
         report: Kind::ALL,
     };

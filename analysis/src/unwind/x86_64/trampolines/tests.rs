@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::unwind::memory::Source;
-use crate::unwind::orc::Format;
-use crate::unwind::tables::{Code, Range};
+use crate::unwind::stacks::Range;
+use crate::unwind::x86_64::orc::Format;
+use crate::unwind::x86_64::tables::Code;
 use synth::unwind::Pieces;
 
 const TASK: u64 = 0xffff_8880_0001_0000;

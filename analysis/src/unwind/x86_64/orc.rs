@@ -4,7 +4,7 @@
 //! `int` offsets, each relative to itself, sorted by the address they give, and beside them six-byte
 //! entries {i16 sp_offset, i16 bp_offset, u16 flags}. The flags changed four times, see [`Format`].
 
-use super::memory::Pages;
+use crate::unwind::memory::Pages;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError};
 

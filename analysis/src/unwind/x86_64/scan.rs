@@ -4,12 +4,14 @@
 //! behind a call instruction count. From each, ORC is tried again: when it then reaches the proper
 //! end of the stack, its frames are taken instead of further words.
 
-use super::memory::Pages;
-use super::stacks::{Area, previous};
+use super::stacks::previous;
 use super::step::State;
 use super::walk::Walk;
-use super::{End, Frame, FrameKind, StackKind, Trust};
+use crate::unwind::memory::Pages;
+use crate::unwind::stacks::Area;
+use crate::unwind::{End, Frame, FrameKind, StackKind, Trust};
 use vmcore::addr::VirtAddr;
+use vmcore::arch;
 use vmcore::arch::x86_64::regs::{PT_REGS_BYTES, Registers};
 
 /// Most frames that a scan adds.
@@ -120,9 +122,9 @@ fn user_registers(pages: &Pages<'_>, at: VirtAddr) -> Option<Frame> {
         stack: StackKind::User,
         trust: Trust::Guess,
         kind: FrameKind::User,
-        registers: Some(Box::new(super::Saved {
+        registers: Some(Box::new(crate::unwind::Saved {
             at: Some(at),
-            registers,
+            registers: arch::Registers::X86_64(registers),
             full: true,
         })),
     })

@@ -3,9 +3,9 @@
 //! What the unwinder itself needs it searches in place ([`super::tables`]).
 
 use super::code;
-use super::memory::Pages;
 use super::orc::{Entry, Rule};
 use super::tables;
+use crate::unwind::memory::Pages;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError};
 

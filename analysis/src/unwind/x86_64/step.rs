@@ -2,10 +2,11 @@
 //!
 //! Facts: arch/x86/kernel/unwind_orc.c (`unwind_next_frame`), 5.10 to 7.x.
 
-use super::Saved;
-use super::memory::Pages;
 use super::orc::{Base, Bp, Entry, Register, Rule};
+use crate::unwind::Saved;
+use crate::unwind::memory::Pages;
 use vmcore::addr::VirtAddr;
+use vmcore::arch;
 use vmcore::arch::x86_64::regs::{PT_REGS_BYTES, Registers};
 
 /// The offset of rip in `pt_regs`: the part before it is missing when only the CPU saved.
@@ -131,7 +132,7 @@ pub(super) fn step(pages: &Pages<'_>, state: &State, entry: &Entry) -> Result<St
                 state,
                 saved: Some(Saved {
                     at: Some(VirtAddr(cfa)),
-                    registers,
+                    registers: arch::Registers::X86_64(registers),
                     full: true,
                 }),
                 slot: None,
@@ -157,7 +158,7 @@ pub(super) fn step(pages: &Pages<'_>, state: &State, entry: &Entry) -> Result<St
                 },
                 saved: Some(Saved {
                     at: Some(VirtAddr(cfa.wrapping_sub(IRET_OFFSET))),
-                    registers,
+                    registers: arch::Registers::X86_64(registers),
                     full: false,
                 }),
                 slot: None,

@@ -1,29 +1,41 @@
-//! The x86_64 page walk, 4 and 5 levels.
+//! The page walk of any architecture: tables of 8-byte entries, each a page large.
 //!
-//! Facts: Intel SDM volume 3 chapter 4; arch/x86/include/asm/pgtable_types.h. It reads page tables
-//! from the dump and believes none of them: a table outside the dump is an error of its own, so
-//! that "not mapped" and "the table was filtered out" are told apart. It does not look at access
-//! rights, and it knows nothing of Xen PV.
+//! An architecture brings the depth and how one entry is read. The walk reads page tables from the dump
+//! and believes none of them: a table outside the dump is an error of its own, so that "not mapped" and
+//! "the table was filtered out" are told apart. It does not look at access rights, and it knows nothing
+//! of Xen PV.
 
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::PageTables;
 
-const PRESENT: u64 = 1;
-const LARGE: u64 = 1 << 7;
-/// Bits 51:12 of an entry.
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// Entries in a table.
-pub const ENTRIES: u64 = 512;
-
-/// A set of page tables: where they begin and how deep they go.
+/// What an entry of a page table says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// It is not present.
+    None,
+    /// The next table lies there.
+    Table(PhysAddr),
+    /// It maps a page of its level, whose address may have bits below the page's size.
+    Page(PhysAddr),
+}
+
+/// A set of page tables: where they begin, how deep they go, how an entry is read.
+#[derive(Clone, Copy, Debug)]
 pub struct Paging {
     /// Physical address of the top table.
     pub root: PhysAddr,
-    /// 4, or 5 with LA57.
+    /// Levels of tables: 2 to 5.
     pub levels: u32,
+    /// log2 of the bytes of the smallest page and of a table: 12, 14 or 16.
+    pub page_shift: u32,
+    /// Bits of an address that the tables translate.
+    pub va_bits: u32,
+    /// All bits of an address from this one up are equal.
+    pub sign_bit: u32,
     /// The memory-encryption bits of an entry (`sme_mask`), which are no part of the address.
     pub encryption_mask: u64,
+    /// Reads an entry of a level, 1 for the lowest. Encryption bits are taken out before.
+    pub(crate) decode: fn(entry: u64, level: u32) -> Entry,
 }
 
 /// Where one address leads.
@@ -31,7 +43,7 @@ pub struct Paging {
 pub struct Mapping {
     /// The physical address of that very byte.
     pub phys: PhysAddr,
-    /// log2 of the page that maps it: 12, 21 or 30.
+    /// log2 of the page that maps it.
     pub shift: u32,
     /// The last entry, with its flags.
     pub entry: u64,
@@ -41,7 +53,7 @@ pub struct Mapping {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WalkError<E: std::error::Error + 'static> {
-    /// Bits 63 down to the top of the address space differ.
+    /// The bits above the address space differ.
     #[error("Address {va} is not canonical")]
     NonCanonical {
         /// The address.
@@ -82,15 +94,41 @@ impl Paging {
     /// Whether `va` may be used at all with this depth.
     #[must_use]
     pub(crate) fn is_canonical(&self, va: VirtAddr) -> bool {
-        let bits = if self.levels >= 5 { 57 } else { 48 };
-        let top = va.0 >> (bits - 1);
-        top == 0 || top == u64::MAX >> (bits - 1)
+        let top = va.0 >> self.sign_bit;
+        top == 0 || top == u64::MAX >> self.sign_bit
     }
 
-    /// The physical address in an entry, the encryption bits taken out.
+    /// log2 of the bytes that one entry of a level maps.
     #[must_use]
-    pub fn address(&self, entry: u64) -> PhysAddr {
-        PhysAddr(entry & ADDRESS & !self.encryption_mask)
+    pub(crate) fn shift(&self, level: u32) -> u32 {
+        // 8 bytes an entry.
+        self.page_shift + (self.page_shift - 3) * level.saturating_sub(1)
+    }
+
+    /// Entries in a table of a level.
+    #[must_use]
+    pub(crate) fn entries(&self, level: u32) -> u64 {
+        let bits = match level >= self.levels {
+            true => self.va_bits.saturating_sub(self.shift(level)).min(20),
+            false => self.page_shift - 3,
+        };
+        1 << bits
+    }
+
+    /// What an entry of a level says.
+    #[must_use]
+    pub(crate) fn read(&self, entry: u64, level: u32) -> Entry {
+        (self.decode)(entry & !self.encryption_mask, level)
+    }
+
+    /// The first entry of the top table that is the kernel's: tables that user mode shares have it in
+    /// their upper half.
+    #[must_use]
+    pub(crate) fn first_of_kernel(&self) -> u64 {
+        match self.sign_bit < self.va_bits {
+            true => self.entries(self.levels) / 2,
+            false => 0,
+        }
     }
 
     /// Walks from the top.
@@ -139,30 +177,29 @@ impl Paging {
         to: u32,
     ) -> Result<Reached, WalkError<T::Error>> {
         for level in (to..=from).rev() {
-            let shift = 12 + 9 * (level - 1);
-            let index = (va.0 >> shift) & (ENTRIES - 1);
+            let shift = self.shift(level);
+            let index = (va.0 >> shift) & (self.entries(level) - 1);
             let entry = tables
                 .entry(table, index)
                 .map_err(|source| WalkError::Table { va, level, source })?;
-            if entry & PRESENT == 0 {
-                return Err(WalkError::NotMapped { va, level, entry });
+            match self.read(entry, level) {
+                Entry::None => return Err(WalkError::NotMapped { va, level, entry }),
+                Entry::Page(page) => {
+                    let low = (1u64 << shift) - 1;
+                    return Ok(Reached::Page(Mapping {
+                        phys: PhysAddr((page.0 & !low) | (va.0 & low)),
+                        shift,
+                        entry,
+                    }));
+                }
+                Entry::Table(next) => table = next,
             }
-            let next = self.address(entry);
-            if level == 1 || (entry & LARGE != 0 && (level == 2 || level == 3)) {
-                let low = (1u64 << shift) - 1;
-                return Ok(Reached::Page(Mapping {
-                    phys: PhysAddr((next.0 & !low) | (va.0 & low)),
-                    shift,
-                    entry,
-                }));
-            }
-            table = next;
         }
         Ok(Reached::Table(table))
     }
 
-    /// The table that maps 2 MiB around `va` by 4 KiB pages, or the 2 MiB or 1 GiB page itself:
-    /// what a translation cache wants to keep.
+    /// The lowest table on the way to `va`, or the larger page itself that maps it: what a translation
+    /// cache wants to keep.
     ///
     /// # Errors
     /// See [`WalkError`].
@@ -176,7 +213,10 @@ impl Paging {
         }
         Ok(match self.descend(tables, va, self.root, self.levels, 2)? {
             Reached::Table(table) => Pmd::Table(table),
-            Reached::Page(mapping) => Pmd::Page(PhysAddr(mapping.phys.0 & !((1u64 << 21) - 1))),
+            Reached::Page(mapping) => {
+                let low = (1u64 << self.shift(2)) - 1;
+                Pmd::Page(PhysAddr(mapping.phys.0 & !low))
+            }
         })
     }
 }
@@ -187,11 +227,11 @@ enum Reached {
     Table(PhysAddr),
 }
 
-/// What stands one level above the 4 KiB pages.
+/// What stands one level above the smallest pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pmd {
-    /// The 2 MiB that hold the address are contiguous from here.
+    /// What one entry of level 2 maps is contiguous from here.
     Page(PhysAddr),
-    /// A table of 512 entries.
+    /// A table of level 1.
     Table(PhysAddr),
 }

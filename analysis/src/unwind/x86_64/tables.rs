@@ -4,44 +4,17 @@
 //! (`orc_find`), 5.10 to 7.x. A module's pieces are `core_layout` and `init_layout` up to 6.3 and
 //! the array `mem` from 6.4 on; two of its elements hold code.
 
-use super::memory::Pages;
 use super::orc::{Entry, Format, Row, Table};
+use crate::unwind::memory::Pages;
+use crate::unwind::stacks::Range;
+use crate::unwind::text::kernel_text;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use vmcore::addr::VirtAddr;
-use vmcore::arch::x86_64::KERNEL_MAP;
 use vmcore::kernel::{Kernel, KernelError, Member, chain};
 
-/// KERNEL_IMAGE_SIZE with KASLR, for kernels whose VMCOREINFO does not say it.
-const IMAGE_SIZE: u64 = 1 << 30;
-/// MODULES_END, 4.x to 7.x (0xffffffffff000000 with fixmap below it; the highest it can be).
-const MODULES_END: u64 = 0xffff_ffff_ff00_0000;
 /// Answers remembered; when full, all are forgotten.
 const REMEMBERED: usize = 2048;
-
-/// A half-open range of addresses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Range {
-    /// The first address.
-    pub start: u64,
-    /// The one after the last.
-    pub end: u64,
-}
-
-impl Range {
-    /// `start..start + len`; `None` when that is empty or passes the end.
-    #[must_use]
-    pub(super) fn sized(start: u64, len: u64) -> Option<Self> {
-        let end = start.checked_add(len)?;
-        (len > 0).then_some(Self { start, end })
-    }
-
-    /// Whether `addr` is in it.
-    #[must_use]
-    pub(super) fn contains(self, addr: u64) -> bool {
-        self.start <= addr && addr < self.end
-    }
-}
 
 /// Code with one table.
 #[derive(Clone, Debug)]
@@ -103,11 +76,10 @@ impl Tables {
             warnings.push(format!("the modules' ORC tables: {}", chain(&error)));
             Vec::new()
         });
-        let dump = kernel.vmcoreinfo().number("KERNEL_IMAGE_SIZE");
-        let dump = dump.map_or(IMAGE_SIZE, i64::cast_unsigned);
+        let layout = kernel.layout();
         let generated = Range {
-            start: KERNEL_MAP.saturating_add(dump),
-            end: MODULES_END,
+            start: layout.generated_start,
+            end: layout.generated_end,
         };
         Self::new(format, code, modules, generated)
     }
@@ -157,25 +129,6 @@ impl Tables {
         }
         self.modules.get(self.module(addr)?).copied().flatten()
     }
-}
-
-/// The text of the kernel image: built-in code, and the code of its start-up, which may be gone.
-fn kernel_text(kernel: &Kernel) -> Result<Vec<Range>, KernelError> {
-    let start = kernel.symbol("_stext")?;
-    let names = ["_etext", "_sinittext", "_einittext"];
-    let found = kernel.symbols()?.lookup_many(&names);
-    let at = |i: usize| found.get(i).copied().flatten().map(|va| va.0);
-    let end = at(0).ok_or_else(|| KernelError::NoSymbol {
-        name: "_etext".into(),
-    })?;
-    let mut text = vec![Range {
-        start: start.0,
-        end,
-    }];
-    if let (Some(start), Some(end)) = (at(1), at(2)) {
-        text.push(Range { start, end });
-    }
-    Ok(text)
 }
 
 /// The kernel's code and where its table of addresses begins.

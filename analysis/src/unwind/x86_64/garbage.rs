@@ -4,13 +4,14 @@
 //! The bytes are a format, registers, an ORC table and stacks; addresses among them are folded into
 //! the few regions there are, so that traces lead somewhere.
 
-use super::memory::{Pages, Source};
 use super::orc::{Format, Table};
-use super::stacks::{Area, Areas};
 use super::step::State;
-use super::tables::{Code, Range, Tables};
+use super::tables::{Code, Tables};
 use super::walk::Walk;
-use super::{MAX_FRAMES, Saved, StackKind};
+use crate::unwind::memory::{Pages, Source};
+use crate::unwind::stacks::Range;
+use crate::unwind::stacks::{Area, Areas};
+use crate::unwind::{MAX_FRAMES, Saved, StackKind};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::x86_64::regs::Registers;
 use vmcore::kernel::Resolved;
@@ -161,7 +162,7 @@ pub fn run(data: &[u8]) {
     };
     let saved = Saved {
         at: None,
-        registers,
+        registers: vmcore::arch::Registers::X86_64(registers),
         full: true,
     };
     let pages = Pages::new(&memory);

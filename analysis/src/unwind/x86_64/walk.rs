@@ -1,13 +1,13 @@
 //! From the first frame to the last: checks every step, and scans where there is none.
 
 use super::code;
-use super::error::UnwindError;
-use super::memory::Pages;
 use super::orc::{Entry, Rule};
-use super::stacks::{Area, Areas};
 use super::step::{State, Step, Stop, step};
 use super::tables::Tables;
-use super::{End, Frame, FrameKind, MAX_FRAMES, Saved, StackKind, Trust};
+use crate::unwind::error::UnwindError;
+use crate::unwind::memory::Pages;
+use crate::unwind::stacks::{Area, Areas};
+use crate::unwind::{End, Frame, FrameKind, MAX_FRAMES, Saved, StackKind, Trust};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::Resolved;
 

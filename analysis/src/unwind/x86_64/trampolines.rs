@@ -6,8 +6,8 @@
 //! in `task.ret_stack`: an array up to 6.10, packed among other words since; the word that equals the
 //! slot is looked for in either.
 
-use super::memory::Pages;
 use super::tables::Tables;
+use crate::unwind::memory::Pages;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::Kernel;
 

@@ -1,14 +1,18 @@
 //! Whole traces on synthetic memory: crossing stacks, hidden return addresses, scans, and garbage.
 
-use super::memory::{Pages, Source};
 use super::orc::{Format, Table};
-use super::stacks::{Area, Areas};
 use super::step::State;
-use super::tables::{Code, Range, Tables};
+use super::tables::{Code, Tables};
 use super::walk::Walk;
-use super::*;
+use crate::unwind::memory::{Pages, Source};
+use crate::unwind::stacks::Range;
+use crate::unwind::stacks::{Area, Areas};
+use crate::unwind::{End, Frame, FrameKind, MAX_FRAMES, Saved, StackKind, Trust};
 use proptest::prelude::*;
 use synth::unwind::{OrcLayout, OrcRule, Pieces, orc_table, pt_regs};
+use vmcore::addr::VirtAddr;
+use vmcore::arch::x86_64::regs::Registers;
+use vmcore::kernel::Resolved;
 
 const TEXT: u64 = 0xffff_ffff_8100_0000;
 const IPS: u64 = 0xffff_ffff_8200_0000;
@@ -47,6 +51,13 @@ fn text(pieces: &mut Pieces, functions: u64) {
 /// A return address inside function `n`.
 fn in_function(n: u64) -> u64 {
     TEXT + (n * 0x100 + 0x40) / 5 * 5
+}
+
+fn x86(saved: &Saved) -> Registers {
+    match saved.registers {
+        vmcore::arch::Registers::X86_64(registers) => registers,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn areas() -> Areas {
@@ -105,7 +116,7 @@ fn run(
     };
     let saved = Saved {
         at: None,
-        registers: *registers,
+        registers: vmcore::arch::Registers::X86_64(*registers),
         full: true,
     };
     walk.run(State::of_registers(registers), Some(saved))
@@ -233,9 +244,9 @@ fn stacks_are_crossed_in_every_layout() {
         assert_eq!(kinds[5], FrameKind::Interrupted);
         let saved = frames[5].registers.as_deref().unwrap();
         assert!(!saved.full);
-        assert_eq!(saved.registers.flags, 0x246);
+        assert_eq!(x86(saved).flags, 0x246);
         let user = frames[7].registers.as_deref().unwrap();
-        assert_eq!((user.full, user.registers.sp), (true, 0x7fff_0000));
+        assert_eq!((user.full, x86(user).sp), (true, 0x7fff_0000));
     }
 }
 

@@ -6,8 +6,8 @@
 //! What moves rsp is followed over all jumps inside the function until the wanted instruction is
 //! reached. Code that moves rsp in a way not known here gives no answer.
 
-use super::memory::Pages;
 use super::orc::{Base, Bp, Entry, Rule};
+use crate::unwind::memory::Pages;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use std::collections::HashSet;
 use vmcore::addr::VirtAddr;

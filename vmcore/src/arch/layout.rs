@@ -1,0 +1,72 @@
+//! Where the crashed kernel's memory lies.
+
+use super::paging::Paging;
+use crate::addr::{PhysAddr, VirtAddr};
+
+/// What a dump says of its kernel: VMCOREINFO's keys, the segments' mappings.
+pub trait Facts {
+    /// `NUMBER(name)`.
+    fn number(&self, name: &str) -> Option<i64>;
+    /// `SYMBOL(name)`.
+    fn symbol(&self, name: &str) -> Option<VirtAddr>;
+    /// `PAGESIZE`, in bytes.
+    fn page_size(&self) -> Option<u64>;
+    /// What the segments show of the kernel image: first address, its physical address, bytes.
+    fn image_segment(&self) -> Option<(VirtAddr, PhysAddr, u64)>;
+    /// The distance between virtual and physical addresses that the segments show of the direct map.
+    fn direct_segment(&self) -> Option<u64>;
+}
+
+/// The mapping of the kernel image: virtual and physical addresses in it differ by a constant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ImageMap {
+    /// First address for which this holds without a look at the page tables.
+    pub start: u64,
+    /// Bytes from there. 0: only the symbols of the image itself are known to be mapped like this.
+    pub len: u64,
+    /// What to add to an address of the image for its physical address, modulo 2^64.
+    pub offset: u64,
+}
+
+impl ImageMap {
+    /// The physical address of a symbol of the kernel image.
+    #[must_use]
+    pub fn phys(&self, va: VirtAddr) -> PhysAddr {
+        PhysAddr(va.0.wrapping_add(self.offset))
+    }
+}
+
+/// Where the kernel's memory lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The kernel's own page tables, if it is known where they are.
+    pub paging: Option<Paging>,
+    /// log2 of the kernel's page size in bytes: 12, 14 or 16.
+    pub page_shift: u32,
+    /// The kernel image.
+    pub image: ImageMap,
+    /// Virtual minus physical address of the direct (linear) map, modulo 2^64, if it is known.
+    pub direct_base: Option<u64>,
+    /// The lowest address that code of the kernel or of a module can have.
+    pub code_start: u64,
+    /// Code that is made while the kernel runs (BPF programs, trampolines) lies from here …
+    pub generated_start: u64,
+    /// … up to here.
+    pub generated_end: u64,
+    /// Bits of a kernel pointer that hold a tag and are all ones in the address itself.
+    pub tag_mask: u64,
+    /// Bits of a kernel's return address that hold an authentication code and are all ones in the
+    /// address itself.
+    pub pac_mask: u64,
+}
+
+impl Layout {
+    /// The address in a tagged pointer of the kernel. Pointers of user mode are left as they are.
+    #[must_use]
+    pub fn untagged(&self, va: VirtAddr) -> VirtAddr {
+        match va.0 >> 55 & 1 {
+            1 => VirtAddr(va.0 | self.tag_mask),
+            _ => va,
+        }
+    }
+}
