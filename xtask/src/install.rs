@@ -63,6 +63,9 @@ pub(crate) const SIGNED: Needs = &[
 /// What the life of a Debian server needs besides.
 pub(crate) const SERVER: Needs = &[("debootstrap", "debootstrap"), ("dpkg-deb", "dpkg")];
 
+/// What fleet/'s engines and stores need besides: Spark, and Azure's emulator.
+pub(crate) const FLEET: Needs = &[("java", "default-jre-headless"), ("npm", "npm")];
+
 /// What reading our packages needs besides.
 pub(crate) const PACKAGES: Needs = &[
     ("dpkg-deb", "dpkg"),

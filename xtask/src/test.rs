@@ -143,6 +143,7 @@ fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
                 "packages" => install::PACKAGES,
                 "signed" => install::SIGNED,
                 "compile" => install::COMPILE,
+                "fleet" => install::FLEET,
                 _ => bail!("shard {}: nothing to install is called {word}", shard.name),
             });
         }

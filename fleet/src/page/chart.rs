@@ -22,7 +22,7 @@ pub(super) fn days(out: &mut Out, days: &BTreeMap<i32, u64>) {
         .max(1);
     let total: u64 = days.range(first..=*last).map(|(_, count)| *count).sum();
     out.raw("<svg class=\"time\" role=\"img\"");
-    out.attr("viewBox", format_args!("0 0 {WIDTH} {}", HEIGHT + 20.0));
+    out.attr("viewBox", format_args!("0 0 {WIDTH} {HEIGHT}"));
     out.attr(
         "aria-label",
         format_args!(
@@ -46,17 +46,13 @@ pub(super) fn days(out: &mut Out, days: &BTreeMap<i32, u64>) {
             .text(format_args!("{}: {count}", day(*at)))
             .raw("</title></rect>");
     }
-    let y = HEIGHT + 15.0;
-    out.raw("<text x=\"0\"")
-        .attr("y", y)
-        .raw(">")
-        .text(day(first))
-        .raw("</text>");
-    out.raw("<text text-anchor=\"end\"")
-        .attr("x", WIDTH)
-        .attr("y", y)
-        .raw(">");
-    out.text(day(*last)).raw("</text></svg>\n");
+    out.raw("</svg>\n");
+    // As text of the page: in the picture it would shrink with it.
+    out.element(
+        "p class=\"dim\"",
+        format_args!("{} to {}, at most {most} a day", day(first), day(*last)),
+    );
+    out.raw("\n");
 }
 
 /// A bar for one row of a table.

@@ -144,8 +144,8 @@ pub(super) fn overview(gathered: &Gathered, bucket: &str) -> String {
         out.element("td class=\"n\"", counts.crashes);
         out.element("td class=\"n\"", counts.machines.len());
         out.element("td class=\"n\"", counts.releases.len());
-        out.element("td", first)
-            .element("td", last)
+        out.element("td class=\"c\"", first)
+            .element("td class=\"c\"", last)
             .raw("<td class=\"wide\">");
         chart::bar(&mut out, counts.crashes, all.crashes);
         out.raw("</td></tr>\n");
@@ -218,7 +218,7 @@ pub(super) fn signature(name: &str, counts: &Counts, links: &Links) -> String {
     out.raw("<th scope=\"col\">verdict</th><th scope=\"col\">report</th></tr></thead><tbody>\n");
     for crash in counts.newest.iter().rev() {
         out.raw("<tr>")
-            .element("td", chart::day(crash.day))
+            .element("td class=\"c\"", chart::day(crash.day))
             .element("td", &crash.node);
         out.element("td", &crash.release)
             .element("td", &crash.verdict)

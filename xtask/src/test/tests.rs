@@ -73,6 +73,19 @@ fn what_is_listed_and_did_not_run_is_missed() {
 }
 
 #[test]
+fn the_fleet_ships_what_the_panics_left() {
+    let short = steps(&Extent::Short).unwrap();
+    let at = |name: &str| short.iter().position(|step| step.name == name).unwrap();
+    assert!(at("fleet: tests") < at("fleet: over S3"));
+    assert!(at("real panics") < at("fleet: over S3"));
+    assert!(at("fleet: over S3") < at("fleet: its site in a browser"));
+    let panics = shards::listed().unwrap();
+    for name in ["sysrq", "kexec-load", "null-deref"] {
+        assert!(panics.iter().any(|panic| panic == name), "{name}");
+    }
+}
+
+#[test]
 fn help_names_every_shard() {
     for shard in shards::all().unwrap() {
         let named = crate::HELP.split([',', ' ', '.', ':', '\n']);
