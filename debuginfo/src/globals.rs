@@ -15,7 +15,7 @@ mod unnamed;
 pub use calls::Calls;
 pub(crate) use calls::Known;
 pub(crate) use dwarf::section;
-pub use dwarf::{DebugFile, Variable};
+pub use dwarf::{DebugFile, Field, Structure, Variable};
 pub use error::GlobalsError;
 pub use names::Names;
 pub use table::Table;

@@ -18,6 +18,8 @@ pub use cache::Cache;
 pub use ctype::CType;
 pub use error::Error;
 pub use global_types::{GlobalType, GlobalTypes, Source};
-pub use globals::{Calls, DebugFile, Globals, GlobalsError, Names, Table, Variable};
+pub use globals::{
+    Calls, DebugFile, Field, Globals, GlobalsError, Names, Structure, Table, Variable,
+};
 pub use needed::Needed;
 pub use vmlinux::{Options, Summary, Vmlinux, key, warnings_of};

@@ -146,7 +146,7 @@ impl Vmlinux {
         let mut modules = Vec::new();
         if options.modules {
             match modules::read(kernel, &image) {
-                Ok(found) => (modules, summary.untyped_modules) = found,
+                Ok(read) => (modules, summary.untyped_modules) = read,
                 Err(error) => damage.push(modules::failed(&error)),
             }
         }
@@ -203,7 +203,7 @@ impl Vmlinux {
             damage.is_empty() && image.code.whole && modules.iter().all(modules::Module::is_whole);
         warnings.splice(0..0, damage);
         sections.push(comment(&warnings));
-        symtab::add(&mut sections, &image, symbols_of)?;
+        symtab::add(&mut sections, &image, &found.sizes, symbols_of)?;
         let file = File {
             entry: layout.linked(layout.text.start),
             segments,

@@ -163,6 +163,35 @@ fn every_layout_is_that_of_the_types() {
 }
 
 #[test]
+fn structures_are_read_with_their_places() {
+    let (dir, kernel) = kernel(Crash::NullPointer);
+    let (_, bytes) = made(&kernel, Options::default());
+    let path = dir.path().join("vmlinux");
+    std::fs::write(&path, bytes).unwrap();
+    let mut found = HashMap::new();
+    let file = debuginfo::DebugFile::open(&path).unwrap();
+    file.structures(|structure| {
+        found.insert(structure.name.clone(), structure);
+    })
+    .unwrap();
+    let types = kernel.types().unwrap();
+    for id in (1..=types.len()).filter(|&id| types.kind(id) == Some(TypeKind::Struct)) {
+        let name = types.name(id);
+        let Some(structure) = found.remove(&format!("struct {name}")) else {
+            assert!(name.is_empty(), "{name}");
+            continue;
+        };
+        assert_eq!(Some(structure.size), types.size(id), "{name}");
+        for field in structure.members {
+            let member = types.member_of(id, &field.name).unwrap();
+            let bit = member.offset * 8 + u64::from(member.bit);
+            assert_eq!((field.bit, field.size), (bit, Some(member.size)), "{name}");
+        }
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn globals_have_the_types_that_are_known() {
     let (_dir, kernel) = kernel(Crash::NullPointer);
     let (vmlinux, bytes) = made(&kernel, Options::default());
@@ -266,6 +295,13 @@ fn symbols_are_those_of_kallsyms_in_their_sections() {
     assert_eq!(place("runqueues"), ".data..percpu");
     assert_eq!(place("linux_banner"), ".rodata");
     assert!(names["panic"].is_function());
+    // The variable's own size, not the room up to the next; a mark has none.
+    let types = kernel.types().unwrap();
+    let task = types.size_of("task_struct").unwrap();
+    assert_eq!(names["init_task"].st_size, task);
+    let list = types.size_of("list_head").unwrap();
+    assert_eq!(names["slab_caches"].st_size, list);
+    assert_eq!(names["__per_cpu_start"].st_size, 0);
     assert_eq!(names["panic"].st_value, kernel.symbol("panic").unwrap().0);
     let locals = elf.syms.iter().take_while(|symbol| symbol.st_bind() == 0);
     let table = sections
@@ -357,7 +393,7 @@ fn modules_have_types_and_for_gdb_symbols() {
     let elf = Elf::parse(&bytes).unwrap();
     let dwarf = dwarf(&elf, &bytes);
     let mut headers = dwarf.units();
-    let mut sizes = HashMap::new();
+    let (mut sizes, mut places) = (HashMap::new(), HashMap::new());
     while let Some(header) = headers.next().unwrap() {
         let unit = dwarf.unit(header).unwrap();
         let of = unit.name.unwrap().to_string().unwrap().to_owned();
@@ -365,7 +401,13 @@ fn modules_have_types_and_for_gdb_symbols() {
         while let Some(entry) = entries.next_dfs().unwrap() {
             let name = entry.attr_value(gimli::DW_AT_name);
             let name = name.map(|name| dwarf.attr_string(&unit, name).unwrap());
-            if entry.tag() == gimli::DW_TAG_structure_type
+            if entry.tag() == gimli::DW_TAG_variable
+                && let Some(AttributeValue::Exprloc(at)) = entry.attr_value(gimli::DW_AT_location)
+            {
+                let name = name.unwrap().to_string().unwrap().to_owned();
+                let place = at.operations(unit.encoding()).next().unwrap();
+                places.insert((of.clone(), name), place);
+            } else if entry.tag() == gimli::DW_TAG_structure_type
                 && let Some(name) = name
             {
                 let size = entry.attr(gimli::DW_AT_byte_size).unwrap().udata_value();
@@ -377,6 +419,11 @@ fn modules_have_types_and_for_gdb_symbols() {
     let key = |unit: &str, name: &str| (unit.to_owned(), name.to_owned());
     assert_eq!(sizes[&key("crasher", "crasher_device")], Some(40));
     assert!(!sizes.contains_key(&key("vmlinux", "crasher_device")));
+    // A per-CPU variable's place is that of the pointer to it, as in the image.
+    kernel.modules().unwrap();
+    let address = kernel.symbol("crasher_hits").unwrap().0;
+    let place = places.get(&key("crasher", "crasher_hits"));
+    assert_eq!(place, Some(&Some(gimli::Operation::Address { address })));
 
     // crash and drgn read modules' symbols from the core.
     let named = |bytes: &[u8]| {

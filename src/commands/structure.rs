@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::near::Near;
 use crate::output::{self, Context};
 use analysis::values::{self, Place, Row, data};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -345,13 +345,7 @@ impl Asked<'_> {
                 near = Near::new(name);
                 self.types.names().for_each(|name| near.offer(name));
             }
-            KernelError::NoMember { ty, member } => {
-                near = Near::new(member);
-                let id = self.types.find_type(values::bare(ty));
-                let fields = id.into_iter().flat_map(|id| self.types.fields(id));
-                fields.for_each(|field| near.offer(&field.name));
-            }
-            _ => return Err(why.into()),
+            _ => return Err(no_member(self.types, why)),
         }
         bail!("{why}{}", near.words())
     }
@@ -382,6 +376,18 @@ impl Asked<'_> {
             data,
         })
     }
+}
+
+/// The error with the names of members that were probably meant.
+fn no_member(types: &Types, why: KernelError) -> anyhow::Error {
+    let KernelError::NoMember { ty, member } = &why else {
+        return why.into();
+    };
+    let mut near = Near::new(member);
+    let id = types.find_type(values::bare(ty));
+    let fields = id.into_iter().flat_map(|id| types.fields(id));
+    fields.for_each(|field| near.offer(&field.name));
+    anyhow!("{why}{}", near.words())
 }
 
 /// One object: the first place, in `cpus` those of the further CPUs, in `others` those of further variables

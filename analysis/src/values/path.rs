@@ -60,17 +60,14 @@ pub fn follow(
     let mut place = from;
     for (i, part) in path.split("->").enumerate() {
         if i > 0 {
-            place = through(kernel, types, place)?;
+            place = through(kernel, types, place, path)?;
         }
         if part.is_empty() {
             continue;
         }
         let member = types
             .member_of(place.type_id, part)
-            .ok_or_else(|| KernelError::NoMember {
-                ty: types.declare(place.type_id, ""),
-                member: part.to_string(),
-            })?;
+            .ok_or_else(|| missing(types, place.type_id, part, path))?;
         place = Place {
             type_id: member.type_id,
             address: place.address.map(|at| at.wrapping_add(member.offset)),
@@ -83,19 +80,49 @@ pub fn follow(
     Ok(place)
 }
 
+/// Why `part`, a path of dots, leads nowhere: a member that is not there, or a pointer on the way.
+fn missing(types: &Types, from: u32, part: &str, path: &str) -> KernelError {
+    let mut id = from;
+    let mut before = "it";
+    for step in part.split('.') {
+        if types.pointee(id).is_some() {
+            let ty = types.declare(id, "");
+            return KernelError::Path {
+                path: path.to_owned(),
+                why: format!("{before} is a pointer ({ty}). Write -> instead of . before {step}"),
+            };
+        }
+        match types.member_of(id, step) {
+            Some(member) => id = member.type_id,
+            None => {
+                return KernelError::NoMember {
+                    ty: types.declare(id, ""),
+                    member: step.to_owned(),
+                };
+            }
+        }
+        before = step;
+    }
+    // Each step alone is there: the distance of all together is not a number.
+    KernelError::NoMember {
+        ty: types.declare(from, ""),
+        member: part.to_owned(),
+    }
+}
+
 /// What the pointer at `place` points to.
-fn through(kernel: &Kernel, types: &Types, place: Place) -> Result<Place, KernelError> {
-    let corrupt = |why: String| KernelError::Corrupt {
-        what: "The path",
+fn through(kernel: &Kernel, types: &Types, place: Place, path: &str) -> Result<Place, KernelError> {
+    let wrong = |why: String| KernelError::Path {
+        path: path.to_owned(),
         why,
     };
     let declared = types.declare(place.type_id, "");
     let target = types
         .pointee(place.type_id)
-        .ok_or_else(|| corrupt(format!("{declared} is no pointer; write . instead of ->")))?;
+        .ok_or_else(|| wrong(format!("{declared} is no pointer. Write . instead of ->")))?;
     let at = place
         .address
-        .ok_or_else(|| corrupt("-> needs an address".to_string()))?;
+        .ok_or_else(|| wrong("-> needs an address".to_owned()))?;
     let to = kernel.read_u64(at).map_err(|source| KernelError::Memory {
         what: format!("{declared} at {at}"),
         source,

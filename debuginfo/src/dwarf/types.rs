@@ -225,9 +225,10 @@ impl Unit<'_> {
                 self.uleb(u64::from(bits));
                 self.uleb(u64::from(offset));
             }
-            let inside = offset / 8 < record.value;
+            // C allows a flexible array as the last member of a structure alone.
+            let flexible = n + 1 == record.vlen && record.kind == TypeKind::Struct;
             match self.types.array(target) {
-                Some((_, 0)) if inside && self.types.kind(target) == Some(TypeKind::Array) => {
+                Some((_, 0)) if !flexible && self.types.kind(target) == Some(TypeKind::Array) => {
                     self.reference_to_empty(target)?;
                 }
                 _ => self.reference(target)?,

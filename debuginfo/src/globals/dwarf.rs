@@ -5,7 +5,10 @@
 //! are those before KASLR; those of per-CPU variables are offsets up to 6.14.
 
 mod sections;
+mod structures;
 mod words;
+
+pub use structures::{Field, Structure};
 
 use super::GlobalsError;
 use gimli::{DebuggingInformationEntry as Entry, Dwarf, LittleEndian, Operation, constants as dw};
@@ -104,6 +107,21 @@ impl DebugFile {
                 path: self.path.clone(),
                 source,
             })
+    }
+
+    /// Calls `visit` with every structure and union that has a name and is defined outside functions. Where
+    /// several have one name, with each.
+    ///
+    /// # Errors
+    /// When the debug information contradicts itself.
+    pub fn structures(&self, mut visit: impl FnMut(Structure)) -> Result<(), GlobalsError> {
+        let borrowed = self
+            .sections
+            .borrow(|section| Slice::new(section, LittleEndian));
+        structures::for_each(&borrowed, &mut visit).map_err(|source| GlobalsError::Dwarf {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     fn walk(

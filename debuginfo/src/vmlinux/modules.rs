@@ -1,7 +1,7 @@
 //! Modules: their symbols, where they lie, and a unit of DWARF for each that has BTF (5.11 and newer).
 //!
-//! Per-CPU variables of
-//! modules are left out: debuggers take the offset of one for an address of the image.
+//! A per-CPU variable of a module lies behind those of the image, in the part of the first chunk that is kept
+//! for modules (mm/percpu.c, `pcpu_reserved_chunk`): its symbol is a `__percpu` pointer as theirs are.
 
 use super::Image;
 use super::padding::Code;
@@ -28,6 +28,8 @@ pub(super) struct Module {
     pub symbols: Vec<(u64, String)>,
     /// The symbols that have their name alone.
     by_name: HashMap<String, u64>,
+    /// The same of its per-CPU variables.
+    per_cpu: HashMap<String, u64>,
     types: Option<Arc<Types>>,
     code: Vec<Code>,
 }
@@ -94,18 +96,12 @@ pub(super) fn read(
         let mut areas = module.areas.clone();
         areas.retain(|area| area.kind != AreaKind::Init && area.size <= MAX_AREA);
         areas.sort_by_key(|area| area.base);
-        let mut symbols = symbols.remove(&module.name).unwrap_or_default();
+        let symbols = symbols.remove(&module.name).unwrap_or_default();
+        let is_per_cpu = |(at, _): &(u64, String)| module.holds_per_cpu(VirtAddr(*at));
+        let (per_cpu, mut symbols): (Vec<_>, Vec<_>) = symbols.into_iter().partition(is_per_cpu);
         symbols.retain(|(at, _)| areas.iter().any(|area| area.contains(VirtAddr(*at))));
         // Stable: of several names at one address the table's own order is kept.
         symbols.sort_by_key(|(at, _)| *at);
-        let mut times: HashMap<&str, (u64, u32)> = HashMap::new();
-        for (at, name) in &symbols {
-            times.entry(name).or_insert((*at, 0)).1 += 1;
-        }
-        let unique = times.into_iter().filter(|(_, (_, times))| *times == 1);
-        let by_name = unique
-            .map(|(name, (at, _))| (name.to_owned(), at))
-            .collect();
         let types = match kernel.module_types(&module.name) {
             Ok(types) => Some(types),
             Err(_) => {
@@ -122,8 +118,9 @@ pub(super) fn read(
             name: module.name.clone(),
             code: code.collect(),
             areas,
+            by_name: unique(&symbols),
+            per_cpu: unique(&per_cpu),
             symbols,
-            by_name,
             types,
         });
     }
@@ -141,6 +138,18 @@ pub(super) fn read(
         !module.areas.is_empty()
     });
     Ok((modules, without))
+}
+
+/// The symbols that have their name alone.
+fn unique(symbols: &[(u64, String)]) -> HashMap<String, u64> {
+    let mut times: HashMap<&str, (u64, u32)> = HashMap::new();
+    for (at, name) in symbols {
+        times.entry(name).or_insert((*at, 0)).1 += 1;
+    }
+    let unique = times.into_iter().filter(|(_, (_, times))| *times == 1);
+    unique
+        .map(|(name, (at, _))| (name.to_owned(), at))
+        .collect()
 }
 
 /// Writes the units of all modules that have types. Answers how many these are.
@@ -171,11 +180,13 @@ pub(super) fn write<'a>(
     let mut read = |at: u64, bytes: &mut [u8]| kernel.read(VirtAddr(at), bytes).is_ok();
     for (module, types, text) in &typed {
         let place = |named: Named<'_>| {
-            let Named::Function(name) = named else {
-                return None;
+            let at = match named {
+                Named::Function(name) => {
+                    *module.by_name.get(name).filter(|at| module.is_code(**at))?
+                }
+                Named::PerCpu(name, _) => *module.per_cpu.get(name)?,
             };
-            let at = *module.by_name.get(name)?;
-            module.is_code(at).then(|| Place {
+            Some(Place {
                 address: layout.linked(at),
                 size: module.size(at),
                 external: false,

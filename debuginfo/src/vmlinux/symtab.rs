@@ -1,4 +1,8 @@
 //! `.symtab` and `.strtab`.
+//!
+//! gdb takes an address for a part of the symbol before it as far as that symbol's size goes. kallsyms has no
+//! sizes: without a type, a variable reaches to the next symbol. What only marks a place has none, as in the
+//! kernel's own table; nor has the last symbol before the texts of the code, which have none of their own.
 
 use super::Image;
 use super::layout::Part;
@@ -7,6 +11,7 @@ use super::pieces::RODATA;
 use super::symbols::Row;
 use crate::elf::{self, Section, flag, kind};
 use crate::error::Error;
+use std::collections::HashMap;
 
 /// STT_*, STB_*
 const OBJECT: u8 = 1;
@@ -15,10 +20,32 @@ const SECTION: u8 = 3;
 const GLOBAL: u8 = 1;
 const WEAK: u8 = 2;
 
-/// Adds `.symtab` and `.strtab`.
+/// Constants without a type are no larger: what seems to be lies before the texts of the code, or before what
+/// is behind the image.
+const CONSTANT_MAX: u64 = 4096;
+
+/// Whether a symbol only marks a place: arch/x86/kernel/vmlinux.lds.S, include/asm-generic/vmlinux.lds.h,
+/// scripts/kallsyms.c.
+fn is_mark(name: &str) -> bool {
+    let begins = ["__start_", "__stop_", "__end_", "kallsyms_"];
+    let ends = ["_start", "_end", "_begin"];
+    begins.iter().any(|begin| name.starts_with(begin))
+        || name.starts_with("__") && ends.iter().any(|end| name.ends_with(end))
+        || [
+            "init_thread_union",
+            "init_stack",
+            "_end",
+            "_edata",
+            "_sdata",
+        ]
+        .contains(&name)
+}
+
+/// Adds `.symtab` and `.strtab`. `sizes` are those of the variables whose type is known, by address.
 pub(super) fn add(
     sections: &mut Vec<Section>,
     image: &Image,
+    sizes: &HashMap<u64, u64>,
     modules: &[Module],
 ) -> Result<(), Error> {
     let (table, layout) = (&image.table, &image.layout);
@@ -38,6 +65,9 @@ pub(super) fn add(
     };
     let symbol = |row: &Row| -> Option<elf::Symbol> {
         let part = layout.part(row.address).filter(|_| layout.keeps(row))?;
+        let is_code = matches!(part, Part::Text | Part::InitText);
+        let is_constant = matches!(part, Part::RoData | Part::InitData);
+        let size = image.size(row);
         Some(elf::Symbol {
             name: row.name,
             binding: match (row.weak(), row.external()) {
@@ -45,13 +75,16 @@ pub(super) fn add(
                 (false, true) => GLOBAL,
                 (false, false) => 0,
             },
-            ty: match part {
-                Part::Text | Part::InitText => FUNCTION,
-                _ => OBJECT,
-            },
+            ty: if is_code { FUNCTION } else { OBJECT },
             section: place(layout.linked(row.address)),
             value: layout.linked(row.address),
-            size: image.size(row),
+            size: match sizes.get(&row.address) {
+                _ if is_code => size,
+                _ if is_mark(table.name(row)) => 0,
+                Some(known) => size.min(*known),
+                None if is_constant && size > CONSTANT_MAX => 0,
+                None => size,
+            },
         })
     };
     let mut all: Vec<_> = table.rows().iter().filter_map(symbol).collect();

@@ -7,7 +7,7 @@ use crate::dwarf::{Named, Place, Unit};
 use crate::error::Error;
 use crate::global_types::{GlobalTypes, Source};
 use crate::needed;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, TypeKind, Types};
 
@@ -43,6 +43,8 @@ pub(super) fn place(image: &Image, named: Named<'_>) -> Option<Place> {
 pub(super) struct Found {
     /// Their names.
     pub names: HashSet<String>,
+    /// By address in the running kernel, the bytes that each takes.
+    pub sizes: HashMap<u64, u64>,
     /// How many, by who knows the type.
     pub typed: BTreeMap<Source, usize>,
     /// How many have none.
@@ -60,6 +62,7 @@ pub(super) fn write(
     let (table, layout) = (&image.table, &image.layout);
     let mut found = Found {
         names: btf_variables(types),
+        sizes: HashMap::new(),
         typed: BTreeMap::new(),
         untyped: 0,
     };
@@ -85,10 +88,26 @@ pub(super) fn write(
             continue;
         }
         unit.variable(name, row.external(), layout.linked(row.address), &global.ty)?;
+        if let Some(size) = global
+            .ty
+            .size(types)
+            .filter(|_| !is_open(&global.ty, types))
+        {
+            found.sizes.insert(row.address, size);
+        }
         *found.typed.entry(global.source).or_default() += 1;
         found.names.insert(name.to_owned());
     }
     Ok(found)
+}
+
+/// Whether it ends in a flexible array: an object may be larger than its type.
+fn is_open(ty: &CType, types: &Types) -> bool {
+    let CType::Btf(id) = ty.unqualified() else {
+        return false;
+    };
+    let last = types.fields(*id).last();
+    last.is_some_and(|last| matches!(types.array(last.member.type_id), Some((_, 0))))
 }
 
 /// `write_expire` of block/mq-deadline.c, from whose debug information crash takes HZ: it is 5 seconds in

@@ -1,5 +1,6 @@
 //! A global by its name alone: its type is looked up, and what stands there is printed.
 
+use super::no_member;
 use crate::commands::debugger::debug_file;
 use analysis::values::{self, Place, Row, Values, data};
 use anyhow::bail;
@@ -52,11 +53,13 @@ pub(super) fn find(
     symbols: Option<&Path>,
 ) -> anyhow::Result<Option<Global>> {
     // From then on the symbols of modules are found, too.
-    let _ = kernel.modules();
+    let modules = kernel.modules().unwrap_or_default();
     let Ok(first) = kernel.symbol(name) else {
         return Ok(None);
     };
-    let module = kernel.module_of(first).map(|module| module.name.clone());
+    let mut of = modules.iter();
+    let module = of.find(|module| module.contains(first) || module.holds_per_cpu(first));
+    let module = module.map(|module| module.name.clone());
     let bare = name.rsplit(':').next().unwrap_or(name);
     let file = debug_file(symbols.filter(|_| module.is_none()))?;
     let globals = match &module {
@@ -258,15 +261,21 @@ pub(super) fn follow(
     };
     let said = || ty.declare(types, "");
     match (ty.unqualified(), path.strip_prefix("->")) {
-        (CType::Btf(id), _) => Ok(values::follow(kernel, types, place(*id, at), path)?),
+        (CType::Btf(id), _) => {
+            values::follow(kernel, types, place(*id, at), path).map_err(|why| no_member(types, why))
+        }
         (CType::Pointer(target), Some(path)) => match target.unqualified() {
             CType::Btf(id) if types.kind(*id) != Some(TypeKind::FuncProto) => {
                 let to = kernel.read_ptr(at)?;
-                Ok(values::follow(kernel, types, place(*id, to), path)?)
+                values::follow(kernel, types, place(*id, to), path)
+                    .map_err(|why| no_member(types, why))
             }
             _ => bail!("{} points to no structure", said()),
         },
-        (CType::Pointer(_), None) => bail!("it is a pointer ({}); write -> before {path}", said()),
+        (CType::Pointer(_), None) => bail!(
+            "it is a pointer ({}). Write -> instead of . before {path}",
+            said()
+        ),
         _ => bail!("{} has no members", said()),
     }
 }

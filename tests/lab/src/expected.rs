@@ -133,12 +133,13 @@ pub struct Vmlinux {
     /// Kernel releases that begin so; empty: all.
     #[serde(default)]
     pub series: String,
-    /// `crash`, `drgn`, `gdb`; `unknown`: crash where the table of globals has no row of the kernel.
+    /// `crash`, `drgn`, `gdb`; `unknown`: crash where the table of globals has no row of the kernel;
+    /// `layouts`.
     pub tool: String,
-    /// Questions that begin so.
+    /// Questions that begin so; of `layouts` the structure: `struct page`.
     pub question: String,
     /// `shorter`: our line ends where the source file would stand. `other`: the lines hold `ours` and
-    /// `theirs`.
+    /// `theirs`; a layout differs. `whole`: all lines of this very question.
     pub how: String,
     /// For `other`: what our line holds.
     #[serde(default)]
@@ -206,10 +207,15 @@ mod tests {
         }
         for known in vmlinux_differs().unwrap() {
             assert!(known.reason.len() > 20, "{known:?}");
-            let other = known.how == "other" && known.ours.len() + known.theirs.len() > 3;
-            assert!(known.how == "shorter" || other, "{known:?}");
+            let is_layout = known.tool == "layouts";
+            let said = known.ours.len() + known.theirs.len() > 3 || is_layout;
+            let other = known.how == "other" && said;
             assert!(
-                ["crash", "drgn", "gdb", "unknown"].contains(&known.tool.as_str()),
+                ["shorter", "whole"].contains(&&*known.how) || other,
+                "{known:?}"
+            );
+            assert!(
+                ["crash", "drgn", "gdb", "layouts", "unknown"].contains(&known.tool.as_str()),
                 "{known:?}"
             );
         }

@@ -22,7 +22,7 @@ const SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "7"];
 /// Where the table is, in the workspace.
 const TABLE: &str = "debuginfo/src/globals/table.txt.xz";
 /// The names that crash and drgn ask for.
-const USED: &str = include_str!("../globals/used.txt");
+pub(crate) const USED: &str = include_str!("../globals/used.txt");
 
 /// What is wanted.
 #[derive(Debug, Default, clap::Args)]

@@ -86,6 +86,14 @@ pub enum KernelError {
         /// The path asked for.
         member: String,
     },
+    /// A path of members (`mm->pgd`) that the types do not allow.
+    #[error("{path}: {why}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it, and what to write instead.
+        why: String,
+    },
     /// A whole table (kallsyms, BTF) is not to be had.
     #[error("{what} of the crashed kernel cannot be used: {why}")]
     Unavailable {

@@ -200,7 +200,8 @@ impl<'a> Words<'_, 'a> {
         })
     }
 
-    fn children(
+    /// Visits the entries right below one.
+    pub(super) fn children(
         &self,
         of: UnitOffset,
         mut visit: impl FnMut(&Entry<Slice<'a>>) -> gimli::Result<()>,

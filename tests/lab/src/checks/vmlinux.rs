@@ -1,7 +1,9 @@
 //! `afterpanic vmlinux` against the debug vmlinux of the same kernel: the same questions to crash, drgn and
 //! gdb, line by line. What differs and why is in `expected/vmlinux.toml`.
 
+mod layouts;
 mod more;
+mod questions;
 mod speed;
 
 use super::found::Found;
@@ -10,28 +12,33 @@ use crate::{expected, kernels, tools};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
 use similar::{Algorithm, DiffTag, capture_diff_slices};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+/// The comparisons by debugger.
+const CRASH: &str = "vmlinux-crash";
+const DRGN: &str = "vmlinux-drgn";
+const GDB: &str = "vmlinux-gdb";
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 7] = [
-    "vmlinux-crash",
-    "vmlinux-drgn",
-    "vmlinux-gdb",
+pub(super) const WORDS: [&str; 8] = [
+    CRASH,
+    DRGN,
+    GDB,
+    "vmlinux-layouts",
     "vmlinux-speed",
     "vmlinux-filtered",
     "vmlinux-mounted",
     "vmlinux-unknown",
 ];
 
-/// crash's commands, one a line.
-const CRASH: &str = include_str!("vmlinux/crash.txt");
 /// The questions to drgn.
 const HELPERS: &str = include_str!("vmlinux/helpers.py");
 /// What gdb is asked. It reads no vmalloc memory from a core: the idle CPU's stack is in the image.
-const GDB: [&str; 9] = [
+const GDB_ASKED: [&str; 9] = [
     "python frames()",
     "thread apply all -q print/x $pc",
     "ptype struct list_head",
@@ -91,28 +98,45 @@ fn compare(word: &str, afterpanic: &Path, plain: &Path, kernel: &KernelFiles) ->
     }
     let dir = plain.parent().unwrap_or(plain);
     let theirs = kernels::vmlinux(kernel)?;
-    let gdb = word == "vmlinux-gdb";
-    let ours = make(afterpanic, plain, dir, gdb)?;
-    if word == "vmlinux-speed" {
-        return speed::check(&ours, &theirs, plain, kernel);
+    let ours = make(afterpanic, plain, dir, word == GDB)?;
+    match word {
+        "vmlinux-layouts" => return layouts::check(&ours, &theirs, kernel),
+        "vmlinux-speed" => return speed::check(&ours, &theirs, plain, kernel),
+        _ => {}
     }
-    let ask = |vmlinux: &Path, relocated: bool| -> Result<Answers> {
-        let start = Instant::now();
-        let text = match word {
-            "vmlinux-crash" => crash(dir, vmlinux, plain, &kernel.release),
-            "vmlinux-drgn" => drgn(vmlinux, plain),
-            "vmlinux-gdb" => ask_gdb(vmlinux, plain, relocated),
-            other => bail!("No comparison is called {other}"),
-        }?;
-        println!(
-            "  {word} with {}: {:.1?}",
-            vmlinux.display(),
-            start.elapsed()
-        );
-        Answers::of(&text)
-    };
-    let (ours, theirs) = (ask(&ours, true)?, ask(&theirs, false)?);
+    let theirs = ask(word, &theirs, plain, kernel, false)?;
+    let ours = ask(word, &ours, plain, kernel, true)?;
     judge(word, &ours, &theirs, dir, kernel)
+}
+
+/// What a debugger answers with a vmlinux. Several comparisons need the same: each is asked for once.
+/// `relocated`: what `make` made for gdb.
+fn ask(
+    tool: &str,
+    vmlinux: &Path,
+    core: &Path,
+    kernel: &KernelFiles,
+    relocated: bool,
+) -> Result<Answers> {
+    type Asked = (String, PathBuf, PathBuf);
+    static KNOWN: Mutex<BTreeMap<Asked, String>> = Mutex::new(BTreeMap::new());
+    let asked = (tool.to_owned(), vmlinux.to_owned(), core.to_owned());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = known().get(&asked) {
+        return Answers::of(text);
+    }
+    let start = Instant::now();
+    let text = match tool {
+        CRASH => crash(vmlinux, core, &kernel.release),
+        DRGN => drgn(vmlinux, core),
+        GDB => ask_gdb(vmlinux, core, relocated),
+        other => bail!("No comparison is called {other}"),
+    }?;
+    let seconds = start.elapsed();
+    println!("  {tool} with {}: {seconds:.1?}", vmlinux.display());
+    let answers = Answers::of(&text);
+    known().insert(asked, text);
+    answers
 }
 
 /// Whether only such lines differ as are known to.
@@ -166,10 +190,11 @@ fn make(afterpanic: &Path, core: &Path, dir: &Path, relocated: bool) -> Result<P
     Ok(out)
 }
 
-fn crash(dir: &Path, vmlinux: &Path, core: &Path, release: &str) -> Result<String> {
+fn crash(vmlinux: &Path, core: &Path, release: &str) -> Result<String> {
+    let dir = core.parent().unwrap_or(core);
     let script = beside(core, "vmlinux.cmd");
     let mut commands = String::new();
-    for command in CRASH.lines() {
+    for command in questions::of(core)? {
         commands += &format!("!echo \"{MARK}{command}\"\n{command}\n");
     }
     fs::write(&script, commands + "exit\n")?;
@@ -215,7 +240,7 @@ fn ask_gdb(vmlinux: &Path, core: &Path, relocated: bool) -> Result<String> {
     let script = core.with_extension("frames.py");
     fs::write(&script, FRAMES)?;
     gdb.arg("-x").arg(&script);
-    for question in GDB {
+    for question in GDB_ASKED {
         gdb.args(["-ex", &format!("echo {MARK}{question}\\n")]);
         gdb.args(["-ex", question]);
     }
@@ -244,7 +269,7 @@ impl Answers {
                 (Some(question), _) => answers.push((question.to_owned(), Vec::new())),
                 // crash's own addresses, when a command fails.
                 (None, Some(_)) if line.contains("] error trace: ") => {}
-                (None, Some((_, lines))) => lines.push(unnumbered(line.trim_end()).to_owned()),
+                (None, Some((_, lines))) => lines.push(unnumbered(line.trim_end())),
                 // What a program says before the first question.
                 (None, None) => {}
             }
@@ -269,17 +294,30 @@ impl Difference {
             && match known.how.as_str() {
                 // Ours ends earlier: what is missing is the place in the source.
                 "shorter" => !self.ours.is_empty() && self.theirs.starts_with(&self.ours),
+                "whole" => self.question == known.question,
                 _ => self.ours.contains(&known.ours) && self.theirs.contains(&known.theirs),
             }
     }
 }
 
-/// A frame of crash without its number: one more in front changes all others'.
-fn unnumbered(line: &str) -> &str {
-    let rest = line.trim_start().strip_prefix('#');
-    match rest.and_then(|rest| rest.split_once(" [")) {
-        Some((number, frame)) if number.bytes().all(|byte| byte.is_ascii_digit()) => frame,
-        _ => line,
+/// A frame of crash without its number, and a value of gdb without that of its history (`$1`): one more in
+/// front changes all others'.
+fn unnumbered(line: &str) -> String {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((number, frame)) = line
+        .trim_start()
+        .strip_prefix('#')
+        .and_then(|rest| rest.split_once(" ["))
+        && is_number(number)
+    {
+        return frame.to_owned();
+    }
+    match line.split_once(" = $") {
+        Some((name, rest)) => match rest.split_once(" =") {
+            Some((number, value)) if is_number(number) => format!("{name} ={value}"),
+            _ => line.to_owned(),
+        },
+        None => line.to_owned(),
     }
 }
 
@@ -310,7 +348,7 @@ fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answers, CRASH, differences};
+    use super::{Answers, differences};
 
     #[test]
     fn a_line_more_or_less_is_a_difference() {
@@ -322,15 +360,5 @@ mod tests {
         assert_eq!(lines, [("", "2"), ("4", "")]);
         assert_eq!(differences(&of("@@@ a\n1\n2\n"), &theirs).len(), 1);
         assert!(Answers::of("crash: cannot open\n").is_err());
-    }
-
-    #[test]
-    fn no_question_is_asked_twice() {
-        let mut all: Vec<_> = CRASH.lines().collect();
-        assert!(all.len() > 100);
-        all.sort_unstable();
-        let before = all.len();
-        all.dedup();
-        assert_eq!(all.len(), before);
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn blobs() -> (Vec<u8>, Vec<u8>) {
             ("name", numbers["char[16]"], 192, 0),
         ],
     );
+    // BTF_KIND_VAR with the linkage of a static one.
+    module.add("crasher_hits", 14, 0, false, numbers["ulong"], &[0]);
     (kernel.build(None), module.build(None))
 }
 

@@ -3,50 +3,63 @@
 
 use super::super::interop::mounted::Mounted;
 use super::super::truth::output;
-use super::{Answers, crash, differences, judge, make};
+use super::{CRASH, DRGN, ask, differences, judge, make};
 use crate::kernels;
 use anyhow::{Result, ensure};
 use debuginfo::{GlobalType, GlobalTypes, Globals, Needed, Options, Table, Vmlinux};
 use rehearse::guest::image::KernelFiles;
 use std::fs::{self, File};
 use std::io::BufWriter;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use vmcore::kernel::Kernel;
 
-/// crash on a core without free, cache and user pages, with a vmlinux made from that core.
+/// crash and drgn on a core without free, cache and user pages, with a vmlinux made from that core.
 pub(super) fn filtered(afterpanic: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
     let core = converted(afterpanic, plain, "filtered", "plain.elf", "standard")?;
     let dir = core.parent().unwrap_or(&core);
-    let ours = make(afterpanic, &core, dir, false)?;
-    let ask = |vmlinux: &Path| Answers::of(&crash(dir, vmlinux, &core, &kernel.release)?);
-    let (ours, theirs) = (ask(&ours)?, ask(&kernels::vmlinux(kernel)?)?);
-    judge("vmlinux-crash", &ours, &theirs, dir, kernel)
-}
-
-/// crash on a compressed core and its vmlinux, both in the mount, against the unpacked core.
-pub(super) fn mounted(afterpanic: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
-    let core = converted(afterpanic, plain, "mounted", "vmcore.elf.zst", "all")?;
-    let dir = core.parent().unwrap_or(&core);
-    let ours = make(afterpanic, plain, dir, false)?;
-    let mount = Mounted::new(afterpanic, &core, &dir.join("mnt"))?;
-    let ask =
-        |vmlinux: &Path, core: &Path| Answers::of(&crash(dir, vmlinux, core, &kernel.release)?);
-    let through = ask(&mount.dir.join("vmlinux"), &mount.dir.join("vmcore"))?;
-    let differs = differences(&through, &ask(&ours, plain)?);
-    let other = differs.iter().find(|differs| {
-        let names = ["KERNEL: ", "DUMPFILE: "];
-        !names.iter().any(|name| differs.ours.contains(name))
-    });
-    ensure!(
-        other.is_none(),
-        "through the mount: {:?}",
-        other.map(|differs| (&differs.question, &differs.ours, &differs.theirs))
+    let (ours, theirs) = (
+        make(afterpanic, &core, dir, false)?,
+        kernels::vmlinux(kernel)?,
     );
+    for tool in [CRASH, DRGN] {
+        let ask = |vmlinux: &Path| ask(tool, vmlinux, &core, kernel, false);
+        judge(tool, &ask(&ours)?, &ask(&theirs)?, dir, kernel)?;
+    }
     Ok(())
 }
 
-/// crash with a vmlinux made without the table's row of this kernel.
+/// crash and drgn on a compressed core and its vmlinux, both in the mount, against the unpacked core.
+pub(super) fn mounted(afterpanic: &Path, plain: &Path, kernel: &KernelFiles) -> Result<()> {
+    let core = converted(afterpanic, plain, "mounted", "vmcore.elf.zst", "all")?;
+    let dir = core.parent().unwrap_or(&core);
+    let ours = make(afterpanic, plain, plain.parent().unwrap_or(plain), false)?;
+    let mount = Mounted::new(afterpanic, &core, &dir.join("mnt"))?;
+    for tool in [CRASH, DRGN] {
+        let ask = |vmlinux: &Path, core: &Path| ask(tool, vmlinux, core, kernel, false);
+        // crash's files of commands cannot be beside a core in the mount.
+        let through = dir.join("through");
+        let _ = fs::remove_file(&through);
+        symlink(mount.dir.join("vmcore"), &through)?;
+        let differs = differences(
+            &ask(&mount.dir.join("vmlinux"), &through)?,
+            &ask(&ours, plain)?,
+        );
+        let other = differs.iter().find(|differs| {
+            let names = ["KERNEL: ", "DUMPFILE: "];
+            !names.iter().any(|name| differs.ours.contains(name))
+        });
+        ensure!(
+            other.is_none(),
+            "{tool} through the mount: {:?}",
+            other.map(|differs| (&differs.question, &differs.ours, &differs.theirs))
+        );
+    }
+    Ok(())
+}
+
+/// crash and drgn with a vmlinux made without the table's row of this kernel.
 pub(super) fn unknown(plain: &Path, kernel: &KernelFiles) -> Result<()> {
     let dir = plain.with_file_name("unknown");
     fs::create_dir_all(&dir)?;
@@ -60,9 +73,12 @@ pub(super) fn unknown(plain: &Path, kernel: &KernelFiles) -> Result<()> {
     let made = Vmlinux::of(&core, &known, Options::default())?;
     made.write(&mut BufWriter::new(File::create(&ours)?))?;
     println!("  without its row: missing {:?}", made.summary.missing);
-    let ask = |vmlinux: &Path| Answers::of(&crash(&dir, vmlinux, plain, &kernel.release)?);
-    let (ours, theirs) = (ask(&ours)?, ask(&kernels::vmlinux(kernel)?)?);
-    judge("vmlinux-unknown", &ours, &theirs, &dir, kernel)
+    let theirs = kernels::vmlinux(kernel)?;
+    for (tool, word) in [(CRASH, "vmlinux-unknown"), (DRGN, DRGN)] {
+        let ask = |vmlinux: &Path| ask(tool, vmlinux, plain, kernel, false);
+        judge(word, &ask(&ours)?, &ask(&theirs)?, &dir, kernel)?;
+    }
+    Ok(())
 }
 
 /// As the command line has it: the types of 6.12 where nobody else knows one that debuggers need.
