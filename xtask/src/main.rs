@@ -37,9 +37,10 @@ cargo xtask rpm [--profile PROFILE]
     an RPM package of the same files, in target/rpm
 cargo xtask tarball [--profile PROFILE]
     a tar file of the same files with an installer that undoes itself, in target/tarball
-cargo xtask bench [--pairs N] [--core FILE] [--machines N]
+cargo xtask bench [--pairs N] [--core FILE] [--machines N] [--only-machines] [--update]
     capture beside makedumpfile, on a core of 7 GiB made for it; a table, and whether the bars hold;
-    then whole machines, from the panic to the reboot, beside makedumpfile in a busybox image
+    then whole machines, from the panic to the reboot, beside makedumpfile in a busybox image;
+    --update: write the tables of docs/measurements and the rows of README.md that it measures
 Each installs the Debian packages it needs when it runs as root, else it says which.";
 
 fn main() -> ExitCode {

@@ -6,6 +6,7 @@
 //! own binary: it classifies, estimates, writes and waits until all is on the disk; makedumpfile does not
 //! wait.
 
+use crate::measured::{self, Where};
 use crate::runner::{Lab, Options};
 use crate::scenario::Scenario;
 use crate::tools;
@@ -67,6 +68,8 @@ pub struct Request {
     pub pairs: usize,
     /// Of our formats only these; none: every one in the table.
     pub formats: Vec<String>,
+    /// Write the results into docs/measurements.
+    pub update: bool,
 }
 
 /// Makes the core, runs both sides, prints the table. Whether every bar holds.
@@ -83,6 +86,7 @@ pub fn run(options: Options, request: &Request) -> Result<bool> {
         "There is no such contest; there are: {}",
         CONTESTS.map(|contest| contest.ours).join(", ")
     );
+    let at = Where::here()?;
     let lab = Lab::new(options)?;
     let dir = crate::cache().join("bench");
     fs::create_dir_all(&dir)?;
@@ -98,13 +102,14 @@ pub fn run(options: Options, request: &Request) -> Result<bool> {
     // Both sides find the core in the cache from here on.
     bench.ours("elf-zst")?;
     let kept = kept(&bench.saved()?)?;
-    println!(
-        "core     {} MiB, {} pages kept ({} MiB) in {} runs",
+    let on = format!(
+        "a core of {} MiB, {} pages kept ({} MiB) in {} runs",
         fs::metadata(&core)?.len() >> 20,
         kept.pages,
         (kept.pages * PAGE_SIZE) >> 20,
         kept.runs
     );
+    println!("core     {on}");
     ensure!(
         kept.runs >= LEAST_RUNS && kept.pages * PAGE_SIZE >= LEAST_KEPT,
         "A comparison wants {LEAST_RUNS} runs of kept pages and {} MiB of them at least",
@@ -117,10 +122,17 @@ pub fn run(options: Options, request: &Request) -> Result<bool> {
     println!(
         "ours       makedumpfile      wall, s            of theirs  bar    bytes of theirs  bar"
     );
+    let mut all = Vec::new();
     for contest in contests {
-        good &= bench.contest(contest, request.pairs)?;
+        let one = bench.contest(contest, request.pairs)?;
+        let (wall, bytes) = one.ratios();
+        good &= wall <= one.bars.0 && bytes <= one.bars.1;
+        all.push(one);
     }
     let _ = fs::remove_dir_all(&bench.out);
+    if request.update {
+        measured::write_contests(&at, &on, &all)?;
+    }
     Ok(good)
 }
 
@@ -131,7 +143,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn contest(&self, contest: &Contest, pairs: usize) -> Result<bool> {
+    fn contest(&self, contest: &Contest, pairs: usize) -> Result<measured::Contest> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         // One thread and as many as there are CPUs: makedumpfile's best is one of them. Its threads spin
         // while they wait for each other; where CPUs are short that takes ten times as long.
@@ -151,21 +163,30 @@ impl Bench<'_> {
             theirs.push(them);
         }
         let (ours, theirs) = (median(&ours)?, median(&theirs)?);
-        let wall = ours.seconds / theirs.seconds;
-        #[allow(clippy::cast_precision_loss)]
-        let bytes = ours.bytes as f64 / theirs.bytes as f64;
-        let (most_wall, most_bytes) = contest.bars;
-        let good = wall <= most_wall && bytes <= most_bytes;
+        let one = measured::Contest {
+            ours: contest.ours.into(),
+            theirs: contest.theirs.into(),
+            threads: threads.max(1),
+            pairs,
+            seconds: (ours.seconds, theirs.seconds),
+            bytes: (ours.bytes, theirs.bytes),
+            bars: contest.bars,
+        };
+        let ((wall, bytes), (most_wall, most_bytes)) = (one.ratios(), one.bars);
         println!(
             "{:<10} {:<3} -d 31 {:<8} {:>7.2} / {:<7.2}  {wall:>9.2}  {most_wall:<5} {bytes:>9.3}        {most_bytes:<5} {}",
-            contest.ours,
-            contest.theirs,
-            format!("{} thr.", threads.max(1)),
+            one.ours,
+            one.theirs,
+            format!("{} thr.", one.threads),
             ours.seconds,
             theirs.seconds,
-            if good { "holds" } else { "DOES NOT HOLD" }
+            if wall <= most_wall && bytes <= most_bytes {
+                "holds"
+            } else {
+                "DOES NOT HOLD"
+            }
         );
-        Ok(good)
+        Ok(one)
     }
 
     /// The core step of our capture binary.

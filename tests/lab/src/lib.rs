@@ -19,6 +19,7 @@ pub mod globals;
 pub mod guest;
 pub mod holes;
 pub mod kernels;
+pub mod measured;
 pub mod mirror;
 pub mod module;
 pub mod nfs;

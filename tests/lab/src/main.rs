@@ -82,6 +82,12 @@ enum Verb {
         /// Then so many rounds of whole machines, ours and makedumpfile's in a busybox image
         #[arg(long, value_name = "N", default_value_t = 1)]
         machines: usize,
+        /// Only these machines, no core of 7 GiB
+        #[arg(long, conflicts_with_all = ["pairs", "formats", "core"])]
+        only_machines: bool,
+        /// Write the tables of docs/measurements, and the rows of README.md, that it measures
+        #[arg(long, conflicts_with = "formats")]
+        update: bool,
         /// Virtual CPUs of those machines
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
         vcpus: u32,
@@ -240,6 +246,8 @@ fn main() -> ExitCode {
             formats,
             core,
             machines,
+            only_machines,
+            update,
             vcpus,
             profile,
         } => {
@@ -251,8 +259,11 @@ fn main() -> ExitCode {
                 core,
                 pairs,
                 formats,
+                update,
             };
-            bench(options, &request, machines, vcpus)
+            bench(options, (!only_machines).then_some(&request), machines, |options| {
+                lab::peer::compare(options, machines, vcpus, update)
+            })
         }
         Verb::Oopses { dir, options } => lab::oopses::run(&dir, &options).map(|()| true),
         Verb::Globals { options } => lab::globals::run(&options),
@@ -276,15 +287,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether the bars held.
 fn bench(
     options: Options,
-    request: &lab::bench::Request,
+    core: Option<&lab::bench::Request>,
     machines: usize,
-    vcpus: u32,
+    compare: impl FnOnce(Options) -> Result<()>,
 ) -> Result<bool> {
-    let good = lab::bench::run(options.clone(), request)?;
+    let good = match core {
+        Some(request) => lab::bench::run(options.clone(), request)?,
+        None => true,
+    };
     if machines > 0 {
-        lab::peer::compare(options, machines, vcpus)?;
+        compare(options)?;
     }
     Ok(good)
 }

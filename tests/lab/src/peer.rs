@@ -7,6 +7,7 @@
 //! is not on the first, the capture kernel cannot start that one and has one processor less.
 
 use crate::apt::{Apt, unpack};
+use crate::measured::{self, Machines, Where};
 use crate::runner::{Lab, Options};
 use crate::scenario::Scenario;
 use crate::tools;
@@ -66,19 +67,23 @@ pub struct Taken {
 /// Runs every side `pairs` times, in turn, and prints a line for each. The panics go round the processors,
 /// the last one first.
 ///
+/// With `update` the results go into docs/measurements.
+///
 /// # Errors
 /// A machine could not be built, or a side saved nothing.
-pub fn compare(options: Options, pairs: usize, vcpus: u32) -> Result<()> {
+pub fn compare(options: Options, pairs: usize, vcpus: u32, update: bool) -> Result<()> {
+    let at = Where::here()?;
     let lab = Lab::new(options)?;
     let scenario = Scenario {
         name: "peer".into(),
         vcpus,
         ..Scenario::default()
     };
-    println!(
-        "6.12 cloud kernel, {} MiB, {} vCPUs, ext4 on virtio, sysrq-c; panic to reboot",
+    let on = format!(
+        "a VM: 6.12 cloud kernel, {} MiB, {} vCPUs, ext4 on virtio, sysrq-c",
         scenario.memory, scenario.vcpus
     );
+    println!("{on}; panic to reboot");
     let mut sides = Vec::new();
     for format in FORMATS {
         let mut ours = scenario.clone();
@@ -90,21 +95,33 @@ pub fn compare(options: Options, pairs: usize, vcpus: u32) -> Result<()> {
     bare.config = format!("[capture_kernel]\ncmdline_drop = {OURS:?}\n");
     sides.push((format!("makedumpfile {WAY}"), bare, Some(image.clone())));
     sides.push(("  with all our words".to_owned(), scenario, Some(image)));
-    let mut all: BTreeMap<(u32, usize), Vec<f64>> = BTreeMap::new();
+    let mut all: BTreeMap<(u32, usize), Machines> = BTreeMap::new();
     for (pair, cpu) in (1..=pairs).zip((0..vcpus).rev().cycle()) {
         println!("{pair}  panic on processor {cpu}");
-        for (at, (who, scenario, image)) in sides.iter_mut().enumerate() {
+        for (side, (who, scenario, image)) in sides.iter_mut().enumerate() {
             scenario.panic = format!("sysrq:{cpu}");
             let taken = one(&lab, scenario, who, image.as_deref())?;
             print(&taken);
-            all.entry((cpu, at)).or_default().push(taken.seconds);
+            let machines = all.entry((cpu, side)).or_insert_with(|| Machines {
+                who: who.clone(),
+                cpu,
+                rounds: Vec::new(),
+                core: (u64::MAX, 0),
+            });
+            machines.add(taken.seconds, taken.core);
         }
     }
-    for ((cpu, at), mut seconds) in all {
-        seconds.sort_by(f64::total_cmp);
-        if let (Some((who, ..)), Some(median)) = (sides.get(at), seconds.get(seconds.len() / 2)) {
-            println!("processor {cpu}: median {who:<24} {median:>6.1} s");
-        }
+    let all: Vec<Machines> = all.into_values().collect();
+    for one in &all {
+        println!(
+            "processor {}: median {:<24} {:>6.1} s",
+            one.cpu,
+            one.who,
+            one.median()
+        );
+    }
+    if update {
+        measured::write_machines(&at, &on, &all)?;
     }
     Ok(())
 }

@@ -61,6 +61,12 @@ impl Stamp {
         let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
         Ok(Self { commit, date })
     }
+
+    /// The day and the commit.
+    #[must_use]
+    pub fn into_parts(self) -> (String, String) {
+        (self.date, self.commit)
+    }
 }
 
 fn git(arguments: &[&str]) -> Result<String> {
