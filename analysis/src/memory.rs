@@ -7,7 +7,7 @@
 use crate::hex::Hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use vmcore::addr::{PAGE_SIZE, VirtAddr};
+use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError, MemError, Member, chain};
 
 /// MAX_NUMNODES of the largest kernels.
@@ -22,12 +22,24 @@ pub struct Memory {
     pub total_bytes: Option<u64>,
     /// Bytes free.
     pub free_bytes: Option<u64>,
+    /// Bytes of a page of the kernel; absent: 4096.
+    #[serde(default = "four_kib", skip_serializing_if = "is_four_kib")]
+    pub page_bytes: u64,
     /// Global counters by name: pages, or whatever the kernel counts under that name.
     pub counters: BTreeMap<String, i64>,
     /// Every zone that has pages.
     pub zones: Vec<Zone>,
     /// What could not be read.
     pub warnings: Vec<String>,
+}
+
+fn four_kib() -> u64 {
+    4096
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_four_kib(bytes: &u64) -> bool {
+    *bytes == four_kib()
 }
 
 /// A zone of a node.
@@ -58,7 +70,10 @@ pub struct Zone {
 /// Reads it; what cannot be read is named in the warnings.
 #[must_use]
 pub fn read(kernel: &Kernel) -> Memory {
-    let mut memory = Memory::default();
+    let mut memory = Memory {
+        page_bytes: kernel.page_size(),
+        ..Memory::default()
+    };
     if let Err(why) = globals(kernel, &mut memory) {
         memory
             .warnings
@@ -69,10 +84,12 @@ pub fn read(kernel: &Kernel) -> Memory {
             .warnings
             .push(format!("the memory zones: {}", chain(&why)));
     }
-    memory.free_bytes = memory
-        .counters
-        .get("nr_free_pages")
-        .map(|&pages| pages.max(0).cast_unsigned().saturating_mul(PAGE_SIZE));
+    memory.free_bytes = memory.counters.get("nr_free_pages").map(|&pages| {
+        pages
+            .max(0)
+            .cast_unsigned()
+            .saturating_mul(kernel.page_size())
+    });
     memory
 }
 
@@ -163,7 +180,7 @@ impl Parts {
 fn globals(kernel: &Kernel, memory: &mut Memory) -> Result<(), KernelError> {
     let total = kernel.symbol("_totalram_pages")?;
     let pages = kernel.read_u64(total).map_err(reading("_totalram_pages"))?;
-    memory.total_bytes = pages.checked_mul(PAGE_SIZE);
+    memory.total_bytes = pages.checked_mul(kernel.page_size());
     for (array, ty) in [
         ("vm_zone_stat", "zone_stat_item"),
         ("vm_node_stat", "node_stat_item"),

@@ -6,7 +6,7 @@
 
 use crate::hex::Hex;
 use serde::{Deserialize, Serialize};
-use vmcore::addr::{PAGE_SIZE, VirtAddr};
+use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError, Member};
 
 /// No kernel has more caches.
@@ -97,9 +97,10 @@ pub fn read_room(kernel: &Kernel) -> Result<Vec<Cache>, KernelError> {
                 .saturating_add(kernel.read_member(node, &objects)?);
         }
         let order = u32::try_from(number(&oo)? & 0xffff_ffff).unwrap_or(0) >> OO_SHIFT;
-        this.bytes = PAGE_SIZE
+        this.bytes = kernel
+            .page_size()
             .checked_shl(order)
-            .unwrap_or(PAGE_SIZE)
+            .unwrap_or(0)
             .saturating_mul(this.slabs);
         caches.push(this);
     }

@@ -5,7 +5,7 @@
 //! up to 6.6, mm/show_mem.c since; an atomic_long_t since 5.0), `saved_command_line` (init/main.c).
 
 use serde::{Deserialize, Serialize};
-use vmcore::addr::{PAGE_SIZE, VirtAddr};
+use vmcore::addr::VirtAddr;
 use vmcore::kernel::{CpuMask, Kernel, KernelError, MemError, chain};
 
 /// Bytes of each of the six strings of `struct new_utsname` (include/uapi/linux/utsname.h).
@@ -64,7 +64,7 @@ impl System {
         let online = soft(kernel.online_cpus(), "the CPUs online", warnings).and_then(count);
         let possible = soft(kernel.possible_cpus(), "the possible CPUs", warnings).and_then(count);
         let memory_bytes = soft(pages, "the size of memory", warnings)
-            .and_then(|pages| pages.checked_mul(PAGE_SIZE));
+            .and_then(|pages| pages.checked_mul(kernel.page_size()));
         Self {
             uts,
             build_id: info.build_id().map(str::to_string),

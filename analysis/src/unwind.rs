@@ -4,6 +4,7 @@
 //! through kallsyms. Inlined functions leave no trace in the dump and are not shown; stacks of user mode are
 //! not walked, their first address ends the trace.
 
+mod aarch64;
 mod error;
 mod memory;
 mod stacks;
@@ -47,7 +48,7 @@ static KNOWN: OnceLock<&[&Machine]> = OnceLock::new();
 
 /// From now on dumps of every architecture are read and their stacks unwound, not only of the host's.
 pub fn read_all() {
-    static ALL: &[&Machine] = &[&x86_64::MACHINE];
+    static ALL: &[&Machine] = &[&x86_64::MACHINE, &aarch64::MACHINE];
     vmcore::arch::read_all();
     KNOWN.get_or_init(|| ALL);
 }
@@ -144,9 +145,11 @@ pub enum FrameKind {
 pub enum Trust {
     /// From registers, or by the ORC table of its callee.
     Orc,
-    /// By following the instructions of the callee, where the kernel left it out of its tables.
+    /// By following the instructions of the callee, where the kernel left it out of its tables, or where it
+    /// kept no frame record yet.
     Code,
-    /// By the frame pointer, where there is no ORC: BPF programs and other generated code.
+    /// By the frame pointer: every frame of aarch64; on x86_64 where there is no ORC, in BPF programs and
+    /// other generated code.
     FramePointer,
     /// An address of code that was found on the stack, marked `?`: it may be left over from an
     /// earlier call.
@@ -172,7 +175,8 @@ pub enum StackKind {
     Task,
     /// The interrupt stack of a CPU.
     Irq(u32),
-    /// An exception stack of a CPU, by the kernel's name for it: `DF`, `NMI`, `DB`, `MCE`, `VC`.
+    /// An exception stack of a CPU, by the kernel's name for it: `DF`, `NMI`, `DB`, `MCE`, `VC`; on aarch64
+    /// `overflow`, `SDEI`.
     Exception(u32, &'static str),
     /// The stack on which a CPU enters from user mode, before it changes to the task's.
     Entry(u32),

@@ -15,7 +15,7 @@ use crate::tasks;
 use crate::unwind::{StackKind, cpu_stacks, stack_bytes};
 use serde::Serialize;
 use std::ops::ControlFlow;
-use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
+use vmcore::addr::{Pfn, PfnRange, PhysAddr, VirtAddr};
 use vmcore::kernel::{Kernel, KernelError, Member, Resolved, chain};
 use vmcore::mm::{self, Kind, Rules};
 
@@ -309,7 +309,7 @@ fn page(kernel: &Kernel, rules: &Rules, at: PhysAddr) -> Option<Page> {
     };
     mm::walk_ranges(kernel, rules, &[range], &mut take).ok()?;
     Some(Page {
-        number: pfn.0,
+        number: at.0 / kernel.page_size(),
         struct_page: mm::struct_page(kernel, rules, pfn).map(Hex::from),
         kind: kind?.name(),
     })
@@ -327,7 +327,8 @@ fn object(kernel: &Kernel, at: VirtAddr, pa: PhysAddr, page: &Page) -> Option<Ob
     };
     let page_bytes = kernel.types().ok()?.size_of("page").ok()?;
     let before = struct_page.offset_from(head)?.checked_div(page_bytes)?;
-    let first = page.number.checked_sub(before)?.checked_mul(PAGE_SIZE)?;
+    let first = page.number.checked_sub(before)?;
+    let first = first.checked_mul(kernel.page_size())?;
     let cache_member = kernel
         .member("slab", "slab_cache")
         .or_else(|_| kernel.member("page", "slab_cache"))

@@ -7,7 +7,7 @@ use crate::locks::{Blocked, Holder, Lock, WaitKind, Waiter};
 use crate::memory::Memory;
 use crate::notifiers::{Hook, Notifiers, Outcome};
 use std::fmt::{self, Write};
-use vmcore::addr::{PAGE_SIZE, VirtAddr};
+use vmcore::addr::VirtAddr;
 
 /// Slab caches shown.
 const TOP_SLABS: usize = 20;
@@ -255,7 +255,11 @@ fn totals(facts: &Memory, out: &mut dyn Write) -> fmt::Result {
         if !counted.is_empty() {
             let pages = counted.into_iter().fold(0_u64, u64::saturating_add);
             // Writing into a String cannot fail.
-            let _ = write!(text, ", {words} {}", pages.saturating_mul(PAGE_SIZE) >> 20);
+            let _ = write!(
+                text,
+                ", {words} {}",
+                pages.saturating_mul(facts.page_bytes) >> 20
+            );
         }
     }
     writeln!(out, "{text}")
@@ -304,6 +308,7 @@ mod tests {
         let facts = Memory {
             total_bytes: Some(mib(1000)),
             free_bytes: Some(mib(400)),
+            page_bytes: 4096,
             counters: counters.map(|(name, n)| (name.to_owned(), n)).into(),
             ..Memory::default()
         };

@@ -5,7 +5,7 @@
 //! also kept up to 64 pages of its own back; they are not added, so the figure is that of `ps`.
 
 use serde::{Deserialize, Serialize};
-use vmcore::addr::{PAGE_SIZE, VirtAddr};
+use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError, Member};
 
 /// Longest command line read.
@@ -108,8 +108,12 @@ impl Layout {
             }
         }
         // The parts may add up to less than nothing while they are in flight.
-        let [file, anon, swap, shmem] =
-            pages.map(|pages| pages.max(0).cast_unsigned().saturating_mul(PAGE_SIZE));
+        let [file, anon, swap, shmem] = pages.map(|pages| {
+            pages
+                .max(0)
+                .cast_unsigned()
+                .saturating_mul(kernel.page_size())
+        });
         Ok(Rss {
             anon,
             file,

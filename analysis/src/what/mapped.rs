@@ -94,14 +94,15 @@ fn mappings(kernel: &Kernel, pa: PhysAddr, page: &Page) -> Result<Vec<Mapped>, K
         let (start, end, first) = (field("vm_start")?, field("vm_end")?, field("vm_pgoff")?);
         let offset = index
             .checked_sub(first)
-            .and_then(|pages| pages.checked_mul(PAGE_SIZE));
+            .and_then(|pages| pages.checked_mul(kernel.page_size()));
         let at = offset
             .and_then(|offset| start.checked_add(offset))
             .filter(|at| *at < end);
         let Some(at) = at.map(VirtAddr) else { continue };
         let mm = field("vm_mm")?;
-        if seen(kernel, mm, at).is_some_and(|seen| seen.pfn() == pa.pfn()) {
-            found.insert(mm, at.wrapping_add(pa.0 % PAGE_SIZE));
+        let page = |pa: PhysAddr| pa.0 / kernel.page_size();
+        if seen(kernel, mm, at).is_some_and(|seen| page(seen) == page(pa)) {
+            found.insert(mm, at.wrapping_add(pa.0 % kernel.page_size()));
         }
     }
     Ok(owners(kernel, pa, &found))

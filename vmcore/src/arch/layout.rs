@@ -61,6 +61,12 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The lowest address of the kernel's half of the address space.
+    #[must_use]
+    pub fn kernel_half(&self) -> u64 {
+        u64::MAX << self.paging.map_or(47, |paging| paging.sign_bit)
+    }
+
     /// The address in a tagged pointer of the kernel. Pointers of user mode are left as they are.
     #[must_use]
     pub fn untagged(&self, va: VirtAddr) -> VirtAddr {

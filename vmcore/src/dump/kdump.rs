@@ -3,7 +3,8 @@
 //! Facts: see [`crate::layout::kdump`]. A split file has the bitmaps of the whole dump and
 //! descriptors for its own pages only. A page that exists and is not in the second bitmap was
 //! excluded; one that is in it may still have no data (descriptor 0) where the disk was full.
-//! QEMU writes the same format with both bitmaps equal.
+//! QEMU writes the same format with both bitmaps equal. The file counts in pages of its machine, of 4, 16 or
+//! 64 KiB, which are turned into page frames of 4 KiB where [`MemoryDump`] asks.
 
 mod bitmap;
 mod blocks;
@@ -16,7 +17,7 @@ use super::verify::Damage;
 use super::{
     Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError, Utsname, in_page, in_pieces,
 };
-use crate::addr::{Pfn, PfnRange, PhysAddr};
+use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, PhysAddr};
 use crate::layout::FormatError;
 use crate::layout::elf::{machine_number, vmcoreinfo};
 use crate::layout::kdump;
@@ -27,6 +28,8 @@ use std::sync::Arc;
 pub(super) struct KdumpFile {
     /// By their first page; disjoint.
     parts: Vec<Part>,
+    /// log2 of the page frames in a page of the file.
+    shift: u32,
     info: DumpInfo,
 }
 
@@ -72,7 +75,12 @@ impl KdumpFile {
             file_size,
             warnings,
         };
-        Ok(Self { parts, info })
+        let shift = first
+            .header
+            .block
+            .trailing_zeros()
+            .saturating_sub(PAGE_SHIFT);
+        Ok(Self { parts, shift, info })
     }
 
     fn part(&self, pfn: Pfn) -> Option<&Part> {
@@ -81,15 +89,55 @@ impl KdumpFile {
         part.own.contains(pfn).then_some(part)
     }
 
+    /// Reads from inside one page of the file.
     fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let pfn = addr.pfn();
+        let page = self.page_of(pfn);
         let absent = |why| ReadError::Absent { pfn, why };
-        let part = self.part(pfn).ok_or_else(|| absent(self.absence(pfn)))?;
-        if !part.held.contains(&*part.file, pfn) {
+        let part = self.part(page).ok_or_else(|| absent(self.absence(pfn)))?;
+        if !part.held.contains(&*part.file, page) {
             return Err(absent(self.absence(pfn)));
         }
-        part.read(pfn, addr.page_offset(), buf)
+        let inside = addr.0 & (u64::from(part.header.block) - 1);
+        part.read(page, inside, buf)
             .map_err(|error| read_error(pfn, error))
+    }
+
+    /// The page of the file that holds a page frame.
+    fn page_of(&self, frame: Pfn) -> Pfn {
+        Pfn(frame.0 >> self.shift)
+    }
+
+    /// Pages of the file as page frames, from `from` on.
+    fn frames(&self, pages: PfnRange, from: Pfn) -> PfnRange {
+        let frame = |page: Pfn| Pfn(page.0.saturating_mul(1 << self.shift));
+        PfnRange::new(frame(pages.start).max(from), frame(pages.end))
+    }
+
+    /// The first run of pages of the file that are held, from page `from` on.
+    fn next_held(&self, from: Pfn) -> Option<PfnRange> {
+        let mut found: Option<PfnRange> = None;
+        for part in &self.parts {
+            let at = found.map_or(from, |run| run.end).max(part.own.start);
+            if at >= part.own.end {
+                continue;
+            }
+            let here = part
+                .held
+                .next(&*part.file, at)
+                .and_then(|run| run.intersect(part.own));
+            found = match (found, here) {
+                (None, here) => here,
+                (Some(run), Some(more)) if more.start == run.end => {
+                    Some(PfnRange::new(run.start, more.end))
+                }
+                (Some(run), _) => return Some(run),
+            };
+            if found.is_some_and(|run| run.end < part.own.end) {
+                return found;
+            }
+        }
+        found
     }
 }
 
@@ -128,6 +176,7 @@ fn join(parts: &[Part]) -> Result<Option<String>, FormatError> {
         let same = part.header.max_mapnr == first.header.max_mapnr
             && part.header.uts.machine == first.header.uts.machine
             && part.header.time == first.header.time
+            && part.header.block == first.header.block
             && part.sub.phys_base == first.sub.phys_base;
         if !same {
             return Err(FormatError::unsupported("the files are of different dumps"));
@@ -161,54 +210,37 @@ impl MemoryDump for KdumpFile {
     }
 
     fn next_present(&self, from: Pfn) -> Option<PfnRange> {
-        let mut found: Option<PfnRange> = None;
-        for part in &self.parts {
-            let at = found.map_or(from, |run| run.end).max(part.own.start);
-            if at >= part.own.end {
-                continue;
-            }
-            let here = part
-                .held
-                .next(&*part.file, at)
-                .and_then(|run| run.intersect(part.own));
-            found = match (found, here) {
-                (None, here) => here,
-                (Some(run), Some(more)) if more.start == run.end => {
-                    Some(PfnRange::new(run.start, more.end))
-                }
-                (Some(run), _) => return Some(run),
-            };
-            if found.is_some_and(|run| run.end < part.own.end) {
-                return found;
-            }
-        }
-        found
+        let run = self.next_held(self.page_of(from))?;
+        Some(self.frames(run, from))
     }
 
     fn next_ram(&self, from: Pfn) -> Option<PfnRange> {
         let part = self.parts.first()?;
-        part.ram.next(&*part.file, from)
+        let run = part.ram.next(&*part.file, self.page_of(from))?;
+        Some(self.frames(run, from))
     }
 
     fn ram_end(&self) -> Pfn {
         // max_mapnr: the bitmap may be half a gigabyte of nothing.
-        Pfn(self.parts.first().map_or(0, |part| part.header.max_mapnr))
+        let end = Pfn(self.parts.first().map_or(0, |part| part.header.max_mapnr));
+        self.frames(PfnRange::new(end, end), Pfn(0)).end
     }
 
     fn absence(&self, pfn: Pfn) -> Absence {
+        let page = self.page_of(pfn);
         let Some(any) = self.parts.first() else {
             return Absence::NotInDump;
         };
-        if !any.ram.contains(&*any.file, pfn) {
+        if !any.ram.contains(&*any.file, page) {
             return Absence::NotRam;
         }
-        if !any.held.contains(&*any.file, pfn) {
+        if !any.held.contains(&*any.file, page) {
             return Absence::Excluded;
         }
-        let Some(part) = self.part(pfn) else {
+        let Some(part) = self.part(page) else {
             return Absence::NotInDump;
         };
-        match part.page_desc(pfn) {
+        match part.page_desc(page) {
             Ok(desc) if desc.offset != 0 => Absence::Corrupt,
             _ => Absence::Truncated,
         }

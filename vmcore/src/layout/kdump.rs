@@ -35,6 +35,9 @@ pub(crate) const ZSTD: u32 = 0x20;
 /// All flags of a compressed page.
 pub(crate) const METHODS: u32 = ZLIB | LZO | SNAPPY | ZSTD;
 
+/// Page sizes of the machines that are known.
+const BLOCKS: [u32; 3] = [4096, 16 << 10, 64 << 10];
+
 /// Where the fields of the 64-bit header stand.
 const UTSNAME: usize = 12;
 const UTS_FIELD: usize = 65;
@@ -98,6 +101,8 @@ pub(crate) struct Header {
     pub time: u64,
     /// status.
     pub status: u32,
+    /// Bytes of a block, which is a page of the machine.
+    pub block: u32,
     /// Blocks of the sub header.
     pub sub_blocks: u32,
     /// Blocks of both bitmaps.
@@ -109,11 +114,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads the header of a machine with pages of `page` bytes.
+    /// Reads the header of a machine with pages of a size in [`BLOCKS`].
     ///
     /// # Errors
     /// What rules the file out.
-    pub(crate) fn parse(buf: &[u8], page: u32) -> Result<Self, FormatError> {
+    pub(crate) fn parse(buf: &[u8]) -> Result<Self, FormatError> {
         if buf.get(..8) != Some(SIGNATURE.as_slice()) {
             return Err(FormatError::unsupported("it does not begin with KDUMP"));
         }
@@ -126,15 +131,15 @@ impl Header {
             ));
         }
         let block = word(428)?;
-        if block != page {
+        if !BLOCKS.contains(&block) {
             // The 32-bit header has block_size here.
-            return Err(if word(416)? == page {
+            return Err(if BLOCKS.contains(&word(416)?) {
                 FormatError::unsupported(
                     "it is the dump of a 32-bit machine, which is not supported",
                 )
             } else {
                 FormatError::unsupported(format!(
-                    "its blocks are {block} bytes; only pages of {page} are supported"
+                    "its blocks are {block} bytes; only pages of 4096, 16384 and 65536 are supported"
                 ))
             });
         }
@@ -150,6 +155,7 @@ impl Header {
             uts: Utsname::parse(fields),
             time: le64(buf, 408).ok_or_else(short)?,
             status: word(424)?,
+            block,
             sub_blocks: word(432)?,
             bitmap_blocks: word(436)?,
             max_mapnr: u64::from(word(440)?),
@@ -159,7 +165,7 @@ impl Header {
 
     /// The bytes of the header.
     #[must_use]
-    pub(crate) fn encode(&self, page: u32) -> [u8; HEADER_LEN] {
+    pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = Fields::<HEADER_LEN>::default();
         out.bytes(SIGNATURE);
         out.u32(self.version);
@@ -175,7 +181,7 @@ impl Header {
         // Never anything else: with a page size's value here libkdumpfile takes it for a 32-bit file.
         out.u64(0); // tv_usec
         out.u32(self.status);
-        out.u32(page);
+        out.u32(self.block);
         out.u32(self.sub_blocks);
         out.u32(self.bitmap_blocks);
         out.u32(u32::try_from(self.max_mapnr).unwrap_or(u32::MAX));
@@ -362,23 +368,28 @@ mod tests {
             uts: uts.clone(),
             time: 1_700_000_000,
             status: ZSTD,
+            block: 65536,
             sub_blocks: 2,
             bitmap_blocks: 4,
             max_mapnr: 77,
             nr_cpus: 3,
         };
-        let bytes = header.encode(4096);
-        assert_eq!(Header::parse(&bytes, 4096), Ok(header));
-        let why = Header::parse(&bytes, 65536).unwrap_err().to_string();
+        let bytes = header.encode();
+        assert_eq!(Header::parse(&bytes), Ok(header.clone()));
+        let odd = Header {
+            block: 8192,
+            ..header
+        };
+        let why = Header::parse(&odd.encode()).unwrap_err().to_string();
         assert!(why.contains("4096"), "{why}");
         let mut other = bytes;
         for at in (8..12).chain(424..464) {
             other[at] = 0;
         }
         other[11] = 6;
-        let why = Header::parse(&other, 4096).unwrap_err().to_string();
+        let why = Header::parse(&other).unwrap_err().to_string();
         assert!(why.contains("big-endian"), "{why}");
-        let short = Header::parse(&bytes[..450], 4096);
+        let short = Header::parse(&bytes[..450]);
         assert_eq!(short, Err(FormatError::CutOff("the kdump header")));
         let sub = SubHeader {
             phys_base: 0u64.wrapping_sub(4096),

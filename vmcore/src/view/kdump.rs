@@ -11,8 +11,8 @@ use super::{View, copy_from};
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange};
 use crate::dump::MemoryDump;
 use crate::layout::kdump::{DESC_LEN, PageDesc};
-use crate::write::kdump::{head, set_bits};
-use crate::write::{CoreMeta, RamRuns, Runs};
+use crate::write::kdump::{InPages, head, set_bits};
+use crate::write::{CoreMeta, PresentRuns, RamRuns, Runs};
 use std::io;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub struct KdumpView {
     dump: Arc<dyn MemoryDump>,
     head: Vec<u8>,
+    /// log2 of the page frames in a page of the machine.
+    shift: u32,
     /// Bytes of a bitmap.
     bitmap: u64,
     descs_at: u64,
@@ -45,28 +47,33 @@ impl KdumpView {
     pub fn new(dump: Arc<dyn MemoryDump>, meta: &CoreMeta) -> io::Result<Self> {
         let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
         let pages = Ranked::of(&*dump)?;
-        let mut end = pages.end();
-        RamRuns(&*dump).for_each(&mut |run| {
+        let shift = meta.frames_shift();
+        let (held, ram) = (PresentRuns(&*dump), RamRuns(&*dump));
+        let in_pages = |runs, widen| InPages { runs, shift, widen };
+        let mut end = Pfn(pages.end().0 >> shift);
+        let mut last = |run: PfnRange| {
             end = end.max(run.end);
             Ok(())
-        })?;
+        };
+        in_pages(&held, false).for_each(&mut last)?;
+        in_pages(&ram, true).for_each(&mut last)?;
         let (head, bitmap) = head(meta, 0, end.0)?;
         let descs_at = bitmap
             .checked_mul(2)
             .and_then(|both| both.checked_add(head.len() as u64));
         let descs_at = descs_at.ok_or_else(too_large)?;
-        let data_at = pages
-            .pages()
+        let data_at = (pages.pages() >> shift)
             .checked_mul(DESC_LEN as u64)
             .and_then(|descs| {
                 descs
                     .checked_add(descs_at)?
-                    .checked_next_multiple_of(PAGE_SIZE)
+                    .checked_next_multiple_of(PAGE_SIZE << shift)
             });
         let data_at = data_at.ok_or_else(too_large)?;
         Ok(Self {
             dump,
             head,
+            shift,
             bitmap,
             descs_at,
             data_at,
@@ -90,12 +97,11 @@ impl KdumpView {
         let mut number = at / DESC_LEN as u64;
         let mut skip = usize::try_from(at % DESC_LEN as u64).unwrap_or(0);
         let mut done = 0;
-        while done < buf.len() && number < self.pages.pages() {
+        let page = PAGE_SIZE << self.shift;
+        while done < buf.len() && number < self.pages.pages() >> self.shift {
             let desc = PageDesc {
-                offset: self
-                    .data_at
-                    .saturating_add(number.saturating_mul(PAGE_SIZE)),
-                size: u32::try_from(PAGE_SIZE).unwrap_or(0),
+                offset: self.data_at.saturating_add(number.saturating_mul(page)),
+                size: u32::try_from(page).unwrap_or(0),
                 flags: 0,
             };
             let desc = desc.encode();
@@ -107,8 +113,14 @@ impl KdumpView {
     }
 }
 
-/// The bits of a bitmap from its byte `at` on.
-fn bits(next: impl Fn(Pfn) -> Option<PfnRange>, at: u64, buf: &mut [u8]) {
+/// The bits of a bitmap of pages of the machine from its byte `at` on. `next`: runs of page frames, `1 <<
+/// shift` of them a page.
+fn bits(shift: u32, next: impl Fn(Pfn) -> Option<PfnRange>, at: u64, buf: &mut [u8]) {
+    let next = |from: Pfn| {
+        let run = next(Pfn(from.0.checked_mul(1 << shift)?))?;
+        let end = run.end.0.checked_add((1 << shift) - 1)?;
+        Some(PfnRange::new(Pfn(run.start.0 >> shift), Pfn(end >> shift)))
+    };
     let first = at.saturating_mul(8);
     let end = first.saturating_add((buf.len() as u64).saturating_mul(8));
     let mut from = Pfn(first);
@@ -144,8 +156,13 @@ impl View for KdumpView {
                 Part::Head => {
                     copy_from(&self.head, inside, piece);
                 }
-                Part::Ram => bits(|from| self.dump.next_ram(from), inside, piece),
-                Part::Held => bits(|from| self.dump.next_present(from), inside, piece),
+                Part::Ram => bits(self.shift, |from| self.dump.next_ram(from), inside, piece),
+                Part::Held => bits(
+                    self.shift,
+                    |from| self.dump.next_present(from),
+                    inside,
+                    piece,
+                ),
                 Part::Descs => self.descs(inside, piece),
                 Part::Data => {
                     self.pages.read_at(&*self.dump, inside, piece)?;

@@ -2,12 +2,12 @@
 //!
 //! Facts: [`crate::layout::kdump`]. Both bitmaps are streamed from the runs; descriptors are written
 //! behind them as the pages come, 2,700 at a time; all zero pages share one uncompressed page, as
-//! makedumpfile has it. [`super::page`] says how pages are compressed.
+//! makedumpfile has it. The file counts in pages of the machine, of 4, 16 or 64 KiB. [`super::page`] says how pages are compressed.
 
 use super::header::Count;
 use super::page::{Method, PageEncoder};
 use super::{Attachment, CoreMeta, Encoded, Encoder, Finished, Output, Runs, Writer};
-use crate::addr::{PAGE_BYTES, PAGE_SIZE};
+use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange};
 use crate::layout::elf::{encode_notes, machine_name};
 use crate::layout::kdump::{DESC_LEN, Header, PageDesc, SUB_LEN, SubHeader, VERSION};
 use std::io::{self, Read};
@@ -43,6 +43,11 @@ impl KdumpWriter {
         }
     }
 
+    /// Bytes of a page of the machine.
+    fn page(&self) -> u64 {
+        PAGE_SIZE << self.meta.frames_shift()
+    }
+
     fn flush_descs(&mut self, out: &mut dyn Output) -> io::Result<()> {
         out.write_at(self.descs_at, &self.descs)?;
         self.descs_at += self.descs.len() as u64;
@@ -57,13 +62,60 @@ impl KdumpWriter {
         }
         let desc = PageDesc {
             offset: self.data_at,
-            size: u32::try_from(PAGE_SIZE).map_err(io::Error::other)?,
+            size: u32::try_from(self.page()).map_err(io::Error::other)?,
             flags: 0,
         };
-        out.write_at(self.data_at, &[0; PAGE_BYTES])?;
-        self.data_at += PAGE_SIZE;
+        out.write_at(
+            self.data_at,
+            &vec![0; PAGE_BYTES << self.meta.frames_shift()],
+        )?;
+        self.data_at += self.page();
         self.zero = Some(desc);
         Ok(desc)
+    }
+}
+
+/// Runs of page frames as runs of pages of the machine. What begins or ends inside one is widened where
+/// `widen` allows, and refused where not.
+pub(crate) struct InPages<'a> {
+    pub runs: &'a dyn Runs,
+    pub shift: u32,
+    pub widen: bool,
+}
+
+impl Runs for InPages<'_> {
+    fn for_each(&self, f: &mut dyn FnMut(PfnRange) -> io::Result<()>) -> io::Result<()> {
+        if self.shift == 0 {
+            return self.runs.for_each(f);
+        }
+        let mask = (1 << self.shift) - 1;
+        let mut pending: Option<PfnRange> = None;
+        self.runs.for_each(&mut |run| {
+            if !self.widen && (run.start.0 | run.end.0) & mask != 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    format!(
+                        "The run of page frames {} to {} is not of whole pages of the machine; write \
+                         an ELF format instead",
+                        run.start, run.end
+                    ),
+                ));
+            }
+            let pages = PfnRange::new(
+                Pfn(run.start.0 >> self.shift),
+                Pfn(run.end.0.saturating_add(mask) >> self.shift),
+            );
+            match &mut pending {
+                Some(last) if pages.start <= last.end => last.end = last.end.max(pages.end),
+                last => {
+                    if let Some(done) = last.replace(pages) {
+                        return f(done);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        pending.map_or(Ok(()), f)
     }
 }
 
@@ -76,9 +128,11 @@ pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(
     let too_large = || io::Error::other("The machine has more memory than a kdump file can hold");
     let notes = meta.all_notes();
     let blob = encode_notes(&notes);
-    let notes_at = PAGE_SIZE + SUB_LEN as u64;
-    let sub_blocks = (SUB_LEN as u64 + blob.len() as u64).div_ceil(PAGE_SIZE);
-    let bitmap_blocks = 2 * max_mapnr.div_ceil(8).div_ceil(PAGE_SIZE);
+    let page = PAGE_SIZE << meta.frames_shift();
+    let page_bytes = PAGE_BYTES << meta.frames_shift();
+    let notes_at = page + SUB_LEN as u64;
+    let sub_blocks = (SUB_LEN as u64 + blob.len() as u64).div_ceil(page);
+    let bitmap_blocks = 2 * max_mapnr.div_ceil(8).div_ceil(page);
     let mut uts = meta.utsname.clone();
     if uts.machine.is_empty() {
         uts.machine = machine_name(meta.machine).unwrap_or_default().to_owned();
@@ -88,14 +142,14 @@ pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(
         uts,
         time: meta.crash_time.unwrap_or(0),
         status,
+        block: u32::try_from(page).map_err(io::Error::other)?,
         sub_blocks: u32::try_from(sub_blocks).map_err(|_| too_large())?,
         bitmap_blocks: u32::try_from(bitmap_blocks).map_err(|_| too_large())?,
         max_mapnr,
         nr_cpus: meta.nr_cpus,
     };
-    let page = u32::try_from(PAGE_SIZE).map_err(io::Error::other)?;
-    let mut bytes = header.encode(page).to_vec();
-    bytes.resize(PAGE_BYTES, 0);
+    let mut bytes = header.encode().to_vec();
+    bytes.resize(page_bytes, 0);
     let vmcoreinfo = notes.iter().position(|note| note.name == b"VMCOREINFO");
     let vmcoreinfo = vmcoreinfo.and_then(|at| {
         // The text comes after the notes before it, its own header and padded name.
@@ -115,16 +169,23 @@ pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(
     };
     bytes.extend_from_slice(&sub.encode());
     bytes.extend_from_slice(&blob);
-    bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0);
-    Ok((bytes, bitmap_blocks / 2 * PAGE_SIZE))
+    bytes.resize(bytes.len().next_multiple_of(page_bytes), 0);
+    Ok((bytes, bitmap_blocks / 2 * page))
 }
 
 impl Writer for KdumpWriter {
     fn encoder(&self) -> io::Result<Box<dyn Encoder>> {
-        Ok(Box::new(PageEncoder::new(self.method, self.level)?))
+        let bytes = PAGE_BYTES << self.meta.frames_shift();
+        Ok(Box::new(PageEncoder::new(self.method, self.level, bytes)?))
     }
 
     fn begin(&mut self, kept: &dyn Runs, ram: &dyn Runs, out: &mut dyn Output) -> io::Result<()> {
+        let in_pages = |runs, widen| InPages {
+            runs,
+            shift: self.meta.frames_shift(),
+            widen,
+        };
+        let (kept, ram) = (&in_pages(kept, false), &in_pages(ram, true));
         let count = Count::of(kept, None)?;
         let all = Count::of(ram, None)?;
         self.announced = count.pages;

@@ -162,6 +162,23 @@ impl CoreMeta {
         }
     }
 
+    /// log2 of the page frames in a page of the machine, by VMCOREINFO; 0 where it does not say.
+    #[must_use]
+    pub(crate) fn frames_shift(&self) -> u32 {
+        let text = self.notes.iter().find(|note| note.name == b"VMCOREINFO");
+        let lines = text
+            .into_iter()
+            .flat_map(|note| note.desc.split(|b| *b == b'\n'));
+        match lines
+            .into_iter()
+            .find_map(|line| line.strip_prefix(b"PAGESIZE="))
+        {
+            Some(b"16384") => 2,
+            Some(b"65536") => 4,
+            _ => 0,
+        }
+    }
+
     /// All notes to be written, ours last.
     #[must_use]
     pub(crate) fn all_notes(&self) -> Vec<Note> {

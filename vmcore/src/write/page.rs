@@ -61,7 +61,8 @@ enum Codec {
 }
 
 impl PageEncoder {
-    pub(super) fn new(method: Method, level: Option<i32>) -> io::Result<Self> {
+    /// `bytes`: of a page.
+    pub(super) fn new(method: Method, level: Option<i32>, bytes: usize) -> io::Result<Self> {
         let level = level.unwrap_or(LEVEL);
         let codec = match method {
             Method::Zlib => {
@@ -74,7 +75,7 @@ impl PageEncoder {
             method,
             codec,
             // One byte less than a page: what does not fit is stored as it is.
-            page: vec![0; PAGE_BYTES - 1],
+            page: vec![0; bytes.saturating_sub(1)],
         })
     }
 
@@ -100,9 +101,9 @@ impl Encoder for PageEncoder {
             // What came of other batches must not show.
             zstd.coded_first = false;
         }
-        for page in batch.data.chunks(PAGE_BYTES) {
+        for page in batch.data.chunks(self.page.len() + 1) {
             if is_zero(page) {
-                out.zero_pages += 1;
+                out.zero_pages += (page.len() / PAGE_BYTES) as u64;
                 out.pieces.push(Piece { len: 0, flags: 0 });
                 continue;
             }

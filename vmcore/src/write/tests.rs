@@ -111,6 +111,68 @@ fn runs_of(dump: &dyn MemoryDump) -> Vec<PfnRange> {
     runs
 }
 
+/// The same meta of a machine with pages of so many bytes.
+fn meta_of_pages(bytes: u32) -> CoreMeta {
+    let mut meta = meta(None);
+    for note in &mut meta.notes {
+        if note.name == b"VMCOREINFO" {
+            note.desc = format!("PAGESIZE={bytes}\nCRASHTIME=77\n").into_bytes();
+        }
+    }
+    meta
+}
+
+#[test]
+fn a_kdump_file_counts_in_pages_of_its_machine() {
+    let page = |pfn: u64| match pfn {
+        // One page of the machine that is all zeros.
+        32..48 => vec![0; PAGE_BYTES],
+        _ => pfn.to_le_bytes().repeat(PAGE_BYTES / 8),
+    };
+    for (bytes, shift) in [(4096, 0), (16 << 10, 2), (64 << 10, 4)] {
+        let runs = |list: &[(u64, u64)]| -> Vec<PfnRange> {
+            let run = |(start, end): &(u64, u64)| PfnRange::new(Pfn(*start), Pfn(*end));
+            list.iter().map(run).collect()
+        };
+        let (kept, ram) = (runs(&[(16, 64), (96, 112)]), runs(&[(0, 130)]));
+        for format in [OutputFormat::KdumpZstd, OutputFormat::KdumpZlib] {
+            let file = write(format, meta_of_pages(bytes), &kept, &ram, page);
+            let word = |at: usize| u32::from_le_bytes(*file[at..].first_chunk().unwrap());
+            // block_size and max_mapnr.
+            assert_eq!(
+                (word(428), u64::from(word(440))),
+                (bytes, 130u64.div_ceil(1 << shift))
+            );
+            let dump = opened(&file);
+            assert_eq!(runs_of(&*dump), kept);
+            let end = 130u64.div_ceil(1 << shift) << shift;
+            assert_eq!(dump.next_ram(Pfn(3)), Some(PfnRange::new(Pfn(3), Pfn(end))));
+            assert_eq!(dump.ram_end(), Pfn(end));
+            for pfn in kept.iter().flat_map(|run| run.start.0..run.end.0) {
+                let mut own = vec![1; PAGE_BYTES];
+                dump.read_phys(Pfn(pfn).phys().unwrap(), &mut own).unwrap();
+                assert_eq!(own, page(pfn), "{pfn} {bytes}");
+            }
+            assert_eq!(dump.absence(Pfn(64)), Absence::Excluded);
+            // From inside a page of the machine into the next.
+            let mut across = [0; 16];
+            dump.read_phys(PhysAddr(0x1_fff8), &mut across).unwrap();
+            assert_eq!(across[..8], 31u64.to_le_bytes());
+            assert_eq!(across[8..], 0u64.to_le_bytes());
+        }
+    }
+}
+
+#[test]
+fn pages_of_the_machine_are_never_written_in_part() {
+    let kept = vec![PfnRange::new(Pfn(16), Pfn(40))];
+    let mut out = Sink::default();
+    let meta = meta_of_pages(64 << 10);
+    let mut writer = writer(OutputFormat::KdumpZstd, meta, None, Spool::memory()).unwrap();
+    let why = writer.begin(&kept, &kept, &mut out).unwrap_err();
+    assert_eq!(why.kind(), std::io::ErrorKind::Unsupported);
+}
+
 /// Gaps and lengths into ascending, disjoint, maximal runs; and the RAM around them.
 fn layout(list: &[(u64, u64)]) -> (Vec<PfnRange>, Vec<PfnRange>) {
     let mut at = 0;

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::Kernel;
 
-/// The lowest address of the kernel's half of the address space: what is below points to nothing of it.
-const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
 /// Registers looked at.
 const MAX_REGISTERS: usize = 32;
 
@@ -26,9 +24,11 @@ pub struct Register {
 /// The registers that the kernel printed.
 pub(super) fn read(kernel: &Kernel, reason: &Reason) -> Option<Vec<Register>> {
     let printed = &reason.oops.registers;
+    // What is below the kernel's half of the address space points to nothing of it.
+    let kernel_half = kernel.layout().kernel_half();
     let rows = printed.iter().take(MAX_REGISTERS).map(|(name, value)| {
         let number = u64::from_str_radix(value.trim_start_matches("0x"), 16).ok();
-        let address = number.filter(|number| *number >= KERNEL_HALF);
+        let address = number.filter(|number| *number >= kernel_half);
         Register {
             name: name.clone(),
             value: value.clone(),

@@ -1,9 +1,10 @@
-//! One kdump-compressed file: where its bitmaps, descriptors and pages are.
+//! One kdump-compressed file: where its bitmaps, descriptors and pages are. A page here is a block of the
+//! file: the machine's own, of 4, 16 or 64 KiB.
 
 use super::bitmap::Bitmap;
 use super::blocks::Blocks;
 use super::unpack::Unpackers;
-use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange};
+use crate::addr::{PAGE_BYTES, Pfn, PfnRange};
 use crate::dump::Note;
 use crate::dump::source::{self, ByteSource, SourceError};
 use crate::layout::FormatError;
@@ -18,8 +19,8 @@ use std::sync::Arc;
 const NOTES_MAX: u64 = 256 << 20;
 /// The same in a compressed file.
 const NOTES_MAX_COMPRESSED: u64 = 32 << 20;
-/// Unpacked pages that are kept.
-const PAGES_KEPT: usize = 2048;
+/// Bytes of unpacked pages that are kept.
+const KEPT_BYTES: usize = 8 << 20;
 /// Descriptors looked at from the end for a page with data of its own.
 const ZERO_TAIL: u64 = 1 << 16;
 /// Pages whose bits are counted while opening: 4 MiB of bitmap, 128 GiB of RAM.
@@ -51,15 +52,15 @@ impl Part {
         file: Arc<dyn ByteSource>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, FormatError> {
-        let page = u32::try_from(PAGE_SIZE).unwrap_or(u32::MAX);
         let head = source::read_up_to(&*file, 0, HEADER_LEN as u64)?;
-        let mut header = Header::parse(&head, page)?;
-        let sub = source::read_up_to(&*file, PAGE_SIZE, SUB_LEN as u64)?;
+        let mut header = Header::parse(&head)?;
+        let page = u64::from(header.block);
+        let sub = source::read_up_to(&*file, page, SUB_LEN as u64)?;
         let sub =
             SubHeader::parse(&sub, header.version).ok_or(FormatError::CutOff("the sub header"))?;
         header.max_mapnr = header.max_mapnr.max(sub.max_mapnr).min(PAGES_MAX);
-        let bitmaps_at = (1 + u64::from(header.sub_blocks)) * PAGE_SIZE;
-        let bytes = u64::from(header.bitmap_blocks) * PAGE_SIZE;
+        let bitmaps_at = (1 + u64::from(header.sub_blocks)) * page;
+        let bytes = u64::from(header.bitmap_blocks) * page;
         let descs_at = bitmaps_at + bytes;
         if bitmaps_at >= file.len() {
             return Err(FormatError::damaged(format!(
@@ -74,7 +75,7 @@ impl Part {
             ));
         }
         // Two bitmaps, unless they do not fit: then there is only the second.
-        let needed = header.max_mapnr.div_ceil(8).div_ceil(PAGE_SIZE);
+        let needed = header.max_mapnr.div_ceil(8).div_ceil(page);
         let two = u64::from(header.bitmap_blocks) >= needed.saturating_mul(2);
         let each = if two { bytes / 2 } else { bytes };
         if header.max_mapnr > each * 8 {
@@ -101,7 +102,7 @@ impl Part {
             held: Bitmap::new(held_at, bits),
             descs_at,
             descs: Blocks::new(64),
-            pages: Blocks::new(PAGES_KEPT),
+            pages: Blocks::new(KEPT_BYTES / usize::try_from(page).unwrap_or(PAGE_BYTES)),
             unpackers: Unpackers::default(),
             header,
             sub,
@@ -205,11 +206,11 @@ impl Part {
         };
         let number = first.offset.saturating_sub(self.descs_at) / DESC_LEN as u64;
         // Behind the table may stand the page of zeros, which is no descriptor.
-        let zeros = (PAGE_BYTES / DESC_LEN) as u64 + 1;
+        let zeros = (self.block() / DESC_LEN) as u64 + 1;
         for last in (number.saturating_sub(zeros)..number).rev() {
             let desc = self.desc(last)?;
             let can_be = desc.flags & !METHODS == 0
-                && (1..=PAGE_SIZE).contains(&u64::from(desc.size))
+                && (1..=self.header.block).contains(&desc.size)
                 && desc.offset >= self.descs_at;
             if can_be {
                 return Ok(Some(last));
@@ -261,6 +262,11 @@ impl Part {
         bytes.and_then(PageDesc::parse).ok_or_else(past)
     }
 
+    /// Bytes of a page.
+    pub(super) fn block(&self) -> usize {
+        usize::try_from(self.header.block).unwrap_or(PAGE_BYTES)
+    }
+
     /// Copies from inside one page.
     pub(super) fn read(&self, pfn: Pfn, inside: u64, buf: &mut [u8]) -> Result<(), SourceError> {
         let desc = self.page_desc(pfn)?;
@@ -270,20 +276,20 @@ impl Part {
                 len: self.file.len(),
             });
         }
-        if buf.len() == PAGE_BYTES {
+        if buf.len() == self.block() {
             return self.unpack(desc, buf);
         }
         let page = match self.pages.kept(desc.offset) {
             Some(page) => page,
             None => {
-                let mut page = vec![0; PAGE_BYTES];
+                let mut page = vec![0; self.block()];
                 self.unpack(desc, &mut page)?;
                 let page = Arc::new(page);
                 self.pages.keep(desc.offset, &page);
                 page
             }
         };
-        let inside = usize::try_from(inside).unwrap_or(PAGE_BYTES);
+        let inside = usize::try_from(inside).unwrap_or(usize::MAX);
         match inside
             .checked_add(buf.len())
             .and_then(|end| page.get(inside..end))
@@ -305,14 +311,20 @@ impl Part {
             why,
         };
         let size = usize::try_from(desc.size).unwrap_or(usize::MAX);
-        if size > PAGE_BYTES {
+        if size > self.block() {
             return Err(corrupt(format!("a page of {size} bytes")));
         }
-        if desc.flags & METHODS == 0 && size == PAGE_BYTES && to.len() == PAGE_BYTES {
+        if desc.flags & METHODS == 0 && size == to.len() {
             return self.file.read_at(desc.offset, to);
         }
-        let mut buf = [0; PAGE_BYTES];
-        let data = buf.get_mut(..size).unwrap_or_default();
+        let (mut small, mut large) = ([0; PAGE_BYTES], Vec::new());
+        let data = match small.get_mut(..size) {
+            Some(data) => data,
+            None => {
+                large.resize(size, 0);
+                &mut large
+            }
+        };
         self.file.read_at(desc.offset, data)?;
         self.unpackers
             .unpack(desc.flags, data, to)

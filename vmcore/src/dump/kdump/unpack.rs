@@ -1,6 +1,5 @@
 //! One page out of its compressed form.
 
-use crate::addr::PAGE_BYTES;
 use crate::layout::FormatError;
 use crate::layout::kdump::{LZO, METHODS, SNAPPY, ZLIB, ZSTD};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -30,13 +29,14 @@ impl Unpackers {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let mut contexts = idle.unwrap_or_default();
+        let page = to.len();
         let result = contexts.unpack(flags, data, to);
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(contexts);
         let got = result?;
-        if got != PAGE_BYTES {
+        if got != page {
             return Err(FormatError::damaged(format!(
                 "a page unpacks to {got} bytes"
             )));
@@ -51,7 +51,7 @@ impl Contexts {
         match flags & METHODS {
             0 => {
                 let short = || FormatError::damaged("a raw page is shorter than a page");
-                let page = data.get(..PAGE_BYTES).ok_or_else(short)?;
+                let page = data.get(..to.len()).ok_or_else(short)?;
                 to.copy_from_slice(page);
                 Ok(data.len())
             }

@@ -58,7 +58,7 @@ fn encoded(encoder: &mut PageEncoder, batch: &Batch) -> Encoded {
 fn a_code_is_made_where_it_pays() {
     let pages: Vec<Vec<u8>> = (1..30).map(text).collect();
     let texts = encoded(
-        &mut PageEncoder::new(Method::Zstd, None).unwrap(),
+        &mut PageEncoder::new(Method::Zstd, None, PAGE_BYTES).unwrap(),
         &batch(&pages),
     );
     let mut plain = Compressor::new(1).unwrap();
@@ -73,7 +73,7 @@ fn a_code_is_made_where_it_pays() {
     // Halves of the words are noise: a code would save nothing.
     let pages: Vec<Vec<u8>> = (1..30).map(|seed| words(seed, 4)).collect();
     let noise = encoded(
-        &mut PageEncoder::new(Method::Zstd, None).unwrap(),
+        &mut PageEncoder::new(Method::Zstd, None, PAGE_BYTES).unwrap(),
         &batch(&pages),
     );
     let mut rest = noise.bytes.as_slice();
@@ -98,9 +98,9 @@ fn other_batches_do_not_show() {
         .collect();
     let texts: Vec<Vec<u8>> = (1..9).map(text).collect();
     let batches = [batch(&noise), batch(&mixed), batch(&texts)];
-    let mut used = PageEncoder::new(Method::Zstd, None).unwrap();
+    let mut used = PageEncoder::new(Method::Zstd, None, PAGE_BYTES).unwrap();
     for at in [0, 1, 2, 0, 2, 1, 1, 0] {
-        let mut fresh = PageEncoder::new(Method::Zstd, None).unwrap();
+        let mut fresh = PageEncoder::new(Method::Zstd, None, PAGE_BYTES).unwrap();
         let want = encoded(&mut fresh, &batches[at]);
         assert!(encoded(&mut used, &batches[at]).bytes == want.bytes, "{at}");
     }

@@ -7,7 +7,6 @@ use crate::report::html::parts::{
     Column, Look, Number, Piece, Words, bar, share, share_words, table,
 };
 use crate::report::words::{count, size};
-use vmcore::addr::PAGE_SIZE;
 
 /// Uses of memory: the name, its colour, and the counters that add up to it (mm/vmstat.c), in pages.
 const USES: &[(&str, &str, &[&str])] = &[
@@ -51,7 +50,7 @@ fn uses(memory: &Memory, total: u64, free: u64) -> Vec<Use> {
             .filter_map(|name| memory.counters.get(*name));
         let pages = found.map(|pages| (*pages).max(0).unsigned_abs());
         let pages: u64 = pages.fold(0, u64::saturating_add);
-        add(*name, *class, pages.saturating_mul(PAGE_SIZE));
+        add(*name, *class, pages.saturating_mul(memory.page_bytes));
     }
     // KiB (kernel/fork.c, account_kernel_stack).
     let stacks = memory.counters.get("nr_kernel_stack").copied().unwrap_or(0);
