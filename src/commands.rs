@@ -61,6 +61,9 @@ pub(crate) struct Global {
     /// Prefix for /proc, /sys, /etc, /boot and /var
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// The age identities that open sealed files [default: the config's]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
     /// Colour headings, the culprit and warnings
     #[arg(
         long,
@@ -84,6 +87,7 @@ impl Global {
         Context {
             root: self.root.clone(),
             config: self.config.clone(),
+            identity: self.identity.clone(),
             quiet: self.quiet,
         }
     }

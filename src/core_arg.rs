@@ -2,6 +2,7 @@
 
 use crate::output::Context;
 use anyhow::{Context as _, bail};
+use dump::seal::{is_sealed, open_dump};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::{Crash, State};
@@ -88,14 +89,17 @@ pub(crate) fn open(
     let mut found = find(context, core)?;
     let dump = match &found.dir {
         Some(dir) if found.whole => {
-            let opened = store::open::open(dir, &found.path)?;
+            let opened = store::open::open(dir, &found.path, &context.identities()?)?;
             if let Some(why) = &opened.warning {
                 context.warn(&format!("{why}. Using the essential pages instead"));
             }
             found.path = opened.path;
             opened.dump
         }
-        _ => vmcore::dump::open_set(&parts(&found.path))?,
+        _ => match parts(&found.path).as_slice() {
+            [path] if is_sealed(path) => open_dump(path, &context.identities()?)?,
+            paths => vmcore::dump::open_set(paths)?,
+        },
     };
     for warning in &dump.info().warnings {
         context.warn(&format!("{}: {warning}", found.path.display()));

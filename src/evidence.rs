@@ -8,6 +8,7 @@ use crate::output::Context;
 use analysis::report::details::{self, Full};
 use analysis::report::{self, Options, Report};
 use anyhow::{Context as _, anyhow, bail};
+use dump::seal::{Identities, MAGIC, is_sealed, open_text};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,9 @@ pub(crate) const MAX_REPORT: u64 = 16 << 20;
 /// A log larger than this is not read beside a stored report.
 const MAX_LOG: u64 = 64 << 20;
 /// Logs in a crash directory without a core, in the order of preference: ours, kdump-utils', makedumpfile's.
-const LOGS: [&str; 3] = [
+const LOGS: [&str; 4] = [
     "dmesg.txt",
+    "dmesg.txt.age",
     "vmcore-dmesg.txt",
     "vmcore-dmesg-incomplete.txt",
 ];
@@ -65,7 +67,9 @@ pub(crate) fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Opt
     let path = core_arg::resolve(context, given)?;
     let (path, dir) = match path.is_dir() {
         false => (path, None),
-        true if store::open::core_of(&path).is_some() => return Ok(None),
+        true if store::open::core_of(&path).is_some_and(|core| !is_closed(context, &core)) => {
+            return Ok(None);
+        }
         true => match log_of(&path) {
             Some(log) => (log, Some(path)),
             None => return Ok(None),
@@ -86,6 +90,9 @@ pub(crate) fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Opt
         .read_to_end(&mut start);
     read.with_context(|| format!("Cannot read {}", path.display()))?;
     let name = path.display().to_string();
+    if start.starts_with(MAGIC) {
+        return sealed_text(context, &path, dir);
+    }
     let packing = Packing::of(&start);
     if packing.is_none() && !is_text(&start) {
         return Ok(None);
@@ -108,6 +115,33 @@ pub(crate) fn text(context: &Context, core: Option<&Path>) -> anyhow::Result<Opt
         }
     };
     Ok(Some(Text { name, dir, input }))
+}
+
+/// Whether a core is sealed and no key is at hand: the log beside it may be open.
+fn is_closed(context: &Context, core: &Path) -> bool {
+    let sealed = is_sealed(core) && context.identities().is_ok_and(|keys| keys.is_empty());
+    if sealed {
+        context.warn(&format!(
+            "{} is sealed and no identity was given: this is what the log says",
+            core.display()
+        ));
+    }
+    sealed
+}
+
+/// The text in a sealed file, or `None` where a core is in it.
+fn sealed_text(
+    context: &Context,
+    path: &Path,
+    dir: Option<PathBuf>,
+) -> anyhow::Result<Option<Text>> {
+    let name = path.display().to_string();
+    let failed = || format!("Cannot read {name}");
+    let file = vmcore::dump::open_regular(path).with_context(failed)?;
+    let text = open_text(file, &context.identities()?).with_context(failed)?;
+    let mut input = Box::new(BufReader::with_capacity(SNIFF, text));
+    let is_text = is_text(input.fill_buf().with_context(failed)?);
+    Ok(is_text.then_some(Text { name, dir, input }))
 }
 
 /// The report of what `core` names, the crash directory that it is in, and whether a part of that
@@ -156,8 +190,9 @@ pub(crate) fn full(
         if let Some(dir) = text.dir.as_ref().filter(|_| incomplete) {
             core_arg::warn_incomplete(context, dir);
         }
-        let beside = text.dir.as_deref().map(of_directory);
-        if let Some(full) = beside.flatten() {
+        let identities = context.identities()?;
+        let beside = text.dir.as_deref();
+        if let Some(full) = beside.and_then(|dir| of_directory(dir, &identities)) {
             return Ok((full, text.dir, incomplete));
         }
         let full = details::full_of_text(&mut *text.input, &text.name)
@@ -172,10 +207,12 @@ pub(crate) fn full(
 }
 
 /// The stored report of a crash directory, with its log.
-pub(crate) fn of_directory(dir: &Path) -> Option<Full> {
+pub(crate) fn of_directory(dir: &Path, identities: &Identities) -> Option<Full> {
     let crash = CrashDir::open(dir).ok()?;
-    let report = crash.read(REPORT_JSON, MAX_REPORT).ok()?;
-    let log = crash.read(DMESG, MAX_LOG).ok();
+    let report = crash
+        .read_sealed(REPORT_JSON, MAX_REPORT, identities)
+        .ok()?;
+    let log = crash.read_sealed(DMESG, MAX_LOG, identities).ok();
     collect::page::of_stored(Some(&report), log.as_deref())
 }
 

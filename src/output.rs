@@ -4,11 +4,13 @@
 //! reaches a terminal raw. Commands take their stdout from here and from nowhere else.
 
 pub(crate) use analysis::report::text::{count, size};
+use anyhow::Context as _;
+use dump::seal::Identities;
 use loader::stores::Stores;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use vmcore::escape::{self, Printer};
@@ -133,6 +135,8 @@ pub(crate) struct Context {
     pub root: PathBuf,
     /// The config file given, instead of `/etc/afterpanic.toml` below `root`.
     pub config: Option<PathBuf>,
+    /// The file of age identities given, instead of the config's.
+    pub identity: Option<PathBuf>,
     /// No progress, no hints.
     pub quiet: bool,
 }
@@ -157,6 +161,31 @@ impl Context {
             complain_in_lines(&format!("warning: {why}. Reading the default store only"));
             config::Config::default()
         })
+    }
+
+    /// The keys that open sealed files: those of `--identity`, else of the config. None where there are
+    /// none, or the config's file cannot be read, with a warning.
+    ///
+    /// # Errors
+    /// The file of `--identity` cannot be read.
+    pub(crate) fn identities(&self) -> anyhow::Result<Identities> {
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path).map_err(anyhow::Error::from);
+            text.and_then(|text| Ok(Identities::parse(&text)?))
+                .with_context(|| format!("Cannot read the identity in {}", path.display()))
+        };
+        if let Some(path) = &self.identity {
+            return read(path);
+        }
+        let Some(path) = self.config_or_default().report.identity else {
+            return Ok(Identities::default());
+        };
+        Ok(
+            read(&self.path(&path.to_string_lossy())).unwrap_or_else(|why| {
+                self.warn(&format!("{why:#}"));
+                Identities::default()
+            }),
+        )
     }
 
     /// The stores of the config's targets, or of the default config where this one cannot be read.

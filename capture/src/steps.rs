@@ -99,7 +99,7 @@ fn work(order: &Order) -> Result<(), String> {
                 budget,
             })
         }
-        Job::Pstore { dir } => pstore::run(Path::new(dir), order.init),
+        Job::Pstore { dir } => pstore::run(Path::new(dir), &plan.dump.sealer(), order.init),
         Job::Finish { dir, facts } => finish::run(plan, Path::new(dir), facts),
         Job::Umount { mount_point } => target::mount::umount(Path::new(mount_point)),
         Job::Console => console::run(plan, order.init),

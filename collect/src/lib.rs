@@ -18,6 +18,7 @@ mod pstore;
 pub use notify::{Sent, acknowledge, request_metrics, send};
 
 use config::Config;
+use dump::seal::Sealer;
 use loader::state::{CrashTest, State};
 use log_only::Content;
 use pstore::{Copied, Record};
@@ -111,7 +112,14 @@ pub fn run(
     crashes.sort_by(|(_, a), (_, b)| Crash::order(a, b));
     // While a store cannot be read, a record may belong to a crash in it.
     let home = open.first().map(|(_, store)| store).filter(|_| all);
-    let (copied, made) = take_records(root, &crashes, boot, all, home);
+    let (copied, made) = take_records(
+        root,
+        &config.dump.settings().sealer(),
+        &crashes,
+        boot,
+        all,
+        home,
+    );
     collected.paths.extend(copied.records);
     collected.problems.extend(copied.problems);
     crashes.extend(
@@ -140,6 +148,7 @@ pub fn run(
 /// Of those that belong to none, a crash directory is made in `home`.
 fn take_records(
     root: &Path,
+    sealer: &Sealer,
     crashes: &[(&Store, Crash)],
     boot: SystemTime,
     all: bool,
@@ -173,7 +182,7 @@ fn take_records(
             Content::OfNone | Content::Unknown => near,
         };
         match owner.and_then(|index| crashes.get(index)) {
-            Some((store, crash)) => pstore::copy(store, crash, record, &mut copied),
+            Some((store, crash)) => pstore::copy(store, sealer, crash, record, &mut copied),
             None => left.push(record),
         }
     }
@@ -184,7 +193,7 @@ fn take_records(
             if records.iter().all(|record| known.contains(&record.key())) {
                 continue;
             }
-            match log_only::make(store, &node_name(root), &records, boot, &mut copied) {
+            match log_only::make(store, sealer, &node_name(root), &records, boot, &mut copied) {
                 Ok(Some(crash)) => {
                     made.push(crash);
                     taken.extend(records);

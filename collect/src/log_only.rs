@@ -5,6 +5,7 @@ use crate::pstore::{self, Copied, Record};
 use analysis::evidence::{prefix, pstore as parts};
 use analysis::report::{self, Options};
 use dump::facts::Verdict;
+use dump::seal::Sealer;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::{Duration, SystemTime};
@@ -118,6 +119,7 @@ pub(crate) fn by_crash<'r>(left: &[&'r Record]) -> Vec<Vec<&'r Record>> {
 /// What the system said.
 pub(crate) fn make(
     store: &Store,
+    sealer: &Sealer,
     node: &str,
     records: &[&Record],
     boot: SystemTime,
@@ -136,16 +138,15 @@ pub(crate) fn make(
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     let name = store.begin(&names::reduce(node.as_bytes()), &names::stamp(seconds))?;
-    let place = store.place();
-    place.write(&name, DMESG, &mut joined.text.as_bytes())?;
+    put(store, sealer, &name, DMESG, joined.text.as_bytes())?;
     let crash = Crash::parse(&store.path_of(&name))
         .ok_or_else(|| io::Error::other(format!("{name} is no name of a crash directory")))?;
     let mut inside = Copied::default();
     for record in records {
-        pstore::copy(store, &crash, record, &mut inside);
+        pstore::copy(store, sealer, &crash, record, &mut inside);
     }
     copied.problems.extend(inside.problems);
-    let manifest = described(store, &name, &joined.text, time.map(|_| seconds))?;
+    let manifest = described(store, sealer, &name, &joined.text, time.map(|_| seconds))?;
     store.write_manifest(&name, &manifest)?;
     let settled = store.settle(&name, State::Incomplete)?;
     let path = store.path_of(&settled);
@@ -153,16 +154,29 @@ pub(crate) fn make(
     Ok(Crash::parse(&path))
 }
 
+/// Writes a file of the directory, sealed where logs are.
+fn put(store: &Store, sealer: &Sealer, dir: &str, file: &str, bytes: &[u8]) -> io::Result<()> {
+    let sealed = sealer.seal_log(bytes)?;
+    store
+        .place()
+        .write(dir, &sealer.log_name(file), &mut sealed.as_slice())
+}
+
 /// Writes the report of a log, and says what is in the directory.
-fn described(store: &Store, name: &str, log: &str, time: Option<u64>) -> io::Result<Manifest> {
+fn described(
+    store: &Store,
+    sealer: &Sealer,
+    name: &str,
+    log: &str,
+    time: Option<u64>,
+) -> io::Result<Manifest> {
     let mut report = report::from_text(&mut log.as_bytes(), DMESG, Options::default())?;
     report.crash_time = time;
     let mut text = String::new();
     report::text::write(&report, &mut text).map_err(io::Error::other)?;
     let json = serde_json::to_vec_pretty(&report)?;
-    let place = store.place();
-    place.write(name, REPORT_TXT, &mut text.as_bytes())?;
-    place.write(name, REPORT_JSON, &mut json.as_slice())?;
+    put(store, sealer, name, REPORT_TXT, text.as_bytes())?;
+    put(store, sealer, name, REPORT_JSON, &json)?;
     Ok(Manifest {
         schema: SCHEMA,
         afterpanic: env!("CARGO_PKG_VERSION").into(),

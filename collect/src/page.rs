@@ -3,6 +3,7 @@
 
 use analysis::report::details::{self, FilterCheck, Full, KindOfPage, Saved, SavedStep};
 use analysis::report::html;
+use dump::seal::Identities;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use store::manifest::{DMESG, REPORT_HTML, REPORT_JSON};
@@ -87,7 +88,8 @@ fn seen(store: &Store, crash: &Crash, all: &[Crash], signature: &str) -> usize {
 /// Out of the core.
 fn of_core(crash: &Crash) -> Option<Full> {
     let core = store::open::core_of(&crash.path)?;
-    let opened = store::open::open(&crash.path, &core).ok()?;
+    // No identity: what is sealed stays so, and gets no page.
+    let opened = store::open::open(&crash.path, &core, &Identities::default()).ok()?;
     let kernel = Kernel::with(opened.dump, vmcore::kernel::Supplement::default()).ok()?;
     Some(details::full(&kernel))
 }

@@ -1,5 +1,6 @@
 //! pstore's records: copied into the crash directory that they belong to.
 
+use dump::seal::Sealer;
 use loader::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -185,12 +186,23 @@ pub(crate) fn unclaimed(
 /// Copies a record into a crash's directory, unless it is there. The record itself stays: removing it is
 /// left to the administrator or systemd-pstore. The crash directory and `pstore/` in it are opened
 /// without following a link, so no link can lead this elsewhere.
-pub(crate) fn copy(store: &Store, crash: &Crash, record: &Record, copied: &mut Copied) {
-    let name = &record.name;
+pub(crate) fn copy(
+    store: &Store,
+    sealer: &Sealer,
+    crash: &Crash,
+    record: &Record,
+    copied: &mut Copied,
+) {
+    let name = &sealer.log_name(&record.name);
     let copy = || -> io::Result<()> {
-        let mut from = fs::File::open(&record.path)?.take(MAX_RECORD);
+        let mut bytes = Vec::new();
+        let from = fs::File::open(&record.path)?;
+        from.take(MAX_RECORD).read_to_end(&mut bytes)?;
         let file = format!("{PSTORE}/{name}");
-        store.place().write(&crash.name(), &file, &mut from)
+        let sealed = sealer.seal_log(&bytes)?;
+        store
+            .place()
+            .write(&crash.name(), &file, &mut sealed.as_slice())
     };
     match copy() {
         Ok(()) => copied.records.push(crash.path.join(PSTORE).join(name)),

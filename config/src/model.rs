@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::units::{Size, Time};
-use checks::{absolute_list, positive};
+use checks::{absolute_list, path_or_none, positive};
 
 mod auto;
 mod capture_kernel;
@@ -176,11 +176,20 @@ pub struct Report {
     ///
     /// Example: `html = false`
     pub html: bool,
+    /// The file with the age identities that open sealed crashes here, as age-keygen writes it. It is
+    /// never copied into the capture image. `"none"`: give `--identity FILE`.
+    ///
+    /// Example: `identity = "/root/afterpanic.key"`
+    #[serde(with = "path_or_none")]
+    pub identity: Option<PathBuf>,
 }
 
 impl Default for Report {
     fn default() -> Self {
-        Self { html: true }
+        Self {
+            html: true,
+            identity: None,
+        }
     }
 }
 

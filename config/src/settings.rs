@@ -18,6 +18,9 @@ impl Dump {
             max_size: self.max_size.map(Size::bytes),
             essential_max: self.essential_max.bytes(),
             keep_essential: self.keep_essential,
+            recipients: self.recipients.clone(),
+            seal: self.seal,
+            manifest: self.manifest,
             threads: self.threads.set(),
             worker_memory: self.worker_memory.set().map(Size::bytes),
             ..dump::Dump::default()

@@ -2,13 +2,15 @@
 //! kinds of a few pages are looked up.
 
 use crate::facts::RuleOff;
-use crate::files::{self, PAGES_MAP};
+use crate::files::PAGES_MAP;
 use crate::policy::Policy;
-use std::io::{self, BufWriter};
+use crate::seal::Sealer;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmcore::addr::PfnRange;
 use vmcore::dump::map::{MapError, MapReader, MapWriter};
+use vmcore::dump::source::SourceSlice;
 use vmcore::kernel::Kernel;
 use vmcore::mm::{self, Kind, KindCounts, Rule, Rules, Summary, WalkError, check};
 
@@ -29,8 +31,10 @@ pub enum ClassifyError {
 
 /// A finished `pages.map`.
 pub struct Classified {
-    /// The file. It can be read any number of times.
+    /// The file, decoded. It can be read any number of times.
     pub reader: MapReader,
+    /// The file's content as it is, to travel inside the core.
+    pub content: SourceSlice,
     /// Rules that this kernel's vmcoreinfo does not carry, each with the reason.
     pub rules_off: Vec<RuleOff>,
     /// What the pass counted.
@@ -64,29 +68,34 @@ impl Classified {
 /// Time for the checks. The report names those that were not made in it.
 const CHECKS: Duration = Duration::from_secs(20);
 
-/// Classifies every page into `dir/pages.map`, which must not exist. `progress` gets the number of
-/// pages seen so far.
+/// Classifies every page into `dir/pages.map`, which must not exist; sealed where `sealer` seals logs.
+/// `progress` gets the number of pages seen so far.
 ///
 /// # Errors
 /// The memory map cannot be walked, or the file cannot be written.
 pub fn classify(
     kernel: &Kernel,
     dir: &Path,
+    sealer: &Sealer,
     threads: usize,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Classified, ClassifyError> {
     let rules = Rules::of(kernel);
-    let file = files::create_file(dir, PAGES_MAP).map_err(ClassifyError::Write)?;
-    let reading = file.try_clone().map_err(ClassifyError::Write)?;
-    let mut writer = MapWriter::new(BufWriter::new(file)).map_err(ClassifyError::Write)?;
+    let file = sealer
+        .create(dir, PAGES_MAP)
+        .map_err(ClassifyError::Write)?;
+    let mut writer = MapWriter::new(file).map_err(ClassifyError::Write)?;
     let mut seen = 0_u64;
     let summary = mm::walk_threads(kernel, &rules, threads, &mut |run| {
         seen = seen.saturating_add(run.pages.len());
         progress(seen);
         writer.push(run)
     })?;
-    writer.finish().map_err(ClassifyError::Write)?;
-    let reader = MapReader::open(Box::new(reading))?;
+    let (file, _) = writer.finish().map_err(ClassifyError::Write)?;
+    let source = file.read_again().map_err(ClassifyError::Write)?;
+    let len = source.len();
+    let content = SourceSlice::new(source, 0, len);
+    let reader = MapReader::open(Box::new(content.clone()))?;
     let rules_off = rules
         .off()
         .iter()
@@ -108,6 +117,7 @@ pub fn classify(
     uncertain.extend(Kind::ALL.into_iter().filter(off));
     Ok(Classified {
         reader,
+        content,
         rules_off,
         summary,
         checked,

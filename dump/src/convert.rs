@@ -10,16 +10,18 @@ use crate::level::Level;
 use crate::pipeline::Stats;
 use crate::policy::Policy;
 use crate::save::{Pages, Save, SaveError};
+use crate::seal::Sealer;
 use analysis::essential;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use std::fs::{self, DirBuilder};
-use std::io::{self, BufWriter};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::addr::{Pfn, PfnRange};
 use vmcore::dump::map::MapWriter;
+use vmcore::dump::source::SourceSlice;
 use vmcore::dump::{Attachment, MemoryDump};
 use vmcore::kernel::{Kernel, KernelError, chain};
 use vmcore::mm::{Kind, KindRun};
@@ -146,12 +148,13 @@ pub fn convert(
             also: &map.checked.also_kept,
         },
         Chosen::Found(found) => Pages::Runs(&found.ranges),
-        Chosen::All => {
-            carry_map(dump, &work.0).map_err(io)?;
-            Pages::All
-        }
+        Chosen::All => Pages::All,
     };
-    let map_file = work.0.join(PAGES_MAP);
+    let map = match &chosen {
+        Chosen::Kinds(map, _) => Some(map.content.clone()),
+        Chosen::Found(_) => None,
+        Chosen::All => carry_map(dump, &work.0).map_err(io)?,
+    };
     let saved = Save {
         dump,
         pages,
@@ -159,8 +162,9 @@ pub fn convert(
         format: request.format,
         codec_level: request.codec_level,
         dir: &work.0,
-        name: "core",
-        map: map_file.exists().then_some(&*map_file),
+        name: "core".into(),
+        map,
+        recipients: &[],
         threads: request.threads,
         buffer: BUFFER,
         flight: None,
@@ -240,9 +244,15 @@ fn choose(request: &Request<'_>, work: &Path, meta: &mut CoreMeta) -> Result<Cho
     if level == Level::Essential {
         return essential(&kernel).map(Chosen::Found);
     }
-    classify(&kernel, work, request.threads, &mut |_| {})
-        .map(|map| Chosen::Kinds(Box::new(map), level))
-        .map_err(ConvertError::Classify)
+    classify(
+        &kernel,
+        work,
+        &Sealer::default(),
+        request.threads,
+        &mut |_| {},
+    )
+    .map(|map| Chosen::Kinds(Box::new(map), level))
+    .map_err(ConvertError::Classify)
 }
 
 /// As in the capture kernel: poisoned and offline pages are left out, where they are known.
@@ -266,25 +276,32 @@ fn essential(kernel: &Kernel) -> Result<Found, ConvertError> {
 
 /// Copies the `pages.map` that travels inside the core. A core without one that knows of more RAM than
 /// it holds gets a map of that RAM, so that the new core can say what is missing.
-fn carry_map(dump: &dyn MemoryDump, work: &Path) -> io::Result<()> {
-    if let Some(mut map) = dump.attachment(Attachment::PagesMap) {
-        let mut file = files::create_file(work, PAGES_MAP)?;
-        io::copy(&mut map, &mut file)?;
-        return Ok(());
+fn carry_map(dump: &dyn MemoryDump, work: &Path) -> io::Result<Option<SourceSlice>> {
+    let carried = dump.attachment(Attachment::PagesMap);
+    let has_more_ram =
+        || pages_of(|from| dump.next_ram(from)) != pages_of(|from| dump.next_present(from));
+    if carried.is_none() && !has_more_ram() {
+        return Ok(None);
     }
-    if pages_of(|from| dump.next_ram(from)) == pages_of(|from| dump.next_present(from)) {
-        return Ok(());
+    let mut file = Sealer::default().create(work, PAGES_MAP)?;
+    match carried {
+        Some(mut map) => {
+            io::copy(&mut map, &mut file)?;
+        }
+        None => {
+            let mut writer = MapWriter::new(file)?;
+            let mut from = Pfn(0);
+            while let Some(pages) = dump.next_ram(from).filter(|run| run.end > from) {
+                let kind = Kind::Unknown;
+                writer.push(KindRun { pages, kind })?;
+                from = pages.end;
+            }
+            file = writer.finish()?.0;
+        }
     }
-    let file = files::create_file(work, PAGES_MAP)?;
-    let mut writer = MapWriter::new(BufWriter::new(file))?;
-    let mut from = Pfn(0);
-    while let Some(pages) = dump.next_ram(from).filter(|run| run.end > from) {
-        let kind = Kind::Unknown;
-        writer.push(KindRun { pages, kind })?;
-        from = pages.end;
-    }
-    writer.finish()?;
-    Ok(())
+    let source = file.read_again()?;
+    let len = source.len();
+    Ok(Some(SourceSlice::new(source, 0, len)))
 }
 
 /// Pages of the runs that `next` lists.

@@ -22,6 +22,7 @@ mod new_file;
 pub mod pipeline;
 pub mod policy;
 pub mod save;
+pub mod seal;
 pub mod settings;
 mod sums;
 mod sys;

@@ -9,9 +9,11 @@
 mod output;
 mod queue;
 mod read;
+mod sealed;
 
 pub use output::{Checksums, FileOutput};
 pub use read::{MISSING_PATTERN, fill};
+pub use sealed::SealedOutput;
 
 use crate::budget::STACK;
 use queue::Queue;

@@ -3,22 +3,26 @@
 //! `convert`, the capture kernel's core step and the benchmark all call this. They differ only in where
 //! the dump and the kinds of pages come from.
 
+mod sink;
+
 use crate::budget::InFlight;
 use crate::facts::{TableFacts, hex};
 use crate::files;
 use crate::pipeline::{self, FileOutput, Stats, Stopped};
 use crate::policy::Policy;
+use crate::seal::{Recipient, Scratch};
 use crate::sums::Sums;
-use std::fs::File;
+use sink::Sink;
 use std::io;
 use std::path::Path;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange};
-use vmcore::dump::map::MapReader;
+use vmcore::dump::map::{Bytes, MapReader};
+use vmcore::dump::source::SourceSlice;
 use vmcore::dump::{Attachment, MemoryDump};
 use vmcore::mm::KindRun;
 use vmcore::write::{
-    BATCH_PAGES, Batch, CoreMeta, Encoded, Finished, Output, OutputFormat, PresentRuns, RamRuns,
-    Runs, Spool, Writer, writer,
+    BATCH_PAGES, Batch, CoreMeta, Encoded, Finished, Flattened, Output, OutputFormat, PresentRuns,
+    RamRuns, Runs, Spool, Writer, writer,
 };
 
 /// Which pages are written.
@@ -148,9 +152,11 @@ pub struct Save<'a> {
     /// Where to.
     pub dir: &'a Path,
     /// The file's name; it must not exist.
-    pub name: &'a str,
+    pub name: String,
     /// A `pages.map` that travels inside the core.
-    pub map: Option<&'a Path>,
+    pub map: Option<SourceSlice>,
+    /// Whom the file is sealed to; nobody: it stays open. A sealed kdump is a flattened stream.
+    pub recipients: &'a [Recipient],
     /// Worker threads.
     pub threads: usize,
     /// Output buffers, in bytes.
@@ -304,52 +310,57 @@ impl<'a> Save<'a> {
             None => count(&chosen).map_err(io_error("count the pages"))?,
         };
         let spool = files::unnamed_file(self.dir, ".table").map_err(io_error("make a file"))?;
-        let mut writer = writer(self.format, self.meta, self.codec_level, Spool::file(spool))
+        let spool = match self.recipients.is_empty() {
+            true => Spool::file(spool),
+            false => Spool::file(Scratch::new(spool).map_err(io_error("draw a key"))?),
+        };
+        let mut writer = writer(self.format, self.meta.clone(), self.codec_level, spool)
             .map_err(io_error("prepare the codec"))?;
-        let file = files::create_file(self.dir, self.name).map_err(io_error("make the file"))?;
+        let file = files::create_file(self.dir, &self.name).map_err(io_error("make the file"))?;
         let mut out = FileOutput::new(file, self.buffer);
         if let Some(flight) = self.flight {
             out = out.drop_behind(flight);
         }
-        if !matches!(self.format, OutputFormat::ElfZst | OutputFormat::ElfLz4) {
+        let sealed = !self.recipients.is_empty();
+        let has_checksums = matches!(self.format, OutputFormat::ElfZst | OutputFormat::ElfLz4);
+        // Those inside a sealed file can only be checked with the key.
+        if !has_checksums || sealed {
             out = out.with_sums();
         }
         if self.reserve > 0 {
             out.reserve(self.reserve)
                 .map_err(io_error("reserve space on the target"))?;
         }
-        if let Err(source) = writer.begin(&chosen, &RamRuns(self.dump), &mut out) {
-            if source.kind() != io::ErrorKind::Unsupported {
-                return Err(io_error("write the headers")(source));
-            }
-            drop(out);
-            let _ = std::fs::remove_file(self.dir.join(self.name));
-            return Err(SaveError::Unsupported(source));
-        }
-        let quiet = Chosen {
-            scan_progress: None,
-            ..chosen
-        };
-        let pages = pipeline::run(
-            self.dump,
-            &quiet,
-            total,
-            writer.as_mut(),
-            &mut out,
-            self.threads,
-            &mut |stats| progress(stats, total),
-        );
-        let stats = match pages {
-            Ok(stats) => stats,
-            Err(stopped) => {
-                // What is in the buffers still counts.
-                let _ = out.flush();
-                return Err(stopped.into());
+        let mut sink = Sink::new(out, self.recipients).map_err(io_error("seal the file"))?;
+        let written = match sealed && self.format.goes_back() {
+            false => self.write(&chosen, total, &mut *writer, &mut sink, trailer, progress),
+            true => {
+                let begun = Flattened::new(&mut sink);
+                begun
+                    .map_err(io_error("write the headers"))
+                    .and_then(|mut flat| {
+                        let written =
+                            self.write(&chosen, total, &mut *writer, &mut flat, trailer, progress)?;
+                        flat.finish()
+                            .map_err(io_error("write the end of the core"))?;
+                        Ok(written)
+                    })
             }
         };
-        let finished = finish(writer.as_mut(), self.map, &trailer(&stats), &mut out)
-            .map_err(io_error("write the end of the core"))?;
-        let checksums = out
+        let (stats, finished) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                if matches!(error, SaveError::Unsupported(_)) {
+                    drop(sink);
+                    let _ = std::fs::remove_file(self.dir.join(&self.name));
+                } else {
+                    // What is in the buffers still counts.
+                    let _ = sink.flush();
+                }
+                return Err(error);
+            }
+        };
+        let checksums = sink
             .finish(finished.len)
             .map_err(io_error("bring the core to the disk"))?;
         let table = finished
@@ -367,6 +378,40 @@ impl<'a> Save<'a> {
             stats,
         })
     }
+
+    /// Everything that is in the file, in order.
+    fn write(
+        &self,
+        chosen: &Chosen<'_>,
+        total: u64,
+        writer: &mut dyn Writer,
+        out: &mut dyn Output,
+        trailer: &mut dyn FnMut(&Stats) -> Vec<u8>,
+        progress: &mut dyn FnMut(&Stats, u64),
+    ) -> Result<(Stats, Finished), SaveError> {
+        if let Err(source) = writer.begin(chosen, &RamRuns(self.dump), out) {
+            return Err(match source.kind() {
+                io::ErrorKind::Unsupported => SaveError::Unsupported(source),
+                _ => io_error("write the headers")(source),
+            });
+        }
+        let quiet = Chosen {
+            scan_progress: None,
+            ..*chosen
+        };
+        let stats = pipeline::run(
+            self.dump,
+            &quiet,
+            total,
+            writer,
+            out,
+            self.threads,
+            &mut |stats| progress(stats, total),
+        )?;
+        let finished = finish(writer, self.map.clone(), &trailer(&stats), out)
+            .map_err(io_error("write the end of the core"))?;
+        Ok((stats, finished))
+    }
 }
 
 fn count(runs: &dyn Runs) -> io::Result<u64> {
@@ -380,14 +425,13 @@ fn count(runs: &dyn Runs) -> io::Result<u64> {
 
 fn finish(
     writer: &mut dyn Writer,
-    map: Option<&Path>,
+    map: Option<SourceSlice>,
     trailer: &[u8],
     out: &mut dyn Output,
 ) -> io::Result<Finished> {
-    if let Some(path) = map {
-        let mut file = File::open(path)?;
-        let len = file.metadata()?.len();
-        writer.attach(Attachment::PagesMap, len, &mut file, out)?;
+    if let Some(mut map) = map {
+        let len = Bytes::len(&map)?;
+        writer.attach(Attachment::PagesMap, len, &mut map, out)?;
     }
     let mut body = trailer;
     writer.attach(Attachment::Trailer, trailer.len() as u64, &mut body, out)?;
@@ -395,64 +439,4 @@ fn finish(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::level::Level;
-    use vmcore::dump::map::MapWriter;
-    use vmcore::mm::Kind;
-
-    fn run(start: u64, end: u64, kind: Kind) -> KindRun {
-        KindRun {
-            pages: PfnRange::new(Pfn(start), Pfn(end)),
-            kind,
-        }
-    }
-
-    fn chosen(also: &[KindRun], never: &[String]) -> Vec<(u64, u64)> {
-        let mut writer = MapWriter::new(Vec::new()).unwrap();
-        for (start, end, kind) in [
-            (10, 20, Kind::Kernel),
-            (20, 30, Kind::Anon),
-            (30, 40, Kind::Slab),
-            (40, 50, Kind::Slab),
-            (50, 60, Kind::Free),
-            (60, 70, Kind::Cache),
-            (80, 90, Kind::Offline),
-        ] {
-            writer.push(run(start, end, kind)).unwrap();
-        }
-        let (bytes, _) = writer.finish().unwrap();
-        let map = MapReader::open(Box::new(bytes)).unwrap();
-        let policy = Policy::new(Level::STANDARD, &[], never);
-        let mut runs = Vec::new();
-        kept(&map, policy, also, &mut |run| {
-            runs.push((run.start.0, run.end.0));
-            Ok(())
-        })
-        .unwrap();
-        runs
-    }
-
-    #[test]
-    fn runs_are_maximal() {
-        assert_eq!(chosen(&[], &[]), [(10, 20), (30, 50)]);
-    }
-
-    #[test]
-    fn single_pages_are_kept_beside_the_kinds() {
-        let also = [
-            run(12, 14, Kind::Kernel),
-            run(20, 21, Kind::Anon),
-            run(29, 30, Kind::Anon),
-            run(55, 62, Kind::Free),
-            run(66, 67, Kind::Cache),
-            run(82, 83, Kind::Offline),
-        ];
-        assert_eq!(chosen(&also, &[]), [(10, 21), (29, 50), (55, 62), (66, 67)]);
-        // What the operator forbids stays out, and so does what must not be read.
-        assert_eq!(
-            chosen(&also, &["user".into()]),
-            [(10, 20), (30, 50), (55, 62), (66, 67)]
-        );
-    }
-}
+mod tests;

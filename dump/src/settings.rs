@@ -1,6 +1,7 @@
 //! What the config's `[dump]` section asks for, as the plan carries it.
 
 use crate::level::Level;
+use crate::seal::{Recipient, Scope, Sealer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use vmcore::write::OutputFormat;
 
@@ -50,6 +51,18 @@ pub mod format {
     }
 }
 
+/// What the manifest of a sealed crash says in clear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManifestWords {
+    /// Kind of death, signature, release and uptime too, so that `list`, the loop guard and a fleet's
+    /// index work.
+    #[default]
+    Full,
+    /// Only times, sizes, hashes and the verdict.
+    Minimal,
+}
+
 /// What is dumped and how.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -72,6 +85,12 @@ pub struct Dump {
     pub essential_max: u64,
     /// Keep `essential.elf.zst` next to a complete core.
     pub keep_essential: bool,
+    /// Whom the files are sealed to; nobody: they stay open.
+    pub recipients: Vec<Recipient>,
+    /// Which files are sealed.
+    pub seal: Scope,
+    /// What a manifest says in clear.
+    pub manifest: ManifestWords,
     /// Worker threads; `None`: by the CPUs and memory of the capture kernel.
     pub threads: Option<u32>,
     /// The worker's limit on heap and stacks; `None`: a third of MemAvailable ([`crate::budget`]).
@@ -93,10 +112,21 @@ impl Default for Dump {
             max_size: None,
             essential_max: 256 << 20,
             keep_essential: false,
+            recipients: Vec::new(),
+            seal: Scope::default(),
+            manifest: ManifestWords::default(),
             threads: None,
             worker_memory: None,
             report_deadline_s: 60,
             stall_s: 120,
         }
+    }
+}
+
+impl Dump {
+    /// What seals the files.
+    #[must_use]
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(self.recipients.clone(), self.seal)
     }
 }

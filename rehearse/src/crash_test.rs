@@ -8,6 +8,7 @@
 use crate::verdict;
 use crate::{oops, verdict::Looked};
 use config::Config;
+use dump::seal::{self, Identities};
 use initramfs::modules::Index;
 use loader::doctor::{self, Level};
 use loader::probe::boot_id;
@@ -381,13 +382,19 @@ fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> Test
     for store in &stores {
         let listed = Store::open(&under(root, store)).and_then(|store| store.list());
         let crashes = listed.unwrap_or_default().crashes;
-        let Some(crash) = (crashes.iter().rev()).find(|c| names(&c.path, &test.id)) else {
+        let newest = || crashes.iter().rev();
+        let named = newest().find(|crash| names(&crash.path, &test.id));
+        let Some(crash) = named.or_else(|| newest().find(|crash| is_sealed_test(crash, test)))
+        else {
             continue;
         };
+        let sealed = is_sealed(&crash.path);
         let name = crash.path.file_name().unwrap_or_default();
         let dir = store.join(name);
-        let mut looked = if read_all {
-            verdict::look(&crash.path, How::dies_in(&test.how))
+        let mut looked = if sealed {
+            verdict::arrived(&crash.path)
+        } else if read_all {
+            verdict::look(&crash.path, How::dies_in(&test.how), &Identities::default())
         } else {
             glance(&crash.path)
         };
@@ -398,7 +405,7 @@ fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> Test
         }
         return TestFound {
             passed: looked.wrong.is_empty(),
-            summary: summary(&dir, &looked, read_all),
+            summary: summary(&dir, &looked, read_all && !sealed, sealed),
             dir: Some(dir),
             wrong: looked.wrong,
         };
@@ -420,6 +427,26 @@ fn names(dir: &Path, id: &str) -> bool {
         .and_then(|file| file.take(MAX_LOG).read_to_end(&mut log));
     let needle = said(id);
     read.is_ok() && log.windows(needle.len()).any(|w| w == needle.as_bytes())
+}
+
+/// How long after a test its crash may have been saved: clocks of the capture kernel begin at the RTC.
+const SOON: i64 = 900;
+
+/// Whether a crash directory's core is sealed.
+fn is_sealed(dir: &Path) -> bool {
+    store::open::core_of(dir).is_some_and(|core| seal::is_sealed(&core))
+}
+
+/// Whether a crash can only be this test's, where its log cannot be read: it is sealed, and the machine
+/// died when the test was made.
+fn is_sealed_test(crash: &store::Crash, test: &CrashTest) -> bool {
+    let died = CrashDir::open(&crash.path)
+        .and_then(|dir| dir.manifest())
+        .ok()
+        .and_then(|manifest| manifest.crash_time);
+    let made = test.at..=test.at.saturating_add(SOON);
+    let died = died.and_then(|died| i64::try_from(died).ok());
+    died.is_some_and(|died| made.contains(&died)) && is_sealed(&crash.path)
 }
 
 /// What the capture kernel itself said about the crash, believed.
@@ -451,7 +478,7 @@ fn glance(dir: &Path) -> Looked {
     looked
 }
 
-fn summary(dir: &Path, looked: &Looked, read_all: bool) -> String {
+fn summary(dir: &Path, looked: &Looked, read_all: bool, sealed: bool) -> String {
     let mut text = format!("its core arrived: {}", dir.display());
     match &looked.core {
         Some(core) => {
@@ -459,6 +486,10 @@ fn summary(dir: &Path, looked: &Looked, read_all: bool) -> String {
                 ", every checksum right"
             } else {
                 ""
+            };
+            let checked = match sealed {
+                true => ", sealed: its files are as they were written, and were not read",
+                false => checked,
             };
             let checked = if looked.wrong.is_empty() { checked } else { "" };
             text.push_str(&format!(

@@ -12,6 +12,7 @@ use crate::guest::{
 };
 use crate::storage::{Storage, Untouched};
 use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
+use dump::seal::Identities;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,8 @@ pub struct Session {
     pub hostname: String,
     /// The text of /etc/afterpanic.toml.
     pub config: String,
+    /// What opens the files, where the config seals them.
+    pub identities: Identities,
     /// Modules there but not loaded.
     pub present: Vec<String>,
     /// Modules kept out of the guest's tree.

@@ -8,13 +8,14 @@ use crate::session::{Crash, Session};
 use crate::vm::End;
 use analysis::report::{self, Options};
 use dump::facts::Verdict as Saved;
+use dump::seal::{Identities, open_dump};
 use loader::crashkernel::Value;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use store::CrashDir;
+use vmcore::dump::Completeness;
 use vmcore::dump::verify::verify;
-use vmcore::dump::{Completeness, open};
 use vmcore::kernel::{Kernel, sanity};
 
 /// The function that a sysrq-c dies in, in every kernel.
@@ -112,7 +113,7 @@ pub fn judge(session: &Session, crash: &Crash, saved: Option<&Path>) -> Verdict 
     };
     match saved.and_then(|dir| newest(dir, &session.hostname)) {
         Some(dir) => {
-            let looked = look(&dir, DIES_IN);
+            let looked = look(&dir, DIES_IN, &session.identities);
             verdict.wrong.extend(looked.wrong);
             (verdict.core, verdict.reason) = (looked.core, looked.reason);
         }
@@ -171,12 +172,34 @@ pub struct Looked {
 }
 
 /// Reads a crash directory as its user would: every checksum of the core, the kernel in it, and a
-/// report made anew, which has to name the function `dies_in`.
+/// report made anew, which has to name the function `dies_in`. Sealed files are opened with `identities`.
 #[must_use]
-pub fn look(dir: &Path, dies_in: &str) -> Looked {
+pub fn look(dir: &Path, dies_in: &str, identities: &Identities) -> Looked {
     let mut looked = Looked::default();
-    if let Err(why) = look_into(dir, dies_in, &mut looked) {
+    if let Err(why) = look_into(dir, dies_in, identities, &mut looked) {
         looked.wrong.push(why.to_string());
+    }
+    looked
+}
+
+/// Compares the files of a sealed crash directory with its manifest. Their contents are not read.
+#[must_use]
+pub fn arrived(dir: &Path) -> Looked {
+    let mut looked = Looked::default();
+    if let Err(why) = facts(dir, &mut looked) {
+        looked.wrong.push(why.to_string());
+    }
+    match store::audit::audit(dir) {
+        Err(error) => looked
+            .wrong
+            .push(format!("The files cannot be compared: {error}")),
+        Ok(files) => {
+            let wrong = files
+                .into_iter()
+                .filter_map(|file| Some((file.outcome.err()?, file.name)));
+            let wrong = wrong.map(|(why, name)| format!("{name}: {why}"));
+            looked.wrong.extend(wrong);
+        }
     }
     looked
 }
@@ -195,7 +218,8 @@ enum LookError {
     Kernel(Box<dyn std::error::Error>),
 }
 
-fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), LookError> {
+/// What the manifest says; the name of the core.
+fn facts(dir: &Path, looked: &mut Looked) -> Result<String, LookError> {
     let manifest = CrashDir::open(dir)
         .and_then(|dir| dir.manifest())
         .map_err(|error| LookError::Manifest(error.into()))?;
@@ -213,7 +237,17 @@ fn look_into(dir: &Path, dies_in: &str, looked: &mut Looked) -> Result<(), LookE
         bytes: facts.size,
         pages: facts.pages.kept,
     });
-    let image = open(&dir.join(&facts.file)).map_err(|error| LookError::Core(error.into()))?;
+    Ok(facts.file.clone())
+}
+
+fn look_into(
+    dir: &Path,
+    dies_in: &str,
+    identities: &Identities,
+    looked: &mut Looked,
+) -> Result<(), LookError> {
+    let core = dir.join(facts(dir, looked)?);
+    let image = open_dump(&core, identities).map_err(|error| LookError::Core(error.into()))?;
     if let Completeness::Incomplete(why) = &image.info().completeness {
         looked.wrong.push(format!("The core is incomplete: {why}"));
     }

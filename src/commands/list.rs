@@ -158,8 +158,10 @@ pub(super) fn signature_of(dir: &Path) -> Option<String> {
     let crash = CrashDir::open(dir).ok()?;
     let stored = crash.read(REPORT_JSON, MAX_REPORT).ok();
     let report = stored.and_then(|text| serde_json::from_slice::<Report>(&text).ok());
+    let of_manifest = || crash.manifest().ok()?.signature;
     report
         .map(|report| report.reason.signature)
+        .or_else(of_manifest)
         .or_else(|| of_log(&crash))
 }
 

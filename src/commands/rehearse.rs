@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use anyhow::{Context as _, bail};
 use config::{Auto, Config};
+use dump::seal::{Identities, Identity};
 use initramfs::files::Taken;
 use initramfs::root::Root;
 use initramfs::{binary, build, files};
@@ -166,6 +167,8 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         .or_else(|| configured(context, config));
     let cache = Path::new("/var/tmp/afterpanic-rehearse");
     let accel = Accel::choose(&kernel.image, cache)?;
+    let seals = !config.dump.recipients.is_empty();
+    let key = seals.then(Identity::generate).transpose()?;
     let session = Session {
         accel,
         binaries: Binaries {
@@ -191,7 +194,8 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         uuid: first.uuid.clone(),
         disk_bytes: None,
         hostname: "rehearsal".into(),
-        config: guest_config(config, &first, &targets),
+        config: guest_config(config, &first, &targets, key.as_ref()),
+        identities: key.map(Identities::of).unwrap_or_default(),
         present: config.image.extra_modules.clone(),
         absent: Vec::new(),
         files: Vec::new(),
@@ -212,7 +216,11 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         .iter()
         .filter_map(|target| target.nfs.as_ref());
     let remote: Vec<String> = remote.map(ToString::to_string).collect();
-    let not_proved = not_proved(&drivers, targets.len(), &remote);
+    let mut not_proved = not_proved(&drivers, targets.len(), &remote);
+    if seals {
+        not_proved +=
+            "; that the recipients' own keys open the files (a key of this rehearsal did)";
+    }
     Ok((session, not_proved))
 }
 

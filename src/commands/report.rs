@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::output::{self, Context, Style};
 use analysis::report::{self, Full, Report, Section, html, model::SCHEMA};
 use anyhow::Context as _;
+use dump::seal::SealError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use store::manifest::REPORT_JSON;
@@ -87,7 +88,9 @@ fn whole(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let core = args.core.core.as_deref();
     let (mut full, dir, incomplete) = if args.stored {
         let (report, dir, incomplete) = stored(args, context)?;
-        let beside = dir.as_deref().and_then(evidence::of_directory);
+        let identities = context.identities()?;
+        let beside = dir.as_deref();
+        let beside = beside.and_then(|dir| evidence::of_directory(dir, &identities));
         (beside.unwrap_or_else(|| report.into()), dir, incomplete)
     } else {
         evidence::full(context, core, &args.symbols)?
@@ -185,8 +188,10 @@ fn section(name: &str) -> Result<Section, String> {
 fn stored(args: &Args, context: &Context) -> anyhow::Result<Found> {
     let dir = core_arg::crash_dir(context, args.core.core.as_deref())?;
     let path = dir.join(REPORT_JSON);
-    let read = || CrashDir::open(&dir)?.read(REPORT_JSON, MAX_REPORT);
-    let text = read().with_context(|| {
+    let identities = context.identities()?;
+    let opened = CrashDir::open(&dir).map_err(SealError::from);
+    let read = opened.and_then(|crash| crash.read_sealed(REPORT_JSON, MAX_REPORT, &identities));
+    let text = read.with_context(|| {
         format!(
             "Cannot read {}. Without --stored, the report is made from the core",
             path.display()

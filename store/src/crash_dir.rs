@@ -6,10 +6,11 @@
 
 use crate::local::{self, Writers};
 use crate::manifest::{FILE, MAX_MANIFEST, Manifest};
+use dump::seal::{Identities, SUFFIX, SealError, open_text};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -45,6 +46,29 @@ impl CrashDir {
     /// Those of [`CrashDir::file`]; the file is larger.
     pub fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
         local::read_file(&self.dir, name, max, Writers::All)
+    }
+
+    /// The same of a file that may be sealed under its name with `.age` behind it; the content.
+    ///
+    /// # Errors
+    /// Those of [`CrashDir::file`]; the content is larger; no identity opens it.
+    pub fn read_sealed(
+        &self,
+        name: &str,
+        max: u64,
+        identities: &Identities,
+    ) -> Result<Vec<u8>, SealError> {
+        match self.read(name, max) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return Ok(other?),
+        }
+        let text = open_text(self.file(&format!("{name}{SUFFIX}"))?, identities)?;
+        let mut bytes = Vec::new();
+        text.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > max {
+            true => Err(io::Error::from(io::ErrorKind::FileTooLarge).into()),
+            false => Ok(bytes),
+        }
     }
 
     /// The regular files, by name, with their length in bytes.

@@ -2,26 +2,30 @@
 
 use crate::foreign;
 use crate::manifest::ESSENTIAL;
+use dump::seal::{Identities, SUFFIX, open_dump};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmcore::dump::layered::Layered;
 use vmcore::dump::{Completeness, MemoryDump, OpenError};
 
+/// Our cores, the best first.
+const CORES: [&str; 5] = [
+    "vmcore.elf.zst",
+    "vmcore.elf.lz4",
+    "vmcore.kdump",
+    "vmcore.elf",
+    ESSENTIAL,
+];
+
 /// The best core in a crash directory: the main core in any format, else the essential one, else the core
-/// of another suite.
+/// of another suite. It may be sealed.
 #[must_use]
 pub fn core_of(dir: &Path) -> Option<PathBuf> {
-    [
-        "vmcore.elf.zst",
-        "vmcore.elf.lz4",
-        "vmcore.kdump",
-        "vmcore.elf",
-        "essential.elf.zst",
-    ]
-    .iter()
-    .map(|name| dir.join(name))
-    .find(|path| path.is_file())
-    .or_else(|| foreign::core_of(dir))
+    CORES
+        .iter()
+        .flat_map(|name| [dir.join(name), dir.join(format!("{name}{SUFFIX}"))])
+        .find(|path| path.is_file())
+        .or_else(|| foreign::core_of(dir))
 }
 
 /// A core that was opened.
@@ -35,25 +39,29 @@ pub struct Opened {
 }
 
 /// Opens the core of a crash directory. Where it was cut off, or cannot be opened at all, the
-/// essential pages that were saved before it fill the gap.
+/// essential pages that were saved before it fill the gap. Sealed ones are opened with `identities`.
 ///
 /// # Errors
 /// Neither can be opened.
-pub fn open(dir: &Path, core: &Path) -> Result<Opened, OpenError> {
+pub fn open(dir: &Path, core: &Path, identities: &Identities) -> Result<Opened, OpenError> {
     let opened = |path: &Path, dump, warning| Opened {
         path: path.to_path_buf(),
         dump,
         warning,
     };
-    let essential = dir.join(ESSENTIAL);
-    let upper = vmcore::dump::open(core);
+    let sealed = dir.join(format!("{ESSENTIAL}{SUFFIX}"));
+    let essential = match sealed.is_file() {
+        true => sealed,
+        false => dir.join(ESSENTIAL),
+    };
+    let upper = open_dump(core, identities);
     let is_whole = |dump: &Arc<dyn MemoryDump>| {
         !matches!(dump.info().completeness, Completeness::Incomplete(_))
     };
     if upper.as_ref().is_ok_and(is_whole) || core == essential || !essential.is_file() {
         return Ok(opened(core, upper?, None));
     }
-    match (upper, vmcore::dump::open(&essential)) {
+    match (upper, open_dump(&essential, identities)) {
         (Ok(upper), Ok(lower)) => match Layered::new(Arc::clone(&upper), lower) {
             Some(both) => Ok(opened(core, Arc::new(both), None)),
             None => Ok(opened(core, upper, None)),

@@ -103,7 +103,10 @@ fn commands<'a>(program: &str, text: &'a str) -> Vec<&'a str> {
 fn commands_are_found_in_text() {
     let text =
         "`afterpanic list` or `sudo afterpanic load`\n```\n$ afterpanic a --b\nafterpanic c\n```\n";
-    assert_eq!(commands("afterpanic ", text), ["list", "load", "a --b", "c"]);
+    assert_eq!(
+        commands("afterpanic ", text),
+        ["list", "load", "a --b", "c"]
+    );
 }
 
 #[test]
@@ -187,12 +190,12 @@ fn wrong_xtask(command: &str, help: &str, scenarios: &[String]) -> Option<String
         if let Some(option) = word.strip_prefix("--") {
             let option = option.split('=').next().unwrap_or_default();
             // Hidden in the help: for whoever works on the laboratory itself.
-            if !["profile", "record"].contains(&option)
-                && !section.contains(&format!("--{option}"))
+            if !["profile", "record"].contains(&option) && !section.contains(&format!("--{option}"))
             {
                 return Some(format!("no option --{option}"));
             }
-            value_follows = !["all", "list", "keep", "console", "faults", "update"].contains(&option);
+            value_follows =
+                !["all", "list", "keep", "console", "faults", "update"].contains(&option);
         } else if value_follows || word.contains(char::is_uppercase) {
             value_follows = false;
         } else if verb == "crash" && !scenarios.iter().any(|name| name == word) {
@@ -248,9 +251,15 @@ fn unexplained(text: &str) -> Vec<String> {
         let machine = section.to_lowercase().contains("machine a")
             || section.contains("Machine: ")
             || section.contains("machine: ");
-        let command = ["`cargo ", "`afterpanic", "`python", "tool removed", "Command"]
-            .iter()
-            .any(|part| section.contains(part));
+        let command = [
+            "`cargo ",
+            "`afterpanic",
+            "`python",
+            "tool removed",
+            "Command",
+        ]
+        .iter()
+        .any(|part| section.contains(part));
         for (what, is_there) in [("date", dated), ("machine", machine), ("command", command)] {
             if !is_there {
                 wrong.push(format!("{title}: no {what}"));
@@ -270,7 +279,8 @@ fn measurements_say_when_where_and_how() {
         }
     }
     assert!(tables > 30, "{tables}");
-    let good = "# A\n\n## How fast?\n2031-01-02, machine A. Command: `cargo x`.\n\n| a |\n|---|\n| 1 |\n";
+    let good =
+        "# A\n\n## How fast?\n2031-01-02, machine A. Command: `cargo x`.\n\n| a |\n|---|\n| 1 |\n";
     assert_eq!(unexplained(good), [""; 0]);
     for part in ["2031-01-02", "machine A", "Command: `cargo x`"] {
         assert_eq!(unexplained(&good.replace(part, "x")).len(), 1, "{part}");

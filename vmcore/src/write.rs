@@ -6,6 +6,7 @@
 
 mod codec;
 mod elf;
+mod flat;
 mod frames;
 mod header;
 pub(crate) mod kdump;
@@ -15,8 +16,9 @@ mod spool;
 
 pub use crate::dump::{Attachment, KernelImage, PresentRuns, RamRuns, Runs};
 pub use codec::zero_pages;
+pub use flat::Flattened;
 pub use meta::{CoreMeta, OutputFormat, Utsname};
-pub use spool::Spool;
+pub use spool::{Spool, SpoolFile};
 
 use crate::addr::{Pfn, PfnRange};
 use crate::layout::frames::Codec;

@@ -4,11 +4,12 @@
 use super::source;
 use crate::protocol::{self, Event, say};
 use dump::files;
+use dump::seal::{NewFile, Sealer};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use plan::Plan;
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use store::Store;
 use store::manifest::{DMESG, RESERVE};
@@ -36,7 +37,7 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
             plan.kernel.release
         ));
     }
-    let records = write_log(&kernel, &dir)?;
+    let records = write_log(&kernel, &dir, &plan.dump.sealer())?;
     protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
     if let Err(error) = reserve(&dir) {
         protocol::soft(format!("The target is full: {error}"));
@@ -45,30 +46,55 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
 }
 
 /// Writes the crashed kernel's log; how many records it has.
-fn write_log(kernel: &Kernel, dir: &Path) -> Result<u64, String> {
-    let file =
-        files::create_file(dir, DMESG).map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
-    let mut out = BufWriter::new(file);
-    let records = printk::write_dmesg(kernel, &mut out).map_err(|error| {
+fn write_log(kernel: &Kernel, dir: &Path, sealer: &Sealer) -> Result<u64, String> {
+    let mut out = sealer
+        .create(dir, DMESG)
+        .map(Counted::new)
+        .map_err(|error| format!("Cannot make {DMESG}: {error}"))?;
+    let written = printk::write_dmesg(kernel, &mut out).map_err(|error| chain(&error));
+    let len = out.len;
+    let closed = out.file.close();
+    let records = written.inspect_err(|_| {
         // An empty file would look like a log that is there.
-        let _ = out.flush();
-        if out.get_ref().metadata().is_ok_and(|meta| meta.len() == 0) {
-            let _ = fs::remove_file(dir.join(DMESG));
+        if len == 0 {
+            let _ = fs::remove_file(dir.join(sealer.log_name(DMESG)));
         }
-        chain(&error)
     })?;
-    let synced = out.flush().and_then(|()| out.get_ref().sync_all());
-    synced.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
+    closed.map_err(|error| format!("Cannot write {DMESG}: {error}"))?;
     files::sync(dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
     Ok(records)
 }
 
+/// A file, and how many bytes of content it got.
+struct Counted {
+    file: NewFile,
+    len: u64,
+}
+
+impl Counted {
+    fn new(file: NewFile) -> Self {
+        Self { file, len: 0 }
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(buf)?;
+        self.len = self.len.saturating_add(n as u64);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// The same again, on a target that was full and has room now.
-pub(super) fn again(kernel: &Kernel, dir: &Path) -> Result<(), String> {
-    for name in [DMESG, RESERVE] {
+pub(super) fn again(kernel: &Kernel, dir: &Path, sealer: &Sealer) -> Result<(), String> {
+    for name in [&sealer.log_name(DMESG), RESERVE] {
         let _ = fs::remove_file(dir.join(name));
     }
-    let records = write_log(kernel, dir)?;
+    let records = write_log(kernel, dir, sealer)?;
     protocol::log(format!("{DMESG}: {records} records, written again"));
     reserve(dir).map_err(|error| format!("The target is full: {error}"))
 }

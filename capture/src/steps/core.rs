@@ -12,6 +12,7 @@ use dump::budget::Budget;
 use dump::describe::{describe, set_level, trailer};
 use dump::files::{PAGES_MAP, core_name};
 use dump::save::{Estimate, Pages, Save, SaveError, Saved};
+use dump::seal::Sealer;
 use dump::{Classified, Level, Policy};
 use fit::Fit;
 use plan::Plan;
@@ -89,7 +90,8 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
         return Err("`never` needs page classification, which failed. Nothing was written".into());
     }
     // What an earlier try left: the directory is ours alone.
-    let _ = fs::remove_file(request.dir.join(PAGES_MAP));
+    let sealer = plan.dump.sealer();
+    let _ = fs::remove_file(request.dir.join(sealer.log_name(PAGES_MAP)));
     protocol::log(format!(
         "core: level {}, {}, {} threads, {} MiB of memory",
         request.level,
@@ -108,7 +110,6 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
     account.note(prepared.unclassified.clone());
     account.note(map.and_then(|map| unread(map, policy)));
     let scan = |pfn: vmcore::addr::Pfn| tell("count", pfn.0, prepared.ram, begun);
-    let map_path = map.map(|_| request.dir.join(PAGES_MAP));
     let mut save = Save {
         dump: &*prepared.dump,
         pages: pages(map, policy),
@@ -116,8 +117,9 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
         format,
         codec_level: codec_level(format),
         dir: request.dir,
-        name: core_name(format),
-        map: map_path.as_deref(),
+        name: sealer.core_name(core_name(format)),
+        map: map.map(|map| map.content.clone()),
+        recipients: sealer.recipients(),
         threads: request.budget.threads,
         buffer: BUFFER,
         flight: Some(request.budget.flight),
@@ -125,7 +127,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
         reserve: 0,
         scan_progress: Some(&scan),
     };
-    let chosen = choose(request, map, &room, &mut save, &mut account)?;
+    let chosen = choose(request, map, &room, &sealer, &mut save, &mut account)?;
     let choice = match chosen {
         Chosen::Write(choice) => choice,
         Chosen::Nothing(why) => {
@@ -137,14 +139,15 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
             return Ok(());
         }
     };
-    clear(request.dir);
+    clear(request.dir, &sealer);
     (save.reserve, save.total) = (choice.estimate.bytes, Some(choice.estimate.pages));
     let saved = save.run(&mut trailer, &mut |stats, total| {
         tell("core", stats.pages, total, begun);
     });
     // Not earlier, so that the pages do not wait for it.
-    if let Some(path) = &map_path
-        && let Err(error) = fs::File::open(path).and_then(|file| file.sync_all())
+    let map_path = request.dir.join(sealer.log_name(PAGES_MAP));
+    if map.is_some()
+        && let Err(error) = fs::File::open(map_path).and_then(|file| file.sync_all())
     {
         account.note(Some(format!("{PAGES_MAP} may not be on the disk: {error}")));
     }
@@ -184,10 +187,11 @@ fn prepare(request: &Request<'_>, policy: Policy) -> Result<Prepared, String> {
     let begun = Instant::now();
     let (mut map, mut unclassified) = (None, None);
     if !request.unfiltered {
-        match classify(&kernel, request.dir, ram, request.budget) {
+        match classify(&kernel, request, ram) {
             Ok(classified) => map = Some(classified),
             Err(why) if request.level == Level::ALL && !policy.forbids_by_choice() => {
-                let _ = fs::remove_file(request.dir.join(PAGES_MAP));
+                let name = request.plan.dump.sealer().log_name(PAGES_MAP);
+                let _ = fs::remove_file(request.dir.join(name));
                 unclassified = Some(format!("The pages were not classified: {why}"));
             }
             Err(why) => return Err(why),
@@ -224,10 +228,12 @@ fn unknown_kernel(request: &Request<'_>, why: &str) -> Result<Prepared, String> 
     })
 }
 
-fn classify(kernel: &Kernel, dir: &Path, ram: u64, budget: Budget) -> Result<Classified, String> {
+fn classify(kernel: &Kernel, request: &Request<'_>, ram: u64) -> Result<Classified, String> {
+    let sealer = request.plan.dump.sealer();
+    let threads = request.budget.threads.min(4);
     let begun = Instant::now();
     let mut reported = begun;
-    let map = dump::classify(kernel, dir, budget.threads.min(4), &mut |seen| {
+    let map = dump::classify(kernel, request.dir, &sealer, threads, &mut |seen| {
         if reported.elapsed().as_millis() >= 500 {
             reported = Instant::now();
             tell("classify", seen, ram, begun);
@@ -267,6 +273,7 @@ fn choose<'a>(
     request: &Request<'_>,
     map: Option<&'a Classified>,
     room: &Room,
+    sealer: &Sealer,
     save: &mut Save<'a>,
     account: &mut Account,
 ) -> Result<Chosen, String> {
@@ -278,7 +285,7 @@ fn choose<'a>(
         }
         save.pages = pages(map, policy);
         set_level(&mut save.meta, level);
-        let (format, estimate) = estimate(save, account)?;
+        let (format, estimate) = estimate(save, sealer, account)?;
         match fit::check(room, request, estimate) {
             Fit::Yes(removals) => {
                 if !room.make(&removals)
@@ -306,6 +313,7 @@ fn choose<'a>(
 /// The size of the core, in the format that can hold it.
 fn estimate(
     save: &mut Save<'_>,
+    sealer: &Sealer,
     account: &mut Account,
 ) -> Result<(OutputFormat, Estimate), String> {
     let measure = |save: &Save<'_>| {
@@ -322,7 +330,8 @@ fn estimate(
         save.format.name()
     )));
     save.format = OutputFormat::KdumpZstd;
-    (save.codec_level, save.name) = (codec_level(save.format), core_name(save.format));
+    save.codec_level = codec_level(save.format);
+    save.name = sealer.core_name(core_name(save.format));
     Ok((save.format, measure(save)?))
 }
 
@@ -386,9 +395,9 @@ fn ram_pages(dump: &dyn MemoryDump) -> u64 {
 }
 
 /// Removes the core that an earlier try left, once another one fits.
-fn clear(dir: &Path) {
+fn clear(dir: &Path, sealer: &Sealer) {
     for format in OutputFormat::ALL {
-        let _ = fs::remove_file(dir.join(core_name(format)));
+        let _ = fs::remove_file(dir.join(sealer.core_name(core_name(format))));
     }
 }
 

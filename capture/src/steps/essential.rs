@@ -12,6 +12,7 @@ use analysis::essential::{self, Made, Options};
 use dump::budget::Budget;
 use dump::describe::describe;
 use dump::save::{Pages, Save};
+use dump::seal::Sealer;
 use dump::{Level, Policy, allowed};
 use plan::Plan;
 use std::path::Path;
@@ -35,6 +36,7 @@ const SMALL: u64 = 16 << 20;
 
 pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String> {
     let begun = Instant::now();
+    let sealer = plan.dump.sealer();
     let kernel = source::kernel(plan)?;
     // The walk makes tables of its own. A fresh kernel frees the tables that the guard used.
     let dump = Arc::clone(kernel.dump());
@@ -75,7 +77,7 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
             found.ranges
         }
         Err(why) => {
-            tell(found.report.as_ref(), dir)?;
+            tell(found.report.as_ref(), dir, &sealer)?;
             return Err(format!(
                 "`never = [...]` needs the kinds of pages, which are not known: {why}"
             ));
@@ -84,10 +86,10 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
     let bytes = ranges.iter().map(|range| range.len()).sum::<u64>();
     let bytes = bytes.saturating_mul(PAGE_SIZE).saturating_add(SMALL);
     if make_room(plan, dir, found.report.as_ref(), bytes) {
-        begin::again(&kernel, dir).unwrap_or_else(protocol::soft);
+        begin::again(&kernel, dir, &sealer).unwrap_or_else(protocol::soft);
     }
     // Before the pages: it is small, and a slow or full disk must not cost it.
-    let told = tell(found.report.as_ref(), dir);
+    let told = tell(found.report.as_ref(), dir, &sealer);
     let dump = kernel.dump().as_ref();
     let mut meta = CoreMeta::of(dump.info());
     describe(&mut meta, &kernel, Level::Essential);
@@ -98,8 +100,9 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         format: OutputFormat::ElfZst,
         codec_level: Some(CODEC_LEVEL),
         dir,
-        name: ESSENTIAL,
+        name: sealer.core_name(ESSENTIAL),
         map: None,
+        recipients: sealer.recipients(),
         threads: budget.threads,
         buffer: BUFFER,
         flight: Some(budget.flight),
@@ -149,6 +152,6 @@ fn make_room(plan: &Plan, dir: &Path, made: Option<&Made>, bytes: u64) -> bool {
 }
 
 /// Writes the report that the walk made.
-fn tell(made: Option<&Made>, dir: &Path) -> Result<(), String> {
-    made.map_or(Ok(()), |made| report::write(made, dir))
+fn tell(made: Option<&Made>, dir: &Path, sealer: &Sealer) -> Result<(), String> {
+    made.map_or(Ok(()), |made| report::write(made, dir, sealer))
 }

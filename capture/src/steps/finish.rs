@@ -5,14 +5,18 @@ use crate::protocol::{self, Event, Facts, say};
 use crate::screen::PREFIX;
 use dump::Level;
 use dump::facts::Verdict;
-use dump::files::{self, core_name};
+use dump::files::core_name;
+use dump::seal::Sealer;
+use dump::settings::ManifestWords;
 use nix::fcntl::OFlag;
 use plan::Plan;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use store::manifest::{CAPTURE_LOG, DMESG, ESSENTIAL, Manifest, REPORT_TXT, RESERVE, SCHEMA};
+use store::manifest::{
+    CAPTURE_LOG, CrashFacts, DMESG, ESSENTIAL, Manifest, REPORT_TXT, RESERVE, SCHEMA,
+};
 use store::{State, Store};
 use vmcore::write::OutputFormat;
 
@@ -22,14 +26,18 @@ const LOG_MAX: usize = 4 << 20;
 pub(super) fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> {
     // Room for what follows, kept since the first step.
     let _ = fs::remove_file(dir.join(RESERVE));
-    let verdict = judge(plan, dir, facts);
+    let sealer = plan.dump.sealer();
+    let verdict = judge(plan, &sealer, dir, facts);
     if verdict == Verdict::Complete && !plan.dump.keep_essential && facts.core.is_some() {
-        let _ = fs::remove_file(dir.join(ESSENTIAL));
+        let _ = fs::remove_file(dir.join(sealer.core_name(ESSENTIAL)));
     }
-    if let Err(error) = add_to_report(dir, facts) {
+    // A sealed file takes nothing more: there the manifest alone says it.
+    if !sealer.covers_logs()
+        && let Err(error) = add_to_report(dir, facts)
+    {
         protocol::soft(format!("Cannot add to {REPORT_TXT}: {error}"));
     }
-    if let Err(error) = write_log(dir, facts) {
+    if let Err(error) = write_log(dir, &sealer, facts) {
         protocol::soft(format!("Cannot write {CAPTURE_LOG}: {error}"));
     }
     let settled = settle(plan, dir, facts, verdict)
@@ -49,7 +57,7 @@ fn settle(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> io::Resul
         .as_ref()
         .is_none_or(|core| core.verdict == Verdict::Incomplete)
     {
-        give_back(&store, &name);
+        give_back(&store, &plan.dump.sealer(), &name);
     }
     store.write_manifest(&name, &manifest(plan, &store, &name, facts, verdict)?)?;
     let state = match verdict {
@@ -60,21 +68,22 @@ fn settle(plan: &Plan, dir: &Path, facts: &Facts, verdict: Verdict) -> io::Resul
 }
 
 /// Gives back the space reserved for the rest of a core that was cut off.
-fn give_back(store: &Store, name: &str) {
+fn give_back(store: &Store, sealer: &Sealer, name: &str) {
     for format in OutputFormat::ALL {
         // A failure costs space only.
-        let _ = store.place().trim(name, core_name(format));
+        let core = sealer.core_name(core_name(format));
+        let _ = store.place().trim(name, &core);
     }
 }
 
-fn judge(plan: &Plan, dir: &Path, facts: &Facts) -> Verdict {
+fn judge(plan: &Plan, sealer: &Sealer, dir: &Path, facts: &Facts) -> Verdict {
     let wants_core = plan.dump.format.is_some() && plan.dump.level != Level::Essential;
     let core = match &facts.core {
         Some(core) => core.verdict,
         None if wants_core && !(facts.skipped.is_some() && facts.essential) => Verdict::Incomplete,
         None => Verdict::Complete,
     };
-    let log = if dir.join(DMESG).is_file() {
+    let log = if dir.join(sealer.log_name(DMESG)).is_file() {
         Verdict::Complete
     } else {
         Verdict::Incomplete
@@ -94,7 +103,15 @@ fn manifest(
     facts: &Facts,
     verdict: Verdict,
 ) -> io::Result<Manifest> {
-    let crash = facts.crash.clone();
+    let minimal = !plan.dump.recipients.is_empty() && plan.dump.manifest == ManifestWords::Minimal;
+    let crash = match minimal {
+        true => CrashFacts {
+            crash_time: facts.crash.crash_time,
+            release: Some(String::new()),
+            ..CrashFacts::default()
+        },
+        false => facts.crash.clone(),
+    };
     Ok(Manifest {
         schema: SCHEMA,
         afterpanic: env!("CARGO_PKG_VERSION").into(),
@@ -131,9 +148,9 @@ fn add_to_report(dir: &Path, facts: &Facts) -> io::Result<()> {
 }
 
 /// The capture kernel's own log with our lines in it; those of our lines that did not reach it follow.
-fn write_log(dir: &Path, facts: &Facts) -> io::Result<()> {
-    let _ = fs::remove_file(dir.join(CAPTURE_LOG));
-    let mut out = BufWriter::new(files::create_file(dir, CAPTURE_LOG)?);
+fn write_log(dir: &Path, sealer: &Sealer, facts: &Facts) -> io::Result<()> {
+    let _ = fs::remove_file(dir.join(sealer.log_name(CAPTURE_LOG)));
+    let mut out = sealer.create(dir, CAPTURE_LOG)?;
     let capture_kernel = std::os::unix::process::parent_id() == 1;
     let last = if capture_kernel {
         copy_kmsg(&mut out)?
@@ -143,8 +160,7 @@ fn write_log(dir: &Path, facts: &Facts) -> io::Result<()> {
     for line in after(&facts.log, last.as_deref()) {
         writeln!(out, "{line}")?;
     }
-    out.flush()?;
-    out.get_ref().sync_all()
+    out.close()
 }
 
 /// The lines of a log after the last line that ends with `text`, or all lines when no line does.

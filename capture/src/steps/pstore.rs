@@ -4,7 +4,7 @@
 //! comes after the core. By hand pstore is mounted already.
 
 use crate::protocol;
-use dump::files;
+use dump::seal::Sealer;
 use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::io::{self, Read};
@@ -20,23 +20,23 @@ const MAX_RECORDS: usize = 64;
 /// Where the records show.
 const PSTORE: &str = "/sys/fs/pstore";
 
-pub(super) fn run(dir: &Path, init: bool) -> Result<(), String> {
+pub(super) fn run(dir: &Path, sealer: &Sealer, init: bool) -> Result<(), String> {
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
     if init && Path::new(PSTORE).is_dir() {
         let _ = mount(Some("pstore"), PSTORE, Some("pstore"), quiet, None::<&str>);
     }
-    save(Path::new(PSTORE), &dir.join("pstore"));
+    save(Path::new(PSTORE), &dir.join("pstore"), sealer);
     Ok(())
 }
 
 /// Copies the records. One that cannot be copied is a soft error.
-fn save(records: &Path, to: &Path) {
+fn save(records: &Path, to: &Path, sealer: &Sealer) {
     let Ok(entries) = fs::read_dir(records) else {
         return;
     };
     for entry in entries.flatten().take(MAX_RECORDS) {
         let name = entry.file_name();
-        if let Err(error) = copy(&entry.path(), to, &name.to_string_lossy()) {
+        if let Err(error) = copy(&entry.path(), to, sealer, &name.to_string_lossy()) {
             protocol::soft(format!(
                 "cannot save the pstore record {}: {error}",
                 name.display()
@@ -45,14 +45,14 @@ fn save(records: &Path, to: &Path) {
     }
 }
 
-fn copy(from: &Path, to: &Path, name: &str) -> io::Result<()> {
+fn copy(from: &Path, to: &Path, sealer: &Sealer, name: &str) -> io::Result<()> {
     if !to.is_dir() {
         fs::DirBuilder::new().mode(0o700).create(to)?;
     }
     let mut from = fs::File::open(from)?.take(MAX_BYTES);
-    let mut file = files::create_file(to, name)?;
+    let mut file = sealer.create(to, name)?;
     io::copy(&mut from, &mut file)?;
-    file.sync_all()
+    file.close()
 }
 
 #[cfg(test)]
@@ -64,11 +64,12 @@ mod tests {
         let records = tempfile::tempdir().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let to = dir.path().join("pstore");
-        save(records.path(), &to);
+        let open = Sealer::default();
+        save(records.path(), &to, &open);
         assert!(!to.exists());
         fs::write(records.path().join("dmesg-efi-1"), "panic").unwrap();
         fs::write(records.path().join("large"), vec![b'x'; 5 << 20]).unwrap();
-        save(records.path(), &to);
+        save(records.path(), &to, &open);
         assert_eq!(fs::read(to.join("dmesg-efi-1")).unwrap(), b"panic");
         assert_eq!(fs::metadata(to.join("large")).unwrap().len(), MAX_BYTES);
     }

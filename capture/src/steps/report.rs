@@ -9,6 +9,7 @@ use crate::protocol::{self, Event, say};
 use analysis::essential::Made;
 use analysis::report::{self, model::Report};
 use dump::files;
+use dump::seal::Sealer;
 use plan::Plan;
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +20,7 @@ use vmcore::kernel::chain;
 
 pub(super) fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
     let begun = Instant::now();
-    write(&Made::of(&source::kernel(plan)?), dir)?;
+    write(&Made::of(&source::kernel(plan)?), dir, &plan.dump.sealer())?;
     protocol::log(format!(
         "{REPORT_JSON}: {:.1} s, peak {} KiB",
         begun.elapsed().as_secs_f64(),
@@ -29,16 +30,16 @@ pub(super) fn run(plan: &Plan, dir: &Path) -> Result<(), String> {
 }
 
 /// Writes the three files, `report.json` last: where it is, all of it was made.
-pub(super) fn write(made: &Made, dir: &Path) -> Result<(), String> {
+pub(super) fn write(made: &Made, dir: &Path, sealer: &Sealer) -> Result<(), String> {
     match &made.panic_log {
-        Ok(text) => file(dir, PANIC_LOG, text)?,
+        Ok(text) => file(dir, sealer, PANIC_LOG, text)?,
         Err(why) => protocol::soft(format!("No {PANIC_LOG}: {}", chain(why))),
     }
     let mut text = String::new();
     report::text::write(&made.report, &mut text).map_err(|error| error.to_string())?;
-    file(dir, REPORT_TXT, text.as_bytes())?;
+    file(dir, sealer, REPORT_TXT, text.as_bytes())?;
     let json = serde_json::to_vec_pretty(&made.report).map_err(|error| error.to_string())?;
-    file(dir, REPORT_JSON, &json)?;
+    file(dir, sealer, REPORT_JSON, &json)?;
     files::sync(dir).map_err(|error| format!("Cannot sync {}: {error}", dir.display()))?;
     say(&Event::Reported(Box::new(facts(&made.report))));
     Ok(())
@@ -56,13 +57,14 @@ pub(super) fn facts(report: &Report) -> CrashFacts {
     }
 }
 
-fn file(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {
+fn file(dir: &Path, sealer: &Sealer, name: &str, bytes: &[u8]) -> Result<(), String> {
     // A file of an earlier try.
-    let _ = std::fs::remove_file(dir.join(name));
-    files::create_file(dir, name)
+    let _ = std::fs::remove_file(dir.join(sealer.log_name(name)));
+    sealer
+        .create(dir, name)
         .and_then(|mut file| {
             file.write_all(bytes)?;
-            file.sync_all()
+            file.close()
         })
         .map_err(|error| format!("Cannot write {name}: {error}"))
 }

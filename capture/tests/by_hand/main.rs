@@ -8,6 +8,7 @@ mod bounded;
 mod full;
 mod hooks;
 mod limits;
+mod sealed;
 mod sink;
 
 use dump::allowed;

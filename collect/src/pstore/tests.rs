@@ -16,7 +16,13 @@ fn saved() -> (tempfile::TempDir, Store, Crash) {
 fn copy_all(store: &Store, crash: &Crash, dir: &Path) -> Copied {
     let mut copied = Copied::default();
     for record in records(dir, SystemTime::now()) {
-        copy(store, crash, &record, &mut copied);
+        copy(
+            store,
+            &dump::seal::Sealer::default(),
+            crash,
+            &record,
+            &mut copied,
+        );
     }
     copied
 }

@@ -42,3 +42,34 @@ pub(super) fn positive<'de, D: Deserializer<'de>>(d: D) -> Result<Time, D::Error
     }
     Ok(time)
 }
+
+/// An absolute path, or `"none"`.
+pub(super) mod path_or_none {
+    use super::{Deserialize, Deserializer, PathBuf, check_absolute};
+    use serde::de::Error;
+    use serde::{Serialize, Serializer};
+
+    const NONE: &str = "none";
+
+    #[allow(clippy::ref_option)] // the signature is serde's
+    pub(in super::super) fn serialize<S: Serializer>(
+        path: &Option<PathBuf>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        match path {
+            Some(path) => path.serialize(s),
+            None => s.serialize_str(NONE),
+        }
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<PathBuf>, D::Error> {
+        let path = PathBuf::deserialize(d)?;
+        if path.as_os_str() == NONE {
+            return Ok(None);
+        }
+        check_absolute(&path).map_err(D::Error::custom)?;
+        Ok(Some(path))
+    }
+}

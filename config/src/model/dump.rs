@@ -1,6 +1,8 @@
 //! `[dump]`: what is saved, and in which form.
 
 use dump::Level;
+use dump::seal::{Recipient, Scope};
+use dump::settings::ManifestWords;
 use serde::{Deserialize, Deserializer, Serialize};
 use vmcore::write::OutputFormat;
 
@@ -55,6 +57,22 @@ pub struct Dump {
     ///
     /// Example: `keep_essential = true`
     pub keep_essential: bool,
+    /// Seal what the capture kernel writes to these age keys: `age1…`, as age-keygen prints them. Each key
+    /// opens the files alone. Empty: nothing is sealed. See sealed-files.md.
+    ///
+    /// Example: `recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]`
+    pub recipients: Vec<Recipient>,
+    /// Which files are sealed, if any are. `"all"`: cores, log, reports, page map, firmware's records.
+    /// `"core"`: only the core and the essential pages.
+    ///
+    /// Example: `seal = "core"`
+    pub seal: Scope,
+    /// What manifest.json says in clear where files are sealed. `"full"`: release, kind of crash,
+    /// signature and uptime, too, so that `afterpanic list`, the loop guard and a fleet's index work.
+    /// `"minimal"`: only times, sizes, hashes and the verdict.
+    ///
+    /// Example: `manifest = "minimal"`
+    pub manifest: ManifestWords,
     /// Threads that compress. `"auto"`: as many as the CPUs and the memory of the capture kernel allow.
     ///
     /// Example: `threads = 2`
@@ -79,6 +97,9 @@ impl Default for Dump {
             max_size: plan.max_size.map(Size),
             essential_max: Size(plan.essential_max),
             keep_essential: plan.keep_essential,
+            recipients: plan.recipients,
+            seal: plan.seal,
+            manifest: plan.manifest,
             threads: plan.threads.into(),
             worker_memory: plan.worker_memory.map(Size).into(),
         }

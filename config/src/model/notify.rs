@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::checks::{check_absolute, positive};
+use super::checks::{check_absolute, path_or_none, positive};
 use crate::error::ValueError;
 use crate::units::Time;
 
@@ -42,7 +42,7 @@ pub struct Notify {
     /// no file.
     ///
     /// Example: `metrics = "/var/lib/prometheus/node-exporter"`
-    #[serde(with = "directory")]
+    #[serde(with = "path_or_none")]
     pub metrics: Option<PathBuf>,
 }
 
@@ -101,32 +101,6 @@ mod address {
                 choices: "\"none\" or one address like \"root\" or \"ops@example.org\"",
             })),
         }
-    }
-}
-
-/// A directory, or `"none"`.
-mod directory {
-    use super::{Deserialize, Deserializer, NONE, PathBuf, check_absolute};
-    use serde::de::Error;
-    use serde::{Serialize, Serializer};
-
-    #[allow(clippy::ref_option)] // the signature is serde's
-    pub(super) fn serialize<S: Serializer>(dir: &Option<PathBuf>, s: S) -> Result<S::Ok, S::Error> {
-        match dir {
-            Some(dir) => dir.serialize(s),
-            None => s.serialize_str(NONE),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        d: D,
-    ) -> Result<Option<PathBuf>, D::Error> {
-        let path = PathBuf::deserialize(d)?;
-        if path.as_os_str() == NONE {
-            return Ok(None);
-        }
-        check_absolute(&path).map_err(D::Error::custom)?;
-        Ok(Some(path))
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             TargetKind::Filesystem(fs) => fs,
             TargetKind::Nfs(nfs) => {
                 out.extend(server::check(on.root, nfs));
+                out.extend(on.config.dump.recipients.is_empty().then(|| open_on(nfs)));
                 continue;
             }
             TargetKind::Directory(_) => continue,
@@ -92,6 +93,20 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         );
     }
     out
+}
+
+/// A core that goes over the network as it is: NFS encrypts nothing, and whoever reads the server's disk
+/// reads the memory.
+fn open_on(nfs: &plan::Nfs) -> Finding {
+    finding(
+        CHECK,
+        Level::Warn,
+        format!(
+            "{}:{}: cores go over the network and lie there unsealed",
+            nfs.server, nfs.export
+        ),
+    )
+    .fix("make a key with age-keygen and name its public half: [dump] recipients = [\"age1…\"] in /etc/afterpanic.toml")
 }
 
 /// A store that users other than root may write to: they can fill it. Ubuntu's kdump-tools makes

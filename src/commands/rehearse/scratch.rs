@@ -1,6 +1,7 @@
 //! The targets of this machine as disks of the VM: same filesystem, same UUID, empty.
 
 use config::{Config, Target};
+use dump::seal::Identity;
 use plan::TargetKind;
 use rehearse::disk::Fs;
 use rehearse::storage::{Holds, MoreDisk};
@@ -66,8 +67,17 @@ pub(super) fn targets(planned: &[plan::Target]) -> Vec<Scratch> {
 
 /// The config with a scratch disk in place of each target; the first is mounted in the guest, so
 /// that it is found by its path.
-pub(super) fn guest_config(config: &Config, first: &Scratch, others: &[Scratch]) -> String {
+///
+/// A config that seals does so to `key`: nobody has to bring a private key for a rehearsal.
+pub(super) fn guest_config(
+    config: &Config,
+    first: &Scratch,
+    others: &[Scratch],
+    key: Option<&Identity>,
+) -> String {
     let mut guest = config.clone();
+    guest.report.identity = None;
+    guest.dump.recipients = key.map(Identity::recipient).into_iter().collect();
     guest.target = vec![Target {
         deadline: first.target.deadline,
         options: first.target.options.clone(),
@@ -111,7 +121,7 @@ mod tests {
             (Some(Fs::Xfs), &Holds::Filesystem(two.into()))
         );
         assert!(disk.serial.len() <= 20);
-        let config = guest_config(&Config::default(), &found[0], &found[1..]);
+        let config = guest_config(&Config::default(), &found[0], &found[1..], None);
         let guest = Config::parse(&config).unwrap();
         assert_eq!(guest.target.len(), 2);
         assert_eq!(guest.target[0].path, Path::new("/var/crash"));

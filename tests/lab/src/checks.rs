@@ -13,6 +13,7 @@ mod bare;
 mod found;
 mod interop;
 mod kinds;
+mod sealed;
 mod truth;
 mod vmlinux;
 

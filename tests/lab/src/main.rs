@@ -261,9 +261,12 @@ fn main() -> ExitCode {
                 formats,
                 update,
             };
-            bench(options, (!only_machines).then_some(&request), machines, |options| {
-                lab::peer::compare(options, machines, vcpus, update)
-            })
+            bench(
+                options,
+                (!only_machines).then_some(&request),
+                machines,
+                |options| lab::peer::compare(options, machines, vcpus, update),
+            )
         }
         Verb::Oopses { dir, options } => lab::oopses::run(&dir, &options).map(|()| true),
         Verb::Globals { options } => lab::globals::run(&options),

@@ -262,6 +262,7 @@ impl Lab {
             cues: s.cues.clone(),
         };
         Ok(Session {
+            identities: Default::default(),
             kernel,
             binaries: self.binaries.clone(),
             accel,

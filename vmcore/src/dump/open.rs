@@ -220,6 +220,9 @@ impl<'a> Place<'a> {
             [0x1f, 0x8b, ..] => unpack("gzip -d"),
             [0xfd, b'7', b'z', b'X', b'Z', ..] => unpack("xz -d"),
             [b'B', b'Z', b'h', ..] => unpack("bzip2 -d"),
+            head if head.starts_with(b"age-encryption.org/") => {
+                "it is sealed by age; give the identity that opens it: --identity FILE".to_owned()
+            }
             _ => {
                 let start: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
                 format!(

@@ -325,6 +325,29 @@ pub(crate) const FLAT_HEADER_LEN: u64 = 4096;
 /// Bytes in front of each record: offset and length, big-endian; both −1 in the last.
 pub(crate) const FLAT_RECORD_LEN: usize = 16;
 
+/// The record that ends a stream.
+pub(crate) const FLAT_END: [u8; FLAT_RECORD_LEN] = [0xff; FLAT_RECORD_LEN];
+
+/// The header of a flattened stream: signature, type 1, version 1.
+pub(crate) fn flat_header() -> Vec<u8> {
+    let mut head = FLAT_SIGNATURE.to_vec();
+    head.resize(16, 0);
+    head.extend_from_slice(&1_u64.to_be_bytes());
+    head.extend_from_slice(&1_u64.to_be_bytes());
+    head.resize(FLAT_HEADER_LEN as usize, 0);
+    head
+}
+
+/// What stands in front of `len` bytes for `offset`; `None` for a place that a stream cannot name.
+pub(crate) fn flat_record(offset: u64, len: u64) -> Option<[u8; FLAT_RECORD_LEN]> {
+    let (offset, len) = (i64::try_from(offset).ok()?, i64::try_from(len).ok()?);
+    let mut record = [0; FLAT_RECORD_LEN];
+    let (first, second) = record.split_at_mut(8);
+    first.copy_from_slice(&offset.to_be_bytes());
+    second.copy_from_slice(&len.to_be_bytes());
+    Some(record)
+}
+
 /// Whether `head` begins a flattened stream of a version that is known.
 ///
 /// # Errors

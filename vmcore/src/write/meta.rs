@@ -66,6 +66,15 @@ impl OutputFormat {
         }
     }
 
+    /// Whether its writer goes back in the file. A stream of it must be flattened.
+    #[must_use]
+    pub fn goes_back(self) -> bool {
+        match self {
+            Self::ElfZst | Self::ElfLz4 | Self::Elf => false,
+            Self::KdumpZstd | Self::KdumpZlib => true,
+        }
+    }
+
     /// What a file of this format is called after its stem: `vmcore` + `.elf.zst`.
     #[must_use]
     pub fn suffix(self) -> &'static str {

@@ -10,10 +10,35 @@ use std::os::unix::fs::FileExt;
 /// Bytes collected before they go to the file.
 const CHUNK: usize = 64 << 10;
 
+/// Where a [`Spool`] keeps what it does not hold.
+pub trait SpoolFile: Send {
+    /// Writes all of `bytes` at `offset`, the end of what was written so far.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn append_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Fills `buf` from `offset`.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+}
+
+impl SpoolFile for File {
+    fn append_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(buf, offset)
+    }
+}
+
 /// Bytes appended now and replayed at the end.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Spool {
-    file: Option<File>,
+    file: Option<Box<dyn SpoolFile>>,
     flushed: u64,
     tail: Vec<u8>,
 }
@@ -21,9 +46,9 @@ pub struct Spool {
 impl Spool {
     /// A spool in an open, empty file (read and write). The caller unlinks it.
     #[must_use]
-    pub fn file(file: File) -> Self {
+    pub fn file(file: impl SpoolFile + 'static) -> Self {
         Self {
-            file: Some(file),
+            file: Some(Box::new(file)),
             flushed: 0,
             tail: Vec::new(),
         }
@@ -53,10 +78,10 @@ impl Spool {
     /// Those of the file.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.tail.extend_from_slice(bytes);
-        if let Some(file) = &self.file
+        if let Some(file) = &mut self.file
             && self.tail.len() >= CHUNK
         {
-            file.write_all_at(&self.tail, self.flushed)?;
+            file.append_at(self.flushed, &self.tail)?;
             self.flushed += self.tail.len() as u64;
             self.tail.clear();
         }
@@ -81,7 +106,7 @@ impl Spool {
             while at < self.flushed {
                 let left = usize::try_from(self.flushed - at).unwrap_or(usize::MAX);
                 let part = buf.get_mut(..step.min(left)).unwrap_or_default();
-                file.read_exact_at(part, at)?;
+                file.read_at(at, part)?;
                 f(part)?;
                 at += part.len() as u64;
             }

@@ -65,14 +65,16 @@ impl Account {
         } else {
             Verdict::Degraded
         };
-        let name = core_name(choice.format);
+        let sealer = request.plan.dump.sealer();
+        let name = sealer.core_name(core_name(choice.format));
+        let size = fs::metadata(request.dir.join(&name)).map_or(0, |meta| meta.len());
         CoreFacts {
-            file: name.into(),
+            file: name,
             format: choice.format.name().into(),
             level: choice.level.to_string(),
             asked: asked.to_string(),
             verdict,
-            size: fs::metadata(request.dir.join(name)).map_or(0, |meta| meta.len()),
+            size,
             table: saved.table,
             sums: saved.sums,
             pages: PageCounts {

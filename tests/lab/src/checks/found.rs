@@ -52,7 +52,7 @@ impl<'a> Found<'a> {
                 "vmcore.elf",
             ]
             .iter()
-            .map(|name| d.join(name))
+            .flat_map(|name| [d.join(name), d.join(format!("{name}.age"))])
             .find(|p| p.exists())
         });
         let saved = dir.as_deref().map_or("nothing".into(), verdict);

@@ -1,7 +1,7 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
 use super::found::Found;
-use super::{bare, interop, kinds, vmlinux};
+use super::{bare, interop, kinds, sealed, vmlinux};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use vmcore::kernel::{Kernel, recorded};
 
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 19] = [
+pub(super) const WORDS: [&str; 21] = [
     "verify",
     "formats",
     "plain",
@@ -35,6 +35,8 @@ pub(super) const WORDS: [&str; 19] = [
     "holes",
     "recorded",
     "without-btf",
+    "sealed",
+    "sealed-core",
 ];
 
 /// Makes the named comparison.
@@ -44,6 +46,9 @@ pub(super) const WORDS: [&str; 19] = [
 pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Result<()> {
     let core = found.core.as_ref().context("There is no core")?;
     let dir = found.dir.as_ref().context("There is no crash directory")?;
+    if ["sealed", "sealed-core"].contains(&word) {
+        return sealed::check(found, word == "sealed");
+    }
     if word == "verify" {
         let mut verify = Command::new(&found.binaries.afterpanic);
         return output(verify.arg("verify").arg(dir), "afterpanic").map(drop);

@@ -22,7 +22,8 @@ fn contest(ours: &str) -> Contest {
 
 #[test]
 fn only_what_is_between_the_markers_changes() {
-    let page = "# A\n<!-- bench core -->\nold\n<!-- /bench -->\nB\n<!-- bench x -->\ny\n<!-- /bench -->\n";
+    let page =
+        "# A\n<!-- bench core -->\nold\n<!-- /bench -->\nB\n<!-- bench x -->\ny\n<!-- /bench -->\n";
     assert_eq!(
         replace(page, "core", "new\n").unwrap(),
         "# A\n<!-- bench core -->\nnew\n<!-- /bench -->\nB\n<!-- bench x -->\ny\n<!-- /bench -->\n"
@@ -99,8 +100,5 @@ fn a_machine_is_what_proc_says() {
         "MemTotal:       24500000 kB\n",
         "3.10 2 1 1/100 1\n",
     );
-    assert_eq!(
-        said,
-        "2 processors (AMD X), 24 GiB, load 3.10 at the start"
-    );
+    assert_eq!(said, "2 processors (AMD X), 24 GiB, load 3.10 at the start");
 }
