@@ -52,14 +52,17 @@ pub(crate) struct Cli {
     pub verb: Option<Verb>,
 }
 
+/// Where the help lists the options that every verb has.
+const HEADING: &str = "Options of every verb";
+
 /// Options of every verb.
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// The config file [default: /etc/afterpanic.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Prefix for /proc, /sys, /etc, /boot and /var
-    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// The age identities that open sealed files [default: the config's]
     #[arg(long, global = true, value_name = "FILE")]
@@ -67,17 +70,17 @@ pub(crate) struct Global {
     /// Colour headings, the culprit and warnings
     #[arg(
         long,
-        global = true,
+        global = true, help_heading = HEADING,
         value_name = "WHEN",
         value_enum,
         default_value = "auto"
     )]
     pub color: When,
     /// Print only errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = HEADING)]
     pub quiet: bool,
-    /// Print more messages; twice: all of them
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Print more messages; given twice, print all of them
+    #[arg(short, long, global = true, help_heading = HEADING, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -98,11 +101,11 @@ impl Global {
 pub(crate) enum Verb {
     /// Find what would lose a dump, and print each fix
     ///
-    /// Nothing is changed. As another user than root it cannot make every check, and says which.
+    /// Changes nothing. Some checks need root; without root, doctor names the checks that it could not make.
     Doctor(doctor::Args),
     /// Compute and reserve the capture kernel's memory
     ///
-    /// Prints what needs how much. The boot configuration is changed only with --apply.
+    /// Prints how much memory each part needs. Changes the boot configuration only with --apply.
     Reserve(reserve::Args),
     /// Build the capture image, load the capture kernel
     ///
@@ -112,11 +115,11 @@ pub(crate) enum Verb {
     Unload(unload::Args),
     /// Print whether this machine is armed, and the proof
     ///
-    /// Exit code 0: armed and current; 3: not.
+    /// Exit code 0: armed and current. Exit code 3: not armed, or stale.
     Status(status::Args),
     /// Panic this kernel, image and config in a VM
     ///
-    /// Nothing on this machine is touched. Needs QEMU. A VM cannot prove the machine's own disk controller: see crash-test.
+    /// Changes nothing on this machine but the record of the proof. Needs QEMU. A VM cannot prove the machine's own disk controller: see crash-test.
     Rehearse(rehearse::Args),
     /// Panic this machine for real (needs --yes)
     ///
@@ -136,7 +139,7 @@ pub(crate) enum Verb {
     Dmesg(dmesg::Args),
     /// Print kernel stacks
     ///
-    /// Without an option: the task that panicked.
+    /// Without an option, prints the stack of the task that panicked.
     Bt(bt::Args),
     /// List the tasks
     Ps(ps::Args),
@@ -156,7 +159,7 @@ pub(crate) enum Verb {
     Info(info::Args),
     /// Check every checksum, and the kernel in the core
     ///
-    /// Exit code 5: damaged, and it says where.
+    /// Exit code 5: damaged; the output says where.
     Verify(verify::Args),
     /// Convert a core, or filter it further
     Convert(convert::Args),
@@ -190,7 +193,7 @@ pub(crate) enum Verb {
     Reboot(reboot::Args),
     /// Filter and write a core by hand
     ///
-    /// Runs the program that the capture kernel runs, with its plan.
+    /// Runs the program of the capture kernel on a core that is there already, with the config of this machine.
     Capture(capture::Args),
     /// Finish interrupted crashes, announce new ones
     ///

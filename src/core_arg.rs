@@ -111,7 +111,7 @@ pub(crate) fn open(
 /// Where symbols come from when the core does not tell them.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct SymbolsArg {
-    /// System.map or vmlinux of that kernel, for a core that does not tell its symbols
+    /// System.map or vmlinux of the crashed kernel, for a core without symbols
     #[arg(long, value_name = "FILE")]
     pub symbols: Option<PathBuf>,
 }

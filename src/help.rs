@@ -1,7 +1,8 @@
 //! The example in each verb's long help, and the command line with them.
 //!
-//! The files are transcripts of real runs. A test of tests/cli/golden makes them anew and compares, but for
-//! those that need a debugger or a mount: they are copied from a run on a core of 6.12.
+//! The files are transcripts of real runs. A test of tests/cli/golden makes them anew and compares. Those of `load`,
+//! `unload`, `rehearse`, `reboot` and `capture` need a machine: `server grub` of the laboratory runs them. Those that need
+//! a debugger or a mount are copied from a run on a core of 6.12.
 
 use crate::commands::Cli;
 use crate::frontpage;
@@ -10,6 +11,7 @@ use clap::{Command, CommandFactory};
 /// Verbs with their transcripts.
 const EXAMPLES: &[(&str, &str)] = &[
     ("bt", include_str!("help/bt.txt")),
+    ("capture", include_str!("help/capture.txt")),
     ("collect", include_str!("help/collect.txt")),
     ("config", include_str!("help/config.txt")),
     ("convert", include_str!("help/convert.txt")),
@@ -22,17 +24,21 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("image", include_str!("help/image.txt")),
     ("info", include_str!("help/info.txt")),
     ("list", include_str!("help/list.txt")),
+    ("load", include_str!("help/load.txt")),
     ("mods", include_str!("help/mods.txt")),
     ("mount", include_str!("help/mount.txt")),
     ("pages", include_str!("help/pages.txt")),
     ("ps", include_str!("help/ps.txt")),
     ("read", include_str!("help/read.txt")),
+    ("reboot", include_str!("help/reboot.txt")),
+    ("rehearse", include_str!("help/rehearse.txt")),
     ("report", include_str!("help/report.txt")),
     ("reserve", include_str!("help/reserve.txt")),
     ("signature", include_str!("help/signature.txt")),
     ("status", include_str!("help/status.txt")),
     ("struct", include_str!("help/struct.txt")),
     ("sym", include_str!("help/sym.txt")),
+    ("unload", include_str!("help/unload.txt")),
     ("verify", include_str!("help/verify.txt")),
     ("vmlinux", include_str!("help/vmlinux.txt")),
     ("what", include_str!("help/what.txt")),
@@ -78,6 +84,13 @@ mod tests {
                 "{verb}: {transcript}"
             );
             assert!(transcript.lines().count() > 1, "{verb} has no output");
+            let mut output = transcript.lines().skip(1);
+            assert!(output.any(|line| line.trim() != "…"), "{verb}");
+        }
+        let hidden = ["man", "completions", "help"];
+        for verb in command.get_subcommands().map(clap::Command::get_name) {
+            let shown = EXAMPLES.iter().any(|(name, _)| *name == verb);
+            assert!(shown || hidden.contains(&verb), "{verb} has no example");
         }
     }
 }

@@ -23,10 +23,10 @@ pub(crate) struct Args {
     /// Print every task
     #[arg(long, conflicts_with_all = ["cpu", "cpus", "pid", "state"])]
     all: bool,
-    /// Print what every CPU that was online ran, idle ones too
+    /// Print the stack of every CPU that was online, idle ones too
     #[arg(long, conflicts_with_all = ["cpu", "pid", "state"])]
     cpus: bool,
-    /// Print what this CPU ran, across its stacks
+    /// Print the stack of this CPU, across its interrupt stacks
     #[arg(long, value_name = "N", conflicts_with_all = ["pid", "state"])]
     cpu: Option<u32>,
     /// Print the task or thread with this id
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Print the registers of user mode too
     #[arg(long)]
     registers: bool,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

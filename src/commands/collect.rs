@@ -13,8 +13,8 @@ pub(crate) struct Args {
     /// The directory that holds crash directories [default: those of the config's targets]
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
-    /// Send what waits instead: run the command and send the mail of `[notify]` for each new crash, and
-    /// write the metrics (run once the network is up)
+    /// Only run the command and send the mail of `[notify]` for each new crash, and write the metrics (run
+    /// when the network is up)
     #[arg(long, conflicts_with = "store")]
     notify: bool,
 }

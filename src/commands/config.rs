@@ -29,7 +29,7 @@ enum What {
     Check,
     /// Print every key with its value
     Show {
-        /// One JSON object (docs/json.md)
+        /// Print one JSON object (docs/json.md)
         #[arg(long)]
         json: bool,
     },

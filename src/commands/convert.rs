@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// `-` for a dump (flattened or not) on standard input
     #[arg(value_name = "IN")]
     core: PathBuf,
-    /// The file to make; it must not exist
+    /// The file to write; it must not exist yet
     out: PathBuf,
     /// elf-zst, elf-lz4, elf, kdump-zstd or kdump-zlib [default: by OUT's name]
     #[arg(long, value_parser = format)]
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// all, standard, essential, or makedumpfile's bits 0 to 31 [default: every page that IN holds]
     #[arg(long, value_parser = level)]
     level: Option<Level>,
-    /// The compression level of the codec
+    /// Compression level
     #[arg(long, visible_alias = "codec-level", value_name = "N")]
     zstd_level: Option<i32>,
     /// Worker threads [default: the CPUs]

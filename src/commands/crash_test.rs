@@ -13,13 +13,13 @@ use std::path::PathBuf;
 /// Arguments of `crash-test`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Panic this machine now; without it, say what would be done
+    /// Panic this machine now. Without this option, print what would happen
     #[arg(long)]
     yes: bool,
-    /// What makes it panic
+    /// How to make it panic
     #[arg(long, value_enum, default_value = "sysrq")]
     how: Way,
-    /// One JSON object (docs/json.md); not with --yes
+    /// Print one JSON object (docs/json.md); not with --yes
     #[arg(long, conflicts_with = "yes")]
     json: bool,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 /// The ways to panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Way {
-    /// As the SysRq key c does.
+    /// The SysRq key c.
     Sysrq,
     /// A kernel module that reads through a NULL pointer.
     Oops,

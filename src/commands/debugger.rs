@@ -40,7 +40,7 @@ pub(crate) struct Args {
     core: PathBuf,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// What the debugger is given besides
+    /// More arguments for the debugger
     #[arg(
         value_name = "ARGS",
         trailing_var_arg = true,

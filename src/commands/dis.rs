@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// A function, or any address inside one
     #[arg(value_name = "SYM|ADDR")]
     at: Option<String>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

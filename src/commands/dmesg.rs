@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Print from the panic message on, or from the oops if that started the capture kernel
     #[arg(long)]
     follow_panic: bool,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Arguments of `doctor`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

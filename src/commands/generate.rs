@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Arguments of `man`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ManArgs {
-    /// Where the pages go
+    /// Directory for the pages
     dir: PathBuf,
 }
 

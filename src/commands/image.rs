@@ -23,9 +23,9 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum What {
-    /// Build the image, if what it is made from changed
+    /// Build the image if a file that goes into it changed
     Build(Build),
-    /// Say what is in an image, and which device asked for it
+    /// List the files of an image, and which device asked for each
     List(List),
     /// Print one file of an image
     Show {
@@ -34,19 +34,19 @@ enum What {
         /// The image [default: the one kept for the capture kernel]
         image: Option<PathBuf>,
     },
-    /// Say whether an image still fits kernel, modules, config and target
+    /// Check whether an image still fits kernel, modules, config and target
     Check {
         /// The image [default: the one kept for the capture kernel]
         image: Option<PathBuf>,
         #[command(flatten)]
         machine: Machine,
-        /// One JSON object (docs/json.md)
+        /// Print one JSON object (docs/json.md)
         #[arg(long)]
         json: bool,
     },
-    /// Write an image's files to a new folder
+    /// Write an image's files into a new directory
     Extract {
-        /// The folder, which must not exist yet
+        /// The directory; it must not exist yet
         dir: PathBuf,
         /// The image [default: the one kept for the capture kernel]
         image: Option<PathBuf>,
@@ -56,10 +56,10 @@ enum What {
 /// What an image is for.
 #[derive(clap::Args, Debug)]
 struct Machine {
-    /// The capture kernel's release [default: what the config says]
+    /// Release of the capture kernel [default: from the config]
     #[arg(long, value_name = "KVER")]
     kernel: Option<String>,
-    /// The folder that holds lib/modules [default: the root]
+    /// Directory that holds lib/modules [default: /]
     #[arg(long, value_name = "DIR")]
     modules_root: Option<PathBuf>,
     /// Drivers and filesystems by name, for another machine: virtio_blk,ext4
@@ -74,7 +74,7 @@ struct Build {
     /// Write the image here [default: where `afterpanic load` looks for it]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }
@@ -83,7 +83,7 @@ struct Build {
 struct List {
     /// The image, of any suite [default: the one kept for the capture kernel]
     image: Option<PathBuf>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

@@ -16,7 +16,7 @@ use vmcore::kernel::Vmcoreinfo;
 pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

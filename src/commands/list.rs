@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// of the config's targets]
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
     /// Also hide the message at login until the next crash

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Print only modules that taint the kernel
     #[arg(long)]
     tainting: bool,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

@@ -21,10 +21,10 @@ use vmcore::mm::{Kind, KindCounts, Rules, Summary, walk_threads};
 pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
-    /// Explain the kinds of pages and leave
+    /// Explain the kinds of pages and exit
     #[arg(long, conflicts_with = "core")]
     kinds: bool,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     core: CoreArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// Print children below their parents
+    /// Print children under their parents
     #[arg(long)]
     tree: bool,
     /// Print every thread, not only processes
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Print only tasks in this state: R, S, D, T, t, X, Z, P, I
     #[arg(long, value_name = "LETTER", value_parser = state)]
     state: Option<State>,
-    /// One JSON object (docs/json.md); always with every thread
+    /// Print one JSON object (docs/json.md); always with every thread
     #[arg(long)]
     json: bool,
 }

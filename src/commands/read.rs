@@ -27,7 +27,7 @@ pub(crate) struct Args {
     symbols: SymbolsArg,
     /// A virtual address in hex, or a symbol, with an optional +offset
     addr: Option<String>,
-    /// The number of bytes: 64, 4K, or with 0x in hex
+    /// Number of bytes: 64, 4K or 0x40
     len: Option<String>,
     /// Take the address as physical
     #[arg(long, conflicts_with = "cpu")]

@@ -16,25 +16,25 @@ pub(crate) struct Args {
     /// The kernel image [default: the loaded one, or the running kernel's]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// Its initramfs [default with --kernel: the one in a unified kernel image, otherwise none]
+    /// The initramfs [default with --kernel: the one in a unified kernel image, otherwise none]
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
-    /// Its command line [default: the running one's]
+    /// The command line [default: the running kernel's]
     #[arg(long, value_name = "TEXT", conflicts_with = "reuse_cmdline")]
     cmdline: Option<String>,
     /// Use the running kernel's command line
     #[arg(long)]
     reuse_cmdline: bool,
-    /// The system call
+    /// System call that loads the kernel
     #[arg(long, value_enum, default_value = "auto")]
     syscall: Call,
-    /// Do not stop services: sync, make filesystems read-only, and jump
+    /// Jump without stopping services: only write all data to disk and make filesystems read-only
     #[arg(long)]
     force: bool,
     /// Load the kernel and stay up
     #[arg(long, conflicts_with_all = ["force", "unload"])]
     load_only: bool,
-    /// Take the loaded kernel out and stay up
+    /// Unload the kernel and stay up
     #[arg(long, conflicts_with_all = ["kernel", "initrd", "cmdline", "reuse_cmdline", "force"])]
     unload: bool,
 }

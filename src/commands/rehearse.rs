@@ -32,34 +32,34 @@ const SEARCH: (u64, u64) = (56, 256);
 /// Arguments of `rehearse`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// RAM of the VM in MiB
+    /// RAM of the VM, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     mem: u64,
-    /// Its virtual CPUs
+    /// Virtual CPUs of the VM
     #[arg(long, value_name = "N", default_value_t = 1)]
     vcpus: u32,
-    /// `crashkernel=` in it [default: this machine's, else the config's, else 192M]
+    /// `crashkernel=` of the VM [default: this machine's, else the config's, else 192M]
     #[arg(long, value_name = "SIZE")]
     crashkernel: Option<String>,
-    /// Search the smallest `crashkernel=` that works, to 8 MiB
+    /// Find the smallest `crashkernel=` that works, in steps of 8 MiB
     #[arg(long, conflicts_with = "crashkernel")]
     find_min: bool,
-    /// Started by UEFI instead of a BIOS
+    /// Boot the VM with UEFI firmware
     #[arg(long)]
     uefi: bool,
-    /// Another kernel than the running one; needs --modules
+    /// Use this kernel image instead of the running kernel's; needs --modules
     #[arg(long, value_name = "FILE", requires = "modules")]
     kernel: Option<PathBuf>,
-    /// That kernel's modules, its lib/modules/RELEASE
+    /// The modules of that kernel: its lib/modules/RELEASE
     #[arg(long, value_name = "DIR", requires = "kernel")]
     modules: Option<PathBuf>,
-    /// Keep console and core in this directory
+    /// Keep the console log and the core in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Seconds after which the VM is killed
+    /// Stop the VM after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     deadline: u64,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

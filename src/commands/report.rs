@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Print this many lines of the log, from the panic's first line on
     #[arg(long, value_name = "N", default_value_t = 20)]
     log_lines: usize,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
     /// With --json: every section, and all that the page of --html shows

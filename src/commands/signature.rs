@@ -17,7 +17,7 @@ pub(crate) struct Args {
     core: EvidenceArg,
     #[command(flatten)]
     symbols: SymbolsArg,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

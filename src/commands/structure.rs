@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Print the per-CPU variable of every CPU that was online
     #[arg(long, conflicts_with = "cpu")]
     cpus: bool,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// stdin
     #[arg(value_name = "NAME|ADDR|-")]
     what: Vec<String>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

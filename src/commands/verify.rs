@@ -23,7 +23,7 @@ const SHOWN: usize = 1000;
 pub(crate) struct Args {
     #[command(flatten)]
     core: CoreArg,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

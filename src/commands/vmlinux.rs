@@ -16,10 +16,10 @@ use vmcore::escape;
 pub(crate) struct Args {
     /// A core file, a crash directory, `last` or `live`
     core: PathBuf,
-    /// The file to make; it must not exist
+    /// The file to write; it must not exist yet
     #[arg(required_unless_present = "cached")]
     out: Option<PathBuf>,
-    /// Keep the file in ~/.cache/afterpanic instead, and print its name; make it only if it is not there
+    /// Write to ~/.cache/afterpanic instead, unless the file is there already, and print its name
     #[arg(long, conflicts_with_all = ["out", "symbols"])]
     cached: bool,
     /// Write the addresses of the running kernel (for gdb) instead of those it was linked for (for

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Take a per-CPU variable of this CPU
     #[arg(long, value_name = "N")]
     cpu: Option<u32>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }

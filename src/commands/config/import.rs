@@ -49,7 +49,7 @@ pub(super) struct Args {
     /// Leave this line out, so that it does not block. With several files: FILE:LINE
     #[arg(long, value_name = "LINE")]
     skip: Vec<String>,
-    /// One JSON object (docs/json.md)
+    /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
 }
