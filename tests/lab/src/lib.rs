@@ -24,6 +24,7 @@ pub mod mirror;
 pub mod module;
 pub mod nfs;
 pub mod oopses;
+pub mod page;
 pub mod pages;
 pub mod peer;
 pub mod reboot;

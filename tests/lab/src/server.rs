@@ -7,8 +7,13 @@
 //! follows `tests/lab/server/run`, one boot a stage, and says on the console what held. The first
 //! boot is given kernel and initramfs by QEMU; there the boot loader is installed, which starts every
 //! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries) by UEFI.
+//!
+//! The server with GRUB is set up by the commands of the tutorial ([`crate::page`]), as they are printed.
+
+mod tutorial;
 
 use crate::guest::more_memory;
+use crate::page;
 use crate::results::Entry;
 use crate::{artefacts, cache, mirror, root};
 use anyhow::{Context, Result, bail};
@@ -23,9 +28,10 @@ use std::time::{Duration, Instant};
 const SUITE: &str = "bookworm";
 /// What the server has besides debootstrap's smallest set. grub-pc and systemd-boot are both there
 /// until the first boot chooses.
-const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less,qemu-system-x86,e2fsprogs,xfsprogs,lvm2,mdadm";
+const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less,qemu-system-x86,e2fsprogs,xfsprogs,lvm2,mdadm,sudo";
 /// What tells that a kept root filesystem has them all.
-const PROGRAMS: [&str; 3] = [
+const PROGRAMS: [&str; 4] = [
+    "usr/bin/sudo",
     "usr/bin/qemu-system-x86_64",
     "usr/sbin/lvm",
     "usr/sbin/mdadm",
@@ -40,6 +46,10 @@ const SECOND_MIB: u64 = 512;
 /// Each disk of the array.
 const ARRAY_MIB: u64 = 128;
 const DEADLINE: Duration = Duration::from_secs(1500);
+/// The server with GRUB follows the tutorial, with a rehearsal in it, and panics twice.
+const LONG_DEADLINE: Duration = Duration::from_secs(3000);
+/// The files of tests/lab/server, which become /lab.
+const SCRIPTS: [&str; 6] = ["run", "grub", "loaders", "rehearse", "rearm", "lab.service"];
 /// How the guest's lines begin.
 const SAYS: &str = "lab: ";
 
@@ -84,7 +94,9 @@ impl Kind {
     #[must_use]
     pub fn about(self) -> &'static str {
         match self {
-            Kind::Grub => "BIOS and GRUB: from the package to the core, fast reboot, removal",
+            Kind::Grub => {
+                "BIOS and GRUB: the tutorial's commands from the package to the core, notifications, fast reboot, removal"
+            }
             Kind::Mkconfig => "BIOS and GRUB without grub.d: from the package to the core and back",
             Kind::Bls => "UEFI and systemd-boot: from the package to the core and back",
             Kind::Rehearse => "no boot loader: `afterpanic rehearse` on a server with two targets",
@@ -95,6 +107,11 @@ impl Kind {
     /// Whether a boot loader starts it, from its second boot on.
     fn has_boot_loader(self) -> bool {
         matches!(self, Kind::Grub | Kind::Mkconfig | Kind::Bls)
+    }
+
+    /// Whether a virtual machine runs in it.
+    fn rehearses(self) -> bool {
+        matches!(self, Kind::Grub | Kind::Rehearse)
     }
 
     fn firmware(self) -> Firmware {
@@ -113,6 +130,21 @@ struct Life {
     done: bool,
     /// For each stage when it began, and how often the machine had been reset by then.
     stages: Vec<(Duration, u32)>,
+    /// What a command of the page printed, with its number.
+    printed: Vec<(usize, String)>,
+    /// The commands of the page that ran, by number.
+    ran: Vec<usize>,
+}
+
+impl Life {
+    fn holds(&mut self, what: &str, wrong: &[String]) {
+        if wrong.is_empty() {
+            self.passed += 1;
+            eprintln!("lab: ok {what}");
+        } else {
+            self.failed.push(format!("{what}: {}", wrong.join(" | ")));
+        }
+    }
 }
 
 /// Runs the lives asked for; what came of each.
@@ -120,11 +152,20 @@ struct Life {
 /// # Errors
 /// Something that the laboratory needs is missing.
 pub fn run(kinds: &[Kind], profile: &str) -> Result<Vec<Entry>> {
+    let commands = tutorial::commands()?;
     let package = package(profile)?;
     let base = base()?;
     let mut entries = Vec::new();
     for kind in kinds {
-        let mut life = live(*kind, &base, &package)?;
+        let mut life = Life::default();
+        if *kind == Kind::Grub {
+            tutorial::build(&commands, profile, &mut life)?;
+        }
+        live(*kind, &base, &package, &commands, &mut life)?;
+        if *kind == Kind::Grub {
+            tutorial::keep(&commands, &life)?;
+            tutorial::judge(&commands, &mut life);
+        }
         if !life.done {
             life.failed.push("it did not reach its end".into());
         }
@@ -195,6 +236,11 @@ fn prepare(base: &Path) -> Result<()> {
         }
     }
     fs::write(base.join("etc/hostname"), "server\n")?;
+    // sudo looks the name up.
+    fs::write(
+        base.join("etc/hosts"),
+        "127.0.0.1 localhost\n127.0.1.1 server\n",
+    )?;
     fs::write(
         base.join("etc/fstab"),
         "/dev/vda1 / ext4 errors=remount-ro 0 1\n",
@@ -217,29 +263,33 @@ fn prepare(base: &Path) -> Result<()> {
 }
 
 /// One server, from its first boot to its last.
-fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
+fn live(
+    kind: Kind,
+    base: &Path,
+    package: &Path,
+    commands: &[page::Command],
+    life: &mut Life,
+) -> Result<()> {
     let dir = cache().join("server").join(kind.name());
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir)?;
     let scripts = root().join("tests/lab/server");
-    for (from, name) in [
-        (scripts.join("run"), "run"),
-        (scripts.join("lab.service"), "lab.service"),
-        (package.to_owned(), "afterpanic.deb"),
-    ] {
+    let scripts = SCRIPTS.map(|name| (scripts.join(name), name));
+    let package = (package.to_owned(), "afterpanic.deb");
+    for (from, name) in scripts.into_iter().chain([package]) {
         fs::copy(&from, base.join("lab").join(name))
             .with_context(|| format!("Cannot copy {}", from.display()))?;
     }
+    fs::write(base.join("lab/page"), page::script(commands))?;
     fs::write(base.join("lab/kind"), kind.name())?;
     let disk = dir.join("disk.img");
     make_disk(&disk, base)?;
     let kernel = newest(&base.join("boot"), "vmlinuz-")?;
     let accel = match Accel::choose(&kernel, &cache())? {
         // On one thread the guest of its guest gets stuck in its first second.
-        Accel::TcgOneThread if kind == Kind::Rehearse => Accel::Tcg,
+        Accel::TcgOneThread if kind.rehearses() => Accel::Tcg,
         chosen => chosen,
     };
-    let mut life = Life::default();
     let beside: &[(&str, Bus, u64)] = match kind {
         Kind::Grub | Kind::Mkconfig | Kind::Bls => &[],
         Kind::Rehearse => &[("second", Bus::Nvme, SECOND_MIB)],
@@ -265,7 +315,10 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
         let mut vm = Vm::new(kernel, dir.join(console));
         vm.firmware = kind.firmware();
         vm.vcpus = 2;
-        vm.deadline = DEADLINE;
+        vm.deadline = match kind {
+            Kind::Grub => LONG_DEADLINE,
+            _ => DEADLINE,
+        };
         vm.reboots = true;
         vm.disks.push(DiskImage {
             path: disk.clone(),
@@ -274,17 +327,14 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
         });
         vm.disks.extend(beside.iter().cloned());
         match kind {
-            Kind::Grub | Kind::Mkconfig | Kind::Bls => {
-                vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]);
-            }
+            Kind::Grub => vm.extra = words(&["-m", "3072M,slots=2,maxmem=6G"]),
+            Kind::Mkconfig | Kind::Bls => vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]),
             Kind::Rearm => vm.memory_mib = 1024,
-            Kind::Rehearse => {
-                vm.memory_mib = 3072;
-                if accel != Accel::Kvm {
-                    // The last one counts. What QEMU itself emulates is AMD's virtualization.
-                    vm.extra = words(&["-cpu", "EPYC,+svm,-cx16"]);
-                }
-            }
+            Kind::Rehearse => vm.memory_mib = 3072,
+        }
+        if kind.rehearses() && accel != Accel::Kvm {
+            // The last one counts. What QEMU itself emulates is AMD's virtualization.
+            vm.extra.extend(words(&["-cpu", "EPYC,+svm,-cx16"]));
         }
         vm
     };
@@ -294,21 +344,19 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
     if !kind.has_boot_loader() {
         first.cmdline += " crashkernel=160M";
     }
-    let installed = watch(&first, accel, &mut life)?;
+    let installed = watch(&first, accel, life)?;
     if installed && life.failed.is_empty() && kind.has_boot_loader() {
-        watch(&machine(PathBuf::new(), "console-2.txt"), accel, &mut life)?;
+        watch(&machine(PathBuf::new(), "console-2.txt"), accel, life)?;
     }
     if let [.., (_, before), (_, after)] = life.stages.as_slice()
         && kind == Kind::Grub
         && life.done
     {
-        if before == after {
-            life.passed += 1;
-            eprintln!("lab: ok the fast reboot passed no firmware");
-        } else {
-            life.failed
-                .push("the fast reboot went through the firmware".into());
-        }
+        let resets: Vec<String> = (before != after)
+            .then(|| "it went through the firmware".into())
+            .into_iter()
+            .collect();
+        life.holds("the fast reboot passed no firmware", &resets);
     }
     if life.failed.is_empty() && life.done {
         fs::remove_file(&disk)?;
@@ -316,7 +364,7 @@ fn live(kind: Kind, base: &Path, package: &Path) -> Result<Life> {
             fs::remove_file(&disk.path)?;
         }
     }
-    Ok(life)
+    Ok(())
 }
 
 /// Runs a machine until it is switched off; whether it was.
@@ -327,6 +375,10 @@ fn watch(vm: &Vm, accel: Accel, life: &mut Life) -> Result<bool> {
         match event {
             Event::Line(line) => {
                 if let Some(said) = line.strip_prefix(SAYS) {
+                    if let Some(printed) = tutorial::printed(said) {
+                        life.printed.push(printed);
+                        return Flow::Continue;
+                    }
                     eprintln!("[{:5.0}] {said}", at.as_secs_f64());
                     heed(said, at, resets, control, life);
                 }
@@ -348,8 +400,11 @@ fn watch(vm: &Vm, accel: Accel, life: &mut Life) -> Result<bool> {
 }
 
 fn heed(said: &str, at: Duration, resets: u32, control: &mut Control<'_>, life: &mut Life) {
-    if said.starts_with("ok ") {
+    if let Some(what) = said.strip_prefix("ok ") {
         life.passed += 1;
+        let command = what.strip_prefix("page ").and_then(|w| w.split_once(':'));
+        life.ran
+            .extend(command.and_then(|(number, _)| number.parse::<usize>().ok()));
     } else if let Some(what) = said.strip_prefix("FAILED") {
         life.failed.push(what.trim_start().to_owned());
     } else if said.starts_with("stage ") {
