@@ -243,7 +243,10 @@ mod tests {
     #[test]
     fn an_example_becomes_a_command() {
         let found = example("load", 7, "$ sudo afterpanic load\nloaded Linux 6.1\n").unwrap();
-        assert_eq!(script(&[found.clone()]), "load\t0\t7\tsudo afterpanic load\n");
+        assert_eq!(
+            script(&[found.clone()]),
+            "load\t0\t7\tsudo afterpanic load\n"
+        );
         assert_eq!(found.sample, ["loaded Linux 6.1"]);
         assert!(example("load", 7, "sudo afterpanic load\n").is_err());
     }

@@ -18,8 +18,8 @@ pub(super) fn commands() -> Result<Vec<page::Command>> {
         page::commands(&text).with_context(|| format!("{PAGE} cannot be followed"))?;
     for verb in EXAMPLES {
         let path = root().join(format!("src/help/{verb}.txt"));
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("Cannot read {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("Cannot read {}", path.display()))?;
         let example = page::example(verb, commands.len() + 1, &text)?;
         match commands.iter_mut().find(|c| c.line == example.line) {
             // Both show the same run.
@@ -55,8 +55,10 @@ pub(super) fn build(commands: &[page::Command], profile: &str, life: &mut Life) 
             life.passed += 1;
             life.ran.push(command.number);
         } else {
-            life.failed
-                .push(format!("page {}: {line}: {}", command.number, output.status));
+            life.failed.push(format!(
+                "page {}: {line}: {}",
+                command.number, output.status
+            ));
         }
     }
     Ok(())
