@@ -5,6 +5,7 @@
 //! code ([`Calls`]). No answer is larger than the distance to the next symbol.
 
 mod calls;
+mod counted;
 mod dwarf;
 mod error;
 mod names;
@@ -147,7 +148,10 @@ impl<'k> Globals<'k> {
             })
         });
         match known {
-            Answer::One(ty) => return said(ty, Source::Table),
+            Answer::One(ty) => {
+                let ty = counted::counted(name, ty, room, types);
+                return said(ty, Source::Table);
+            }
             Answer::Several(all) => {
                 let address = address?;
                 let mut passed = all

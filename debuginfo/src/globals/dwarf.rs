@@ -109,7 +109,7 @@ impl DebugFile {
             })
     }
 
-    /// Calls `visit` with every structure and union that has a name and is defined outside functions. Where
+    /// Calls `visit` with every structure and union of C that has a name and is defined outside functions. Where
     /// several have one name, with each.
     ///
     /// # Errors

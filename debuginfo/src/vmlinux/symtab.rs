@@ -25,10 +25,10 @@ const WEAK: u8 = 2;
 const CONSTANT_MAX: u64 = 4096;
 
 /// Whether a symbol only marks a place: arch/x86/kernel/vmlinux.lds.S, include/asm-generic/vmlinux.lds.h,
-/// scripts/kallsyms.c.
+/// scripts/kallsyms.c; `.L` are the compiler's own, which 5.10 still keeps.
 fn is_mark(name: &str) -> bool {
-    let begins = ["__start_", "__stop_", "__end_", "kallsyms_"];
-    let ends = ["_start", "_end", "_begin"];
+    let begins = ["__start_", "__stop_", "__end_", "kallsyms_", ".L"];
+    let ends = ["_start", "_stop", "_end", "_begin"];
     begins.iter().any(|begin| name.starts_with(begin))
         || name.starts_with("__") && ends.iter().any(|end| name.ends_with(end))
         || [

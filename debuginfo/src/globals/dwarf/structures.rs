@@ -1,6 +1,8 @@
 //! The layouts of the structures that a file's debug information defines.
 //!
-//! Facts: DWARF 4 and 5, section 5.7: a member without a place is at 0; a bitfield's place counts bits.
+//! Facts: DWARF 4 and 5, section 5.7: a member without a place is at 0; a bitfield's place counts bits. DWARF 3,
+//! section 5.6.6, which gcc up to 10 follows: a bitfield's place counts bits from the highest of its storage.
+//! Units of Linux may be Rust's.
 
 use super::words::{Slice, Words};
 use gimli::{
@@ -37,7 +39,7 @@ pub struct Field {
     pub words: String,
 }
 
-/// Calls `visit` with every structure defined outside functions. Units repeat each other: one of the same
+/// Calls `visit` with every structure of C defined outside functions. Units repeat each other: one of the same
 /// name, size and line of the source is taken once.
 pub(super) fn for_each(
     dwarf: &Dwarf<Slice<'_>>,
@@ -49,7 +51,8 @@ pub(super) fn for_each(
         let unit = dwarf.unit(header)?;
         let words = Words { dwarf, unit: &unit };
         let mut cursor = unit.entries();
-        if cursor.next_dfs()?.is_none_or(|root| !root.has_children()) {
+        let root = cursor.next_dfs()?;
+        if root.is_none_or(|root| !root.has_children() || is_rust(root)) {
             continue;
         }
         let mut next = cursor.next_dfs()?;
@@ -70,6 +73,11 @@ pub(super) fn for_each(
         }
     }
     Ok(())
+}
+
+fn is_rust(unit: &Entry<Slice<'_>>) -> bool {
+    let language = unit.attr_value(dw::DW_AT_language);
+    matches!(language, Some(AttributeValue::Language(dw::DW_LANG_Rust)))
 }
 
 fn keyword(entry: &Entry<Slice<'_>>) -> Option<&'static str> {
@@ -105,6 +113,15 @@ fn number(entry: &Entry<Slice<'_>>, name: gimli::DwAt) -> Option<u64> {
     entry.attr_value(name)?.udata_value()
 }
 
+/// Where a bitfield begins in its storage, by DWARF 3.
+fn from_highest<'a>(words: &Words<'_, 'a>, entry: &Entry<Slice<'a>>) -> Option<u64> {
+    let of_type = || words.size(words.target(entry, dw::DW_AT_type)?);
+    let storage = number(entry, dw::DW_AT_byte_size).or_else(of_type)?;
+    let below =
+        number(entry, dw::DW_AT_bit_offset)?.checked_add(number(entry, dw::DW_AT_bit_size)?)?;
+    storage.checked_mul(8)?.checked_sub(below)
+}
+
 /// Adds the members of the structure at `of`, which itself is `base` bits behind the outermost one's start.
 fn fields(
     words: &Words<'_, '_>,
@@ -118,7 +135,9 @@ fn fields(
             return Ok(());
         }
         let bytes = number(entry, dw::DW_AT_data_member_location).unwrap_or(0);
-        let bit = number(entry, dw::DW_AT_data_bit_offset).unwrap_or(0);
+        let bits = number(entry, dw::DW_AT_bit_size);
+        let bit = number(entry, dw::DW_AT_data_bit_offset);
+        let bit = bit.or_else(|| from_highest(words, entry)).unwrap_or(0);
         let bit = base.wrapping_add(bytes.wrapping_mul(8)).wrapping_add(bit);
         let ty = words.target(entry, dw::DW_AT_type);
         let name = words.name(entry);
@@ -132,7 +151,7 @@ fn fields(
         all.push(Field {
             name: name.unwrap_or_default(),
             bit,
-            bits: number(entry, dw::DW_AT_bit_size),
+            bits,
             size: ty.and_then(|ty| words.size(ty)),
             words: words.of(ty)?,
         });
