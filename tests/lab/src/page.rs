@@ -244,7 +244,7 @@ mod tests {
     fn an_example_becomes_a_command() {
         let found = example("load", 7, "$ sudo afterpanic load\nloaded Linux 6.1\n").unwrap();
         assert_eq!(
-            script(&[found.clone()]),
+            script(std::slice::from_ref(&found)),
             "load\t0\t7\tsudo afterpanic load\n"
         );
         assert_eq!(found.sample, ["loaded Linux 6.1"]);
