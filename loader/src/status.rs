@@ -12,7 +12,7 @@ use crate::last_crash::{self, LastCrash};
 use crate::probe::{Reservation, boot_id, is_loaded, reservation, running_release};
 use crate::root;
 use crate::servers;
-use crate::state::{CrashTest, Input, LoadedState, Proof, State};
+use crate::state::{CrashTest, Input, LoadedState, Proof, State, StateError};
 use crate::stores::stores;
 
 /// The answer to "is it armed".
@@ -25,7 +25,8 @@ pub enum Armed {
     Stale,
     /// None is loaded. Exit code 3.
     No,
-    /// The kernel does not tell: /sys is not readable. Exit code 1.
+    /// The kernel does not tell because /sys is not readable, or a capture kernel is loaded and the record of it
+    /// is not readable (it is root's). Exit code 1.
     Unknown,
 }
 
@@ -89,6 +90,9 @@ pub struct Status {
     pub loop_guard: Option<String>,
     /// What could not be read, and why.
     pub warnings: Vec<String>,
+    /// The record of what was loaded, checked and proved cannot be read: none of that is known.
+    #[serde(skip)]
+    pub unrecorded: bool,
 }
 
 /// Whether what is loaded was loaded by us in this boot, and is this kernel with the kept image as it is
@@ -127,7 +131,9 @@ pub fn status(root: &Path, config: &Config) -> Status {
     let stores = stores(config, root);
     let uptime = root::text(root, "/proc/uptime").unwrap_or_default();
     let mut warnings = stores.elsewhere;
+    let mut unrecorded = false;
     let state = State::read(root).unwrap_or_else(|why| {
+        unrecorded = matches!(why, StateError::Io { .. });
         warnings.push(why.to_string());
         State::default()
     });
@@ -143,7 +149,14 @@ pub fn status(root: &Path, config: &Config) -> Status {
         image.changed.extend(servers.changed);
         warnings.extend(servers.warnings);
     }
-    let (armed, why, next) = judge(root, loaded, &reservation, ours.as_ref(), image.as_ref());
+    let (armed, why, next) = match loaded {
+        Some(true) if unrecorded => (
+            Armed::Unknown,
+            "a capture kernel is loaded; only root can read whether it is current".to_owned(),
+            Some("sudo afterpanic status"),
+        ),
+        _ => judge(root, loaded, &reservation, ours.as_ref(), image.as_ref()),
+    };
     Status {
         armed,
         why,
@@ -163,6 +176,7 @@ pub fn status(root: &Path, config: &Config) -> Status {
         last_dump: last_crash::last(&stores.paths),
         loop_guard: last_crash::in_a_loop(&stores.paths, &uptime),
         warnings,
+        unrecorded,
     }
 }
 

@@ -62,8 +62,13 @@ pub(crate) fn filter(filter: Option<&Filter>) -> String {
 fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
     let mut out = output::stdout();
     writeln!(out, "armed   {}", summary(status))?;
-    writeln!(out, "filter  {}", filter(status.filter.as_ref()))?;
-    writeln!(out, "proof   {}", proof(status))?;
+    if status.unrecorded {
+        writeln!(out, "filter  unknown: run as root")?;
+        writeln!(out, "proof   unknown: run as root")?;
+    } else {
+        writeln!(out, "filter  {}", filter(status.filter.as_ref()))?;
+        writeln!(out, "proof   {}", proof(status))?;
+    }
     if let Some(test) = &status.crash_test {
         writeln!(out, "test    {}", crash_test(test, context))?;
     }
@@ -120,7 +125,11 @@ fn crash_test(test: &CrashTest, context: &Context) -> String {
 /// `last 20261121T231500Z, complete, null-deref:acme_poll:9f3c21, in /var/crash/…`
 fn dumps(status: &Status) -> String {
     let Some(last) = &status.last_dump else {
-        return "none".into();
+        // The stores are root's, too.
+        return match status.unrecorded {
+            true => "none that this user can read".into(),
+            false => "none".into(),
+        };
     };
     let verdict = last.verdict.as_deref().unwrap_or("cut off");
     let signature = last.signature.as_deref().unwrap_or("no signature");

@@ -49,6 +49,24 @@ fn record(dir: &Path, boot_id: &str) {
     state.write(dir).unwrap();
 }
 
+/// As for a user who may not read root's record.
+#[test]
+fn what_cannot_be_read_is_not_called_armed() {
+    let dir = machine("1\n", "100663296\n");
+    std::fs::create_dir_all(dir.path().join("var/lib/afterpanic/state.json")).unwrap();
+    let status = status(dir.path());
+    assert_eq!(status.armed, Armed::Unknown);
+    assert!(status.why.contains("only root"), "{}", status.why);
+    assert_eq!(status.next.as_deref(), Some("sudo afterpanic status"));
+    assert!(status.unrecorded);
+    assert!(status.warnings.iter().any(|w| w.contains("state.json")));
+    put(dir.path(), "sys/kernel/kexec_crash_loaded", "0\n");
+    assert_eq!(
+        super::status(dir.path(), &Config::default()).armed,
+        Armed::No
+    );
+}
+
 #[test]
 fn nothing_reserved_nothing_loaded_no_kexec_no_sysfs() {
     let said = |dir: &tempfile::TempDir| {
