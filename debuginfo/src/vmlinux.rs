@@ -111,8 +111,12 @@ impl Vmlinux {
     /// Makes it from the kernel in a core.
     ///
     /// # Errors
-    /// The core has no types or no symbols.
+    /// The core is of another architecture, or has no types or no symbols.
     pub fn of(kernel: &Kernel, globals: &dyn GlobalTypes, options: Options) -> Result<Self, Error> {
+        let arch = kernel.arch();
+        if arch.machine != vmcore::arch::x86_64::ARCH.machine {
+            return Err(Error::Machine { name: arch.name });
+        }
         let types = kernel.types().map_err(Error::Types)?;
         let table = Table::read(kernel.symbols().map_err(Error::Symbols)?)?;
         let moved = match options.relocated {

@@ -23,6 +23,7 @@ pub struct Elf {
     notes: Vec<u8>,
     xnum: bool,
     sections_first: bool,
+    machine: Option<u16>,
 }
 
 impl Elf {
@@ -109,6 +110,13 @@ impl Elf {
         self
     }
 
+    /// Of another machine than x86_64: e_machine.
+    #[must_use]
+    pub fn machine(mut self, machine: u16) -> Self {
+        self.machine = Some(machine);
+        self
+    }
+
     /// Puts the section header before the program headers, as QEMU does.
     #[must_use]
     pub fn sections_first(mut self) -> Self {
@@ -137,7 +145,7 @@ impl Elf {
         let mut file = Vec::with_capacity(at);
         file.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
         file.extend_from_slice(&4_u16.to_le_bytes());
-        file.extend_from_slice(&62_u16.to_le_bytes());
+        file.extend_from_slice(&self.machine.unwrap_or(62).to_le_bytes());
         file.extend_from_slice(&1_u32.to_le_bytes());
         file.extend_from_slice(&0_u64.to_le_bytes());
         file.extend_from_slice(&(phoff as u64).to_le_bytes());

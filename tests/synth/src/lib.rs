@@ -1,5 +1,6 @@
 //! Synthetic dumps.
 
+pub mod arm;
 pub mod btf;
 pub mod corpus;
 pub mod elf;

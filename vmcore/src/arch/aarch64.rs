@@ -13,9 +13,12 @@ use super::paging::{Entry, Paging};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers};
 use crate::addr::{PhysAddr, VirtAddr};
 
+/// e_machine.
+pub const MACHINE: u16 = goblin::elf::header::EM_AARCH64;
+
 /// aarch64.
 pub static ARCH: Arch = Arch {
-    machine: goblin::elf::header::EM_AARCH64,
+    machine: MACHINE,
     name: "aarch64",
     prstatus_bytes: regs::PRSTATUS_BYTES,
     prstatus: |desc| {
