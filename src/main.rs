@@ -1,6 +1,7 @@
 //! `afterpanic`: the command line. One file a verb in `commands/`; everything it does is in the
 //! libraries.
 
+mod aarch64;
 mod armed;
 mod commands;
 mod core_arg;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     }
     // Cores of other machines are read as well.
     analysis::unwind::read_all();
+    analysis::disassembly::add(aarch64::DECODERS);
     let command = help::command();
     let matches = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

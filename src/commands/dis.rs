@@ -87,7 +87,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             offset => format!("{}+{offset:#x}", at.name),
         })
     };
-    let instructions = rows(disassemble(start, &code, name_of), start, asked);
+    let decoded = disassemble(kernel.arch(), start, &code, name_of);
+    if decoded.is_empty() {
+        bail!("this program cannot decode code of {}", kernel.arch().name);
+    }
+    let instructions = rows(decoded, start, asked);
     let answer = Answer {
         function: found.as_ref().map(|found| found.name.clone()),
         module: found.and_then(|found| found.module),
@@ -161,7 +165,11 @@ mod tests {
     fn the_place_is_marked() {
         // call +0; mov 0x18(%rax),%rax; ret
         let code = [0xe8, 0, 0, 0, 0, 0x48, 0x8b, 0x40, 0x18, 0xc3];
-        let rows = rows(disassemble(0x1000, &code, |_| None), 0x1000, 0x1005);
+        let rows = rows(
+            disassemble(&vmcore::arch::x86_64::ARCH, 0x1000, &code, |_| None),
+            0x1000,
+            0x1005,
+        );
         assert_eq!(
             rows.iter().map(|row| row.here).collect::<Vec<_>>(),
             [false, true, false]

@@ -29,7 +29,7 @@ pub struct CodeAt {
 pub struct CodeLine {
     /// Bytes from the start of the function.
     pub offset: u64,
-    /// It in AT&T syntax.
+    /// It in the GNU assembler's syntax (x86_64: AT&T).
     pub text: String,
     /// What it calls, jumps to or reads, where that has a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub(super) fn read(kernel: &Kernel, trace: Option<&Trace>, reason: &Reason) -> O
             offset => format!("{}+{offset:#x}", at.name),
         })
     };
-    let rows = disassemble(start, &bytes, name_of);
+    let rows = disassemble(kernel.arch(), start, &bytes, name_of);
     // A return address stands behind the call that did not return.
     let interrupted = frame.kind == FrameKind::Interrupted;
     let here = rows.iter().position(|row| match interrupted {

@@ -79,8 +79,9 @@ fn printed(full: &Full, out: &mut Out) {
         .map_while(|word| u8::from_str_radix(word.trim_matches(['<', '>']), 16).ok())
         .collect();
     let offset = oops.location.as_ref().map_or(0, |at| at.offset);
-    // A branch's target has no name here: the kernel prints bytes, not where they lie.
-    let mut lines = disassemble(offset, &bytes, |_| None);
+    // A branch's target has no name here: the kernel prints bytes, not where they lie. Only x86 prints bytes
+    // with the one at fault in angle brackets.
+    let mut lines = disassemble(&vmcore::arch::x86_64::ARCH, offset, &bytes, |_| None);
     // The line of bytes cuts the last one off.
     if lines.len() > 1 {
         lines.pop();
