@@ -53,6 +53,12 @@ pub(crate) const COMPILE: Needs = &[
     ("/usr/include/openssl/ssl.h", "libssl-dev"),
 ];
 
+/// What cores of other architectures need besides.
+pub(crate) const ARM: Needs = &[
+    ("qemu-system-aarch64", "qemu-system-arm"),
+    ("dpkg-deb", "dpkg"),
+];
+
 /// What kernels with signatures need besides.
 pub(crate) const SIGNED: Needs = &[
     ("sbsign", "sbsigntool"),

@@ -144,6 +144,7 @@ fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
                 "signed" => install::SIGNED,
                 "compile" => install::COMPILE,
                 "fleet" => install::FLEET,
+                "arm" => install::ARM,
                 _ => bail!("shard {}: nothing to install is called {word}", shard.name),
             });
         }

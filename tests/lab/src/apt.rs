@@ -22,8 +22,20 @@ impl Apt {
     /// # Errors
     /// No mirror is known, or it does not answer.
     pub fn new(suite: &str) -> Result<Apt> {
+        Self::of(suite, None)
+    }
+
+    /// The same for packages of another architecture than the machine's, by Debian's name.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of(suite: &str, architecture: Option<&str>) -> Result<Apt> {
         let mirror = mirror::find(Path::new("/etc/apt"))?;
-        let dir = crate::cache().join("apt").join(suite);
+        let name = match architecture {
+            Some(architecture) => format!("{suite}-{architecture}"),
+            None => suite.to_owned(),
+        };
+        let dir = crate::cache().join("apt").join(name);
         for sub in ["lists/partial", "cache/archives/partial", "debs"] {
             fs::create_dir_all(dir.join(sub))?;
         }
@@ -31,7 +43,7 @@ impl Apt {
         fs::write(dir.join("sources.list"), mirror.line(suite))?;
         fs::write(dir.join("status"), "")?;
         let d = dir.display();
-        let options = [
+        let mut options = vec![
             format!("Dir::Etc::sourcelist={d}/sources.list"),
             "Dir::Etc::sourceparts=-".into(),
             "Dir::Etc::preferencesparts=-".into(),
@@ -47,6 +59,10 @@ impl Apt {
             // The directory is not readable for the user apt would become.
             "APT::Sandbox::User=root".into(),
         ];
+        if let Some(architecture) = architecture {
+            options.push(format!("APT::Architecture={architecture}"));
+            options.push(format!("APT::Architectures={architecture}"));
+        }
         let apt = Apt {
             dir,
             _lock: lock,

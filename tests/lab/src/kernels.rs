@@ -24,9 +24,11 @@ const SERIES: [(&str, &str); 4] = [
 ];
 
 /// Debian's other kernels of a series: what follows the series' name, and the meta package.
-const FLAVOURS: [(&str, &str); 2] = [
+const FLAVOURS: [(&str, &str); 4] = [
     ("-generic", "linux-image-amd64"),
     ("-rt", "linux-image-rt-amd64"),
+    ("-arm64-16k", "linux-image-arm64-16k"),
+    ("-arm64", "linux-image-cloud-arm64"),
 ];
 
 /// The kernel that a scenario or the command line names: a series, a series with `-generic` or `-rt`, or
@@ -56,9 +58,14 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     };
     cached(name, "", &mut |dir| {
         say(&format!("fetching Linux {name} from Debian {suite}"));
-        fetch(suite, meta, dir)
+        fetch(suite, architecture(name), meta, dir)
             .with_context(|| format!("Cannot fetch Linux {name} from Debian {suite}"))
     })
+}
+
+/// Debian's name of a kernel's architecture, where it is not that of the machine.
+pub(crate) fn architecture(name: &str) -> Option<&'static str> {
+    name.contains("-arm64").then_some("arm64")
 }
 
 /// The series of a name, and the meta package of the kernel.
@@ -138,7 +145,7 @@ pub fn vmlinux(kernel: &KernelFiles) -> Result<PathBuf> {
         );
     };
     let release = &kernel.release;
-    let apt = Apt::new(suite)?;
+    let apt = Apt::of(suite, architecture(&name))?;
     // Another laboratory may have unpacked it while this one waited.
     if vmlinux.exists() {
         return Ok(vmlinux);
@@ -198,8 +205,8 @@ fn local(image: &Path, modules: Option<&Path>) -> Result<KernelFiles> {
     })
 }
 
-fn fetch(suite: &str, meta: &str, dir: &Path) -> Result<()> {
-    let apt = Apt::new(suite)?;
+fn fetch(suite: &str, architecture: Option<&str>, meta: &str, dir: &Path) -> Result<()> {
+    let apt = Apt::of(suite, architecture)?;
     let debs = apt.download(&apt.kernel_packages(meta)?)?;
     let root = dir.with_extension("partial");
     let _ = fs::remove_dir_all(&root);

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod browser;
 pub mod checks;
 pub mod compare;
+pub mod cores;
 pub mod demo;
 pub mod elf;
 pub mod expected;

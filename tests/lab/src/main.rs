@@ -106,6 +106,18 @@ enum Verb {
         #[arg(value_name = "DIR")]
         site: Option<PathBuf>,
     },
+    /// Cores of other architectures: kernels of their own panic in QEMU, and what is read of their cores is
+    /// held against drgn
+    Cores {
+        /// The architecture
+        #[arg(long, value_name = "NAME", default_value = "aarch64", value_parser = ["aarch64"])]
+        arch: String,
+        /// Machines: 4k-a57, 4k-max, 16k-a76, 16k-max [default: all]
+        names: Vec<String>,
+        /// Put the results into docs/support/results.json
+        #[arg(long)]
+        record: bool,
+    },
     /// Write docs/support.md from the scenarios and their results
     Support,
     /// crash, drgn and gdb on a core that is there, with our vmlinux and with the debug vmlinux
@@ -272,6 +284,9 @@ fn main() -> ExitCode {
         Verb::Globals { options } => lab::globals::run(&options),
         Verb::Pages { site: None } => lab::pages::run(),
         Verb::Pages { site: Some(dir) } => lab::pages::site(&dir),
+        Verb::Cores { names, record, .. } => {
+            lab::cores::run(&names).and_then(|all| judged(&all, record))
+        }
         Verb::Support => support(),
         Verb::Debuggers {
             core,

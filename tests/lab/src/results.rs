@@ -13,7 +13,7 @@ use std::process::Command;
 
 const SCHEMA: &str = "afterpanic.support/1";
 
-/// The results by name: a scenario's, `server/KIND` or `reboot/MACHINE`.
+/// The results by name: a scenario's, `server/KIND`, `reboot/MACHINE` or `cores/MACHINE`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {

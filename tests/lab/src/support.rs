@@ -3,6 +3,7 @@
 //! The page is a function of the two, so that it can claim nothing that is in neither. A pair that
 //! no scenario covers is `expected` where both halves of it are covered apart.
 
+use crate::cores;
 use crate::reboot;
 use crate::results::{Outcome, Results};
 use crate::scenario::Scenario;
@@ -51,6 +52,13 @@ pub fn page(scenarios: &[Scenario], results: &Results) -> String {
     let names = panics.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
     let _ = writeln!(out, "| x86-64 | {} |", cell(&names, results));
     out += "| aarch64 | no scenario |\n";
+    let machines = cores::names().map(|(name, about)| (format!("cores/{name}"), about));
+    write_names(
+        &mut out,
+        "Cores of other architectures, read on x86-64",
+        &machines.collect::<Vec<_>>(),
+        results,
+    );
     write_names(
         &mut out,
         "Boot loaders: the life of a Debian server",

@@ -1,0 +1,131 @@
+//! Cores of other architectures: a Debian kernel of that architecture panics under QEMU's translation, QEMU
+//! writes its memory (`dump-guest-memory`), and what is read of the core is held against drgn with the
+//! kernel's own vmlinux, and against the kernel's own counters.
+//!
+//! The guest has a static busybox and no disk. `-device vmcoreinfo` brings the note into the core; it
+//! takes the kernel's qemu_fw_cfg module.
+
+mod guest;
+mod judge;
+
+use crate::results::Entry;
+use crate::{cache, kernels};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::Path;
+
+/// A machine whose core is read.
+struct Machine {
+    name: &'static str,
+    about: &'static str,
+    kernel: &'static str,
+    cpu: &'static str,
+    /// Whether drgn is asked; the vmlinux of the large kernel takes a gigabyte to fetch.
+    drgn: bool,
+}
+
+const MACHINES: [Machine; 4] = [
+    Machine {
+        name: "4k-a57",
+        about: "aarch64, pages of 4 KiB, a CPU with 48 bits of address",
+        kernel: "6.12-arm64",
+        cpu: "cortex-a57",
+        drgn: true,
+    },
+    Machine {
+        name: "4k-max",
+        about: "aarch64, pages of 4 KiB, 52 bits of address (LPA2), pointer authentication",
+        kernel: "6.12-arm64",
+        cpu: "max",
+        drgn: true,
+    },
+    Machine {
+        name: "16k-a76",
+        about: "aarch64, pages of 16 KiB, a CPU with 47 bits of address",
+        kernel: "6.12-arm64-16k",
+        cpu: "cortex-a76",
+        drgn: false,
+    },
+    Machine {
+        name: "16k-max",
+        about: "aarch64, pages of 16 KiB, 52 bits of address (LPA2), pointer authentication",
+        kernel: "6.12-arm64-16k",
+        cpu: "max",
+        drgn: false,
+    },
+];
+
+/// The machines by name, with what each shows.
+pub fn names() -> impl Iterator<Item = (&'static str, String)> {
+    MACHINES.iter().map(|m| (m.name, m.about.to_owned()))
+}
+
+/// Makes and reads the cores of the machines named; none: of all.
+///
+/// # Errors
+/// A machine is not known, or a kernel cannot be fetched. What is wrong with a core is in its entry.
+pub fn run(names: &[String]) -> Result<Vec<Entry>> {
+    if let Some(other) = names
+        .iter()
+        .find(|name| MACHINES.iter().all(|m| m.name != **name))
+    {
+        let known: Vec<_> = MACHINES.iter().map(|m| m.name).collect();
+        bail!(
+            "No machine is called {other}; there are {}",
+            known.join(", ")
+        );
+    }
+    let wanted = |m: &&Machine| names.is_empty() || names.iter().any(|name| name == m.name);
+    let mut entries = Vec::new();
+    for machine in MACHINES.iter().filter(wanted) {
+        eprintln!("lab: {}: {}", machine.name, machine.about);
+        let dir = cache().join("cores").join(machine.name);
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir)?;
+        entries.push(one(machine, &dir)?);
+    }
+    for entry in &entries {
+        let word = if entry.failed.is_empty() {
+            "ok"
+        } else {
+            "FAILED"
+        };
+        println!("{:<16} {} checks, {word}", entry.name, entry.checks);
+    }
+    let failed = entries.iter().filter(|e| !e.failed.is_empty()).count();
+    println!("{} passed, {failed} failed", entries.len() - failed);
+    Ok(entries)
+}
+
+fn one(machine: &Machine, dir: &Path) -> Result<Entry> {
+    let kernel = kernels::get(machine.kernel, None, &mut |line| eprintln!("lab: {line}"))?;
+    let core = dir.join("core");
+    let made = guest::panic(&kernel, machine.cpu, dir, &core)
+        .with_context(|| format!("No core of {} was made", machine.name));
+    let vmlinux = machine
+        .drgn
+        .then(|| kernels::vmlinux(&kernel))
+        .transpose()?;
+    let judged = made.and_then(|()| judge::all(&core, vmlinux.as_deref(), dir));
+    let checks = judged.unwrap_or_else(|error| vec![("core", Err(format!("{error:#}")))]);
+    let mut failed = Vec::new();
+    for (what, said) in &checks {
+        match said {
+            Ok(said) => eprintln!("lab: {}: {what}: {said}", machine.name),
+            Err(why) => {
+                eprintln!("lab: {}: {what} FAILED: {why}", machine.name);
+                failed.push((*what).to_owned());
+            }
+        }
+    }
+    if failed.is_empty() {
+        // A gigabyte each.
+        let _ = fs::remove_file(&core);
+    }
+    Ok(Entry {
+        name: format!("cores/{}", machine.name),
+        kernel: kernel.release,
+        checks: checks.len(),
+        failed,
+    })
+}

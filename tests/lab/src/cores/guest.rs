@@ -1,0 +1,182 @@
+//! A kernel that panics, and its memory as QEMU writes it.
+
+use crate::apt::{Apt, unpack};
+use crate::cache;
+use anyhow::{Context, Result, bail, ensure};
+use initramfs::archive::Archive;
+use initramfs::compress::Compression;
+use rehearse::guest::image::KernelFiles;
+use rehearse::vm::spawn;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a machine may take under translation.
+const DEADLINE: Duration = Duration::from_secs(300);
+/// What the kernel prints last.
+const LAST_WORDS: &str = "end Kernel panic";
+/// Tasks that sleep, one that runs, pages of a file, two that talk through a pipe; then the panic.
+const INIT: &str = "#!/bin/busybox sh
+busybox mkdir -p /proc /sys /tmp
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sys /sys
+busybox mount -t tmpfs tmp /tmp
+busybox insmod /qemu_fw_cfg.ko
+for n in 1 2 3 4 5; do busybox sleep 100$n & done
+busybox dd if=/dev/zero of=/tmp/file bs=1M count=20
+busybox sh -c 'while :; do :; done' &
+busybox cat /dev/zero | busybox md5sum > /dev/null &
+busybox sleep 2
+echo 1 > /proc/sys/kernel/sysrq
+echo c > /proc/sysrq-trigger
+";
+
+/// Lets the kernel panic and writes the machine's memory to `core`.
+pub(super) fn panic(kernel: &KernelFiles, cpu: &str, dir: &Path, core: &Path) -> Result<()> {
+    let initrd = dir.join("initrd");
+    fs::write(&initrd, initramfs(kernel)?)?;
+    let socket = dir.join("qmp");
+    let mut qemu = start(kernel, cpu, &initrd, &socket)?;
+    let written = wait(&mut qemu, &dir.join("console.txt")).and_then(|()| dump(&socket, core));
+    spawn::kill(&mut qemu);
+    written
+}
+
+fn initramfs(kernel: &KernelFiles) -> Result<Vec<u8>> {
+    let index = initramfs::modules::Index::open_dir(&kernel.modules, &kernel.release)?;
+    let module = index
+        .module("qemu_fw_cfg")
+        .context("The kernel has no qemu_fw_cfg")?;
+    let mut archive = Archive::new();
+    archive.nodes()?;
+    archive.file(
+        "bin/busybox",
+        0o755,
+        fs::read(busybox()?)?,
+        "the guest's programs",
+    )?;
+    let module = initramfs::modules::read(&index, module)?;
+    archive.file("qemu_fw_cfg.ko", 0o644, module, "brings VMCOREINFO to QEMU")?;
+    archive.file("init", 0o755, INIT.as_bytes().to_vec(), "panics")?;
+    Ok(archive.pack(Compression::None)?)
+}
+
+fn busybox() -> Result<PathBuf> {
+    let root = cache().join("tools/busybox-arm64");
+    let program = root.join("usr/bin/busybox");
+    if !program.exists() {
+        let apt = Apt::of("trixie", Some("arm64"))?;
+        fs::create_dir_all(&root)?;
+        for deb in apt.download(&["busybox-static".to_owned()])? {
+            unpack(&deb, &root)?;
+        }
+    }
+    Ok(program)
+}
+
+fn start(kernel: &KernelFiles, cpu: &str, initrd: &Path, socket: &Path) -> Result<Child> {
+    let _ = fs::remove_file(socket);
+    let mut command = Command::new("qemu-system-aarch64");
+    command
+        .args([
+            "-M",
+            "virt,gic-version=3",
+            "-cpu",
+            cpu,
+            "-smp",
+            "2",
+            "-m",
+            "1G",
+        ])
+        .args(["-display", "none", "-nodefaults", "-serial", "stdio"])
+        .args(["-device", "vmcoreinfo", "-append"])
+        .arg("console=ttyAMA0 rdinit=/init panic=0 oops=panic")
+        .arg("-qmp")
+        .arg(format!("unix:{},server,nowait", socket.display()))
+        .arg("-kernel")
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(initrd)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    spawn::spawn(&mut command)
+        .context("Cannot run qemu-system-aarch64; it is in Debian's package qemu-system-arm")
+}
+
+/// Until the kernel has said its last words.
+fn wait(qemu: &mut Child, console: &Path) -> Result<()> {
+    let output = qemu.stdout.take().context("QEMU has no output")?;
+    let (tell, told) = std::sync::mpsc::channel();
+    let console = File::create(console)?;
+    std::thread::spawn(move || {
+        let mut console = console;
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let _ = console
+                .write_all(&line)
+                .and_then(|()| console.write_all(b"\n"));
+            if String::from_utf8_lossy(&line).contains(LAST_WORDS) {
+                let _ = tell.send(());
+            }
+        }
+    });
+    told.recv_timeout(DEADLINE)
+        .context("The kernel did not panic; see console.txt")
+}
+
+/// Stops the machine and lets QEMU write its memory.
+fn dump(socket: &Path, core: &Path) -> Result<()> {
+    let mut control = Control::connect(socket)?;
+    control.ask("qmp_capabilities", Value::Null)?;
+    control.ask("stop", Value::Null)?;
+    let core = core.to_str().context("The core's name is no text")?;
+    let protocol = format!("file:{core}");
+    control.ask(
+        "dump-guest-memory",
+        json!({ "paging": false, "protocol": protocol }),
+    )?;
+    Ok(())
+}
+
+struct Control {
+    stream: UnixStream,
+    answers: BufReader<UnixStream>,
+}
+
+impl Control {
+    fn connect(socket: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(socket).context("Cannot reach QEMU")?;
+        let answers = BufReader::new(stream.try_clone()?);
+        let mut control = Self { stream, answers };
+        control.line()?;
+        Ok(control)
+    }
+
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        ensure!(self.answers.read_line(&mut line)? > 0, "QEMU is gone");
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn ask(&mut self, command: &str, arguments: Value) -> Result<()> {
+        let mut message = json!({ "execute": command });
+        if let (false, Some(message)) = (arguments.is_null(), message.as_object_mut()) {
+            message.insert("arguments".into(), arguments);
+        }
+        writeln!(self.stream, "{message}")?;
+        let begun = Instant::now();
+        while begun.elapsed() < DEADLINE {
+            let answer = self.line()?;
+            if let Some(error) = answer.get("error") {
+                bail!("QEMU refuses {command}: {error}");
+            }
+            if answer.get("return").is_some() {
+                return Ok(());
+            }
+        }
+        bail!("QEMU does not answer {command}")
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether what is read of a core is right: against drgn, and against the kernel's own counters.
+
+use crate::tools;
+use analysis::tasks;
+use analysis::unwind::{End, FrameKind, Unwinder};
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use vmcore::kernel::{Kernel, sanity};
+use vmcore::mm::check::counters;
+use vmcore::mm::{self, Kind, Rules};
+
+/// A check and what came of it.
+pub(super) type Check = (&'static str, Result<String, String>);
+
+/// Of a hundred frames so many must be the same. A CPU that was stopped inside an exception's entry shows
+/// in either reader what the other leaves out.
+const FRAMES: usize = 99;
+
+#[derive(Deserialize)]
+struct Theirs {
+    pid: i32,
+    comm: String,
+    functions: Vec<String>,
+}
+
+/// A task by us.
+struct Ours {
+    pid: i32,
+    comm: String,
+    functions: Vec<String>,
+    /// Why its stack ends early.
+    broken: Option<String>,
+}
+
+/// Every check.
+///
+/// # Errors
+/// The core cannot be opened, or drgn fails.
+pub(super) fn all(core: &Path, vmlinux: Option<&Path>, dir: &Path) -> Result<Vec<Check>> {
+    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
+    let mut checks: Vec<Check> = sanity::check(&kernel)
+        .into_iter()
+        .map(|sanity| {
+            let detail = sanity.answer.detail().to_owned();
+            match sanity.answer.agrees() {
+                true => (sanity.what, Ok(detail)),
+                false => (sanity.what, Err(detail)),
+            }
+        })
+        .collect();
+    let ours = tasks_of(&kernel)?;
+    checks.push(("every stack ends where stacks end", ends(&ours)));
+    checks.push(("free pages by zone", free(&kernel)?));
+    if let Some(vmlinux) = vmlinux {
+        let theirs = ask(core, vmlinux, dir)?;
+        checks.push(("tasks against drgn", same_tasks(&ours, &theirs)));
+        checks.push(("frames against drgn", same_frames(&ours, &theirs)));
+    }
+    Ok(checks)
+}
+
+fn tasks_of(kernel: &Kernel) -> Result<BTreeMap<String, Ours>> {
+    let unwinder = Unwinder::new(kernel);
+    let mut found = BTreeMap::new();
+    tasks::for_each(kernel, tasks::Options::default(), |task| {
+        let address = task.address.into();
+        let trace = unwinder.task(address);
+        let frames = trace
+            .frames
+            .iter()
+            .filter(|frame| frame.kind != FrameKind::User);
+        let functions = frames.map(|frame| match &frame.symbol {
+            Some(symbol) => symbol.name.clone(),
+            None => frame.pc.to_string(),
+        });
+        let ours = Ours {
+            pid: task.pid,
+            comm: task.comm.clone(),
+            functions: functions.collect(),
+            broken: match trace.end {
+                End::User | End::Kernel => None,
+                other => Some(format!("{other:?}")),
+            },
+        };
+        found.insert(address.to_string(), ours);
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn ends(ours: &BTreeMap<String, Ours>) -> Result<String, String> {
+    let broken = ours
+        .values()
+        .find_map(|task| Some((task, task.broken.as_ref()?)));
+    match broken {
+        Some((task, why)) => Err(format!("{} ({}): {why}", task.comm, task.pid)),
+        None if ours.is_empty() => Err("there are no tasks".into()),
+        None => Ok(format!("{} stacks", ours.len())),
+    }
+}
+
+/// Free pages as they are classified against NR_FREE_PAGES, zone by zone.
+fn free(kernel: &Kernel) -> Result<Result<String, String>> {
+    let mut runs = Vec::new();
+    let rules = Rules::of(kernel);
+    mm::walk(kernel, &rules, &mut |run| {
+        if run.kind == Kind::Free {
+            runs.push(run.pages);
+        }
+        Ok(())
+    })?;
+    let mut said = Vec::new();
+    for zone in counters::zones(kernel)? {
+        let within = runs.iter().filter_map(|run| run.intersect(zone.span));
+        let found: u64 = within.map(|run| run.len()).sum();
+        let words = format!("{}: {found} of {} page frames", zone.name, zone.free);
+        // A CPU was stopped while it took or gave back at most one block.
+        if found.abs_diff(zone.free) > kernel.frames(64) {
+            return Ok(Err(words));
+        }
+        said.push(words);
+    }
+    Ok(match said.is_empty() {
+        true => Err("there are no zones".into()),
+        false => Ok(said.join(", ")),
+    })
+}
+
+fn ask(core: &Path, vmlinux: &Path, dir: &Path) -> Result<BTreeMap<String, Theirs>> {
+    let out = dir.join("drgn.json");
+    let said = tools::drgn()?
+        .arg(crate::root().join("tests/lab/truth/stacks.py"))
+        .args([core, vmlinux, &out])
+        .output()
+        .context("Cannot run drgn")?;
+    let words = String::from_utf8_lossy(&said.stderr);
+    ensure!(said.status.success(), "drgn: {words}");
+    Ok(serde_json::from_slice(&fs::read(&out)?)?)
+}
+
+fn same_tasks(
+    ours: &BTreeMap<String, Ours>,
+    theirs: &BTreeMap<String, Theirs>,
+) -> Result<String, String> {
+    let same = theirs.iter().filter(|(at, their)| {
+        let own = ours.get(*at);
+        own.is_some_and(|own| own.pid == their.pid && own.comm == their.comm)
+    });
+    let (same, most) = (same.count(), ours.len().max(theirs.len()));
+    let words = format!("{same} of {most}");
+    match same == most && most > 0 {
+        true => Ok(words),
+        false => Err(words),
+    }
+}
+
+fn same_frames(
+    ours: &BTreeMap<String, Ours>,
+    theirs: &BTreeMap<String, Theirs>,
+) -> Result<String, String> {
+    let (mut same, mut all) = (0_usize, 0_usize);
+    let mut first = None;
+    for (at, their) in theirs {
+        let own = ours.get(at).map_or(&[][..], |own| &own.functions);
+        let pairs = own.iter().zip(&their.functions);
+        same += pairs.filter(|(own, their)| own == their).count();
+        all += own.len().max(their.functions.len());
+        if own != their.functions {
+            first.get_or_insert_with(|| {
+                format!(
+                    "; {} ({}): we {own:?}, drgn {:?}",
+                    their.comm, their.pid, their.functions
+                )
+            });
+        }
+    }
+    let words = format!("{same} of {all}{}", first.unwrap_or_default());
+    match all > 0 && same.saturating_mul(100) >= all.saturating_mul(FRAMES) {
+        true => Ok(words),
+        false => Err(words),
+    }
+}
