@@ -22,7 +22,7 @@ cargo xtask demo [--kernel-image FILE --modules DIR]
 cargo xtask test [--full[=SHARD]]
     format, lints, documents, tests, and real panics; --full: every scenario there is, and the
     tests that take minutes, in shards of less than an hour each: code, panics, storage, faults,
-    kernels, memory, checkers, readers, server. Results go to docs/support/results.json
+    kernels, memory, checkers, readers, architectures, server. Results go to docs/support/results.json
 cargo xtask support
     write docs/support.md from the scenarios and docs/support/results.json
 cargo xtask book

@@ -133,8 +133,12 @@ fn a_sealed_kdump_of_two_million_runs_is_a_stream_that_is_read_where_it_lies() {
     ));
     for pfn in (0..RUNS * 2).step_by(199_998).chain([RUNS * 2 - 2]) {
         let mut page = [0; PAGE_BYTES];
-        dump.read_phys(Pfn(pfn).addr(), &mut page).unwrap();
+        dump.read_phys(PhysAddr(pfn * PAGE_SIZE), &mut page)
+            .unwrap();
         assert_eq!(page[..8], pfn.to_le_bytes());
-        assert!(dump.read_phys(Pfn(pfn + 1).addr(), &mut page).is_err());
+        assert!(
+            dump.read_phys(PhysAddr((pfn + 1) * PAGE_SIZE), &mut page)
+                .is_err()
+        );
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn check(found: &Found<'_>, all: bool) -> Result<()> {
         Ok((output.status.code(), text))
     };
     for (words, code, says) in [
-        (&["verify"][..], 0, "every checksum right"),
+        (&["verify"][..], 0, ": sound"),
         (&["report"], 0, "sysrq_handle_crash"),
         (&["dmesg"], 0, SAID),
         (&["bt"], 0, "sysrq_handle_crash"),
