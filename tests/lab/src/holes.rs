@@ -317,7 +317,7 @@ impl MemoryDump for Patched {
 /// A core of another architecture is refused by name.
 fn machine(image: &Arc<dyn MemoryDump>) -> Result<()> {
     let mut info = image.info().clone();
-    info.machine = 183;
+    info.machine = 243;
     let other = Damaged {
         inner: Arc::clone(image),
         pages: BTreeSet::new(),
@@ -326,8 +326,8 @@ fn machine(image: &Arc<dyn MemoryDump>) -> Result<()> {
     };
     let refused = Kernel::new(Arc::new(other));
     ensure!(
-        matches!(refused, Err(KernelError::Machine { machine: 183 })),
-        "a core of aarch64 is not refused"
+        matches!(refused, Err(KernelError::Machine { machine: 243 })),
+        "a core of RISC-V is not refused"
     );
     Ok(())
 }
