@@ -59,7 +59,7 @@ pub enum ManifestWords {
     /// index work.
     #[default]
     Full,
-    /// Only times, sizes, hashes and the verdict.
+    /// Not these. Times, sizes, hashes, page counts, steps, soft errors and the verdict stay.
     Minimal,
 }
 

@@ -69,7 +69,7 @@ pub struct Dump {
     pub seal: Scope,
     /// What manifest.json says in clear where files are sealed. `"full"`: release, kind of crash,
     /// signature and uptime, too, so that `afterpanic list`, the loop guard and a fleet's index work.
-    /// `"minimal"`: only times, sizes, hashes and the verdict.
+    /// `"minimal"`: not these. Times, sizes, hashes, page counts, steps and soft errors stay in clear.
     ///
     /// Example: `manifest = "minimal"`
     pub manifest: ManifestWords,

@@ -112,7 +112,7 @@ impl Identities {
     /// with `#` are passed over.
     ///
     /// # Errors
-    /// A line is no identity, or there is none.
+    /// A line is not an identity, or the text holds no identity.
     pub fn parse(text: &str) -> Result<Self, SealError> {
         let mut found = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
@@ -139,7 +139,7 @@ impl Identities {
         Self(vec![identity])
     }
 
-    /// Whether there is none.
+    /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

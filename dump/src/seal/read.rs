@@ -28,7 +28,7 @@ pub struct SealedSource {
     kept: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
 }
 
-/// Whether the file of this name begins like a sealed one. One that cannot be read is none.
+/// Whether the file of this name begins like a sealed one. False for a file that cannot be read.
 #[must_use]
 pub fn is_sealed(path: &Path) -> bool {
     let begins = |file: File| {

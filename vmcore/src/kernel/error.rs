@@ -60,7 +60,7 @@ pub enum KernelError {
         /// e_machine.
         machine: u16,
     },
-    /// The page size is none of the architecture's.
+    /// The architecture has no pages of this size.
     #[error("The dump's page size is {size}, which its architecture does not have")]
     PageSize {
         /// What VMCOREINFO says.

@@ -338,7 +338,7 @@ pub(crate) fn flat_header() -> Vec<u8> {
     head
 }
 
-/// What stands in front of `len` bytes for `offset`; `None` for a place that a stream cannot name.
+/// The header of a record of `len` bytes for `offset`. `None` when a number is above `i64::MAX`.
 pub(crate) fn flat_record(offset: u64, len: u64) -> Option<[u8; FLAT_RECORD_LEN]> {
     let (offset, len) = (i64::try_from(offset).ok()?, i64::try_from(len).ok()?);
     let mut record = [0; FLAT_RECORD_LEN];
