@@ -379,13 +379,16 @@ fn find(root: &Path, test: &CrashTest, more: &[PathBuf], read_all: bool) -> Test
             stores.push(path);
         }
     }
-    for store in &stores {
+    // A log that names the test counts more than a sealed crash of its time, wherever that is.
+    let ways: [fn(&store::Crash, &CrashTest) -> bool; 2] =
+        [|crash, test| names(&crash.path, &test.id), is_sealed_test];
+    let all = ways
+        .iter()
+        .flat_map(|way| stores.iter().map(move |store| (way, store)));
+    for (way, store) in all {
         let listed = Store::open(&under(root, store)).and_then(|store| store.list());
         let crashes = listed.unwrap_or_default().crashes;
-        let newest = || crashes.iter().rev();
-        let named = newest().find(|crash| names(&crash.path, &test.id));
-        let Some(crash) = named.or_else(|| newest().find(|crash| is_sealed_test(crash, test)))
-        else {
+        let Some(crash) = crashes.iter().rev().find(|crash| way(crash, test)) else {
             continue;
         };
         let sealed = is_sealed(&crash.path);

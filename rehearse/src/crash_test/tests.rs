@@ -187,3 +187,34 @@ fn the_store_of_a_mounted_device_is_looked_into() {
     let found = test.found.unwrap().dir.unwrap();
     assert_eq!(found, Path::new("/mnt/n-20261121T231500Z"));
 }
+
+#[test]
+fn a_sealed_core_arrived_and_was_not_read() {
+    let dir = marked("one");
+    let at = "var/crash/n-20261121T231500Z";
+    let sealed = "age-encryption.org/v1\nwhat only the key opens";
+    let with = |crash_time: i64, size: usize| {
+        let core = format!(
+            r#""crash_time":{crash_time},"core":{{"file":"vmcore.elf.zst.age","format":"elf-zst",
+            "level":"standard","asked":"standard","verdict":"complete","size":{size},"kinds":{{}},
+            "threads":1,"pages":{{"ram":2000,"kept":300,"zero":0,"missing":0}},"classify_s":0.1,
+            "write_s":1}},"files":[{{"name":"vmcore.elf.zst.age","size":{size}}}]"#
+        );
+        MANIFEST.replace("\"files\":[]", &core)
+    };
+    let outcome_with = |text: &str| {
+        put(dir.path(), &format!("{at}/manifest.json"), text);
+        outcome(dir.path(), &test_of(dir.path())).unwrap()
+    };
+    put(dir.path(), &format!("{at}/vmcore.elf.zst.age"), sealed);
+    let found = outcome_with(&with(1_795_300_004, sealed.len()));
+    assert!(found.passed, "{found:?}");
+    assert!(found.summary.contains("were not read"), "{}", found.summary);
+    // Shorter than it was written.
+    let cut = outcome_with(&with(1_795_300_004, sealed.len() + 1));
+    assert!(!cut.passed && cut.dir.is_some(), "{cut:?}");
+    // Another crash's time.
+    for time in [1_795_299_000, 1_795_301_000] {
+        assert_eq!(outcome_with(&with(time, sealed.len())).dir, None);
+    }
+}
