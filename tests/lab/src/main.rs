@@ -79,8 +79,13 @@ enum Verb {
         /// A core that is there already
         #[arg(long, value_name = "FILE")]
         core: Option<PathBuf>,
-        /// Then so many rounds of whole machines, ours and makedumpfile's in a busybox image
-        #[arg(long, value_name = "N", default_value_t = 1)]
+        /// Then so many rounds of whole machines, ours and makedumpfile's in a busybox image [with --update: 8]
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = 1,
+            default_value_if("update", "true", "8")
+        )]
         machines: usize,
         /// Only these machines, no core of 7 GiB
         #[arg(long, conflicts_with_all = ["pairs", "formats", "core"])]

@@ -11,6 +11,8 @@ use std::path::Path;
 const CAPTURE: &str = "docs/measurements/capture.md";
 const SUMMARY: &str = "docs/measurements/summary.md";
 const README: &str = "README.md";
+/// Whose ratio the summary and the front page repeat.
+const OURS: &str = "afterpanic elf-zst";
 
 /// When and on what something was measured.
 #[derive(Debug, Clone)]
@@ -137,6 +139,8 @@ pub fn write_contests(of: &Where, on: &str, contests: &[Contest]) -> Result<()> 
     change(CAPTURE, |page| {
         replace(page, "core", &contests_table(of, on, contests))
     })?;
+    // A summary says less, but when: most of its rows are older.
+    let on = format!("{}, {}", on.split(',').next().unwrap_or(on), of.date);
     for contest in contests {
         let (time, size) = contest.ratios();
         for (cell, ratio) in rows(contest) {
@@ -215,32 +219,95 @@ fn contests_table(of: &Where, on: &str, contests: &[Contest]) -> String {
 pub fn write_machines(of: &Where, on: &str, machines: &[Machines]) -> Result<()> {
     change(CAPTURE, |page| {
         replace(page, "machines", &machines_table(of, on, machines))
+    })?;
+    let ours = machines.iter().filter(|one| one.who == OURS);
+    let ratios: Vec<_> = ours
+        .filter_map(|one| Some((one.cpu, ratio(one, machines)?)))
+        .collect();
+    ensure!(
+        !ratios.is_empty(),
+        "{OURS} and makedumpfile panicked on no processor that both have"
+    );
+    let command = machines_command(machines);
+    change(SUMMARY, |page| {
+        let (cell, row) = summary_of_machines(&of.date, &ratios, &command);
+        replace_row(page, cell, &row)
+    })?;
+    change(README, |page| {
+        let (cell, row) = readme_of_machines(&ratios, &command);
+        replace_row(page, cell, &row)
     })
+}
+
+/// The command that makes so many rounds.
+fn machines_command(machines: &[Machines]) -> String {
+    let ours = machines.iter().filter(|one| one.who == OURS);
+    let rounds: usize = ours.map(|one| one.rounds.len()).sum();
+    format!("cargo xtask bench --machines {rounds} --update")
+}
+
+/// The median of a side by that of makedumpfile on the same processor.
+fn ratio(one: &Machines, all: &[Machines]) -> Option<f64> {
+    let peer = all
+        .iter()
+        .find(|other| other.cpu == one.cpu && other.who.starts_with("makedumpfile"))?;
+    Some(one.median() / peer.median())
+}
+
+/// The row of the summary that repeats the ratios: its first cell, and all of it.
+fn summary_of_machines(date: &str, ratios: &[(u32, f64)], command: &str) -> (&'static str, String) {
+    let cell = "panic to reboot, log and report included";
+    let each: Vec<_> = ratios
+        .iter()
+        .map(|(cpu, ratio)| format!("{ratio:.2} (panic on CPU {cpu})"))
+        .collect();
+    let row = format!(
+        "| {cell} | makedumpfile 1.7.8 `-l -d 31` | {} | a VM of 1 GiB, {date} | `{command}` | [capture](capture.md) |",
+        each.join(", ")
+    );
+    (cell, row)
+}
+
+/// That of the front page.
+fn readme_of_machines(ratios: &[(u32, f64)], command: &str) -> (&'static str, String) {
+    let cell = "panic to reboot, report included, 1 GiB VM";
+    let most = ratios
+        .iter()
+        .map(|(_, ratio)| *ratio)
+        .fold(f64::MIN, f64::max);
+    let least = ratios
+        .iter()
+        .map(|(_, ratio)| *ratio)
+        .fold(f64::MAX, f64::min);
+    let range = match format!("{least:.2}") == format!("{most:.2}") {
+        true => format!("{most:.2}"),
+        false => format!("{least:.2} to {most:.2}"),
+    };
+    let row = format!("| {cell} | makedumpfile in a busybox image | {range} | `{command}` |");
+    (cell, row)
 }
 
 fn machines_table(of: &Where, on: &str, machines: &[Machines]) -> String {
     let mut text = format!(
         "{}\nOn: {on}. Seconds from the panic to the reboot.\n\n\
          | panic on CPU | who | rounds | median | ratio to makedumpfile | core, MB |\n|---|---|---|---|---|---|\n",
-        of.line("cargo xtask bench --machines N --update")
+        of.line(&machines_command(machines))
     );
     for one in machines {
-        let peer = machines
-            .iter()
-            .find(|other| other.cpu == one.cpu && other.who.starts_with("makedumpfile"));
-        let ratio = peer.map_or("-".into(), |peer| {
-            format!("{:.2}", one.median() / peer.median())
-        });
+        let ratio = ratio(one, machines).map_or("-".into(), |ratio| format!("{ratio:.2}"));
+        let megabytes = (one.core.0 / 1_000_000, one.core.1 / 1_000_000);
+        let core = match megabytes {
+            (least, most) if least == most => least.to_string(),
+            (least, most) => format!("{least} to {most}"),
+        };
         let rounds: Vec<String> = one.rounds.iter().map(|s| format!("{s:.1}")).collect();
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.1} | {ratio} | {} to {} |",
+            "| {} | {} | {} | {:.1} | {ratio} | {core} |",
             one.cpu,
             one.who.trim(),
             rounds.join(", "),
             one.median(),
-            one.core.0 / 1_000_000,
-            one.core.1 / 1_000_000
         );
     }
     text

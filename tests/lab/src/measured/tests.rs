@@ -69,9 +69,40 @@ fn a_table_says_on_what_against_whom_when_where_and_how() {
         "2031-02-03",
         "| 1 | afterpanic elf-zst | 9.0, 5.0, 6.0 | 6.0 | 0.75 | 34 to 48 |",
         "| 1 | makedumpfile -l -d 31 | 8.0 | 8.0 | 1.00 |",
+        "`cargo xtask bench --machines 3 --update`",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+#[test]
+fn summaries_repeat_the_ratios_of_machines() {
+    let of_one = |who: &str, cpu, seconds: f64| Machines {
+        who: who.into(),
+        cpu,
+        rounds: vec![seconds],
+        core: (1, 1),
+    };
+    let both = [
+        of_one(OURS, 0, 4.0),
+        of_one("makedumpfile -l -d 31", 0, 8.0),
+        of_one(OURS, 1, 6.0),
+        of_one("makedumpfile -l -d 31", 1, 8.0),
+    ];
+    let ratios = [
+        (0, ratio(&both[0], &both).unwrap()),
+        (1, ratio(&both[2], &both).unwrap()),
+    ];
+    let (_, row) = summary_of_machines("2031-02-03", &ratios, "C");
+    assert!(
+        row.contains("| 0.50 (panic on CPU 0), 0.75 (panic on CPU 1) |"),
+        "{row}"
+    );
+    let (_, row) = readme_of_machines(&ratios, "C");
+    assert!(row.contains("| 0.50 to 0.75 |"), "{row}");
+    let (_, row) = readme_of_machines(&ratios[..1], "C");
+    assert!(row.contains("| 0.50 |"), "{row}");
+    assert!(ratio(&both[0], &both[..1]).is_none());
 }
 
 /// What a run would write has its place in the pages as they are.
@@ -91,6 +122,14 @@ fn the_pages_have_every_place() {
             replace_row(&read(README), cell, "x").unwrap();
         }
     }
+    let ratios = [(0, 0.5)];
+    replace_row(
+        &read(SUMMARY),
+        summary_of_machines("2031-02-03", &ratios, "C").0,
+        "x",
+    )
+    .unwrap();
+    replace_row(&read(README), readme_of_machines(&ratios, "C").0, "x").unwrap();
 }
 
 #[test]
