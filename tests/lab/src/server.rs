@@ -95,7 +95,7 @@ impl Kind {
     pub fn about(self) -> &'static str {
         match self {
             Kind::Grub => {
-                "BIOS and GRUB: the tutorial's commands from the package to the core, notifications, fast reboot, removal"
+                "BIOS and GRUB: the tutorial's commands from the package to the core, notifications, shipping, fast reboot, removal"
             }
             Kind::Mkconfig => "BIOS and GRUB without grub.d: from the package to the core and back",
             Kind::Bls => "UEFI and systemd-boot: from the package to the core and back",
@@ -153,7 +153,10 @@ impl Life {
 /// Something that the laboratory needs is missing.
 pub fn run(kinds: &[Kind], profile: &str) -> Result<Vec<Entry>> {
     let commands = tutorial::commands()?;
-    let package = package(profile)?;
+    let mut packages = vec![(package(&[], profile)?, "afterpanic.deb")];
+    if kinds.contains(&Kind::Grub) {
+        packages.push((package(&["--fleet"], profile)?, "afterpanic-fleet.deb"));
+    }
     let base = base()?;
     let mut entries = Vec::new();
     for kind in kinds {
@@ -161,7 +164,7 @@ pub fn run(kinds: &[Kind], profile: &str) -> Result<Vec<Entry>> {
         if *kind == Kind::Grub {
             tutorial::build(&commands, profile, &mut life)?;
         }
-        live(*kind, &base, &package, &commands, &mut life)?;
+        live(*kind, &base, &packages, &commands, &mut life)?;
         if *kind == Kind::Grub {
             tutorial::keep(&commands, &life)?;
             tutorial::judge(&commands, &mut life);
@@ -184,10 +187,10 @@ pub fn run(kinds: &[Kind], profile: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The Debian package of this workspace.
-fn package(profile: &str) -> Result<PathBuf> {
-    let xtask = ["run", "--quiet", "--package", "xtask", "--"];
-    let said = artefacts::cargo(&[&xtask, &["deb", "--profile", profile][..]].concat())
+/// The Debian package of this workspace, or of another one by `which`.
+fn package(which: &[&str], profile: &str) -> Result<PathBuf> {
+    let xtask = ["run", "--quiet", "--package", "xtask", "--", "deb"];
+    let said = artefacts::cargo(&[&xtask, which, &["--profile", profile]].concat())
         .context("The Debian package could not be made")?;
     Ok(PathBuf::from(said.trim()))
 }
@@ -266,7 +269,7 @@ fn prepare(base: &Path) -> Result<()> {
 fn live(
     kind: Kind,
     base: &Path,
-    package: &Path,
+    packages: &[(PathBuf, &str)],
     commands: &[page::Command],
     life: &mut Life,
 ) -> Result<()> {
@@ -275,9 +278,8 @@ fn live(
     fs::create_dir_all(&dir)?;
     let scripts = root().join("tests/lab/server");
     let scripts = SCRIPTS.map(|name| (scripts.join(name), name));
-    let package = (package.to_owned(), "afterpanic.deb");
-    for (from, name) in scripts.into_iter().chain([package]) {
-        fs::copy(&from, base.join("lab").join(name))
+    for (from, name) in scripts.iter().chain(packages) {
+        fs::copy(from, base.join("lab").join(name))
             .with_context(|| format!("Cannot copy {}", from.display()))?;
     }
     fs::write(base.join("lab/page"), page::script(commands))?;
