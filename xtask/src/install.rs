@@ -59,6 +59,14 @@ pub(crate) const ARM: Needs = &[
     ("dpkg-deb", "dpkg"),
 ];
 
+/// What compiling libkdumpfile's test programs needs besides.
+pub(crate) const DUMPERS: Needs = &[
+    ("/usr/include/zlib.h", "zlib1g-dev"),
+    ("/usr/include/lzo/lzo1x.h", "liblzo2-dev"),
+    ("/usr/include/snappy-c.h", "libsnappy-dev"),
+    ("/usr/include/zstd.h", "libzstd-dev"),
+];
+
 /// What kernels with signatures need besides.
 pub(crate) const SIGNED: Needs = &[
     ("sbsign", "sbsigntool"),

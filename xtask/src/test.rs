@@ -145,6 +145,7 @@ fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
                 "compile" => install::COMPILE,
                 "fleet" => install::FLEET,
                 "arm" => install::ARM,
+                "dumpers" => install::DUMPERS,
                 _ => bail!("shard {}: nothing to install is called {word}", shard.name),
             });
         }

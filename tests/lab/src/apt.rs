@@ -30,17 +30,31 @@ impl Apt {
     /// # Errors
     /// As [`Self::new`].
     pub fn of(suite: &str, architecture: Option<&str>) -> Result<Apt> {
-        let mirror = mirror::find(Path::new("/etc/apt"))?;
         let name = match architecture {
             Some(architecture) => format!("{suite}-{architecture}"),
             None => suite.to_owned(),
         };
+        let line = mirror::find(Path::new("/etc/apt"))?.line(suite);
+        Self::with(&name, &line, architecture)
+    }
+
+    /// The same for the sources of a suite's packages.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn sources(suite: &str) -> Result<Apt> {
+        let line = mirror::find(Path::new("/etc/apt"))?.line(suite);
+        let line = line.replacen("deb ", "deb-src ", 1);
+        Self::with(&format!("{suite}-source"), &line, None)
+    }
+
+    fn with(name: &str, line: &str, architecture: Option<&str>) -> Result<Apt> {
         let dir = crate::cache().join("apt").join(name);
         for sub in ["lists/partial", "cache/archives/partial", "debs"] {
             fs::create_dir_all(dir.join(sub))?;
         }
         let lock = lock(&dir.join(".lock"), &mut |line| eprintln!("lab: {line}"))?;
-        fs::write(dir.join("sources.list"), mirror.line(suite))?;
+        fs::write(dir.join("sources.list"), line)?;
         fs::write(dir.join("status"), "")?;
         let d = dir.display();
         let mut options = vec![
@@ -96,6 +110,23 @@ impl Apt {
         let names = text.lines().filter_map(|l| l.strip_prefix("Inst "));
         let names = names.filter_map(|rest| rest.split_whitespace().next());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The archive with the upstream source of a package, fetched into a directory.
+    ///
+    /// # Errors
+    /// It does not exist, or the mirror does not answer.
+    pub fn source(&self, package: &str, to: &Path) -> Result<PathBuf> {
+        run(self
+            .command("apt-get")
+            .args(["-q", "source", "--download-only", "--tar-only", package])
+            .current_dir(to))?;
+        let mut files = fs::read_dir(to)?.flatten().map(|entry| entry.path());
+        let found = files.find(|path| {
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+            name.is_some_and(|n| n.starts_with(package) && n.contains(".orig.tar."))
+        });
+        found.with_context(|| format!("the source of {package} was not downloaded"))
     }
 
     /// The packages that hold the kernel a meta package stands for.

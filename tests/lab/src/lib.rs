@@ -20,6 +20,7 @@ pub mod globals;
 pub mod guest;
 pub mod holes;
 pub mod kernels;
+pub mod libkdumpfile;
 pub mod measured;
 pub mod mirror;
 pub mod module;

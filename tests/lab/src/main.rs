@@ -123,6 +123,21 @@ enum Verb {
         #[arg(long)]
         record: bool,
     },
+    /// libkdumpfile's own tests, with our reader in place of its programs that read dumps
+    Libkdumpfile {
+        /// Put the results into docs/support/results.json
+        #[arg(long)]
+        record: bool,
+    },
+    /// One of those programs
+    #[command(hide = true)]
+    Dumper {
+        /// Its name
+        program: String,
+        /// What it is given
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Write docs/support.md from the scenarios and their results
     Support,
     /// crash, drgn and gdb on a core that is there, with our vmlinux and with the debug vmlinux
@@ -291,6 +306,12 @@ fn main() -> ExitCode {
         Verb::Pages { site: Some(dir) } => lab::pages::site(&dir),
         Verb::Cores { names, record, .. } => {
             lab::cores::run(&names).and_then(|all| judged(&all, record))
+        }
+        Verb::Libkdumpfile { record } => {
+            lab::libkdumpfile::check().and_then(|all| judged(&all, record))
+        }
+        Verb::Dumper { program, words } => {
+            return ExitCode::from(lab::libkdumpfile::dumper(&program, &words));
         }
         Verb::Support => support(),
         Verb::Debuggers {

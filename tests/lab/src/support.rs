@@ -4,6 +4,7 @@
 //! no scenario covers is `expected` where both halves of it are covered apart.
 
 use crate::cores;
+use crate::libkdumpfile;
 use crate::reboot;
 use crate::results::{Outcome, Results};
 use crate::scenario::Scenario;
@@ -70,6 +71,12 @@ pub fn page(scenarios: &[Scenario], results: &Results) -> String {
         &mut out,
         "Fast reboots",
         &machines.collect::<Vec<_>>(),
+        results,
+    );
+    write_names(
+        &mut out,
+        "Tests of others",
+        &[libkdumpfile::about()],
         results,
     );
     let shards: BTreeSet<&str> = scenarios.iter().map(|s| s.shard.as_str()).collect();

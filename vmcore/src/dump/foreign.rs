@@ -89,7 +89,7 @@ mod tests {
         assert!(refused(lkcd.clone()).contains("LKCD"));
         lkcd[..8].reverse();
         assert!(refused(lkcd).contains("LKCD"));
-        for at in [0, 512, 3584] {
+        for at in [0, 512, 3584, 4096] {
             let mut sadump = vec![0; 8192];
             sadump[at..at + 6].copy_from_slice(b"sadump");
             assert!(refused(sadump).contains("sadump"), "{at}");

@@ -19,8 +19,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes looked at to tell formats apart.
-const PROBE: usize = 4096;
+/// Bytes looked at to tell formats apart: a block of 4096 that may precede sadump's header, and that header's beginning.
+const PROBE: usize = 4096 + 512;
 
 /// Sizes of /proc/kcore are the virtual address space's; no /proc/vmcore comes near.
 const KCORE_MIN: u64 = 1 << 45;
