@@ -3,6 +3,7 @@
 //! Facts: kernel/sched/sched.h (`struct rq`, per-CPU `runqueues`), 5.10 to 7.2.
 
 use crate::hex::Hex;
+use crate::unwind::panic_cpu;
 use serde::{Deserialize, Serialize};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{Kernel, KernelError, Member};
@@ -84,13 +85,3 @@ pub fn clock(kernel: &Kernel) -> Option<u64> {
 
 /// A hundred years in nanoseconds.
 const LONGEST_UP: u64 = 100 * 365 * 86_400 * 1_000_000_000;
-
-/// The CPU that panicked: `panic_cpu`, or `crashing_cpu` when an oops led straight to the panic
-/// kernel.
-#[must_use]
-pub fn panic_cpu(kernel: &Kernel) -> Option<u32> {
-    ["panic_cpu", "crashing_cpu"].into_iter().find_map(|name| {
-        let at = kernel.symbol(name).ok()?;
-        u32::try_from(kernel.read_i32(at).ok()?).ok()
-    })
-}

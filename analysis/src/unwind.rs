@@ -12,7 +12,7 @@ mod start;
 mod text;
 mod x86_64;
 
-pub use start::{Unwinder, panic_cpu};
+pub use start::{Unwinder, panic_cpu, panic_cpu_or};
 #[cfg(any(test, fuzzing))]
 pub use x86_64::garbage;
 pub use x86_64::{Base, Bp, Entry, Register, Rule, rules};

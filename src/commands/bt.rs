@@ -4,8 +4,9 @@ use crate::core_arg::CoreArg;
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::output::{self, Context, Style};
+use analysis::evidence::Log;
 use analysis::tasks::{self, State, Task};
-use analysis::unwind::{End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder};
+use analysis::unwind::{End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder, panic_cpu_or};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -170,10 +171,18 @@ fn chosen_cpus(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<Vec<u32>>>
     }
     let cpu = match args.cpu {
         Some(cpu) => cpu,
-        None => analysis::unwind::panic_cpu(kernel)
+        None => panic_cpu_or(kernel, || Log::read(kernel).ok()?.reason.oops.cpu)
             .context("cannot tell which CPU panicked. Choose one: --cpu N, --pid N or --all")?,
     };
-    if !kernel.possible_cpus()?.contains(cpu) {
+    // Where the mask cannot be read, the registers that the CPU saved answer.
+    let possible = match kernel.possible_cpus() {
+        Ok(mask) => mask.contains(cpu),
+        Err(why) => kernel
+            .prstatus(cpu)
+            .map(|_| true)
+            .ok_or(why)?,
+    };
+    if !possible {
         bail!("this machine has no CPU {cpu}");
     }
     Ok(Some(vec![cpu]))

@@ -6,7 +6,7 @@ use crate::evidence::{Line, Log};
 use crate::reason::{Class, Code, Location, Reason};
 use crate::system::System;
 use crate::tasks::{self, State, Task};
-use crate::unwind::{FrameKind, Trace, Trust, Unwinder};
+use crate::unwind::{FrameKind, Trace, Trust, Unwinder, panic_cpu_or};
 use crate::{checks, cpus, locks, memory, modules, mounts, notifiers, slabs};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -68,7 +68,8 @@ pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result
         }
     };
     let unwinder = Unwinder::new(kernel);
-    let trace = cpus::panic_cpu(kernel).map(|cpu| unwinder.cpu(cpu));
+    let panicked = panic_cpu_or(kernel, || log.reason.oops.cpu);
+    let trace = panicked.map(|cpu| unwinder.cpu(cpu));
     let stack: Vec<Location> = trace.iter().flat_map(locations).collect();
     let mut reason = log.reason.clone();
     if reason.class == Class::HungTask {

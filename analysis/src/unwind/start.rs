@@ -15,8 +15,8 @@ use vmcore::kernel::{Kernel, KernelError, chain};
 /// up together, because each look-up goes through the whole table.
 const SYMBOLS: [&str; 6] = [
     "runqueues",
-    "panic_cpu",
-    "crashing_cpu",
+    PANICKED[0],
+    PANICKED[1],
     "crash_kexec_post_notifiers",
     "panic_notifier_list",
     "dump_list",
@@ -244,15 +244,28 @@ impl<'k> Unwinder<'k> {
     }
 }
 
-/// The CPU that panicked: `panic_cpu`, else the one that stopped the others for the capture kernel.
-/// `None` while nobody has.
+/// The variables that name the CPU that panicked: the second one when an oops led straight to the capture
+/// kernel.
+const PANICKED: [&str; 2] = ["panic_cpu", "crashing_cpu"];
+
+/// The CPU that panicked. `None` while nobody has, and where the symbol table has no variables
+/// (CONFIG_KALLSYMS_ALL is off).
 #[must_use]
 pub fn panic_cpu(kernel: &Kernel) -> Option<u32> {
-    let names = ["panic_cpu", "crashing_cpu"];
-    let found = kernel.symbols().ok()?.lookup_many(&names);
+    let found = kernel.symbols().ok()?.lookup_many(&PANICKED);
     found
         .into_iter()
         .flatten()
         .filter_map(|at| kernel.read_i32(at).ok())
         .find_map(|cpu| u32::try_from(cpu).ok())
+}
+
+/// The same, and where the symbol table has no variables, the CPU that reported the trouble in the log.
+#[must_use]
+pub fn panic_cpu_or(kernel: &Kernel, reported: impl FnOnce() -> Option<u32>) -> Option<u32> {
+    let known = PANICKED.iter().any(|name| kernel.symbol(name).is_ok());
+    match known {
+        true => panic_cpu(kernel),
+        false => reported(),
+    }
 }

@@ -174,7 +174,7 @@ impl Browser {
     /// Clicks on the first element of a selector, a link, and waits for what it leads to.
     ///
     /// # Errors
-    /// There is none, it cannot be clicked on, or leads to nothing.
+    /// No element matches, the element takes no click, or nothing loads after the click.
     pub fn click(&mut self, selector: &str) -> Result<()> {
         let found = self.evaluate(&format!(
             "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{block: 'center'}});

@@ -2,8 +2,7 @@
 //!
 //! An architecture brings the depth and how one entry is read. The walk reads page tables from the dump
 //! and believes none of them: a table outside the dump is an error of its own, so that "not mapped" and
-//! "the table was filtered out" are told apart. It does not look at access rights, and it knows nothing
-//! of Xen PV.
+//! "the table was filtered out" are told apart. Access rights are ignored. Xen PV is not supported.
 
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::PageTables;

@@ -2,13 +2,12 @@
 
 use super::model::{Details, Full, LogLine};
 use super::{code, cpus, registers, sysctls};
-use crate::cpus::panic_cpu;
 use crate::evidence::{self, Line};
 use crate::report::build::{Options, Soft, with_log};
 use crate::report::from_text;
 use crate::report::section::Section;
 use crate::tasks::{self, State, Task};
-use crate::unwind::Unwinder;
+use crate::unwind::{Unwinder, panic_cpu_or};
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
 use std::ops::ControlFlow;
@@ -32,7 +31,8 @@ pub fn full(kernel: &Kernel) -> Full {
     };
     let (mut report, log) = with_log(kernel, options);
     let unwinder = Unwinder::new(kernel);
-    let trace = panic_cpu(kernel).map(|cpu| unwinder.cpu(cpu));
+    let panicked = panic_cpu_or(kernel, || report.reason.oops.cpu);
+    let trace = panicked.map(|cpu| unwinder.cpu(cpu));
     let mut soft = Soft::default();
     let details = Details {
         code: code::read(kernel, trace.as_ref(), &report.reason),

@@ -20,7 +20,7 @@ pub struct Structure {
     pub name: String,
     /// In bytes.
     pub size: u64,
-    /// Those of members without a name stand in the place of these.
+    /// A member without a name is replaced by its own members.
     pub members: Vec<Field>,
 }
 
