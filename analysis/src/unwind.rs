@@ -5,8 +5,10 @@
 //! not walked, their first address ends the trace.
 
 mod aarch64;
+mod chain;
 mod error;
 mod memory;
+mod riscv64;
 mod stacks;
 mod start;
 mod text;
@@ -48,7 +50,7 @@ static KNOWN: OnceLock<&[&Machine]> = OnceLock::new();
 
 /// From now on dumps of every architecture are read and their stacks unwound, not only of the host's.
 pub fn read_all() {
-    static ALL: &[&Machine] = &[&x86_64::MACHINE, &aarch64::MACHINE];
+    static ALL: &[&Machine] = &[&x86_64::MACHINE, &aarch64::MACHINE, &riscv64::MACHINE];
     vmcore::arch::read_all();
     KNOWN.get_or_init(|| ALL);
 }
@@ -148,8 +150,8 @@ pub enum Trust {
     /// By following the instructions of the callee, where the kernel left it out of its tables, or where it
     /// kept no frame record yet.
     Code,
-    /// By the frame pointer: every frame of aarch64; on x86_64 where there is no ORC, in BPF programs and
-    /// other generated code.
+    /// By the frame pointer: every frame of aarch64 and riscv64; on x86_64 where there is no ORC, in BPF
+    /// programs and other generated code.
     FramePointer,
     /// An address of code that was found on the stack, marked `?`: it may be left over from an
     /// earlier call.

@@ -3,16 +3,28 @@
 
 use crate::level::{Level, bits};
 use crate::pipeline::Stats;
-use vmcore::dump::{DumpInfo, MemoryDump};
+use vmcore::dump::{DumpInfo, MemoryDump, Note};
 use vmcore::kernel::Kernel;
 use vmcore::layout::own;
 use vmcore::write::{CoreMeta, KernelImage, Utsname};
+
+/// The owner of the note of VMCOREINFO.
+const VMCOREINFO: &[u8] = b"VMCOREINFO";
 
 /// Our own note and the header fields that come from the crashed kernel.
 pub fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
     let version = env!("CARGO_PKG_VERSION");
     meta.own = own::text(0, version, kernel.recorded());
     set_level(meta, level);
+    meta.machine = kernel.arch().machine;
+    // What was found in memory is a note from now on.
+    if meta.notes.iter().all(|note| note.name != VMCOREINFO) {
+        meta.notes.push(Note {
+            name: VMCOREINFO.to_vec(),
+            n_type: 0,
+            desc: kernel.vmcoreinfo().text().as_bytes().to_vec(),
+        });
+    }
     if let Some(uts) = utsname(kernel) {
         meta.utsname = uts;
     }

@@ -12,10 +12,13 @@ pub mod aarch64;
 mod layout;
 pub mod paging;
 mod regs;
+pub mod riscv64;
+mod table;
 pub mod x86_64;
 
 pub use layout::{Facts, ImageMap, Layout};
 pub use regs::Registers;
+pub use table::Registers as TableRegisters;
 
 use crate::addr::PhysAddr;
 use std::sync::OnceLock;
@@ -72,7 +75,7 @@ static KNOWN: OnceLock<&[&Arch]> = OnceLock::new();
 
 /// From now on dumps of every architecture are read, not only of the host's.
 pub fn read_all() {
-    static ALL: &[&Arch] = &[&x86_64::ARCH, &aarch64::ARCH];
+    static ALL: &[&Arch] = &[&x86_64::ARCH, &aarch64::ARCH, &riscv64::ARCH];
     KNOWN.get_or_init(|| ALL);
 }
 

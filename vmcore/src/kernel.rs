@@ -33,6 +33,7 @@ pub use vmcoreinfo::Vmcoreinfo;
 use crate::addr::VirtAddr;
 use crate::arch::{self, Arch};
 use crate::dump::MemoryDump;
+use crate::layout::elf::EM_NONE;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -85,12 +86,17 @@ impl Kernel {
     /// As [`Self::new`].
     pub fn with(dump: Arc<dyn MemoryDump>, supplement: Supplement) -> Result<Self, KernelError> {
         let info = dump.info();
-        let arch = arch::of(info.machine).ok_or(KernelError::Machine {
-            machine: info.machine,
-        })?;
-        let vmcoreinfo = match info.vmcoreinfo.as_deref() {
-            Some(text) => Vmcoreinfo::parse(text),
-            None => find_note::in_memory(arch, &*dump).ok_or(KernelError::NoVmcoreinfo)?,
+        let arch = arch::of(info.machine);
+        // A kdump file of QEMU names no machine: the text in memory tells it.
+        let unnamed = info.machine == EM_NONE && info.vmcoreinfo.is_none();
+        if arch.is_none() && !unnamed {
+            let machine = info.machine;
+            return Err(KernelError::Machine { machine });
+        }
+        let noted = info.vmcoreinfo.as_deref().map(Vmcoreinfo::parse);
+        let (arch, vmcoreinfo) = match (arch, noted) {
+            (Some(arch), Some(text)) => (arch, text),
+            (arch, _) => find_note::in_memory(arch, &*dump).ok_or(KernelError::NoVmcoreinfo)?,
         };
         Self::of(arch, dump, vmcoreinfo, supplement)
     }

@@ -6,13 +6,14 @@
 //! behind that record says so.
 
 mod code;
+mod records;
 mod stacks;
-mod walk;
 
 #[cfg(test)]
 mod tests;
 
-use self::walk::{State, Walk};
+use self::records::Records;
+use super::chain::{State, Walk};
 use super::error::UnwindError;
 use super::memory::Pages;
 use super::stacks::{Area, Areas, Range};
@@ -47,13 +48,9 @@ struct Arm<'k> {
     kernel: &'k Kernel,
     text: Text,
     context: Option<Context>,
-    /// Where the frame record is in `pt_regs`.
-    record: Option<u64>,
     /// Where a new task begins, as if interrupted.
     fork: Option<u64>,
-    /// The code that exceptions enter by.
-    entry: Option<Range>,
-    pac_mask: u64,
+    records: Records,
 }
 
 /// Offsets of `thread.cpu_context` in a task: what the scheduler saves.
@@ -86,17 +83,20 @@ impl<'k> Arm<'k> {
             kernel,
             text: Text::of(kernel, warnings),
             context: Context::of(kernel).ok(),
-            record: record.ok(),
             fork: kernel.symbol("ret_from_fork").ok().map(|va| va.0),
-            entry: match ["__entry_text_start", "__entry_text_end"].map(|name| kernel.symbol(name))
-            {
-                [Ok(start), Ok(end)] => Some(Range {
-                    start: start.0,
-                    end: end.0,
-                }),
-                _ => None,
+            records: Records {
+                record: record.ok(),
+                entry: match ["__entry_text_start", "__entry_text_end"]
+                    .map(|name| kernel.symbol(name))
+                {
+                    [Ok(start), Ok(end)] => Some(Range {
+                        start: start.0,
+                        end: end.0,
+                    }),
+                    _ => None,
+                },
+                pac_mask: kernel.layout().pac_mask,
             },
-            pac_mask: kernel.layout().pac_mask,
         }
     }
 
@@ -112,9 +112,7 @@ impl<'k> Arm<'k> {
             text: &self.text,
             areas,
             name: &name,
-            record: self.record,
-            entry: self.entry,
-            pac_mask: self.pac_mask,
+            links: &self.records,
         })
     }
 }
@@ -164,7 +162,7 @@ impl Engine for Arm<'_> {
             registers: *registers,
             full: true,
         };
-        let state = State::of_registers(own);
+        let state = records::state(own);
         self.with_walk(pages, areas, |walk| walk.run(state, Some(saved)))
     }
 

@@ -40,6 +40,8 @@ impl Text {
             "ret_from_fork",
             "return_to_handler",
             "arch_rethook_trampoline",
+            "ret_from_exception",
+            "ret_from_syscall",
         ];
         let by_hand = kernel
             .symbols()

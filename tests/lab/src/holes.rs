@@ -317,7 +317,7 @@ impl MemoryDump for Patched {
 /// A core of another architecture is refused by name.
 fn machine(image: &Arc<dyn MemoryDump>) -> Result<()> {
     let mut info = image.info().clone();
-    info.machine = 243;
+    info.machine = 258;
     let other = Damaged {
         inner: Arc::clone(image),
         pages: BTreeSet::new(),
@@ -326,8 +326,8 @@ fn machine(image: &Arc<dyn MemoryDump>) -> Result<()> {
     };
     let refused = Kernel::new(Arc::new(other));
     ensure!(
-        matches!(refused, Err(KernelError::Machine { machine: 243 })),
-        "a core of RISC-V is not refused"
+        matches!(refused, Err(KernelError::Machine { machine: 258 })),
+        "a core of LoongArch is not refused"
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Synthetic dumps.
 
 pub mod arm;
+pub mod board;
 pub mod btf;
 pub mod corpus;
 pub mod elf;
@@ -12,4 +13,5 @@ pub mod machine;
 pub mod memmap;
 pub mod printk;
 pub mod ram;
+pub mod riscv;
 pub mod unwind;

@@ -133,18 +133,18 @@ fn kind(entry: u64, level: u32, address: u64) -> Entry {
 
 /// Addresses of 48 bits, in pages of 4 or 16 KiB. Below bit 12 are attributes; with 16 KiB pages bits 13:12
 /// of an address are 0.
-fn decode(entry: u64, level: u32) -> Entry {
+fn decode(entry: u64, level: u32, _: u64) -> Entry {
     kind(entry, level, entry & 0x0000_ffff_ffff_f000)
 }
 
 /// 52 bits in pages of 4 or 16 KiB (LPA2): bits 49:12 in place, 51:50 in 9:8.
-fn decode_lpa2(entry: u64, level: u32) -> Entry {
+fn decode_lpa2(entry: u64, level: u32, _: u64) -> Entry {
     let high = (entry >> 8 & 3) << 50;
     kind(entry, level, (entry & 0x0003_ffff_ffff_f000) | high)
 }
 
 /// 52 bits in pages of 64 KiB (LPA): bits 47:16 in place, 51:48 in 15:12, which are 0 without it.
-fn decode_64k(entry: u64, level: u32) -> Entry {
+fn decode_64k(entry: u64, level: u32, _: u64) -> Entry {
     let high = (entry >> 12 & 0xf) << 48;
     kind(entry, level, (entry & 0x0000_ffff_ffff_0000) | high)
 }

@@ -33,8 +33,9 @@ pub struct Paging {
     pub sign_bit: u32,
     /// The memory-encryption bits of an entry (`sme_mask`), which are no part of the address.
     pub encryption_mask: u64,
-    /// Reads an entry of a level, 1 for the lowest. Encryption bits are taken out before.
-    pub(crate) decode: fn(entry: u64, level: u32) -> Entry,
+    /// Reads an entry of a level, 1 for the lowest, and its number in the table. Encryption bits are taken
+    /// out before.
+    pub(crate) decode: fn(entry: u64, level: u32, index: u64) -> Entry,
 }
 
 /// Where one address leads.
@@ -114,10 +115,10 @@ impl Paging {
         1 << bits
     }
 
-    /// What an entry of a level says.
+    /// What an entry of a level says, which is number `index` of its table.
     #[must_use]
-    pub(crate) fn read(&self, entry: u64, level: u32) -> Entry {
-        (self.decode)(entry & !self.encryption_mask, level)
+    pub(crate) fn read(&self, entry: u64, level: u32, index: u64) -> Entry {
+        (self.decode)(entry & !self.encryption_mask, level, index)
     }
 
     /// The first entry of the top table that is the kernel's: tables that user mode shares have it in
@@ -181,7 +182,7 @@ impl Paging {
             let entry = tables
                 .entry(table, index)
                 .map_err(|source| WalkError::Table { va, level, source })?;
-            match self.read(entry, level) {
+            match self.read(entry, level, index) {
                 Entry::None => return Err(WalkError::NotMapped { va, level, entry }),
                 Entry::Page(page) => {
                     let low = (1u64 << shift) - 1;

@@ -1,6 +1,6 @@
 //! The registers of one CPU or of one interrupted context, of any architecture.
 
-use super::{aarch64, x86_64};
+use super::{aarch64, table, x86_64};
 use crate::addr::VirtAddr;
 
 /// Saved registers.
@@ -11,6 +11,8 @@ pub enum Registers {
     X86_64(x86_64::regs::Registers),
     /// Of aarch64.
     Aarch64(aarch64::regs::Registers),
+    /// Of another architecture, whose table says which they are.
+    Table(table::Registers),
 }
 
 impl Registers {
@@ -20,6 +22,7 @@ impl Registers {
         match self {
             Self::X86_64(registers) => registers.named().to_vec(),
             Self::Aarch64(registers) => registers.named(),
+            Self::Table(registers) => registers.named(),
         }
     }
 
@@ -29,6 +32,7 @@ impl Registers {
         match self {
             Self::X86_64(registers) => registers.user_mode(),
             Self::Aarch64(registers) => registers.user_mode(),
+            Self::Table(registers) => registers.user_mode(),
         }
     }
 
@@ -38,15 +42,17 @@ impl Registers {
         match self {
             Self::X86_64(registers) => registers.pc(),
             Self::Aarch64(registers) => VirtAddr(registers.pc),
+            Self::Table(registers) => VirtAddr(registers.pc()),
         }
     }
 
-    /// Whether the CPU took interrupts.
+    /// Whether the CPU took interrupts; `None` where the registers do not say it.
     #[must_use]
-    pub fn takes_interrupts(&self) -> bool {
+    pub fn takes_interrupts(&self) -> Option<bool> {
         match self {
-            Self::X86_64(registers) => registers.takes_interrupts(),
-            Self::Aarch64(registers) => registers.takes_interrupts(),
+            Self::X86_64(registers) => Some(registers.takes_interrupts()),
+            Self::Aarch64(registers) => Some(registers.takes_interrupts()),
+            Self::Table(registers) => registers.takes_interrupts(),
         }
     }
 
@@ -56,6 +62,7 @@ impl Registers {
         match self {
             Self::X86_64(registers) => VirtAddr(registers.sp),
             Self::Aarch64(registers) => VirtAddr(registers.sp),
+            Self::Table(registers) => VirtAddr(registers.sp()),
         }
     }
 }

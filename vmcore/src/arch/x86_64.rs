@@ -110,7 +110,7 @@ fn bare(image: ImageMap, size: Option<u64>) -> Layout {
     }
 }
 
-fn decode(entry: u64, level: u32) -> Entry {
+fn decode(entry: u64, level: u32, _: u64) -> Entry {
     const PRESENT: u64 = 1;
     const LARGE: u64 = 1 << 7;
     let phys = PhysAddr(entry & ADDRESS);

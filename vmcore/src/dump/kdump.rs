@@ -18,6 +18,7 @@ use super::{
     Absence, Completeness, DumpInfo, Format, MemoryDump, ReadError, Utsname, in_page, in_pieces,
 };
 use crate::addr::{PAGE_SHIFT, Pfn, PfnRange, PhysAddr};
+use crate::arch;
 use crate::layout::FormatError;
 use crate::layout::elf::{machine_number, vmcoreinfo};
 use crate::layout::kdump;
@@ -151,8 +152,12 @@ fn machine(name: &str, vmcoreinfo: Option<&[u8]>) -> u16 {
         })
     };
     match machine_number(name) {
-        0 if has(b"NUMBER(phys_base)=") => machine_number("x86_64"),
-        0 if has(b"NUMBER(kimage_voffset)=") => machine_number("aarch64"),
+        0 => {
+            let mut known = arch::known().iter();
+            known
+                .find(|arch| has(arch.marker.as_bytes()))
+                .map_or(0, |arch| arch.machine)
+        }
         known => known,
     }
 }

@@ -8,7 +8,7 @@
 
 use super::{Vmcoreinfo, layout};
 use crate::addr::{PAGE_BYTES, Pfn, VirtAddr};
-use crate::arch::Arch;
+use crate::arch::{self, Arch};
 use crate::dump::MemoryDump;
 
 /// How the page begins.
@@ -21,8 +21,12 @@ const LEAST_BYTES: u64 = 16;
 /// Pages that are looked at in the smallest file.
 const LEAST_PAGES: u64 = 1 << 16;
 
-/// The text, from the first page that is believed.
-pub(super) fn in_memory(arch: &Arch, dump: &dyn MemoryDump) -> Option<Vmcoreinfo> {
+/// The text, from the first page that is believed, and its architecture: `machine`, or where the dump does
+/// not name one, that whose key the text has.
+pub(super) fn in_memory(
+    machine: Option<&'static Arch>,
+    dump: &dyn MemoryDump,
+) -> Option<(&'static Arch, Vmcoreinfo)> {
     log::info!("the dump has no VMCOREINFO note: looking for its text in every page");
     let mut buf = vec![0; usize::try_from(STEP).ok()? * PAGE_BYTES];
     let mut from = Pfn(0);
@@ -46,7 +50,18 @@ pub(super) fn in_memory(arch: &Arch, dump: &dyn MemoryDump) -> Option<Vmcoreinfo
             .filter(|page| page.starts_with(BEGIN));
         let found = pages
             .map(Vmcoreinfo::parse)
-            .find(|text| holds(arch, dump, text));
+            .filter_map(|text| {
+                Some((
+                    machine.or_else(|| {
+                        arch::known()
+                            .iter()
+                            .find(|arch| text.value(arch.marker).is_some())
+                            .copied()
+                    })?,
+                    text,
+                ))
+            })
+            .find(|(arch, text)| holds(arch, dump, text));
         if found.is_some() {
             return found;
         }

@@ -6,11 +6,11 @@
 //! program headers.
 
 use super::{FormatError, le16, le32, le64};
-pub(crate) use goblin::elf::header::EM_X86_64;
 use goblin::elf::header::{
-    EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64, EM_LOONGARCH, EM_NONE,
-    EM_PPC64, EM_RISCV, EM_S390, ET_CORE, EV_CURRENT, SELFMAG,
+    EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64, EM_LOONGARCH, EM_PPC64,
+    EM_RISCV, EM_S390, ET_CORE, EV_CURRENT, SELFMAG,
 };
+pub(crate) use goblin::elf::header::{EM_NONE, EM_X86_64};
 pub(crate) use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE};
 
 /// e_machine and what `uname -m` calls it, for the architectures that kdump knows.

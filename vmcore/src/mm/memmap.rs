@@ -75,7 +75,7 @@ impl Geometry {
         let section_bits = bits("SECTION_SIZE_BITS").unwrap_or(section_default);
         let phys_bits = bits("MAX_PHYSMEM_BITS").unwrap_or(phys_default);
         let sane = (20..=40).contains(&section_bits)
-            && (section_bits..=52).contains(&phys_bits)
+            && (section_bits..=56).contains(&phys_bits)
             && (8..=memory.page_size()).contains(&entry_size)
             && entry_map.saturating_add(8) <= entry_size
             && page_size > 0;

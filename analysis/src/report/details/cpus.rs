@@ -42,7 +42,7 @@ pub(super) fn read(kernel: &Kernel, unwinder: &Unwinder<'_>) -> Result<Vec<CpuSt
         stack.truncate(MAX_FRAMES);
         CpuState {
             cpu,
-            interrupts: registers.map(|all| all.takes_interrupts()),
+            interrupts: registers.and_then(|all| all.takes_interrupts()),
             user: registers.map(|all| all.user_mode()),
             stack,
             broken: match trace.end {

@@ -1,6 +1,7 @@
 //! Whole traces on synthetic memory: exceptions, stacks, leaf functions, signed addresses, scans.
 
-use super::walk::{State, Walk};
+use super::records::Records;
+use crate::unwind::chain::{State, Walk};
 use crate::unwind::memory::{Pages, Source};
 use crate::unwind::stacks::{Area, Areas, Range};
 use crate::unwind::text::Text;
@@ -104,9 +105,11 @@ fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
                 module: None,
             })
         },
-        record: Some(RECORD),
-        entry: Some(range(TEXT + 0xe00, TEXT + 0xf00)),
-        pac_mask: PAC,
+        links: &Records {
+            record: Some(RECORD),
+            entry: Some(range(TEXT + 0xe00, TEXT + 0xf00)),
+            pac_mask: PAC,
+        },
     }
     .run(state, None)
 }

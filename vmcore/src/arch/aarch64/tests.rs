@@ -126,7 +126,7 @@ fn pages_and_blocks_are_found_at_every_size() {
 
 #[test]
 fn fifty_two_bits_of_address_are_put_together() {
-    let block = |decode: fn(u64, u32) -> Entry, entry: u64| match decode(entry, 2) {
+    let block = |decode: fn(u64, u32, u64) -> Entry, entry: u64| match decode(entry, 2, 0) {
         Entry::Page(phys) => phys.0,
         other => panic!("{other:?}"),
     };

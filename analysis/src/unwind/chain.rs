@@ -1,25 +1,40 @@
-//! From the first frame to the last by frame records, and scans where the chain is broken.
+//! From the first frame to the last along a chain of frames that functions keep on the stack, and scans where
+//! the chain is broken. What a link of the chain looks like is an architecture's own ([`Links`]).
 
-use super::code::{self, INSTRUCTION};
-use crate::unwind::error::UnwindError;
-use crate::unwind::memory::Pages;
-use crate::unwind::stacks::{Area, Areas, Range};
-use crate::unwind::text::Text;
-use crate::unwind::{End, Frame, FrameKind, MAX_FRAMES, Saved, StackKind, Trust};
+use super::error::UnwindError;
+use super::memory::Pages;
+use super::stacks::{Area, Areas};
+use super::text::Text;
+use super::{End, Frame, FrameKind, MAX_FRAMES, Saved, StackKind, Trust};
 use vmcore::addr::VirtAddr;
-use vmcore::arch;
-use vmcore::arch::aarch64::regs::{Registers, USER_PT_REGS_BYTES};
-use vmcore::arch::aarch64::strip_pac;
+use vmcore::arch::Registers;
 use vmcore::kernel::Resolved;
 
 /// Most frames that a scan adds.
 const MAX_GUESSES: usize = 64;
 /// Most bytes of one stack that are looked at: the largest stack there is.
 const MAX_BYTES: u64 = 128 << 10;
-/// Bytes of a frame record.
-const RECORD: u64 = 16;
-/// `frame_record_meta.type` (6.13 on) of a record inside a `pt_regs`.
-const META_PT_REGS: u64 = 2;
+
+/// How an architecture's frames hang together.
+pub(super) trait Links {
+    /// The caller; `None` behind the outermost frame.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError>;
+
+    /// Whether a call instruction stands right before `pc`; `None` where the code cannot be read. Always
+    /// false for addresses that no instruction can have.
+    fn follows_call(&self, pages: &Pages<'_>, pc: u64) -> Option<bool>;
+
+    /// What would be known of a frame whose return address `pc` a scan found at `slot`.
+    fn found(&self, pages: &Pages<'_>, slot: u64, pc: u64) -> State;
+
+    /// A code address without what else its word holds.
+    fn stripped(&self, pc: u64) -> u64 {
+        pc
+    }
+}
 
 /// What a walk needs.
 pub(super) struct Walk<'w> {
@@ -31,55 +46,73 @@ pub(super) struct Walk<'w> {
     pub areas: &'w Areas,
     /// Names addresses.
     pub name: &'w dyn Fn(u64) -> Option<Resolved>,
-    /// Where the frame record is in `pt_regs`.
-    pub record: Option<u64>,
-    /// The code that exceptions enter by: nobody called it, and what its link register holds is left over.
-    pub entry: Option<Range>,
-    /// Bits of a return address that are no part of it.
-    pub pac_mask: u64,
+    /// The architecture's part.
+    pub links: &'w dyn Links,
 }
 
 /// What is known of a frame's registers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct State {
     /// The next instruction.
     pub pc: u64,
     /// The stack pointer, or a little above it.
     pub sp: u64,
-    /// x29.
+    /// The frame pointer, where there is one.
     pub fp: u64,
-    /// x30, while it is known.
+    /// The link register, while it is known.
     pub lr: Option<u64>,
     /// Whether `pc` is where it was interrupted, and no return address.
     pub signal: bool,
 }
 
 impl State {
-    /// From registers.
-    pub(super) fn of_registers(registers: &Registers) -> Self {
-        Self {
-            pc: registers.pc,
-            sp: registers.sp,
-            fp: registers.fp(),
-            lr: Some(registers.lr()),
-            signal: true,
-        }
-    }
-
     /// The address whose symbol counts: a return address may be just after the end of its function.
-    fn key(&self) -> u64 {
+    pub(super) fn key(&self) -> u64 {
         match self.signal {
             true => self.pc,
-            false => self.pc.wrapping_sub(INSTRUCTION),
+            false => self.pc.wrapping_sub(1),
         }
     }
 }
 
 /// The caller, and its registers where an exception saved them.
-struct Step {
-    state: State,
-    saved: Option<Saved>,
-    trust: Trust,
+pub(super) struct Step {
+    /// The caller.
+    pub state: State,
+    /// Its registers.
+    pub saved: Option<Saved>,
+    /// How it was found.
+    pub trust: Trust,
+}
+
+impl Step {
+    /// The caller by a link of the chain.
+    pub(super) fn called(pc: u64, sp: u64, fp: u64) -> Self {
+        Self {
+            state: State {
+                pc,
+                sp,
+                fp,
+                lr: None,
+                signal: false,
+            },
+            saved: None,
+            trust: Trust::FramePointer,
+        }
+    }
+
+    /// What an exception interrupted, whose registers lie at `at`.
+    pub(super) fn interrupted(state: State, at: VirtAddr, registers: Registers) -> Self {
+        Self {
+            state,
+            saved: Some(Saved {
+                at: Some(at),
+                registers,
+                full: true,
+            }),
+            trust: Trust::FramePointer,
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -101,7 +134,7 @@ impl Walk<'_> {
         saved: Option<Saved>,
     ) -> (End, Option<u64>) {
         let (mut state, mut saved) = (state, saved);
-        state.pc = self.stripped(state.pc);
+        state.pc = self.links.stripped(state.pc);
         let mut trust = Trust::Orc;
         // Stacks that were left: none is entered twice.
         let mut left: Vec<StackKind> = Vec::new();
@@ -120,7 +153,7 @@ impl Walk<'_> {
             if frames.len() >= MAX_FRAMES {
                 return (End::TooLong, None);
             }
-            let next = match self.step(&state) {
+            let next = match self.links.caller(self, &state) {
                 Ok(Some(next)) => next,
                 Ok(None) => return (End::Kernel, None),
                 Err(why) => return (End::Broken(why.to_string()), Some(state.sp)),
@@ -133,94 +166,6 @@ impl Walk<'_> {
         }
     }
 
-    /// The caller; `None` behind the outermost frame.
-    fn step(&self, state: &State) -> Result<Option<Step>, UnwindError> {
-        if let Some(step) = self.by_link(state) {
-            return Ok(Some(step));
-        }
-        let at = state.fp;
-        let word = |offset: u64| {
-            let at = at.checked_add(offset).map(VirtAddr);
-            at.and_then(|at| self.pages.word(at))
-                .ok_or(UnwindError::Stack(state.fp))
-        };
-        let (fp, lr) = (word(0)?, word(8)?);
-        let sp = at.saturating_add(RECORD);
-        if (fp, lr) == (0, 0) {
-            let saved = self.registers_around(at);
-            let inside = word(RECORD) == Ok(META_PT_REGS);
-            let goes_on = |all: &Registers| inside || all.user_mode() && all.pc != 0;
-            return Ok(saved.filter(|(_, all)| goes_on(all)).map(interrupted));
-        }
-        // Before 6.13 only the registers themselves tell that the record is among them.
-        if let Some(saved) = self.registers_around(at)
-            && (saved.1.pc, saved.1.fp()) == (lr, fp)
-            && saved.1.sp >= sp
-        {
-            return Ok(Some(interrupted(saved)));
-        }
-        Ok(Some(Step {
-            state: State {
-                pc: self.stripped(lr),
-                sp,
-                fp,
-                lr: None,
-                signal: false,
-            },
-            saved: None,
-            trust: Trust::FramePointer,
-        }))
-    }
-
-    /// The caller by the link register: of code that was interrupted while it had no record.
-    fn by_link(&self, state: &State) -> Option<Step> {
-        let lr = self.stripped(state.lr.filter(|_| state.signal)?);
-        if self.entry.is_some_and(|entry| entry.contains(state.pc)) {
-            return None;
-        }
-        let kept = match (self.name)(state.pc) {
-            Some(symbol) => {
-                let start = state.pc.checked_sub(symbol.offset)?;
-                code::keeps_record(self.pages, start, state.pc)?
-            }
-            // A call of a pointer that led nowhere: there was no time for a record.
-            None => self.text.may_be_generated(state.pc) && self.readable(state.pc),
-        };
-        if kept || !self.is_return(lr) {
-            return None;
-        }
-        Some(Step {
-            state: State {
-                pc: lr,
-                // Its own frame, if any, is somewhere above.
-                sp: state.sp,
-                fp: state.fp,
-                lr: None,
-                signal: false,
-            },
-            saved: None,
-            trust: Trust::Code,
-        })
-    }
-
-    fn readable(&self, pc: u64) -> bool {
-        code::instruction(self.pages, pc).is_some()
-    }
-
-    /// The `pt_regs` around the record at `at`.
-    fn registers_around(&self, at: u64) -> Option<(VirtAddr, Registers)> {
-        let base = VirtAddr(at.checked_sub(self.record?)?);
-        let bytes = self.pages.bytes::<USER_PT_REGS_BYTES>(base)?;
-        Some((base, Registers::from_pt_regs(&bytes)?))
-    }
-
-    fn stripped(&self, pc: u64) -> u64 {
-        match self.pac_mask {
-            0 => pc,
-            mask => strip_pac(VirtAddr(pc), mask).0,
-        }
-    }
-
     fn frame(&self, state: &State, kind: FrameKind, trust: Trust, saved: Option<Saved>) -> Frame {
         let stack = match (kind, self.areas.at(state.sp)) {
             (FrameKind::User, _) => StackKind::User,
@@ -230,7 +175,7 @@ impl Walk<'_> {
         let symbol = match kind {
             FrameKind::User => None,
             FrameKind::Call => (self.name)(state.key()).map(|mut found| {
-                found.offset = found.offset.saturating_add(INSTRUCTION);
+                found.offset = found.offset.saturating_add(1);
                 found
             }),
             _ => (self.name)(state.pc),
@@ -282,21 +227,22 @@ impl Walk<'_> {
 
     /// Whether an address can be where a call returns to: in code, behind a call instruction (if the
     /// code can be read).
-    fn is_return(&self, pc: u64) -> bool {
-        let Some(call) = pc
-            .checked_sub(INSTRUCTION)
-            .filter(|at| at % INSTRUCTION == 0)
-        else {
+    pub(super) fn is_return(&self, pc: u64) -> bool {
+        let Some(call) = pc.checked_sub(1) else {
             return false;
         };
         let text = self.text.is_text(call);
         if !text && !self.text.may_be_generated(call) {
             return false;
         }
-        code::instruction(self.pages, call).map_or(text, |code| {
-            // Assembler sets the return address by hand where a task begins and where tracers return.
-            code::is_call(code) || text && self.text.is_by_hand(pc)
-        })
+        // Assembler sets the return address by hand where a task begins and where tracers return.
+        let follows = self.links.follows_call(self.pages, pc).unwrap_or(text);
+        follows || text && self.text.is_by_hand(pc)
+    }
+
+    /// Whether code outside of kernel and modules stands at `pc`, by what is known of its place.
+    pub(super) fn may_be_generated(&self, pc: u64) -> bool {
+        self.text.may_be_generated(pc)
     }
 
     /// Adds the code addresses from `sp` to the end of its stack: all marked as guesses. From each the
@@ -310,24 +256,14 @@ impl Walk<'_> {
         let mut at = sp.max(area.range.start).next_multiple_of(8);
         let end = area.range.end.min(at.saturating_add(MAX_BYTES));
         while at < end && frames.len() < limit {
-            let below = at
-                .checked_sub(8)
-                .and_then(|at| self.pages.word(VirtAddr(at)));
-            let word = self
-                .pages
-                .word(VirtAddr(at))
-                .map(|word| self.stripped(word));
+            let slot = at;
+            let word = self.pages.word(VirtAddr(slot));
+            let word = word.map(|word| self.links.stripped(word));
             at = at.saturating_add(8);
             let Some(pc) = word.filter(|pc| self.is_return(*pc)) else {
                 continue;
             };
-            let state = State {
-                pc,
-                sp: at,
-                fp: below.unwrap_or(0),
-                lr: None,
-                signal: false,
-            };
+            let state = self.links.found(self.pages, slot, pc);
             let mut found = Vec::new();
             let (reached, _) = self.follow(&mut found, state, None);
             for frame in &mut found {
@@ -341,18 +277,5 @@ impl Walk<'_> {
             }
             frames.extend(found.into_iter().next());
         }
-    }
-}
-
-/// The frame that an exception interrupted.
-fn interrupted((at, registers): (VirtAddr, Registers)) -> Step {
-    Step {
-        state: State::of_registers(&registers),
-        saved: Some(Saved {
-            at: Some(at),
-            registers: arch::Registers::Aarch64(registers),
-            full: true,
-        }),
-        trust: Trust::FramePointer,
     }
 }
