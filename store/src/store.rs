@@ -88,6 +88,15 @@ impl Store {
         })
     }
 
+    /// A store at another kind of place. `path` is its name in messages.
+    #[must_use]
+    pub fn on(place: Box<dyn Place>, path: &Path) -> Self {
+        Self {
+            place,
+            path: path.to_path_buf(),
+        }
+    }
+
     /// Where a crash directory is.
     #[must_use]
     pub fn path_of(&self, name: &str) -> PathBuf {

@@ -40,6 +40,8 @@ pub(crate) const TRUTH: Needs = &[
     ("tar", "tar"),
     ("xz", "xz-utils"),
     ("/usr/share/doc/python3-venv/copyright", "python3-venv"),
+    ("sshd", "openssh-server"),
+    ("ssh-keygen", "openssh-client"),
 ];
 
 /// What compiling a kernel needs besides.
