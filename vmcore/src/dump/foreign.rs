@@ -18,15 +18,21 @@ const NAMES_MAX: u64 = 4096;
 /// Elf64_Shdr.
 const SHDR: u64 = 64;
 
-/// What `head`, which begins no format that is read, is the beginning of.
-pub(super) fn name(head: &[u8]) -> Option<&'static str> {
+/// Bytes of the media header before sadump's own header, where the device has blocks as large.
+const MEDIA_HEADER: u64 = 4096;
+
+/// What a file is that begins with `head`, which begins no format that is read.
+pub(super) fn name(source: &dyn ByteSource, head: &[u8]) -> Option<&'static str> {
     let magic = le64(head, 0)?;
     if LKCD.contains(&magic) || LKCD.contains(&magic.swap_bytes()) {
         return Some("an LKCD dump (lcrash)");
     }
-    let sectors = head.chunks(SECTOR);
-    let mut sadump = sectors.map(|sector| sector.starts_with(SADUMP));
-    sadump.any(|is| is).then_some("a dump of Fujitsu's sadump")
+    let mut behind = [0; SADUMP.len()];
+    // A shorter file has no such header.
+    let _ = source.read_at(MEDIA_HEADER, &mut behind);
+    let mut sectors = head.chunks(SECTOR).chain([&behind[..]]);
+    let sadump = sectors.any(|sector| sector.starts_with(SADUMP));
+    sadump.then_some("a dump of Fujitsu's sadump")
 }
 
 /// Whether an ELF file is what `xl dump-core` writes of a guest.

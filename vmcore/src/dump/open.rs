@@ -19,8 +19,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes looked at to tell formats apart: a block of 4096 that may precede sadump's header, and that header's beginning.
-const PROBE: usize = 4096 + 512;
+/// Bytes looked at to tell formats apart.
+const PROBE: usize = 4096;
 
 /// Sizes of /proc/kcore are the virtual address space's; no /proc/vmcore comes near.
 const KCORE_MIN: u64 = 1 << 45;
@@ -164,7 +164,7 @@ impl<'a> Place<'a> {
             return Err(self.unsupported("it is a DISKDUMP file of before 2006, not kdump"));
         }
         if !is_elf(&head) {
-            return Err(foreign::name(&head).map_or_else(
+            return Err(foreign::name(&*source, &head).map_or_else(
                 || self.unknown(&head),
                 |what| self.unsupported(format!("it is {what}, which is not read")),
             ));
