@@ -185,7 +185,16 @@ struct lock {
     unsigned long room[64];
 };
 struct task;
-void __mutex_init(struct lock *lock, const char *name, void *key);
+// Weak: a kernel has the one or the other (kernel/locking/mutex.c); 7.2 without lockdep has the second.
+__attribute__((weak)) void __mutex_init(struct lock *lock, const char *name, void *key);
+__attribute__((weak)) void mutex_init_generic(struct lock *lock);
+static void init(struct lock *lock, const char *name, void *key)
+{
+    if (__mutex_init)
+        __mutex_init(lock, name, key);
+    else
+        mutex_init_generic(lock);
+}
 #ifdef LOCKDEP
 // CONFIG_DEBUG_LOCK_ALLOC: mutex_lock() is a macro.
 void mutex_lock_nested(struct lock *lock, unsigned int subclass);
@@ -315,8 +324,8 @@ int init_module(void)
 #elif HOW == DOUBLE_FAULT
     acme_lose_stack();
 #elif HOW == DEADLOCK
-    __mutex_init(&acme_first, "acme_first", first_key);
-    __mutex_init(&acme_second, "acme_second", second_key);
+    init(&acme_first, "acme_first", first_key);
+    init(&acme_second, "acme_second", second_key);
     wake_up_process(kthread_create_on_node(acme_forth, 0, -1, "acme-forth"));
     wake_up_process(kthread_create_on_node(acme_back, 0, -1, "acme-back"));
 #elif HOW == SOFTIRQ
