@@ -1,4 +1,4 @@
-//! Cores of other architectures: a Debian kernel of that architecture panics under QEMU's translation, QEMU
+//! Cores that a hypervisor wrote: a Debian kernel of any architecture panics under QEMU's translation, or runs on, QEMU
 //! writes its memory (`dump-guest-memory`), and what is read of the core is held against drgn with the
 //! kernel's own vmlinux, and against the kernel's own counters.
 //!
@@ -14,8 +14,42 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
 
+/// What QEMU emulates.
+struct Board {
+    /// What `uname -m` says.
+    arch: &'static str,
+    qemu: &'static str,
+    /// Debian's package of it.
+    package: &'static str,
+    words: &'static [&'static str],
+    console: &'static str,
+    /// Debian's name of the architecture.
+    debian: &'static str,
+}
+
+const ARM: Board = Board {
+    arch: "aarch64",
+    qemu: "qemu-system-aarch64",
+    package: "qemu-system-arm",
+    words: &["-M", "virt,gic-version=3"],
+    console: "ttyAMA0",
+    debian: "arm64",
+};
+
+const PC: Board = Board {
+    arch: "x86_64",
+    qemu: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+    words: &["-M", "q35"],
+    console: "ttyS0",
+    debian: "amd64",
+};
+
 /// A machine whose core is read.
 struct Machine {
+    board: &'static Board,
+    /// Whether its kernel panics before it is dumped.
+    panics: bool,
     name: &'static str,
     about: &'static str,
     kernel: &'static str,
@@ -24,8 +58,28 @@ struct Machine {
     drgn: bool,
 }
 
-const MACHINES: [Machine; 4] = [
+const MACHINES: [Machine; 6] = [
     Machine {
+        board: &PC,
+        panics: true,
+        name: "x86_64-panicked",
+        about: "x86-64, dumped by its hypervisor after a panic without a capture kernel",
+        kernel: "6.12",
+        cpu: "Haswell-v4,-cx16",
+        drgn: true,
+    },
+    Machine {
+        board: &PC,
+        panics: false,
+        name: "x86_64-runs",
+        about: "x86-64, dumped by its hypervisor while it runs",
+        kernel: "6.12",
+        cpu: "Haswell-v4,-cx16",
+        drgn: true,
+    },
+    Machine {
+        board: &ARM,
+        panics: true,
         name: "4k-a57",
         about: "aarch64, pages of 4 KiB, a CPU with 48 bits of address",
         kernel: "6.12-arm64",
@@ -33,6 +87,8 @@ const MACHINES: [Machine; 4] = [
         drgn: true,
     },
     Machine {
+        board: &ARM,
+        panics: true,
         name: "4k-max",
         about: "aarch64, pages of 4 KiB, 52 bits of address (LPA2), pointer authentication",
         kernel: "6.12-arm64",
@@ -40,6 +96,8 @@ const MACHINES: [Machine; 4] = [
         drgn: true,
     },
     Machine {
+        board: &ARM,
+        panics: true,
         name: "16k-a76",
         about: "aarch64, pages of 16 KiB, a CPU with 47 bits of address",
         kernel: "6.12-arm64-16k",
@@ -47,6 +105,8 @@ const MACHINES: [Machine; 4] = [
         drgn: false,
     },
     Machine {
+        board: &ARM,
+        panics: true,
         name: "16k-max",
         about: "aarch64, pages of 16 KiB, 52 bits of address (LPA2), pointer authentication",
         kernel: "6.12-arm64-16k",
@@ -60,11 +120,11 @@ pub fn names() -> impl Iterator<Item = (&'static str, String)> {
     MACHINES.iter().map(|m| (m.name, m.about.to_owned()))
 }
 
-/// Makes and reads the cores of the machines named; none: of all.
+/// Makes and reads the cores of the machines named, or of an architecture; none: of all.
 ///
 /// # Errors
 /// A machine is not known, or a kernel cannot be fetched. What is wrong with a core is in its entry.
-pub fn run(names: &[String]) -> Result<Vec<Entry>> {
+pub fn run(arch: Option<&str>, names: &[String]) -> Result<Vec<Entry>> {
     if let Some(other) = names
         .iter()
         .find(|name| MACHINES.iter().all(|m| m.name != **name))
@@ -75,7 +135,10 @@ pub fn run(names: &[String]) -> Result<Vec<Entry>> {
             known.join(", ")
         );
     }
-    let wanted = |m: &&Machine| names.is_empty() || names.iter().any(|name| name == m.name);
+    let wanted = |m: &&Machine| {
+        arch.is_none_or(|arch| arch == m.board.arch)
+            && (names.is_empty() || names.iter().any(|name| name == m.name))
+    };
     let mut entries = Vec::new();
     for machine in MACHINES.iter().filter(wanted) {
         eprintln!("lab: {}: {}", machine.name, machine.about);
@@ -100,13 +163,13 @@ pub fn run(names: &[String]) -> Result<Vec<Entry>> {
 fn one(machine: &Machine, dir: &Path) -> Result<Entry> {
     let kernel = kernels::get(machine.kernel, None, &mut |line| eprintln!("lab: {line}"))?;
     let core = dir.join("core");
-    let made = guest::panic(&kernel, machine.cpu, dir, &core)
+    let made = guest::dumped(&kernel, machine, dir, &core)
         .with_context(|| format!("No core of {} was made", machine.name));
     let vmlinux = machine
         .drgn
         .then(|| kernels::vmlinux(&kernel))
         .transpose()?;
-    let judged = made.and_then(|()| judge::all(&core, vmlinux.as_deref(), dir));
+    let judged = made.and_then(|()| judge::all(&core, machine.panics, vmlinux.as_deref(), dir));
     let checks = judged.unwrap_or_else(|error| vec![("core", Err(format!("{error:#}")))]);
     let mut failed = Vec::new();
     for (what, said) in &checks {

@@ -111,13 +111,12 @@ enum Verb {
         #[arg(value_name = "DIR")]
         site: Option<PathBuf>,
     },
-    /// Cores of other architectures: kernels of their own panic in QEMU, and what is read of their cores is
-    /// held against drgn
+    /// Cores that QEMU wrote of guests of any architecture: what is read of them is held against drgn
     Cores {
-        /// The architecture
-        #[arg(long, value_name = "NAME", default_value = "aarch64", value_parser = ["aarch64"])]
-        arch: String,
-        /// Machines: 4k-a57, 4k-max, 16k-a76, 16k-max [default: all]
+        /// Only machines of this architecture
+        #[arg(long, value_name = "NAME", value_parser = ["x86_64", "aarch64"])]
+        arch: Option<String>,
+        /// Machines (docs/support.md lists them) [default: all]
         names: Vec<String>,
         /// Put the results into docs/support/results.json
         #[arg(long)]
@@ -304,9 +303,11 @@ fn main() -> ExitCode {
         Verb::Globals { options } => lab::globals::run(&options),
         Verb::Pages { site: None } => lab::pages::run(),
         Verb::Pages { site: Some(dir) } => lab::pages::site(&dir),
-        Verb::Cores { names, record, .. } => {
-            lab::cores::run(&names).and_then(|all| judged(&all, record))
-        }
+        Verb::Cores {
+            arch,
+            names,
+            record,
+        } => lab::cores::run(arch.as_deref(), &names).and_then(|all| judged(&all, record)),
         Verb::Libkdumpfile { record } => {
             lab::libkdumpfile::check().and_then(|all| judged(&all, record))
         }

@@ -56,7 +56,7 @@ pub fn page(scenarios: &[Scenario], results: &Results) -> String {
     let machines = cores::names().map(|(name, about)| (format!("cores/{name}"), about));
     write_names(
         &mut out,
-        "Cores of other architectures, read on x86-64",
+        "Cores that a hypervisor wrote, read on x86-64",
         &machines.collect::<Vec<_>>(),
         results,
     );

@@ -1,5 +1,6 @@
-//! A kernel that panics, and its memory as QEMU writes it.
+//! A kernel that panics or runs, and its memory as QEMU writes it.
 
+use super::{Board, Machine};
 use crate::apt::{Apt, unpack};
 use crate::cache;
 use anyhow::{Context, Result, bail, ensure};
@@ -17,9 +18,11 @@ use std::time::{Duration, Instant};
 
 /// How long a machine may take under translation.
 const DEADLINE: Duration = Duration::from_secs(300);
-/// What the kernel prints last.
+/// What a kernel prints last that panics.
 const LAST_WORDS: &str = "end Kernel panic";
-/// Tasks that sleep, one that runs, pages of a file, two that talk through a pipe; then the panic.
+/// What one prints that runs on.
+const READY: &str = "guest: it runs";
+/// Tasks that sleep, one that runs, pages of a file, two that talk through a pipe.
 const INIT: &str = "#!/bin/busybox sh
 busybox mkdir -p /proc /sys /tmp
 busybox mount -t proc proc /proc
@@ -31,22 +34,38 @@ busybox dd if=/dev/zero of=/tmp/file bs=1M count=20
 busybox sh -c 'while :; do :; done' &
 busybox cat /dev/zero | busybox md5sum > /dev/null &
 busybox sleep 2
-echo 1 > /proc/sys/kernel/sysrq
+";
+/// The end of it.
+const PANIC: &str = "echo 1 > /proc/sys/kernel/sysrq
 echo c > /proc/sysrq-trigger
 ";
+/// The other end.
+const RUN_ON: &str = "echo guest: it runs
+busybox sleep 1000
+";
 
-/// Lets the kernel panic and writes the machine's memory to `core`.
-pub(super) fn panic(kernel: &KernelFiles, cpu: &str, dir: &Path, core: &Path) -> Result<()> {
+/// Lets the kernel panic, or run for a while, and writes the machine's memory to `core`.
+pub(super) fn dumped(
+    kernel: &KernelFiles,
+    machine: &Machine,
+    dir: &Path,
+    core: &Path,
+) -> Result<()> {
+    let (end, words) = match machine.panics {
+        true => (PANIC, LAST_WORDS),
+        false => (RUN_ON, READY),
+    };
     let initrd = dir.join("initrd");
-    fs::write(&initrd, initramfs(kernel)?)?;
+    fs::write(&initrd, initramfs(kernel, machine.board, end)?)?;
     let socket = dir.join("qmp");
-    let mut qemu = start(kernel, cpu, &initrd, &socket)?;
-    let written = wait(&mut qemu, &dir.join("console.txt")).and_then(|()| dump(&socket, core));
+    let mut qemu = start(kernel, machine, &initrd, &socket)?;
+    let written =
+        wait(&mut qemu, words, &dir.join("console.txt")).and_then(|()| dump(&socket, core));
     spawn::kill(&mut qemu);
     written
 }
 
-fn initramfs(kernel: &KernelFiles) -> Result<Vec<u8>> {
+fn initramfs(kernel: &KernelFiles, board: &Board, end: &str) -> Result<Vec<u8>> {
     let index = initramfs::modules::Index::open_dir(&kernel.modules, &kernel.release)?;
     let module = index
         .module("qemu_fw_cfg")
@@ -56,20 +75,21 @@ fn initramfs(kernel: &KernelFiles) -> Result<Vec<u8>> {
     archive.file(
         "bin/busybox",
         0o755,
-        fs::read(busybox()?)?,
+        fs::read(busybox(board.debian)?)?,
         "the guest's programs",
     )?;
     let module = initramfs::modules::read(&index, module)?;
     archive.file("qemu_fw_cfg.ko", 0o644, module, "brings VMCOREINFO to QEMU")?;
-    archive.file("init", 0o755, INIT.as_bytes().to_vec(), "panics")?;
+    let init = format!("{INIT}{end}").into_bytes();
+    archive.file("init", 0o755, init, "what the guest does")?;
     Ok(archive.pack(Compression::None)?)
 }
 
-fn busybox() -> Result<PathBuf> {
-    let root = cache().join("tools/busybox-arm64");
+fn busybox(architecture: &str) -> Result<PathBuf> {
+    let root = cache().join(format!("tools/busybox-{architecture}"));
     let program = root.join("usr/bin/busybox");
     if !program.exists() {
-        let apt = Apt::of("trixie", Some("arm64"))?;
+        let apt = Apt::of("trixie", Some(architecture))?;
         fs::create_dir_all(&root)?;
         for deb in apt.download(&["busybox-static".to_owned()])? {
             unpack(&deb, &root)?;
@@ -78,23 +98,28 @@ fn busybox() -> Result<PathBuf> {
     Ok(program)
 }
 
-fn start(kernel: &KernelFiles, cpu: &str, initrd: &Path, socket: &Path) -> Result<Child> {
+fn start(kernel: &KernelFiles, machine: &Machine, initrd: &Path, socket: &Path) -> Result<Child> {
     let _ = fs::remove_file(socket);
-    let mut command = Command::new("qemu-system-aarch64");
+    let board = machine.board;
+    let mut command = Command::new(board.qemu);
     command
+        .args(board.words)
         .args([
-            "-M",
-            "virt,gic-version=3",
-            "-cpu",
-            cpu,
+            "-accel",
+            "tcg",
             "-smp",
             "2",
             "-m",
             "1G",
+            "-cpu",
+            machine.cpu,
         ])
         .args(["-display", "none", "-nodefaults", "-serial", "stdio"])
         .args(["-device", "vmcoreinfo", "-append"])
-        .arg("console=ttyAMA0 rdinit=/init panic=0 oops=panic")
+        .arg(format!(
+            "console={} rdinit=/init panic=0 oops=panic",
+            board.console
+        ))
         .arg("-qmp")
         .arg(format!("unix:{},server,nowait", socket.display()))
         .arg("-kernel")
@@ -103,12 +128,16 @@ fn start(kernel: &KernelFiles, cpu: &str, initrd: &Path, socket: &Path) -> Resul
         .arg(initrd)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    spawn::spawn(&mut command)
-        .context("Cannot run qemu-system-aarch64; it is in Debian's package qemu-system-arm")
+    spawn::spawn(&mut command).with_context(|| {
+        format!(
+            "Cannot run {}; it is in Debian's package {}",
+            board.qemu, board.package
+        )
+    })
 }
 
-/// Until the kernel has said its last words.
-fn wait(qemu: &mut Child, console: &Path) -> Result<()> {
+/// Until the kernel, or the guest's program, has said these words.
+fn wait(qemu: &mut Child, words: &'static str, console: &Path) -> Result<()> {
     let output = qemu.stdout.take().context("QEMU has no output")?;
     let (tell, told) = std::sync::mpsc::channel();
     let console = File::create(console)?;
@@ -118,13 +147,13 @@ fn wait(qemu: &mut Child, console: &Path) -> Result<()> {
             let _ = console
                 .write_all(&line)
                 .and_then(|()| console.write_all(b"\n"));
-            if String::from_utf8_lossy(&line).contains(LAST_WORDS) {
+            if String::from_utf8_lossy(&line).contains(words) {
                 let _ = tell.send(());
             }
         }
     });
     told.recv_timeout(DEADLINE)
-        .context("The kernel did not panic; see console.txt")
+        .with_context(|| format!("The console never said \"{words}\"; see console.txt"))
 }
 
 /// Stops the machine and lets QEMU write its memory.

@@ -1,6 +1,8 @@
 //! Whether what is read of a core is right: against drgn, and against the kernel's own counters.
 
 use crate::tools;
+use analysis::reason::Class;
+use analysis::report;
 use analysis::tasks;
 use analysis::unwind::{End, FrameKind, Unwinder};
 use anyhow::{Context, Result, ensure};
@@ -40,7 +42,12 @@ struct Ours {
 ///
 /// # Errors
 /// The core cannot be opened, or drgn fails.
-pub(super) fn all(core: &Path, vmlinux: Option<&Path>, dir: &Path) -> Result<Vec<Check>> {
+pub(super) fn all(
+    core: &Path,
+    panicked: bool,
+    vmlinux: Option<&Path>,
+    dir: &Path,
+) -> Result<Vec<Check>> {
     let kernel = Kernel::new(vmcore::dump::open(core)?)?;
     let mut checks: Vec<Check> = sanity::check(&kernel)
         .into_iter()
@@ -55,12 +62,32 @@ pub(super) fn all(core: &Path, vmlinux: Option<&Path>, dir: &Path) -> Result<Vec
     let ours = tasks_of(&kernel)?;
     checks.push(("every stack ends where stacks end", ends(&ours)));
     checks.push(("free pages by zone", free(&kernel)?));
+    checks.push(("the report's reason", reason(&kernel, panicked)));
     if let Some(vmlinux) = vmlinux {
         let theirs = ask(core, vmlinux, dir)?;
         checks.push(("tasks against drgn", same_tasks(&ours, &theirs)));
         checks.push(("frames against drgn", same_frames(&ours, &theirs)));
     }
     Ok(checks)
+}
+
+/// Whether the report says why it died, and of one that runs that it has not.
+fn reason(kernel: &Kernel, panicked: bool) -> Result<String, String> {
+    let options = report::Options {
+        log_tail: 0,
+        sections: &[],
+    };
+    let reason = report::build(kernel, options).reason;
+    let said = format!(
+        "{:?}: {}",
+        reason.class,
+        reason.message.as_deref().unwrap_or("nothing")
+    );
+    let right = match panicked {
+        true => reason.class == Class::Sysrq,
+        false => reason.is_blank(),
+    };
+    if right { Ok(said) } else { Err(said) }
 }
 
 fn tasks_of(kernel: &Kernel) -> Result<BTreeMap<String, Ours>> {
@@ -158,6 +185,24 @@ fn same_tasks(
     }
 }
 
+/// drgn's frames as far as they are the kernel's: on x86-64 it walks on into the task's own stack.
+fn of_the_kernel(functions: &[String]) -> &[String] {
+    let is_user = |name: &String| {
+        let address = name.strip_prefix("0x");
+        let address = address.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        address.is_some_and(|address| address >> 48 != 0xffff)
+    };
+    let end = functions.iter().position(is_user);
+    functions
+        .get(..end.unwrap_or(functions.len()))
+        .unwrap_or_default()
+}
+
+/// kallsyms names the label in the entry of a system call, DWARF the whole of it.
+fn is_same(own: &str, their: &str) -> bool {
+    own == their || own.strip_prefix(their) == Some("_after_hwframe")
+}
+
 fn same_frames(
     ours: &BTreeMap<String, Ours>,
     theirs: &BTreeMap<String, Theirs>,
@@ -166,14 +211,17 @@ fn same_frames(
     let mut first = None;
     for (at, their) in theirs {
         let own = ours.get(at).map_or(&[][..], |own| &own.functions);
-        let pairs = own.iter().zip(&their.functions);
-        same += pairs.filter(|(own, their)| own == their).count();
-        all += own.len().max(their.functions.len());
-        if own != their.functions {
+        let functions = of_the_kernel(&their.functions);
+        let pairs = own.iter().zip(functions);
+        let alike = pairs.filter(|(own, their)| is_same(own, their)).count();
+        let most = own.len().max(functions.len());
+        same += alike;
+        all += most;
+        if alike < most {
             first.get_or_insert_with(|| {
                 format!(
-                    "; {} ({}): we {own:?}, drgn {:?}",
-                    their.comm, their.pid, their.functions
+                    "; {} ({}): we {own:?}, drgn {functions:?}",
+                    their.comm, their.pid
                 )
             });
         }
