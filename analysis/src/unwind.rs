@@ -8,6 +8,7 @@ mod aarch64;
 mod chain;
 mod error;
 mod memory;
+mod ppc64le;
 mod riscv64;
 mod stacks;
 mod start;
@@ -50,7 +51,12 @@ static KNOWN: OnceLock<&[&Machine]> = OnceLock::new();
 
 /// From now on dumps of every architecture are read and their stacks unwound, not only of the host's.
 pub fn read_all() {
-    static ALL: &[&Machine] = &[&x86_64::MACHINE, &aarch64::MACHINE, &riscv64::MACHINE];
+    static ALL: &[&Machine] = &[
+        &x86_64::MACHINE,
+        &aarch64::MACHINE,
+        &riscv64::MACHINE,
+        &ppc64le::MACHINE,
+    ];
     vmcore::arch::read_all();
     KNOWN.get_or_init(|| ALL);
 }

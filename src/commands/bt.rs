@@ -6,7 +6,9 @@ use crate::exit::Exit;
 use crate::output::{self, Context, Style};
 use analysis::evidence::Log;
 use analysis::tasks::{self, State, Task};
-use analysis::unwind::{End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder, panic_cpu_or};
+use analysis::unwind::{
+    End, Frame, FrameKind, Saved, StackKind, Start, Trace, Trust, Unwinder, panic_cpu_or,
+};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -177,10 +179,7 @@ fn chosen_cpus(args: &Args, kernel: &Kernel) -> anyhow::Result<Option<Vec<u32>>>
     // Where the mask cannot be read, the registers that the CPU saved answer.
     let possible = match kernel.possible_cpus() {
         Ok(mask) => mask.contains(cpu),
-        Err(why) => kernel
-            .prstatus(cpu)
-            .map(|_| true)
-            .ok_or(why)?,
+        Err(why) => kernel.prstatus(cpu).map(|_| true).ok_or(why)?,
     };
     if !possible {
         bail!("this machine has no CPU {cpu}");

@@ -11,17 +11,21 @@
 pub mod aarch64;
 mod layout;
 pub mod paging;
+pub mod ppc64le;
 mod regs;
 pub mod riscv64;
 mod table;
 pub mod x86_64;
 
-pub use layout::{Facts, ImageMap, Layout};
+pub use layout::{Facts, ImageMap, Layout, Region};
 pub use regs::Registers;
 pub use table::Registers as TableRegisters;
 
 use crate::addr::PhysAddr;
 use std::sync::OnceLock;
+
+/// The part of the address space that most kernels are in: with 5 levels of tables the upper 2^56 bytes.
+pub(crate) const UPPER: u64 = 0xff00_0000_0000_0000;
 
 /// What differs from one architecture to the next.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct Arch {
     pub(crate) marker: &'static str,
     /// Bits of a kernel pointer that may hold a tag.
     pub(crate) tag_mask: u64,
+    /// No pointer of the kernel is below this.
+    pub(crate) least_pointer: u64,
     /// The least order of a hugetlb page.
     pub(crate) least_hugetlb_order: u32,
     /// SECTION_SIZE_BITS and MAX_PHYSMEM_BITS where VMCOREINFO lacks them.
@@ -75,7 +81,12 @@ static KNOWN: OnceLock<&[&Arch]> = OnceLock::new();
 
 /// From now on dumps of every architecture are read, not only of the host's.
 pub fn read_all() {
-    static ALL: &[&Arch] = &[&x86_64::ARCH, &aarch64::ARCH, &riscv64::ARCH];
+    static ALL: &[&Arch] = &[
+        &x86_64::ARCH,
+        &aarch64::ARCH,
+        &riscv64::ARCH,
+        &ppc64le::ARCH,
+    ];
     KNOWN.get_or_init(|| ALL);
 }
 

@@ -121,7 +121,7 @@ impl Kernel {
             let told: Vec<_> = told.collect();
             vmcoreinfo.add_symbols(told);
         }
-        let layout = layout::of(arch, &vmcoreinfo, info)?;
+        let layout = layout::of(arch, &vmcoreinfo, &*dump)?;
         Ok(Self {
             arch,
             memory: Arc::new(Memory::new(dump, layout)),

@@ -13,13 +13,11 @@ mod stacks;
 mod tests;
 
 use self::records::Records;
-use super::chain::{State, Walk};
+use super::Machine;
+use super::chain::{Chained, Links, Port, State, Step, Walk};
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::{Area, Areas, Range};
-use super::start::Engine;
-use super::text::Text;
-use super::{End, Frame, Machine, Saved, StackKind};
+use super::stacks::{Area, Range};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
 use vmcore::kernel::{Kernel, KernelError};
@@ -39,14 +37,15 @@ pub(super) static MACHINE: Machine = Machine {
         "sdei_stack_normal_ptr",
         "sdei_stack_critical_ptr",
     ],
-    engine: |kernel, warnings| Box::new(Arm::new(kernel, warnings)),
+    engine: |kernel, warnings| {
+        let arm = Arm::new(kernel, warnings);
+        Box::new(Chained::new(kernel, arm, warnings))
+    },
     cpu_stacks: stacks::of_cpu,
     stack_bytes: stacks::stack_bytes,
 };
 
-struct Arm<'k> {
-    kernel: &'k Kernel,
-    text: Text,
+struct Arm {
     context: Option<Context>,
     /// Where a new task begins, as if interrupted.
     fork: Option<u64>,
@@ -72,16 +71,14 @@ impl Context {
     }
 }
 
-impl<'k> Arm<'k> {
-    fn new(kernel: &'k Kernel, warnings: &mut Vec<String>) -> Self {
+impl Arm {
+    fn new(kernel: &Kernel, warnings: &mut Vec<String>) -> Self {
         let record = kernel.offset_of("pt_regs", "stackframe");
         if let Err(error) = &record {
             let why = vmcore::kernel::chain(error);
             warnings.push(format!("registers of exceptions cannot be found: {why}"));
         }
         Self {
-            kernel,
-            text: Text::of(kernel, warnings),
             context: Context::of(kernel).ok(),
             fork: kernel.symbol("ret_from_fork").ok().map(|va| va.0),
             records: Records {
@@ -99,82 +96,59 @@ impl<'k> Arm<'k> {
             },
         }
     }
+}
 
-    fn with_walk<T>(
-        &self,
-        pages: &Pages<'_>,
-        areas: &Areas,
-        run: impl FnOnce(&Walk<'_>) -> T,
-    ) -> T {
-        let name = |addr: u64| self.kernel.resolve(VirtAddr(addr));
-        run(&Walk {
-            pages,
-            text: &self.text,
-            areas,
-            name: &name,
-            links: &self.records,
-        })
+impl Links for Arm {
+    fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError> {
+        self.records.caller(walk, state)
+    }
+
+    fn follows_call(&self, pages: &Pages<'_>, pc: u64) -> Option<bool> {
+        self.records.follows_call(pages, pc)
+    }
+
+    fn found(&self, pages: &Pages<'_>, slot: u64, pc: u64) -> State {
+        self.records.found(pages, slot, pc)
+    }
+
+    fn stripped(&self, pc: u64) -> u64 {
+        self.records.stripped(pc)
     }
 }
 
-impl Engine for Arm<'_> {
-    fn of_cpu(&self, cpu: u32) -> Vec<Area> {
-        stacks::of_cpu(self.kernel, cpu)
+impl Port for Arm {
+    fn of_cpu(&self, kernel: &Kernel, cpu: u32) -> Vec<Area> {
+        stacks::of_cpu(kernel, cpu)
     }
 
-    fn sleeping(
+    fn state(&self, registers: &Registers) -> Option<State> {
+        match registers {
+            Registers::Aarch64(own) => Some(records::state(own)),
+            _ => None,
+        }
+    }
+
+    fn saved(
         &self,
+        _: &Kernel,
         pages: &Pages<'_>,
-        areas: &Areas,
+        stack: Area,
         task: VirtAddr,
-    ) -> Result<(Vec<Frame>, End), UnwindError> {
+    ) -> Result<State, UnwindError> {
         let context = self.context.as_ref().ok_or(UnwindError::Layout)?;
         let word = |offset| pages.word_at(task, offset).ok_or(UnwindError::Task(task));
         let sp = word(context.sp)?;
-        areas
-            .of_kind(StackKind::Task)
-            // A new task's pointer stands at its registers.
-            .filter(|area| area.range.contains(sp))
-            .ok_or(UnwindError::Elsewhere(sp))?;
+        // A new task's pointer stands at its registers.
+        if !stack.range.contains(sp) {
+            return Err(UnwindError::Elsewhere(sp));
+        }
         let pc = word(context.pc)?;
-        let state = State {
+        Ok(State {
             pc,
             sp,
             fp: word(context.fp)?,
             lr: None,
             signal: Some(pc) == self.fork,
-        };
-        Ok(self.with_walk(pages, areas, |walk| walk.run(state, None)))
-    }
-
-    fn registers(
-        &self,
-        pages: &Pages<'_>,
-        areas: &Areas,
-        _task: Option<VirtAddr>,
-        registers: &Registers,
-    ) -> (Vec<Frame>, End) {
-        let Registers::Aarch64(own) = registers else {
-            return (Vec::new(), End::Broken(UnwindError::Machine.to_string()));
-        };
-        let saved = Saved {
-            at: None,
-            registers: *registers,
-            full: true,
-        };
-        let state = records::state(own);
-        self.with_walk(pages, areas, |walk| walk.run(state, Some(saved)))
-    }
-
-    fn scan(
-        &self,
-        pages: &Pages<'_>,
-        areas: &Areas,
-        _task: Option<VirtAddr>,
-        sp: u64,
-    ) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        self.with_walk(pages, areas, |walk| walk.scan(&mut frames, sp));
-        frames
+        })
     }
 }

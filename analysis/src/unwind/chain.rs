@@ -1,6 +1,10 @@
 //! From the first frame to the last along a chain of frames that functions keep on the stack, and scans where
 //! the chain is broken. What a link of the chain looks like is an architecture's own ([`Links`]).
 
+mod engine;
+
+pub(super) use engine::{Chained, Port};
+
 use super::error::UnwindError;
 use super::memory::Pages;
 use super::stacks::{Area, Areas};

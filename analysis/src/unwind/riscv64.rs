@@ -12,13 +12,11 @@ mod stacks;
 mod tests;
 
 use self::frames::Frames;
-use super::chain::{State, Walk};
+use super::Machine;
+use super::chain::{Chained, Links, Port, State, Step, Walk};
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::{Area, Areas};
-use super::start::Engine;
-use super::text::Text;
-use super::{End, Frame, Machine, Saved, StackKind};
+use super::stacks::Area;
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
 use vmcore::kernel::{Kernel, KernelError};
@@ -35,14 +33,15 @@ pub(super) static MACHINE: Machine = Machine {
         "irq_stack_ptr",
         "overflow_stack",
     ],
-    engine: |kernel, warnings| Box::new(Riscv::new(kernel, warnings)),
+    engine: |kernel, warnings| {
+        let context = Context::of(kernel).ok();
+        Box::new(Chained::new(kernel, Riscv { context }, warnings))
+    },
     cpu_stacks: stacks::of_cpu,
     stack_bytes: stacks::stack_bytes,
 };
 
-struct Riscv<'k> {
-    kernel: &'k Kernel,
-    text: Text,
+struct Riscv {
     context: Option<Context>,
 }
 
@@ -65,92 +64,55 @@ impl Context {
     }
 }
 
-impl<'k> Riscv<'k> {
-    fn new(kernel: &'k Kernel, warnings: &mut Vec<String>) -> Self {
-        Self {
-            kernel,
-            text: Text::of(kernel, warnings),
-            context: Context::of(kernel).ok(),
-        }
+impl Links for Riscv {
+    fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError> {
+        Frames.caller(walk, state)
     }
 
-    fn with_walk<T>(
-        &self,
-        pages: &Pages<'_>,
-        areas: &Areas,
-        run: impl FnOnce(&Walk<'_>) -> T,
-    ) -> T {
-        let name = |addr: u64| self.kernel.resolve(VirtAddr(addr));
-        run(&Walk {
-            pages,
-            text: &self.text,
-            areas,
-            name: &name,
-            links: &Frames,
-        })
+    fn follows_call(&self, pages: &Pages<'_>, pc: u64) -> Option<bool> {
+        Frames.follows_call(pages, pc)
+    }
+
+    fn found(&self, pages: &Pages<'_>, slot: u64, pc: u64) -> State {
+        Frames.found(pages, slot, pc)
     }
 }
 
-impl Engine for Riscv<'_> {
-    fn of_cpu(&self, cpu: u32) -> Vec<Area> {
-        stacks::of_cpu(self.kernel, cpu)
+impl Port for Riscv {
+    fn of_cpu(&self, kernel: &Kernel, cpu: u32) -> Vec<Area> {
+        stacks::of_cpu(kernel, cpu)
     }
 
-    fn sleeping(
+    fn state(&self, registers: &Registers) -> Option<State> {
+        match registers {
+            Registers::Table(own) => Some(frames::state(own)),
+            _ => None,
+        }
+    }
+
+    fn saved(
         &self,
+        kernel: &Kernel,
         pages: &Pages<'_>,
-        areas: &Areas,
+        stack: Area,
         task: VirtAddr,
-    ) -> Result<(Vec<Frame>, End), UnwindError> {
+    ) -> Result<State, UnwindError> {
         let context = self.context.as_ref().ok_or(UnwindError::Layout)?;
         let word = |offset| pages.word_at(task, offset).ok_or(UnwindError::Task(task));
         let sp = word(context.sp)?;
-        areas
-            .of_kind(StackKind::Task)
-            // A new task's pointer stands at its registers.
-            .filter(|area| area.range.contains(sp))
-            .ok_or(UnwindError::Elsewhere(sp))?;
+        // A new task's pointer stands at its registers.
+        if !stack.range.contains(sp) {
+            return Err(UnwindError::Elsewhere(sp));
+        }
         let pc = word(context.ra)?;
         // A new task has not run yet: its address is the first of its function, not behind a call.
-        let fresh = self.kernel.resolve(VirtAddr(pc));
-        let state = State {
+        let fresh = kernel.resolve(VirtAddr(pc));
+        Ok(State {
             pc,
             sp,
             fp: word(context.fp)?,
             lr: None,
             signal: fresh.is_some_and(|symbol| symbol.offset == 0),
-        };
-        Ok(self.with_walk(pages, areas, |walk| walk.run(state, None)))
-    }
-
-    fn registers(
-        &self,
-        pages: &Pages<'_>,
-        areas: &Areas,
-        _task: Option<VirtAddr>,
-        registers: &Registers,
-    ) -> (Vec<Frame>, End) {
-        let Registers::Table(own) = registers else {
-            return (Vec::new(), End::Broken(UnwindError::Machine.to_string()));
-        };
-        let saved = Saved {
-            at: None,
-            registers: *registers,
-            full: true,
-        };
-        let state = frames::state(own);
-        self.with_walk(pages, areas, |walk| walk.run(state, Some(saved)))
-    }
-
-    fn scan(
-        &self,
-        pages: &Pages<'_>,
-        areas: &Areas,
-        _task: Option<VirtAddr>,
-        sp: u64,
-    ) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        self.with_walk(pages, areas, |walk| walk.scan(&mut frames, sp));
-        frames
+        })
     }
 }

@@ -79,10 +79,13 @@ impl Board {
         let first = self.ram >> self.page_shift;
         let base = linear.wrapping_add(PAGES).wrapping_sub(first * 64);
         // Present, with a memory map, online.
-        self.put(
-            self.ram + SECTIONS + (self.ram >> section_bits) * 16,
-            &(base | 7).to_le_bytes(),
-        );
+        let last = self.ram + RAM_BYTES - 1;
+        for section in self.ram >> section_bits..=last >> section_bits {
+            self.put(
+                self.ram + SECTIONS + section * 16,
+                &(base | 7).to_le_bytes(),
+            );
+        }
         for page in 0..RAM_BYTES >> self.page_shift {
             self.page(page, 0, u32::MAX, 0, 0);
         }

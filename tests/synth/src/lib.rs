@@ -11,6 +11,7 @@ pub mod kdump;
 pub mod kernel;
 pub mod machine;
 pub mod memmap;
+pub mod power;
 pub mod printk;
 pub mod ram;
 pub mod riscv;

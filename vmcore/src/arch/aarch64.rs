@@ -9,8 +9,8 @@
 
 pub mod regs;
 
-use super::paging::{Entry, Paging};
-use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers};
+use super::paging::{Entry, Paging, page_sized};
+use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::{PhysAddr, VirtAddr};
 
 /// e_machine.
@@ -29,6 +29,7 @@ pub static ARCH: Arch = Arch {
     segments,
     marker: "NUMBER(kimage_voffset)",
     tag_mask: TAGS,
+    least_pointer: UPPER,
     // 16 contiguous entries of 4 KiB; with 16 KiB pages it is order 7, with 64 KiB order 5.
     least_hugetlb_order: 4,
     sparse_bits,
@@ -64,12 +65,15 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         // The tables of a 64 KiB kernel are laid out for all its bits whatever the CPU has
         // (TTBR1_BADDR_4852_OFFSET); with the smaller pages levels are folded instead.
         let walked = if page_shift == 16 { va_bits } else { actual };
+        let levels = (walked - page_shift).div_ceil(page_shift - 3);
         Paging {
             root: image.phys(root),
-            levels: (walked - page_shift).div_ceil(page_shift - 3),
+            levels,
             page_shift,
-            va_bits: walked,
+            bits: page_sized(page_shift, levels, walked),
             sign_bit: walked,
+            kernel: u64::MAX << walked,
+            swapped: false,
             encryption_mask: 0,
             decode: match (page_shift, actual) {
                 (16, _) => decode_64k,
@@ -91,6 +95,8 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         paging,
         page_shift,
         image,
+        image_in_tables: true,
+        regions: Vec::new(),
         direct_base: direct_base.or_else(|| facts.direct_segment()),
         code_start: modules,
         generated_start: modules,
@@ -110,6 +116,8 @@ fn segments(facts: &dyn Facts) -> Option<Layout> {
             len: 0,
             offset: 0,
         },
+        image_in_tables: true,
+        regions: Vec::new(),
         direct_base: Some(facts.direct_segment()?),
         code_start: u64::MAX << 47,
         generated_start: u64::MAX << 47,

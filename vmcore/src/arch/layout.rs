@@ -9,12 +9,18 @@ pub trait Facts {
     fn number(&self, name: &str) -> Option<i64>;
     /// `SYMBOL(name)`.
     fn symbol(&self, name: &str) -> Option<VirtAddr>;
+    /// `OFFSET(struct.member)`, in bytes.
+    fn offset(&self, name: &str) -> Option<u64>;
+    /// `SIZE(struct)`, in bytes.
+    fn size(&self, name: &str) -> Option<u64>;
     /// `PAGESIZE`, in bytes.
     fn page_size(&self) -> Option<u64>;
     /// What the segments show of the kernel image: first address, its physical address, bytes.
     fn image_segment(&self) -> Option<(VirtAddr, PhysAddr, u64)>;
     /// The distance between virtual and physical addresses that the segments show of the direct map.
     fn direct_segment(&self) -> Option<u64>;
+    /// Copies physical memory, all or nothing.
+    fn read(&self, at: PhysAddr, buf: &mut [u8]) -> bool;
 }
 
 /// The mapping of the kernel image: virtual and physical addresses in it differ by a constant.
@@ -36,8 +42,19 @@ impl ImageMap {
     }
 }
 
+/// Memory that the kernel's page tables do not tell of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Region {
+    /// Its first address.
+    pub start: u64,
+    /// Its bytes.
+    pub len: u64,
+    /// Where its first byte lies.
+    pub phys: PhysAddr,
+}
+
 /// Where the kernel's memory lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Layout {
     /// The kernel's own page tables, if it is known where they are.
     pub paging: Option<Paging>,
@@ -45,6 +62,10 @@ pub struct Layout {
     pub page_shift: u32,
     /// The kernel image.
     pub image: ImageMap,
+    /// Whether the page tables map the image, too.
+    pub image_in_tables: bool,
+    /// What is mapped by nothing else, in ascending order.
+    pub regions: Vec<Region>,
     /// Virtual minus physical address of the direct (linear) map, modulo 2^64, if it is known.
     pub direct_base: Option<u64>,
     /// The lowest address that code of the kernel or of a module can have.
@@ -64,7 +85,7 @@ impl Layout {
     /// The lowest address of the kernel's half of the address space.
     #[must_use]
     pub fn kernel_half(&self) -> u64 {
-        u64::MAX << self.paging.map_or(47, |paging| paging.sign_bit)
+        self.paging.map_or(u64::MAX << 47, |paging| paging.kernel)
     }
 
     /// The address in a tagged pointer of the kernel. Pointers of user mode are left as they are.

@@ -1,4 +1,4 @@
-//! The page walk of any architecture: tables of 8-byte entries, each a page large.
+//! The page walk of any architecture: tables of 8-byte entries.
 //!
 //! An architecture brings the depth and how one entry is read. The walk reads page tables from the dump
 //! and believes none of them: a table outside the dump is an error of its own, so that "not mapped" and
@@ -6,6 +6,18 @@
 
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::PageTables;
+
+/// Most levels of tables.
+pub const LEVELS: usize = 5;
+
+/// The entries of tables that are a page large, at the top as many as translate `va_bits`.
+pub(crate) fn page_sized(page_shift: u32, levels: u32, va_bits: u32) -> [u8; LEVELS] {
+    let table = page_shift - 3;
+    let top = va_bits - page_shift - table * (levels - 1);
+    let of = |level: u32| if level == levels { top } else { table };
+    // Less than 20 for every page size.
+    [1, 2, 3, 4, 5].map(|level| of(level) as u8)
+}
 
 /// What an entry of a page table says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,12 +37,16 @@ pub struct Paging {
     pub root: PhysAddr,
     /// Levels of tables: 2 to 5.
     pub levels: u32,
-    /// log2 of the bytes of the smallest page and of a table: 12, 14 or 16.
+    /// log2 of the bytes of the smallest page: 12, 14 or 16.
     pub page_shift: u32,
-    /// Bits of an address that the tables translate.
-    pub va_bits: u32,
-    /// All bits of an address from this one up are equal.
+    /// log2 of the entries in a table of each level, the lowest first.
+    pub bits: [u8; LEVELS],
+    /// From this one up the bits of an address are 0, or those of `kernel`.
     pub sign_bit: u32,
+    /// The lowest address of the kernel.
+    pub kernel: u64,
+    /// Entries stand in the other byte order than the dump.
+    pub swapped: bool,
     /// The memory-encryption bits of an entry (`sme_mask`), which are no part of the address.
     pub encryption_mask: u64,
     /// Reads an entry of a level, 1 for the lowest, and its number in the table. Encryption bits are taken
@@ -95,29 +111,31 @@ impl Paging {
     #[must_use]
     pub(crate) fn is_canonical(&self, va: VirtAddr) -> bool {
         let top = va.0 >> self.sign_bit;
-        top == 0 || top == u64::MAX >> self.sign_bit
+        top == 0 || top == self.kernel >> self.sign_bit
     }
 
     /// log2 of the bytes that one entry of a level maps.
     #[must_use]
     pub(crate) fn shift(&self, level: u32) -> u32 {
-        // 8 bytes an entry.
-        self.page_shift + (self.page_shift - 3) * level.saturating_sub(1)
+        let below = level.saturating_sub(1) as usize;
+        let bits = self.bits.iter().take(below);
+        bits.fold(self.page_shift, |sum, bits| sum + u32::from(*bits))
     }
 
     /// Entries in a table of a level.
     #[must_use]
     pub(crate) fn entries(&self, level: u32) -> u64 {
-        let bits = match level >= self.levels {
-            true => self.va_bits.saturating_sub(self.shift(level)).min(20),
-            false => self.page_shift - 3,
-        };
-        1 << bits
+        let place = level.saturating_sub(1) as usize;
+        1 << self.bits.get(place).copied().unwrap_or(0)
     }
 
     /// What an entry of a level says, which is number `index` of its table.
     #[must_use]
     pub(crate) fn read(&self, entry: u64, level: u32, index: u64) -> Entry {
+        let entry = match self.swapped {
+            true => entry.swap_bytes(),
+            false => entry,
+        };
         (self.decode)(entry & !self.encryption_mask, level, index)
     }
 
@@ -125,10 +143,14 @@ impl Paging {
     /// their upper half.
     #[must_use]
     pub(crate) fn first_of_kernel(&self) -> u64 {
-        match self.sign_bit < self.va_bits {
-            true => self.entries(self.levels) / 2,
-            false => 0,
-        }
+        self.kernel >> self.shift(self.levels) & (self.entries(self.levels) - 1)
+    }
+
+    /// The address that the first entry of the top table maps, where the table is the kernel's.
+    #[must_use]
+    pub(crate) fn base(&self) -> u64 {
+        let translated = self.shift(self.levels + 1);
+        self.kernel >> translated << translated
     }
 
     /// Walks from the top.

@@ -9,8 +9,8 @@
 
 pub mod regs;
 
-use super::paging::{Entry, Paging};
-use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers};
+use super::paging::{Entry, LEVELS, Paging};
+use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::PhysAddr;
 
 /// e_machine.
@@ -29,6 +29,7 @@ pub static ARCH: Arch = Arch {
     segments,
     marker: "NUMBER(phys_ram_base)",
     tag_mask: 0,
+    least_pointer: UPPER,
     // 64 KiB, by Svnapot.
     least_hugetlb_order: 4,
     // SECTION_SIZE_BITS, MAX_PHYSMEM_BITS; VMCOREINFO says both.
@@ -64,8 +65,10 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         root: image.phys(root),
         levels,
         page_shift: PAGE_SHIFT,
-        va_bits,
+        bits: [9; LEVELS],
         sign_bit: va_bits - 1,
+        kernel: u64::MAX << (va_bits - 1),
+        swapped: false,
         encryption_mask: 0,
         decode,
     });
@@ -99,6 +102,8 @@ fn bare(image: ImageMap, modules: u64) -> Layout {
         paging: None,
         page_shift: PAGE_SHIFT,
         image,
+        image_in_tables: true,
+        regions: Vec::new(),
         direct_base: None,
         code_start: modules,
         generated_start: modules,

@@ -6,8 +6,8 @@
 
 pub mod regs;
 
-use super::paging::{Entry, Paging};
-use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers};
+use super::paging::{Entry, LEVELS, Paging};
+use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::PhysAddr;
 
 /// x86_64.
@@ -23,6 +23,7 @@ pub static ARCH: Arch = Arch {
     segments,
     marker: "NUMBER(phys_base)",
     tag_mask: 0,
+    least_pointer: UPPER,
     // 2 MiB.
     least_hugetlb_order: 9,
     sparse_bits,
@@ -66,8 +67,10 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
             root: image.phys(root),
             levels: if five { 5 } else { 4 },
             page_shift: PAGE_SHIFT,
-            va_bits: if five { 57 } else { 48 },
+            bits: [9; LEVELS],
             sign_bit: if five { 56 } else { 47 },
+            kernel: u64::MAX << if five { 56 } else { 47 },
+            swapped: false,
             encryption_mask: facts.number("sme_mask").unwrap_or(0).cast_unsigned(),
             decode,
         }),
@@ -101,6 +104,8 @@ fn bare(image: ImageMap, size: Option<u64>) -> Layout {
         paging: None,
         page_shift: PAGE_SHIFT,
         image,
+        image_in_tables: true,
+        regions: Vec::new(),
         direct_base: None,
         code_start: KERNEL_MAP,
         generated_start: KERNEL_MAP.saturating_add(size.unwrap_or(IMAGE_SIZE_KASLR)),

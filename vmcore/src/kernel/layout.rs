@@ -4,12 +4,12 @@
 use super::{KernelError, Vmcoreinfo};
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::{Arch, Facts, Layout};
-use crate::dump::DumpInfo;
+use crate::dump::MemoryDump;
 
 /// VMCOREINFO, if there is one, and the segments.
 pub(super) struct Known<'a> {
     pub vmcoreinfo: Option<&'a Vmcoreinfo>,
-    pub dump: &'a DumpInfo,
+    pub dump: &'a dyn MemoryDump,
 }
 
 impl Facts for Known<'_> {
@@ -21,17 +21,29 @@ impl Facts for Known<'_> {
         self.vmcoreinfo?.symbol(name)
     }
 
+    fn offset(&self, name: &str) -> Option<u64> {
+        self.vmcoreinfo?.offset(name)
+    }
+
+    fn size(&self, name: &str) -> Option<u64> {
+        self.vmcoreinfo?.size(name)
+    }
+
     fn page_size(&self) -> Option<u64> {
         self.vmcoreinfo?.page_size()
     }
 
     fn image_segment(&self) -> Option<(VirtAddr, PhysAddr, u64)> {
-        let image = self.dump.kernel_image?;
+        let image = self.dump.info().kernel_image?;
         Some((image.vaddr, image.paddr, image.size))
     }
 
     fn direct_segment(&self) -> Option<u64> {
-        self.dump.direct_map_base
+        self.dump.info().direct_map_base
+    }
+
+    fn read(&self, at: PhysAddr, buf: &mut [u8]) -> bool {
+        self.dump.read_phys(at, buf).is_ok()
     }
 }
 
@@ -43,7 +55,7 @@ impl Facts for Known<'_> {
 pub(super) fn of(
     arch: &Arch,
     vmcoreinfo: &Vmcoreinfo,
-    dump: &DumpInfo,
+    dump: &dyn MemoryDump,
 ) -> Result<Layout, KernelError> {
     let known = Known {
         vmcoreinfo: Some(vmcoreinfo),

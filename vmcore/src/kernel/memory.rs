@@ -50,7 +50,7 @@ impl Memory {
                 pages: vec![None; CACHE_SLOTS].into_boxed_slice(),
             }),
         };
-        if let Some(base) = layout.direct_base {
+        if let Some(base) = memory.layout.direct_base {
             memory.set_direct_base(base);
         }
         memory
@@ -63,7 +63,7 @@ impl Memory {
         let info = dump.info();
         let known = Known {
             vmcoreinfo: None,
-            dump: info,
+            dump: &*dump,
         };
         let layout = (arch::of(info.machine)?.segments)(&known)?;
         Some(Self::new(dump, layout))
@@ -155,8 +155,20 @@ impl Memory {
                 return Ok((PhysAddr(pa), direct.len - pa));
             }
         }
+        if let Some(found) = self.in_region(va) {
+            return Ok(found);
+        }
         self.walk_cached(va)
             .map_err(|source| MemError::Translate { va, source })
+    }
+
+    fn in_region(&self, va: VirtAddr) -> Option<(PhysAddr, u64)> {
+        let regions = &self.layout.regions;
+        let after = regions.partition_point(|region| region.start <= va.0);
+        let region = regions.get(after.checked_sub(1)?)?;
+        let within = va.0.checked_sub(region.start)?;
+        let left = region.len.checked_sub(within).filter(|left| *left > 0)?;
+        Some((region.phys.checked_add(within)?, left))
     }
 
     fn walk_cached(&self, va: VirtAddr) -> Result<(PhysAddr, u64), WalkError> {

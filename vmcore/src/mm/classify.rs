@@ -15,8 +15,6 @@ use super::rules::{Decoder, Hugetlb, Order, Rule};
 /// most this order (4 GiB of 4 KiB pages, 64 GiB of 64 KiB ones). A pointer into the memmap that looks like that would be at
 /// its very end.
 const LARGEST_ORDER: u32 = 20;
-/// Kernel addresses begin here with 5-level paging, later with 4.
-const LOWEST_KERNEL: u64 = 0xff00_0000_0000_0000;
 
 /// Reads struct pages that are not in the chunk at hand.
 pub(super) trait Heads {
@@ -387,7 +385,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
                 1 => mapping | d.tag_mask,
                 _ => mapping,
             };
-            if pointer & !3 < LOWEST_KERNEL || mapping & 4 != 0 {
+            if pointer & !3 < d.least_pointer || mapping & 4 != 0 {
                 self.findings.anon.add(page.pfn);
                 return Kind::Unknown;
             }

@@ -193,6 +193,7 @@ impl Rules {
             decoder: Decoder {
                 least_hugetlb_order: arch.map_or(0, |arch| arch.least_hugetlb_order),
                 tag_mask: arch.map_or(0, |arch| arch.tag_mask),
+                least_pointer: arch.map_or(crate::arch::UPPER, |arch| arch.least_pointer),
                 ..Decoder::OFF
             },
             on: Vec::new(),

@@ -17,6 +17,12 @@ impl Facts for Keys {
     fn symbol(&self, name: &str) -> Option<VirtAddr> {
         (name == "swapper_pg_dir").then_some(VirtAddr(ROOT_VA))
     }
+    fn offset(&self, _: &str) -> Option<u64> {
+        None
+    }
+    fn size(&self, _: &str) -> Option<u64> {
+        None
+    }
     fn page_size(&self) -> Option<u64> {
         Some(self.page)
     }
@@ -25,6 +31,9 @@ impl Facts for Keys {
     }
     fn direct_segment(&self) -> Option<u64> {
         None
+    }
+    fn read(&self, _: PhysAddr, _: &mut [u8]) -> bool {
+        false
     }
 }
 
@@ -74,7 +83,7 @@ fn every_kernels_tables_are_as_deep_as_they_are() {
         let paging = layout.paging.unwrap();
         assert_eq!(paging.root, PhysAddr(ROOT));
         assert_eq!(
-            (paging.levels, paging.va_bits),
+            (paging.levels, paging.shift(paging.levels + 1)),
             (levels, walked),
             "{page:#x} {va_bits} {actual}"
         );

@@ -138,7 +138,7 @@ pub fn mapped(
         unread: 0,
         stopped: false,
     };
-    walk.table(paging.root, paging.levels, u64::MAX << paging.va_bits)?;
+    walk.table(paging.root, paging.levels, paging.base())?;
     let (stopped, unread) = (walk.stopped, walk.unread);
     let mut tally = walk.tally;
     if stopped {

@@ -85,6 +85,8 @@ pub(crate) struct Decoder {
     pub least_hugetlb_order: u32,
     /// Bits of a kernel pointer that may hold a tag.
     pub tag_mask: u64,
+    /// No pointer of the kernel is below this.
+    pub least_pointer: u64,
     /// Whether bit 0 of `mapping` means anonymous.
     pub anon: bool,
     /// What the walk reports for each kind: itself, or Unknown when its rule is off.
@@ -121,6 +123,7 @@ impl Decoder {
         orders: 0,
         least_hugetlb_order: 0,
         tag_mask: 0,
+        least_pointer: 0,
         anon: false,
         report: Kind::ALL,
     };
