@@ -7,14 +7,22 @@ use config::Config;
 use config::import::{self, Source as Imports, Suite};
 use loader::arm::{self, Choice, LoadRequest, Source};
 use loader::bootloader::{self, BootLoader, Effect};
+use loader::fdt::Tree;
 use loader::kernel::{Call, Recorder};
-use loader::kimage::BzImage;
+use loader::kimage::{Arm64Image, BzImage};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A kernel image: its header, and what is cut out of it; the containers that a kernel comes in.
+/// A kernel image: its header, and what is cut out of it; the containers that a kernel comes in; a device tree.
 pub(crate) fn image(data: &[u8]) {
+    if let Some(tree) = Tree::parse(data) {
+        let written = tree.write();
+        assert_eq!(written.as_deref().and_then(Tree::parse), Some(tree));
+    }
+    if let Ok(image) = Arm64Image::parse(data) {
+        assert!(image.text_offset < Arm64Image::ALIGNMENT && image.size >= data.len() as u64);
+    }
     let _ = initramfs::kernel::pe::is_signed(data);
     let _ = initramfs::kernel::uki::kernel_of(data.to_vec());
     let Ok(found) = BzImage::parse(data) else {

@@ -1,12 +1,12 @@
 //! Builds the purgatory (purgatory/main.rs) with the same compiler: a small static PIE for the bare
-//! machine, whose bytes the loader embeds. It needs only the prebuilt `core` of the host's target.
+//! machine, whose bytes the loader embeds. It needs only the prebuilt `core` of the target.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
-    for file in ["main.rs", "sha256.rs", "link.ld"] {
+    for file in ["main.rs", "x86_64.rs", "aarch64.rs", "sha256.rs", "link.ld"] {
         println!("cargo::rerun-if-changed=purgatory/{file}");
     }
     match build() {
@@ -23,18 +23,31 @@ fn build() -> Result<(), String> {
         |name| env::var_os(name).ok_or_else(|| format!("{name} is not set; build with cargo"));
     let out = PathBuf::from(variable("OUT_DIR")?).join("purgatory.elf");
     let source = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("purgatory");
-    if variable("CARGO_CFG_TARGET_ARCH")? != "x86_64" {
-        return Err("only x86_64 is supported".to_owned());
-    }
+    let arch = variable("CARGO_CFG_TARGET_ARCH")?;
+    let own = match arch.to_str() {
+        // The stack below its pointer is nobody's.
+        Some("x86_64") => "-Cno-redzone=y",
+        // With the MMU off an access that is not aligned is a fault.
+        Some("aarch64") => "-Ctarget-feature=+strict-align",
+        _ => return Err(format!("{} is not supported", arch.display())),
+    };
     let mut link = std::ffi::OsString::from("link-arg=-Wl,-T,");
     link.push(source.join("link.ld"));
-    let status = Command::new(variable("RUSTC")?)
+    let mut compiler = Command::new(variable("RUSTC")?);
+    if let Some(linker) = env::var_os("RUSTC_LINKER") {
+        let mut option = std::ffi::OsString::from("-Clinker=");
+        option.push(linker);
+        compiler.arg(option);
+    }
+    let status = compiler
         .args([
             "--edition=2024",
             "--crate-type=bin",
             "--crate-name=purgatory",
         ])
-        .arg("--target=x86_64-unknown-linux-gnu")
+        .arg("--target")
+        .arg(variable("TARGET")?)
+        .arg(own)
         .args([
             "-Copt-level=s",
             "-Cpanic=abort",
@@ -42,7 +55,6 @@ fn build() -> Result<(), String> {
             "-Clto=fat",
         ])
         .args([
-            "-Cno-redzone=y",
             "-Cdebuginfo=0",
             "-Cforce-unwind-tables=n",
             "-Cdebug-assertions=n",
@@ -54,7 +66,7 @@ fn build() -> Result<(), String> {
         ])
         .args([
             "-Clink-arg=-static-pie",
-            "-Clink-arg=-Wl,--build-id=none,-z,norelro",
+            "-Clink-arg=-Wl,--build-id=none,-z,norelro,-z,max-page-size=4096",
         ])
         .arg("-C")
         .arg(link)

@@ -10,6 +10,12 @@ pub const NAME: &str = "afterpanic-capture";
 /// Where packages put it.
 const LIBDIR: &str = "/usr/lib/afterpanic";
 
+/// The machine that this program runs on: e_machine, and its name.
+#[cfg(target_arch = "x86_64")]
+const MACHINE: (u16, &str) = (header::EM_X86_64, "x86-64");
+#[cfg(target_arch = "aarch64")]
+const MACHINE: (u16, &str) = (header::EM_AARCH64, "aarch64");
+
 /// How to get one that fits.
 const REMEDY: &str = "build it with: cargo build --release -p capture";
 
@@ -32,7 +38,7 @@ pub enum BinaryError {
         source: std::io::Error,
     },
     /// It is no program for this machine.
-    #[error("{} is no ELF program for x86-64; {REMEDY}", path.display())]
+    #[error("{} is no ELF program for {}; {REMEDY}", path.display(), MACHINE.1)]
     Foreign {
         /// Its path.
         path: PathBuf,
@@ -89,7 +95,7 @@ fn check(path: &Path, bytes: &[u8]) -> Result<(), BinaryError> {
     let path = || path.to_owned();
     let elf = Elf::parse(bytes).map_err(|_| BinaryError::Foreign { path: path() })?;
     let program = matches!(elf.header.e_type, header::ET_EXEC | header::ET_DYN);
-    if elf.header.e_machine != header::EM_X86_64 || !program {
+    if elf.header.e_machine != MACHINE.0 || !program {
         return Err(BinaryError::Foreign { path: path() });
     }
     let interpreted = elf.program_headers.iter().any(|ph| ph.p_type == PT_INTERP);
@@ -196,17 +202,19 @@ mod tests {
             "afterpanic-capture looks\0afterpanic-capture {}\n",
             plan::BUILD
         );
-        assert_eq!(verdict(&elf(62, false, &mark)), "fits");
+        let (own, name) = MACHINE;
+        assert_eq!(verdict(&elf(own, false, &mark)), "fits");
         let older = format!("afterpanic-capture {}+0\n", env!("CARGO_PKG_VERSION"));
-        assert!(verdict(&elf(62, false, &older)).contains("built from other sources"));
-        assert!(verdict(&elf(62, false, &older)).contains("cargo build --release -p capture"));
-        assert!(verdict(&elf(62, true, &mark)).contains("dynamically linked"));
-        assert!(verdict(&elf(183, false, &mark)).contains("no ELF program for x86-64"));
+        assert!(verdict(&elf(own, false, &older)).contains("built from other sources"));
+        assert!(verdict(&elf(own, false, &older)).contains("cargo build --release -p capture"));
+        assert!(verdict(&elf(own, true, &mark)).contains("dynamically linked"));
+        let other = verdict(&elf(own + 1, false, &mark));
+        assert!(other.contains(&format!("no ELF program for {name}")));
         assert!(verdict(b"#!/bin/sh\n").contains("no ELF program"));
         assert!(
-            verdict(&elf(62, false, "afterpanic-capture 9.9.9\n"))
+            verdict(&elf(own, false, "afterpanic-capture 9.9.9\n"))
                 .starts_with("x is afterpanic-capture 9.9.9, this is ")
         );
-        assert!(verdict(&elf(62, false, "")).starts_with("x is no afterpanic-capture"));
+        assert!(verdict(&elf(own, false, "")).starts_with("x is no afterpanic-capture"));
     }
 }

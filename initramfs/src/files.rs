@@ -14,10 +14,24 @@ use goblin::elf::Elf;
 use crate::archive::{Archive, ArchiveError};
 use crate::root::Root;
 
+/// Debian's name of the machine's folders.
+#[cfg(target_arch = "x86_64")]
+macro_rules! multiarch {
+    () => {
+        "x86_64-linux-gnu"
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! multiarch {
+    () => {
+        "aarch64-linux-gnu"
+    };
+}
+
 /// Where ld.so looks last. Debian's has its multiarch folders built in.
 const DEFAULT_DIRS: [&str; 6] = [
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib/x86_64-linux-gnu",
+    concat!("/lib/", multiarch!()),
+    concat!("/usr/lib/", multiarch!()),
     "/lib64",
     "/usr/lib64",
     "/lib",

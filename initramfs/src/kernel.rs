@@ -33,9 +33,9 @@ pub enum KernelError {
         /// Why.
         source: std::io::Error,
     },
-    /// The kernel file is no bzImage.
-    #[error("{} is no bzImage with a version in it; correct capture_kernel.kernel", path.display())]
-    NotBzImage {
+    /// The kernel file is none.
+    #[error("{} is no kernel with a version in it; correct capture_kernel.kernel", path.display())]
+    NotAKernel {
         /// The file.
         path: std::path::PathBuf,
     },
@@ -93,7 +93,7 @@ pub fn chosen(root: &Root, choice: &config::KernelChoice) -> Result<String, Kern
     }
 }
 
-/// The release that a bzImage, or the one in a unified kernel image, says it is.
+/// The release that a kernel, or the one in a unified kernel image, says it is.
 pub fn release_of(path: &Path) -> Result<String, KernelError> {
     let read = |source| KernelError::Read {
         path: path.to_owned(),
@@ -104,9 +104,43 @@ pub fn release_of(path: &Path) -> Result<String, KernelError> {
     if let Some(section) = uki::linux_section(&start) {
         start = beginning(&mut file, section.start as u64).map_err(read)?;
     }
-    bzimage_release(&start).ok_or_else(|| KernelError::NotBzImage {
+    let release = match bzimage_release(&start) {
+        None if may_be_arm64(&start) => {
+            let kernel = uki::kernel_of(std::fs::read(path).map_err(read)?);
+            banner(&kernel).and_then(|banner| Some(banner.split(' ').next()?.to_owned()))
+        }
+        release => release,
+    };
+    release.ok_or_else(|| KernelError::NotAKernel {
         path: path.to_owned(),
     })
+}
+
+/// Whether a file that begins so may be an arm64 Image, packed or not. It has no version in its header.
+fn may_be_arm64(start: &[u8]) -> bool {
+    let at = |from: usize, mark: &[u8]| start.get(from..).is_some_and(|b| b.starts_with(mark));
+    at(56, b"ARM\x64") || at(4, b"zimg") || at(0, b"\x1f\x8b")
+}
+
+/// The banner of an unpacked kernel, from the release on, printable characters only: `6.12.9-arm64 (…) #1 SMP …`
+/// (init/version.c, Linux 5.10 to 7.2). A text that names no number is another one.
+#[must_use]
+pub fn banner(kernel: &[u8]) -> Option<String> {
+    const MARK: &[u8] = b"Linux version ";
+    let mut rest = kernel;
+    loop {
+        let at = rest.windows(MARK.len()).position(|window| window == MARK)?;
+        rest = rest.get(at.checked_add(MARK.len())?..)?;
+        if rest.first().is_some_and(u8::is_ascii_digit) {
+            let text = rest.iter().take(512);
+            let text = text.take_while(|byte| !matches!(byte, 0 | b'\n'));
+            let shown = |byte: &u8| match byte.is_ascii_graphic() || *byte == b' ' {
+                true => char::from(*byte),
+                false => '?',
+            };
+            return Some(text.map(shown).collect());
+        }
+    }
 }
 
 /// The 64 KiB from an offset on, or what there is.
@@ -198,6 +232,28 @@ mod tests {
         image[0x202] = b'X';
         assert_eq!(bzimage_release(&image), None);
         assert_eq!(bzimage_release(&image[..0x20f]), None);
+    }
+
+    #[test]
+    fn an_arm64_image_says_its_release_packed_or_not() {
+        use std::io::Write;
+        let mut image = vec![0_u8; 0x20000];
+        image[56..60].copy_from_slice(b"ARM\x64");
+        let text = b"Linux version %s\0Linux version 6.12.9-arm64 (a@b) #1 SMP\n\0";
+        image[0x1f000..0x1f000 + text.len()].copy_from_slice(text);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(&image).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vmlinuz");
+        for bytes in [&image, &gzip] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(release_of(&path).unwrap(), "6.12.9-arm64");
+        }
+        assert_eq!(banner(&image).as_deref(), Some("6.12.9-arm64 (a@b) #1 SMP"));
+        std::fs::write(&path, &gzip[..40]).unwrap();
+        assert!(release_of(&path).is_err());
+        assert_eq!(banner(b"Linux version "), None);
     }
 
     #[test]

@@ -225,9 +225,7 @@ fn by_choice(
         if request.syscall == Choice::File || !falls_back(errno) {
             return Err(refusal);
         }
-        warnings.push(format!(
-            "kexec_file_load answered {errno:?}, so kexec_load was used"
-        ));
+        warnings.extend(fell_back(errno));
     }
     kexec_load::load(kernel, &request.root, files, region, &request.purgatory)?;
     Ok(Syscall::Load)
@@ -241,6 +239,13 @@ pub fn falls_back(errno: Errno) -> bool {
         errno,
         Errno::ENOSYS | Errno::ENOEXEC | Errno::ENOTSUP | Errno::EINVAL
     )
+}
+
+/// What to say of a load that fell back. A kernel that has kexec_load only (CONFIG_KEXEC_FILE is off: Debian's arm64)
+/// lacks nothing.
+pub(crate) fn fell_back(errno: Errno) -> Option<String> {
+    let expected = errno == Errno::ENOSYS;
+    (!expected).then(|| format!("kexec_file_load answered {errno:?}, so kexec_load was used"))
 }
 
 /// One kexec_file_load; the outer error is ours, the inner the kernel's.

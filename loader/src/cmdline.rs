@@ -7,8 +7,9 @@
 //!
 //! A word that the kernel does not know goes to init: `name=value` into its environment, a bare word
 //! into its arguments. So a bare word is added only where the kernel is known to have it. The one
-//! exception is `nokaslr`: the unpacking code before the kernel reads it and the kernel proper does
-//! not know it (6.1, 6.12, 7.2), so it reaches init, which has no use for arguments.
+//! exception is `nokaslr` on x86-64: the unpacking code before the kernel reads it and the kernel proper
+//! does not know it (6.1, 6.12, 7.2), so it reaches init, which has no use for arguments. arm64's kernel
+//! knows it.
 
 mod facts;
 mod table;
@@ -88,7 +89,7 @@ fn version(release: &str) -> (u32, u32, u32) {
     (next(), next(), next())
 }
 
-/// What is added on x86-64, in order.
+/// What is added, in order.
 fn additions(facts: &Facts, wishes: &Wishes) -> Vec<Decision> {
     let mut out = Vec::new();
     let mut add = |parameter: String, why: &str| {
@@ -105,7 +106,7 @@ fn additions(facts: &Facts, wishes: &Wishes) -> Vec<Decision> {
         "reset_devices".to_owned(),
         "drivers reset what the crashed kernel left running",
     );
-    let graviton = facts.vendor.starts_with("Amazon") && facts.running.contains("aarch64");
+    let graviton = facts.vendor.starts_with("Amazon") && facts.machine == "aarch64";
     if !graviton {
         add(
             "irqpoll".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use initramfs::kernel::uki;
 
 use crate::iomem::Range;
-use crate::kimage::BzImage;
+use crate::kimage::KernelImage;
 use crate::refusal::Refusal;
 
 /// What the kernel may put before our command line: `elfcorehdr=0x… ` and, with
@@ -20,7 +20,7 @@ pub(crate) struct Files {
     pub(crate) kernel: Vec<u8>,
     /// The kernel was inside a unified kernel image.
     pub(crate) inside: bool,
-    pub(crate) header: BzImage,
+    pub(crate) header: KernelImage,
     pub(crate) image: Vec<u8>,
     pub(crate) cmdline: CString,
 }
@@ -53,7 +53,7 @@ pub(crate) fn read_kernel(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<
     let file = read(path, "kernel")?;
     let inside = uki::linux_section(&file).is_some();
     let kernel = uki::kernel_of(file);
-    let header = BzImage::parse(&kernel).map_err(|source| Refusal::NotAKernel {
+    let header = KernelImage::parse(&kernel).map_err(|source| Refusal::NotAKernel {
         path: path.to_owned(),
         source,
     })?;
@@ -76,12 +76,12 @@ pub(crate) fn read_kernel(path: &Path, image: Vec<u8>, cmdline: &str) -> Result<
 }
 
 /// The least memory in which the kernel's own loader, or ours, finds places for everything.
-pub(crate) fn least(header: &BzImage, image: u64, ram: u64) -> u64 {
+pub(crate) fn least(header: &KernelImage, image: u64, ram: u64) -> u64 {
     let page = |n: u64| n.next_multiple_of(4096);
     // Identity page tables: a page per GiB and a few; the elfcorehdr (sized for hotplug), boot
     // parameters, purgatory, command line; what alignment loses before the kernel.
     let tables = (ram >> 30).saturating_add(16).saturating_mul(4096);
-    page(header.init_size)
+    page(header.memory)
         .saturating_add(page(image))
         .saturating_add(tables)
         .saturating_add(1 << 20)
@@ -90,7 +90,7 @@ pub(crate) fn least(header: &BzImage, image: u64, ram: u64) -> u64 {
 
 /// Checks that the region is large enough, and low enough for this kernel.
 pub(crate) fn fits(files: &Files, region: Range) -> Result<(), Refusal> {
-    let aligned = region.start.max(files.header.pref_address);
+    let aligned = region.start.max(files.header.lowest);
     let aligned = aligned
         .checked_next_multiple_of(files.header.alignment)
         .unwrap_or(u64::MAX);

@@ -1,26 +1,27 @@
 //! Loading by kexec_load(2), where we lay out the segments ourselves. Only this call needs what is in
 //! this folder: `machine` (facts of the running machine), `elfcorehdr` (the memory map for /proc/vmcore),
-//! `bootparams` (the zero page), `purgatory` (the code that runs between the kernels) and `segments`
-//! (where everything goes).
+//! `purgatory` (the code that runs between the kernels), `place` (where everything goes), and one folder an
+//! architecture, which [`crate::arch`] names.
 
-mod bootparams;
+pub(crate) mod aarch64;
 mod elfcorehdr;
 mod machine;
+mod place;
 mod purgatory;
-mod segments;
+pub(crate) mod x86_64;
 
 use std::path::Path;
 
 use crate::access::{self, Lockdown};
+use crate::arch::HOST;
 use crate::diagnosis;
 use crate::files::Files;
 use crate::iomem::Range;
 use crate::kernel::{Kernel, Segment, SegmentLoad, Slot, Syscall, patiently};
 use crate::refusal::Refusal;
 
-use machine::Machine;
-pub use segments::Purgatory;
-use segments::{Layout, boot, crash};
+pub(crate) use place::Layout;
+pub use place::Purgatory;
 
 /// Loads a capture kernel into the region.
 pub(crate) fn load(
@@ -35,8 +36,7 @@ pub(crate) fn load(
         what: "the place of the reserved memory from /proc/iomem".to_owned(),
         next: "run it as root with CAP_SYS_ADMIN, or use --syscall file",
     })?;
-    let machine = Machine::read(root);
-    let layout = crash(&machine, region, files, options)?;
+    let layout = (HOST.crash)(root, region, files, options)?;
     call(kernel, root, files, &layout, Slot::Crash, Some(region))
 }
 
@@ -48,9 +48,7 @@ pub(crate) fn load_boot(
     options: &Purgatory,
 ) -> Result<(), Refusal> {
     refuse_locked(root)?;
-    let machine = Machine::read(root);
-    let e820 = machine::firmware_e820(root);
-    let layout = boot(&machine, e820, files, options)?;
+    let layout = (HOST.boot)(root, files, options)?;
     call(kernel, root, files, &layout, Slot::Boot, None)
 }
 

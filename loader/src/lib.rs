@@ -2,7 +2,8 @@
 //! it is there.
 //!
 //! Holds, from low to high: [`kernel`] (the system calls as a trait, with a recording fake) and its Linux
-//! implementation [`sys`]; the parsers [`iomem`], [`crashkernel`], [`cmdline`] and [`kimage`]; [`state`]
+//! implementation [`sys`]; the parsers [`iomem`], [`crashkernel`], [`cmdline`], [`kimage`] and
+//! [`fdt`]; `arch` (what an architecture does differently); [`state`]
 //! (what was loaded, kept in a file); [`arm`] (load and unload), [`filter`] (whether the page filter fits
 //! the running kernel), [`bootloader`] and [`reserve`] (`crashkernel=`), [`stores`] (where crash
 //! directories are), [`status`] and [`doctor`].
@@ -11,6 +12,7 @@
 //! the machine takes a root prefix, so that tests run on fixture trees.
 
 pub mod access;
+mod arch;
 pub mod arm;
 pub mod bootloader;
 pub mod cmdline;
@@ -18,6 +20,7 @@ pub mod crashkernel;
 mod diagnosis;
 pub mod doctor;
 mod efi;
+pub mod fdt;
 mod files;
 pub mod filter;
 mod inputs;

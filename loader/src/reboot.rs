@@ -149,9 +149,7 @@ fn by_choice(
                 None,
             ));
         }
-        warnings.push(format!(
-            "kexec_file_load answered {errno:?}, so kexec_load was used"
-        ));
+        warnings.extend(arm::fell_back(errno));
     }
     kexec_load::load_boot(kernel, &request.root, files, &Purgatory::default())?;
     Ok(Syscall::Load)

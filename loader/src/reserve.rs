@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::bootloader::{self, Change};
 use crate::crashkernel::{Memory, Value};
 use crate::iomem::Iomem;
-use crate::kimage::BzImage;
+use crate::kimage::KernelImage;
 use crate::state::State;
 
 const MIB: u64 = 1 << 20;
@@ -83,16 +83,16 @@ pub struct Estimate {
 }
 
 impl Inputs {
-    /// What can be read from the machine under `root`: the running kernel's size and its bzImage.
+    /// What can be read from the machine under `root`: the running kernel's size and its image.
     /// The image's sizes are the caller's to fill in.
     #[must_use]
     pub fn read(root: &Path, kernel: Option<&[u8]>) -> Self {
         let running = crate::probe::running_release(root).unwrap_or_default();
-        let header = kernel.and_then(|bytes| BzImage::parse(bytes).ok());
+        let header = kernel.and_then(|bytes| KernelImage::parse(bytes).ok());
         let release = header
             .as_ref()
             .map_or(running.clone(), |h| h.release.clone());
-        let init_size = header.as_ref().map_or(0, |h| h.init_size);
+        let init_size = header.as_ref().map_or(0, |h| h.memory);
         let in_memory = if release == running {
             resident(root)
         } else {

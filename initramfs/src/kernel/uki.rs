@@ -38,15 +38,16 @@ pub fn read_section(path: &Path, name: &str, limit: u64) -> Option<Vec<u8>> {
     (bytes.len() == section.len()).then_some(bytes)
 }
 
-/// The kernel in these bytes: those of `.linux` in a unified kernel image, the unpacked one of a zboot image,
-/// otherwise all of them. A section that passes the end of the file gives what is there.
+/// The kernel in these bytes: those of `.linux` in a unified kernel image, the unpacked one of a zboot image or a
+/// gzip file, otherwise all of them. A section that passes the end of the file gives what is there.
 #[must_use]
 pub fn kernel_of(mut file: Vec<u8>) -> Vec<u8> {
     if let Some(section) = linux_section(&file) {
         file.truncate(section.end);
         file.drain(..section.start.min(file.len()));
     }
-    zboot::unpack(&file).unwrap_or(file)
+    let unpacked = zboot::unpack(&file).or_else(|| zboot::gunzip(&file));
+    unpacked.unwrap_or(file)
 }
 
 #[cfg(test)]

@@ -35,6 +35,14 @@ pub fn unpack(file: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The kernel in a gzip file (Image.gz of arm64); `None`: it is none, is cut off or damaged, or unpacks to more
+/// than 256 MiB.
+#[must_use]
+pub fn gunzip(file: &[u8]) -> Option<Vec<u8>> {
+    let packed = file.starts_with(b"\x1f\x8b");
+    packed.then(|| bounded(flate2::read::GzDecoder::new(Cursor::new(file))))?
+}
+
 fn bounded(reader: impl Read) -> Option<Vec<u8>> {
     let mut kernel = Vec::new();
     let read = reader
@@ -69,6 +77,9 @@ mod tests {
         let zstd = zstd::encode_all(&kernel[..], 3).unwrap();
         assert_eq!(unpack(&image(b"gzip", &gzip)).as_ref(), Some(&kernel));
         assert_eq!(unpack(&image(b"zstd22", &zstd)).as_ref(), Some(&kernel));
+        assert_eq!(gunzip(&gzip).as_ref(), Some(&kernel));
+        assert_eq!(gunzip(&gzip[..gzip.len() - 9]), None);
+        assert_eq!(gunzip(&kernel), None);
         // What follows the payload is not part of it.
         let mut longer = image(b"gzip", &gzip);
         longer.extend([1; 9]);

@@ -228,6 +228,8 @@ fn each_errno_says_what_where_and_next() {
 fn only_errors_about_format_fall_back() {
     for errno in [Errno::ENOSYS, Errno::ENOEXEC, Errno::ENOTSUP, Errno::EINVAL] {
         assert!(falls_back(errno), "{errno}");
+        // That a kernel lacks the other call is no fault.
+        assert_eq!(fell_back(errno).is_none(), errno == Errno::ENOSYS);
     }
     for errno in [
         Errno::EPERM,

@@ -26,6 +26,8 @@ pub struct Facts {
     pub reserved: u64,
     /// The machine's vendor as its firmware names it.
     pub vendor: String,
+    /// The machine's architecture as uname(1) names it.
+    pub machine: String,
 }
 
 impl Facts {
@@ -42,6 +44,7 @@ impl Facts {
             watchdogs: watchdogs(root),
             reserved: probe::reservation(root).bytes.unwrap_or(0),
             vendor: root::text(root, "/sys/class/dmi/id/sys_vendor").unwrap_or_default(),
+            machine: std::env::consts::ARCH.to_owned(),
         }
     }
 

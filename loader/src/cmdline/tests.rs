@@ -168,3 +168,12 @@ fn the_table_names_each_word_once() {
         assert_eq!(first, Some(at), "{name} is covered by an earlier entry");
     }
 }
+
+#[test]
+fn interrupts_are_not_polled_on_graviton() {
+    let mut f = facts("console=ttyS0");
+    f.vendor = "Amazon EC2".to_owned();
+    assert!(has(&derive(&f, &Wishes::default()), "irqpoll"));
+    f.machine = "aarch64".to_owned();
+    assert!(!has(&derive(&f, &Wishes::default()), "irqpoll"));
+}

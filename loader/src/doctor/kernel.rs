@@ -8,7 +8,7 @@ use super::finding::{Examined, Finding, Level, chain, finding};
 use super::settings;
 use crate::access::{self, Lockdown};
 use crate::arm::Choice;
-use crate::kimage::{self, BzImage};
+use crate::kimage::{self, KernelImage};
 use crate::root;
 
 const CHECK: &str = "kernel";
@@ -143,7 +143,7 @@ fn vmlinuz(on: &Examined<'_>) -> Option<Finding> {
         );
         return Some(finding(CHECK, Level::Fail, text).fix("build the unified kernel image again"));
     }
-    let why = BzImage::parse(&uki::kernel_of(bytes)).err()?;
+    let why = KernelImage::parse(&uki::kernel_of(bytes)).err()?;
     let text = format!("{} cannot be loaded: {}", path.display(), chain(&why));
     Some(finding(CHECK, Level::Fail, text).fix("install the kernel package again"))
 }

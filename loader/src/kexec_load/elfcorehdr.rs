@@ -22,9 +22,15 @@ pub(crate) struct KernelImage {
     pub(crate) size: u64,
 }
 
+/// e_machine of elf.h.
+pub(crate) const EM_X86_64: u16 = 62;
+pub(crate) const EM_AARCH64: u16 = 183;
+
 /// What the header lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
+    /// e_machine.
+    pub(crate) machine: u16,
     /// Each CPU's note buffer.
     pub(crate) cpu_notes: Vec<Place>,
     /// The VMCOREINFO note.
@@ -42,15 +48,14 @@ const PHDR: usize = 56;
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 
-/// What the capture kernel saves: RAM, without the first MiB (the kernel keeps no data there since
-/// 5.13) and without what belongs to the capture kernel.
-pub(crate) fn ram(system_ram: &[Range], holes: &[Range]) -> Vec<Range> {
+/// What the capture kernel saves: RAM without what belongs to the capture kernel, and without what the
+/// architecture's kernels never use.
+pub(crate) fn ram<'a>(
+    system_ram: &[Range],
+    holes: impl IntoIterator<Item = &'a Range>,
+) -> Vec<Range> {
     let mut out = system_ram.to_vec();
-    let low = Range {
-        start: 0,
-        end: 1 << 20,
-    };
-    for hole in std::iter::once(&low).chain(holes) {
+    for hole in holes {
         out = out.into_iter().flat_map(|r| r.without(*hole)).collect();
     }
     out
@@ -92,7 +97,7 @@ pub(crate) fn build(contents: &Contents) -> Option<Vec<u8>> {
     let count = u16::try_from(table.len()).ok().filter(|n| *n < u16::MAX)?;
     let mut out = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
     out.resize(16, 0);
-    for half in [4_u16, 62] {
+    for half in [4, contents.machine] {
         out.extend_from_slice(&half.to_le_bytes());
     }
     out.extend_from_slice(&1_u32.to_le_bytes());

@@ -1,9 +1,8 @@
-//! What kexec_load(2) must know about the running machine: memory, CPU notes, the kernel's own place,
-//! ACPI, EFI and the screen. kexec_file_load finds all of this inside the kernel.
+//! What kexec_load(2) must know about the running machine, whatever its architecture: memory, CPU notes, the
+//! kernel's own place. kexec_file_load finds all of this inside the kernel.
 //!
-//! Facts: Documentation/ABI/testing/{sysfs-kernel-vmcoreinfo,sysfs-devices-system-cpu,
-//! sysfs-firmware-memmap,sysfs-firmware-efi-runtime-map}, /proc/kcore's program headers, Linux 5.10
-//! to 7.2. What is missing is left out; what nothing works without is said by the caller.
+//! Facts: Documentation/ABI/testing/{sysfs-kernel-vmcoreinfo,sysfs-devices-system-cpu}, /proc/kcore's program
+//! headers, Linux 5.10 to 7.2. What is missing is left out; what nothing works without is said by the caller.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -12,146 +11,56 @@ use std::path::Path;
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 
-use super::bootparams::{Efi, MemoryType};
 use super::elfcorehdr::{KernelImage, Place};
 use crate::iomem::{Iomem, Range};
 use crate::root;
 
-const MIB: u64 = 1 << 20;
-
 /// The facts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Machine {
-    pub(crate) iomem: Iomem,
-    pub(crate) cma: Vec<Range>,
-    pub(crate) cpu_notes: Vec<Place>,
-    pub(crate) vmcoreinfo: Option<Place>,
-    pub(crate) kernel: Option<KernelImage>,
-    pub(crate) page_offset: u64,
-    pub(crate) screen: Vec<u8>,
-    pub(crate) acpi_rsdp: u64,
-    pub(crate) secure_boot: u8,
-    pub(crate) efi: Option<Efi>,
-    /// Bytes that the elfcorehdr segment must have for the kernel to rewrite it; `None` before 6.6.
-    pub(crate) elfcorehdr_size: Option<u64>,
-    /// The CPU is in 5-level paging.
-    pub(crate) five_level: bool,
+pub(super) struct Facts {
+    pub(super) iomem: Iomem,
+    pub(super) cma: Vec<Range>,
+    pub(super) cpu_notes: Vec<Place>,
+    pub(super) vmcoreinfo: Option<Place>,
+    pub(super) kernel: Option<KernelImage>,
+    /// The virtual address of physical address 0 in the direct map; 0 when it is not known.
+    pub(super) page_offset: u64,
+    /// Bytes that the elfcorehdr segment must have for the kernel to rewrite it; `None` before 6.6, and on
+    /// architectures that do not.
+    pub(super) elfcorehdr_size: Option<u64>,
 }
 
-impl Machine {
-    /// Reads it under `root`.
-    pub(crate) fn read(root: &Path) -> Self {
+impl Facts {
+    /// Reads them under `root`, but for the kernel's own place. `is_direct_map` knows the direct map by what its
+    /// virtual addresses have over the physical ones.
+    pub(super) fn read(root: &Path, is_direct_map: &dyn Fn(u64) -> bool) -> Self {
         let iomem = Iomem::read(root).unwrap_or_default();
-        let ram = iomem.system_ram();
-        let params =
-            fs::read(root::under(root, "/sys/kernel/boot_params/data")).unwrap_or_default();
-        let from = |at: usize, len: usize| params.get(at..at + len).unwrap_or_default();
-        let rsdp = le64(from(0x70, 8)).filter(|n| *n != 0);
-        let cpuinfo = root::text(root, "/proc/cpuinfo").unwrap_or_default();
         Self {
             cma: crate::probe::cma_ranges(root),
             cpu_notes: cpu_notes(root),
             vmcoreinfo: vmcoreinfo(root),
-            kernel: kernel_image(root, &iomem),
-            page_offset: page_offset(root, &ram).unwrap_or(0),
-            screen: from(0, 64).to_vec(),
-            acpi_rsdp: rsdp.or_else(|| systab(root, "ACPI20")).unwrap_or(0),
-            secure_boot: from(0x1ec, 1).first().copied().unwrap_or(0),
-            efi: efi(root, from(0x1c0, 32)),
+            kernel: None,
+            page_offset: page_offset(root, &iomem.system_ram(), is_direct_map).unwrap_or(0),
             elfcorehdr_size: root::number(root, "/sys/kernel/kexec/crash_elfcorehdr_size")
                 .or_else(|| root::number(root, "/sys/kernel/crash_elfcorehdr_size")),
-            five_level: cpuinfo
-                .lines()
-                .any(|l| l.starts_with("flags") && l.split(' ').any(|w| w == "la57")),
             iomem,
         }
     }
 
-    /// The memory map of a capture kernel: what it may use, and what it must know of.
-    pub(crate) fn crash_e820(
-        &self,
-        main: Range,
-        low: Option<Range>,
-        header: Range,
-    ) -> Vec<(Range, MemoryType)> {
-        let below = Range { start: 0, end: MIB };
-        let mut out: Vec<(Range, MemoryType)> = Vec::new();
-        for range in self.iomem.named("System RAM") {
-            let range = Range {
-                start: range.start,
-                end: range.end.min(below.end),
-            };
-            if !range.is_empty() {
-                out.push((range, MemoryType::Ram));
-            }
-        }
-        for (name, kind) in FIRMWARE {
-            out.extend(self.iomem.named(name).into_iter().map(|r| (r, *kind)));
-        }
-        let ours = main
-            .without(header)
-            .into_iter()
-            .chain(low)
-            .chain(self.cma.iter().copied());
-        out.extend(ours.map(|r| (r, MemoryType::Ram)));
-        out.sort_unstable();
-        out.dedup();
-        out
+    /// The kernel's own place, where `Kernel code` of /proc/iomem begins at `_text`.
+    pub(super) fn kernel_at_code(&self, root: &Path) -> Option<KernelImage> {
+        let phys = self.iomem.named("Kernel code").first()?.start;
+        let (virt, size) = kernel_addresses(root)?;
+        Some(KernelImage { virt, phys, size })
     }
 }
 
-/// Names in /proc/iomem and /sys/firmware/memmap that are not RAM, and their types.
-const FIRMWARE: &[(&str, MemoryType)] = &[
-    ("Reserved", MemoryType::Reserved),
-    ("ACPI Tables", MemoryType::Acpi),
-    ("ACPI Non-volatile Storage", MemoryType::Nvs),
-    ("Unusable memory", MemoryType::Unusable),
-    ("Persistent Memory", MemoryType::Pmem),
-    ("Persistent Memory (legacy)", MemoryType::Pram),
-];
-
-/// The firmware's own memory map, for a kernel that takes over the whole machine.
-pub(crate) fn firmware_e820(root: &Path) -> Vec<(Range, MemoryType)> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(root::under(root, "/sys/firmware/memmap"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let at = Path::new("/sys/firmware/memmap").join(entry.file_name());
-        let (Some(start), Some(last)) = (
-            root::number(root, at.join("start")),
-            root::number(root, at.join("end")),
-        ) else {
-            continue;
-        };
-        let name = root::text(root, at.join("type")).unwrap_or_default();
-        let kind = if name == "System RAM" {
-            MemoryType::Ram
-        } else {
-            FIRMWARE
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map_or(MemoryType::Reserved, |(_, k)| *k)
-        };
-        let range = Range {
-            start,
-            end: last.saturating_add(1),
-        };
-        if !range.is_empty() {
-            out.push((range, kind));
-        }
-    }
-    out.sort_unstable();
-    out
-}
-
-fn le64(bytes: &[u8]) -> Option<u64> {
+pub(super) fn le64(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_le_bytes)
 }
 
 /// Numbered directories of a sysfs directory, in numeric order.
-fn numbered(root: &Path, directory: &str, prefix: &str) -> Vec<u64> {
+pub(super) fn numbered(root: &Path, directory: &str, prefix: &str) -> Vec<u64> {
     let entries = fs::read_dir(root::under(root, directory))
         .into_iter()
         .flatten()
@@ -162,6 +71,9 @@ fn numbered(root: &Path, directory: &str, prefix: &str) -> Vec<u64> {
     out.sort_unstable();
     out
 }
+
+/// The least page size: /proc/kcore lists whole pages.
+const PAGE: u64 = 4096;
 
 /// sizeof of the per-CPU note buffer on x86-64, for kernels without crash_notes_size.
 const CRASH_NOTES_SIZE: u64 = 368;
@@ -191,9 +103,9 @@ fn vmcoreinfo(root: &Path) -> Option<Place> {
     })
 }
 
-fn kernel_image(root: &Path, iomem: &Iomem) -> Option<KernelImage> {
+/// The virtual address of the kernel's image and its size, from /proc/kallsyms; `None` where that hides it.
+pub(super) fn kernel_addresses(root: &Path) -> Option<(u64, u64)> {
     use std::io::{BufRead, BufReader};
-    let phys = iomem.named("Kernel code").first()?.start;
     let (mut text, mut end) = (None, None);
     for line in BufReader::new(fs::File::open(root::under(root, "/proc/kallsyms")).ok()?).lines() {
         let line = line.ok()?;
@@ -214,11 +126,12 @@ fn kernel_image(root: &Path, iomem: &Iomem) -> Option<KernelImage> {
     }
     let virt = text.filter(|v| *v != 0)?;
     let size = end?.checked_sub(virt)?.checked_next_multiple_of(4096)?;
-    (size < 1 << 30).then_some(KernelImage { virt, phys, size })
+    (size < 1 << 30).then_some((virt, size))
 }
 
-/// The direct map's base, from the segments of /proc/kcore that cover RAM: their p_vaddr - p_paddr.
-fn page_offset(root: &Path, ram: &[Range]) -> Option<u64> {
+/// The direct map's base, from the segments of /proc/kcore that cover RAM: their p_vaddr - p_paddr. Where the kernel's
+/// own mapping is among them (arm64), it has the higher addresses.
+fn page_offset(root: &Path, ram: &[Range], is_it: &dyn Fn(u64) -> bool) -> Option<u64> {
     let file = fs::File::open(root::under(root, "/proc/kcore")).ok()?;
     let mut head = [0; 64];
     file.read_exact_at(&mut head, 0).ok()?;
@@ -241,57 +154,46 @@ fn page_offset(root: &Path, ram: &[Range]) -> Option<u64> {
         .filter(|h| {
             let end = h.p_paddr.saturating_add(h.p_memsz);
             let whole = ram.iter().any(|r| {
-                r.start.next_multiple_of(4096) <= h.p_paddr && end <= r.end.next_multiple_of(4096)
+                r.start.next_multiple_of(PAGE) <= h.p_paddr && end <= r.end.next_multiple_of(PAGE)
             });
             whole && h.p_vaddr < 0xffff_ffff_8000_0000
         })
-        .filter_map(|h| h.p_vaddr.checked_sub(h.p_paddr))
-        // The direct map begins at a 1 GiB boundary, whatever KASLR chose.
-        .find(|base| base % (1 << 30) == 0 && base >> 63 == 1)
+        .map(|h| (h.p_vaddr, h.p_vaddr.wrapping_sub(h.p_paddr)))
+        .filter(|(_, base)| is_it(*base))
+        .min()
+        .map(|(_, base)| base)
 }
 
-/// `NAME=0x…` in /sys/firmware/efi/systab.
-fn systab(root: &Path, name: &str) -> Option<u64> {
-    let text = root::text(root, "/sys/firmware/efi/systab").ok()?;
-    let line = text
-        .lines()
-        .find_map(|l| l.strip_prefix(name)?.strip_prefix('='))?;
-    u64::from_str_radix(line.trim().trim_start_matches("0x"), 16).ok()
-}
+#[cfg(test)]
+mod tests {
+    use super::super::elfcorehdr::{Contents, EM_AARCH64, build};
+    use super::*;
 
-fn efi(root: &Path, info: &[u8]) -> Option<Efi> {
-    let info: [u8; 32] = info.try_into().ok()?;
-    if info.get(..4)? != b"EL64" {
-        return None;
+    #[test]
+    fn the_direct_map_is_told_from_the_kernels_own_mapping() {
+        // As 6.12 shows it on arm64.
+        let ram = Range {
+            start: 0x4000_0000,
+            end: 0x8000_0000,
+        };
+        let kcore = build(&Contents {
+            machine: EM_AARCH64,
+            kernel: Some(KernelImage {
+                virt: 0xffff_d5b9_8ba0_0000,
+                phys: 0x4020_0000,
+                size: 0x1e7_0000,
+            }),
+            ram: vec![ram],
+            page_offset: 0xfffe_ffff_c000_0000,
+            ..Contents::default()
+        });
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("proc")).unwrap();
+        fs::write(dir.path().join("proc/kcore"), kcore.unwrap()).unwrap();
+        let found = |is_it: &dyn Fn(u64) -> bool| page_offset(dir.path(), &[ram], is_it);
+        let aligned = |base: u64| base.is_multiple_of(2 << 20);
+        assert_eq!(found(&aligned), Some(0xfffe_ffff_c000_0000));
+        assert_eq!(found(&|_| false), None);
+        assert_eq!(page_offset(dir.path(), &[], &aligned), None);
     }
-    let size = usize::try_from(u32::from_le_bytes(info.get(8..12)?.try_into().ok()?)).ok()?;
-    let directory = "/sys/firmware/efi/runtime-map";
-    let mut runtime_map = Vec::new();
-    for n in numbered(root, directory, "") {
-        let field = |name: &str| root::number(root, format!("{directory}/{n}/{name}"));
-        let mut descriptor = vec![0; size.clamp(40, 256)];
-        let kind = u32::try_from(field("type")?).ok()?;
-        descriptor
-            .get_mut(..4)?
-            .copy_from_slice(&kind.to_le_bytes());
-        let rest = [
-            field("phys_addr")?,
-            field("virt_addr")?,
-            field("num_pages")?,
-            field("attribute")?,
-        ];
-        for (at, value) in (8..).step_by(8).zip(rest) {
-            descriptor
-                .get_mut(at..at + 8)?
-                .copy_from_slice(&value.to_le_bytes());
-        }
-        runtime_map.extend(descriptor);
-    }
-    (!runtime_map.is_empty()).then(|| Efi {
-        info,
-        runtime_map,
-        fw_vendor: root::number(root, "/sys/firmware/efi/fw_vendor").unwrap_or(0),
-        tables: root::number(root, "/sys/firmware/efi/config_table").unwrap_or(0),
-        smbios: systab(root, "SMBIOS").unwrap_or(0),
-    })
 }

@@ -1,13 +1,15 @@
 //! The purgatory that build.rs made, placed at an address and told what to check.
 //!
-//! loader/purgatory/main.rs says what it does. Here its ELF file becomes the bytes of a segment:
+//! It is the host's; loader/purgatory/main.rs says what it does. Here its ELF file becomes the bytes of a segment:
 //! the loadable parts laid out, its relative relocations applied, its statics filled in by name.
 
 use goblin::elf::Elf;
+use goblin::elf::header::{EM_AARCH64, EM_X86_64};
 use goblin::elf::program_header::PT_LOAD;
 
 const IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/purgatory.elf"));
-const R_X86_64_RELATIVE: u32 = 8;
+/// The relocation that adds the load address, of each machine.
+const RELATIVE: [(u16, u32); 2] = [(EM_X86_64, 8), (EM_AARCH64, 1027)];
 const REGION: usize = 64;
 /// The most segments it can check.
 pub(crate) const MOST_REGIONS: usize = 16;
@@ -26,12 +28,14 @@ pub(crate) struct Region {
 pub(crate) struct Orders {
     /// Where it jumps.
     pub(crate) entry: u64,
-    /// What it passes on.
-    pub(crate) boot_params: u64,
-    /// The serial port it complains on, 0 for none.
-    pub(crate) serial: u16,
-    /// Reset after a mismatch, or halt.
-    pub(crate) reset: bool,
+    /// What it passes on: the address of boot parameters or device tree.
+    pub(crate) argument: u64,
+    /// The serial line it complains on, as the architecture's purgatory knows it; 0 for none.
+    pub(crate) serial: u64,
+    /// How it resets the machine after a mismatch, as the architecture's purgatory knows it; 0: it halts.
+    pub(crate) reset: u64,
+    /// The page tables it uses; 0: none.
+    pub(crate) tables: u64,
     /// What it checks.
     pub(crate) regions: Vec<Region>,
 }
@@ -58,8 +62,11 @@ pub(crate) fn place(address: u64, orders: &Orders) -> Option<Vec<u8>> {
     for header in elf.program_headers.iter().filter(|p| p.p_type == PT_LOAD) {
         put(&mut out, header.p_vaddr, IMAGE.get(header.file_range())?)?;
     }
+    let (_, relative) = RELATIVE
+        .into_iter()
+        .find(|(machine, _)| *machine == elf.header.e_machine)?;
     for relocation in &elf.dynrelas {
-        if relocation.r_type != R_X86_64_RELATIVE {
+        if relocation.r_type != relative {
             return None;
         }
         let addend = u64::try_from(relocation.r_addend?).ok()?;
@@ -79,10 +86,11 @@ pub(crate) fn place(address: u64, orders: &Orders) -> Option<Vec<u8>> {
     let number =
         |out: &mut [u8], name: &str, value: u64| put(out, symbol(name)?, &value.to_le_bytes());
     number(&mut out, "PURGATORY_ENTRY", orders.entry)?;
-    number(&mut out, "PURGATORY_BOOT_PARAMS", orders.boot_params)?;
+    number(&mut out, "PURGATORY_ARGUMENT", orders.argument)?;
     number(&mut out, "PURGATORY_COUNT", orders.regions.len() as u64)?;
-    number(&mut out, "PURGATORY_SERIAL", u64::from(orders.serial))?;
-    number(&mut out, "PURGATORY_RESET", u64::from(orders.reset))?;
+    number(&mut out, "PURGATORY_SERIAL", orders.serial)?;
+    number(&mut out, "PURGATORY_RESET", orders.reset)?;
+    number(&mut out, "PURGATORY_TABLES", orders.tables)?;
     let table = symbol("PURGATORY_REGIONS")?;
     for (n, region) in orders.regions.iter().enumerate().take(MOST_REGIONS) {
         let mut raw = [0; REGION];
@@ -98,19 +106,6 @@ pub(crate) fn place(address: u64, orders: &Orders) -> Option<Vec<u8>> {
     }
     // It is entered at its first byte.
     (elf.entry == 0 && orders.regions.len() <= MOST_REGIONS).then_some(out)
-}
-
-/// The serial port of the first `console=ttySN` of a command line; 0 when there is none.
-pub(crate) fn serial_port(cmdline: &str) -> u16 {
-    let words = crate::words::words(cmdline);
-    let name = words.iter().find_map(|w| w.strip_prefix("console=ttyS"));
-    match name.and_then(|n| n.split(',').next()) {
-        Some("0") => 0x3f8,
-        Some("1") => 0x2f8,
-        Some("2") => 0x3e8,
-        Some("3") => 0x2e8,
-        _ => 0,
-    }
 }
 
 #[cfg(test)]
@@ -135,9 +130,10 @@ mod tests {
     fn it_is_placed_relocated_and_told() {
         let orders = Orders {
             entry: 0x1122_3344_5566_7788,
-            boot_params: 0x8877_6655_4433_2211,
+            argument: 0x8877_6655_4433_2211,
             serial: 0x3f8,
-            reset: true,
+            reset: 1,
+            tables: 0x1357_9bdf_0246_8ace,
             regions: vec![Region {
                 address: 0x1234_5678_9abc,
                 length: 7,
@@ -164,6 +160,7 @@ mod tests {
         let contains = |what: &[u8]| placed.windows(what.len()).any(|w| w == what);
         assert!(contains(&0x1122_3344_5566_7788_u64.to_le_bytes()));
         assert!(contains(&[9; 32]) && contains(b"kernel\0"));
+        #[cfg(target_arch = "x86_64")]
         assert_eq!(placed[0], 0xfa, "begins with cli");
         assert!(placed.len() < 16 << 10);
     }
@@ -178,17 +175,12 @@ mod tests {
         };
         let orders = Orders {
             entry: 0,
-            boot_params: 0,
+            argument: 0,
             serial: 0,
-            reset: false,
+            reset: 0,
+            tables: 0,
             regions: vec![region; 17],
         };
         assert!(place(0, &orders).is_none());
-    }
-
-    #[test]
-    fn the_serial_port() {
-        assert_eq!(serial_port("console=tty0 console=ttyS1,115200n8"), 0x2f8);
-        assert_eq!(serial_port("console=ttyS9 console=ttyAMA0"), 0);
     }
 }

@@ -3,7 +3,7 @@
 //! Facts: Documentation/arch/x86/boot.rst, arch/x86/include/uapi/asm/bootparam.h, boot protocol 2.12
 //! (Linux 3.8) to 2.15 (Linux 7.2). Only what the 64-bit entry needs is read.
 
-use super::container::{ImageError, recognise};
+use super::container::{BZIMAGE, ImageError, recognise};
 
 /// Where the setup header begins, in the file and in boot_params.
 pub const HEADER_START: usize = 0x1f1;
@@ -59,7 +59,7 @@ impl BzImage {
         let cut = |what, needed| ImageError::CutOff { what, needed, len };
         let magic = bytes.get(0x202..0x206);
         if magic != Some(b"HdrS") || le(bytes, 0x1fe).map(u16::from_le_bytes) != Some(0xaa55) {
-            return Err(recognise(bytes));
+            return Err(recognise(bytes, &BZIMAGE));
         }
         let short = || cut("the setup header", 0x268);
         let u16_at = |at| le(bytes, at).map(u16::from_le_bytes).ok_or_else(short);

@@ -1,20 +1,29 @@
-//! Containers that a kernel comes in: each one that is not a bzImage is refused by name.
+//! Containers that a kernel comes in: each one that is not what the machine's kernels are is refused by name.
 
 /// Why a file is not a kernel that can be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
     /// Something else, recognised.
-    #[error("It is {what}, not a bzImage; {next}")]
+    #[error("It is {what}, not {wanted}; {next}")]
     Other {
         /// What it is.
         what: &'static str,
+        /// What it should be.
+        wanted: &'static str,
         /// What to do.
         next: &'static str,
     },
     /// Nothing known.
-    #[error("It is not a bzImage (no HdrS header); name the vmlinuz of an x86-64 kernel")]
-    Unknown,
+    #[error("It is not {wanted} (no {mark} header); name the vmlinuz of a kernel for {machine}")]
+    Unknown {
+        /// What it should be.
+        wanted: &'static str,
+        /// What its header would hold.
+        mark: &'static str,
+        /// The machine's architecture.
+        machine: &'static str,
+    },
     /// It ends too early.
     #[error(
         "It is cut off: {what} ends at byte {needed}, the file at {len}; install the kernel package again"
@@ -27,15 +36,36 @@ pub enum ImageError {
         /// Bytes that it has.
         len: u64,
     },
-    /// A bzImage that the 64-bit protocol cannot start.
-    #[error(
-        "It is a bzImage that cannot be started by kexec on x86-64: {0}; choose another kernel"
-    )]
+    /// A kernel that kexec cannot start.
+    #[error("It is a kernel that cannot be started by kexec here: {0}; choose another kernel")]
     Unsupported(&'static str),
 }
 
+/// A format of kernels, as messages name it.
+pub(super) struct Wanted {
+    pub(super) name: &'static str,
+    pub(super) mark: &'static str,
+    pub(super) machine: &'static str,
+    /// What to do about a kernel of another architecture.
+    pub(super) own: &'static str,
+}
+
+pub(super) const BZIMAGE: Wanted = Wanted {
+    name: "a bzImage",
+    mark: "HdrS",
+    machine: "x86-64",
+    own: "name an x86-64 vmlinuz",
+};
+
+pub(super) const ARM64: Wanted = Wanted {
+    name: "an arm64 Image",
+    mark: "ARM\\x64",
+    machine: "arm64",
+    own: "name an arm64 vmlinuz",
+};
+
 /// Names a container by its first bytes, for the refusal.
-pub(crate) fn recognise(bytes: &[u8]) -> ImageError {
+pub(super) fn recognise(bytes: &[u8], wanted: &Wanted) -> ImageError {
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     let at =
         |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|b| b.starts_with(magic));
@@ -47,10 +77,12 @@ pub(crate) fn recognise(bytes: &[u8]) -> ImageError {
     } else if starts(b"MZ") && at(4, b"zimg") {
         (
             "an EFI zboot image",
-            "it belongs to another architecture: name an x86-64 vmlinuz",
+            "its kernel cannot be unpacked, or belongs to another architecture",
         )
     } else if at(56, b"ARM\x64") {
-        ("an arm64 Image", "name an x86-64 vmlinuz")
+        ("an arm64 Image", wanted.own)
+    } else if at(0x202, b"HdrS") {
+        ("a bzImage", wanted.own)
     } else if starts(b"MZ") {
         (
             "an EFI program without a section .linux",
@@ -69,7 +101,15 @@ pub(crate) fn recognise(bytes: &[u8]) -> ImageError {
     } else if starts(b"#!") {
         ("a script", vmlinuz)
     } else {
-        return ImageError::Unknown;
+        return ImageError::Unknown {
+            wanted: wanted.name,
+            mark: wanted.mark,
+            machine: wanted.machine,
+        };
     };
-    ImageError::Other { what, next }
+    ImageError::Other {
+        what,
+        wanted: wanted.name,
+        next,
+    }
 }

@@ -1,19 +1,17 @@
 //! What real devices add: drivers that need memory, and the least to reserve on hardware.
 //!
 //! Nothing here was measured by this project. The least is what RHEL 9 reserves by default
-//! (kdump-utils, `1G-4G:192M,4G-64G:256M,64G-:512M` on x86_64): it covers controllers and firmware that
+//! (kdump-utils, by architecture: [`crate::arch`]): it covers controllers and firmware that
 //! no VM shows. A driver's figure is its source's, or an allowance where the source only limits its
 //! commands in a capture kernel.
 
 use std::path::Path;
 
 use super::{MIB, Part, part};
+use crate::arch::HOST;
 use crate::crashkernel::Value;
 use crate::iomem::{Iomem, Range};
 use crate::{platform, probe};
-
-/// The least to reserve, by RAM.
-const LEAST: &str = "1G-4G:192M,4G-64G:256M,64G-:512M";
 
 /// Drivers that need more than their module's size: name, MiB, source.
 const DRIVERS: [(&str, u64, &str); 7] = [
@@ -61,7 +59,7 @@ pub(super) fn ram(root: &Path) -> Option<u64> {
 
 /// What is missing to the least on hardware with so much RAM.
 pub(super) fn rest(sum: u64, ram: u64) -> Option<Part> {
-    let least = Value::parse(LEAST).ok()?.size_for(ram)?;
+    let least = Value::parse(HOST.least_reserved).ok()?.size_for(ram)?;
     let rest = least.checked_sub(sum).filter(|rest| *rest > 0)?;
     let what = "devices of real hardware";
     let why = format!(

@@ -6,6 +6,7 @@ use goblin::elf::Elf;
 #[test]
 fn a_reader_sees_what_was_meant() {
     let contents = Contents {
+        machine: EM_AARCH64,
         cpu_notes: vec![
             Place {
                 address: 0x1000,
@@ -39,7 +40,7 @@ fn a_reader_sees_what_was_meant() {
             elf.header.e_machine,
             elf.header.e_version
         ),
-        (4, 62, 1)
+        (4, 183, 1)
     );
     assert_eq!((elf.header.e_ehsize, elf.header.e_phentsize), (64, 56));
     let kinds: Vec<u32> = elf.program_headers.iter().map(|p| p.p_type).collect();
@@ -55,7 +56,7 @@ fn a_reader_sees_what_was_meant() {
 }
 
 #[test]
-fn ram_is_without_the_first_mib_and_the_capture_kernel() {
+fn ram_is_without_the_holes() {
     let ram = ram(
         &[
             Range {
@@ -67,10 +68,16 @@ fn ram_is_without_the_first_mib_and_the_capture_kernel() {
                 end: 0x1000_0000,
             },
         ],
-        &[Range {
-            start: 0x400_0000,
-            end: 0x800_0000,
-        }],
+        &[
+            Range {
+                start: 0,
+                end: 0x10_0000,
+            },
+            Range {
+                start: 0x400_0000,
+                end: 0x800_0000,
+            },
+        ],
     );
     assert_eq!(
         ram,

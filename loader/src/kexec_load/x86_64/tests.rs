@@ -2,9 +2,11 @@
 //! meant is what the new kernel finds.
 
 use super::super::elfcorehdr::Place;
+use super::super::machine::Facts;
 use super::*;
 use crate::iomem::Iomem;
-use crate::kimage::BzImage;
+use crate::kimage::{BzImage, KernelImage};
+use sha2::{Digest, Sha256};
 use std::ffi::CString;
 use std::path::PathBuf;
 
@@ -26,7 +28,7 @@ fn files(image: usize) -> Files {
     kernel[0x260..0x264].copy_from_slice(&(50_u32 << 20).to_le_bytes());
     Files {
         kernel_path: PathBuf::from("/boot/vmlinuz"),
-        header: BzImage::parse(&kernel).unwrap(),
+        header: KernelImage::from(BzImage::parse(&kernel).unwrap()),
         kernel,
         inside: false,
         image: vec![0x22; image],
@@ -40,7 +42,7 @@ fn machine(region: Range) -> Machine {
         region.start,
         region.end - 1
     );
-    Machine {
+    let facts = Facts {
         iomem: Iomem::parse(&text),
         cpu_notes: vec![Place {
             address: 0x5000,
@@ -52,6 +54,10 @@ fn machine(region: Range) -> Machine {
         }),
         page_offset: 0xffff_8880_0000_0000,
         elfcorehdr_size: Some(917_616),
+        ..Facts::default()
+    };
+    Machine {
+        facts,
         ..Machine::default()
     }
 }
@@ -171,10 +177,8 @@ fn without_hotplug_the_memory_header_is_small_and_checked() {
         start: 0x3000_0000,
         end: 0x3c00_0000,
     };
-    let machine = Machine {
-        elfcorehdr_size: None,
-        ..machine(region)
-    };
+    let mut machine = machine(region);
+    machine.facts.elfcorehdr_size = None;
     let layout = crash(&machine, region, &files(5000), &Purgatory::default()).unwrap();
     let elf = piece(&layout, "memory header");
     let digest: [u8; 32] = Sha256::digest(&elf.data).into();
@@ -198,33 +202,22 @@ fn what_is_missing_is_said() {
             .unwrap_err()
             .to_string()
     };
-    assert!(
-        said(
-            Machine {
-                vmcoreinfo: None,
-                ..machine(region)
-            },
-            region
-        )
-        .contains("vmcoreinfo")
-    );
-    assert!(
-        said(
-            Machine {
-                cpu_notes: vec![],
-                ..machine(region)
-            },
-            region
-        )
-        .contains("crash_notes")
-    );
+    let mut bare = machine(region);
+    bare.facts.vmcoreinfo = None;
+    assert!(said(bare, region).contains("vmcoreinfo"));
+    let mut bare = machine(region);
+    bare.facts.cpu_notes.clear();
+    assert!(said(bare, region).contains("crash_notes"));
     let small = Range {
         start: 0x3000_0000,
         end: 0x3000_0000 + 51 * MIB,
     };
     assert!(said(machine(small), small).contains("are missing"));
     let mut old = files(10);
-    old.header.five_level = false;
+    let Format::BzImage(header) = &mut old.header.format else {
+        panic!("a bzImage");
+    };
+    header.five_level = false;
     let five = Machine {
         five_level: true,
         ..machine(region)
@@ -261,4 +254,10 @@ fn a_kernel_for_the_whole_machine_avoids_the_reservation() {
     );
     assert!(layout.pieces.iter().all(|p| p.name != "initramfs"));
     assert!(boot(&machine(reserved), vec![], &without, &Purgatory::default()).is_err());
+}
+
+#[test]
+fn the_serial_port() {
+    assert_eq!(serial_port("console=tty0 console=ttyS1,115200n8"), 0x2f8);
+    assert_eq!(serial_port("console=ttyS9 console=ttyAMA0"), 0);
 }

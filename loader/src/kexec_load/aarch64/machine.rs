@@ -1,0 +1,179 @@
+//! What a load on aarch64 must know about the running machine besides [`Facts`]: the device tree, the serial line,
+//! and how firmware resets it.
+//!
+//! Facts: /sys/firmware/fdt (drivers/of/fdt.c), /sys/class/tty/*/iomem_base (drivers/tty/serial/serial_core.c), the
+//! PSCI binding (Documentation/devicetree/bindings/arm/psci.yaml) and table FACP of ACPI 6, field ARM Boot
+//! Architecture Flags (PSCI compliant, and called by HVC), Linux 5.10 to 7.2.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::fdt::Tree;
+use crate::files::Files;
+use crate::kexec_load::elfcorehdr::KernelImage;
+use crate::kexec_load::machine::{Facts, kernel_addresses};
+use crate::root;
+use crate::words::words;
+use vmcore::kernel::Vmcoreinfo;
+
+/// How purgatory/aarch64.rs resets the machine: by PSCI, called in this way.
+const BY_HVC: u64 = 1;
+const BY_SMC: u64 = 2;
+/// Bytes for the kernel's place and for its random numbers (RNG_SEED_SIZE of drivers/of/kexec.c is 128).
+const SEEDS: usize = 8 + 128;
+/// More than a device tree has.
+const LARGEST: u64 = 16 << 20;
+
+/// The facts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Machine {
+    pub(super) facts: Facts,
+    pub(super) tree: Option<Tree>,
+    /// The address of the PL011 that is the capture kernel's console.
+    pub(super) uart: Option<u64>,
+    /// How the machine is reset; 0: nobody knows.
+    pub(super) reset: u64,
+    /// Random bytes; empty: there are none.
+    pub(super) seeds: Vec<u8>,
+}
+
+/// The direct map: PAGE_OFFSET is in the upper half, the start of memory is a multiple of 2 MiB, with KASLR as well
+/// (arch/arm64/mm/init.c).
+fn is_direct_map(base: u64) -> bool {
+    base.is_multiple_of(2 << 20) && base >> 63 == 1
+}
+
+impl Machine {
+    /// Reads it under `root`, for the load of these files.
+    pub(super) fn read(root: &Path, files: &Files) -> Self {
+        let tree = root::bytes(root, "/sys/firmware/fdt", LARGEST).ok();
+        let tree = tree.as_deref().and_then(Tree::parse);
+        let cmdline = files.cmdline.to_string_lossy();
+        let facts = Facts::read(root, &is_direct_map);
+        Self {
+            uart: pl011(root, &cmdline),
+            reset: reset(root, tree.as_ref()),
+            seeds: seeds(root).unwrap_or_default(),
+            tree,
+            facts: Facts {
+                kernel: kernel_image(root),
+                ..facts
+            },
+        }
+    }
+}
+
+/// The kernel's own place: `Kernel code` of /proc/iomem begins behind `_text` on some kernels, so VMCOREINFO tells.
+fn kernel_image(root: &Path) -> Option<KernelImage> {
+    let (virt, size) = kernel_addresses(root)?;
+    let live = vmcore::dump::open(&root::under(root, "/proc/kcore")).ok()?;
+    let note = Vmcoreinfo::parse(live.info().vmcoreinfo.as_deref()?);
+    let offset = note.number("kimage_voffset")?.cast_unsigned();
+    let phys = virt.wrapping_sub(offset);
+    Some(KernelImage { virt, phys, size })
+}
+
+/// The first PL011 among the consoles of a command line.
+fn pl011(root: &Path, cmdline: &str) -> Option<u64> {
+    words(cmdline).iter().find_map(|word| {
+        let name = word.strip_prefix("console=")?.split(',').next()?;
+        let number = name.strip_prefix("ttyAMA")?;
+        number
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then_some(())?;
+        let base = root::number(root, format!("/sys/class/tty/{name}/iomem_base"))?;
+        (base != 0).then_some(base)
+    })
+}
+
+fn reset(root: &Path, tree: Option<&Tree>) -> u64 {
+    let psci = tree.and_then(|tree| tree.root.child("psci"));
+    let method = psci.and_then(|psci| psci.property("method"));
+    match method {
+        Some(b"hvc\0") => BY_HVC,
+        Some(b"smc\0") => BY_SMC,
+        Some(_) => 0,
+        None => by_acpi(root).unwrap_or(0),
+    }
+}
+
+/// By the flags at byte 129 of FACP: bit 0 says that there is PSCI, bit 1 that it is called by HVC.
+fn by_acpi(root: &Path) -> Option<u64> {
+    let table = root::bytes(root, "/sys/firmware/acpi/tables/FACP", root::TEXT).ok()?;
+    let flags = *table.get(129)?;
+    match flags & 3 {
+        3 => Some(BY_HVC),
+        1 => Some(BY_SMC),
+        _ => None,
+    }
+}
+
+fn seeds(root: &Path) -> Option<Vec<u8>> {
+    let mut out = vec![0; SEEDS];
+    let mut device = File::open(root::under(root, "/dev/urandom")).ok()?;
+    device.read_exact(&mut out).ok()?;
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn put(root: &Path, path: &str, bytes: impl AsRef<[u8]>) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    #[test]
+    fn the_serial_line_is_the_first_console_that_is_a_pl011() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        put(root, "sys/class/tty/ttyAMA0/iomem_base", "0x9000000\n");
+        put(root, "sys/class/tty/ttyAMA1/iomem_base", "0x0\n");
+        assert_eq!(
+            pl011(root, "console=tty0 console=ttyAMA0,115200"),
+            Some(0x900_0000)
+        );
+        assert_eq!(
+            pl011(root, "console=ttyAMA1 console=ttyAMA0"),
+            Some(0x900_0000)
+        );
+        assert_eq!(pl011(root, "console=ttyS0 quiet"), None);
+        assert_eq!(pl011(root, "console=ttyAMA../../x"), None);
+    }
+
+    #[test]
+    fn firmware_resets_the_machine_in_the_way_that_tree_or_acpi_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        assert_eq!(reset(root, None), 0);
+        let mut table = vec![0; 276];
+        for (flags, want) in [(1, BY_SMC), (3, BY_HVC), (2, 0)] {
+            table[129] = flags;
+            put(root, "sys/firmware/acpi/tables/FACP", &table);
+            assert_eq!(reset(root, None), want);
+        }
+        let mut tree = Tree::default();
+        assert_eq!(reset(root, Some(&tree)), 0);
+        for (method, want) in [(&b"hvc\0"[..], BY_HVC), (b"smc\0", BY_SMC), (b"x\0", 0)] {
+            tree.root
+                .child_or_new("psci")
+                .unwrap()
+                .set("method", method);
+            assert_eq!(reset(root, Some(&tree)), want);
+        }
+    }
+
+    #[test]
+    fn the_direct_map_is_known_by_its_base() {
+        // 48 bits of address, memory from 1 GiB on; 39 bits, from 512 GiB on.
+        assert!(is_direct_map(0xffff_0000_0000_0000 - 0x4000_0000));
+        assert!(is_direct_map(0xffff_ff80_0000_0000 - 0x80_0000_0000));
+        assert!(!is_direct_map(0x4000_0000));
+        assert!(!is_direct_map(0xffff_8000_0001_0000));
+    }
+}
