@@ -3,6 +3,9 @@
 //! Numbers are written out here from the Power ISA and arch/powerpc/include/asm/book3s/64, and not taken from
 //! the code under test.
 
+// Builders for tests: a mistake in here is to be loud.
+#![allow(clippy::indexing_slicing)]
+
 use crate::board::{self, Board, IMAGE, TABLES};
 
 /// The address of physical address 0 in the linear map, which the image is a part of.
