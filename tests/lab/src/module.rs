@@ -78,9 +78,11 @@ pub fn build(kernel: &KernelFiles, way: &str, dir: &Path) -> Result<PathBuf> {
     } else {
         "_printk"
     };
-    let checked: &[&str] = match kernel.release.ends_with("-debug") {
-        true => &CHECKED,
-        false => &[],
+    let checked: &[&str] = match kernel.release.rsplit_once('-') {
+        Some((_, "debug")) => &CHECKED,
+        // `kernel/6.12-bare.config`: what the kernel's own modules are compiled with there.
+        Some((_, "bare")) => &["-fno-omit-frame-pointer"],
+        _ => &[],
     };
     let output = Command::new("cc")
         .args(checked)

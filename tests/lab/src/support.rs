@@ -263,6 +263,8 @@ mod tests {
             .map(|s| s.name.clone())
             .chain(machines)
             .chain(servers)
+            .chain(cores::names().map(|(name, _)| format!("cores/{name}")))
+            .chain([libkdumpfile::about().0])
             .collect();
         for name in results.results.keys() {
             assert!(

@@ -15,7 +15,7 @@ mod tests;
 
 use super::modules::ModuleSymbols;
 use super::{KernelError, Memory, Vmcoreinfo};
-use crate::addr::VirtAddr;
+use crate::addr::{PAGE_SIZE, VirtAddr};
 use addresses::Addresses;
 pub use file::{SymbolFile, SymbolFileError};
 pub(super) use locate::{Tables, search};
@@ -140,19 +140,22 @@ impl Symbols {
             .ok_or_else(|| KernelError::MissingKey {
                 key: "SYMBOL(_stext)".to_owned(),
             })?;
-        let last = |name| {
+        let index_of = |name| {
             let mut found = None;
             names.find(name, |index, _| found = Some(index));
             found
         };
-        let (stext_index, end_index) = (last("_stext"), last("_end"));
+        let (stext_index, end_index) = (index_of("_stext"), index_of("_end"));
         let stext_index = stext_index.ok_or_else(|| KernelError::Corrupt {
             what: "The symbol table",
             why: "it has no _stext".to_owned(),
         })?;
         let addresses = Addresses::open(memory, tables, names.count(), stext_index, stext)?;
+        // Without data symbols (CONFIG_KALLSYMS_ALL off) there is no `_end`: the last function is short.
+        let last = addresses.get(names.count().saturating_sub(1));
         let end = end_index
             .and_then(|index| addresses.get(index))
+            .or_else(|| last?.checked_add(PAGE_SIZE))
             .unwrap_or(u64::MAX);
         Ok(Self {
             names: Table::Kallsyms(names),

@@ -250,6 +250,22 @@ impl Entry {
         rule: Rule::Call,
         signal: false,
     };
+    /// Behind a system call's entry: its `pt_regs` are at rsp.
+    pub(super) const REGS: Self = Self {
+        base: Base::Sp,
+        offset: 0,
+        bp: Bp::Same,
+        rule: Rule::Regs,
+        signal: true,
+    };
+    /// Behind an exception's entry, in a kernel with frame pointers: rbp is the address of its `pt_regs`, plus 1.
+    pub(super) const ENCODED_REGS: Self = Self {
+        base: Base::Bp,
+        offset: -1,
+        bp: Bp::Same,
+        rule: Rule::Regs,
+        signal: true,
+    };
     /// The first instruction of a function that is not there (a call of a NULL or wild pointer).
     pub(super) const NOWHERE: Self = Self {
         base: Base::Sp,

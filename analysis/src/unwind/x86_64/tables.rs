@@ -62,7 +62,7 @@ impl Tables {
     pub(super) fn find(kernel: &Kernel, warnings: &mut Vec<String>) -> Self {
         let (code, start) = kernel_code(kernel).unwrap_or_else(|error| {
             warnings.push(format!(
-                "the kernel's ORC table: {}; its stacks are scanned instead of unwound",
+                "the kernel's ORC table: {}; its stacks are followed by frame pointers as far as there are any",
                 chain(&error)
             ));
             let code = Code {

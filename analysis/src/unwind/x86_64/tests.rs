@@ -106,12 +106,22 @@ fn run(
     registers: &Registers,
     hidden: Hidden<'_>,
 ) -> (Vec<Frame>, End) {
+    run_named(dump, tables, registers, hidden, &name)
+}
+
+fn run_named(
+    dump: &Dump,
+    tables: &Tables,
+    registers: &Registers,
+    hidden: Hidden<'_>,
+    name: &dyn Fn(u64) -> Option<Resolved>,
+) -> (Vec<Frame>, End) {
     let pages = Pages::new(dump);
     let walk = Walk {
         pages: &pages,
         tables,
         areas: &areas(),
-        name: &name,
+        name,
         hidden,
     };
     let saved = Saved {
@@ -216,6 +226,84 @@ fn crossing(layout: OrcLayout) -> (Dump, Tables, Registers) {
     };
     let tables = tables(format(layout), table, 8);
     (Dump(pieces), tables, registers)
+}
+
+/// A kernel with frame pointers and without ORC: f1 was interrupted, its exception's entry f2 called f0 on the way to
+/// the panic; f1 was called by f3, which the entry of a system call, f4, called. Each moves rsp in ways that its
+/// instructions do not tell.
+#[test]
+fn without_orc_frame_pointers_are_followed() {
+    let mut pieces = Pieces::default();
+    text(&mut pieces, 8);
+    for n in [0, 1, 2, 3] {
+        // push %rbp; mov %rsp,%rbp; and $-64,%rsp
+        pieces.put(
+            TEXT + n * 0x100,
+            &[0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xe4, 0xc0],
+        );
+    }
+    let (inner, regs, outer) = (TASK + 0x3000, TASK + 0x3200, TASK + 0x3c00);
+    // f0's frame: what f2 left in rbp, the return into f2.
+    pieces.words(inner, &[regs + 1, in_function(2)]);
+    pieces.words(
+        regs,
+        &pt_regs(&[
+            ("ip", in_function(1) + 1),
+            ("cs", 0x10),
+            ("sp", outer - 0x40),
+            ("bp", outer),
+        ]),
+    );
+    // f1's frame, then f3's: a system call begins with no frame pointer.
+    pieces.words(outer, &[outer + 0x40, in_function(3)]);
+    pieces.words(outer + 0x40, &[0, in_function(4)]);
+    pieces.words(
+        outer + 0x50,
+        &pt_regs(&[
+            ("ip", 0x40_1000),
+            ("cs", 0x33),
+            ("sp", 0x7fff_0000),
+            ("ss", 0x2b),
+        ]),
+    );
+    let registers = Registers {
+        ip: in_function(0) + 1,
+        sp: inner - 0x40,
+        bp: inner,
+        cs: 0x10,
+        ..Registers::default()
+    };
+    let named = |addr: u64| {
+        let mut found = name(addr)?;
+        if found.name == "f4" {
+            found.name = "entry_SYSCALL_64_after_hwframe".into();
+        }
+        Some(found)
+    };
+    let (dump, tables) = (Dump(pieces), tables(Format::V3, None, 8));
+    let (frames, end) = run_named(&dump, &tables, &registers, &|_, _| None, &named);
+    let names: Vec<_> = shown(&frames)
+        .iter()
+        .map(|f| f.split('@').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "f0",
+            "f2",
+            "f1",
+            "f3",
+            "entry_SYSCALL_64_after_hwframe",
+            "user"
+        ]
+    );
+    assert_eq!(end, End::User);
+    assert!(
+        frames[1..]
+            .iter()
+            .all(|frame| frame.trust == Trust::FramePointer)
+    );
+    assert_eq!(x86(frames[2].registers.as_deref().unwrap()).bp, outer);
 }
 
 #[test]

@@ -14,6 +14,13 @@ use vmcore::kernel::Resolved;
 /// A trace crosses at most so many stacks (entry or task, interrupt, DB, NMI, MCE, DF).
 const MAX_CROSSINGS: usize = 6;
 
+/// How a function begins that keeps a frame pointer: push %rbp, then mov %rsp,%rbp.
+const PUSH_RBP: u8 = 0x55;
+const MOV_RSP_RBP: [u8; 3] = [0x48, 0x89, 0xe5];
+/// Bytes in which these are looked for: endbr64, the call of ftrace, what aligns the stack and what the compiler mixes in
+/// come first.
+const HEAD: usize = 48;
+
 /// What a walk needs.
 pub(super) struct Walk<'w> {
     /// The dump.
@@ -146,7 +153,10 @@ impl Walk<'_> {
                     trust: Trust::Orc,
                 });
             }
-            return self.by_code(state, key).ok_or(Stop::NoRule);
+            return match self.by_code(state, key) {
+                Some(advance) => Ok(advance),
+                None => self.by_pointer(state, key),
+            };
         }
         if self.tables.may_be_generated(key) && self.pages.bytes::<1>(VirtAddr(key)).is_some() {
             let step = step(self.pages, state, &Entry::FRAME_POINTER)?;
@@ -180,6 +190,45 @@ impl Walk<'_> {
             step,
             trust: Trust::Code,
         })
+    }
+
+    /// The caller of a function that begins by making rbp its frame pointer, in a kernel without ORC
+    /// (CONFIG_UNWINDER_FRAME_POINTER). What enters from an exception leaves the address of its `pt_regs` in rbp,
+    /// with the lowest bit set; a system call's `pt_regs` lie at rsp (ENCODE_FRAME_POINTER in
+    /// arch/x86/include/asm/frame.h, arch/x86/entry/entry_64.S, 5.10 to 7.x).
+    fn by_pointer(&self, state: &State, key: u64) -> Result<Advance, Stop> {
+        let symbol = (self.name)(key).ok_or(Stop::NoRule)?;
+        let entry = match symbol.name.as_str() {
+            name if name.starts_with("ret_from_fork") => return Err(Stop::End),
+            name if name.starts_with("entry_SYSCALL_64") => Entry::REGS,
+            _ if state.bp & 1 == 1 => Entry::ENCODED_REGS,
+            _ => {
+                let start = key.checked_sub(symbol.offset).ok_or(Stop::NoRule)?;
+                let head = self.pages.bytes::<HEAD>(VirtAddr(start));
+                let head = head.ok_or(Stop::Unreadable(start))?;
+                let pushed = head.iter().position(|&byte| byte == PUSH_RBP);
+                let rest = head.get(pushed.ok_or(Stop::NoRule)?..).unwrap_or_default();
+                if !rest.windows(3).any(|code| code == MOV_RSP_RBP) {
+                    return Err(Stop::NoRule);
+                }
+                Entry::FRAME_POINTER
+            }
+        };
+        let step = step(self.pages, state, &entry)?;
+        let right = match entry.rule {
+            Rule::Regs => {
+                let saved = step.saved.as_ref();
+                saved.is_some_and(|saved| saved.registers.user_mode())
+                    || self.tables.is_text(step.state.pc)
+            }
+            _ => self.is_return(step.state.pc),
+        };
+        right
+            .then_some(Advance {
+                step,
+                trust: Trust::FramePointer,
+            })
+            .ok_or(Stop::NoRule)
     }
 
     /// Whether a step leads somewhere that it can lead to.

@@ -100,6 +100,23 @@ fn the_table_is_found_without_vmcoreinfo() {
     check(&machine(Encoding::Relative, false, false), false, false);
 }
 
+/// CONFIG_KALLSYMS_ALL off: no `_end`. What lies far behind the last function is none of its code.
+#[test]
+fn without_data_symbols_the_last_function_ends() {
+    let mut ram = Ram::new(4, 0x200_0000);
+    ram.line(&format!("SYMBOL(_stext)={TEXT:x}"));
+    let mut text = symbols(false, true);
+    text.retain(|(_, kind, _)| kind.eq_ignore_ascii_case(&'t'));
+    put(&mut ram, &text, Encoding::Relative, true);
+    let kernel = toy::kernel(&ram);
+    let table = kernel.symbols().unwrap();
+    assert_eq!(table.lookup("_end"), None);
+    let name = |addr| table.resolve(VirtAddr(addr)).map(|found| found.name);
+    assert_eq!(name(TEXT + 0x6000), Some("twice".into()));
+    assert_eq!(name(TEXT + 0x6200 + 0x2000), None);
+    assert_eq!(name(0xffff_ffff_c031_500b), None);
+}
+
 #[test]
 fn a_table_that_contradicts_stext_is_refused() {
     let mut ram = Ram::new(4, 0x200_0000);
