@@ -10,6 +10,7 @@ mod error;
 mod memory;
 mod ppc64le;
 mod riscv64;
+mod s390x;
 mod stacks;
 mod start;
 mod text;
@@ -56,6 +57,7 @@ pub fn read_all() {
         &aarch64::MACHINE,
         &riscv64::MACHINE,
         &ppc64le::MACHINE,
+        &s390x::MACHINE,
     ];
     vmcore::arch::read_all();
     KNOWN.get_or_init(|| ALL);

@@ -14,6 +14,7 @@ pub mod paging;
 pub mod ppc64le;
 mod regs;
 pub mod riscv64;
+pub mod s390x;
 mod table;
 pub mod x86_64;
 
@@ -22,6 +23,7 @@ pub use regs::Registers;
 pub use table::Registers as TableRegisters;
 
 use crate::addr::PhysAddr;
+use crate::order::Order;
 use std::sync::OnceLock;
 
 /// The part of the address space that most kernels are in: with 5 levels of tables the upper 2^56 bytes.
@@ -32,6 +34,8 @@ pub(crate) const UPPER: u64 = 0xff00_0000_0000_0000;
 pub struct Arch {
     /// e_machine.
     pub machine: u16,
+    /// The order of the bytes in a word of memory.
+    pub order: Order,
     /// What `uname -m` calls it.
     pub name: &'static str,
     /// Bytes of an NT_PRSTATUS descriptor.
@@ -67,7 +71,7 @@ pub trait PageTables {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn entry(&self, table: PhysAddr, index: u64) -> Result<u64, Self::Error>;
+    fn entry(&self, table: PhysAddr, index: u64) -> Result<[u8; 8], Self::Error>;
 }
 
 /// The architecture that this program was compiled for.
@@ -86,6 +90,7 @@ pub fn read_all() {
         &aarch64::ARCH,
         &riscv64::ARCH,
         &ppc64le::ARCH,
+        &s390x::ARCH,
     ];
     KNOWN.get_or_init(|| ALL);
 }

@@ -132,7 +132,7 @@ fn in_page(at: PhysAddr, rest: &mut [u8]) -> &mut [u8] {
 impl<D: MemoryDump + ?Sized> PageTables for D {
     type Error = ReadError;
 
-    fn entry(&self, table: PhysAddr, index: u64) -> Result<u64, ReadError> {
+    fn entry(&self, table: PhysAddr, index: u64) -> Result<[u8; 8], ReadError> {
         let offset = index.saturating_mul(8);
         let addr = table.checked_add(offset).ok_or(ReadError::Overflow {
             addr: table,
@@ -140,7 +140,7 @@ impl<D: MemoryDump + ?Sized> PageTables for D {
         })?;
         let mut bytes = [0; 8];
         self.read_phys(addr, &mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
+        Ok(bytes)
     }
 }
 

@@ -34,6 +34,7 @@ use crate::addr::VirtAddr;
 use crate::arch::{self, Arch};
 use crate::dump::MemoryDump;
 use crate::layout::elf::EM_NONE;
+use crate::order::Order;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -277,9 +278,19 @@ impl Kernel {
         self.memory
             .read(at, slice)
             .map_err(KernelError::reading("a member of a structure"))?;
-        let value = u64::from_le_bytes(bytes);
+        // BTF counts a bit-field's bits from the side that the order begins with.
+        let (value, below) = match self.order() {
+            Order::Little => (u64::from_le_bytes(bytes), member.bit),
+            Order::Big => {
+                let unused = 64_u64.saturating_sub(size.saturating_mul(8));
+                let value = u64::from_be_bytes(bytes).checked_shr(unused as u32);
+                let after = member.bits.map(|bits| (member.bit + bits) as u64);
+                let below = size.saturating_mul(8).saturating_sub(after.unwrap_or(0));
+                (value.unwrap_or(0), below as u32)
+            }
+        };
         Ok(match member.bits {
-            Some(bits) if bits < 64 => value >> member.bit & ((1 << bits) - 1),
+            Some(bits) if bits < 64 => value >> below & ((1 << bits) - 1),
             _ => value,
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! It holds, from low to high, each naming only what stands before it:
 //! - [`addr`], [`time`]: addresses and times as types; [`escape`]: text of a dump made safe to print;
+//! - [`order`]: the order of the bytes in a word;
 //! - [`layout`]: on-disk structures of every format, our own note and trailer among them;
 //! - [`arch`]: page tables and registers, one module an architecture;
 //! - [`dump`]: a dump as physical memory, one module a format read;
@@ -20,6 +21,7 @@ pub mod escape;
 pub mod kernel;
 pub mod layout;
 pub mod mm;
+pub mod order;
 pub mod printk;
 pub mod time;
 pub mod view;

@@ -5,7 +5,8 @@
 
 use std::cell::RefCell;
 use vmcore::addr::{PAGE_BYTES, PAGE_SHIFT, VirtAddr};
-use vmcore::kernel::Kernel;
+use vmcore::kernel::{Kernel, Memory};
+use vmcore::order::Order;
 
 /// Pages remembered: 256 KiB.
 const SLOTS: usize = 64;
@@ -14,11 +15,20 @@ const SLOTS: usize = 64;
 pub(super) trait Source {
     /// Fills `buf` from `va`, all or nothing.
     fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool;
+
+    /// The order of the bytes in its words.
+    fn order(&self) -> Order {
+        Order::Little
+    }
 }
 
 impl Source for Kernel {
     fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool {
         self.read(va, buf).is_ok()
+    }
+
+    fn order(&self) -> Order {
+        Memory::order(self)
     }
 }
 
@@ -92,7 +102,12 @@ impl<'s> Pages<'s> {
 
     /// A 64-bit word.
     pub(super) fn word(&self, va: VirtAddr) -> Option<u64> {
-        self.bytes(va).map(u64::from_le_bytes)
+        self.bytes(va).map(|bytes| self.source.order().u64(bytes))
+    }
+
+    /// A 32-bit word.
+    pub(super) fn half(&self, va: VirtAddr) -> Option<u32> {
+        self.bytes(va).map(|bytes| self.source.order().u32(bytes))
     }
 
     /// A 64-bit word at `base + offset`.

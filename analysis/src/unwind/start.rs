@@ -9,7 +9,7 @@ use super::stacks::{self, Area, Areas};
 use super::{End, Frame, StackKind, Start, Trace, machine};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
-use vmcore::kernel::{Kernel, KernelError, chain};
+use vmcore::kernel::{Kernel, KernelError, Member, chain};
 
 /// What the panic notifiers and the tasks of CPUs ask for, besides what an architecture's unwinder does: looked
 /// up together, because each look-up goes through the whole table.
@@ -66,7 +66,7 @@ pub struct Unwinder<'k> {
 /// Offsets of the members that lead to a task's stack.
 struct Members {
     stack: u64,
-    on_cpu: u64,
+    on_cpu: Member,
     cpu: u64,
 }
 
@@ -75,7 +75,7 @@ impl Members {
         let task = |member: &str| kernel.offset_of("task_struct", member);
         Ok(Self {
             stack: task("stack")?,
-            on_cpu: task("on_cpu")?,
+            on_cpu: kernel.member("task_struct", "on_cpu")?,
             // task_struct.cpu moved into thread_info with 5.16.
             cpu: task("thread_info.cpu").or_else(|_| task("cpu"))?,
         })
@@ -196,12 +196,16 @@ impl<'k> Unwinder<'k> {
     /// The CPU that a task runs on, if the CPU agrees.
     fn running_on(&self, task: VirtAddr) -> Option<u32> {
         let members = self.members.as_ref()?;
-        // An int that is 0 or 1 (a byte in 7.2): the low byte tells in both.
-        let [running] = self.pages.bytes::<1>(task.checked_add(members.on_cpu)?)?;
-        if running == 0 {
+        // An int that is 0 or 1, a byte since 7.2.
+        let at = task.checked_add(members.on_cpu.offset)?;
+        let running = match members.on_cpu.size {
+            1 => self.pages.bytes::<1>(at).map(|[byte]| u32::from(byte)),
+            _ => self.pages.half(at),
+        };
+        if running? == 0 {
             return None;
         }
-        let cpu = u32::from_le_bytes(self.pages.bytes(task.checked_add(members.cpu)?)?);
+        let cpu = self.pages.half(task.checked_add(members.cpu)?)?;
         (self.current(cpu) == Some(task)).then_some(cpu)
     }
 

@@ -27,6 +27,8 @@ pub struct Board {
     pub ram: u64,
     /// log2 of the page size.
     pub page_shift: u32,
+    /// Whether the highest byte of a word comes first.
+    pub big: bool,
     /// VMCOREINFO.
     pub text: String,
     frames: BTreeMap<u64, Vec<u8>>,
@@ -40,6 +42,7 @@ impl Board {
         Self {
             ram,
             page_shift,
+            big: false,
             text: format!("OSRELEASE=6.12.1-toy\nPAGESIZE={}\n", 1_u64 << page_shift),
             frames: BTreeMap::new(),
             next_table: ram + TABLES,
@@ -54,12 +57,25 @@ impl Board {
         }
     }
 
+    /// Writes a word of `len` bytes.
+    pub fn put_word(&mut self, pa: u64, word: u64, len: usize) {
+        let mut bytes: Vec<u8> = word.to_le_bytes().into_iter().take(len).collect();
+        if self.big {
+            bytes.reverse();
+        }
+        self.put(pa, &bytes);
+    }
+
     /// A word that was written.
     #[must_use]
     pub fn word(&self, pa: u64) -> u64 {
         let frame = &self.frames[&(pa >> 12)];
         let at = (pa & 4095) as usize;
-        u64::from_le_bytes(frame[at..at + 8].try_into().unwrap())
+        let bytes = frame[at..at + 8].try_into().unwrap();
+        match self.big {
+            true => u64::from_be_bytes(bytes),
+            false => u64::from_le_bytes(bytes),
+        }
     }
 
     /// Room for a page table of so many bytes, all zeros.
@@ -75,16 +91,13 @@ impl Board {
     pub fn memory_map(&mut self, section_bits: u32, max_physmem: u32, linear: u64) {
         let sections = 1_u64 << (max_physmem - section_bits);
         let (roots, table) = (linear.wrapping_add(ROOTS), linear.wrapping_add(SECTIONS));
-        self.put(self.ram + ROOTS, &table.to_le_bytes());
+        self.put_word(self.ram + ROOTS, table, 8);
         let first = self.ram >> self.page_shift;
         let base = linear.wrapping_add(PAGES).wrapping_sub(first * 64);
         // Present, with a memory map, online.
         let last = self.ram + RAM_BYTES - 1;
         for section in self.ram >> section_bits..=last >> section_bits {
-            self.put(
-                self.ram + SECTIONS + section * 16,
-                &(base | 7).to_le_bytes(),
-            );
+            self.put_word(self.ram + SECTIONS + section * 16, base | 7, 8);
         }
         for page in 0..RAM_BYTES >> self.page_shift {
             self.page(page, 0, u32::MAX, 0, 0);
@@ -108,15 +121,14 @@ impl Board {
 
     /// Writes the struct page of RAM's page number `page`.
     fn page(&mut self, page: u64, flags: u64, mapcount: u32, mapping: u64, private: u64) {
-        let mut bytes = [0; 64];
-        bytes[..8].copy_from_slice(&flags.to_le_bytes());
-        bytes[24..32].copy_from_slice(&mapping.to_le_bytes());
-        bytes[40..48].copy_from_slice(&private.to_le_bytes());
-        bytes[48..52].copy_from_slice(&mapcount.to_le_bytes());
+        let at = self.ram + PAGES + page * 64;
+        self.put(at, &[0; 64]);
+        for (offset, word) in [(0, flags), (24, mapping), (40, private)] {
+            self.put_word(at + offset, word, 8);
+        }
+        self.put_word(at + 48, mapcount.into(), 4);
         // Free pages are held by nobody.
-        let held = u32::from(mapcount >> 24 != 0xf0);
-        bytes[52..56].copy_from_slice(&held.to_le_bytes());
-        self.put(self.ram + PAGES + page * 64, &bytes);
+        self.put_word(at + 52, u64::from(mapcount >> 24 != 0xf0), 4);
     }
 
     /// A free block of RAM's pages.
@@ -152,7 +164,11 @@ impl Board {
     /// and VMCOREINFO as a note or in memory.
     #[must_use]
     pub fn core(&self, machine: u16, note: bool, prstatus: &[u8]) -> Vec<u8> {
-        let elf = Elf::new().machine(machine).note("CORE", 1, prstatus);
+        let elf = match self.big {
+            true => Elf::new().big(),
+            false => Elf::new(),
+        };
+        let elf = elf.machine(machine).note("CORE", 1, prstatus);
         let elf = match note {
             true => elf.note("VMCOREINFO", 0, self.text.as_bytes()),
             false => elf,

@@ -24,6 +24,7 @@ pub struct Elf {
     xnum: bool,
     sections_first: bool,
     machine: Option<u16>,
+    big: bool,
 }
 
 impl Elf {
@@ -82,7 +83,8 @@ impl Elf {
     pub fn note(mut self, name: &str, n_type: u32, desc: &[u8]) -> Self {
         let owner_len = name.len() as u32 + 1;
         for word in [owner_len, desc.len() as u32, n_type] {
-            self.notes.extend_from_slice(&word.to_le_bytes());
+            let word = self.bytes(word.into(), 4);
+            self.notes.extend(word);
         }
         self.notes.extend_from_slice(name.as_bytes());
         self.notes.push(0);
@@ -117,6 +119,22 @@ impl Elf {
         self
     }
 
+    /// Big-endian from here on: to be said before the notes.
+    #[must_use]
+    pub fn big(mut self) -> Self {
+        self.big = true;
+        self
+    }
+
+    /// The last `len` bytes of a word in the file's order.
+    fn bytes(&self, word: u64, len: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = word.to_le_bytes().into_iter().take(len).collect();
+        if self.big {
+            bytes.reverse();
+        }
+        bytes
+    }
+
     /// Puts the section header before the program headers, as QEMU does.
     #[must_use]
     pub fn sections_first(mut self) -> Self {
@@ -143,24 +161,26 @@ impl Elf {
             at += load.data.len();
         }
         let mut file = Vec::with_capacity(at);
-        file.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-        file.extend_from_slice(&4_u16.to_le_bytes());
-        file.extend_from_slice(&self.machine.unwrap_or(62).to_le_bytes());
-        file.extend_from_slice(&1_u32.to_le_bytes());
-        file.extend_from_slice(&0_u64.to_le_bytes());
-        file.extend_from_slice(&(phoff as u64).to_le_bytes());
-        file.extend_from_slice(&(if xnum { shoff as u64 } else { 0 }).to_le_bytes());
-        file.extend_from_slice(&0_u32.to_le_bytes());
+        file.extend_from_slice(b"\x7fELF\x02");
+        file.push(if self.big { 2 } else { 1 });
+        file.extend_from_slice(b"\x01\0\0\0\0\0\0\0\0\0");
+        file.extend(self.bytes(4, 2));
+        file.extend(self.bytes(self.machine.unwrap_or(62).into(), 2));
+        file.extend(self.bytes(1, 4));
+        file.extend(self.bytes(0, 8));
+        file.extend(self.bytes(phoff as u64, 8));
+        file.extend(self.bytes(if xnum { shoff as u64 } else { 0 }, 8));
+        file.extend(self.bytes(0, 4));
         let phnum = if xnum { 65_535 } else { count as u16 };
         for half in [64, 56, phnum, if xnum { 64 } else { 0 }, u16::from(xnum), 0] {
-            file.extend_from_slice(&half.to_le_bytes());
+            file.extend(self.bytes(half.into(), 2));
         }
         let section = |file: &mut Vec<u8>| {
             if xnum {
                 file.extend_from_slice(&[0; 32]);
-                file.extend_from_slice(&1_u64.to_le_bytes());
-                file.extend_from_slice(&0_u32.to_le_bytes());
-                file.extend_from_slice(&(count as u32).to_le_bytes());
+                file.extend(self.bytes(1, 8));
+                file.extend(self.bytes(0, 4));
+                file.extend(self.bytes(count as u64, 4));
                 file.extend_from_slice(&[0; 16]);
             }
         };
@@ -168,10 +188,10 @@ impl Elf {
             section(&mut file);
         }
         let notes_len = self.notes.len() as u64;
-        phdr(&mut file, 4, [notes_at as u64, 0, 0, notes_len, notes_len]);
+        self.phdr(&mut file, 4, [notes_at as u64, 0, 0, notes_len, notes_len]);
         for (load, offset) in self.loads.iter().zip(&offsets) {
             let filesz = load.data.len() as u64;
-            phdr(
+            self.phdr(
                 &mut file,
                 1,
                 [*offset, load.vaddr, load.paddr, filesz, load.memsz],
@@ -179,7 +199,7 @@ impl Elf {
         }
         for (of, skip, vaddr, paddr, len) in &self.aliases {
             let offset = offsets.get(*of).copied().unwrap_or(0) + skip;
-            phdr(&mut file, 1, [offset, *vaddr, *paddr, *len, *len]);
+            self.phdr(&mut file, 1, [offset, *vaddr, *paddr, *len, *len]);
         }
         if !self.sections_first {
             section(&mut file);
@@ -191,15 +211,15 @@ impl Elf {
         }
         file
     }
-}
 
-fn phdr(file: &mut Vec<u8>, p_type: u32, fields: [u64; 5]) {
-    file.extend_from_slice(&p_type.to_le_bytes());
-    file.extend_from_slice(&7_u32.to_le_bytes());
-    for field in fields {
-        file.extend_from_slice(&field.to_le_bytes());
+    fn phdr(&self, file: &mut Vec<u8>, p_type: u32, fields: [u64; 5]) {
+        file.extend(self.bytes(p_type.into(), 4));
+        file.extend(self.bytes(7, 4));
+        for field in fields {
+            file.extend(self.bytes(field, 8));
+        }
+        file.extend(self.bytes(0, 8));
     }
-    file.extend_from_slice(&0_u64.to_le_bytes());
 }
 
 /// `pages` pages of bytes that differ from page to page and are not all zero.

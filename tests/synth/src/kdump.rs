@@ -252,3 +252,50 @@ impl Kdump {
         file
     }
 }
+
+/// A file that was built, as a big-endian machine writes it: the same pages, every word of the format swapped,
+/// the machine named `s390x`.
+#[must_use]
+pub fn big_endian(mut file: Vec<u8>) -> Vec<u8> {
+    fn swap(file: &mut [u8], at: usize, len: usize) {
+        if let Some(word) = file.get_mut(at..at + len) {
+            word.reverse();
+        }
+    }
+    let word = |file: &[u8], at: usize| {
+        let bytes = file.get(at..at + 4).and_then(|bytes| bytes.first_chunk());
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+    };
+    let block = word(&file, 428);
+    let (subs, maps) = (word(&file, 432), word(&file, 436));
+    let descs = block * (1 + subs + maps);
+    let notes = (word(&file, block + 48), word(&file, block + 56));
+    let data = word(&file, descs);
+    for at in (8..12).step_by(4).chain((424..464).step_by(4)) {
+        swap(&mut file, at, 4);
+    }
+    swap(&mut file, 408, 8);
+    if let Some(name) = file.get_mut(272..280) {
+        name.copy_from_slice(b"s390x\0\0\0");
+    }
+    for at in [block + 8, block + 12] {
+        swap(&mut file, at, 4);
+    }
+    for at in [0].into_iter().chain((16..104).step_by(8)) {
+        swap(&mut file, block + at, 8);
+    }
+    let mut at = notes.0;
+    while at < notes.0 + notes.1 {
+        let (name, desc) = (word(&file, at), word(&file, at + 4));
+        for field in [at, at + 4, at + 8] {
+            swap(&mut file, field, 4);
+        }
+        at += 12 + name.next_multiple_of(4) + desc.next_multiple_of(4);
+    }
+    for at in (descs..data).step_by(24) {
+        for (field, len) in [(0, 8), (8, 4), (12, 4), (16, 8)] {
+            swap(&mut file, at + field, len);
+        }
+    }
+    file
+}

@@ -10,6 +10,7 @@ pub mod kallsyms;
 pub mod kdump;
 pub mod kernel;
 pub mod machine;
+pub mod mainframe;
 pub mod memmap;
 pub mod power;
 pub mod printk;

@@ -12,6 +12,7 @@ pub mod regs;
 use super::paging::{Entry, Paging, page_sized};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::{PhysAddr, VirtAddr};
+use crate::order::Order;
 
 /// e_machine.
 pub const MACHINE: u16 = goblin::elf::header::EM_AARCH64;
@@ -19,6 +20,7 @@ pub const MACHINE: u16 = goblin::elf::header::EM_AARCH64;
 /// aarch64.
 pub static ARCH: Arch = Arch {
     machine: MACHINE,
+    order: Order::Little,
     name: "aarch64",
     prstatus_bytes: regs::PRSTATUS_BYTES,
     prstatus: |desc| {
@@ -73,7 +75,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
             bits: page_sized(page_shift, levels, walked),
             sign_bit: walked,
             kernel: u64::MAX << walked,
-            swapped: false,
+            order: Order::Little,
             encryption_mask: 0,
             decode: match (page_shift, actual) {
                 (16, _) => decode_64k,
@@ -92,6 +94,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
     let upper = u64::MAX << (least - 1);
     let modules = number("MODULES_VADDR").unwrap_or(upper);
     Ok(Layout {
+        order: Order::Little,
         paging,
         page_shift,
         image,
@@ -109,6 +112,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
 /// The linear map alone.
 fn segments(facts: &dyn Facts) -> Option<Layout> {
     Some(Layout {
+        order: Order::Little,
         paging: None,
         page_shift: 12,
         image: ImageMap {

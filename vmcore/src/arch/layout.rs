@@ -2,6 +2,7 @@
 
 use super::paging::Paging;
 use crate::addr::{PhysAddr, VirtAddr};
+use crate::order::Order;
 
 /// What a dump says of its kernel: VMCOREINFO's keys, the segments' mappings.
 pub trait Facts {
@@ -9,6 +10,8 @@ pub trait Facts {
     fn number(&self, name: &str) -> Option<i64>;
     /// `SYMBOL(name)`.
     fn symbol(&self, name: &str) -> Option<VirtAddr>;
+    /// The value of a key that stands by itself, in hex without 0x.
+    fn hex(&self, key: &str) -> Option<u64>;
     /// `OFFSET(struct.member)`, in bytes.
     fn offset(&self, name: &str) -> Option<u64>;
     /// `SIZE(struct)`, in bytes.
@@ -56,6 +59,8 @@ pub struct Region {
 /// Where the kernel's memory lies.
 #[derive(Clone, Debug)]
 pub struct Layout {
+    /// The order of the bytes in a word.
+    pub order: Order,
     /// The kernel's own page tables, if it is known where they are.
     pub paging: Option<Paging>,
     /// log2 of the kernel's page size in bytes: 12, 14 or 16.

@@ -6,6 +6,7 @@
 
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::arch::PageTables;
+use crate::order::Order;
 
 /// Most levels of tables.
 pub const LEVELS: usize = 5;
@@ -45,8 +46,8 @@ pub struct Paging {
     pub sign_bit: u32,
     /// The lowest address of the kernel.
     pub kernel: u64,
-    /// Entries stand in the other byte order than the dump.
-    pub swapped: bool,
+    /// The order of the bytes in an entry.
+    pub order: Order,
     /// The memory-encryption bits of an entry (`sme_mask`), which are no part of the address.
     pub encryption_mask: u64,
     /// Reads an entry of a level, 1 for the lowest, and its number in the table. Encryption bits are taken
@@ -132,10 +133,6 @@ impl Paging {
     /// What an entry of a level says, which is number `index` of its table.
     #[must_use]
     pub(crate) fn read(&self, entry: u64, level: u32, index: u64) -> Entry {
-        let entry = match self.swapped {
-            true => entry.swap_bytes(),
-            false => entry,
-        };
         (self.decode)(entry & !self.encryption_mask, level, index)
     }
 
@@ -203,6 +200,7 @@ impl Paging {
             let index = (va.0 >> shift) & (self.entries(level) - 1);
             let entry = tables
                 .entry(table, index)
+                .map(|bytes| self.order.u64(bytes))
                 .map_err(|source| WalkError::Table { va, level, source })?;
             match self.read(entry, level, index) {
                 Entry::None => return Err(WalkError::NotMapped { va, level, entry }),

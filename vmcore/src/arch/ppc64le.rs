@@ -12,6 +12,7 @@ pub mod regs;
 use super::paging::{Entry, Paging};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers};
 use crate::addr::PhysAddr;
+use crate::order::Order;
 
 /// e_machine.
 pub const MACHINE: u16 = goblin::elf::header::EM_PPC64;
@@ -19,6 +20,7 @@ pub const MACHINE: u16 = goblin::elf::header::EM_PPC64;
 /// ppc64le.
 pub static ARCH: Arch = Arch {
     machine: MACHINE,
+    order: Order::Little,
     name: "ppc64le",
     prstatus_bytes: regs::PRSTATUS_BYTES,
     prstatus: |desc| {
@@ -67,7 +69,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         },
         sign_bit: 52,
         kernel: PAGE_OFFSET,
-        swapped: true,
+        order: Order::Big,
         encryption_mask: 0,
         decode,
     });
@@ -95,6 +97,7 @@ fn bare(page_shift: u32, radix: bool) -> Layout {
         _ => 0xc008_0000_0000_0000,
     };
     Layout {
+        order: Order::Little,
         paging: None,
         page_shift,
         image: ImageMap {

@@ -12,6 +12,7 @@ pub mod regs;
 use super::paging::{Entry, LEVELS, Paging};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::PhysAddr;
+use crate::order::Order;
 
 /// e_machine.
 pub const MACHINE: u16 = goblin::elf::header::EM_RISCV;
@@ -19,6 +20,7 @@ pub const MACHINE: u16 = goblin::elf::header::EM_RISCV;
 /// riscv64.
 pub static ARCH: Arch = Arch {
     machine: MACHINE,
+    order: Order::Little,
     name: "riscv64",
     prstatus_bytes: regs::PRSTATUS_BYTES,
     prstatus: |desc| {
@@ -68,7 +70,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         bits: [9; LEVELS],
         sign_bit: va_bits - 1,
         kernel: u64::MAX << (va_bits - 1),
-        swapped: false,
+        order: Order::Little,
         encryption_mask: 0,
         decode,
     });
@@ -99,6 +101,7 @@ fn segments(facts: &dyn Facts) -> Option<Layout> {
 
 fn bare(image: ImageMap, modules: u64) -> Layout {
     Layout {
+        order: Order::Little,
         paging: None,
         page_shift: PAGE_SHIFT,
         image,

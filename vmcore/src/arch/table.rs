@@ -2,12 +2,16 @@
 //!
 //! An architecture brings a [`Set`]; nothing else here knows which one it is.
 
+use crate::order::Order;
+
 /// Most registers of an architecture.
 pub(crate) const WORDS: usize = 48;
 
 /// What an architecture's registers are.
 #[derive(Debug)]
 pub(crate) struct Set {
+    /// The order of the bytes in a register.
+    pub(crate) order: Order,
     /// Their names, in the order of the kernel's `pt_regs`.
     pub(crate) names: &'static [&'static str],
     /// Which of them is the program counter.
@@ -43,7 +47,7 @@ impl Registers {
         let mut words = [0; WORDS];
         let mut chunks = bytes.as_chunks::<8>().0.iter();
         for word in words.iter_mut().take(known) {
-            *word = u64::from_le_bytes(*chunks.next()?);
+            *word = set.order.u64(*chunks.next()?);
         }
         Some(Self { set, words, known })
     }

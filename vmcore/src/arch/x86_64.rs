@@ -9,10 +9,12 @@ pub mod regs;
 use super::paging::{Entry, LEVELS, Paging};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::PhysAddr;
+use crate::order::Order;
 
 /// x86_64.
 pub static ARCH: Arch = Arch {
     machine: goblin::elf::header::EM_X86_64,
+    order: Order::Little,
     name: "x86_64",
     prstatus_bytes: regs::PRSTATUS_BYTES,
     prstatus: |desc| {
@@ -70,7 +72,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
             bits: [9; LEVELS],
             sign_bit: if five { 56 } else { 47 },
             kernel: u64::MAX << if five { 56 } else { 47 },
-            swapped: false,
+            order: Order::Little,
             encryption_mask: facts.number("sme_mask").unwrap_or(0).cast_unsigned(),
             decode,
         }),
@@ -101,6 +103,7 @@ fn segments(facts: &dyn Facts) -> Option<Layout> {
 
 fn bare(image: ImageMap, size: Option<u64>) -> Layout {
     Layout {
+        order: Order::Little,
         paging: None,
         page_shift: PAGE_SHIFT,
         image,

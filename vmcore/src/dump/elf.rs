@@ -69,7 +69,8 @@ impl ElfCore {
         let mut warnings = Vec::new();
         let limits = Limits::of(&*source);
         let table = Table::read(&*source, header, limits, &mut warnings)?;
-        let notes = read_notes(&*source, &table.notes, limits, &mut warnings)?;
+        let mut notes = read_notes(&*source, &table.notes, header.order, limits, &mut warnings)?;
+        elf::put_in_order(&mut notes, header.machine, header.order);
         // Now, when all of what it says has been put to use.
         let facts = source.facts();
         warnings.splice(0..0, facts.warnings);

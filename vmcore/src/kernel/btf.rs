@@ -22,6 +22,7 @@ pub use records::Strings;
 use super::kallsyms::search;
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
+use crate::order::Order;
 use blob::Blob;
 use raw::Btf;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ impl Types {
         // The kernel's own lies in its image, in one piece.
         if let Some((pa, _)) = fits {
             let dump = Arc::clone(kernel.dump());
-            return Self::of(Blob::of_image(dump, at, pa, len), base);
+            return Self::of(Blob::of_image(dump, at, pa, len, kernel.order()), base);
         }
         let mut data = Vec::new();
         // The analysis in the capture kernel has a hard limit: a length that is too large for it is
@@ -121,15 +122,15 @@ impl Types {
         kernel
             .read(at, &mut data)
             .map_err(KernelError::reading("the type information (BTF)"))?;
-        Self::parse(data, base)
+        Self::of(Blob::held(data, kernel.order()), base)
     }
 
-    /// Takes a blob that was read elsewhere (a file in /sys/kernel/btf), on top of `base`.
+    /// Takes a little-endian blob that was read elsewhere (a file in /sys/kernel/btf), on top of `base`.
     ///
     /// # Errors
     /// When it is not BTF or is cut off.
     pub fn parse(data: Vec<u8>, base: Option<Arc<Self>>) -> Result<Self, KernelError> {
-        Self::of(Blob::held(data), base)
+        Self::of(Blob::held(data, Order::Little), base)
     }
 
     fn of(blob: Blob, base: Option<Arc<Self>>) -> Result<Self, KernelError> {

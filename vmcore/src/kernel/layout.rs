@@ -21,6 +21,10 @@ impl Facts for Known<'_> {
         self.vmcoreinfo?.symbol(name)
     }
 
+    fn hex(&self, key: &str) -> Option<u64> {
+        u64::from_str_radix(self.vmcoreinfo?.value(key)?, 16).ok()
+    }
+
     fn offset(&self, name: &str) -> Option<u64> {
         self.vmcoreinfo?.offset(name)
     }

@@ -11,6 +11,7 @@ use crate::arch::paging::{Paging, Pmd};
 use crate::arch::{self, Layout};
 use crate::dump::MemoryDump;
 use crate::kernel::error::{MemError, WalkError};
+use crate::order::Order;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const CACHE_SLOTS: usize = 256;
@@ -90,6 +91,12 @@ impl Memory {
     #[must_use]
     pub fn dump(&self) -> &Arc<dyn MemoryDump> {
         &self.dump
+    }
+
+    /// The order of the bytes in its words.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.layout.order
     }
 
     /// The kernel's page tables, if it is known where they are.
@@ -335,23 +342,23 @@ impl Memory {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_u8(&self, va: VirtAddr) -> Result<u8, MemError> {
-        self.read_bytes(va).map(u8::from_le_bytes)
+        self.read_bytes(va).map(|[byte]| byte)
     }
 
-    /// A little-endian 16-bit word.
+    /// A 16-bit word.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub(crate) fn read_u16(&self, va: VirtAddr) -> Result<u16, MemError> {
-        self.read_bytes(va).map(u16::from_le_bytes)
+        self.read_bytes(va).map(|bytes| self.order().u16(bytes))
     }
 
-    /// A little-endian 32-bit word.
+    /// A 32-bit word.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub(crate) fn read_u32(&self, va: VirtAddr) -> Result<u32, MemError> {
-        self.read_bytes(va).map(u32::from_le_bytes)
+        self.read_bytes(va).map(|bytes| self.order().u32(bytes))
     }
 
     /// A signed 32-bit word.
@@ -359,15 +366,15 @@ impl Memory {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_i32(&self, va: VirtAddr) -> Result<i32, MemError> {
-        self.read_bytes(va).map(i32::from_le_bytes)
+        self.read_u32(va).map(u32::cast_signed)
     }
 
-    /// A little-endian 64-bit word.
+    /// A 64-bit word.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn read_u64(&self, va: VirtAddr) -> Result<u64, MemError> {
-        self.read_bytes(va).map(u64::from_le_bytes)
+        self.read_bytes(va).map(|bytes| self.order().u64(bytes))
     }
 
     /// A pointer.

@@ -325,6 +325,7 @@ impl ModuleSymbols {
     }
 
     fn read_table(&self, module: &Module) -> Vec<(u64, u32)> {
+        let order = self.memory.order();
         let mut table = Vec::new();
         let wanted = module.num_symtab.min(MAX_SYMBOLS);
         let take = |left: u64| Some(left.saturating_sub(wanted));
@@ -353,9 +354,9 @@ impl ModuleSymbols {
                 v7,
                 ..,
             ] = entry;
-            let name = u32::from_le_bytes([n0, n1, n2, n3]);
-            let section = u16::from_le_bytes([s0, s1]);
-            let value = u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]);
+            let name = order.u32([n0, n1, n2, n3]);
+            let section = order.u16([s0, s1]);
+            let value = order.u64([v0, v1, v2, v3, v4, v5, v6, v7]);
             let va = VirtAddr(value);
             if section != 0 && (module.contains(va) || module.holds_per_cpu(va)) {
                 table.push((value, name));

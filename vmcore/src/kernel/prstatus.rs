@@ -56,8 +56,9 @@ impl Kernel {
             return Ok(None);
         };
         let words = [5, desc.len(), NT_PRSTATUS as usize].map(|word| word as u32);
-        let expected = words.iter().flat_map(|word| word.to_le_bytes());
-        if !expected.chain(*b"CORE\0\0\0\0").eq(header.iter().copied()) {
+        let order = self.order();
+        let told = [0, 4, 8].map(|at| order.u32_at(header, at));
+        if told != words.map(Some) || header.get(12..) != Some(b"CORE\0\0\0\0".as_slice()) {
             return Ok(None);
         }
         Ok((self.arch().prstatus)(desc))

@@ -1,14 +1,15 @@
-//! ELF64 core headers and notes, little-endian: fields in, fields out.
+//! ELF64 core headers and notes: fields of either byte order in, little-endian ones out.
 //!
 //! Facts: the System V ABI's ELF chapters and elf(5); `e_phnum == PN_XNUM` puts the real count into
-//! `sh_info` of section header 0. Constants are goblin's. 32-bit and big-endian cores are refused by
+//! `sh_info` of section header 0. Constants are goblin's. 32-bit cores are refused by
 //! name. goblin's own parser is not used: it wants the whole file as a slice and stops at 65,535
 //! program headers.
 
-use super::{FormatError, le16, le32, le64};
+use super::FormatError;
+use crate::order::Order;
 use goblin::elf::header::{
-    EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64, EM_LOONGARCH, EM_PPC64,
-    EM_RISCV, EM_S390, ET_CORE, EV_CURRENT, SELFMAG,
+    EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFDATA2MSB, ELFMAG, EM_AARCH64, EM_LOONGARCH,
+    EM_PPC64, EM_RISCV, EM_S390, ET_CORE, EV_CURRENT, SELFMAG,
 };
 pub(crate) use goblin::elf::header::{EM_NONE, EM_X86_64};
 pub(crate) use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE};
@@ -87,6 +88,8 @@ pub(crate) fn is_elf(head: &[u8]) -> bool {
 /// What a reader needs of Elf64_Ehdr.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
+    /// The order of its words, and of the notes' and the memory's.
+    pub order: Order,
     /// e_machine.
     pub machine: u16,
     /// e_phoff.
@@ -114,34 +117,38 @@ impl Header {
                 "it is a 32-bit ELF file; only 64-bit cores are supported",
             ));
         }
-        if byte(EI_DATA) != ELFDATA2LSB {
-            return Err(FormatError::unsupported(
-                "it is a big-endian ELF file; only little-endian cores are supported",
-            ));
-        }
+        let order = match byte(EI_DATA) {
+            ELFDATA2LSB => Order::Little,
+            ELFDATA2MSB => Order::Big,
+            other => {
+                let why = format!("its byte order (EI_DATA) is {other}, which is unknown");
+                return Err(FormatError::unsupported(why));
+            }
+        };
         let short = || FormatError::CutOff("the ELF header");
-        let e_type = le16(buf, 16).ok_or_else(short)?;
+        let e_type = order.u16_at(buf, 16).ok_or_else(short)?;
         if e_type != ET_CORE {
             return Err(FormatError::unsupported(format!(
                 "it is an ELF file of type {e_type}, not a core (type {ET_CORE}); \
                  a vmlinux or program is no dump"
             )));
         }
-        let version = le32(buf, 20).ok_or_else(short)?;
+        let version = order.u32_at(buf, 20).ok_or_else(short)?;
         if version != u32::from(EV_CURRENT) {
             let why = format!("its e_version is {version}, not 1");
             return Err(FormatError::unsupported(why));
         }
-        let phentsize = le16(buf, 54).ok_or_else(short)?;
+        let phentsize = order.u16_at(buf, 54).ok_or_else(short)?;
         if usize::from(phentsize) != PHDR_LEN {
             let why = format!("its e_phentsize is {phentsize}, not {PHDR_LEN}");
             return Err(FormatError::unsupported(why));
         }
         Ok(Self {
-            machine: le16(buf, 18).ok_or_else(short)?,
-            phoff: le64(buf, 32).ok_or_else(short)?,
-            shoff: le64(buf, 40).ok_or_else(short)?,
-            phnum: le16(buf, 56).ok_or_else(short)?,
+            order,
+            machine: order.u16_at(buf, 18).ok_or_else(short)?,
+            phoff: order.u64_at(buf, 32).ok_or_else(short)?,
+            shoff: order.u64_at(buf, 40).ok_or_else(short)?,
+            phnum: order.u16_at(buf, 56).ok_or_else(short)?,
         })
     }
 
@@ -201,21 +208,21 @@ pub(crate) fn encode_section_zero(phnum: u64) -> [u8; SHDR_LEN] {
 
 /// sh_info of a section header.
 #[must_use]
-pub(crate) fn section_info(buf: &[u8]) -> Option<u32> {
-    le32(buf, 44)
+pub(crate) fn section_info(buf: &[u8], order: Order) -> Option<u32> {
+    order.u32_at(buf, 44)
 }
 
 /// One Elf64_Phdr: its type and the fields readers of memory need.
 #[must_use]
-pub(crate) fn parse_phdr(buf: &[u8]) -> Option<(u32, Segment)> {
+pub(crate) fn parse_phdr(buf: &[u8], order: Order) -> Option<(u32, Segment)> {
     let segment = Segment {
-        offset: le64(buf, 8)?,
-        vaddr: le64(buf, 16)?,
-        paddr: le64(buf, 24)?,
-        filesz: le64(buf, 32)?,
-        memsz: le64(buf, 40)?,
+        offset: order.u64_at(buf, 8)?,
+        vaddr: order.u64_at(buf, 16)?,
+        paddr: order.u64_at(buf, 24)?,
+        filesz: order.u64_at(buf, 32)?,
+        memsz: order.u64_at(buf, 40)?,
     };
-    Some((le32(buf, 0)?, segment))
+    Some((order.u32_at(buf, 0)?, segment))
 }
 
 /// The bytes of an Elf64_Phdr with p_align 0, as crash wants it.
@@ -238,12 +245,14 @@ pub(crate) fn encode_phdr(p_type: u32, flags: u32, segment: &Segment) -> [u8; PH
 /// Names and descriptors are padded to 4 bytes. An all-zero header (the kernel's terminator) and an
 /// unused tail end the list quietly.
 #[must_use]
-pub(crate) fn parse_notes(buf: &[u8]) -> (Vec<Note>, Option<String>) {
+pub(crate) fn parse_notes(buf: &[u8], order: Order) -> (Vec<Note>, Option<String>) {
     let mut notes = Vec::new();
     let mut at = 0;
-    while let (Some(namesz), Some(descsz), Some(n_type)) =
-        (le32(buf, at), le32(buf, at + 4), le32(buf, at + 8))
-    {
+    while let (Some(namesz), Some(descsz), Some(n_type)) = (
+        order.u32_at(buf, at),
+        order.u32_at(buf, at + 4),
+        order.u32_at(buf, at + 8),
+    ) {
         if namesz == 0 && descsz == 0 && n_type == 0 {
             break;
         }
@@ -279,6 +288,33 @@ fn one_note(buf: &[u8], at: usize, namesz: u32, descsz: u32, n_type: u32) -> Opt
         desc: buf.get(desc_at..end)?.to_vec(),
     };
     Some((note, desc_at.checked_add(padded(descsz)?)?))
+}
+
+/// QEMU up to 7.2 at least writes dumps of ppc64le guests as if they were big-endian: memory is as it was, and
+/// the registers in the notes are swapped. They are put back, so that a note has the order of its machine.
+/// A kdump file of QEMU names no machine (`EM_NONE`); the notes of s390x, which is big-endian, are shorter.
+pub(crate) fn put_in_order(notes: &mut [Note], machine: u16, order: Order) {
+    /// pr_pid, and the registers behind it.
+    const PID: usize = 32;
+    const REGISTERS: usize = 112;
+    const LEAST: usize = REGISTERS + 44 * 8;
+    if order != Order::Big || !matches!(machine, EM_PPC64 | EM_NONE) {
+        return;
+    }
+    let registers = notes
+        .iter_mut()
+        .filter(|note| note.name == b"CORE" && note.n_type == NT_PRSTATUS);
+    for note in registers.filter(|note| note.desc.len() >= LEAST) {
+        if let Some(pid) = note.desc.get_mut(PID..PID + 4) {
+            pid.reverse();
+        }
+        let words = note.desc.get_mut(REGISTERS..).unwrap_or_default();
+        words
+            .as_chunks_mut::<8>()
+            .0
+            .iter_mut()
+            .for_each(|word| word.reverse());
+    }
 }
 
 /// The bytes of `notes`, one after another.
@@ -358,7 +394,10 @@ mod tests {
         assert_eq!((few.phnum, few.shoff), (0xfffe, 0));
         let many = Header::parse(&Header::encode(62, 0x12345, 77)).unwrap();
         assert_eq!((many.phnum, many.shoff, many.machine), (0xffff, 77, 62));
-        assert_eq!(section_info(&encode_section_zero(0x12345)), Some(0x12345));
+        assert_eq!(
+            section_info(&encode_section_zero(0x12345), Order::Little),
+            Some(0x12345)
+        );
     }
 
     #[test]
@@ -388,18 +427,18 @@ mod tests {
             },
         ];
         let mut bytes = encode_notes(&notes);
-        assert_eq!(parse_notes(&bytes), (notes.to_vec(), None));
+        assert_eq!(parse_notes(&bytes, Order::Little), (notes.to_vec(), None));
         assert_eq!(vmcoreinfo(&notes).as_deref(), Some(b"A=1\n".as_slice()));
         bytes.extend_from_slice(&[0; 40]);
-        assert_eq!(parse_notes(&bytes).0.len(), 2);
+        assert_eq!(parse_notes(&bytes, Order::Little).0.len(), 2);
         bytes.truncate(30);
-        let (some, why) = parse_notes(&bytes);
+        let (some, why) = parse_notes(&bytes, Order::Little);
         assert_eq!(some.len(), 1);
         assert!(
             why.is_none(),
             "a header that is cut off ends the list: {why:?}"
         );
         bytes.extend_from_slice(&[0xff; 30]);
-        assert!(parse_notes(&bytes).1.is_some());
+        assert!(parse_notes(&bytes, Order::Little).1.is_some());
     }
 }

@@ -177,8 +177,8 @@ impl<'a, H: Heads> Classifier<'a, H> {
                 next,
                 pfn: at.0,
                 va: at.1,
-                flags: u64_at(bytes, d.flags),
-                page_type: u32_at(bytes, d.mapcount),
+                flags: d.word64(bytes, d.flags),
+                page_type: d.word32(bytes, d.mapcount),
             };
             let kind = self.page(page);
             *out = d.reported(kind) as u8;
@@ -224,7 +224,10 @@ impl<'a, H: Heads> Classifier<'a, H> {
 
     /// A page inside a free block: nobody holds it, it has no type, and it is no head.
     fn looks_free(&self, page: Page<'_>) -> bool {
-        let held = self.d.refcount.map_or(0, |at| u32_at(page.bytes, at));
+        let held = self
+            .d
+            .refcount
+            .map_or(0, |at| self.d.word32(page.bytes, at));
         held == 0
             && page.page_type == u32::MAX
             && page.flags & (self.d.head | self.d.slab_flag | self.d.lru) == 0
@@ -234,7 +237,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
     /// page is the true head's own, seen a second time).
     fn head_of(&self, page: Page<'_>) -> Option<u64> {
         let at = self.d.tail?;
-        let word = u64_at(page.bytes, at);
+        let word = self.d.word64(page.bytes, at);
         if word & 1 != 0 {
             return Some(resolve(word, page.va));
         }
@@ -242,7 +245,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
             return None;
         }
         let second = page.next.get(..self.d.size)?;
-        let word = u64_at(second, at);
+        let word = self.d.word64(second, at);
         let head = resolve(word, page.va.wrapping_add(self.d.size as u64));
         // Only a shared page of struct pages points backwards from behind a head.
         (word & 1 != 0 && head < page.va).then_some(head)
@@ -264,10 +267,10 @@ impl<'a, H: Heads> Classifier<'a, H> {
                     next,
                     pfn: page.pfn - (page.va - head) / d.size as u64,
                     va: head,
-                    flags: u64_at(bytes, d.flags),
-                    page_type: u32_at(bytes, d.mapcount),
+                    flags: d.word64(bytes, d.flags),
+                    page_type: d.word32(bytes, d.mapcount),
                 };
-                let word = u64_at(bytes, d.tail?);
+                let word = d.word64(bytes, d.tail?);
                 (first.flags & d.head != 0 && word & 1 == 0).then(|| self.compound(first))
             });
         if kind.is_none() {
@@ -286,7 +289,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
     fn head(&mut self, page: Page<'_>) -> Kind {
         let kind = self.compound(page);
         let has_tail = page.next.get(..self.d.size).is_some_and(|second| {
-            let word = self.d.tail.map_or(0, |at| u64_at(second, at));
+            let word = self.d.tail.map_or(0, |at| self.d.word64(second, at));
             word & 1 != 0 && resolve(word, page.va.wrapping_add(self.d.size as u64)) == page.va
         });
         if !has_tail {
@@ -324,7 +327,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
         match self.d.order {
             Order::Unknown => None,
             Order::Byte(at) => second.get(at).copied().map(u32::from),
-            Order::FlagsLowByte => Some((u64_at(second, self.d.flags) & 0xff) as u32),
+            Order::FlagsLowByte => Some((self.d.word64(second, self.d.flags) & 0xff) as u32),
         }
     }
 
@@ -356,7 +359,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
                 second.and_then(|second| second.get(offset)) == Some(&want)
             }
             Hugetlb::SecondFlags(bits) => {
-                second.is_some_and(|second| u64_at(second, self.d.flags) & bits != 0)
+                second.is_some_and(|second| self.d.word64(second, self.d.flags) & bits != 0)
             }
         }
     }
@@ -377,7 +380,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
         if flags & d.reserved != 0 {
             return Kind::Reserved;
         }
-        let mapping = u64_at(page.bytes, d.mapping);
+        let mapping = d.word64(page.bytes, d.mapping);
         let anon = d.anon && mapping & 1 != 0;
         if anon {
             // The two low bits are flags; what is left points to an anon_vma or a KSM node.
@@ -406,7 +409,7 @@ impl<'a, H: Heads> Classifier<'a, H> {
         let d = self.d;
         let page_type = page.page_type;
         if d.buddy.matches(page_type) {
-            return self.free(page, Kind::Free, u64_at(page.bytes, d.private));
+            return self.free(page, Kind::Free, d.word64(page.bytes, d.private));
         }
         if d.unaccepted.matches(page_type) {
             return self.free(page, Kind::Unaccepted, d.orders.saturating_sub(1));
@@ -459,22 +462,6 @@ fn resolve(word: u64, va: u64) -> u64 {
     } else {
         value
     }
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes
-        .get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .copied()
-        .map_or(0, u64::from_le_bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .copied()
-        .map_or(0, u32::from_le_bytes)
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl Guarded {
             .get(decoder.mapcount..)
             .and_then(|rest| rest.first_chunk::<4>())
             .ok_or(Unknown::Hole)?;
-        let unaccepted = decoder.unaccepted.matches(u32::from_le_bytes(*page_type));
+        let unaccepted = decoder.unaccepted.matches(decoder.words.u32(*page_type));
         Ok(if unaccepted { Kind::Unaccepted } else { kind })
     }
 

@@ -191,6 +191,7 @@ impl Rules {
         let arch = arch.copied().find(|arch| info.value(arch.marker).is_some());
         let mut rules = Self {
             decoder: Decoder {
+                words: arch.map_or(Default::default(), |arch| arch.order),
                 least_hugetlb_order: arch.map_or(0, |arch| arch.least_hugetlb_order),
                 tag_mask: arch.map_or(0, |arch| arch.tag_mask),
                 least_pointer: arch.map_or(crate::arch::UPPER, |arch| arch.least_pointer),

@@ -10,6 +10,7 @@ use super::{Attachment, CoreMeta, Encoded, Encoder, Finished, Output, Runs, Writ
 use crate::addr::{PAGE_BYTES, PAGE_SIZE, Pfn, PfnRange};
 use crate::layout::elf::{encode_notes, machine_name};
 use crate::layout::kdump::{DESC_LEN, Header, PageDesc, SUB_LEN, SubHeader, VERSION};
+use crate::order::Order;
 use std::io::{self, Read};
 
 /// Bytes of bitmap or descriptors that are collected before they go to the output.
@@ -138,6 +139,7 @@ pub(crate) fn head(meta: &CoreMeta, status: u32, max_mapnr: u64) -> io::Result<(
         uts.machine = machine_name(meta.machine).unwrap_or_default().to_owned();
     }
     let header = Header {
+        order: Order::Little,
         version: VERSION,
         uts,
         time: meta.crash_time.unwrap_or(0),

@@ -11,8 +11,8 @@ use vmcore::arch::ppc64le::regs::{self, LINK, PT_REGS_BYTES};
 
 /// Where a function saves the link register, in its caller's frame.
 const LINK_SAVE: u64 = 16;
-/// STACK_FRAME_REGS_MARKER: `regshere`.
-const MARKER: u64 = 0x7265_6773_6865_7265;
+/// STACK_FRAME_REGS_MARKER: `REGS` since 6.4, `regshere` before.
+const MARKERS: [u64; 2] = [0x5347_4552, 0x7265_6773_6865_7265];
 /// Where the marker and `pt_regs` are in an exception's frame: since 6.3, and before.
 pub(super) const LAYOUTS: [(u64, u64); 2] = [(32, 48), (96, 112)];
 
@@ -98,7 +98,7 @@ fn kept(walk: &Walk<'_>, state: &State) -> Option<Kept> {
 /// The `pt_regs` in the frame at `sp`, if it is an exception's.
 fn registers_in(pages: &Pages<'_>, sp: u64) -> Option<(u64, TableRegisters)> {
     LAYOUTS.into_iter().find_map(|(marker, registers)| {
-        if pages.word_at(VirtAddr(sp), marker)? != MARKER {
+        if !MARKERS.contains(&pages.word_at(VirtAddr(sp), marker)?) {
             return None;
         }
         let at = sp.checked_add(registers)?;

@@ -16,7 +16,7 @@ const TEXT: u64 = 0xc000_0000_0000_0000;
 const TASK: u64 = 0xc000_0000_0800_0000;
 const IRQ: u64 = 0xc000_0000_0900_0000;
 const BYTES: u64 = 0x4000;
-const MARKER: u64 = 0x7265_6773_6865_7265;
+const MARKERS: [u64; 2] = [0x7265_6773_6865_7265, 0x5347_4552];
 
 const MFLR: u32 = 0x7c08_02a6;
 const STD_LR: u32 = 0xf801_0010;
@@ -75,7 +75,7 @@ fn frame(pieces: &mut Pieces, at: u64, above: u64, link: u64) {
 fn exception(pieces: &mut Pieces, at: u64, new: bool, [nip, sp, msr]: [u64; 3]) {
     let (marker, regs) = if new { (32, 48) } else { (96, 112) };
     pieces.words(at + regs, &[0; 44]);
-    pieces.words(at + marker, &[MARKER]);
+    pieces.words(at + marker, &[MARKERS[usize::from(new)]]);
     for (place, word) in [(1, sp), (32, nip), (33, msr)] {
         pieces.words(at + regs + place * 8, &[word]);
     }
@@ -294,7 +294,7 @@ proptest! {
                 0 => inside(near % 8),
                 1 => TASK + near % BYTES / 8 * 8,
                 2 => IRQ + near % BYTES / 8 * 8,
-                3 => MARKER,
+                3 => MARKERS[0],
                 _ => 0,
             };
             for stack in [TASK, IRQ] {

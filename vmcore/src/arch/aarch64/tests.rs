@@ -17,6 +17,9 @@ impl Facts for Keys {
     fn symbol(&self, name: &str) -> Option<VirtAddr> {
         (name == "swapper_pg_dir").then_some(VirtAddr(ROOT_VA))
     }
+    fn hex(&self, _: &str) -> Option<u64> {
+        None
+    }
     fn offset(&self, _: &str) -> Option<u64> {
         None
     }
@@ -58,8 +61,9 @@ struct Tables(BTreeMap<(u64, u64), u64>);
 
 impl PageTables for Tables {
     type Error = std::io::Error;
-    fn entry(&self, table: PhysAddr, index: u64) -> Result<u64, Self::Error> {
-        Ok(self.0.get(&(table.0, index)).copied().unwrap_or(0))
+    fn entry(&self, table: PhysAddr, index: u64) -> Result<[u8; 8], Self::Error> {
+        let entry = self.0.get(&(table.0, index)).copied();
+        Ok(entry.unwrap_or(0).to_le_bytes())
     }
 }
 

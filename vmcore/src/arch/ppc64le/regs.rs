@@ -5,6 +5,7 @@
 //! kernel.
 
 use crate::arch::table::{Registers, Set};
+use crate::order::Order;
 
 /// Bytes of a ppc64le NT_PRSTATUS descriptor.
 pub(crate) const PRSTATUS_BYTES: usize = 504;
@@ -30,6 +31,7 @@ const PR: u64 = 1 << 14;
 
 /// In the order of `pt_regs`.
 static SET: Set = Set {
+    order: Order::Little,
     names: &[
         "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13",
         "r14", "r15", "r16", "r17", "r18", "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26",

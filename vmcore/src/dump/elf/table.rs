@@ -6,6 +6,7 @@ use crate::layout::elf::{
     self, Header, Note, PHDR_LEN, PN_XNUM, PT_LOAD, PT_NOTE, SHDR_LEN, Segment, parse_notes,
     parse_phdr,
 };
+use crate::order::Order;
 
 /// Program headers read at a time.
 const PHDR_STEP: u64 = 1024;
@@ -59,13 +60,15 @@ impl Table {
         let mut count = u64::from(header.phnum);
         if header.phnum == PN_XNUM && header.shoff != 0 {
             let section = read_up_to(source, header.shoff, SHDR_LEN as u64)?;
-            count = elf::section_info(&section).map(u64::from).ok_or_else(|| {
-                FormatError::damaged(format!(
-                    "e_phnum says that section header 0 at {:#x} holds the number of program \
+            count = elf::section_info(&section, header.order)
+                .map(u64::from)
+                .ok_or_else(|| {
+                    FormatError::damaged(format!(
+                        "e_phnum says that section header 0 at {:#x} holds the number of program \
                      headers, but the file ends before it",
-                    header.shoff
-                ))
-            })?;
+                        header.shoff
+                    ))
+                })?;
         }
         let room = source.len().saturating_sub(header.phoff) / PHDR_LEN as u64;
         if count > room {
@@ -93,7 +96,10 @@ impl Table {
             let n = PHDR_STEP.min(count - done);
             let at = header.phoff.saturating_add(done * PHDR_LEN as u64);
             let bytes = read_up_to(source, at, n * PHDR_LEN as u64)?;
-            for (p_type, segment) in bytes.chunks_exact(PHDR_LEN).filter_map(parse_phdr) {
+            for (p_type, segment) in bytes
+                .chunks_exact(PHDR_LEN)
+                .filter_map(|one| parse_phdr(one, header.order))
+            {
                 match p_type {
                     PT_LOAD => table.loads.push(segment),
                     PT_NOTE if table.notes.len() < NOTE_SEGMENTS_MAX => table.notes.push(segment),
@@ -110,6 +116,7 @@ impl Table {
 pub(super) fn read_notes(
     source: &dyn ByteSource,
     segments: &[Segment],
+    order: Order,
     limits: Limits,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Note>, FormatError> {
@@ -145,7 +152,7 @@ pub(super) fn read_notes(
                 continue;
             }
         };
-        let (more, wrong) = parse_notes(&bytes);
+        let (more, wrong) = parse_notes(&bytes, order);
         notes.extend(more);
         if let Some(why) = wrong {
             warnings.push(format!("in the notes at {:#x}: {why}", segment.offset));

@@ -8,7 +8,7 @@ use crate::addr::{PAGE_BYTES, Pfn, PfnRange};
 use crate::dump::Note;
 use crate::dump::source::{self, ByteSource, SourceError};
 use crate::layout::FormatError;
-use crate::layout::elf::parse_notes;
+use crate::layout::elf::{machine_number, parse_notes, put_in_order};
 use crate::layout::kdump::{
     DESC_LEN, HEADER_LEN, Header, INCOMPLETE, METHODS, PageDesc, SUB_LEN, SubHeader,
     VMEMMAP_EXCLUDED,
@@ -56,8 +56,8 @@ impl Part {
         let mut header = Header::parse(&head)?;
         let page = u64::from(header.block);
         let sub = source::read_up_to(&*file, page, SUB_LEN as u64)?;
-        let sub =
-            SubHeader::parse(&sub, header.version).ok_or(FormatError::CutOff("the sub header"))?;
+        let sub = SubHeader::parse(&sub, header.version, header.order)
+            .ok_or(FormatError::CutOff("the sub header"))?;
         header.max_mapnr = header.max_mapnr.max(sub.max_mapnr).min(PAGES_MAX);
         let bitmaps_at = (1 + u64::from(header.sub_blocks)) * page;
         let bytes = u64::from(header.bitmap_blocks) * page;
@@ -124,9 +124,14 @@ impl Part {
         }
         let buf = source::read_up_to(&*self.file, at, here);
         let (mut notes, wrong) = match buf {
-            Ok(buf) => parse_notes(&buf),
+            Ok(buf) => parse_notes(&buf, self.header.order),
             Err(_) => (Vec::new(), Some("they cannot be read".to_owned())),
         };
+        put_in_order(
+            &mut notes,
+            machine_number(&self.header.uts.machine),
+            self.header.order,
+        );
         warnings.extend(wrong.map(|why| format!("in the notes at {at:#x}: {why}")));
         if !notes.iter().any(|note| note.name == b"VMCOREINFO") {
             notes.extend(self.vmcoreinfo().map(|desc| Note {
@@ -259,7 +264,9 @@ impl Part {
         let bytes = inside
             .checked_add(DESC_LEN)
             .and_then(|end| table.get(inside..end));
-        bytes.and_then(PageDesc::parse).ok_or_else(past)
+        bytes
+            .and_then(|bytes| PageDesc::parse(bytes, self.header.order))
+            .ok_or_else(past)
     }
 
     /// Bytes of a page.

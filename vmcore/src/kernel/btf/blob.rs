@@ -9,6 +9,7 @@
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::MemoryDump;
 use crate::kernel::MemError;
+use crate::order::Order;
 use std::sync::{Arc, OnceLock};
 
 /// Bytes of a piece.
@@ -20,6 +21,8 @@ pub(super) const WINDOW: usize = 64 << 10;
 
 /// The blob.
 pub(super) struct Blob {
+    /// The order of the bytes in a word.
+    pub(super) order: Order,
     len: usize,
     source: Source,
 }
@@ -37,8 +40,9 @@ enum Source {
 
 impl Blob {
     /// A blob that was read elsewhere.
-    pub(super) fn held(data: Vec<u8>) -> Self {
+    pub(super) fn held(data: Vec<u8>, order: Order) -> Self {
         Self {
+            order,
             len: data.len(),
             source: Source::Held(data),
         }
@@ -50,9 +54,11 @@ impl Blob {
         va: VirtAddr,
         pa: PhysAddr,
         len: usize,
+        order: Order,
     ) -> Self {
         let pieces = (0..len.div_ceil(PIECE)).map(|_| OnceLock::new()).collect();
         Self {
+            order,
             len,
             source: Source::Pieces {
                 dump,
@@ -96,7 +102,7 @@ impl Blob {
     /// The word at `at`.
     pub(super) fn word(&self, at: usize) -> Option<u32> {
         let bytes = self.from(at, at.checked_add(4)?).first_chunk::<4>()?;
-        Some(u32::from_le_bytes(*bytes))
+        Some(self.order.u32(*bytes))
     }
 
     /// For a pass from the beginning to the end, which leaves nothing behind.
@@ -138,8 +144,9 @@ impl Pass<'_> {
 
     /// The word at `at`.
     pub(super) fn word(&mut self, at: usize) -> Option<u32> {
+        let order = self.blob.order;
         let bytes = self.from(at, at.checked_add(4)?, 4)?.first_chunk::<4>()?;
-        Some(u32::from_le_bytes(*bytes))
+        Some(order.u32(*bytes))
     }
 
     fn fill(&mut self, at: usize) -> Option<()> {

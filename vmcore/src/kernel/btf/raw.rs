@@ -7,6 +7,7 @@
 
 use super::blob::{Blob, NAME, Pass, WINDOW};
 use crate::kernel::KernelError;
+use crate::order::Order;
 use std::sync::Arc;
 
 const MAGIC: u16 = 0xeb9f;
@@ -117,19 +118,19 @@ pub struct Record {
 
 impl Record {
     /// The record at `at`, whose first [`RECORD`] bytes these are.
-    fn parse(bytes: &[u8], at: usize) -> Option<Self> {
+    fn parse(bytes: &[u8], at: usize, order: Order) -> Option<Self> {
         let [name, info, value] = bytes.first_chunk::<RECORD>()?.as_chunks::<4>().0 else {
             return None;
         };
-        let info = u32::from_le_bytes(*info);
+        let info = order.u32(*info);
         let number = u8::try_from(info >> 24 & 0x7f).ok()?;
         Some(Self {
-            name: u32::from_le_bytes(*name),
+            name: order.u32(*name),
             kind: TypeKind::from_number(number),
             number,
             vlen: (info & 0x00ff_ffff) as usize,
             kflag: info >> 31 == 1,
-            value: u32::from_le_bytes(*value),
+            value: order.u32(*value),
             body: at.checked_add(RECORD)?,
         })
     }
@@ -196,7 +197,11 @@ impl Btf {
                 .ok_or_else(|| ended(&mut pass, "its header is cut off"))
         };
         let magic = word(0)?;
-        if magic & 0xffff != u32::from(MAGIC) {
+        let first = match blob.order {
+            Order::Little => magic & 0xffff,
+            Order::Big => magic >> 16,
+        };
+        if first != u32::from(MAGIC) {
             return Err(corrupt(format!("it begins with {magic:#x}")));
         }
         let header = word(4)? as usize;
@@ -254,7 +259,7 @@ impl Btf {
         while at < self.types_end {
             let record = pass
                 .from(at, self.types_end, RECORD)
-                .and_then(|bytes| Record::parse(bytes, at))
+                .and_then(|bytes| Record::parse(bytes, at, self.blob.order))
                 .ok_or_else(|| ended(&mut pass, format!("type {count} is cut off")))?;
             if count.is_multiple_of(EVERY) {
                 let offset = u32::try_from(at - self.types)
@@ -334,7 +339,7 @@ impl Btf {
     }
 
     fn record_at(&self, at: usize) -> Option<Record> {
-        Record::parse(self.blob.from(at, self.types_end), at)
+        Record::parse(self.blob.from(at, self.types_end), at, self.blob.order)
     }
 
     /// Every byte of this blob itself, as it lies in memory.

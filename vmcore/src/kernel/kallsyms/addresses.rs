@@ -8,6 +8,7 @@
 use super::locate::Tables;
 use crate::addr::VirtAddr;
 use crate::kernel::{KernelError, Memory};
+use crate::order::Order;
 
 /// How an entry becomes an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,24 +152,20 @@ fn contradiction() -> KernelError {
 
 trait Word: Copy {
     const BYTES: usize;
-    fn from_bytes(bytes: &[u8]) -> Self;
+    fn from_bytes(bytes: &[u8], order: Order) -> Self;
 }
 
 impl Word for u32 {
     const BYTES: usize = 4;
-    fn from_bytes(bytes: &[u8]) -> Self {
-        bytes
-            .first_chunk::<4>()
-            .map_or(0, |bytes| Self::from_le_bytes(*bytes))
+    fn from_bytes(bytes: &[u8], order: Order) -> Self {
+        order.u32_at(bytes, 0).unwrap_or(0)
     }
 }
 
 impl Word for u64 {
     const BYTES: usize = 8;
-    fn from_bytes(bytes: &[u8]) -> Self {
-        bytes
-            .first_chunk::<8>()
-            .map_or(0, |bytes| Self::from_le_bytes(*bytes))
+    fn from_bytes(bytes: &[u8], order: Order) -> Self {
+        order.u64_at(bytes, 0).unwrap_or(0)
     }
 }
 
@@ -184,7 +181,8 @@ fn read_table<T: Word>(memory: &Memory, at: VirtAddr, count: u32) -> Result<Vec<
         memory
             .read(at, now)
             .map_err(KernelError::reading("the addresses of kallsyms"))?;
-        out.extend(now.chunks_exact(T::BYTES).map(T::from_bytes));
+        let words = now.chunks_exact(T::BYTES);
+        out.extend(words.map(|bytes| T::from_bytes(bytes, memory.order())));
         at = at.wrapping_add(n as u64);
         left -= n;
     }

@@ -47,7 +47,7 @@ impl Tokens {
             .as_chunks::<2>()
             .0
             .iter()
-            .map(|bytes| u16::from_le_bytes(*bytes))
+            .map(|bytes| memory.order().u16(*bytes))
             .collect();
         let last = starts.last().copied().unwrap_or(0);
         let tail = memory

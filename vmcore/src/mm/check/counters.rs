@@ -302,7 +302,8 @@ fn zone_item(kernel: &Kernel, name: &str) -> Result<Option<u64>, KernelError> {
 /// A counter with each CPU's signed part added. Below zero, which the kernel shows as zero, is zero.
 fn with_cpus(kernel: &Kernel, value: u64, diff: VirtAddr) -> Result<u64, KernelError> {
     let mut sum = value.cast_signed();
-    for cpu in kernel.online_cpus()?.iter() {
+    // One that panic stopped is not online, and its part was never added.
+    for cpu in kernel.possible_cpus()?.iter() {
         let at = kernel.per_cpu(diff, cpu)?;
         let part = kernel
             .read_u8(at)

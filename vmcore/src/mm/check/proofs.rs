@@ -339,7 +339,7 @@ impl TableWalk<'_> {
             if self.stopped || self.skip.iter().any(skipped) {
                 continue;
             }
-            match paging.read(u64::from_le_bytes(*entry), level, number as u64) {
+            match paging.read(paging.order.u64(*entry), level, number as u64) {
                 Entry::None => {}
                 Entry::Table(next) => self.table(next, level - 1, va)?,
                 Entry::Page(phys) => {

@@ -49,6 +49,8 @@ pub(crate) enum Hugetlb {
 /// Everything the inner loop needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decoder {
+    /// The order of the bytes in a word.
+    pub words: crate::order::Order,
     /// sizeof(struct page).
     pub size: usize,
     pub flags: usize,
@@ -94,8 +96,19 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
+    /// The word at `at`; 0 where the bytes end before.
+    pub(crate) fn word64(&self, bytes: &[u8], at: usize) -> u64 {
+        self.words.u64_at(bytes, at).unwrap_or(0)
+    }
+
+    /// The half word at `at`; 0 where the bytes end before.
+    pub(crate) fn word32(&self, bytes: &[u8], at: usize) -> u32 {
+        self.words.u32_at(bytes, at).unwrap_or(0)
+    }
+
     /// Everything off.
     pub(crate) const OFF: Self = Self {
+        words: crate::order::Order::Little,
         size: 0,
         flags: 0,
         mapping: 0,
