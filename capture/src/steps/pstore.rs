@@ -58,6 +58,7 @@ fn copy(from: &Path, to: &Path, sealer: &Sealer, name: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dump::seal::{Identities, Identity, Scope, open_text};
 
     #[test]
     fn records_are_copied_and_large_ones_cut() {
@@ -72,5 +73,27 @@ mod tests {
         save(records.path(), &to, &open);
         assert_eq!(fs::read(to.join("dmesg-efi-1")).unwrap(), b"panic");
         assert_eq!(fs::metadata(to.join("large")).unwrap().len(), MAX_BYTES);
+    }
+
+    #[test]
+    fn a_sealed_record_is_never_there_in_clear() {
+        let records = tempfile::tempdir().unwrap();
+        let to = tempfile::tempdir().unwrap();
+        fs::write(records.path().join("dmesg-efi-1"), "panic").unwrap();
+        let identity = Identity::generate().unwrap();
+        let sealer = Sealer::new(vec![identity.recipient()], Scope::All);
+        save(records.path(), to.path(), &sealer);
+        let names = fs::read_dir(to.path()).unwrap().flatten();
+        let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+        assert_eq!(names, ["dmesg-efi-1.age"]);
+        let sealed = to.path().join("dmesg-efi-1.age");
+        let bytes = fs::read(&sealed).unwrap();
+        assert!(!bytes.windows(5).any(|part| part == b"panic"));
+        let identities = Identities::of(identity);
+        let mut text = String::new();
+        let file = fs::File::open(&sealed).unwrap();
+        let mut content = open_text(file, &identities).unwrap();
+        content.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "panic");
     }
 }

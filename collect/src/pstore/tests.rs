@@ -1,6 +1,7 @@
 //! Records: whose they are, and where they are copied to.
 
 use super::*;
+use dump::seal::{Identities, Identity, Scope, open_text};
 
 const CRASH: &str = "n-20261121T231600Z";
 
@@ -88,6 +89,33 @@ fn records_are_copied_once() {
     assert_eq!(fs::read(want).unwrap(), b"panic");
     let again = copy_all(&store, &crash, records.path());
     assert!(again.records.is_empty() && again.problems.is_empty());
+}
+
+#[test]
+fn a_sealed_record_is_never_there_in_clear() {
+    let (dir, store, crash) = saved();
+    let records_at = tempfile::tempdir().unwrap();
+    fs::write(records_at.path().join("dmesg-efi-1"), "panic").unwrap();
+    let identity = Identity::generate().unwrap();
+    let sealer = Sealer::new(vec![identity.recipient()], Scope::All);
+    let sealed = dir.path().join(CRASH).join("pstore/dmesg-efi-1.age");
+    let mut copied = Copied::default();
+    // The second time it is there already.
+    for _ in 0..2 {
+        for record in records(records_at.path(), SystemTime::now()) {
+            copy(&store, &sealer, &crash, &record, &mut copied);
+        }
+    }
+    assert_eq!(copied.records, std::slice::from_ref(&sealed));
+    assert!(copied.problems.is_empty(), "{:?}", copied.problems);
+    assert_eq!(fs::read_dir(sealed.parent().unwrap()).unwrap().count(), 1);
+    let bytes = fs::read(&sealed).unwrap();
+    assert!(!bytes.windows(5).any(|part| part == b"panic"));
+    let file = fs::File::open(&sealed).unwrap();
+    let mut content = open_text(file, &Identities::of(identity)).unwrap();
+    let mut text = String::new();
+    content.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "panic");
 }
 
 #[test]
