@@ -66,11 +66,23 @@ pub struct Values {
     pub why: Option<String>,
 }
 
+/// How integers are written. Pointers are always hex, enumerators names.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Radix {
+    /// Unsigned ones above 0xffff in hex, all others in decimal.
+    #[default]
+    BySize,
+    /// All in decimal.
+    Decimal,
+    /// All in hex; negative ones as many digits as their size has.
+    Hex,
+}
+
 /// The lines of a place: its members if it is a structure, else itself.
 #[must_use]
-pub fn rows(kernel: &Kernel, types: &Types, place: Place) -> Values {
+pub fn rows(kernel: &Kernel, types: &Types, place: Place, radix: Radix) -> Values {
     let mut rows = Vec::new();
-    let printer = Printer::new(kernel, types);
+    let printer = Printer::new(kernel, types, radix);
     if types.fields(place.type_id).next().is_some() {
         printer.members(place.type_id, place.address, 0, 0, &mut rows);
     } else {
@@ -112,11 +124,22 @@ fn own_member(types: &Types, place: Place) -> Member {
     })
 }
 
+/// Bits of 64 that a bitfield or an integer does not have.
+fn unused_bits(member: &Member) -> u32 {
+    let bits = u64::from(member.bits.unwrap_or(64)).min(member.size.saturating_mul(8).max(1));
+    u32::try_from(64_u64.saturating_sub(bits)).unwrap_or(0)
+}
+
 /// A bitfield's or integer's bits with its sign carried on to 64 bits.
 fn sign_extended(member: &Member, number: u64) -> i64 {
-    let bits = u64::from(member.bits.unwrap_or(64)).min(member.size.saturating_mul(8).max(1));
-    let shift = u32::try_from(64_u64.saturating_sub(bits)).unwrap_or(0);
+    let shift = unused_bits(member);
     number.wrapping_shl(shift).cast_signed() >> shift
+}
+
+/// Its bits alone.
+fn low_bits(member: &Member, number: u64) -> u64 {
+    let shift = unused_bits(member);
+    number.wrapping_shl(shift) >> shift
 }
 
 /// The name of an enum's value.
@@ -136,16 +159,18 @@ fn readable(text: &[u8]) -> Option<String> {
 struct Printer<'k> {
     kernel: &'k Kernel,
     types: &'k Types,
+    radix: Radix,
     read: Cell<usize>,
     unreadable: Cell<usize>,
     why: RefCell<Option<String>>,
 }
 
 impl<'k> Printer<'k> {
-    fn new(kernel: &'k Kernel, types: &'k Types) -> Self {
+    fn new(kernel: &'k Kernel, types: &'k Types, radix: Radix) -> Self {
         Self {
             kernel,
             types,
+            radix,
             read: Cell::new(0),
             unreadable: Cell::new(0),
             why: RefCell::new(None),
@@ -248,8 +273,9 @@ impl<'k> Printer<'k> {
             Some(TypeKind::Ptr) => self.pointer(id, number),
             Some(TypeKind::Enum | TypeKind::Enum64) => enumerator_of(self.types, id, signed)
                 .map_or_else(|| signed.to_string(), ToOwned::to_owned),
+            _ if self.radix == Radix::Hex => format!("{:#x}", low_bits(member, number)),
             _ if self.types.is_signed(id) => signed.to_string(),
-            _ if number > 0xffff => format!("{number:#x}"),
+            _ if self.radix == Radix::BySize && number > 0xffff => format!("{number:#x}"),
             _ => number.to_string(),
         }
     }
@@ -285,12 +311,12 @@ const UNREADABLE: &str = "<unreadable>";
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, rows};
+    use super::{Place, Radix, low_bits, rows, sign_extended};
     use crate::toy::kernel;
     use synth::btf::Btf;
     use synth::machine::Machine;
     use vmcore::addr::VirtAddr;
-    use vmcore::kernel::Types;
+    use vmcore::kernel::{Member, Types};
 
     #[test]
     fn what_takes_no_room_was_not_read() {
@@ -306,9 +332,24 @@ mod tests {
             address: Some(VirtAddr(0xffff_9999_0000_0000)),
             member: None,
         };
-        let found = rows(&kernel, &types, place);
+        let found = rows(&kernel, &types, place, Radix::BySize);
         assert_eq!((found.read, found.unreadable), (0, 1));
         let values: Vec<_> = found.rows.iter().map(|row| row.value.as_deref()).collect();
         assert_eq!(values, [Some("<unreadable>"), Some("{}")]);
+    }
+
+    #[test]
+    fn a_negative_number_in_hex_has_the_digits_of_its_size() {
+        let member = |size, bits| Member {
+            offset: 0,
+            bit: 0,
+            bits,
+            size,
+            type_id: 0,
+        };
+        assert_eq!(low_bits(&member(4, None), u64::MAX), 0xffff_ffff);
+        assert_eq!(low_bits(&member(8, None), u64::MAX), u64::MAX);
+        assert_eq!(low_bits(&member(4, Some(3)), 0xff), 7);
+        assert_eq!(sign_extended(&member(4, Some(3)), 0xff), -1);
     }
 }

@@ -10,7 +10,7 @@ use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::near::Near;
 use crate::output::{self, Context};
-use analysis::values::{self, Place, Row, data};
+use analysis::values::{self, Place, Radix, Row, data};
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -44,9 +44,25 @@ pub(crate) struct Args {
     /// Print the per-CPU variable of every CPU that was online
     #[arg(long, conflicts_with = "cpu")]
     cpus: bool,
+    /// Print all integers in hex [default: unsigned ones above 0xffff]
+    #[arg(long, conflicts_with = "json")]
+    hex: bool,
+    /// Print all integers in decimal; pointers stay hex
+    #[arg(long, conflicts_with_all = ["json", "hex"])]
+    decimal: bool,
     /// Print one JSON object (docs/json.md)
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    fn radix(&self) -> Radix {
+        match (self.hex, self.decimal) {
+            (true, _) => Radix::Hex,
+            (_, true) => Radix::Decimal,
+            _ => Radix::BySize,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -230,8 +246,8 @@ impl Shown {
                 None => None,
             };
             let lines = match led {
-                Some(place) => values::rows(kernel, types, place),
-                None => global::rows(kernel, types, &found.ty, at),
+                Some(place) => values::rows(kernel, types, place, args.radix()),
+                None => global::rows(kernel, types, &found.ty, at, args.radix()),
             };
             let data = match (args.json, led) {
                 (false, _) => serde_json::Value::Null,
@@ -257,7 +273,7 @@ impl Shown {
                     None => name.to_owned(),
                 }),
                 type_source: Some(global::word(found.source)),
-                remark: Some(global::phrase(found.source)),
+                remark: Some(global::phrase(found)),
                 cpu,
                 address: address.map(|at| at.to_string()),
                 size,
@@ -358,7 +374,7 @@ impl Asked<'_> {
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<One> {
         let name = self.types.declare(place.type_id, "");
-        let found = values::rows(self.kernel, self.types, place);
+        let found = values::rows(self.kernel, self.types, place, self.args.radix());
         warnings.extend(unreadable(&found)?);
         let data = match self.args.json {
             true => data::data(self.kernel, self.types, place),

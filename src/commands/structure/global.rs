@@ -2,7 +2,7 @@
 
 use super::no_member;
 use crate::commands::debugger::debug_file;
-use analysis::values::{self, Place, Row, Values, data};
+use analysis::values::{self, Place, Radix, Row, Values, data};
 use anyhow::bail;
 use debuginfo::{CType, GlobalType, Globals, Source};
 use serde_json::Value;
@@ -20,6 +20,8 @@ const TEXT: usize = 4096;
 pub(super) struct Global {
     pub(super) ty: CType,
     pub(super) source: Source,
+    /// Whether the length of the array is the room up to the next symbol.
+    pub(super) is_room: bool,
     /// The types that its numbers are of.
     pub(super) types: Arc<Types>,
     /// Its symbols: several variables may have one name.
@@ -37,8 +39,9 @@ pub(super) fn word(source: Source) -> &'static str {
 }
 
 /// The same for people.
-pub(super) fn phrase(source: Source) -> &'static str {
-    match source {
+pub(super) fn phrase(global: &Global) -> &'static str {
+    match global.source {
+        _ if global.is_room => "its length is not known: all up to the next symbol",
         Source::Dwarf => "type from the debug information given",
         Source::Btf => "type from BTF",
         Source::Table => "type from the table of known kernels",
@@ -72,6 +75,8 @@ pub(super) fn find(
              debug vmlinux with --symbols"
         );
     };
+    let known = ty.clone();
+    let (ty, is_room) = with_length(ty, globals.names().room(first.0), globals.types());
     // Others of that name, as far as they have the same type.
     let mut places = vec![first];
     if module.is_none() {
@@ -80,7 +85,7 @@ pub(super) fn find(
             if is_other
                 && globals
                     .at(bare, symbol.address.0)
-                    .is_some_and(|of| of.ty == ty)
+                    .is_some_and(|of| of.ty == known)
             {
                 places.push(symbol.address);
             }
@@ -89,13 +94,30 @@ pub(super) fn find(
     Ok(Some(Global {
         ty,
         source,
+        is_room,
         types: Arc::clone(globals.types()),
         symbols: places,
     }))
 }
 
+/// An array of unknown length with what has room up to the next symbol, and whether it was one.
+fn with_length(ty: CType, room: Option<u64>, types: &Types) -> (CType, bool) {
+    let CType::Array(element, None) = ty else {
+        return (ty, false);
+    };
+    let each = element.size(types).filter(|each| *each > 0);
+    let fits = room.zip(each).map(|(room, each)| room / each);
+    (CType::Array(element, fits), fits.is_some())
+}
+
 /// The lines of an object that need not be of a type that BTF has.
-pub(super) fn rows(kernel: &Kernel, types: &Types, ty: &CType, at: VirtAddr) -> Values {
+pub(super) fn rows(
+    kernel: &Kernel,
+    types: &Types,
+    ty: &CType,
+    at: VirtAddr,
+    radix: Radix,
+) -> Values {
     let mut all = Values {
         rows: Vec::new(),
         read: 0,
@@ -108,7 +130,7 @@ pub(super) fn rows(kernel: &Kernel, types: &Types, ty: &CType, at: VirtAddr) -> 
             let count = count.unwrap_or(0);
             for n in 0..count.min(ELEMENTS) {
                 let offset = n.saturating_mul(each);
-                let found = rows(kernel, types, element, at.wrapping_add(offset));
+                let found = rows(kernel, types, element, at.wrapping_add(offset), radix);
                 add(&mut all, found, offset, &format!("[{n}]"));
             }
             if count > ELEMENTS {
@@ -122,7 +144,7 @@ pub(super) fn rows(kernel: &Kernel, types: &Types, ty: &CType, at: VirtAddr) -> 
                 address: Some(at),
                 member: None,
             };
-            return values::rows(kernel, types, place);
+            return values::rows(kernel, types, place, radix);
         }
         other => {
             let size = other.size(types).unwrap_or(0);
