@@ -52,27 +52,6 @@ impl CType {
         }
     }
 
-    /// The same type with the outermost array's length from the room there is: kernels of one series
-    /// differ in lengths more than in anything else. `None` where it does not fit into `room`.
-    ///
-    /// `room` may have padding behind the object; a length that is known and fits is kept unless twice
-    /// as many elements would fit.
-    #[must_use]
-    pub fn fit(self, room: u64, types: &Types) -> Option<Self> {
-        match self {
-            Self::Array(element, count) => {
-                let each = element.size(types).filter(|&each| each > 0)?;
-                let fits = room / each;
-                let kept = count.filter(|&count| count <= fits && fits / 2 < count.max(1));
-                let count = kept.unwrap_or(fits);
-                (count > 0).then_some(Self::Array(element, Some(count)))
-            }
-            Self::Const(inner) => Some(Self::Const(Box::new(inner.fit(room, types)?))),
-            Self::Volatile(inner) => Some(Self::Volatile(Box::new(inner.fit(room, types)?))),
-            other => (other.size(types)? <= room).then_some(other),
-        }
-    }
-
     /// A declaration of `name` (which may be empty) with this type, as C writes it.
     #[must_use]
     pub fn declare(&self, types: &Types, name: &str) -> String {

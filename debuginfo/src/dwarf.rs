@@ -9,10 +9,11 @@
 //! references to entries that come later are kept.
 //!
 //! What BTF does not have is not in the DWARF: lines, inlined functions, places of parameters and of
-//! local variables, arrays of more than one dimension (they are flat).
+//! local variables. Arrays of more than one dimension are flat in BTF, see `dimensions`.
 
 mod abbrev;
 mod code;
+mod dimensions;
 mod frame;
 mod module;
 mod place;

@@ -1,13 +1,15 @@
 //! The types of a kernel's globals.
 //!
 //! BTF has types for per-CPU variables alone. Others come, the most certain first, from the debug
-//! information that the user gave, from a table made of other kernels' ([`Table`]), or from calls in the
-//! code ([`Calls`]). No answer is larger than the distance to the next symbol.
+//! information that the user gave, from a table made of other kernels' ([`Table`]), from calls in the
+//! code ([`Calls`]), or from what debuggers need in 6.12 ([`Needed`]). No answer is larger than the distance to
+//! the next symbol; an array of another kernel has the length that it has here, or none ([`length`]).
 
 mod calls;
 mod counted;
 mod dwarf;
 mod error;
+mod length;
 mod names;
 mod of_kernel;
 mod table;
@@ -21,7 +23,9 @@ pub use error::GlobalsError;
 pub use names::Names;
 pub use table::Table;
 
+use crate::needed::Needed;
 use crate::{CType, GlobalType, GlobalTypes, Source};
+use length::{Place, settle};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use table::{Answer, Asked};
@@ -36,6 +40,7 @@ pub struct Globals<'k> {
     /// BTF's own variables: name and type.
     variables: HashMap<String, u32>,
     table: Option<Table>,
+    needed: Needed,
     /// By address: the type in words.
     dwarf: HashMap<u64, String>,
     /// By name, of what is only declared.
@@ -68,6 +73,7 @@ impl<'k> Globals<'k> {
             release: release.to_owned(),
             variables,
             table: None,
+            needed: Needed::default(),
             dwarf: HashMap::new(),
             declared: HashMap::new(),
             unnamed: OnceLock::new(),
@@ -122,13 +128,18 @@ impl<'k> Globals<'k> {
     fn answer(&self, name: &str, address: Option<u64>, room: Option<u64>) -> Option<GlobalType> {
         let types = &self.types;
         let said = |ty, source| Some(GlobalType { ty, source });
+        let place = Place {
+            address,
+            room,
+            constant: address.is_some_and(|at| self.is_constant(at)),
+            read: &*self.read,
+        };
         let declared = self.declared.get(name);
         let words = declared.or_else(|| self.dwarf.get(&address?));
         if let Some(ty) = words.and_then(|words| self.parse(words)) {
-            let is_sized = ty.size(types).is_some();
-            let ty = match room.filter(|_| !is_sized) {
-                Some(room) => ty.fit(room, types)?,
-                None => ty,
+            let ty = match ty.size(types) {
+                Some(_) => ty,
+                None => settle(ty, &place, types)?,
             };
             return said(ty, Source::Dwarf);
         }
@@ -141,7 +152,7 @@ impl<'k> Globals<'k> {
                 rank: address
                     .and_then(|at| self.names.rank(name, at))
                     .unwrap_or(0),
-                room,
+                place,
                 release: &self.release,
                 parse: &|words| self.parse(words),
                 types,
@@ -164,8 +175,22 @@ impl<'k> Globals<'k> {
             }
             Answer::None => {}
         }
-        let ty = self.calls().of(address?, room?, types)?;
-        said(ty, Source::Code)
+        let in_calls = || self.calls().of(address?, room?, types);
+        if let Some(ty) = in_calls() {
+            return said(ty, Source::Code);
+        }
+        let is_one = address.is_none_or(|at| self.names.rank(name, at).is_none());
+        let mut words = self.needed.words(name).filter(|_| is_one);
+        let ty = words.find_map(|words| self.parse(words))?;
+        let ty = settle(ty, &place, types)?;
+        said(counted::counted(name, ty, room, types), Source::Table)
+    }
+
+    /// Whether it lies between the marks of the constants (include/asm-generic/vmlinux.lds.h).
+    fn is_constant(&self, address: u64) -> bool {
+        let mark = |name| self.names.address(name);
+        let bounds = mark("__start_rodata").zip(mark("__end_rodata"));
+        bounds.is_some_and(|(start, end)| (start..end).contains(&address))
     }
 
     /// Found when first asked for: it takes a pass over all code.
@@ -212,7 +237,7 @@ mod tests {
         btf.int("unsigned long", 8, false);
         let types = Arc::new(Types::parse(btf.build(None), None).unwrap());
         let read = |_: u64, _: &mut [u8]| false;
-        let names = [(0x1000, 'D', "offsets"), (0x1040, 'D', "end")];
+        let names = [(0x1000, 'D', "offsets"), (0x1048, 'D', "end")];
         let names = Names::new(names.map(|(at, kind, name)| (at, kind, name.to_owned())));
         let table = "afterpanic globals 1\nkernels 6.12.9\n:long unsigned int [8192]\n1 offsets\n";
         let table = Table::parse(table).unwrap();
@@ -224,7 +249,7 @@ mod tests {
             Box::new(read),
         );
         let found = globals.with_table(table).of("offsets", None).unwrap();
-        assert_eq!(found.ty.declare(&types, ""), "unsigned long[8]");
+        assert_eq!(found.ty.declare(&types, ""), "unsigned long[9]");
         assert_eq!(found.source, Source::Table);
     }
 }

@@ -21,5 +21,4 @@ pub use global_types::{GlobalType, GlobalTypes, Source};
 pub use globals::{
     Calls, DebugFile, Field, Globals, GlobalsError, Names, Structure, Table, Variable,
 };
-pub use needed::Needed;
 pub use vmlinux::{Options, Summary, Vmlinux, key, warnings_of};

@@ -5,10 +5,7 @@
 //! of `prog["…"]` in drgn 0.3's helpers; the types are those of 6.12. Kernels differ in lengths of
 //! arrays and in `const` more than in anything else.
 
-use crate::ctype::CType;
-use crate::global_types::{GlobalType, GlobalTypes, Source};
 use std::collections::{BTreeMap, HashMap};
-use vmcore::kernel::Types;
 
 /// `[area]`, then a line `name: type` for each. Where kernels differ in more than lengths and `const`,
 /// `type | type`.
@@ -56,10 +53,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     rows().map(|(_, name, _)| name)
 }
 
-/// Sentences on what `missing` means, one for each area.
-pub(crate) fn warnings(missing: &[&str]) -> Vec<String> {
+/// Sentences on what it means that `what` (a type, a length) of these names is not known, one for each area.
+pub(crate) fn warnings(what: &str, names: &[&str]) -> Vec<String> {
     let mut areas: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for name in missing {
+    for name in names {
         areas
             .entry(area(name).unwrap_or(""))
             .or_default()
@@ -71,38 +68,27 @@ pub(crate) fn warnings(missing: &[&str]) -> Vec<String> {
             .find_map(|(is, suffers)| (*is == area).then_some(*suffers))
             .unwrap_or("what uses them");
         let names = names.join(", ");
-        format!("no type is known for {names}. Do not trust these of crash and drgn: {suffers}")
+        format!("no {what} is known for {names}. What may be wrong in crash and drgn: {suffers}")
     };
     areas.into_iter().map(sentence).collect()
 }
 
-/// The types of these names alone.
-pub struct Needed<'a> {
-    types: &'a Types,
-    rows: HashMap<&'static str, &'static str>,
-}
+/// The types of these names.
+#[derive(Default)]
+pub(crate) struct Needed(HashMap<&'static str, &'static str>);
 
-impl<'a> Needed<'a> {
-    /// Over the types of one kernel.
-    #[must_use]
-    pub fn new(types: &'a Types) -> Self {
-        let rows = rows().map(|(_, name, ty)| (name, ty)).collect();
-        Self { types, rows }
+impl Needed {
+    /// All of them.
+    pub(crate) fn shipped() -> Self {
+        Self(rows().map(|(_, name, ty)| (name, ty)).collect())
     }
-}
 
-impl GlobalTypes for Needed<'_> {
-    fn of(&self, symbol: &str, size: Option<u64>) -> Option<GlobalType> {
-        let words = self.rows.get(symbol)?.split(" | ");
-        let ty = words
-            .filter_map(|words| CType::parse(words, self.types))
-            .next()?;
-        let ty = match size {
-            Some(size) => ty.fit(size, self.types)?,
-            None => ty,
-        };
-        let source = Source::Table;
-        Some(GlobalType { ty, source })
+    /// The types in words that a name may have; the first that the kernel has is meant.
+    pub(crate) fn words(&self, name: &str) -> impl Iterator<Item = &'static str> {
+        self.0
+            .get(name)
+            .into_iter()
+            .flat_map(|all| all.split(" | "))
     }
 }
 
@@ -124,12 +110,12 @@ mod tests {
 
     #[test]
     fn a_missing_type_names_the_commands() {
-        let said = warnings(&["init_net", "runqueues", "init_task"]);
+        let said = warnings("type", &["init_net", "runqueues", "init_task"]);
         assert_eq!(
             said,
             [
-                "no type is known for init_net. Do not trust these of crash and drgn: net",
-                "no type is known for runqueues, init_task. Do not trust these of crash and drgn: \
+                "no type is known for init_net. What may be wrong in crash and drgn: net",
+                "no type is known for runqueues, init_task. What may be wrong in crash and drgn: \
                  ps, bt, foreach, runq, task",
             ]
         );

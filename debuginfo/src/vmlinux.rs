@@ -80,6 +80,8 @@ pub struct Summary {
     pub untyped: usize,
     /// Names that crash or drgn need and whose type is not known.
     pub missing: Vec<&'static str>,
+    /// Arrays that they need and whose length is not known.
+    pub unmeasured: Vec<&'static str>,
 }
 
 /// The file.
@@ -142,9 +144,11 @@ impl Vmlinux {
         let mut unit = Unit::new(types, strings)?;
         unit.all_types(&|named| variables::place(&image, named))?;
         let found = variables::write(&mut unit, &image, types, globals)?;
+        summary.missing = variables::missing(&image, &found);
+        summary.unmeasured = variables::unmeasured(&found);
         (summary.globals, summary.untyped) = (found.typed, found.untyped);
-        summary.missing = variables::missing(&image, &found.names);
-        warnings.extend(needed::warnings(&summary.missing));
+        warnings.extend(needed::warnings("type", &summary.missing));
+        warnings.extend(needed::warnings("length", &summary.unmeasured));
         variables::hz(&mut unit, &image, kernel)?;
         unit.end_kernel()?;
         let mut modules = Vec::new();

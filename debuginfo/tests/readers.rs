@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use debuginfo::{CType, GlobalType, GlobalTypes, Needed, Options, Source, Vmlinux};
+use debuginfo::{CType, GlobalType, GlobalTypes, Globals, Options, Source, Vmlinux};
 use gimli::{
     Attribute, AttributeValue, BaseAddresses, CfaRule, DebugFrame, Dwarf, EndianSlice,
     LittleEndian, RegisterRule, UnwindContext, UnwindSection,
@@ -249,14 +249,14 @@ fn a_name_that_two_files_have_gets_no_type() {
         .unwrap();
     // What follows counts on it: no name of a global comes twice in the toy kernel.
     assert_eq!(times["init_task"], 1);
-    let needed = Needed::new(types);
-    assert_eq!(needed.of("nothing", None), None);
+    let globals = Globals::of_kernel(&kernel, None).unwrap();
+    assert_eq!(globals.of("nothing", None), None);
     assert_eq!(
-        needed.of("init_task", Some(8)),
+        globals.of("init_task", Some(8)),
         None,
         "larger than the room"
     );
-    let task = needed.of("init_task", Some(0x1000)).unwrap();
+    let task = globals.of("init_task", Some(0x1000)).unwrap();
     assert_eq!(task.ty.declare(types, "x"), "struct task_struct x");
 }
 

@@ -16,9 +16,7 @@ use crate::interrupt::Interrupts;
 use crate::output::Context;
 use crate::progress;
 use anyhow::{Context as _, bail};
-use debuginfo::{
-    DebugFile, GlobalType, GlobalTypes, Globals, GlobalsError, Needed, Options, Vmlinux,
-};
+use debuginfo::{DebugFile, Globals, GlobalsError, Options, Vmlinux};
 use dump::{Request, convert, write_new};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -153,7 +151,7 @@ fn vmlinux(args: &Args, kernel: &Kernel, dir: &Path, context: &Context) -> anyho
     }
     let path = dir.join("vmlinux");
     let file = debug_file(args.symbols.symbols.as_deref())?;
-    let known = Known::new(kernel, file.as_ref())?;
+    let known = Globals::of_kernel(kernel, file.as_ref())?;
     let made = Vmlinux::of(kernel, &known, options)?;
     write_new(&path, |out| made.write(out))?;
     made.warnings.iter().for_each(|why| context.warn(why));
@@ -166,28 +164,6 @@ pub(super) fn debug_file(symbols: Option<&Path>) -> Result<Option<DebugFile>, Gl
         // A System.map has symbols alone.
         Some(Err(GlobalsError::NoDwarf { .. })) | None => Ok(None),
         Some(file) => file.map(Some),
-    }
-}
-
-/// All globals whose types are known; of those that debuggers need and nobody else knows, the types of 6.12.
-pub(super) struct Known<'k> {
-    globals: Globals<'k>,
-    needed: Needed<'k>,
-}
-
-impl<'k> Known<'k> {
-    pub(super) fn new(kernel: &'k Kernel, file: Option<&DebugFile>) -> anyhow::Result<Self> {
-        Ok(Self {
-            globals: Globals::of_kernel(kernel, file)?,
-            needed: Needed::new(kernel.types()?),
-        })
-    }
-}
-
-impl GlobalTypes for Known<'_> {
-    fn of(&self, symbol: &str, size: Option<u64>) -> Option<GlobalType> {
-        let known = self.globals.of(symbol, size);
-        known.or_else(|| self.needed.of(symbol, size))
     }
 }
 

@@ -1,13 +1,13 @@
 //! `afterpanic mount`: a core as a directory of files that other programs open.
 
-use super::debugger::{Known, kept};
+use super::debugger::kept;
 use crate::core_arg;
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::Context;
 use analysis::report;
 use anyhow::Context as _;
-use debuginfo::{Options, Vmlinux};
+use debuginfo::{Globals, Options, Vmlinux};
 use dump::describe::meta_of;
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
@@ -101,7 +101,7 @@ fn vmlinux(kernel: &Kernel, context: &Context) -> anyhow::Result<Box<dyn View>> 
     match kept(kernel, options, context).and_then(|(path, _)| Ok(Kept::of(File::open(path)?)?)) {
         Ok(kept) => Ok(Box::new(kept)),
         Err(why) => {
-            let made = Vmlinux::of(kernel, &Known::new(kernel, None)?, options)?;
+            let made = Vmlinux::of(kernel, &Globals::of_kernel(kernel, None)?, options)?;
             context.warn(&format!("the vmlinux is not kept: {why:#}"));
             made.warnings.iter().for_each(|why| context.warn(why));
             let mut bytes = Vec::new();

@@ -1,11 +1,11 @@
 //! `afterpanic vmlinux`: what crash, drgn and gdb take from a debug vmlinux, made from the core.
 
-use super::debugger::{Known, debug_file, in_general, kept};
+use super::debugger::{debug_file, in_general, kept};
 use crate::core_arg::{self, SymbolsArg};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::{self, Context};
-use debuginfo::{Options, Vmlinux};
+use debuginfo::{Globals, Options, Vmlinux};
 use dump::{workplace, write_new};
 use std::io::Write;
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         });
     };
     let file = debug_file(args.symbols.symbols.as_deref())?;
-    let known = Known::new(&kernel, file.as_ref())?;
+    let known = Globals::of_kernel(&kernel, file.as_ref())?;
     let made = Vmlinux::of(&kernel, &known, options)?;
     let size = write_new(out, |out| made.write(out))?;
     for warning in &made.warnings {

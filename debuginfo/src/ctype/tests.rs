@@ -73,36 +73,6 @@ fn what_the_kernel_does_not_have_is_no_type() {
 }
 
 #[test]
-fn an_arrays_length_comes_from_the_room() {
-    let types = types();
-    let fit = |text: &str, room| {
-        let ty = CType::parse(text, &types).unwrap().fit(room, &types)?;
-        Some(ty.declare(&types, ""))
-    };
-    assert_eq!(
-        fit("struct list_head []", 64).unwrap(),
-        "struct list_head[4]"
-    );
-    // Shorter, longer, and with padding behind it.
-    assert_eq!(
-        fit("struct list_head [8]", 64).unwrap(),
-        "struct list_head[4]"
-    );
-    assert_eq!(
-        fit("struct list_head [2]", 64).unwrap(),
-        "struct list_head[4]"
-    );
-    assert_eq!(
-        fit("struct list_head [3]", 64).unwrap(),
-        "struct list_head[3]"
-    );
-    assert_eq!(fit("const struct key", 64).unwrap(), "const struct key");
-    assert_eq!(fit("struct key", 63), None);
-    assert_eq!(fit("struct key [1]", 63), None);
-    assert_eq!(fit("void", 8), None);
-}
-
-#[test]
 fn sizes_are_those_of_the_objects() {
     let types = types();
     let size = |text: &str| CType::parse(text, &types).unwrap().size(&types);

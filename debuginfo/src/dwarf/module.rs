@@ -56,7 +56,7 @@ impl<'a> Unit<'a> {
 
     /// Ends the unit that begins at `at`.
     pub(crate) fn end_module(&mut self, at: u32) -> Result<(), Error> {
-        self.empty_arrays()?;
+        self.shaped_arrays()?;
         self.end();
         self.close(at, self.shapes)?;
         self.settle();

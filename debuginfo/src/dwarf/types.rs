@@ -4,6 +4,7 @@
 //! their flag since 6.0; before, no enum has the flag and all values are signed words.
 
 use super::abbrev::Shape;
+use super::dimensions::Dimensions;
 use super::place::{Function, Place};
 use super::{Unit, sleb};
 use crate::error::Error;
@@ -55,6 +56,7 @@ impl Unit<'_> {
             per_cpu: per_cpu(types),
             integers: integers(types),
         };
+        self.dimensions = Dimensions::of(types);
         self.enums_have_signs |= ids.clone().any(|id| {
             types.record(id).is_some_and(|record| {
                 record.kind == TypeKind::Enum64 || (record.kind == TypeKind::Enum && record.kflag)
@@ -225,17 +227,34 @@ impl Unit<'_> {
                 self.uleb(u64::from(bits));
                 self.uleb(u64::from(offset));
             }
-            // C allows a flexible array as the last member of a structure alone.
-            let flexible = n + 1 == record.vlen && record.kind == TypeKind::Struct;
-            match self.types.array(target) {
-                Some((_, 0)) if !flexible && self.types.kind(target) == Some(TypeKind::Array) => {
-                    self.reference_to_empty(target)?;
-                }
-                _ => self.reference(target)?,
+            match self.other_dimensions(id, record, n, target) {
+                Some(counts) => self.reference_to_shaped(target, &counts)?,
+                None => self.reference(target)?,
             }
         }
         self.end();
         Ok(())
+    }
+
+    /// The dimensions of a member that is an array, where BTF has other ones.
+    fn other_dimensions(
+        &self,
+        id: u32,
+        record: &TypeRecord,
+        member: usize,
+        ty: u32,
+    ) -> Option<Vec<u32>> {
+        if self.types.kind(ty) != Some(TypeKind::Array) {
+            return None;
+        }
+        let (_, count) = self.types.array(ty)?;
+        // C allows a flexible array as the last member of a structure alone: elsewhere it is `[0]`.
+        let flexible = member + 1 == record.vlen && record.kind == TypeKind::Struct;
+        match count {
+            0 if flexible => None,
+            0 => Some(vec![0]),
+            _ => self.dimensions.get(id, member).map(<[u32]>::to_vec),
+        }
     }
 
     fn three(&self, id: u32, record: &TypeRecord, n: usize) -> Option<(u32, u32, u32)> {

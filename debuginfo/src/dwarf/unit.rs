@@ -4,11 +4,12 @@
 //! each other in circles.
 
 use super::abbrev::{self, Shape};
+use super::dimensions::Dimensions;
 use super::place::Function;
 use super::{Dwarf, sleb, uleb};
 use crate::ctype::CType;
 use crate::error::Error;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use vmcore::kernel::{TypeKind, Types};
 
 /// The header of a unit of DWARF 4: its length, version, place of the shapes, size of an address.
@@ -43,8 +44,10 @@ pub(crate) struct Unit<'a> {
     references: Vec<(u32, Target)>,
     /// Types that BTF does not have, by what they are.
     pub(super) derived: HashMap<CType, u32>,
-    /// Arrays of length zero, by the number of the array.
-    empty: BTreeMap<u32, u32>,
+    /// Dimensions of members of the types at hand.
+    pub(super) dimensions: Dimensions,
+    /// Arrays that have other dimensions than BTF says.
+    shaped: Vec<Shaped>,
     pub(super) strings: Vec<u8>,
     added: HashMap<String, u32>,
     /// Functions that are still to be written.
@@ -55,9 +58,19 @@ pub(crate) struct Unit<'a> {
 #[derive(Clone, Copy)]
 enum Target {
     Type(u32),
-    /// The array of that number as one of length zero.
-    Empty(u32),
+    /// The array of that place in [`Unit::shaped`].
+    Shaped(usize),
     Entry(u32),
+}
+
+/// An array of BTF with other dimensions.
+#[derive(PartialEq, Eq)]
+struct Shaped {
+    /// Its number.
+    array: u32,
+    counts: Vec<u32>,
+    /// Where its entry is; 0: not written yet.
+    at: u32,
 }
 
 impl<'a> Unit<'a> {
@@ -75,7 +88,8 @@ impl<'a> Unit<'a> {
             offsets: vec![0; types.own_ids().end as usize],
             references: Vec::new(),
             derived: HashMap::new(),
-            empty: BTreeMap::new(),
+            dimensions: Dimensions::default(),
+            shaped: Vec::new(),
             strings,
             added: HashMap::new(),
             functions: Vec::new(),
@@ -179,26 +193,36 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// A reference to an array without elements that is not at the end of a structure: `[0]`, where one
-    /// at the end is `[]`.
-    pub(super) fn reference_to_empty(&mut self, array: u32) -> Result<(), Error> {
-        self.references.push((self.here()?, Target::Empty(array)));
-        self.empty.insert(array, 0);
+    /// A reference to an array of BTF, but with these dimensions.
+    pub(super) fn reference_to_shaped(&mut self, array: u32, counts: &[u32]) -> Result<(), Error> {
+        let is_this = |known: &Shaped| known.array == array && known.counts == counts;
+        let known = self.shaped.iter().position(is_this);
+        let place = known.unwrap_or(self.shaped.len());
+        if known.is_none() {
+            self.shaped.push(Shaped {
+                array,
+                counts: counts.to_vec(),
+                at: 0,
+            });
+        }
+        self.references.push((self.here()?, Target::Shaped(place)));
         self.u32(0);
         Ok(())
     }
 
-    pub(super) fn empty_arrays(&mut self) -> Result<(), Error> {
-        for array in std::mem::take(&mut self.empty).into_keys() {
-            let element = self.types.array(array).map(|(element, _)| element);
+    pub(super) fn shaped_arrays(&mut self) -> Result<(), Error> {
+        for mut shaped in std::mem::take(&mut self.shaped) {
+            let element = self.types.array(shaped.array).map(|(element, _)| element);
             let element = element.and_then(|element| self.target(element));
-            let at = self.here()?;
+            shaped.at = self.here()?;
             self.shape(Shape::Array);
             self.points_to(element.map(Target::Type))?;
-            self.shape(Shape::PlainLength);
-            self.uleb(0);
+            for count in &shaped.counts {
+                self.shape(Shape::PlainLength);
+                self.uleb(u64::from(*count));
+            }
             self.end();
-            self.empty.insert(array, at);
+            self.shaped.push(shaped);
         }
         Ok(())
     }
@@ -336,7 +360,7 @@ impl<'a> Unit<'a> {
 
     /// Ends the unit of the kernel's types and writes those of its code.
     pub(crate) fn end_kernel(&mut self) -> Result<(), Error> {
-        self.empty_arrays()?;
+        self.shaped_arrays()?;
         self.end();
         self.close(0, 0)?;
         self.code()?;
@@ -351,12 +375,12 @@ impl<'a> Unit<'a> {
         for (at, target) in std::mem::take(&mut self.references) {
             let offset = match target {
                 Target::Entry(offset) => offset,
-                Target::Empty(id) => self.empty.get(&id).copied().unwrap_or(0),
+                Target::Shaped(place) => self.shaped.get(place).map_or(0, |shaped| shaped.at),
                 Target::Type(id) => self.offsets.get(id as usize).copied().unwrap_or(0),
             };
             put(&mut self.info, at as usize, &offset.to_le_bytes());
         }
-        self.empty.clear();
+        self.shaped.clear();
         self.derived.clear();
     }
 

@@ -7,9 +7,10 @@ use crate::CType;
 use vmcore::kernel::Types;
 
 /// Variable, enum, enumerator.
-const COUNTED: [(&str, &str, &str); 4] = [
+const COUNTED: [(&str, &str, &str); 5] = [
     ("vm_zone_stat", "zone_stat_item", "NR_VM_ZONE_STAT_ITEMS"),
     ("vm_node_stat", "node_stat_item", "NR_VM_NODE_STAT_ITEMS"),
+    ("vm_numa_stat", "numa_stat_item", "NR_VM_NUMA_STAT_ITEMS"),
     ("vm_numa_event", "numa_stat_item", "NR_VM_NUMA_EVENT_ITEMS"),
     ("node_states", "node_states", "NR_NODE_STATES"),
 ];

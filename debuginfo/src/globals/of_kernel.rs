@@ -1,6 +1,7 @@
 //! The globals of a kernel in a core, and of its modules.
 
 use super::{DebugFile, Globals, GlobalsError, Names, Table};
+use crate::needed::Needed;
 use std::collections::HashSet;
 use std::sync::Arc;
 use vmcore::addr::VirtAddr;
@@ -10,8 +11,8 @@ use vmcore::kernel::{AreaKind, Kernel, Types};
 const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 impl<'k> Globals<'k> {
-    /// Of the kernel proper: with the debug information of its vmlinux if there is one, and with the
-    /// table that ships.
+    /// Of the kernel proper: with the debug information of its vmlinux if there is one, with the table
+    /// that ships, and with the types that debuggers need.
     ///
     /// # Errors
     /// When the kernel's types or symbols are not to be had, or the file's debug information is damaged.
@@ -27,6 +28,7 @@ impl<'k> Globals<'k> {
         let types = Arc::clone(kernel.types()?);
         let this = Self::within(kernel, types, bounds.collect())?;
         let mut this = this.with_table(Table::shipped()?);
+        this.needed = Needed::shipped();
         if let Some(file) = vmlinux {
             let moved = kernel.vmcoreinfo().kernel_offset().unwrap_or(0);
             let mut defined = HashSet::new();

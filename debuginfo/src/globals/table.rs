@@ -9,6 +9,7 @@
 //! that very kernel it tells them apart.
 
 use super::GlobalsError;
+use super::length::{Place, settle};
 use crate::CType;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -162,10 +163,9 @@ impl Table {
         let is_one = all.clone().nth(1).is_none() && all.clone().all(|known| known.rank.is_none());
         let found = if is_one { all.next() } else { all.find(rank) };
         let ty = (asked.parse)(self.words(found?)?)?;
-        match (ty.size(asked.types), asked.room) {
-            (Some(size), Some(room)) => (size <= room).then_some(ty),
-            (None, Some(room)) => ty.fit(room, asked.types),
-            _ => Some(ty),
+        match ty.size(asked.types) {
+            Some(size) => asked.place.holds(size).then_some(ty),
+            None => settle(ty, &asked.place, asked.types),
         }
     }
 
@@ -189,10 +189,7 @@ impl Table {
             for known in all.iter().filter(|known| known.set >> row & 1 == 1) {
                 let words = self.words(known);
                 let ty = words.and_then(asked.parse);
-                let ty = match (ty, asked.room) {
-                    (Some(ty), Some(room)) => within(ty, room, types),
-                    (ty, _) => ty,
-                };
+                let ty = ty.and_then(|ty| settle(ty, &asked.place, types));
                 fitting.extend(ty.filter(|ty| !fitting.contains(ty)));
             }
             match fitting.as_slice() {
@@ -202,9 +199,8 @@ impl Table {
             }
             let fills = |ty: &&CType| {
                 let size = ty.size(types);
-                asked
-                    .room
-                    .zip(size)
+                let room = asked.place.room;
+                room.zip(size)
                     .is_some_and(|(room, size)| room.saturating_sub(size) < ALIGN)
             };
             let filling: Vec<&CType> = fitting.iter().filter(fills).collect();
@@ -234,22 +230,13 @@ pub(super) struct Asked<'a> {
     pub(super) name: &'a str,
     /// How many symbols of that name lie before it.
     pub(super) rank: usize,
-    /// Bytes to the next symbol.
-    pub(super) room: Option<u64>,
+    /// Where it is.
+    pub(super) place: Place<'a>,
     /// The kernel's release.
     pub(super) release: &'a str,
     /// Reads a type in words.
     pub(super) parse: &'a dyn Fn(&str) -> Option<CType>,
     pub(super) types: &'a Types,
-}
-
-/// The type with an array's length from the room; a length of another kernel is kept where what is left
-/// over can be padding.
-fn within(ty: CType, room: u64, types: &Types) -> Option<CType> {
-    match ty.size(types) {
-        Some(size) if size <= room && room - size < ALIGN => Some(ty),
-        _ => ty.fit(room, types),
-    }
 }
 
 /// The name under which a symbol is in the table: numbers behind a dot are the compiler's, as are those of

@@ -27,6 +27,8 @@ const CONSTANT_MAX: u64 = 4096;
 /// Whether a symbol only marks a place: arch/x86/kernel/vmlinux.lds.S, include/asm-generic/vmlinux.lds.h,
 /// scripts/kallsyms.c; `.L` are the compiler's own, which 5.10 still keeps.
 fn is_mark(name: &str) -> bool {
+    // Code that runs before the mapping is there has its own names of them.
+    let name = name.strip_prefix("__pi_").unwrap_or(name);
     let begins = ["__start_", "__stop_", "__end_", "kallsyms_", ".L"];
     let ends = ["_start", "_stop", "_end", "_begin"];
     begins.iter().any(|begin| name.starts_with(begin))
@@ -37,6 +39,8 @@ fn is_mark(name: &str) -> bool {
             "_end",
             "_edata",
             "_sdata",
+            "__brk_base",
+            "__brk_limit",
         ]
         .contains(&name)
 }
@@ -139,4 +143,26 @@ pub(super) fn add(
         ..Section::default()
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_mark;
+
+    #[test]
+    fn the_early_heap_is_no_variable() {
+        for name in [
+            "__brk_base",
+            "__brk_limit",
+            "__pi___end_bss_decrypted",
+            "__start_rodata",
+            "__per_cpu_end",
+            "_end",
+        ] {
+            assert!(is_mark(name), "{name}");
+        }
+        for name in ["init_task", "__pi_memcpy", "_brk_end", "bin_attrs_end"] {
+            assert!(!is_mark(name), "{name}");
+        }
+    }
 }

@@ -49,6 +49,8 @@ pub(super) struct Found {
     pub typed: BTreeMap<Source, usize>,
     /// How many have none.
     pub untyped: usize,
+    /// Names of arrays of unknown length.
+    pub unmeasured: HashSet<String>,
 }
 
 /// Writes the globals whose types are known. A name that several files have is left out: it is not known
@@ -65,6 +67,7 @@ pub(super) fn write(
         sizes: HashMap::new(),
         typed: BTreeMap::new(),
         untyped: 0,
+        unmeasured: HashSet::new(),
     };
     found.names.retain(|name| table.find(name).is_some());
     found.typed.insert(Source::Btf, found.names.len());
@@ -94,6 +97,9 @@ pub(super) fn write(
             .filter(|_| !is_open(&global.ty, types))
         {
             found.sizes.insert(row.address, size);
+        }
+        if matches!(global.ty.unqualified(), CType::Array(_, None)) {
+            found.unmeasured.insert(name.to_owned());
         }
         *found.typed.entry(global.source).or_default() += 1;
         found.names.insert(name.to_owned());
@@ -140,9 +146,14 @@ fn btf_variables(types: &Types) -> HashSet<String> {
 }
 
 /// The names that this kernel has, that debuggers need, and whose types are not known.
-pub(super) fn missing(image: &Image, known: &HashSet<String>) -> Vec<&'static str> {
-    let table = &image.table;
-    needed::names()
-        .filter(|name| table.find(name).is_some() && !known.contains(*name))
-        .collect()
+pub(super) fn missing(image: &Image, found: &Found) -> Vec<&'static str> {
+    let is_here = |name: &&str| image.table.find(name).is_some();
+    let names = needed::names().filter(is_here);
+    names.filter(|name| !found.names.contains(*name)).collect()
+}
+
+/// The arrays that debuggers need and whose length is not known.
+pub(super) fn unmeasured(found: &Found) -> Vec<&'static str> {
+    let is_open = |name: &&str| found.unmeasured.contains(*name);
+    needed::names().filter(is_open).collect()
 }

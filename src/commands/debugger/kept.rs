@@ -1,9 +1,8 @@
 //! The vmlinux of a core in the user's cache: `$XDG_CACHE_HOME/afterpanic`, else `~/.cache/afterpanic`.
 
-use super::Known;
 use crate::output::Context;
 use anyhow::{Context as _, bail};
-use debuginfo::{Cache, Options, Vmlinux, key, warnings_of};
+use debuginfo::{Cache, Globals, Options, Vmlinux, key, warnings_of};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use vmcore::kernel::Kernel;
@@ -23,7 +22,7 @@ pub(crate) fn kept(
         warnings.iter().for_each(|why| context.warn(why));
         return Ok((path, !warnings.is_empty()));
     }
-    let made = Vmlinux::of(kernel, &Known::new(kernel, None)?, options)?;
+    let made = Vmlinux::of(kernel, &Globals::of_kernel(kernel, None)?, options)?;
     made.warnings.iter().for_each(|why| context.warn(why));
     // Made from a core that lacks something: good for this core, and never taken for another.
     let name = match made.whole {

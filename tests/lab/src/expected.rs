@@ -141,10 +141,10 @@ pub struct Vmlinux {
     /// `shorter`: our line ends where the source file would stand. `other`: the lines hold `ours` and
     /// `theirs`; a layout differs. `whole`: all lines of this very question.
     pub how: String,
-    /// For `other`: what our line holds.
+    /// For `other`: what our line holds; empty: there is no line.
     #[serde(default)]
     pub ours: String,
-    /// For `other`: what the other line holds.
+    /// For `other`: what the other line holds; empty: there is no line.
     #[serde(default)]
     pub theirs: String,
     /// Why.

@@ -10,7 +10,7 @@ mod vmlinux;
 
 use crate::kernels;
 use anyhow::{Context, Result, bail};
-use debuginfo::Table;
+use debuginfo::{DebugFile, Table};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ use vmlinux::Vmlinux;
 const SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "7"];
 /// Where the table is, in the workspace.
 const TABLE: &str = "debuginfo/src/globals/table.txt.xz";
+/// Where the dimensions of arrays in structures are.
+const DIMENSIONS: &str = "debuginfo/src/dwarf/dimensions.txt";
 /// The names that crash and drgn ask for.
 pub(crate) const USED: &str = include_str!("../globals/used.txt");
 
@@ -55,6 +57,7 @@ pub fn run(options: &Options) -> Result<bool> {
             Vmlinux::read(path).with_context(|| format!("Cannot use {}", path.display()))?;
         let Some(table) = &table else {
             made.add(&kernel);
+            DebugFile::open(path)?.structures(|structure| made.add_structure(&structure))?;
             return Ok(());
         };
         for own in [true, false] {
@@ -82,6 +85,7 @@ pub fn run(options: &Options) -> Result<bool> {
     if table.is_none() {
         let (text, path) = (made.text(), crate::root().join(TABLE));
         fs::write(&path, pack(&text)?)?;
+        fs::write(crate::root().join(DIMENSIONS), made.dimensions())?;
         let (names, bytes) = (made.len(), fs::metadata(&path)?.len());
         println!("{names} names, {bytes} bytes: {}", path.display());
     }

@@ -2,6 +2,7 @@
 
 use super::{Answer, Asked, Table, key, ordinal};
 use crate::CType;
+use crate::globals::length::Place;
 use synth::btf::Btf;
 use vmcore::kernel::Types;
 
@@ -22,6 +23,19 @@ fn types() -> Types {
     Types::parse(btf.build(None), None).unwrap()
 }
 
+/// Somewhere in memory that is not zeros.
+fn place(room: u64) -> Place<'static> {
+    Place {
+        address: Some(0x1000),
+        room: Some(room),
+        constant: false,
+        read: &|_, bytes| {
+            bytes.fill(1);
+            true
+        },
+    }
+}
+
 fn asked(table: &Table, name: &str, room: u64, release: &str) -> String {
     let types = types();
     asked_of(table, name, 0, room, release, &types)
@@ -38,7 +52,7 @@ fn asked_of(
     let asked = Asked {
         name,
         rank,
-        room: Some(room),
+        place: place(room),
         release,
         parse: &|words| CType::parse(words, types),
         types,
@@ -89,8 +103,9 @@ fn of_several_variables_of_this_very_kernel_the_order_tells() {
     assert_eq!(asked(0, "6.12.9"), "int");
     // The length is known there: what is left over is padding.
     assert_eq!(asked(1, "6.12.9"), "struct old[9]");
-    assert_eq!(asked(0, "6.12.10"), "struct old[9]");
-    assert_eq!(asked(2, "6.12.9"), "struct old[9]");
+    // Another kernel's length is not: what is no zeros is no padding.
+    assert_eq!(asked(0, "6.12.10"), "struct old[10]");
+    assert_eq!(asked(2, "6.12.9"), "struct old[10]");
 }
 
 #[test]
@@ -134,7 +149,7 @@ fn the_table_that_ships_knows_what_debuggers_ask_for() {
         let asked = Asked {
             name,
             rank: 0,
-            room: Some(room),
+            place: place(room),
             release: "6.6.9",
             parse: &|words| CType::parse(words, &types),
             types: &types,

@@ -295,8 +295,16 @@ impl Difference {
                 // Ours ends earlier: what is missing is the place in the source.
                 "shorter" => !self.ours.is_empty() && self.theirs.starts_with(&self.ours),
                 "whole" => self.question == known.question,
-                _ => self.ours.contains(&known.ours) && self.theirs.contains(&known.theirs),
+                _ => is_like(&self.ours, &known.ours) && is_like(&self.theirs, &known.theirs),
             }
+    }
+}
+
+/// Whether a line has these words; without words, whether there is no line.
+fn is_like(line: &str, words: &str) -> bool {
+    match words {
+        "" => line.is_empty(),
+        words => line.contains(words),
     }
 }
 

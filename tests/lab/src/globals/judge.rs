@@ -73,7 +73,7 @@ pub(super) fn judge(kernel: &Vmlinux, table: &Table, own: bool) -> Judgement {
         }
         by_symbol.insert((*at, symbol), variable);
         let truth = Truth::of(variable, &globals);
-        let answer = globals.at(symbol, *at);
+        let answer = answer(&globals, symbol, *at, &truth);
         let is_right = answer.as_ref().map(|answer| truth.is(answer, types));
         this.all.count(is_right);
         if truth.structure {
@@ -103,8 +103,8 @@ pub(super) fn judge(kernel: &Vmlinux, table: &Table, own: bool) -> Judgement {
         let (Some(address), Some(variable)) = (address, variable) else {
             continue;
         };
-        let answer = globals.at(name, address);
         let truth = Truth::of(variable, &globals);
+        let answer = answer(&globals, name, address, &truth);
         let is_right = answer.as_ref().map(|answer| truth.is(answer, types));
         this.used.count(is_right);
         if is_right != Some(true) {
@@ -115,6 +115,14 @@ pub(super) fn judge(kernel: &Vmlinux, table: &Table, own: bool) -> Judgement {
         }
     }
     this
+}
+
+/// The answer. An array without its length is none.
+fn answer(globals: &Globals<'_>, symbol: &str, at: u64, truth: &Truth) -> Option<GlobalType> {
+    let is_open = |ty: &CType| matches!(ty.unqualified(), CType::Array(_, None));
+    let answer = globals.at(symbol, at)?;
+    let lacks = is_open(&answer.ty) && !truth.ty.as_ref().is_some_and(is_open);
+    (!lacks).then_some(answer)
 }
 
 impl Score {

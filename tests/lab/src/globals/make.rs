@@ -1,7 +1,7 @@
 //! The table's text, out of the variables of some kernels.
 
 use super::vmlinux::Vmlinux;
-use debuginfo::{Table, Variable};
+use debuginfo::{Structure, Table, Variable};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Names by type and by the set of kernels in which they have it.
@@ -10,6 +10,8 @@ pub(super) struct Maker {
     kernels: Vec<String>,
     /// By name and type: the set of kernels, a bit for each.
     names: BTreeMap<(String, String), u16>,
+    /// By structure and member: the dimensions of an array that has several, of all kernels.
+    dimensions: BTreeMap<(String, String), BTreeSet<Vec<u32>>>,
 }
 
 impl Maker {
@@ -51,6 +53,39 @@ impl Maker {
         }
     }
 
+    /// Adds the members of a structure that are arrays of several dimensions.
+    pub(super) fn add_structure(&mut self, structure: &Structure) {
+        for field in &structure.members {
+            if let Some(counts) = dimensions(&field.words) {
+                let key = (structure.name.clone(), field.name.clone());
+                self.dimensions.entry(key).or_default().insert(counts);
+            }
+        }
+    }
+
+    /// The dimensions, as the writer of DWARF in `debuginfo` reads them. Where two have one product, neither is
+    /// certain.
+    pub(super) fn dimensions(&self) -> String {
+        let mut text = String::new();
+        for ((structure, member), all) in &self.dimensions {
+            let product = |counts: &[u32]| {
+                counts
+                    .iter()
+                    .map(|count| u64::from(*count))
+                    .product::<u64>()
+            };
+            let is_one = |counts: &Vec<u32>| {
+                let same = |other: &&Vec<u32>| product(other) == product(counts);
+                all.iter().filter(same).count() == 1
+            };
+            for counts in all.iter().filter(|counts| is_one(counts)) {
+                let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
+                text.push_str(&format!("{structure} {member} {}\n", counts.join(" ")));
+            }
+        }
+        text
+    }
+
     /// How many names there are.
     pub(super) fn len(&self) -> usize {
         let names: BTreeSet<&str> = self
@@ -76,5 +111,64 @@ impl Maker {
             }
         }
         text
+    }
+}
+
+/// The dimensions of a type in words, if it is an array of several: `int [2][3]`, `int (*[2][3])(void)`.
+fn dimensions(words: &str) -> Option<Vec<u32>> {
+    let (before, mut rest) = words.split_at(words.find('[')?);
+    // Of a pointer to an array.
+    if before.ends_with(')') {
+        return None;
+    }
+    let mut counts = Vec::new();
+    while let Some((count, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        counts.push(count.parse().ok().filter(|count| *count > 0)?);
+        rest = after;
+    }
+    let is_whole = rest.is_empty() || rest.starts_with(")(");
+    (is_whole && counts.len() > 1).then_some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Maker, dimensions};
+    use debuginfo::{Field, Structure};
+
+    #[test]
+    fn arrays_of_several_dimensions_are_found() {
+        assert_eq!(dimensions("int [2][3]"), Some(vec![2, 3]));
+        assert_eq!(dimensions("int (*[2][3])(void)"), Some(vec![2, 3]));
+        for words in ["int", "int [2]", "int [2][0]", "int (*)[2][3]"] {
+            assert_eq!(dimensions(words), None, "{words}");
+        }
+    }
+
+    #[test]
+    fn dimensions_with_one_product_are_left_out() {
+        let of = |name: &str, words: &str| {
+            let field = Field {
+                name: name.to_owned(),
+                bit: 0,
+                bits: None,
+                size: None,
+                words: words.to_owned(),
+            };
+            Structure {
+                name: "struct s".to_owned(),
+                size: 0,
+                members: vec![field],
+            }
+        };
+        let mut maker = Maker::default();
+        for (name, words) in [
+            ("a", "int [2][3]"),
+            ("a", "int [2][4]"),
+            ("b", "int [2][3]"),
+            ("b", "int [3][2]"),
+        ] {
+            maker.add_structure(&of(name, words));
+        }
+        assert_eq!(maker.dimensions(), "struct s a 2 3\nstruct s a 2 4\n");
     }
 }

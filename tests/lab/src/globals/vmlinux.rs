@@ -21,7 +21,8 @@ pub(super) struct Vmlinux {
     /// Those that are in memory when the kernel runs: not those of the initialisation.
     pub(super) variables: Vec<(u64, Variable)>,
     text: (u64, u64),
-    code: Vec<u8>,
+    /// Addresses where sections with content begin, ascending, with the content.
+    content: Vec<(u64, Vec<u8>)>,
 }
 
 /// A section: name, type, address, offset, size.
@@ -53,7 +54,6 @@ impl Vmlinux {
             piece(&file, section.3 + (address - section.2), size)
         };
         let text = (symbol("_stext")?, symbol("_etext")?);
-        let code = at(text.0, text.1 - text.0)?;
         let banner = at(symbol("linux_banner")?, 128)?;
         let banner = String::from_utf8_lossy(&banner).into_owned();
         let release = banner.split(' ').nth(2).context("it has no banner")?;
@@ -83,17 +83,19 @@ impl Vmlinux {
             names,
             variables,
             text,
-            code,
+            content: memory(&file, &sections)?,
         })
     }
 
     /// The answers about it, with a table or without.
     pub(super) fn globals(&self, table: Option<Table>) -> Globals<'_> {
         let read = |at: u64, bytes: &mut [u8]| {
-            let from = at
-                .checked_sub(self.text.0)
-                .and_then(|at| usize::try_from(at).ok());
-            let found = from.and_then(|from| self.code.get(from..from.checked_add(bytes.len())?));
+            let after = self.content.partition_point(|(start, _)| *start <= at);
+            let section = after.checked_sub(1).and_then(|n| self.content.get(n));
+            let found = section.and_then(|(start, content)| {
+                let from = usize::try_from(at - start).ok()?;
+                content.get(from..from.checked_add(bytes.len())?)
+            });
             found.map(|found| bytes.copy_from_slice(found)).is_some()
         };
         let names = Names::new(self.symbols.iter().cloned());
@@ -117,6 +119,25 @@ impl Vmlinux {
             })
         })
     }
+}
+
+/// What is in memory when the kernel runs: code, data, and zeros.
+fn memory(file: &File, sections: &[Section]) -> Result<Vec<(u64, Vec<u8>)>> {
+    const NOBITS: u64 = 8;
+    let mut all = Vec::new();
+    for (name, kind, address, offset, size) in sections {
+        // Per-CPU variables have addresses of their own.
+        if *address == 0 || name.starts_with(".data..percpu") {
+            continue;
+        }
+        let content = match *kind {
+            NOBITS => vec![0; usize::try_from(*size)?],
+            _ => piece(file, *offset, *size)?,
+        };
+        all.push((*address, content));
+    }
+    all.sort_by_key(|(address, _)| *address);
+    Ok(all)
 }
 
 fn sections(file: &File) -> Result<Vec<Section>> {

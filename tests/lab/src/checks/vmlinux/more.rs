@@ -6,7 +6,7 @@ use super::super::truth::output;
 use super::{CRASH, DRGN, ask, differences, judge, make};
 use crate::kernels;
 use anyhow::{Result, ensure};
-use debuginfo::{GlobalType, GlobalTypes, Globals, Needed, Options, Table, Vmlinux};
+use debuginfo::{Globals, Options, Table, Vmlinux};
 use rehearse::guest::image::KernelFiles;
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -66,10 +66,7 @@ pub(super) fn unknown(plain: &Path, kernel: &KernelFiles) -> Result<()> {
     let ours = dir.join("vmlinux");
     let core = Kernel::new(vmcore::dump::open(plain)?)?;
     let table = Table::shipped()?.without(&kernel.release);
-    let known = Known {
-        globals: Globals::of_kernel(&core, None)?.with_table(table),
-        needed: Needed::new(core.types()?),
-    };
+    let known = Globals::of_kernel(&core, None)?.with_table(table);
     let made = Vmlinux::of(&core, &known, Options::default())?;
     made.write(&mut BufWriter::new(File::create(&ours)?))?;
     println!("  without its row: missing {:?}", made.summary.missing);
@@ -79,19 +76,6 @@ pub(super) fn unknown(plain: &Path, kernel: &KernelFiles) -> Result<()> {
         judge(word, &ask(&ours)?, &ask(&theirs)?, &dir, kernel)?;
     }
     Ok(())
-}
-
-/// As the command line has it: the types of 6.12 where nobody else knows one that debuggers need.
-struct Known<'k> {
-    globals: Globals<'k>,
-    needed: Needed<'k>,
-}
-
-impl GlobalTypes for Known<'_> {
-    fn of(&self, symbol: &str, size: Option<u64>) -> Option<GlobalType> {
-        let known = self.globals.of(symbol, size);
-        known.or_else(|| self.needed.of(symbol, size))
-    }
 }
 
 fn converted(
