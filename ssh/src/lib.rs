@@ -18,5 +18,5 @@ pub mod sftp;
 pub use error::SshError;
 pub use key::{HostKey, PrivateKey};
 pub use link::{Login, scan};
-pub use place::Remote;
+pub use place::{Remote, ensure};
 pub use sftp::{Server, Sftp};

@@ -171,9 +171,10 @@ impl Link {
         Ok(!self.received.is_empty())
     }
 
-    /// Does what can be done without waiting; whether that was anything.
+    /// Does what can be done without waiting; whether that was anything. What came is worked off before
+    /// this answers: a packet can open the window for a write and show no event.
     fn turn(&mut self) -> Result<bool, SshError> {
-        let mut moved = false;
+        let mut moved = self.take_in()?;
         while self.advance()? {
             moved = true;
         }
@@ -198,12 +199,17 @@ impl Link {
                 }
             }
         }
+        Ok(moved)
+    }
+
+    /// Gives the protocol what the socket has; whether it took anything.
+    fn take_in(&mut self) -> Result<bool, SshError> {
         if self.taken == self.filled && self.runner.is_input_ready() {
             match self.socket.read(&mut self.wire) {
                 Ok(0) => return Err(SshError::Closed { to: self.to }),
                 Ok(n) => {
                     (self.taken, self.filled) = (0, n);
-                    (moved, self.moved) = (true, Instant::now());
+                    self.moved = Instant::now();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -215,15 +221,14 @@ impl Link {
                 }
             }
         }
-        if let Some(bytes) = self.wire.get(self.taken..self.filled)
-            && !bytes.is_empty()
-        {
-            let taken = self.runner.input(bytes);
-            let taken = taken.map_err(|source| self.said(source))?;
-            self.taken = self.taken.saturating_add(taken);
-            moved |= taken > 0;
+        let bytes = self.wire.get(self.taken..self.filled).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok(false);
         }
-        Ok(moved)
+        let taken = self.runner.input(bytes);
+        let taken = taken.map_err(|source| self.said(source))?;
+        self.taken = self.taken.saturating_add(taken);
+        Ok(taken > 0)
     }
 
     /// Lets the protocol go one step further; whether it did.

@@ -10,10 +10,13 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 use store::manifest;
-use store::place::{Entry, Place, is_plain};
+use store::place::{Entry, MAX_ENTRIES, Place, is_plain};
 
 /// Directories inside a crash directory (`pstore/`) are removed to this depth.
 const MAX_DEPTH: u32 = 4;
+
+/// Files of one directory that are looked at.
+const MAX_FILES: usize = 10_000;
 
 /// Bytes that one read asks for.
 const READ: usize = 32 << 10;
@@ -73,8 +76,9 @@ impl Remote {
 
     fn entries(&self, path: &str) -> io::Result<Vec<(String, Attributes)>> {
         let mut entries = Vec::new();
-        self.sftp()?
-            .list(path, &mut |name, found| entries.push((name, found)))?;
+        self.sftp()?.list(path, MAX_FILES, &mut |name, found| {
+            entries.push((name, found))
+        })?;
         entries.sort_by(|one, other| one.0.cmp(&other.0));
         Ok(entries)
     }
@@ -218,12 +222,14 @@ impl Place for Remote {
 
     fn list(&self, seen: &mut dyn FnMut(Entry)) -> io::Result<()> {
         let owner = self.owner;
-        let shown = self.sftp()?.list(&self.base, &mut |name, found| {
-            if found.is_directory() {
-                let ours = found.belongs_to(owner);
-                seen(Entry { name, ours });
-            }
-        });
+        let shown = self
+            .sftp()?
+            .list(&self.base, MAX_ENTRIES, &mut |name, found| {
+                if found.is_directory() {
+                    let ours = found.belongs_to(owner);
+                    seen(Entry { name, ours });
+                }
+            });
         Ok(shown?)
     }
 
@@ -275,7 +281,10 @@ impl Drop for Reader {
 }
 
 /// Makes a directory and what is above it where it is missing. Answers what the server says of it.
-pub(crate) fn ensure(sftp: &mut Sftp, path: &str) -> io::Result<Attributes> {
+///
+/// # Errors
+/// What the server said, with the path.
+pub fn ensure(sftp: &mut Sftp, path: &str) -> io::Result<Attributes> {
     let mut walked = String::new();
     for part in path.split('/').filter(|part| !part.is_empty()) {
         plain(part)?;

@@ -4,9 +4,6 @@ use super::{Sftp, failed, wire};
 use crate::SshError;
 use wire::{Attributes, Request, Room};
 
-/// Entries of one directory that are listed.
-const MOST_ENTRIES: usize = 1_000_000;
-
 impl Sftp {
     /// What the server says of a name. Links are not followed.
     ///
@@ -80,7 +77,7 @@ impl Sftp {
         Ok(())
     }
 
-    /// Shows the entries of a directory one by one, in no order, without `.` and `..`. Names that are
+    /// Shows the entries of a directory one by one, `most` at most, in no order, without `.` and `..`. Names that are
     /// not text are passed over.
     ///
     /// # Errors
@@ -88,6 +85,7 @@ impl Sftp {
     pub fn list(
         &mut self,
         path: &str,
+        most: usize,
         seen: &mut dyn FnMut(String, Attributes),
     ) -> Result<(), SshError> {
         let (mut answer, _) = self.ask(&|_, number| {
@@ -100,7 +98,7 @@ impl Sftp {
             wire::STATUS => return Err(failed(&mut answer)),
             _ => return Err(SshError::Protocol("a handle was due")),
         };
-        let listed = self.list_handle(&handle, seen);
+        let listed = self.list_handle(&handle, most, seen);
         let closed =
             self.done(&|_, number| Ok(Request::new(wire::CLOSE, number).string(&handle).bytes()));
         listed.and(closed.map(|_| ()))
@@ -109,9 +107,10 @@ impl Sftp {
     fn list_handle(
         &mut self,
         handle: &[u8],
+        most: usize,
         seen: &mut dyn FnMut(String, Attributes),
     ) -> Result<(), SshError> {
-        let mut left = MOST_ENTRIES;
+        let mut left = most;
         while left > 0 {
             let (mut answer, again) = self
                 .ask(&|_, number| Ok(Request::new(wire::READDIR, number).string(handle).bytes()))?;
