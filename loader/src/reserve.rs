@@ -12,6 +12,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::arch::HOST;
 use crate::bootloader::{self, Change};
 use crate::crashkernel::{Memory, Value};
 use crate::iomem::Iomem;
@@ -196,7 +197,8 @@ fn summed(inputs: &Inputs) -> Vec<Part> {
         inputs.kernel,
         "text, data and bss",
     ));
-    parts.push(part("kernel, booted with 1 CPU", boot * MIB, measured));
+    let measured = format!("{measured}{}", HOST.measured_elsewhere);
+    parts.push(part("kernel, booted with 1 CPU", boot * MIB, &measured));
     let more = u64::from(inputs.cpus.saturating_sub(1)) * 2 * MIB;
     parts.push(part("more CPUs", more, "2 MiB each"));
     parts.push(part(
@@ -261,7 +263,7 @@ pub fn estimate(inputs: &Inputs) -> Estimate {
         parts,
         bytes,
         debian: "512M-:192M",
-        fedora: "2G-64G:256M,64G-:512M",
+        fedora: HOST.fedora,
     }
 }
 

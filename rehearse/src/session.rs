@@ -11,7 +11,7 @@ use crate::guest::{
     Boot, End as ScriptEnd, HANDED_OUT, Mount, PANICS_NOW, SAYS, Script, Step, Which,
 };
 use crate::storage::{Storage, Untouched};
-use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Outcome, Vm, VmError};
+use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Machine, Outcome, Vm, VmError};
 use dump::seal::Identities;
 use serde_json::Value;
 use std::fs;
@@ -65,6 +65,8 @@ pub enum SessionError {
 /// What is to be rehearsed.
 #[derive(Debug, Clone)]
 pub struct Session {
+    /// The kind of machine.
+    pub machine: &'static Machine,
     /// The kernel.
     pub kernel: KernelFiles,
     /// Our binaries.
@@ -261,6 +263,7 @@ impl Session {
 
     fn machine(&self, initrd: PathBuf, console: PathBuf, disk: &Path) -> Vm {
         let mut vm = Vm::new(&self.kernel.image, console);
+        vm.machine = self.machine;
         vm.initrd = Some(initrd);
         vm.memory_mib = self.memory_mib;
         vm.disks.push(DiskImage {
@@ -277,7 +280,7 @@ impl Session {
             });
         }
         // A kernel whose capture kernel does not start reboots, instead of waiting for the deadline.
-        vm.cmdline = "console=ttyS0 loglevel=6 panic=20".into();
+        vm.cmdline = format!("console={} loglevel=6 panic=20", self.machine.console);
         vm
     }
 

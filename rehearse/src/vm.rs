@@ -6,11 +6,13 @@
 
 pub mod accel;
 pub mod console;
+pub mod machine;
 pub mod qemu;
 pub mod qmp;
 pub mod spawn;
 
 pub use accel::Accel;
+pub use machine::Machine;
 pub use qemu::{Bus, Control, DiskImage, Firmware, Running, Vm};
 
 use std::path::PathBuf;
@@ -21,14 +23,16 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum VmError {
     /// QEMU is not there.
-    #[error("QEMU ({program}) was not found; install it with: apt-get install qemu-system-x86")]
+    #[error("QEMU ({program}) was not found; install it with: apt-get install {package}")]
     NoQemu {
         /// The name looked for.
-        program: String,
+        program: &'static str,
+        /// Debian's package that holds it.
+        package: &'static str,
     },
     /// There is no UEFI firmware image.
-    #[error("No UEFI firmware for QEMU was found; install it with: apt-get install ovmf")]
-    NoFirmware,
+    #[error("No UEFI firmware for QEMU was found; install it with: apt-get install {0}")]
+    NoFirmware(&'static str),
     /// QEMU ended before the guest started.
     #[error("QEMU ended at once ({status}): {said}")]
     Died {

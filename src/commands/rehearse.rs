@@ -20,6 +20,7 @@ use rehearse::proof;
 use rehearse::session::Session;
 use rehearse::storage::Storage;
 use rehearse::verdict::{self, Verdict};
+use rehearse::vm::machine::HOST;
 use rehearse::vm::{Accel, Firmware};
 use serde::Serialize;
 use std::io::Write;
@@ -75,7 +76,7 @@ struct Answer<'a> {
 /// Rehearses; exit code 0 means that a complete core arrived, 3 that it did not.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
-    rehearse::vm::qemu::found()?;
+    HOST.found()?;
     let (mut session, not_proved) = session(args, context, &config)?;
     let mut warnings = Vec::new();
     // Another kernel proves nothing for this machine.
@@ -170,6 +171,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
     let seals = !config.dump.recipients.is_empty();
     let key = seals.then(Identity::generate).transpose()?;
     let session = Session {
+        machine: HOST,
         accel,
         binaries: Binaries {
             afterpanic: std::env::current_exe()?,

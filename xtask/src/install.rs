@@ -58,6 +58,14 @@ pub(crate) const COMPILE: Needs = &[
 /// What cores of other architectures need besides.
 pub(crate) const ARM: Needs = &[
     ("qemu-system-aarch64", "qemu-system-arm"),
+    ("/usr/share/AAVMF/AAVMF_CODE.fd", "qemu-efi-aarch64"),
+    ("dpkg-deb", "dpkg"),
+];
+
+/// What building for aarch64 needs besides.
+pub(crate) const CROSS: Needs = &[
+    ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    ("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross"),
     ("dpkg-deb", "dpkg"),
 ];
 

@@ -27,10 +27,13 @@ cargo xtask support
     write docs/support.md from the scenarios and docs/support/results.json
 cargo xtask book
     the pages of docs/ as a book, in target/book
-cargo xtask crash [NAME…] [--all] [--list] [--kernel 6.12|7|FILE] [--modules DIR]
+cargo xtask crash [NAME…] [--all] [--list] [--arch aarch64] [--kernel 6.12|7|FILE] [--modules DIR]
         [--syscall file|load] [--vcpus N] [--mem SIZE] [--firmware bios|uefi] [--json FILE]
         [--keep] [--console] [--soak N [--faults [--seed N]]]
     real panics and a table of what came of them; --soak: so many in a row, --faults: each with a fault
+cargo xtask build [--target ARCH] [--profile PROFILE]
+    both programs, static; for another architecture than this machine's (aarch64 on x86_64) with a
+    compiler that is fetched once; prints where they are
 cargo xtask deb [--fleet] [--profile PROFILE]
     a Debian package of what ships, in target/debian; --fleet: that of afterpanic-fleet
 cargo xtask rpm [--profile PROFILE]
@@ -68,6 +71,9 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
             if !rest.iter().any(|a| a == "--list" || a == "--help") {
                 install::ensure(&[install::MACHINES, install::TRUTH])?;
             }
+            if rest.iter().any(|a| a.contains("aarch64")) {
+                install::ensure(&[install::ARM, install::CROSS])?;
+            }
             run::lab(verb, rest)
         }
         "test" => match rest {
@@ -78,6 +84,10 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
             }
             _ => bail!("cargo xtask test takes --full or --full=SHARD and nothing else"),
         },
+        "build" => {
+            install::ensure(&[install::CROSS])?;
+            run::lab(verb, rest)
+        }
         "support" => run::lab(verb, rest),
         "book" => Ok(test::book("run").status()?.success()),
         "deb" => deb::run(rest),

@@ -146,6 +146,7 @@ fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
                 "fleet" => install::FLEET,
                 "arm" => install::ARM,
                 "dumpers" => install::DUMPERS,
+                "cross" => install::CROSS,
                 _ => bail!("shard {}: nothing to install is called {word}", shard.name),
             });
         }

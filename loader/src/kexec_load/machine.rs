@@ -104,7 +104,7 @@ fn vmcoreinfo(root: &Path) -> Option<Place> {
 }
 
 /// The virtual address of the kernel's image and its size, from /proc/kallsyms; `None` where that hides it.
-pub(super) fn kernel_addresses(root: &Path) -> Option<(u64, u64)> {
+fn kernel_addresses(root: &Path) -> Option<(u64, u64)> {
     use std::io::{BufRead, BufReader};
     let (mut text, mut end) = (None, None);
     for line in BufReader::new(fs::File::open(root::under(root, "/proc/kallsyms")).ok()?).lines() {
@@ -129,9 +129,8 @@ pub(super) fn kernel_addresses(root: &Path) -> Option<(u64, u64)> {
     (size < 1 << 30).then_some((virt, size))
 }
 
-/// The direct map's base, from the segments of /proc/kcore that cover RAM: their p_vaddr - p_paddr. Where the kernel's
-/// own mapping is among them (arm64), it has the higher addresses.
-fn page_offset(root: &Path, ram: &[Range], is_it: &dyn Fn(u64) -> bool) -> Option<u64> {
+/// The segments of /proc/kcore that have a physical address.
+pub(super) fn kcore_segments(root: &Path) -> Option<Vec<ProgramHeader>> {
     let file = fs::File::open(root::under(root, "/proc/kcore")).ok()?;
     let mut head = [0; 64];
     file.read_exact_at(&mut head, 0).ok()?;
@@ -148,9 +147,16 @@ fn page_offset(root: &Path, ram: &[Range], is_it: &dyn Fn(u64) -> bool) -> Optio
     let mut table = vec![0; usize::try_from(size * count).ok()?];
     file.read_exact_at(&mut table, at).ok()?;
     let context = Ctx::new(Container::Big, Endian::Little);
-    let headers = ProgramHeader::parse(&table, 0, usize::try_from(count).ok()?, context).ok()?;
-    (headers.iter())
-        .filter(|h| h.p_type == PT_LOAD && h.p_paddr != u64::MAX && h.p_memsz != 0)
+    let mut all = ProgramHeader::parse(&table, 0, usize::try_from(count).ok()?, context).ok()?;
+    all.retain(|h| h.p_type == PT_LOAD && h.p_paddr != u64::MAX && h.p_memsz != 0);
+    Some(all)
+}
+
+/// The direct map's base, from the segments of /proc/kcore that cover RAM: their p_vaddr - p_paddr. Where the kernel's
+/// own mapping is among them (arm64), it has the higher addresses.
+fn page_offset(root: &Path, ram: &[Range], is_it: &dyn Fn(u64) -> bool) -> Option<u64> {
+    let segments = kcore_segments(root)?;
+    (segments.iter())
         .filter(|h| {
             let end = h.p_paddr.saturating_add(h.p_memsz);
             let whole = ram.iter().any(|r| {

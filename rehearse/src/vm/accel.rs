@@ -4,6 +4,7 @@
 //! decompresses itself (KVM emulation failure). So the probe boots the kernel that will be used
 //! and waits for its first line; the answer is kept per boot of this machine.
 
+use super::machine::{HOST, Machine};
 use super::{Event, Flow, Vm, VmError};
 use std::fs;
 use std::path::Path;
@@ -25,15 +26,12 @@ pub enum Accel {
 
 impl Accel {
     /// QEMU's arguments for it.
-    ///
-    /// TCG of QEMU 7.2 miscompiles `cmpxchg16b`, on which SLUB depends: kernels that use it die
-    /// of corrupt free lists. Without the feature bit they take another path.
     #[must_use]
-    pub fn arguments(self) -> &'static [&'static str] {
+    pub fn arguments(self, machine: &Machine) -> [&'static str; 4] {
         match self {
-            Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
-            Accel::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "Haswell-v4,-cx16"],
-            Accel::TcgOneThread => &["-accel", "tcg,thread=single", "-cpu", "Haswell-v4,-cx16"],
+            Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", machine.cpu],
+            Accel::TcgOneThread => ["-accel", "tcg,thread=single", "-cpu", machine.cpu],
         }
     }
 
@@ -54,10 +52,8 @@ impl Accel {
     /// one boot in thirty dies of `Oops: int3` (QEMU's commit "accel/tcg: Always lock pages before
     /// translation").
     #[must_use]
-    pub fn translator() -> Accel {
-        let version = Command::new(super::spawn::PROGRAM)
-            .arg("--version")
-            .output();
+    pub fn translator(machine: &Machine) -> Accel {
+        let version = Command::new(machine.program).arg("--version").output();
         let text = version.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
         match text.ok().as_deref().and_then(version_of) {
             Some(version) if version < (8, 1) => Accel::TcgOneThread,
@@ -65,13 +61,13 @@ impl Accel {
         }
     }
 
-    /// Chooses by booting `kernel`, or remembers the choice from `cache`, a directory.
+    /// Chooses for a machine like this one by booting `kernel`, or remembers the choice from `cache`, a directory.
     ///
     /// # Errors
     /// QEMU is missing, or a file cannot be written.
     pub fn choose(kernel: &Path, cache: &Path) -> Result<Accel, VmError> {
         if fs::File::open("/dev/kvm").is_err() {
-            return Ok(Accel::translator());
+            return Ok(Accel::translator(HOST));
         }
         // A new boot of the machine may bring another kernel, other options, another host.
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -79,7 +75,7 @@ impl Accel {
         if let Ok(text) = fs::read_to_string(&memory) {
             match text.trim_end().split_once(' ') {
                 Some((b, "kvm")) if b == boot.trim() => return Ok(Accel::Kvm),
-                Some((b, "tcg")) if b == boot.trim() => return Ok(Accel::translator()),
+                Some((b, "tcg")) if b == boot.trim() => return Ok(Accel::translator(HOST)),
                 _ => {}
             }
         }
@@ -87,7 +83,7 @@ impl Accel {
         let (chosen, name) = if boots(kernel, cache)? {
             (Accel::Kvm, "kvm")
         } else {
-            (Accel::translator(), "tcg")
+            (Accel::translator(HOST), "tcg")
         };
         let text = format!("{} {name}\n", boot.trim());
         fs::write(&memory, text).map_err(VmError::io("write", &memory))?;
@@ -105,7 +101,7 @@ fn version_of(text: &str) -> Option<(u32, u32)> {
 fn boots(kernel: &Path, cache: &Path) -> Result<bool, VmError> {
     let mut vm = Vm::new(kernel, cache.join("accel-probe.console"));
     vm.memory_mib = 512;
-    vm.cmdline = "console=ttyS0 panic=-1".into();
+    vm.cmdline = format!("console={} panic=-1", HOST.console);
     vm.deadline = PROBE;
     let running = match vm.start(Accel::Kvm) {
         Ok(running) => running,

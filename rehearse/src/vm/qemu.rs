@@ -1,8 +1,8 @@
 //! One QEMU process: its command line, its life, its end.
 
 use super::accel::Accel;
+use super::machine::{HOST, Machine};
 use super::qmp::{self, Qmp};
-use super::spawn::PROGRAM;
 use super::{End, Event, Flow, Outcome, VmError, console, spawn};
 use serde_json::Value;
 use std::fs::File;
@@ -19,37 +19,13 @@ const QMP_PATIENCE: Duration = Duration::from_secs(60);
 /// Lines that are still on their way when QEMU has ended.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Where Debian, Fedora, openSUSE and Arch keep the code of their UEFI firmware.
-const OVMF: [&str; 6] = [
-    "/usr/share/OVMF/OVMF_CODE_4M.fd",
-    "/usr/share/OVMF/OVMF_CODE.fd",
-    "/usr/share/edk2/ovmf/OVMF_CODE.fd",
-    "/usr/share/qemu/ovmf-x86_64-code.bin",
-    "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
-    "/usr/share/edk2/x64/OVMF_CODE.fd",
-];
-
-/// Whether the program is there, before anything costly is prepared for it.
-///
-/// # Errors
-/// It is not, with what to install.
-pub fn found() -> Result<(), VmError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|dir| dir.join(PROGRAM).is_file()) {
-        return Ok(());
-    }
-    Err(VmError::NoQemu {
-        program: PROGRAM.into(),
-    })
-}
-
 /// What starts the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Firmware {
-    /// SeaBIOS, QEMU's default.
+    /// SeaBIOS, QEMU's default; on aarch64 none at all: QEMU starts the kernel.
     #[default]
     Bios,
-    /// OVMF.
+    /// OVMF or AAVMF.
     Uefi,
 }
 
@@ -121,11 +97,13 @@ pub struct DiskImage {
 /// A machine to be started.
 #[derive(Debug, Clone)]
 pub struct Vm {
+    /// The kind of machine.
+    pub machine: &'static Machine,
     /// The kernel (vmlinuz); empty: the firmware starts what is on the first disk.
     pub kernel: PathBuf,
     /// Its initramfs, if any.
     pub initrd: Option<PathBuf>,
-    /// Its command line; `console=ttyS0` is the caller's.
+    /// Its command line; `console=` is the caller's.
     pub cmdline: String,
     /// RAM.
     pub memory_mib: u64,
@@ -150,6 +128,7 @@ impl Vm {
     #[must_use]
     pub fn new(kernel: impl Into<PathBuf>, console: impl Into<PathBuf>) -> Self {
         Vm {
+            machine: HOST,
             kernel: kernel.into(),
             initrd: None,
             cmdline: String::new(),
@@ -172,7 +151,8 @@ impl Vm {
         let mut a: Vec<String> = Vec::new();
         let mut push = |args: &[&str]| a.extend(args.iter().map(|s| (*s).to_owned()));
         push(&["-nodefaults", "-no-user-config", "-display", "none"]);
-        push(accel.arguments());
+        push(self.machine.arguments);
+        push(&accel.arguments(self.machine));
         push(&[
             "-m",
             &format!("{}M", self.memory_mib),
@@ -196,10 +176,11 @@ impl Vm {
             push(&["-no-reboot"]);
         }
         if self.firmware == Firmware::Uefi {
-            let code = OVMF
-                .iter()
+            let known = self.machine.uefi.iter();
+            let code = known
+                .copied()
                 .find(|p| Path::new(p).exists())
-                .ok_or(VmError::NoFirmware)?;
+                .ok_or(VmError::NoFirmware(self.machine.uefi_package))?;
             push(&[
                 "-drive",
                 &format!("if=pflash,format=raw,unit=0,readonly=on,file={code}"),
@@ -244,7 +225,7 @@ impl Vm {
             .map_err(VmError::io("create a directory in", "/tmp"))?;
         let socket = dir.path().join("qmp");
         let listener = UnixListener::bind(&socket).map_err(VmError::io("bind", &socket))?;
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(self.machine.program);
         command
             .args(self.arguments(accel)?)
             .args([
@@ -257,10 +238,8 @@ impl Vm {
             .stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = spawn::spawn(&mut command).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => VmError::NoQemu {
-                program: PROGRAM.into(),
-            },
-            _ => VmError::io("start", PROGRAM)(source),
+            std::io::ErrorKind::NotFound => self.machine.no_qemu(),
+            _ => VmError::io("start", self.machine.program)(source),
         })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (sender, events) = channel();

@@ -13,9 +13,6 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-/// The program; found through PATH.
-pub const PROGRAM: &str = "qemu-system-x86_64";
-
 /// Starts `command` in a process group of its own, to be killed when the calling thread ends.
 ///
 /// # Errors

@@ -1,17 +1,19 @@
 //! Our own binaries, built from this workspace and checked to be static.
 
+use crate::cross::ToolChain;
 use anyhow::{Context, Result, bail};
 use rehearse::guest::image::Binaries;
+use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Builds `afterpanic` and `afterpanic-capture` as they ship, or with another cargo profile.
+/// Builds `afterpanic` and `afterpanic-capture` for an architecture as they ship, or with another cargo profile.
 ///
 /// # Errors
 /// The build fails, or a result is not static.
-pub fn build(profile: &str) -> Result<Binaries> {
-    let made = cargo_build(profile, &["-p", "afterpanic", "-p", "capture"])?;
+pub fn build(arch: &str, profile: &str) -> Result<Binaries> {
+    let made = cargo_build(arch, profile, &["-p", "afterpanic", "-p", "capture"])?;
     Ok(Binaries {
         afterpanic: find(&made, "afterpanic")?,
         capture: find(&made, "afterpanic-capture")?,
@@ -25,7 +27,7 @@ pub fn build(profile: &str) -> Result<Binaries> {
 /// As [`build`].
 pub fn kinds() -> Result<PathBuf> {
     find(
-        &cargo_build("dev", &["-p", "lab", "--bin", "kinds"])?,
+        &cargo_build(ARCH, "dev", &["-p", "lab", "--bin", "kinds"])?,
         "kinds",
     )
 }
@@ -35,14 +37,18 @@ pub fn kinds() -> Result<PathBuf> {
 ///
 /// # Errors
 /// As [`build`], or `strip` is missing: it is in binutils, which gcc needs.
-pub fn guest() -> Result<PathBuf> {
-    let whole = cargo_build("dev", &["-p", "lab", "--bin", "guest"])?;
+pub fn guest(arch: &str) -> Result<PathBuf> {
+    let whole = cargo_build(arch, "dev", &["-p", "lab", "--bin", "guest"])?;
     let whole = find(&whole, "guest")?;
-    let stripped = crate::cache().join("guest");
+    let stripped = match arch == ARCH {
+        true => crate::cache().join("guest"),
+        false => crate::cache().join(format!("guest-{arch}")),
+    };
     // Another laboratory may read it right now.
-    let partial = crate::cache().join(format!("guest.{}", std::process::id()));
+    let partial = stripped.with_extension(std::process::id().to_string());
     fs::create_dir_all(crate::cache())?;
-    let status = Command::new("strip")
+    let strip = ToolChain::of(arch)?.map_or("strip".to_owned(), |chain| chain.strip());
+    let status = Command::new(strip)
         .arg("-o")
         .args([&partial, &whole])
         .status()
@@ -55,10 +61,14 @@ pub fn guest() -> Result<PathBuf> {
 }
 
 /// The executables that a build made.
-fn cargo_build(profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
+fn cargo_build(arch: &str, profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
     let fixed = ["build", "--message-format=json-render-diagnostics"];
-    let text = cargo(&[&fixed, &["--profile", profile], what].concat())
-        .context("The binaries could not be built")?;
+    let arguments = [&fixed, &["--profile", profile], what].concat();
+    let mut command = command(&arguments);
+    if let Some(chain) = ToolChain::of(arch)? {
+        chain.apply(&mut command);
+    }
+    let text = answer(&mut command, &arguments).context("The binaries could not be built")?;
     Ok(text
         .lines()
         .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
@@ -71,16 +81,23 @@ fn cargo_build(profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// It cannot be run, or fails.
 pub fn cargo(arguments: &[&str]) -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    answer(&mut command(arguments), arguments)
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
         .current_dir(crate::root())
         .args(arguments)
         // The variable would replace the flags that make the binaries static.
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("Cannot run cargo")?;
+        .stderr(Stdio::inherit());
+    command
+}
+
+fn answer(command: &mut Command, arguments: &[&str]) -> Result<String> {
+    let output = command.output().context("Cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo {}: {}", arguments.join(" "), output.status);
     }

@@ -12,6 +12,7 @@ pub mod browser;
 pub mod checks;
 pub mod compare;
 pub mod cores;
+pub mod cross;
 pub mod demo;
 pub mod elf;
 pub mod expected;

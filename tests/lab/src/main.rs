@@ -25,7 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run scenarios and print what came of them
-    Crash(Crash),
+    Crash(Box<Crash>),
     /// A panic, its capture and its core, narrated
     Demo {
         /// Another kernel than 6.12: a series or a vmlinuz
@@ -137,6 +137,15 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Build both programs for another architecture, with a compiler that is fetched; prints where they are
+    Build {
+        /// The architecture as uname(1) names it, or Rust's triple
+        #[arg(long, value_name = "NAME")]
+        target: String,
+        /// The cargo profile
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
     /// Write docs/support.md from the scenarios and their results
     Support,
     /// crash, drgn and gdb on a core that is there, with our vmlinux and with the debug vmlinux
@@ -178,6 +187,9 @@ struct Crash {
     /// Say which there are
     #[arg(long)]
     list: bool,
+    /// Only the scenarios on machines of this architecture; with --all, every one of them
+    #[arg(long, value_name = "NAME", value_parser = ["x86_64", "aarch64"])]
+    arch: Option<String>,
     /// A series (5.10, 6.1, 6.12, 7; with -generic the large kernel) or a vmlinuz
     #[arg(long, alias = "kernel-image", value_name = "NAME|FILE")]
     kernel: Option<String>,
@@ -241,7 +253,7 @@ fn mebibytes(text: &str) -> Result<u64, String> {
 fn main() -> ExitCode {
     analysis::unwind::read_all();
     let result = match Cli::parse().verb {
-        Verb::Crash(args) => crash(args),
+        Verb::Crash(args) => crash(*args),
         Verb::Demo {
             kernel_image,
             modules,
@@ -314,6 +326,7 @@ fn main() -> ExitCode {
         Verb::Dumper { program, words } => {
             return ExitCode::from(lab::libkdumpfile::dumper(&program, &words));
         }
+        Verb::Build { target, profile } => build(&target, &profile),
         Verb::Support => support(),
         Verb::Debuggers {
             core,
@@ -330,6 +343,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds for another architecture.
+fn build(target: &str, profile: &str) -> Result<bool> {
+    let arch = target.split('-').next().unwrap_or(target);
+    for program in lab::cross::build(arch, profile)? {
+        println!("{}", program.display());
+    }
+    Ok(true)
 }
 
 /// Whether the bars held.
@@ -387,7 +409,10 @@ fn fetch(names: &[String], debug: bool) -> Result<bool> {
 }
 
 fn chosen(args: &Crash) -> Result<Vec<Scenario>> {
-    let all = scenario::all()?;
+    let mut all = scenario::all()?;
+    if let Some(arch) = &args.arch {
+        all.retain(|s| s.arch == *arch);
+    }
     if args.all {
         return Ok(all);
     }
@@ -406,8 +431,11 @@ fn chosen(args: &Crash) -> Result<Vec<Scenario>> {
     if names.is_empty() {
         bail!("Which scenario? Name some, or --all, or see --list");
     }
+    let prefix = args.arch.as_deref().unwrap_or_default();
     let find = |name: &String| {
-        let found = all.iter().find(|s| s.name == *name).cloned();
+        let whole = format!("{prefix}-{name}");
+        let found = all.iter().find(|s| s.name == *name || s.name == whole);
+        let found = found.cloned();
         found.with_context(|| format!("No scenario is called {name}; see --list"))
     };
     names.iter().map(find).collect()
@@ -431,7 +459,8 @@ fn crash(args: Crash) -> Result<bool> {
     if args.faults {
         scenarios = faults::draw(&scenarios, args.seed, runs);
     }
-    let lab = Lab::new(Options {
+    let archs: Vec<&str> = scenarios.iter().map(|s| s.arch.as_str()).collect();
+    let options = Options {
         kernel: args.kernel,
         modules: args.modules,
         vcpus: args.vcpus,
@@ -442,7 +471,8 @@ fn crash(args: Crash) -> Result<bool> {
         crashes: args.crashes,
         console: args.console,
         profile: args.profile,
-    })?;
+    };
+    let lab = Lab::for_machines(options, &archs)?;
     let queue: Vec<&Scenario> = scenarios.iter().cycle().take(runs).collect();
     let keep = Keep {
         json: args.json.as_deref(),

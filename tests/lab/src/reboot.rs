@@ -12,6 +12,7 @@ use rehearse::disk::Fs;
 use rehearse::guest::image::{self, Binaries, Contents, KernelFiles};
 use rehearse::guest::{End as ScriptEnd, Mount, SAYS, Script, Step, Which};
 use rehearse::vm::{Accel, DiskImage, Event, Firmware, Flow, Vm};
+use std::env::consts::ARCH;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -81,7 +82,7 @@ pub fn run(names: &[String], options: &Options) -> Result<Vec<Entry>> {
             bail!("There is no machine {name}; there are {known}");
         }
     }
-    let binaries = artefacts::build(&options.profile)?;
+    let binaries = artefacts::build(ARCH, &options.profile)?;
     let mut say = |line: &str| eprintln!("lab: {line}");
     let pair = [
         kernels::get(SERIES[0], None, &mut say)?,
@@ -143,7 +144,7 @@ fn machine(
     let _ = fs::remove_dir_all(dir);
     let files = dir.join("files");
     fs::create_dir_all(&files)?;
-    let program = artefacts::guest()?;
+    let program = artefacts::guest(ARCH)?;
     let mut images = Vec::new();
     for (n, kernel) in pair.iter().enumerate() {
         let image = files.join(format!("initramfs-{n}"));

@@ -5,13 +5,15 @@ use crate::guest::{self, Fill, Work};
 use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
 use crate::table::{Check, Row};
 use crate::{artefacts, kernels, module, nfs, tools};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
 use rehearse::guest::Step;
 use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::session::{CRASH_DIR, Crash, Reply, Session, TARGET};
 use rehearse::storage::Storage;
 use rehearse::vm::Accel;
+use std::collections::BTreeMap;
+use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -48,26 +50,62 @@ pub struct Options {
     pub profile: String,
 }
 
-/// What is the same for every run.
-#[derive(Debug)]
-pub struct Lab {
+/// The programs for machines of one architecture.
+#[derive(Debug, Clone)]
+pub struct Programs {
     /// Our binaries.
     pub binaries: Binaries,
     /// The laboratory's program for its guests.
     pub guest: PathBuf,
+}
+
+impl Programs {
+    fn build(arch: &str, profile: &str) -> Result<Self> {
+        Ok(Self {
+            binaries: artefacts::build(arch, profile)?,
+            guest: artefacts::guest(arch)?,
+        })
+    }
+}
+
+/// What is the same for every run.
+#[derive(Debug)]
+pub struct Lab {
+    /// Our binaries for this machine.
+    pub binaries: Binaries,
+    /// The programs for guests, by architecture.
+    programs: BTreeMap<String, Programs>,
     /// From the command line.
     pub options: Options,
 }
 
 impl Lab {
-    /// Builds the binaries.
+    /// Builds the binaries for machines like this one.
     ///
     /// # Errors
     /// The build fails.
     pub fn new(options: Options) -> Result<Lab> {
+        Self::for_machines(options, &[ARCH])
+    }
+
+    /// Builds the binaries for machines of these architectures, and for this machine those that read cores.
+    ///
+    /// # Errors
+    /// A build fails.
+    pub fn for_machines(options: Options, archs: &[&str]) -> Result<Lab> {
+        let mut programs = BTreeMap::new();
+        for arch in archs {
+            if !programs.contains_key(*arch) {
+                programs.insert((*arch).into(), Programs::build(arch, &options.profile)?);
+            }
+        }
+        let own = programs.get(ARCH).map(|own| own.binaries.clone());
         Ok(Lab {
-            binaries: artefacts::build(&options.profile)?,
-            guest: artefacts::guest()?,
+            binaries: match own {
+                Some(own) => own,
+                None => artefacts::build(ARCH, &options.profile)?,
+            },
+            programs,
             options,
         })
     }
@@ -123,7 +161,10 @@ impl Lab {
         let scenario = self.adapt(scenario);
         let start = Instant::now();
         let kernel = self.kernel(&scenario)?;
-        let accel = Accel::choose(&kernel.image, &crate::cache())?;
+        let accel = match scenario.arch == ARCH {
+            true => Accel::choose(&kernel.image, &crate::cache())?,
+            false => Accel::translator(scenario.machine()?),
+        };
         let _ = fs::remove_dir_all(dir);
         let mut session = self.session(&scenario, kernel.clone(), accel)?;
         fs::create_dir_all(dir)?;
@@ -131,6 +172,10 @@ impl Lab {
             Some(options) => Some(self.serve(&scenario, options, dir, &mut session)?),
             None => None,
         };
+        let builds = scenario.panic.starts_with("module:") || !scenario.notifier.is_empty();
+        if builds && scenario.arch != ARCH {
+            bail!("{}: modules are built for {ARCH} only", scenario.name);
+        }
         if let Some(way) = scenario.panic.strip_prefix("module:") {
             let module = module::build(&kernel, way, dir)?;
             session.files.push((MODULE.into(), module));
@@ -261,10 +306,13 @@ impl Lab {
             saved_on: s.saved_on.clone(),
             cues: s.cues.clone(),
         };
+        let programs = self.programs.get(&s.arch);
+        let programs = programs.with_context(|| format!("Nothing was built for {}", s.arch))?;
         Ok(Session {
+            machine: s.machine()?,
             identities: Default::default(),
             kernel,
-            binaries: self.binaries.clone(),
+            binaries: programs.binaries.clone(),
             accel,
             memory_mib: s.memory,
             vcpus: s.vcpus,
@@ -280,7 +328,7 @@ impl Lab {
             config: s.config.clone(),
             present: Vec::new(),
             absent: s.absent.clone(),
-            files: vec![(guest::PROGRAM.into(), self.guest.clone())],
+            files: vec![(guest::PROGRAM.into(), programs.guest.clone())],
             arm: script(s),
             later: s.later()?,
             end: s.end()?,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
 use rehearse::guest::{Boot, End, Step};
 use rehearse::storage::{Cue, MoreDisk};
-use rehearse::vm::{Bus, Firmware};
+use rehearse::vm::{Bus, Firmware, Machine, machine};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::fs;
@@ -38,6 +38,8 @@ pub struct Scenario {
     pub shard: String,
     /// The kernel series.
     pub kernel: String,
+    /// The machine's architecture as uname(1) names it; the host's unless it is given.
+    pub arch: String,
     /// The target's filesystem.
     pub fs: Fs,
     /// How the target's disk is attached: `virtio-blk`, `virtio-scsi`, `nvme`, `ahci`, `usb-storage`.
@@ -180,6 +182,7 @@ impl Default for Scenario {
             about: String::new(),
             shard: String::new(),
             kernel: "6.12".into(),
+            arch: std::env::consts::ARCH.into(),
             fs: Fs::Ext4,
             bus: Bus::default(),
             drive: String::new(),
@@ -296,6 +299,15 @@ impl Scenario {
             });
         }
         Ok(boots)
+    }
+
+    /// The kind of machine.
+    ///
+    /// # Errors
+    /// The architecture is not known.
+    pub fn machine(&self) -> Result<&'static Machine> {
+        let known = machine::of(&self.arch);
+        known.with_context(|| format!("{}: no architecture is called {}", self.name, self.arch))
     }
 
     /// What starts the kernel.

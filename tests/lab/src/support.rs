@@ -10,6 +10,7 @@ use crate::results::{Outcome, Results};
 use crate::scenario::Scenario;
 use crate::server::Kind;
 use rehearse::vm::Bus;
+use rehearse::vm::machine::{AARCH64, X86_64};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -45,14 +46,25 @@ struct Table {
 pub fn page(scenarios: &[Scenario], results: &Results) -> String {
     let mut out = HEAD.to_owned();
     // One that does not panic shows nothing of a capture.
-    let panics: Vec<&Scenario> = scenarios.iter().filter(|s| s.panic != "nothing").collect();
-    for table in tables(&panics) {
-        write_table(&mut out, &table, &panics, results);
+    let panics = scenarios.iter().filter(|s| s.panic != "nothing");
+    let (here, elsewhere): (Vec<&Scenario>, Vec<&Scenario>) =
+        panics.partition(|s| s.arch == X86_64.arch);
+    for table in tables(&here) {
+        write_table(&mut out, &table, &here, results);
     }
     out += "\n## Architectures\n\n| architecture | panics, captures |\n|---|---|\n";
-    let names = panics.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
-    let _ = writeln!(out, "| x86-64 | {} |", cell(&names, results));
-    out += "| aarch64 | no scenario |\n";
+    for (name, arch, panics) in [
+        ("x86-64", X86_64.arch, &here),
+        ("aarch64", AARCH64.arch, &elsewhere),
+    ] {
+        let of_arch = panics.iter().filter(|s| s.arch == arch);
+        let names = of_arch.map(|s| s.name.clone()).collect::<Vec<_>>();
+        let text = match names.is_empty() {
+            true => "no scenario".to_owned(),
+            false => cell(&names, results),
+        };
+        let _ = writeln!(out, "| {name} | {text} |");
+    }
     let machines = cores::names().map(|(name, about)| (format!("cores/{name}"), about));
     write_names(
         &mut out,

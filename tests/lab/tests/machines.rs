@@ -6,6 +6,7 @@
 // Clippy frees tests from these, but not the functions beside them.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
+use rehearse::vm::machine::HOST;
 use rehearse::vm::{Accel, End, Event, Flow, Vm};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ fn power_off_and_reset_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let mut lines = Vec::new();
         let running = machine(dir.path(), "hello\r\nthere\n", code)
-            .start(Accel::translator())
+            .start(Accel::translator(HOST))
             .unwrap();
         let outcome = running.wait(&mut |_, event, _| {
             if let Event::Line(line) = event {
@@ -86,7 +87,7 @@ fn a_machine_that_may_reboot_is_counted() {
     vm.reboots = true;
     let mut seen = 0;
     let outcome = vm
-        .start(Accel::translator())
+        .start(Accel::translator(HOST))
         .unwrap()
         .wait(&mut |_, event, _| {
             seen += u32::from(*event == Event::Line("again".into()));
@@ -105,7 +106,7 @@ fn the_deadline_kills() {
     let dir = tempfile::tempdir().unwrap();
     let mut vm = machine(dir.path(), "", HANG);
     vm.deadline = Duration::from_secs(2);
-    let running = vm.start(Accel::translator()).unwrap();
+    let running = vm.start(Accel::translator(HOST)).unwrap();
     let pid = running.pid();
     let start = Instant::now();
     let outcome = running.wait(&mut |_, _, _| Flow::Continue);
@@ -122,7 +123,7 @@ fn the_deadline_kills() {
 fn a_dropped_machine_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let running = machine(dir.path(), "", HANG)
-        .start(Accel::translator())
+        .start(Accel::translator(HOST))
         .unwrap();
     let pid = running.pid();
     assert!(alive(pid));
@@ -136,7 +137,9 @@ fn a_machine_does_not_outlive_the_thread_that_started_it() {
     let path = dir.path().to_owned();
     // Forgotten without drop, as when the process is killed: only the kernel's signal is left.
     let starter = std::thread::spawn(move || {
-        let running = machine(&path, "", HANG).start(Accel::translator()).unwrap();
+        let running = machine(&path, "", HANG)
+            .start(Accel::translator(HOST))
+            .unwrap();
         let pid = running.pid();
         std::mem::forget(running);
         pid
@@ -159,7 +162,7 @@ fn parallel_runs_do_not_mix() {
                 let dir = tempfile::tempdir().unwrap();
                 let text = format!("number {n}");
                 let running = machine(dir.path(), &text, POWER_OFF)
-                    .start(Accel::translator())
+                    .start(Accel::translator(HOST))
                     .unwrap();
                 let mut lines = Vec::new();
                 let outcome = running.wait(&mut |_, event, _| {
@@ -182,6 +185,6 @@ fn parallel_runs_do_not_mix() {
 fn a_kernel_that_is_not_there_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let vm = Vm::new(dir.path().join("missing"), dir.path().join("console"));
-    let error = vm.start(Accel::translator()).unwrap_err().to_string();
+    let error = vm.start(Accel::translator(HOST)).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
 }

@@ -12,9 +12,10 @@ use std::path::Path;
 use crate::fdt::Tree;
 use crate::files::Files;
 use crate::kexec_load::elfcorehdr::KernelImage;
-use crate::kexec_load::machine::{Facts, kernel_addresses};
+use crate::kexec_load::machine::{Facts, kcore_segments};
 use crate::root;
 use crate::words::words;
+use goblin::elf::program_header::ProgramHeader;
 use vmcore::kernel::Vmcoreinfo;
 
 /// How purgatory/aarch64.rs resets the machine: by PSCI, called in this way.
@@ -64,14 +65,19 @@ impl Machine {
     }
 }
 
-/// The kernel's own place: `Kernel code` of /proc/iomem begins behind `_text` on some kernels, so VMCOREINFO tells.
+/// The kernel's own place: the segment of /proc/kcore whose addresses differ by what VMCOREINFO says. `Kernel code` of
+/// /proc/iomem begins behind `_text` on some kernels, and /proc/kallsyms of others has neither `_text` nor `_end`.
 fn kernel_image(root: &Path) -> Option<KernelImage> {
-    let (virt, size) = kernel_addresses(root)?;
     let live = vmcore::dump::open(&root::under(root, "/proc/kcore")).ok()?;
     let note = Vmcoreinfo::parse(live.info().vmcoreinfo.as_deref()?);
     let offset = note.number("kimage_voffset")?.cast_unsigned();
-    let phys = virt.wrapping_sub(offset);
-    Some(KernelImage { virt, phys, size })
+    let segments = kcore_segments(root)?;
+    let is_it = |h: &&ProgramHeader| h.p_vaddr.wrapping_sub(h.p_paddr) == offset;
+    segments.iter().find(is_it).map(|h| KernelImage {
+        virt: h.p_vaddr,
+        phys: h.p_paddr,
+        size: h.p_memsz,
+    })
 }
 
 /// The first PL011 among the consoles of a command line.
@@ -120,6 +126,8 @@ fn seeds(root: &Path) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iomem::Range;
+    use crate::kexec_load::elfcorehdr::{Contents, EM_AARCH64, Place, build};
     use std::fs;
 
     fn put(root: &Path, path: &str, bytes: impl AsRef<[u8]>) {
@@ -166,6 +174,61 @@ mod tests {
                 .set("method", method);
             assert_eq!(reset(root, Some(&tree)), want);
         }
+    }
+
+    /// /proc/kcore as 6.1 shows it: its headers, with VMCOREINFO in the note.
+    fn kcore() -> Vec<u8> {
+        let mut file = synth_header();
+        let text =
+            b"OSRELEASE=6.1.0\nNUMBER(VA_BITS)=48\nNUMBER(kimage_voffset)=0xffffbde609000000\n";
+        let at = file.len() as u64;
+        for number in [11, text.len() as u32, 0] {
+            file.extend(number.to_le_bytes());
+        }
+        file.extend(b"VMCOREINFO\0\0");
+        file.extend(text);
+        let size = file.len() as u64 - at;
+        // The note's program header is the first.
+        file[64 + 8..64 + 16].copy_from_slice(&at.to_le_bytes());
+        file[64 + 32..64 + 40].copy_from_slice(&size.to_le_bytes());
+        file
+    }
+
+    fn synth_header() -> Vec<u8> {
+        let contents = Contents {
+            machine: EM_AARCH64,
+            vmcoreinfo: Some(Place {
+                address: 0,
+                size: 0,
+            }),
+            kernel: Some(KernelImage {
+                virt: 0xffff_bde6_4920_0000,
+                phys: 0x4020_0000,
+                size: 0x1aa_0000,
+            }),
+            ram: vec![Range {
+                start: 0x4000_0000,
+                end: 0x8000_0000,
+            }],
+            page_offset: 0xffff_19f1_4000_0000,
+            ..Contents::default()
+        };
+        build(&contents).unwrap()
+    }
+
+    #[test]
+    fn the_kernels_place_is_found_without_its_symbols() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(kernel_image(dir.path()), None);
+        put(dir.path(), "proc/kcore", kcore());
+        assert_eq!(
+            kernel_image(dir.path()),
+            Some(KernelImage {
+                virt: 0xffff_bde6_4920_0000,
+                phys: 0x4020_0000,
+                size: 0x1aa_0000,
+            })
+        );
     }
 
     #[test]

@@ -68,6 +68,16 @@ fn a_reboot_ends_the_run_unless_wanted() {
 }
 
 #[test]
+fn a_machine_of_another_architecture_has_a_board_a_cpu_and_a_firmware_of_its_own() {
+    let mut vm = Vm::new("k", "c");
+    vm.machine = crate::vm::machine::of("aarch64").unwrap();
+    let arguments = vm.arguments(Accel::TcgOneThread).unwrap();
+    assert_eq!(after(&arguments, "-cpu"), ["cortex-a57"]);
+    assert!(after(&arguments, "-machine")[0].starts_with("virt"));
+    assert!(crate::vm::machine::of("arm").is_none());
+}
+
+#[test]
 fn the_last_line_with_content_is_the_reason() {
     assert_eq!(
         last_words(Some(&b"warning: a\nqemu: no kvm\n\n"[..])),
