@@ -1,22 +1,8 @@
-//! What arming does differently on each architecture: one table. What a row names lies in a folder of its own
-//! ([`crate::kexec_load`]) or in a file of a format ([`crate::kimage`]), and is compiled and tested on every host.
-
-use std::path::Path;
-
-use crate::files::Files;
-use crate::iomem::Range;
-use crate::kexec_load::{self, Layout, Purgatory};
-use crate::kimage::{Arm64Image, BzImage, ImageError, KernelImage};
-use crate::refusal::Refusal;
+//! What is reserved on each architecture: one row each. How its kernels are read and laid out for kexec_load(2) lies in
+//! [`crate::kimage`] and [`crate::kexec_load`]; everything is compiled and tested on every host.
 
 /// An architecture.
 pub(crate) struct Arch {
-    /// Reads a kernel image.
-    pub(crate) read_kernel: fn(&[u8]) -> Result<KernelImage, ImageError>,
-    /// Lays out a capture kernel for kexec_load(2).
-    pub(crate) crash: fn(&Path, Range, &Files, &Purgatory) -> Result<Layout, Refusal>,
-    /// Lays out a kernel that takes over the machine for kexec_load(2).
-    pub(crate) boot: fn(&Path, &Files, &Purgatory) -> Result<Layout, Refusal>,
     /// The least to reserve on hardware, by RAM: what RHEL 9 reserves.
     pub(crate) least_reserved: &'static str,
     /// What Fedora's kdump-utils reserves, for comparison.
@@ -26,18 +12,12 @@ pub(crate) struct Arch {
 }
 
 pub(crate) const X86_64: Arch = Arch {
-    read_kernel: |bytes| BzImage::parse(bytes).map(KernelImage::from),
-    crash: kexec_load::x86_64::load,
-    boot: kexec_load::x86_64::load_boot,
     least_reserved: "1G-4G:192M,4G-64G:256M,64G-:512M",
     fedora: "2G-64G:256M,64G-:512M",
     measured_elsewhere: "",
 };
 
 pub(crate) const AARCH64: Arch = Arch {
-    read_kernel: |bytes| Arm64Image::parse(bytes).map(KernelImage::from),
-    crash: kexec_load::aarch64::load,
-    boot: kexec_load::aarch64::load_boot,
     least_reserved: "1G-4G:256M,4G-64G:320M,64G-:576M",
     fedora: "1G-4G:256M,4G-64G:320M,64G-:576M",
     measured_elsewhere: " on x86_64",

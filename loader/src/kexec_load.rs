@@ -3,25 +3,35 @@
 //! `purgatory` (the code that runs between the kernels), `place` (where everything goes), and one folder an
 //! architecture, which [`crate::arch`] names.
 
-pub(crate) mod aarch64;
+mod aarch64;
 mod elfcorehdr;
 mod machine;
 mod place;
 mod purgatory;
-pub(crate) mod x86_64;
+mod x86_64;
 
 use std::path::Path;
 
 use crate::access::{self, Lockdown};
-use crate::arch::HOST;
 use crate::diagnosis;
 use crate::files::Files;
 use crate::iomem::Range;
 use crate::kernel::{Kernel, Segment, SegmentLoad, Slot, Syscall, patiently};
 use crate::refusal::Refusal;
 
-pub(crate) use place::Layout;
+use place::Layout;
 pub use place::Purgatory;
+
+/// Lays out a capture kernel.
+type Crash = fn(&Path, Range, &Files, &Purgatory) -> Result<Layout, Refusal>;
+/// Lays out a kernel that takes over the machine.
+type Boot = fn(&Path, &Files, &Purgatory) -> Result<Layout, Refusal>;
+
+/// Those of the architecture that this program is built for (build.rs refuses others).
+const HOST: (Crash, Boot) = match cfg!(target_arch = "aarch64") {
+    true => (aarch64::load, aarch64::load_boot),
+    false => (x86_64::load, x86_64::load_boot),
+};
 
 /// Loads a capture kernel into the region.
 pub(crate) fn load(
@@ -36,7 +46,7 @@ pub(crate) fn load(
         what: "the place of the reserved memory from /proc/iomem".to_owned(),
         next: "run it as root with CAP_SYS_ADMIN, or use --syscall file",
     })?;
-    let layout = (HOST.crash)(root, region, files, options)?;
+    let layout = (HOST.0)(root, region, files, options)?;
     call(kernel, root, files, &layout, Slot::Crash, Some(region))
 }
 
@@ -48,7 +58,7 @@ pub(crate) fn load_boot(
     options: &Purgatory,
 ) -> Result<(), Refusal> {
     refuse_locked(root)?;
-    let layout = (HOST.boot)(root, files, options)?;
+    let layout = (HOST.1)(root, files, options)?;
     call(kernel, root, files, &layout, Slot::Boot, None)
 }
 

@@ -50,7 +50,10 @@ impl KernelImage {
     /// # Errors
     /// When it is something else, is cut off, or cannot be started by kexec.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
-        (crate::arch::HOST.read_kernel)(bytes)
+        match cfg!(target_arch = "aarch64") {
+            true => Arm64Image::parse(bytes).map(Self::from),
+            false => BzImage::parse(bytes).map(Self::from),
+        }
     }
 }
 

@@ -77,7 +77,7 @@ impl Remote {
     fn entries(&self, path: &str) -> io::Result<Vec<(String, Attributes)>> {
         let mut entries = Vec::new();
         self.sftp()?.list(path, MAX_FILES, &mut |name, found| {
-            entries.push((name, found))
+            entries.push((name, found));
         })?;
         entries.sort_by(|one, other| one.0.cmp(&other.0));
         Ok(entries)

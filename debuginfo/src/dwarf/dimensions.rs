@@ -17,6 +17,9 @@ const MAX_DEPTH: u32 = 32;
 #[derive(Default, Debug)]
 pub(super) struct Dimensions(HashMap<(u32, usize), Vec<u32>>);
 
+/// A member and the lengths of its dimensions.
+type Row<'t> = (&'t str, Vec<u32>);
+
 impl Dimensions {
     /// Those of the blob's own structures.
     pub(super) fn of(types: &Types) -> Self {
@@ -24,7 +27,7 @@ impl Dimensions {
     }
 
     fn by(text: &str, types: &Types) -> Self {
-        let mut rows: HashMap<(&str, &str), Vec<(&str, Vec<u32>)>> = HashMap::new();
+        let mut rows: HashMap<(&str, &str), Vec<Row<'_>>> = HashMap::new();
         for line in text.lines() {
             let mut words = line.split(' ');
             let (Some(keyword), Some(name), Some(member)) =
@@ -51,7 +54,7 @@ impl Dimensions {
         this
     }
 
-    fn add(&mut self, types: &Types, id: u32, rows: &[(&str, Vec<u32>)], depth: u32) {
+    fn add(&mut self, types: &Types, id: u32, rows: &[Row<'_>], depth: u32) {
         let Some(depth) = depth.checked_sub(1) else {
             return;
         };
