@@ -59,6 +59,9 @@ pub(crate) const COMPILE: Needs = &[
 pub(crate) const ARM: Needs = &[
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("/usr/share/AAVMF/AAVMF_CODE.fd", "qemu-efi-aarch64"),
+    ("qemu-system-riscv64", "qemu-system-misc"),
+    ("qemu-system-ppc64", "qemu-system-ppc"),
+    ("qemu-system-s390x", "qemu-system-misc"),
     ("dpkg-deb", "dpkg"),
 ];
 

@@ -153,6 +153,19 @@ impl Apt {
         Ok(names)
     }
 
+    /// The kernel package before this one, of the same flavour: a mirror may list a package that it does not
+    /// have. `None` where there is none, or the kernel is in several packages.
+    ///
+    /// # Errors
+    /// apt-cache fails.
+    pub fn older_kernel(&self, packages: &[String]) -> Result<Option<String>> {
+        let [newest] = packages else {
+            return Ok(None);
+        };
+        let text = run(self.command("apt-cache").args(["pkgnames", "linux-image-"]))?;
+        Ok(kernel_before(newest, text.lines()))
+    }
+
     /// Downloads packages; their files.
     ///
     /// # Errors
@@ -177,6 +190,24 @@ impl Apt {
         }
         Ok(files)
     }
+}
+
+/// The newest of the names that are of a kernel's flavour (`+deb13-s390x`) and older.
+fn kernel_before<'a>(newest: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let (release, flavour) = newest.split_once('+')?;
+    let numbers = |release: &str| -> Vec<u32> {
+        let parts = release.rsplit('-').next().unwrap_or_default().split('.');
+        parts.filter_map(|part| part.parse().ok()).collect()
+    };
+    names
+        .filter(|name| {
+            name.split_once('+')
+                .is_some_and(|(_, tail)| tail == flavour)
+        })
+        .map(|name| (numbers(name.split('+').next().unwrap_or_default()), name))
+        .filter(|(version, _)| *version < numbers(release))
+        .max()
+        .map(|(_, name)| name.to_owned())
 }
 
 /// The packages among a package's dependencies that hold a kernel image or its modules.
@@ -280,6 +311,22 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_before_is_of_the_same_flavour() {
+        let names = [
+            "linux-image-6.12.107+deb13-s390x",
+            "linux-image-6.12.99+deb13-s390x",
+            "linux-image-6.12.117+deb13-s390x",
+            "linux-image-6.12.110+deb13-s390x-dbg",
+        ];
+        let before = |newest| kernel_before(newest, names.into_iter());
+        assert_eq!(
+            before("linux-image-6.12.117+deb13-s390x").as_deref(),
+            Some("linux-image-6.12.107+deb13-s390x")
+        );
+        assert_eq!(before("linux-image-6.12.99+deb13-s390x"), None);
+    }
 
     #[test]
     fn kernels_are_told_from_their_surroundings() {

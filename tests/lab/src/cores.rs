@@ -1,12 +1,13 @@
 //! Cores that a hypervisor wrote: a Debian kernel of any architecture panics under QEMU's translation, or runs on, QEMU
 //! writes its memory (`dump-guest-memory`), and what is read of the core is held against drgn with the
-//! kernel's own vmlinux, and against the kernel's own counters.
+//! kernel's own vmlinux, against the stacks that the kernel itself printed, and against its own counters.
 //!
-//! The guest has a static busybox and no disk. `-device vmcoreinfo` brings the note into the core; it
-//! takes the kernel's qemu_fw_cfg module.
+//! The guest has a static busybox and no disk. On x86_64 and aarch64 `-device vmcoreinfo` brings the note into the
+//! core; it takes the kernel's qemu_fw_cfg module. On the others the text is found in memory.
 
 mod guest;
 mod judge;
+mod traces;
 
 use crate::results::Entry;
 use crate::{cache, kernels};
@@ -25,7 +26,16 @@ struct Board {
     console: &'static str,
     /// Debian's name of the architecture.
     debian: &'static str,
+    /// Whether a vmcoreinfo device brings the note into the core.
+    noted: bool,
+    /// What a kernel that panics prints when no more comes that is waited for.
+    last_words: &'static str,
 }
+
+/// The last line of a panic.
+const END: &str = "end Kernel panic";
+/// The first one, of machines that stop before the last.
+const PANIC: &str = "Kernel panic - not syncing";
 
 const ARM: Board = Board {
     arch: "aarch64",
@@ -34,6 +44,8 @@ const ARM: Board = Board {
     words: &["-M", "virt,gic-version=3"],
     console: "ttyAMA0",
     debian: "arm64",
+    noted: true,
+    last_words: END,
 };
 
 const PC: Board = Board {
@@ -43,6 +55,47 @@ const PC: Board = Board {
     words: &["-M", "q35"],
     console: "ttyS0",
     debian: "amd64",
+    noted: true,
+    last_words: END,
+};
+
+const RISCV: Board = Board {
+    arch: "riscv64",
+    qemu: "qemu-system-riscv64",
+    package: "qemu-system-misc",
+    words: &["-M", "virt"],
+    console: "ttyS0",
+    debian: "riscv64",
+    noted: false,
+    last_words: END,
+};
+
+const POWER: Board = Board {
+    arch: "ppc64le",
+    qemu: "qemu-system-ppc64",
+    package: "qemu-system-ppc",
+    words: &[
+        "-M",
+        // What the translation has no mitigations for.
+        "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
+        "-action",
+        "panic=pause",
+    ],
+    console: "hvc0",
+    debian: "ppc64el",
+    noted: false,
+    last_words: PANIC,
+};
+
+const MAINFRAME: Board = Board {
+    arch: "s390x",
+    qemu: "qemu-system-s390x",
+    package: "qemu-system-misc",
+    words: &["-M", "s390-ccw-virtio", "-action", "panic=pause"],
+    console: "ttyS0",
+    debian: "s390x",
+    noted: false,
+    last_words: PANIC,
 };
 
 /// A machine whose core is read.
@@ -54,11 +107,13 @@ struct Machine {
     about: &'static str,
     kernel: &'static str,
     cpu: &'static str,
+    /// What else the kernel is told.
+    cmdline: &'static str,
     /// Whether drgn is asked; the vmlinux of the large kernel takes a gigabyte to fetch.
     drgn: bool,
 }
 
-const MACHINES: [Machine; 6] = [
+const MACHINES: [Machine; 14] = [
     Machine {
         board: &PC,
         panics: true,
@@ -66,6 +121,7 @@ const MACHINES: [Machine; 6] = [
         about: "x86-64, dumped by its hypervisor after a panic without a capture kernel",
         kernel: "6.12",
         cpu: "Haswell-v4,-cx16",
+        cmdline: "",
         drgn: true,
     },
     Machine {
@@ -75,6 +131,7 @@ const MACHINES: [Machine; 6] = [
         about: "x86-64, dumped by its hypervisor while it runs",
         kernel: "6.12",
         cpu: "Haswell-v4,-cx16",
+        cmdline: "",
         drgn: true,
     },
     Machine {
@@ -84,6 +141,7 @@ const MACHINES: [Machine; 6] = [
         about: "aarch64, pages of 4 KiB, a CPU with 48 bits of address",
         kernel: "6.12-arm64",
         cpu: "cortex-a57",
+        cmdline: "",
         drgn: true,
     },
     Machine {
@@ -93,6 +151,7 @@ const MACHINES: [Machine; 6] = [
         about: "aarch64, pages of 4 KiB, 52 bits of address (LPA2), pointer authentication",
         kernel: "6.12-arm64",
         cpu: "max",
+        cmdline: "",
         drgn: true,
     },
     Machine {
@@ -102,6 +161,7 @@ const MACHINES: [Machine; 6] = [
         about: "aarch64, pages of 16 KiB, a CPU with 47 bits of address",
         kernel: "6.12-arm64-16k",
         cpu: "cortex-a76",
+        cmdline: "",
         drgn: false,
     },
     Machine {
@@ -111,9 +171,93 @@ const MACHINES: [Machine; 6] = [
         about: "aarch64, pages of 16 KiB, 52 bits of address (LPA2), pointer authentication",
         kernel: "6.12-arm64-16k",
         cpu: "max",
+        cmdline: "",
+        drgn: false,
+    },
+    Machine {
+        board: &RISCV,
+        panics: true,
+        name: "sv57",
+        about: "riscv64, 57 bits of address",
+        kernel: "6.12-riscv64",
+        cpu: "rv64",
+        cmdline: "",
+        drgn: false,
+    },
+    Machine {
+        board: &RISCV,
+        panics: true,
+        name: "sv48",
+        about: "riscv64, 48 bits of address",
+        kernel: "6.12-riscv64",
+        cpu: "rv64",
+        cmdline: "no5lvl",
+        drgn: false,
+    },
+    Machine {
+        board: &RISCV,
+        panics: true,
+        name: "sv39",
+        about: "riscv64, 39 bits of address",
+        kernel: "6.12-riscv64",
+        cpu: "rv64",
+        cmdline: "no4lvl",
+        drgn: false,
+    },
+    Machine {
+        board: &POWER,
+        panics: true,
+        name: "radix-64k",
+        about: "ppc64le, radix MMU, pages of 64 KiB",
+        kernel: "6.12-ppc64el-64k",
+        cpu: "POWER9",
+        cmdline: "",
+        drgn: false,
+    },
+    Machine {
+        board: &POWER,
+        panics: true,
+        name: "radix-4k",
+        about: "ppc64le, radix MMU, pages of 4 KiB",
+        kernel: "6.12-ppc64el",
+        cpu: "POWER9",
+        cmdline: "",
+        drgn: false,
+    },
+    Machine {
+        board: &POWER,
+        panics: true,
+        name: "hash-64k",
+        about: "ppc64le, hash MMU, pages of 64 KiB",
+        kernel: "6.12-ppc64el-64k",
+        cpu: "POWER9",
+        cmdline: "disable_radix",
+        drgn: false,
+    },
+    Machine {
+        board: &POWER,
+        panics: true,
+        name: "hash-4k",
+        about: "ppc64le, hash MMU, pages of 4 KiB",
+        kernel: "6.12-ppc64el",
+        cpu: "POWER9",
+        cmdline: "disable_radix",
+        drgn: false,
+    },
+    Machine {
+        board: &MAINFRAME,
+        panics: true,
+        name: "z-max",
+        about: "s390x, which is big-endian",
+        kernel: "6.12-s390x",
+        cpu: "max",
+        cmdline: "",
         drgn: false,
     },
 ];
+
+/// The architectures whose cores are made.
+pub const ARCHITECTURES: [&str; 5] = [PC.arch, ARM.arch, RISCV.arch, POWER.arch, MAINFRAME.arch];
 
 /// The machines by name, with what each shows.
 pub fn names() -> impl Iterator<Item = (&'static str, String)> {

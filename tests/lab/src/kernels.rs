@@ -24,11 +24,15 @@ const SERIES: [(&str, &str); 4] = [
 ];
 
 /// Debian's other kernels of a series: what follows the series' name, and the meta package.
-const FLAVOURS: [(&str, &str); 4] = [
+const FLAVOURS: [(&str, &str); 8] = [
     ("-generic", "linux-image-amd64"),
     ("-rt", "linux-image-rt-amd64"),
     ("-arm64-16k", "linux-image-arm64-16k"),
     ("-arm64", "linux-image-cloud-arm64"),
+    ("-riscv64", "linux-image-riscv64"),
+    ("-ppc64el-64k", "linux-image-powerpc64le-64k"),
+    ("-ppc64el", "linux-image-powerpc64le"),
+    ("-s390x", "linux-image-s390x"),
 ];
 
 /// The kernel that a scenario or the command line names: a series, a series with `-generic` or `-rt`, or
@@ -65,7 +69,9 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
 
 /// Debian's name of a kernel's architecture, where it is not that of the machine.
 pub(crate) fn architecture(name: &str) -> Option<&'static str> {
-    name.contains("-arm64").then_some("arm64")
+    let known = ["arm64", "riscv64", "ppc64el", "s390x"];
+    let named = |debian: &&str| name.split('-').any(|part| part == *debian);
+    known.into_iter().find(named)
 }
 
 /// The series of a name, and the meta package of the kernel.
@@ -207,7 +213,14 @@ fn local(image: &Path, modules: Option<&Path>) -> Result<KernelFiles> {
 
 fn fetch(suite: &str, architecture: Option<&str>, meta: &str, dir: &Path) -> Result<()> {
     let apt = Apt::of(suite, architecture)?;
-    let debs = apt.download(&apt.kernel_packages(meta)?)?;
+    let packages = apt.kernel_packages(meta)?;
+    let debs = match apt.download(&packages) {
+        Ok(debs) => debs,
+        Err(why) => match apt.older_kernel(&packages)? {
+            Some(older) => apt.download(&[older])?,
+            None => return Err(why),
+        },
+    };
     let root = dir.with_extension("partial");
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(root.join("usr/lib"))?;
@@ -217,13 +230,15 @@ fn fetch(suite: &str, architecture: Option<&str>, meta: &str, dir: &Path) -> Res
         unpack(deb, &root)?;
     }
     let release = only_entry(&root.join("lib/modules"))?;
+    // Kernels of riscv64 and ppc64el are not packed.
     let image = [
         format!("boot/vmlinuz-{release}"),
+        format!("boot/vmlinux-{release}"),
         format!("usr/lib/modules/{release}/vmlinuz"),
     ]
     .into_iter()
     .find(|p| root.join(p).exists())
-    .context("The package holds no vmlinuz")?;
+    .context("The package holds no kernel image")?;
     std::os::unix::fs::symlink(image, root.join("vmlinuz"))?;
     finish(&root, &release, dir)
 }

@@ -114,7 +114,7 @@ enum Verb {
     /// Cores that QEMU wrote of guests of any architecture: what is read of them is held against drgn
     Cores {
         /// Only machines of this architecture
-        #[arg(long, value_name = "NAME", value_parser = ["x86_64", "aarch64"])]
+        #[arg(long, value_name = "NAME", value_parser = lab::cores::ARCHITECTURES)]
         arch: Option<String>,
         /// Machines (docs/support.md lists them) [default: all]
         names: Vec<String>,

@@ -65,6 +65,11 @@ pub fn page(scenarios: &[Scenario], results: &Results) -> String {
         };
         let _ = writeln!(out, "| {name} | {text} |");
     }
+    for name in cores::ARCHITECTURES {
+        if name != X86_64.arch && name != AARCH64.arch {
+            let _ = writeln!(out, "| {name} | no scenario; its cores are read |");
+        }
+    }
     let machines = cores::names().map(|(name, about)| (format!("cores/{name}"), about));
     write_names(
         &mut out,

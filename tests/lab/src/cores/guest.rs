@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long a machine may take under translation.
 const DEADLINE: Duration = Duration::from_secs(300);
-/// What a kernel prints last that panics.
-const LAST_WORDS: &str = "end Kernel panic";
+/// How long a kernel may print after the words that are waited for.
+const AFTERWARDS: Duration = Duration::from_secs(3);
 /// What one prints that runs on.
 const READY: &str = "guest: it runs";
 /// Tasks that sleep, one that runs, pages of a file, two that talk through a pipe.
@@ -28,7 +28,7 @@ busybox mkdir -p /proc /sys /tmp
 busybox mount -t proc proc /proc
 busybox mount -t sysfs sys /sys
 busybox mount -t tmpfs tmp /tmp
-busybox insmod /qemu_fw_cfg.ko
+[ ! -e /qemu_fw_cfg.ko ] || busybox insmod /qemu_fw_cfg.ko
 for n in 1 2 3 4 5; do busybox sleep 100$n & done
 busybox dd if=/dev/zero of=/tmp/file bs=1M count=20
 busybox sh -c 'while :; do :; done' &
@@ -37,6 +37,10 @@ busybox sleep 2
 ";
 /// The end of it.
 const PANIC: &str = "echo 1 > /proc/sys/kernel/sysrq
+# Every task's stack, as the kernel unwinds it, into the log only.
+echo 0 > /proc/sys/kernel/printk
+echo t > /proc/sysrq-trigger
+echo 7 > /proc/sys/kernel/printk
 echo c > /proc/sysrq-trigger
 ";
 /// The other end.
@@ -52,7 +56,7 @@ pub(super) fn dumped(
     core: &Path,
 ) -> Result<()> {
     let (end, words) = match machine.panics {
-        true => (PANIC, LAST_WORDS),
+        true => (PANIC, machine.board.last_words),
         false => (RUN_ON, READY),
     };
     let initrd = dir.join("initrd");
@@ -66,10 +70,6 @@ pub(super) fn dumped(
 }
 
 fn initramfs(kernel: &KernelFiles, board: &Board, end: &str) -> Result<Vec<u8>> {
-    let index = initramfs::modules::Index::open_dir(&kernel.modules, &kernel.release)?;
-    let module = index
-        .module("qemu_fw_cfg")
-        .context("The kernel has no qemu_fw_cfg")?;
     let mut archive = Archive::new();
     archive.nodes()?;
     archive.file(
@@ -78,8 +78,14 @@ fn initramfs(kernel: &KernelFiles, board: &Board, end: &str) -> Result<Vec<u8>> 
         fs::read(busybox(board.debian)?)?,
         "the guest's programs",
     )?;
-    let module = initramfs::modules::read(&index, module)?;
-    archive.file("qemu_fw_cfg.ko", 0o644, module, "brings VMCOREINFO to QEMU")?;
+    if board.noted {
+        let index = initramfs::modules::Index::open_dir(&kernel.modules, &kernel.release)?;
+        let module = index
+            .module("qemu_fw_cfg")
+            .context("The kernel has no qemu_fw_cfg")?;
+        let module = initramfs::modules::read(&index, module)?;
+        archive.file("qemu_fw_cfg.ko", 0o644, module, "brings VMCOREINFO to QEMU")?;
+    }
     let init = format!("{INIT}{end}").into_bytes();
     archive.file("init", 0o755, init, "what the guest does")?;
     Ok(archive.pack(Compression::None)?)
@@ -115,10 +121,10 @@ fn start(kernel: &KernelFiles, machine: &Machine, initrd: &Path, socket: &Path) 
             machine.cpu,
         ])
         .args(["-display", "none", "-nodefaults", "-serial", "stdio"])
-        .args(["-device", "vmcoreinfo", "-append"])
+        .arg("-append")
         .arg(format!(
-            "console={} rdinit=/init panic=0 oops=panic",
-            board.console
+            "console={} rdinit=/init panic=0 oops=panic log_buf_len=4M {}",
+            board.console, machine.cmdline
         ))
         .arg("-qmp")
         .arg(format!("unix:{},server,nowait", socket.display()))
@@ -128,6 +134,9 @@ fn start(kernel: &KernelFiles, machine: &Machine, initrd: &Path, socket: &Path) 
         .arg(initrd)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    if board.noted {
+        command.args(["-device", "vmcoreinfo"]);
+    }
     spawn::spawn(&mut command).with_context(|| {
         format!(
             "Cannot run {}; it is in Debian's package {}",
@@ -153,7 +162,9 @@ fn wait(qemu: &mut Child, words: &'static str, console: &Path) -> Result<()> {
         }
     });
     told.recv_timeout(DEADLINE)
-        .with_context(|| format!("The console never said \"{words}\"; see console.txt"))
+        .with_context(|| format!("The console never said \"{words}\"; see console.txt"))?;
+    std::thread::sleep(AFTERWARDS);
+    Ok(())
 }
 
 /// Stops the machine and lets QEMU write its memory.

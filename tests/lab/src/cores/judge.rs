@@ -1,5 +1,6 @@
 //! Whether what is read of a core is right: against drgn, and against the kernel's own counters.
 
+use super::traces;
 use crate::tools;
 use analysis::reason::Class;
 use analysis::report;
@@ -63,6 +64,9 @@ pub(super) fn all(
     checks.push(("every stack ends where stacks end", ends(&ours)));
     checks.push(("free pages by zone", free(&kernel)?));
     checks.push(("the report's reason", reason(&kernel, panicked)));
+    if panicked {
+        checks.push(("frames against the kernel's own", traces::same(&kernel)?));
+    }
     if let Some(vmlinux) = vmlinux {
         let theirs = ask(core, vmlinux, dir)?;
         checks.push(("tasks against drgn", same_tasks(&ours, &theirs)));
