@@ -30,7 +30,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use table::{Answer, Asked};
 use unnamed::Unnamed;
-use vmcore::kernel::Types;
+use vmcore::kernel::{TypeKind, Types};
 
 /// Knows the types of one kernel's globals, or of one module's.
 pub struct Globals<'k> {
@@ -128,10 +128,12 @@ impl<'k> Globals<'k> {
     fn answer(&self, name: &str, address: Option<u64>, room: Option<u64>) -> Option<GlobalType> {
         let types = &self.types;
         let said = |ty, source| Some(GlobalType { ty, source });
+        let next = || self.alignment(address?.checked_add(room?)?);
         let place = Place {
             address,
             room,
             constant: address.is_some_and(|at| self.is_constant(at)),
+            next: &next,
             read: &*self.read,
         };
         let declared = self.declared.get(name);
@@ -191,6 +193,26 @@ impl<'k> Globals<'k> {
         let mark = |name| self.names.address(name);
         let bounds = mark("__start_rodata").zip(mark("__end_rodata"));
         bounds.is_some_and(|(start, end)| (start..end).contains(&address))
+    }
+
+    /// What the number or pointer at an address is aligned to, by the type that the table has.
+    fn alignment(&self, address: u64) -> Option<u64> {
+        let types = &self.types;
+        let table = self.table.as_ref()?;
+        let mut words = self
+            .names
+            .at(address)
+            .filter_map(|name| table.near(name, &self.release));
+        let ty = self.parse(words.next()?)?;
+        let is_number = match ty.unqualified() {
+            CType::Pointer(_) => true,
+            CType::Btf(id) => matches!(
+                types.strip(*id).and_then(|id| types.kind(id)),
+                Some(TypeKind::Int | TypeKind::Enum | TypeKind::Enum64 | TypeKind::Ptr)
+            ),
+            _ => false,
+        };
+        ty.size(types).filter(|_| is_number)
     }
 
     /// Found when first asked for: it takes a pass over all code.

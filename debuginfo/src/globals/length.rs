@@ -3,8 +3,8 @@
 //! Kernels differ in lengths of arrays more than in anything else, so that another kernel's length is never
 //! believed by itself. kallsyms has no sizes: behind an object may be padding, which is zeros, and less of it
 //! than what the next object is aligned to. The room and the memory bound the length from both sides. Another
-//! kernel's only chooses among the lengths that are possible. Else the array ends with what is no zeros; where
-//! nothing is, it has no length.
+//! kernel's only chooses among the lengths that are possible. Else the array ends with what is no zeros, or where a
+//! number begins that needs no padding; where neither is known, it has no length.
 //!
 //! Facts: gcc and the linker fill data up with zeros; objects are aligned to a cache line at most, what begins a
 //! page to a page.
@@ -28,6 +28,8 @@ pub(super) struct Place<'a> {
     pub(super) room: Option<u64>,
     /// Whether it is among the constants. The compiler has some there that have no symbols.
     pub(super) constant: bool,
+    /// What the next object is aligned to by its type, where that is known of a number or a pointer.
+    pub(super) next: &'a dyn Fn() -> Option<u64>,
     pub(super) read: &'a Read<'a>,
 }
 
@@ -122,7 +124,10 @@ fn length(
     let filled = filled.filter(|filled| *filled >= least_by_room);
     let possible = least..=most;
     let chosen = [text, theirs, filled].into_iter().flatten();
-    chosen.into_iter().find(|count| possible.contains(count))
+    let chosen = chosen.into_iter().find(|count| possible.contains(count));
+    // Nothing is in it. What needs no padding in front of it has none, unless the source asks for it.
+    let is_next = || (place.next)().is_some_and(|align| room % each < align && align <= each);
+    chosen.or_else(|| is_next().then_some(most))
 }
 
 /// Whether it is a `const char`: an array of these is a text, and no buffer for one.
@@ -152,6 +157,11 @@ mod tests {
 
     /// What another kernel's type is in so much room, where so many bytes are not zeros.
     fn settled(words: &str, room: u64, filled: usize) -> Option<String> {
+        settled_before(words, room, filled, None)
+    }
+
+    /// The same before an object of this alignment.
+    fn settled_before(words: &str, room: u64, filled: usize, next: Option<u64>) -> Option<String> {
         let types = types();
         let read = |at: u64, bytes: &mut [u8]| {
             let from = usize::try_from(at - AT).unwrap();
@@ -164,6 +174,7 @@ mod tests {
             address: Some(AT),
             room: Some(room),
             constant: true,
+            next: &|| next,
             read: &read,
         };
         let ty = settle(CType::parse(words, &types)?, &place, &types)?;
@@ -193,6 +204,10 @@ mod tests {
         // Nothing but zeros: 8 to 16.
         assert_eq!(settled("long [12]", 0x80, 0).unwrap(), "long x[12]");
         assert_eq!(settled("long [27]", 0x80, 0).unwrap(), "long x[]");
+        for (next, is) in [(1, "long x[16]"), (8, "long x[16]"), (16, "long x[]")] {
+            let found = settled_before("long [27]", 0x80, 0, Some(next));
+            assert_eq!(found.unwrap(), is);
+        }
     }
 
     #[test]
@@ -244,6 +259,7 @@ mod tests {
             address: None,
             room,
             constant: false,
+            next: &|| None,
             read: &|_, _| false,
         };
         let settled = |words: &str, room| {

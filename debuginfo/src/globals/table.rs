@@ -212,6 +212,19 @@ impl Table {
         Answer::None
     }
 
+    /// The type in words that a variable has in the nearest kernel which has one of that name, and no more.
+    pub(super) fn near(&self, name: &str, release: &str) -> Option<&str> {
+        let all = self.names.get(key(name).as_ref())?;
+        let of = |row: usize| all.iter().filter(move |known| known.set >> row & 1 == 1);
+        let rows = self.nearest(release).into_iter();
+        let row = rows.into_iter().find(|row| of(*row).next().is_some())?;
+        let mut known = of(row);
+        match (known.next(), known.next()) {
+            (Some(known), None) => self.words(known),
+            _ => None,
+        }
+    }
+
     /// The kernels' numbers, nearest first.
     fn nearest(&self, release: &str) -> Vec<usize> {
         let own = ordinal(release);

@@ -29,6 +29,7 @@ fn place(room: u64) -> Place<'static> {
         address: Some(0x1000),
         room: Some(room),
         constant: false,
+        next: &|| None,
         read: &|_, bytes| {
             bytes.fill(1);
             true

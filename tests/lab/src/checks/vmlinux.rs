@@ -14,10 +14,12 @@ use rehearse::guest::image::KernelFiles;
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use vmcore::kernel::Kernel;
 
 /// The comparisons by debugger.
 const CRASH: &str = "vmlinux-crash";
@@ -106,7 +108,7 @@ fn compare(word: &str, afterpanic: &Path, plain: &Path, kernel: &KernelFiles) ->
     }
     let theirs = ask(word, &theirs, plain, kernel, false)?;
     let ours = ask(word, &ours, plain, kernel, true)?;
-    judge(word, &ours, &theirs, dir, kernel)
+    judge(word, &ours, &theirs, dir, plain, kernel)
 }
 
 /// What a debugger answers with a vmlinux. Several comparisons need the same: each is asked for once.
@@ -139,20 +141,25 @@ fn ask(
     answers
 }
 
-/// Whether only such lines differ as are known to.
+/// Whether only such lines differ as are known to. Answers that differ otherwise are kept in `dir`.
 fn judge(
     word: &str,
     ours: &Answers,
     theirs: &Answers,
     dir: &Path,
+    core: &Path,
     kernel: &KernelFiles,
 ) -> Result<()> {
     let tool = word.trim_start_matches("vmlinux-");
     let differs = differences(ours, theirs);
     let known = expected::vmlinux(tool, &kernel.release)?;
+    let data = match known.iter().any(|known| known.how == "data") {
+        true => data_of(core)?,
+        false => 0..0,
+    };
     let unknown: Vec<&Difference> = differs
         .iter()
-        .filter(|found| !known.iter().any(|known| found.is(known)))
+        .filter(|found| !known.iter().any(|known| found.is(known, &data)))
         .collect();
     if let Some(first) = unknown.first() {
         fs::write(dir.join(format!("{word}.ours")), &ours.text)?;
@@ -172,6 +179,12 @@ fn judge(
         theirs.answers.len()
     );
     Ok(())
+}
+
+/// Where the data of a core's kernel lies: behind its code.
+fn data_of(core: &Path) -> Result<Range<u64>> {
+    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
+    Ok(kernel.symbol("_etext")?.0..kernel.symbol("_end")?.0)
 }
 
 /// Makes the file, once for each kind.
@@ -288,13 +301,18 @@ struct Difference {
 }
 
 impl Difference {
-    /// Whether it is one that is known.
-    fn is(&self, known: &expected::Vmlinux) -> bool {
+    /// Whether it is one that is known. `data` is where the kernel's data lies.
+    fn is(&self, known: &expected::Vmlinux, data: &Range<u64>) -> bool {
         self.question.starts_with(&known.question)
             && match known.how.as_str() {
                 // Ours ends earlier: what is missing is the place in the source.
                 "shorter" => !self.ours.is_empty() && self.theirs.starts_with(&self.ours),
                 "whole" => self.question == known.question,
+                "data" => {
+                    let at = self.theirs.rsplit_once(" at ").map(|(_, at)| at);
+                    let at = at.and_then(|at| u64::from_str_radix(at.trim(), 16).ok());
+                    self.ours.is_empty() && at.is_some_and(|at| data.contains(&at))
+                }
                 _ => is_like(&self.ours, &known.ours) && is_like(&self.theirs, &known.theirs),
             }
     }
@@ -356,7 +374,7 @@ fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answers, differences};
+    use super::{Answers, Difference, differences};
 
     #[test]
     fn a_line_more_or_less_is_a_difference() {
@@ -368,5 +386,30 @@ mod tests {
         assert_eq!(lines, [("", "2"), ("4", "")]);
         assert_eq!(differences(&of("@@@ a\n1\n2\n"), &theirs).len(), 1);
         assert!(Answers::of("crash: cannot open\n").is_err());
+    }
+
+    #[test]
+    fn only_what_is_data_is_no_frame() {
+        let known = crate::expected::Vmlinux {
+            series: String::new(),
+            tool: "crash".to_owned(),
+            question: "bt".to_owned(),
+            how: "data".to_owned(),
+            ours: String::new(),
+            theirs: String::new(),
+            reason: String::new(),
+        };
+        let is = |ours: &str, theirs: &str| {
+            let found = Difference {
+                question: "bt -t".to_owned(),
+                ours: ours.to_owned(),
+                theirs: theirs.to_owned(),
+            };
+            found.is(&known, &(0x2000..0x3000))
+        };
+        assert!(is("", "  [ffff800] wait at 2ff8"));
+        assert!(!is("", "  [ffff800] schedule at 1ff8"));
+        assert!(!is("  [ffff800] other at 2ff8", "  [ffff800] wait at 2ff8"));
+        assert!(!is("", "no stack"));
     }
 }

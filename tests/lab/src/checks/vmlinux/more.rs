@@ -25,7 +25,7 @@ pub(super) fn filtered(afterpanic: &Path, plain: &Path, kernel: &KernelFiles) ->
     );
     for tool in [CRASH, DRGN] {
         let ask = |vmlinux: &Path| ask(tool, vmlinux, &core, kernel, false);
-        judge(tool, &ask(&ours)?, &ask(&theirs)?, dir, kernel)?;
+        judge(tool, &ask(&ours)?, &ask(&theirs)?, dir, &core, kernel)?;
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(super) fn unknown(plain: &Path, kernel: &KernelFiles) -> Result<()> {
     let theirs = kernels::vmlinux(kernel)?;
     for (tool, word) in [(CRASH, "vmlinux-unknown"), (DRGN, DRGN)] {
         let ask = |vmlinux: &Path| ask(tool, vmlinux, plain, kernel, false);
-        judge(word, &ask(&ours)?, &ask(&theirs)?, &dir, kernel)?;
+        judge(word, &ask(&ours)?, &ask(&theirs)?, &dir, plain, kernel)?;
     }
     Ok(())
 }
