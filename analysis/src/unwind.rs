@@ -39,6 +39,8 @@ struct Machine {
     engine: for<'k> fn(&'k Kernel, &mut Vec<String>) -> Box<dyn Engine + 'k>,
     cpu_stacks: fn(&Kernel, u32) -> Vec<Area>,
     stack_bytes: fn(&Kernel) -> u64,
+    /// The member of `task_struct` with the stack pointer of a task that does not run.
+    saved_sp: &'static str,
 }
 
 /// The machine that this program was compiled for.
@@ -77,6 +79,12 @@ fn machine(kernel: &Kernel) -> Option<&'static Machine> {
 #[must_use]
 pub(crate) fn stack_bytes(kernel: &Kernel) -> u64 {
     machine(kernel).map_or(0, |machine| (machine.stack_bytes)(kernel))
+}
+
+/// The member of `task_struct` with the stack pointer of a task that does not run; empty for an architecture that
+/// is not known.
+pub(crate) fn saved_sp(kernel: &Kernel) -> &'static str {
+    machine(kernel).map_or("", |machine| machine.saved_sp)
 }
 
 /// The interrupt, exception and entry stacks of one CPU: what each is for, its first address, and the one

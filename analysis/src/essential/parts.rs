@@ -17,27 +17,47 @@ pub(super) mod dump {
 
     /// Pieces that stay: text, read-only data, data with the unwind tables behind it up to the init
     /// sections, BSS and early page tables (arch/x86/kernel/vmlinux.lds.S, 5.10 to 7.2). The gaps
-    /// between them are freed by `mark_rodata_ro`, the init sections by `free_initmem`.
-    const PIECES: [(&str, &str); 4] = [
-        ("_text", "_etext"),
-        ("__start_rodata", "__end_rodata"),
-        ("_sdata", "__init_begin"),
-        ("__bss_start", "_end"),
+    /// between them are freed by `mark_rodata_ro`, the init sections by `free_initmem`. Of each the start,
+    /// what stands for it, the end, and one before it: on arm64 the init sections lie before the data, and
+    /// kallsyms of 6.1 has neither `_text` nor `_end` (arch/arm64/kernel/vmlinux.lds.S).
+    const PIECES: [[&str; 4]; 4] = [
+        ["_text", "_stext", "_etext", "_etext"],
+        [
+            "__start_rodata",
+            "__start_rodata",
+            "__end_rodata",
+            "__end_rodata",
+        ],
+        ["_sdata", "_sdata", "__init_begin", "_edata"],
+        ["__bss_start", "__bss_start", "_end", "__bss_stop"],
     ];
 
     fn pieces(kernel: &Kernel) -> Result<Vec<(VirtAddr, VirtAddr)>, KernelError> {
-        let names: Vec<&str> = PIECES
-            .iter()
-            .flat_map(|(start, end)| [*start, *end])
-            .collect();
-        let found = kernel.symbols()?.lookup_many(&names);
-        Ok(found
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .filter_map(|[start, end]| Some(((*start)?, (*end)?)))
-            .filter(|(start, end)| start < end)
-            .collect())
+        let found = kernel.symbols()?.lookup_many(PIECES.as_flattened());
+        Ok(found.as_chunks().0.iter().filter_map(piece).collect())
+    }
+
+    /// A piece, from the addresses of its four symbols.
+    fn piece(
+        [start, instead, end, nearer]: &[Option<VirtAddr>; 4],
+    ) -> Option<(VirtAddr, VirtAddr)> {
+        let start = start.or(*instead)?;
+        let end = end.filter(|end| *end > start).or(*nearer)?;
+        (start < end).then_some((start, end))
+    }
+
+    #[cfg(test)]
+    #[test]
+    fn a_piece_ends_behind_its_start() {
+        let at = |n: u64| (n != 0).then_some(VirtAddr(n));
+        let of = |four: [u64; 4]| piece(&four.map(at)).map(|(start, end)| (start.0, end.0));
+        assert_eq!(of([1, 2, 9, 8]), Some((1, 9)));
+        // The init sections of arm64 lie before the data.
+        assert_eq!(of([5, 5, 3, 7]), Some((5, 7)));
+        assert_eq!(of([0, 2, 0, 8]), Some((2, 8)));
+        for none in [[0, 0, 9, 9], [5, 5, 3, 0], [5, 5, 0, 4], [5, 5, 5, 5]] {
+            assert_eq!(of(none), None);
+        }
     }
 
     /// Physical addresses of the pieces. What lies between them is the allocator's by now.

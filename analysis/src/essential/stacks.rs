@@ -6,6 +6,7 @@
 
 use super::Collector;
 use crate::tasks::{self, State};
+use crate::unwind;
 use std::ops::ControlFlow;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::KernelError;
@@ -30,7 +31,7 @@ pub(super) fn collect(collector: &mut Collector<'_>, which: Which) -> Result<(),
         .unwrap_or(THREAD_SIZE)
         .clamp(THREAD_SIZE, 64 << 10);
     let stack = types.member("task_struct", "stack")?;
-    let saved = types.member("task_struct", "thread.sp")?;
+    let saved = types.member("task_struct", unwind::saved_sp(kernel))?;
     let options = tasks::Options {
         command_lines: false,
         idle: which == Which::Awake,

@@ -43,6 +43,7 @@ pub(super) static MACHINE: Machine = Machine {
     },
     cpu_stacks: stacks::of_cpu,
     stack_bytes: stacks::stack_bytes,
+    saved_sp: "thread.cpu_context.sp",
 };
 
 struct Arm {

@@ -39,6 +39,7 @@ pub(super) static MACHINE: Machine = Machine {
     },
     cpu_stacks: stacks::of_cpu,
     stack_bytes: stacks::stack_bytes,
+    saved_sp: "thread.sp",
 };
 
 struct Riscv {

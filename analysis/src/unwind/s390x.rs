@@ -37,6 +37,7 @@ pub(super) static MACHINE: Machine = Machine {
     },
     cpu_stacks: stacks::of_cpu,
     stack_bytes: stacks::stack_bytes,
+    saved_sp: "thread.ksp",
 };
 
 struct Mainframe {

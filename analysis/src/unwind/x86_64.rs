@@ -43,6 +43,7 @@ pub(super) static MACHINE: Machine = Machine {
     engine: |kernel, warnings| Box::new(X86::new(kernel, warnings)),
     cpu_stacks: stacks::of_cpu,
     stack_bytes: stacks::stack_bytes,
+    saved_sp: "thread.sp",
 };
 
 /// The symbols that unwinding asks for.

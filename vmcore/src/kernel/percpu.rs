@@ -6,6 +6,7 @@
 
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
+use std::sync::OnceLock;
 
 /// A set of CPU numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -18,6 +19,12 @@ impl CpuMask {
     #[must_use]
     pub(crate) fn from_words(words: Vec<u64>) -> Self {
         Self { words }
+    }
+
+    fn insert(&mut self, cpu: u32) {
+        if let Some(word) = self.words.get_mut(cpu as usize / 64) {
+            *word |= 1 << (cpu % 64);
+        }
     }
 
     /// Whether CPU `cpu` is in it.
@@ -52,6 +59,8 @@ pub(super) struct PerCpu {
     possible: CpuMask,
     online: CpuMask,
     offsets: Vec<u64>,
+    /// `online`, and those that the panic stopped.
+    stopped_too: OnceLock<CpuMask>,
 }
 
 /// NR_CPUS of the largest kernels built.
@@ -80,6 +89,7 @@ impl PerCpu {
             possible,
             online,
             offsets,
+            stopped_too: OnceLock::new(),
         })
     }
 }
@@ -114,12 +124,22 @@ impl Kernel {
             .map_err(|why| KernelError::unavailable("The per-CPU table", why))
     }
 
-    /// The CPUs that were online.
+    /// The CPUs that were online when the kernel died. On arm64 each CPU that the panic stops takes itself out of
+    /// the kernel's mask (arch/arm64/kernel/smp.c, 5.10 to 7.2); the registers that it saved show that it was in.
     ///
     /// # Errors
     /// When the masks or `__per_cpu_offset` cannot be found or read.
     pub fn online_cpus(&self) -> Result<&CpuMask, KernelError> {
-        Ok(&self.percpu()?.online)
+        let percpu = self.percpu()?;
+        Ok(percpu.stopped_too.get_or_init(|| {
+            let mut mask = percpu.online.clone();
+            for cpu in percpu.possible.iter() {
+                if !mask.contains(cpu) && matches!(self.crash_note(cpu), Ok(Some(_))) {
+                    mask.insert(cpu);
+                }
+            }
+            mask
+        }))
     }
 
     /// The CPUs that have per-CPU areas.
@@ -195,6 +215,31 @@ mod tests {
         assert_eq!(kernel.online_cpus().unwrap().len(), 100);
         let last = kernel.per_cpu(crate::addr::VirtAddr(0x10), 99).unwrap();
         assert_eq!(last.0, 0x9910);
+    }
+
+    #[test]
+    fn a_cpu_that_saved_its_registers_was_online() {
+        let mut ram = hundred();
+        ram.line(&format!("SYMBOL(nr_cpu_ids)={:x}", MASKS + 0x200));
+        ram.put_image(MASKS + 0x200, &100_u32.to_le_bytes());
+        ram.line(&format!("SYMBOL(crash_notes)={:x}", MASKS + 0x208));
+        ram.put_image64(MASKS + 0x208, MASKS + 0x2000);
+        // All but CPUs 98 and 99 are online; of these the last has a note.
+        ram.put_image64(MASKS + 0x108, (1 << 34) - 1);
+        for cpu in 0..100 {
+            ram.put_image64(MASKS + 0x1000 + cpu * 8, cpu * 0x200);
+        }
+        let note = MASKS + 0x2000 + 99 * 0x200;
+        for (at, word) in (0..).zip([5_u32, 336, 1]) {
+            ram.put_image(note + at * 4, &word.to_le_bytes());
+        }
+        ram.put_image(note + 12, b"CORE\0\0\0\0");
+        // rip, in pr_reg at 112.
+        ram.put_image64(note + 20 + 112 + 16 * 8, 0xffff_ffff_8100_0000);
+        let kernel = toy::kernel(&ram);
+        let online = kernel.online_cpus().unwrap();
+        assert!(online.contains(97) && !online.contains(98) && online.contains(99));
+        assert_eq!(online.len(), 99);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Kernel {
             || self.online_cpus().is_ok_and(|cpus| cpus.iter().any(any))
     }
 
-    fn crash_note(&self, cpu: u32) -> Result<Option<(i32, Registers)>, KernelError> {
+    pub(super) fn crash_note(&self, cpu: u32) -> Result<Option<(i32, Registers)>, KernelError> {
         let pointer = self.symbol("crash_notes")?;
         let area = self
             .read_ptr(pointer)
