@@ -139,8 +139,8 @@ pub struct Vmlinux {
     /// Questions that begin so; of `layouts` the structure: `struct page`.
     pub question: String,
     /// `shorter`: our line ends where the source file would stand. `other`: the lines hold `ours` and
-    /// `theirs`; a layout differs. `whole`: all lines of this very question. `data`: a frame at an address
-    /// that is among the kernel's data, which we do not have.
+    /// `theirs`; a layout differs. `whole`: all lines of this very question. `data`: lines
+    /// beside a frame at an address that is among the kernel's data.
     pub how: String,
     /// For `other`: what our line holds; empty: there is no line.
     #[serde(default)]

@@ -298,6 +298,8 @@ struct Difference {
     question: String,
     ours: String,
     theirs: String,
+    /// Addresses of the frames in the other lines that differ there.
+    frames: Vec<u64>,
 }
 
 impl Difference {
@@ -308,11 +310,7 @@ impl Difference {
                 // Ours ends earlier: what is missing is the place in the source.
                 "shorter" => !self.ours.is_empty() && self.theirs.starts_with(&self.ours),
                 "whole" => self.question == known.question,
-                "data" => {
-                    let at = self.theirs.rsplit_once(" at ").map(|(_, at)| at);
-                    let at = at.and_then(|at| u64::from_str_radix(at.trim(), 16).ok());
-                    self.ours.is_empty() && at.is_some_and(|at| data.contains(&at))
-                }
+                "data" => self.frames.iter().any(|at| data.contains(at)),
                 _ => is_like(&self.ours, &known.ours) && is_like(&self.theirs, &known.theirs),
             }
     }
@@ -347,6 +345,12 @@ fn unnumbered(line: &str) -> String {
     }
 }
 
+/// The address of a frame of crash: `[ffffb071801a3f58] schedule at ffffffff84a0011f`.
+fn frame(line: &str) -> Option<u64> {
+    let (_, at) = line.rsplit_once(" at ")?;
+    u64::from_str_radix(at.trim(), 16).ok()
+}
+
 fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
     let mut all = Vec::new();
     let missing = Vec::new();
@@ -359,12 +363,15 @@ fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
             if change.tag() == DiffTag::Equal {
                 continue;
             }
+            let frames = theirs.get(old.clone()).unwrap_or_default();
+            let frames: Vec<u64> = frames.iter().filter_map(|line| frame(line)).collect();
             for n in 0..old.len().max(new.len()) {
                 let line = |lines: &[String]| lines.get(n).cloned().unwrap_or_default();
                 all.push(Difference {
                     question: question.clone(),
                     ours: line(ours.get(new.clone()).unwrap_or_default()),
                     theirs: line(theirs.get(old.clone()).unwrap_or_default()),
+                    frames: frames.clone(),
                 });
             }
         }
@@ -374,7 +381,7 @@ fn differences(ours: &Answers, theirs: &Answers) -> Vec<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answers, Difference, differences};
+    use super::{Answers, differences};
 
     #[test]
     fn a_line_more_or_less_is_a_difference() {
@@ -400,16 +407,19 @@ mod tests {
             reason: String::new(),
         };
         let is = |ours: &str, theirs: &str| {
-            let found = Difference {
-                question: "bt -t".to_owned(),
-                ours: ours.to_owned(),
-                theirs: theirs.to_owned(),
-            };
-            found.is(&known, &(0x2000..0x3000))
+            let of = |text: &str| Answers::of(&format!("@@@ bt -t\nfirst\n{text}last\n")).unwrap();
+            let found = differences(&of(ours), &of(theirs));
+            found
+                .iter()
+                .all(|found| found.is(&known, &(0x2000..0x3000)))
         };
-        assert!(is("", "  [ffff800] wait at 2ff8"));
-        assert!(!is("", "  [ffff800] schedule at 1ff8"));
-        assert!(!is("  [ffff800] other at 2ff8", "  [ffff800] wait at 2ff8"));
-        assert!(!is("", "no stack"));
+        assert!(is("", "[ffff800] wait at 2ff8\n"));
+        // It goes on from there.
+        assert!(is(
+            "[ffff810] softirq at 1ff8\n",
+            "[ffff800] wait at 2ff8\nWARNING\n[ffff818] other at 1f00\n"
+        ));
+        assert!(!is("", "[ffff800] schedule at 1ff8\n"));
+        assert!(!is("", "no stack\n"));
     }
 }
