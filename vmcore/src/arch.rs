@@ -42,6 +42,8 @@ pub struct Arch {
     pub(crate) prstatus_bytes: usize,
     /// An NT_PRSTATUS descriptor: the pid it names and the registers.
     pub(crate) prstatus: fn(&[u8]) -> Option<(i32, Registers)>,
+    /// Swaps the words of an NT_PRSTATUS descriptor that stands in a file of the other byte order.
+    pub(crate) swapped_prstatus: Option<fn(&mut [u8])>,
     /// Where the kernel's memory lies, by VMCOREINFO and the dump's segments.
     pub(crate) layout: fn(&dyn Facts) -> Result<Layout, MissingKey>,
     /// The same by the segments alone, of a dump without VMCOREINFO.

@@ -16,6 +16,7 @@ pub mod layered;
 pub mod map;
 mod mapping;
 mod open;
+mod registers;
 mod runs;
 pub mod source;
 pub mod verify;

@@ -9,7 +9,7 @@
 
 pub mod regs;
 
-use super::paging::{Entry, Paging, page_sized};
+use super::paging::{Entry, LEVELS, Paging};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::order::Order;
@@ -27,6 +27,7 @@ pub static ARCH: Arch = Arch {
         let (pid, registers) = regs::Registers::from_prstatus(desc)?;
         Some((pid, Registers::Aarch64(registers)))
     },
+    swapped_prstatus: None,
     layout,
     segments,
     marker: "NUMBER(kimage_voffset)",
@@ -72,7 +73,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
             root: image.phys(root),
             levels,
             page_shift,
-            bits: page_sized(page_shift, levels, walked),
+            shifts: table_shifts(page_shift, levels, walked),
             sign_bit: walked,
             kernel: u64::MAX << walked,
             order: Order::Little,
@@ -106,6 +107,15 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         generated_end: number("VMALLOC_END").unwrap_or(u64::MAX),
         tag_mask: TAGS,
         pac_mask: number("KERNELPACMASK").unwrap_or(0),
+    })
+}
+
+/// Tables are a page large, but the top one, which has as many entries as translate `va_bits`.
+fn table_shifts(page_shift: u32, levels: u32, va_bits: u32) -> [u8; LEVELS + 1] {
+    // Up to 16 + 13 * 4.
+    [0, 1, 2, 3, 4, 5].map(|level: u32| match level >= levels {
+        true => va_bits as u8,
+        false => (page_shift + (page_shift - 3) * level) as u8,
     })
 }
 

@@ -16,6 +16,8 @@ pub trait Facts {
     fn offset(&self, name: &str) -> Option<u64>;
     /// `SIZE(struct)`, in bytes.
     fn size(&self, name: &str) -> Option<u64>;
+    /// `OSRELEASE`.
+    fn release(&self) -> Option<&str>;
     /// `PAGESIZE`, in bytes.
     fn page_size(&self) -> Option<u64>;
     /// What the segments show of the kernel image: first address, its physical address, bytes.

@@ -11,13 +11,15 @@ use crate::order::Order;
 /// Most levels of tables.
 pub const LEVELS: usize = 5;
 
-/// The entries of tables that are a page large, at the top as many as translate `va_bits`.
-pub(crate) fn page_sized(page_shift: u32, levels: u32, va_bits: u32) -> [u8; LEVELS] {
-    let table = page_shift - 3;
-    let top = va_bits - page_shift - table * (levels - 1);
-    let of = |level: u32| if level == levels { top } else { table };
-    // Less than 20 for every page size.
-    [1, 2, 3, 4, 5].map(|level| of(level) as u8)
+/// What entries map, by log2 of the page size and of the entries in a table of each level, the lowest first.
+pub(crate) fn shifts(page_shift: u32, bits: [u8; LEVELS]) -> [u8; LEVELS + 1] {
+    let mut shift = page_shift as u8;
+    let mut all = [shift; LEVELS + 1];
+    for (to, bits) in all.iter_mut().skip(1).zip(bits) {
+        shift += bits;
+        *to = shift;
+    }
+    all
 }
 
 /// What an entry of a page table says.
@@ -40,8 +42,8 @@ pub struct Paging {
     pub levels: u32,
     /// log2 of the bytes of the smallest page: 12, 14 or 16.
     pub page_shift: u32,
-    /// log2 of the entries in a table of each level, the lowest first.
-    pub bits: [u8; LEVELS],
+    /// log2 of the bytes that one entry of each level maps, the lowest first, and of what they map together.
+    pub shifts: [u8; LEVELS + 1],
     /// From this one up the bits of an address are 0, or those of `kernel`.
     pub sign_bit: u32,
     /// The lowest address of the kernel.
@@ -118,16 +120,14 @@ impl Paging {
     /// log2 of the bytes that one entry of a level maps.
     #[must_use]
     pub(crate) fn shift(&self, level: u32) -> u32 {
-        let below = level.saturating_sub(1) as usize;
-        let bits = self.bits.iter().take(below);
-        bits.fold(self.page_shift, |sum, bits| sum + u32::from(*bits))
+        let place = level.saturating_sub(1) as usize;
+        self.shifts.get(place).copied().unwrap_or(63).into()
     }
 
     /// Entries in a table of a level.
     #[must_use]
     pub(crate) fn entries(&self, level: u32) -> u64 {
-        let place = level.saturating_sub(1) as usize;
-        1 << self.bits.get(place).copied().unwrap_or(0)
+        1 << self.shift(level + 1).saturating_sub(self.shift(level))
     }
 
     /// What an entry of a level says, which is number `index` of its table.

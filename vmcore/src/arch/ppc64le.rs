@@ -9,7 +9,7 @@
 mod backing;
 pub mod regs;
 
-use super::paging::{Entry, Paging};
+use super::paging::{Entry, Paging, shifts};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers};
 use crate::addr::PhysAddr;
 use crate::order::Order;
@@ -27,6 +27,7 @@ pub static ARCH: Arch = Arch {
         let (pid, registers) = regs::from_prstatus(desc)?;
         Some((pid, Registers::Table(registers)))
     },
+    swapped_prstatus: Some(regs::swap_prstatus),
     layout,
     segments,
     marker: "SYMBOL(vmemmap_list)",
@@ -61,12 +62,15 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         root,
         levels: 4,
         page_shift,
-        bits: match (radix, page_shift) {
-            (true, 12) => [9, 9, 9, 13, 0],
-            (true, _) => [5, 9, 9, 13, 0],
-            (false, 12) => [9, 7, 9, 9, 0],
-            (false, _) => [8, 10, 10, 8, 0],
-        },
+        shifts: shifts(
+            page_shift,
+            match (radix, page_shift) {
+                (true, 12) => [9, 9, 9, 13, 0],
+                (true, _) => [5, 9, 9, 13, 0],
+                (false, 12) => [9, 7, 9, 9, 0],
+                (false, _) => [8, 10, 10, 8, 0],
+            },
+        ),
         sign_bit: 52,
         kernel: PAGE_OFFSET,
         order: Order::Big,
@@ -74,9 +78,26 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         decode,
     });
     if !radix {
+        // No page table tells whether this is its kernel: its name does.
+        if names_another(facts, layout.image) == Some(true) {
+            return Err(MissingKey("SYMBOL(init_uts_ns)"));
+        }
         layout.regions = backing::regions(facts, layout.image);
     }
     Ok(layout)
+}
+
+/// Whether the kernel's own name in memory is not that of VMCOREINFO.
+fn names_another(facts: &dyn Facts, image: ImageMap) -> Option<bool> {
+    // release is the third of the fields of 65 bytes (include/uapi/linux/utsname.h).
+    let field = facts.offset("uts_namespace.name")?.checked_add(2 * 65)?;
+    let at = image
+        .phys(facts.symbol("init_uts_ns")?)
+        .checked_add(field)?;
+    let mut bytes = [0; 65];
+    let name = facts.read(at, &mut bytes).then_some(&bytes)?;
+    let name = name.split(|byte| *byte == 0).next()?;
+    Some(facts.release()?.as_bytes() != name)
 }
 
 /// Whether the tables map the linear map, whose first entry is the top table's first: the radix MMU's do.

@@ -9,7 +9,7 @@
 
 pub mod regs;
 
-use super::paging::{Entry, LEVELS, Paging};
+use super::paging::{Entry, Paging};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::PhysAddr;
 use crate::order::Order;
@@ -27,6 +27,7 @@ pub static ARCH: Arch = Arch {
         let (pid, registers) = regs::from_prstatus(desc)?;
         Some((pid, Registers::Table(registers)))
     },
+    swapped_prstatus: None,
     layout,
     segments,
     marker: "NUMBER(phys_ram_base)",
@@ -67,7 +68,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         root: image.phys(root),
         levels,
         page_shift: PAGE_SHIFT,
-        bits: [9; LEVELS],
+        shifts: [12, 21, 30, 39, 48, 57],
         sign_bit: va_bits - 1,
         kernel: u64::MAX << (va_bits - 1),
         order: Order::Little,

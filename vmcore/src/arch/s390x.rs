@@ -26,6 +26,7 @@ pub static ARCH: Arch = Arch {
         let (pid, registers) = regs::from_prstatus(desc)?;
         Some((pid, Registers::Table(registers)))
     },
+    swapped_prstatus: None,
     layout,
     segments: |_| None,
     marker: "SYMBOL(lowcore_ptr)",
@@ -73,7 +74,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
         root,
         levels,
         page_shift: PAGE_SHIFT,
-        bits: [8, 11, 11, 11, 11],
+        shifts: [12, 20, 31, 42, 53, 63],
         sign_bit: (PAGE_SHIFT + 8 + 11 * (levels - 1)).min(63),
         kernel: 0,
         order: Order::Big,

@@ -14,6 +14,8 @@ pub(crate) struct Set {
     pub(crate) order: Order,
     /// Their names, in the order of the kernel's `pt_regs`.
     pub(crate) names: &'static [&'static str],
+    /// [`named`], which a program without such an architecture does not contain.
+    pub(crate) named: fn(&Registers) -> Vec<(&'static str, u64)>,
     /// Which of them is the program counter.
     pub(crate) pc: usize,
     /// Which of them is the stack pointer.
@@ -24,6 +26,12 @@ pub(crate) struct Set {
     pub(crate) interrupts: fn(&Registers) -> Option<bool>,
 }
 
+/// The registers that are known, with their names.
+pub(crate) fn named(all: &Registers) -> Vec<(&'static str, u64)> {
+    let names = all.set.names.iter().copied();
+    names.zip(all.words().iter().copied()).collect()
+}
+
 /// The registers of one CPU or of one interrupted context.
 #[derive(Clone, Copy, Debug)]
 pub struct Registers {
@@ -31,6 +39,8 @@ pub struct Registers {
     words: [u64; WORDS],
     /// How many of them are known.
     known: usize,
+    pc: u64,
+    sp: u64,
 }
 
 impl PartialEq for Registers {
@@ -49,7 +59,15 @@ impl Registers {
         for word in words.iter_mut().take(known) {
             *word = set.order.u64(*chunks.next()?);
         }
-        Some(Self { set, words, known })
+        let at = |place: usize| words.get(place).copied().unwrap_or(0);
+        let (pc, sp) = (at(set.pc), at(set.sp));
+        Some(Self {
+            set,
+            words,
+            known,
+            pc,
+            sp,
+        })
     }
 
     fn words(&self) -> &[u64] {
@@ -65,20 +83,19 @@ impl Registers {
     /// Those that are known, with their names.
     #[must_use]
     pub fn named(&self) -> Vec<(&'static str, u64)> {
-        let names = self.set.names.iter().copied();
-        names.zip(self.words().iter().copied()).collect()
+        (self.set.named)(self)
     }
 
     /// The program counter.
     #[must_use]
     pub fn pc(&self) -> u64 {
-        self.get(self.set.pc).unwrap_or(0)
+        self.pc
     }
 
     /// The stack pointer.
     #[must_use]
     pub fn sp(&self) -> u64 {
-        self.get(self.set.sp).unwrap_or(0)
+        self.sp
     }
 
     /// Whether the CPU ran in user mode.

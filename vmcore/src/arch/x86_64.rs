@@ -6,7 +6,7 @@
 
 pub mod regs;
 
-use super::paging::{Entry, LEVELS, Paging};
+use super::paging::{Entry, Paging};
 use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::PhysAddr;
 use crate::order::Order;
@@ -21,6 +21,7 @@ pub static ARCH: Arch = Arch {
         let (pid, registers) = regs::Registers::from_prstatus(desc)?;
         Some((pid, Registers::X86_64(registers)))
     },
+    swapped_prstatus: None,
     layout,
     segments,
     marker: "NUMBER(phys_base)",
@@ -69,7 +70,7 @@ fn layout(facts: &dyn Facts) -> Result<Layout, MissingKey> {
             root: image.phys(root),
             levels: if five { 5 } else { 4 },
             page_shift: PAGE_SHIFT,
-            bits: [9; LEVELS],
+            shifts: [12, 21, 30, 39, 48, 57],
             sign_bit: if five { 56 } else { 47 },
             kernel: u64::MAX << if five { 56 } else { 47 },
             order: Order::Little,

@@ -18,6 +18,7 @@ use self::mappings::{direct_map_base, kernel_image};
 use self::table::{Limits, Table, read_notes};
 use super::extents::{Extent, Extents, PageRuns};
 use super::map::{Lookup, MapReader};
+use super::registers::put_in_order;
 use super::source::{ByteSource, read_error, read_up_to};
 use super::verify::Damage;
 use super::{
@@ -26,6 +27,7 @@ use super::{
 use crate::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr};
 use crate::layout::elf::{self, Header};
 use crate::layout::{FormatError, own};
+use crate::order::Order;
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
 
@@ -70,7 +72,9 @@ impl ElfCore {
         let limits = Limits::of(&*source);
         let table = Table::read(&*source, header, limits, &mut warnings)?;
         let mut notes = read_notes(&*source, &table.notes, header.order, limits, &mut warnings)?;
-        elf::put_in_order(&mut notes, header.machine, header.order);
+        if header.order == Order::Big {
+            put_in_order(&mut notes, header.machine);
+        }
         // Now, when all of what it says has been put to use.
         let facts = source.facts();
         warnings.splice(0..0, facts.warnings);

@@ -8,7 +8,7 @@
 
 use super::{Vmcoreinfo, layout};
 use crate::addr::{PAGE_BYTES, Pfn, VirtAddr};
-use crate::arch::{self, Arch, Layout};
+use crate::arch::{self, Arch};
 use crate::dump::MemoryDump;
 
 /// How the page begins.
@@ -84,26 +84,11 @@ fn holds(arch: &Arch, dump: &dyn MemoryDump, text: &Vmcoreinfo) -> bool {
         Some(walked.phys == layout.image.phys(va))
     });
     if !layout.image_in_tables {
-        return names_itself(dump, text, &layout).unwrap_or(false);
+        // The architecture has looked at the kernel's name.
+        return true;
     }
     // One at least, and none that differs.
     agree.next() == Some(true) && agree.all(|agrees| agrees)
-}
-
-/// Whether the kernel's own name in memory is the one of the text.
-pub(super) fn names_itself(
-    dump: &dyn MemoryDump,
-    text: &Vmcoreinfo,
-    layout: &Layout,
-) -> Option<bool> {
-    // release is the third of the fields of 65 bytes (include/uapi/linux/utsname.h).
-    let at = text.symbol("init_uts_ns")?;
-    let field = text.offset("uts_namespace.name")?.checked_add(2 * 65)?;
-    let mut bytes = [0; 65];
-    let at = layout.image.phys(at).checked_add(field)?;
-    dump.read_phys(at, &mut bytes).ok()?;
-    let name = bytes.split(|byte| *byte == 0).next()?;
-    Some(text.osrelease()?.as_bytes() == name)
 }
 
 #[cfg(test)]

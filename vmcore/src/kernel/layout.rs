@@ -33,6 +33,10 @@ impl Facts for Known<'_> {
         self.vmcoreinfo?.size(name)
     }
 
+    fn release(&self) -> Option<&str> {
+        self.vmcoreinfo?.osrelease()
+    }
+
     fn page_size(&self) -> Option<u64> {
         self.vmcoreinfo?.page_size()
     }

@@ -290,33 +290,6 @@ fn one_note(buf: &[u8], at: usize, namesz: u32, descsz: u32, n_type: u32) -> Opt
     Some((note, desc_at.checked_add(padded(descsz)?)?))
 }
 
-/// QEMU up to 7.2 at least writes dumps of ppc64le guests as if they were big-endian: memory is as it was, and
-/// the registers in the notes are swapped. They are put back, so that a note has the order of its machine.
-/// A kdump file of QEMU names no machine (`EM_NONE`); the notes of s390x, which is big-endian, are shorter.
-pub(crate) fn put_in_order(notes: &mut [Note], machine: u16, order: Order) {
-    /// pr_pid, and the registers behind it.
-    const PID: usize = 32;
-    const REGISTERS: usize = 112;
-    const LEAST: usize = REGISTERS + 44 * 8;
-    if order != Order::Big || !matches!(machine, EM_PPC64 | EM_NONE) {
-        return;
-    }
-    let registers = notes
-        .iter_mut()
-        .filter(|note| note.name == b"CORE" && note.n_type == NT_PRSTATUS);
-    for note in registers.filter(|note| note.desc.len() >= LEAST) {
-        if let Some(pid) = note.desc.get_mut(PID..PID + 4) {
-            pid.reverse();
-        }
-        let words = note.desc.get_mut(REGISTERS..).unwrap_or_default();
-        words
-            .as_chunks_mut::<8>()
-            .0
-            .iter_mut()
-            .for_each(|word| word.reverse());
-    }
-}
-
 /// The bytes of `notes`, one after another.
 #[must_use]
 pub(crate) fn encode_notes(notes: &[Note]) -> Vec<u8> {

@@ -26,6 +26,9 @@ impl Facts for Keys {
     fn size(&self, _: &str) -> Option<u64> {
         None
     }
+    fn release(&self) -> Option<&str> {
+        None
+    }
     fn page_size(&self) -> Option<u64> {
         Some(self.page)
     }

@@ -4,7 +4,7 @@
 //! arch/powerpc/include/asm/{reg.h,hw_irq.h}, include/linux/elfcore.h; the layout is ABI and the same in every
 //! kernel.
 
-use crate::arch::table::{Registers, Set};
+use crate::arch::table::{Registers, Set, named};
 use crate::order::Order;
 
 /// Bytes of a ppc64le NT_PRSTATUS descriptor.
@@ -32,6 +32,7 @@ const PR: u64 = 1 << 14;
 /// In the order of `pt_regs`.
 static SET: Set = Set {
     order: Order::Little,
+    named,
     names: &[
         "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13",
         "r14", "r15", "r16", "r17", "r18", "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26",
@@ -58,4 +59,19 @@ pub(crate) fn from_prstatus(desc: &[u8]) -> Option<(i32, Registers)> {
         .first_chunk::<4>()?;
     let registers = from_pt_regs(desc.get(PRSTATUS_REGS..)?)?;
     Some((i32::from_le_bytes(*pid), registers))
+}
+
+/// QEMU up to 7.2 at least writes dumps of ppc64le guests as if they were big-endian: memory is as it was, and
+/// the words of the notes are swapped. Notes of s390x, which is big-endian, are shorter and stay as they are.
+pub(crate) fn swap_prstatus(desc: &mut [u8]) {
+    if desc.len() < PRSTATUS_REGS + PT_REGS_BYTES {
+        return;
+    }
+    if let Some(pid) = desc.get_mut(PRSTATUS_PID..PRSTATUS_PID + 4) {
+        pid.reverse();
+    }
+    let words = desc.get_mut(PRSTATUS_REGS..).unwrap_or_default();
+    for word in words.as_chunks_mut::<8>().0 {
+        word.reverse();
+    }
 }

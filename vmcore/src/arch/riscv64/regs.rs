@@ -4,7 +4,7 @@
 //! (`user_regs_struct`, which begins `pt_regs`), include/linux/elfcore.h, 4.15 to 7.2. A note has the 32
 //! registers alone: the status of the CPU is in `pt_regs` only.
 
-use crate::arch::table::{Registers, Set};
+use crate::arch::table::{Registers, Set, named};
 use crate::order::Order;
 
 /// Bytes of a riscv64 NT_PRSTATUS descriptor.
@@ -31,6 +31,7 @@ const SPIE: u64 = 1 << 5;
 /// In the order of `pt_regs`.
 static SET: Set = Set {
     order: Order::Little,
+    named,
     names: &[
         "epc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4",
         "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4",

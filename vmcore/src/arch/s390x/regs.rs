@@ -4,7 +4,7 @@
 //! elf.h}, include/linux/elfcore.h; z/Architecture Principles of Operation, "Program-Status-Word Format". The
 //! layouts are ABI and the same in every 64-bit kernel.
 
-use crate::arch::table::{Registers, Set};
+use crate::arch::table::{Registers, Set, named};
 use crate::order::Order;
 
 /// Bytes of an s390x NT_PRSTATUS descriptor.
@@ -29,6 +29,7 @@ const INTERRUPTS: u64 = 3 << 56;
 /// The PSW, then the general registers, as both structures have them.
 static SET: Set = Set {
     order: Order::Big,
+    named,
     names: &[
         "psw_mask", "psw_addr", "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10",
         "r11", "r12", "r13", "r14", "r15",

@@ -6,13 +6,15 @@ use super::blocks::Blocks;
 use super::unpack::Unpackers;
 use crate::addr::{PAGE_BYTES, Pfn, PfnRange};
 use crate::dump::Note;
+use crate::dump::registers::put_in_order;
 use crate::dump::source::{self, ByteSource, SourceError};
 use crate::layout::FormatError;
-use crate::layout::elf::{machine_number, parse_notes, put_in_order};
+use crate::layout::elf::{machine_number, parse_notes};
 use crate::layout::kdump::{
     DESC_LEN, HEADER_LEN, Header, INCOMPLETE, METHODS, PageDesc, SUB_LEN, SubHeader,
     VMEMMAP_EXCLUDED,
 };
+use crate::order::Order;
 use std::sync::Arc;
 
 /// Bytes of notes that are taken into memory.
@@ -127,11 +129,9 @@ impl Part {
             Ok(buf) => parse_notes(&buf, self.header.order),
             Err(_) => (Vec::new(), Some("they cannot be read".to_owned())),
         };
-        put_in_order(
-            &mut notes,
-            machine_number(&self.header.uts.machine),
-            self.header.order,
-        );
+        if self.header.order == Order::Big {
+            put_in_order(&mut notes, machine_number(&self.header.uts.machine));
+        }
         warnings.extend(wrong.map(|why| format!("in the notes at {at:#x}: {why}")));
         if !notes.iter().any(|note| note.name == b"VMCOREINFO") {
             notes.extend(self.vmcoreinfo().map(|desc| Note {
