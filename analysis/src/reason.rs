@@ -263,6 +263,12 @@ impl Reason {
     /// Lets the stack that was unwound from memory speak where the log does not: a message that was
     /// overwritten, a panic that printed no trace, or a trace of guesses.
     pub fn refine(&mut self, stack: &[Location]) {
+        if let Some((place, caller)) = self.misnamed(stack)
+            && let Some(frame) = self.oops.trace.get_mut(place)
+        {
+            *frame = caller;
+            self.judge(None);
+        }
         self.trust.compare(self.culprit.as_ref(), stack);
         if stack.is_empty() || self.oops.trace.iter().any(|frame| frame.reliable) {
             return;
@@ -280,6 +286,24 @@ impl Reason {
         if !frames.is_empty() {
             self.retrace(frames.to_vec());
         }
+    }
+
+    /// The culprit's place in the trace and who it is, where the log names another: a kernel that prints return
+    /// addresses as they are (riscv64, s390x) names the function that lies behind a call which never returns,
+    /// such as panic's. The stack in the core has the function that called, below the same caller.
+    fn misnamed(&self, stack: &[Location]) -> Option<(usize, Location)> {
+        let culprit = self.culprit.as_ref()?;
+        if culprit.offset != 0 || culprit.size.is_none() || self.oops.location.is_some() {
+            return None;
+        }
+        let trace = &self.oops.trace;
+        let place = trace.iter().position(|frame| frame == culprit)?;
+        let caller = trace.get(place.checked_add(1)?)?;
+        let same =
+            |frame: &Location| frame.function == caller.function && frame.offset == caller.offset;
+        let below = stack.iter().position(same)?;
+        let right = stack.get(below.checked_sub(1)?)?;
+        Some((place, right.clone()))
     }
 
     /// Lets the stack of the task that hung speak where the log's trace knows nothing outside the

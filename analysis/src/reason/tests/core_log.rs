@@ -170,6 +170,41 @@ fn the_stack_speaks_where_the_log_does_not() {
 }
 
 #[test]
+fn a_call_that_never_returns_is_named_by_the_stack_in_the_core() {
+    // The call of panic is the last instruction of acme_stop; what follows it in memory is acme_other.
+    let told = "\
+Kernel panic - not syncing: acme: gone
+Call Trace:
+[<ffffffff80066214>] panic+0x11a/0x35a
+[<ffffffff806f7f90>] acme_other+0x0/0x7e
+[<ffffffff806f864c>] acme_poll+0xa4/0x188
+";
+    let mut reason = Reason::from_log(&log(told));
+    assert!(reason.signature.starts_with("other:acme_other:"));
+    let frames = [
+        "panic+0x350/0x35a",
+        "acme_stop+0x20/0x20",
+        "acme_poll+0xa4/0x188",
+    ];
+    let stack: Vec<Location> = frames.iter().filter_map(|t| Location::parse(t)).collect();
+    reason.refine(&stack);
+    assert!(
+        reason.signature.starts_with("other:acme_stop:"),
+        "{}",
+        reason.signature
+    );
+    assert_eq!(
+        reason.culprit.map(|at| at.function).as_deref(),
+        Some("acme_stop")
+    );
+    // A stack with another caller tells nothing.
+    let mut reason = Reason::from_log(&log(told));
+    let before = reason.clone();
+    reason.refine(&stack[..2]);
+    assert_eq!(reason, before);
+}
+
+#[test]
 fn the_bug_headline_wins_over_its_trap() {
     let reason = Reason::from_log(&log("\
 kernel BUG at fs/x.c:9!
