@@ -243,12 +243,24 @@ fn uts(plain: &Path, kernel: &KernelFiles) -> Result<(String, Vec<(usize, String
     let address = core
         .vmcoreinfo("SYMBOL(init_uts_ns)")
         .context("VMCOREINFO has no init_uts_ns")?;
-    let fields = ["Linux", "lab", &kernel.release, "", "x86_64"];
+    let fields = ["Linux", "lab", &kernel.release, "", machine(plain)?];
     let fields = fields
         .iter()
         .enumerate()
         .map(|(n, text)| (n * 65, (*text).to_owned()));
     Ok((address, fields.filter(|(_, t)| !t.is_empty()).collect()))
+}
+
+/// What uname(1) called the machine of a core: by e_machine of its ELF header.
+fn machine(plain: &Path) -> Result<&'static str> {
+    let mut header = [0; 20];
+    File::open(plain)?.read_exact(&mut header)?;
+    let [.., low, high] = header;
+    match u16::from_le_bytes([low, high]) {
+        62 => Ok("x86_64"),
+        183 => Ok("aarch64"),
+        other => bail!("{} is of machine {other}", plain.display()),
+    }
 }
 
 fn gdb(plain: &Path, kernel: &KernelFiles) -> Result<()> {
