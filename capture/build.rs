@@ -1,4 +1,4 @@
-//! How the capture binary is linked: static, and small, because its image counts against the memory
+//! How the capture binaries are linked (capture-ssh has the same script): static, and small, because its image counts against the memory
 //! that the capture kernel has.
 //!
 //! zstd is one library for this binary and for the CLI. What the capture kernel never calls is left
@@ -35,7 +35,7 @@ const LAZY: &[&str] = &[
 ];
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../capture/build.rs");
     let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     if !features.split(',').any(|feature| feature == "crt-static") {
         println!(
@@ -45,7 +45,7 @@ fn main() {
     // At a fixed address: 9,500 relocations would be made anew, with a copy of every page that they
     // lie in, each time a step is started; and an emulated processor would translate all its code again.
     for argument in ["-static", "-no-pie"] {
-        println!("cargo::rustc-link-arg-bin=afterpanic-capture={argument}");
+        println!("cargo::rustc-link-arg-bins={argument}");
     }
     // While developing, symbols and unwind tables are worth having.
     if std::env::var("PROFILE").as_deref() == Ok("release") {
@@ -54,9 +54,9 @@ fn main() {
 }
 
 fn link_small() {
-    println!("cargo::rerun-if-changed=link.ld");
+    println!("cargo::rerun-if-changed=../capture/link.ld");
     let argument = |argument: &str| {
-        println!("cargo::rustc-link-arg-bin=afterpanic-capture=-Wl,{argument}");
+        println!("cargo::rustc-link-arg-bins=-Wl,{argument}");
     };
     for (strategy, variants) in STRATEGIES {
         for variant in variants {
@@ -68,7 +68,7 @@ fn link_small() {
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     // On aarch64 the C library's start files name the unwind tables, which keeps them.
     if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64") {
-        argument(&format!("-T,{here}/link.ld"));
+        argument(&format!("-T,{here}/../capture/link.ld"));
     }
     argument("--no-eh-frame-hdr");
     argument("--strip-all");

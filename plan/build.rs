@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 
 /// What ends up in the binary, seen from this crate: the sources of each workspace crate in it, how
 /// it is linked, and the versions of everybody else's crates.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 11] = [
     "../vmcore/src",
     "../analysis/src",
     "../dump/src",
     "../store/src",
     "src",
     "../capture/src",
+    "../capture-ssh/src",
+    "../ssh/src",
     "../capture/build.rs",
     "../capture/link.ld",
     "../Cargo.lock",

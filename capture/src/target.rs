@@ -17,10 +17,11 @@ mod wake;
 
 use crate::modules::Loading;
 use crate::protocol::{Event, say};
+use crate::remote;
 use block::Looking;
 use plan::{Module, Target, TargetKind};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::directory;
 
 /// Where a target is mounted in the capture kernel.
@@ -76,6 +77,13 @@ fn reach(target: &Target, mount_point: &Path, nodename: &str) -> Result<Event, S
             let wait = Duration::from_secs(target.device_wait_s);
             nfs::mount(nfs, nodename, mount_point, wait)?;
             mounted(mount_point, &nfs.path)
+        }
+        TargetKind::Ssh(ssh) => {
+            let wait = Duration::from_secs(target.device_wait_s);
+            remote::mount(ssh, mount_point, &|way| {
+                network::bring_up(way, Instant::now() + wait)
+            })?;
+            mounted(mount_point, "/")
         }
     }
 }

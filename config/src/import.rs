@@ -65,6 +65,12 @@ pub fn import(sources: &[Source<'_>], skip: &[(&Path, usize)]) -> Imported {
         }
         out.cover(source.text);
     }
+    for target in &mut out.config.target {
+        // A key that opens nothing is no setting.
+        if target.ssh.is_none() {
+            target.key = None;
+        }
+    }
     out.finish()
 }
 

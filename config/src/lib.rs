@@ -25,7 +25,7 @@ mod units;
 pub use error::{ConfigError, ValueError};
 pub use load::DEFAULT_PATH;
 pub use model::{
-    Action, After, Auto, CaptureKernel, Config, Device, Dump, Export, Hook, Image, Keep,
+    Account, Action, After, Auto, CaptureKernel, Config, Device, Dump, Export, Hook, Image, Keep,
     KernelChoice, Notify, Report, Syscall, Target,
 };
 pub use scalar::Scalar;

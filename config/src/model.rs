@@ -21,7 +21,7 @@ pub use dump::Dump;
 pub use hook::Hook;
 pub use notify::Notify;
 pub(crate) use notify::is_address;
-pub use target::{Device, Export, Target};
+pub use target::{Account, Device, Export, Target};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,13 +212,8 @@ fn targets<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Target>, D::Error> {
             "the list of targets is empty; leave it out and cores go to /var/crash",
         ));
     }
-    if targets
-        .iter()
-        .any(|t| t.device.is_some() && t.nfs.is_some())
-    {
-        return Err(serde::de::Error::custom(
-            "a target has both device and nfs; make two targets of it",
-        ));
+    if let Some(why) = targets.iter().find_map(Target::contradiction) {
+        return Err(serde::de::Error::custom(why));
     }
     Ok(targets)
 }

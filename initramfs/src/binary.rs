@@ -7,6 +7,9 @@ use goblin::elf::{Elf, header, program_header::PT_INTERP};
 /// Its name.
 pub const NAME: &str = "afterpanic-capture";
 
+/// The same program for plans with targets over SSH.
+pub const WITH_SSH: &str = "afterpanic-capture-ssh";
+
 /// Where packages put it.
 const LIBDIR: &str = "/usr/lib/afterpanic";
 
@@ -27,6 +30,15 @@ pub enum BinaryError {
     #[error("{NAME} is neither in {} nor in {LIBDIR}; {REMEDY}", folder.display())]
     Missing {
         /// The folder of the running program.
+        folder: PathBuf,
+    },
+    /// The one with SSH is nowhere.
+    #[error(
+        "a target is reached by SSH, and {WITH_SSH} is neither in {} nor in {LIBDIR}; build it with: cargo build --release -p capture-ssh",
+        folder.display()
+    )]
+    WithoutSsh {
+        /// The folder of the other one.
         folder: PathBuf,
     },
     /// It cannot be read.
@@ -79,6 +91,15 @@ pub fn find() -> Result<PathBuf, BinaryError> {
         .into_iter()
         .find(|path| path.is_file())
         .ok_or(BinaryError::Missing { folder })
+}
+
+/// The binary with SSH: beside the one without, or where packages put it.
+pub(crate) fn with_ssh(capture: &Path) -> Result<PathBuf, BinaryError> {
+    let folder = capture.parent().unwrap_or(Path::new("/")).to_owned();
+    [folder.join(WITH_SSH), Path::new(LIBDIR).join(WITH_SSH)]
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or(BinaryError::WithoutSsh { folder })
 }
 
 /// Reads the binary, refusing one that could not run as `/init` or is of another version.

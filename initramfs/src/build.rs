@@ -17,7 +17,7 @@ use crate::files::{self, Taken, TakenKind};
 use crate::fill;
 use crate::kernel;
 use crate::modules::{Index, ModuleError};
-use crate::resolve::{self, LeftOut};
+use crate::resolve::{self, LeftOut, Secret};
 use crate::root::Root;
 use crate::why::{self, Inputs, Why};
 
@@ -85,6 +85,7 @@ pub struct Prepared {
     closure: Closure,
     files: Vec<Taken>,
     binary: Vec<u8>,
+    secrets: Vec<Secret>,
     compression: Compression,
     inputs: Inputs,
     drivers: Vec<String>,
@@ -112,7 +113,11 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
         Some(names) => explicit::resolve(names, config, &index)?,
         None => resolve::resolve(&root, config, &index)?,
     };
-    let binary = binary::read(&request.capture)?;
+    let by_ssh = |target: &plan::Target| matches!(target.kind, plan::TargetKind::Ssh(_));
+    let binary = match resolved.targets.iter().any(by_ssh) {
+        true => binary::read(&binary::with_ssh(&request.capture)?)?,
+        false => binary::read(&request.capture)?,
+    };
     let drivers = resolved.wanted.iter().filter(|wanted| wanted.driver);
     let drivers: BTreeSet<String> = drivers.map(|wanted| wanted.name.clone()).collect();
     for name in &config.image.extra_modules {
@@ -142,7 +147,10 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
         let text = kernel::configuration(&root, modules_root, &release);
         Compression::for_kernel(text.as_deref(), &release)
     });
-    let inputs = inputs(&plan, &index, &closure, &files, &binary, compression)?;
+    let mut inputs = inputs(&plan, &index, &closure, &files, &binary, compression)?;
+    for secret in &resolved.secrets {
+        inputs.files = digest(format!("{} {}", inputs.files, digest(&secret.bytes)).as_bytes());
+    }
     let left_out = resolved.left_out.iter().map(ToString::to_string);
     let notes = [resolved.notes, closure.notes.clone(), left_out.collect()].concat();
     Ok(Prepared {
@@ -151,6 +159,7 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
         closure,
         files,
         binary,
+        secrets: resolved.secrets,
         compression,
         inputs,
         drivers: drivers.into_iter().collect(),
@@ -204,6 +213,9 @@ impl Prepared {
         let plan_json = self.plan.to_json()?;
         archive.file("init", 0o755, self.binary, "afterpanic-capture, PID 1")?;
         archive.file(plan::PATH, 0o600, plan_json, "what afterpanic-capture does")?;
+        for secret in self.secrets {
+            archive.file(&secret.path, 0o600, secret.bytes, &secret.why)?;
+        }
         archive.modules(&self.index, &self.closure)?;
         files::put(&mut archive, &self.files)?;
         let why = Why {

@@ -15,5 +15,15 @@ pub use error::ImageError;
 pub use extract::{Extracted, extract};
 pub use section::Section;
 
+/// How the paths of private keys begin.
+pub(crate) const KEYS: &str = "ssh/key-";
+
+/// Whether a file of an image is a private key. Its content is never shown and never written out.
+#[must_use]
+pub fn is_private(path: &str) -> bool {
+    let path = path.trim_start_matches("./").trim_start_matches('/');
+    path.starts_with(KEYS)
+}
+
 #[cfg(test)]
 mod tests;

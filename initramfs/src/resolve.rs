@@ -12,13 +12,14 @@ pub mod mountinfo;
 mod network;
 mod nfs;
 mod resolved;
+mod ssh;
 mod sysfs;
 mod target;
 mod transport;
 mod watchdog;
 
 pub use error::ResolveError;
-pub use resolved::{LeftOut, Resolved};
+pub use resolved::{LeftOut, Resolved, Secret};
 pub use sysfs::Driver;
 pub(crate) use target::{elsewhere, filesystem_wanted};
 
@@ -34,17 +35,35 @@ pub fn resolve(
     resolve_with(root, config, index, &network::Running)
 }
 
-/// The ways that lead from the machine at `root` to a server now.
+/// The ways that lead from the machine at `root` to a target's server now.
 ///
 /// # Errors
-/// The server has no address, or no way that the capture kernel can take leads to it.
-pub fn ways(root: &Root, index: &Index, server: &str) -> Result<Vec<plan::Way>, ResolveError> {
+/// The server has no address, no way that the capture kernel can take leads to it, or an account cannot
+/// be logged in to.
+pub fn ways(
+    root: &Root,
+    index: &Index,
+    target: &config::Target,
+) -> Result<Vec<plan::Way>, ResolveError> {
     let machine = sysfs::Machine {
         root,
         index,
         same_kernel: true,
     };
-    network::ways(&machine, &network::Running, server, server, &mut Vec::new())
+    let (network, wanted) = (network::Running, &mut Vec::new());
+    if let Some(account) = &target.ssh {
+        return ssh::ways(&machine, &network, target, account, wanted);
+    }
+    let (_, server) = target.server().unwrap_or_default();
+    network::ways(&machine, &network, &server, &server, wanted)
+}
+
+/// The addresses of a server's name, by this machine's own name service.
+///
+/// # Errors
+/// It has none, or the name service cannot be asked.
+pub fn addresses(server: &str) -> Result<Vec<std::net::IpAddr>, ResolveError> {
+    network::addresses(&network::Running, server)
 }
 
 fn resolve_with(
@@ -66,9 +85,10 @@ fn resolve_with(
     let mut refused = None;
     for (at, target) in config.target.iter().enumerate() {
         let before = (out.wanted.len(), out.options.len());
-        let resolved = match &target.nfs {
-            Some(export) => nfs::resolve(&machine, network, target, export, &mut out),
-            None => target::resolve(&machine, target, &mut out),
+        let resolved = match (&target.nfs, &target.ssh) {
+            (Some(export), _) => nfs::resolve(&machine, network, target, export, &mut out),
+            (_, Some(account)) => ssh::resolve(&machine, network, target, account, &mut out),
+            _ => target::resolve(&machine, target, &mut out),
         };
         match resolved {
             Ok(resolved) => {

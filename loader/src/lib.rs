@@ -23,6 +23,7 @@ mod efi;
 pub mod fdt;
 mod files;
 pub mod filter;
+pub mod host_keys;
 mod inputs;
 pub mod iomem;
 pub mod kernel;

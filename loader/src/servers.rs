@@ -63,8 +63,13 @@ pub(crate) fn of_image(image: &[u8]) -> Vec<Server> {
 
 /// Compares the servers of the config with those of what is loaded.
 pub(crate) fn compare(root: &Path, config: &Config, loaded: &LoadedState) -> Compared {
-    let wanted = config.target.iter().filter_map(|target| target.server());
-    let wanted: Vec<(String, String)> = wanted.collect();
+    let targets = || {
+        config
+            .target
+            .iter()
+            .filter(|target| target.server().is_some())
+    };
+    let wanted: Vec<(String, String)> = targets().filter_map(|target| target.server()).collect();
     if wanted.is_empty() {
         return Compared::default();
     }
@@ -79,21 +84,23 @@ pub(crate) fn compare(root: &Path, config: &Config, loaded: &LoadedState) -> Com
         }
     };
     let tree = Root::new(root);
-    judge(&wanted, &loaded.servers, &|name| {
-        resolve::ways(&tree, &index, name).map_err(|why| why.to_string())
+    judge(&wanted, &loaded.servers, &|at| {
+        let target = targets().nth(at).ok_or_else(String::new)?;
+        resolve::ways(&tree, &index, target).map_err(|why| why.to_string())
     })
 }
 
-/// `wanted` are the config's targets on servers and the servers' names; `ask` finds the ways to a name.
+/// `wanted` are the config's targets on servers and the servers' names; `ask` finds the ways to one by its
+/// place.
 fn judge(
     wanted: &[(String, String)],
     loaded: &[Server],
-    ask: &dyn Fn(&str) -> Result<Vec<Way>, String>,
+    ask: &dyn Fn(usize) -> Result<Vec<Way>, String>,
 ) -> Compared {
     let mut out = Compared::default();
-    for (target, name) in wanted {
+    for (at, (target, name)) in wanted.iter().enumerate() {
         let before = loaded.iter().find(|server| server.target == *target);
-        match (before, ask(name)) {
+        match (before, ask(at)) {
             (Some(before), Ok(now)) => out.changed.extend(difference(name, &before.ways, &now)),
             (None, Ok(_)) => out.changed.push(format!(
                 "the target {target} is not in the capture image, and {name} can be reached now"
@@ -185,8 +192,8 @@ mod tests {
             ways: vec![way],
         });
         let loaded: Vec<Server> = loaded.into_iter().collect();
-        judge(&[(target, "nas".into())], &loaded, &|name| {
-            assert_eq!(name, "nas");
+        judge(&[(target, "nas".into())], &loaded, &|at| {
+            assert_eq!(at, 0);
             now.clone().map(|way| vec![way])
         })
     }

@@ -31,6 +31,11 @@ pub fn stores(config: &Config, root: &Path) -> Stores {
                     stores.paths.push(path);
                 }
             }
+            None if target.ssh.is_some() => stores.elsewhere.push(format!(
+                "{} is on a server: crashes saved there in {} are not shown",
+                source(target),
+                target.path.display()
+            )),
             None => stores.elsewhere.push(format!(
                 "{} is not mounted here: crashes saved there in {} are not shown",
                 source(target),
@@ -52,6 +57,10 @@ fn mounts(root: &Path) -> Vec<mountinfo::Mount> {
 }
 
 fn place(target: &Target, mounts: &[mountinfo::Mount], root: &Path) -> Option<PathBuf> {
+    if target.ssh.is_some() {
+        // Nobody mounts it here.
+        return None;
+    }
     match (&target.device, &target.nfs) {
         (_, Some(export)) => on_server(export, target, mounts, root),
         (Some(device), None) => on_device(device, target, mounts, root),
@@ -104,8 +113,8 @@ fn on_device(
 
 /// The device or export as the config names it.
 fn source(target: &Target) -> String {
-    match &target.nfs {
-        Some(export) => export.to_string(),
+    match target.server() {
+        Some((name, _)) => name,
         None => target.device.as_ref().map(name).unwrap_or_default(),
     }
 }

@@ -57,6 +57,7 @@ impl Plan {
                 TargetKind::Directory(dir) => absolute(&format!("{key}.path"), &dir.path)?,
                 TargetKind::Filesystem(fs) => check_filesystem(&key, fs)?,
                 TargetKind::Nfs(nfs) => network::check(&key, nfs)?,
+                TargetKind::Ssh(ssh) => network::check_ssh(&key, ssh)?,
             }
         }
         let mut names = HashSet::new();

@@ -18,7 +18,7 @@ mod target;
 
 pub use check::PlanError;
 pub use hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue, When};
-pub use network::{Link, LinkKind, Nfs, Server, Way};
+pub use network::{Link, LinkKind, Nfs, Server, Ssh, Way};
 pub use target::{
     DeviceMapper, Directory, Filesystem, FsType, Identity, Layer, Segment, Target, TargetKind,
 };

@@ -36,6 +36,39 @@ impl fmt::Display for Nfs {
     }
 }
 
+/// A directory of an account on a server, over SFTP.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ssh {
+    /// The server as the config names it, for messages only.
+    pub server: String,
+    /// Its port.
+    pub port: u16,
+    /// The account.
+    pub user: String,
+    /// The directory for crashes on the server, this machine's own one included:
+    /// `/var/crash/<machine-id hash>`.
+    pub path: String,
+    /// The account's private key, in the image.
+    pub key: String,
+    /// The keys that the server may have: `ssh-ed25519 AAAA…`.
+    pub host_keys: Vec<String>,
+    /// The ways to the server, one for each of its addresses, to be tried in this order.
+    pub ways: Vec<Way>,
+}
+
+impl fmt::Display for Ssh {
+    /// As the config names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.server.contains(':'), self.port) {
+            (false, 22) => write!(f, "{}@{}", self.user, self.server),
+            (true, 22) => write!(f, "{}@[{}]", self.user, self.server),
+            (false, port) => write!(f, "{}@{}:{port}", self.user, self.server),
+            (true, port) => write!(f, "{}@[{}]:{port}", self.user, self.server),
+        }
+    }
+}
+
 /// The server of a target, and how it was reached while arming.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Server {

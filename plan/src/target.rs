@@ -4,7 +4,7 @@
 //! is what is mounted, the last ones are disks. In the capture kernel it is what tells two devices
 //! with one UUID apart, and what an assembled device is built from.
 
-use crate::network::{Nfs, Server};
+use crate::network::{Nfs, Server, Ssh};
 use serde::{Deserialize, Serialize};
 
 /// One place to write to.
@@ -37,6 +37,8 @@ pub enum TargetKind {
     Filesystem(Filesystem),
     /// An export of an NFS server, reached over the network.
     Nfs(Nfs),
+    /// A directory of an account on a server, reached by SSH.
+    Ssh(Ssh),
     /// A directory that is there already: by hand on a file, and in tests.
     Directory(Directory),
 }
@@ -50,6 +52,11 @@ impl TargetKind {
                 target: nfs.to_string(),
                 name: nfs.server.clone(),
                 ways: nfs.ways.clone(),
+            }),
+            Self::Ssh(ssh) => Some(Server {
+                target: ssh.to_string(),
+                name: ssh.server.clone(),
+                ways: ssh.ways.clone(),
             }),
             Self::Filesystem(_) | Self::Directory(_) => None,
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use initramfs::build::{self, Request};
 use initramfs::cache::{self, Outcome};
 use initramfs::cpio::Kind;
-use initramfs::read::{Contents, extract};
+use initramfs::read::{Contents, extract, is_private};
 use initramfs::root::Root;
 use initramfs::{binary, kernel, why};
 use serde::Serialize;
@@ -98,6 +98,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         What::Show { file, image } => {
             let contents = Contents::open(&kept(image.as_ref(), None, context)?)?;
+            if is_private(file) {
+                anyhow::bail!("{file} is a private key, which is never shown");
+            }
             let mut out = output::raw();
             out.write_all(&contents.file(file)?)?;
             out.flush()?;
@@ -118,6 +121,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             writeln!(out, "{} files in {}", done.files, dir.display())?;
             if done.skipped > 0 {
                 writeln!(out, "{} device nodes left out", done.skipped)?;
+            }
+            if done.private > 0 {
+                writeln!(out, "{} private keys left out", done.private)?;
             }
             Ok(Exit::Done)
         }

@@ -35,6 +35,10 @@ pub(crate) struct Args {
     /// Check the page filter on all of RAM instead of a two-second sample
     #[arg(long, conflicts_with_all = ["dry_run", "refresh"])]
     deep: bool,
+    /// Record the host keys of SSH targets that have none on record, and print their fingerprints.
+    /// Compare them with the server's
+    #[arg(long, conflicts_with_all = ["dry_run", "refresh", "if_changed", "json"])]
+    record_host_keys: bool,
     /// Use this system call [default: from the config]
     #[arg(long, value_enum)]
     syscall: Option<Call>,
@@ -65,6 +69,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if !args.dry_run {
         // Before anything that only root can read: who may not load is told that, and nothing else.
         loader::access::check(&context.root)?;
+    }
+    if args.record_host_keys {
+        for one in loader::host_keys::record(&context.root, &config)? {
+            match one.fingerprint {
+                Ok(print) => writeln!(output::stdout(), "{}: {print}", one.account)?,
+                Err(why) => context.warn(&format!("{}: no host key: {why}", one.account)),
+            }
+        }
     }
     // Also for a load that fails: it is tried again when the network has changed.
     let unmarked = match args.dry_run {
@@ -133,7 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             image: image.source,
             cmdline: answer.command_line.cmdline.clone(),
             syscall,
-            keep: Some(inputs(context, &release, &answer.kernel)),
+            keep: Some(inputs(context, &config, &release, &answer.kernel)),
             purgatory: Purgatory {
                 // It can reset or halt; switching off needs a kernel.
                 reset: config.after.failure == Action::Reboot,
@@ -278,11 +290,17 @@ fn wishes(config: &Config) -> Wishes {
 }
 
 /// The files whose change makes the loaded image stale.
-fn inputs(context: &Context, release: &str, kernel: &Path) -> Vec<PathBuf> {
+fn inputs(context: &Context, config: &Config, release: &str, kernel: &Path) -> Vec<PathBuf> {
     let modules = PathBuf::from(format!("/lib/modules/{release}/modules.dep"));
     let mut inputs = vec![kernel.to_owned(), modules];
-    let config = context.config.clone();
-    inputs.push(config.unwrap_or_else(|| PathBuf::from("/etc/afterpanic.toml")));
+    let file = context.config.clone();
+    inputs.push(file.unwrap_or_else(|| PathBuf::from("/etc/afterpanic.toml")));
+    let accounts = config.target.iter().filter(|one| one.ssh.is_some());
+    let keys: Vec<PathBuf> = accounts.map(|one| one.private_key().to_owned()).collect();
+    if !keys.is_empty() {
+        inputs.push(PathBuf::from(initramfs::host_keys::PATH));
+        inputs.extend(keys);
+    }
     inputs.extend(
         binary::find()
             .ok()

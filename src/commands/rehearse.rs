@@ -213,11 +213,8 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         reuse_disk: false,
         kernel,
     };
-    let remote = config
-        .target
-        .iter()
-        .filter_map(|target| target.nfs.as_ref());
-    let remote: Vec<String> = remote.map(ToString::to_string).collect();
+    let remote = config.target.iter().filter_map(|target| target.server());
+    let remote: Vec<String> = remote.map(|(name, _)| name).collect();
     let mut not_proved = not_proved(&drivers, targets.len(), &remote);
     if seals {
         not_proved +=

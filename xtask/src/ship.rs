@@ -37,7 +37,8 @@ pub(crate) fn profile<'a>(verb: &str, arguments: &'a [String]) -> Result<&'a str
 /// Something does not build.
 pub(crate) fn build(profile: &str) -> Result<PathBuf> {
     let mut command = cargo(&["build", "--locked", "--package", "afterpanic"]);
-    command.args(["--package", "capture", "--profile", profile]);
+    command.args(["--package", "capture", "--package", "capture-ssh"]);
+    command.args(["--profile", profile]);
     let program = built(&mut command, "afterpanic")?;
     generate(&program)?;
     Ok(program)

@@ -8,6 +8,10 @@ use crate::model::{Action, Config};
 /// What differs on a server.
 pub(super) const OWN_DIRECTORY: &str = "each machine writes to a directory of its own inside path";
 
+/// What is left to do for a server that is reached by SSH.
+pub(super) const RECORD: &str =
+    "record the server's host key with: afterpanic load --record-host-keys";
+
 /// What became of a line, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {

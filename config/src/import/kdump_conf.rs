@@ -14,8 +14,7 @@ use plan::When;
 use target::Targets;
 
 /// Directives without a counterpart, and why.
-const NOT_TAKEN: [(&str, &str); 12] = [
-    ("sshkey", "this version does not write over SSH"),
+const NOT_TAKEN: [(&str, &str); 11] = [
     (
         "force_rebuild",
         "the image is rebuilt whenever an input changes",
@@ -45,8 +44,9 @@ const NOT_TAKEN: [(&str, &str); 12] = [
 ];
 
 /// Directives that are taken over.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 12] = [
     "path",
+    "sshkey",
     "core_collector",
     "extra_modules",
     "failure_action",
@@ -121,6 +121,7 @@ fn directive(word: &str, value: &str, targets: &mut Targets, config: &mut Config
     }
     match word {
         "path" => targets.path(plain, fate),
+        "sshkey" => targets.key(plain, fate),
         "core_collector" => core_collector(plain, config, fate),
         "dracut_args" => dracut_args(value, targets, config, fate),
         "extra_modules" => {

@@ -30,6 +30,12 @@ fn the_shipped_file_as_it_is_equals_the_defaults() {
 #[test]
 fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
     let mut config = Config::parse(&uncommented()).unwrap();
+    let account = config.target.pop().unwrap();
+    assert_eq!(
+        account.ssh.as_ref().unwrap().to_string(),
+        "dumps@backup.example.org"
+    );
+    assert_eq!(account.private_key(), Path::new("/etc/afterpanic.key"));
     let remote = config.target.pop().unwrap();
     let export = remote.nfs.unwrap();
     assert_eq!(export.to_string(), "nas.example.org:/srv/dumps");
@@ -45,6 +51,8 @@ fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
         Target {
             device: Some(Device::Uuid("0a0b0c0d-1111-2222-3333-444455556666".into())),
             nfs: None,
+            ssh: None,
+            key: None,
             path: "/crash".into(),
             options: Some("noatime".into()),
             deadline: Time(1800),
@@ -252,4 +260,43 @@ fn the_old_name_of_a_section_is_read_with_a_warning() {
 fn both_names_of_a_section_are_an_error() {
     let said = message("[capture_kernel]\ncpus = 1\n[panic_kernel]\ncpus = 2\n");
     assert!(said.contains("keep only one of the two"), "{said}");
+}
+
+#[test]
+fn accounts_are_read_as_they_are_shown() {
+    let account = |text: &str| {
+        let config = Config::parse(&format!("[[target]]\nssh = \"{text}\"\n"))?;
+        Ok::<_, ConfigError>(config.target[0].ssh.clone().unwrap())
+    };
+    for (text, known) in [
+        ("dumps@nas.example.org", "nas.example.org"),
+        ("dumps@nas:2222", "[nas]:2222"),
+        ("root@[fd00::7]", "fd00::7"),
+        ("root@[fd00::7]:2222", "[fd00::7]:2222"),
+    ] {
+        let read = account(text).unwrap();
+        assert_eq!(
+            (read.to_string().as_str(), read.known_as().as_str()),
+            (text, known)
+        );
+    }
+    for wrong in [
+        "nas",
+        "@nas",
+        "a@",
+        "a@nas:0",
+        "a@nas:x",
+        "a@-nas",
+        "-a@nas",
+        "a b@nas",
+        "a@[fd00::7",
+        "a@nas:22:22",
+        "a_name_of_more_than_31_characters@nas",
+    ] {
+        assert!(account(wrong).is_err(), "{wrong}");
+    }
+    let both = "[[target]]\nssh = \"a@b\"\nnfs = \"b:/x\"\n";
+    assert!(Config::parse(both).is_err());
+    let options = "[[target]]\nssh = \"a@b\"\noptions = \"noatime\"\n";
+    assert!(Config::parse(options).is_err());
 }

@@ -13,6 +13,12 @@ pub(super) fn absolute<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Er
     Ok(path)
 }
 
+pub(super) fn absolute_if_set<'de, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    absolute(d).map(Some)
+}
+
 pub(super) fn absolute_list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PathBuf>, D::Error> {
     let paths = Vec::<PathBuf>::deserialize(d)?;
     for path in &paths {

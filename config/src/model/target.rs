@@ -1,13 +1,16 @@
 //! `[[target]]`: where crash directories are written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::checks::{absolute, positive};
+use super::checks::{absolute, absolute_if_set, positive};
 use crate::error::ValueError;
 use crate::scalar::Scalar;
 use crate::units::Time;
+
+/// The private key where none is named.
+const KEY: &str = "/etc/afterpanic.key";
 
 /// One `[[target]]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +29,25 @@ pub struct Target {
     /// Example: `nfs = "nas.example.org:/srv/dumps"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nfs: Option<Export>,
+    /// An account on a server that takes the crash directories over SSH (SFTP): `user@host` or
+    /// `user@host:port`. Each machine writes to a directory of its own inside `path`. Not together with
+    /// `device` or `nfs`. The server's host key must be on record: `afterpanic load --record-host-keys`.
+    ///
+    /// Example: `ssh = "dumps@backup.example.org"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Account>,
+    /// The private key that opens the account of `ssh`: a file of ssh-keygen without a passphrase, by default
+    /// `/etc/afterpanic.key`. It goes into the capture image, which only root can read. Use a key for this
+    /// machine alone.
+    ///
+    /// Example: `key = "/root/.ssh/dumps"`
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "absolute_if_set"
+    )]
+    pub key: Option<PathBuf>,
     /// The directory in which crash directories are made: a path of this machine, or a path inside
-    /// `device` or `nfs`.
+    /// `device` or `nfs`, or a path on the server of `ssh`.
     ///
     /// Example: `path = "/srv/crash"`
     #[serde(deserialize_with = "absolute")]
@@ -49,6 +69,8 @@ impl Default for Target {
         Self {
             device: None,
             nfs: None,
+            ssh: None,
+            key: None,
             path: PathBuf::from("/var/crash"),
             options: None,
             deadline: Time(30 * 60),
@@ -60,8 +82,117 @@ impl Target {
     /// A target that is reached over the network, as the config names it, and the name of its server.
     #[must_use]
     pub fn server(&self) -> Option<(String, String)> {
+        if let Some(account) = &self.ssh {
+            return Some((account.to_string(), account.server.clone()));
+        }
         let export = self.nfs.as_ref()?;
         Some((export.to_string(), export.server.clone()))
+    }
+
+    /// Why the keys of this target do not go together, if so.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let places = [
+            self.device.is_some(),
+            self.nfs.is_some(),
+            self.ssh.is_some(),
+        ];
+        if places.iter().filter(|set| **set).count() > 1 {
+            return Some(
+                "a target has more than one of device, nfs and ssh; make two targets of it",
+            );
+        }
+        (self.ssh.is_some() && self.options.is_some())
+            .then_some("a target has ssh and options, which are mount options")
+    }
+
+    /// The file of the private key for `ssh`.
+    #[must_use]
+    pub fn private_key(&self) -> &Path {
+        self.key.as_deref().unwrap_or(Path::new(KEY))
+    }
+}
+
+/// An account on a server, as ssh(1) names it, with the port behind a colon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Account {
+    /// The account's name.
+    pub user: String,
+    /// A name or an address; IPv6 without brackets.
+    pub server: String,
+    /// 22 unless set.
+    pub port: u16,
+}
+
+impl Account {
+    /// SSH's own port.
+    pub const PORT: u16 = 22;
+
+    /// The server as a file of known hosts names it: `host` or `[host]:port`.
+    #[must_use]
+    pub fn known_as(&self) -> String {
+        match self.port {
+            Self::PORT => self.server.clone(),
+            port => format!("[{}]:{port}", self.server),
+        }
+    }
+}
+
+impl TryFrom<String> for Account {
+    type Error = ValueError;
+
+    fn try_from(value: String) -> Result<Self, ValueError> {
+        let parsed = || {
+            let (user, place) = value.split_once('@')?;
+            let (server, port) = match place.strip_prefix('[') {
+                Some(rest) => {
+                    let (server, rest) = rest.split_once(']')?;
+                    (
+                        server,
+                        rest.strip_prefix(':').or(rest.is_empty().then_some("22"))?,
+                    )
+                }
+                None => place.split_once(':').unwrap_or((place, "22")),
+            };
+            let named = |name: &str, more: &str| {
+                !name.is_empty()
+                    && !name.starts_with('-')
+                    && name
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+            };
+            // The SSH library's limit, which is also that of utmp(5).
+            let fits = user.len() <= 31;
+            let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+            (named(user, "-._+$") && fits && named(server, "-._:")).then(|| Self {
+                user: user.to_owned(),
+                server: server.to_owned(),
+                port,
+            })
+        };
+        parsed().ok_or(ValueError::Unreadable {
+            value: value.clone(),
+            what: "names no account on a server",
+            example: "user@host, user@host:2222 or user@[fd00::1]:2222",
+        })
+    }
+}
+
+impl From<Account> for String {
+    fn from(account: Account) -> Self {
+        account.to_string()
+    }
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { user, server, port } = self;
+        match (server.contains(':'), *port) {
+            (false, Self::PORT) => write!(f, "{user}@{server}"),
+            (true, Self::PORT) => write!(f, "{user}@[{server}]"),
+            (false, port) => write!(f, "{user}@{server}:{port}"),
+            (true, port) => write!(f, "{user}@[{server}]:{port}"),
+        }
     }
 }
 

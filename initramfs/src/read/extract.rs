@@ -16,6 +16,8 @@ pub struct Extracted {
     pub files: usize,
     /// Device nodes and the like, which are left out.
     pub skipped: usize,
+    /// Private keys, which are left out, too.
+    pub private: usize,
 }
 
 /// Writes every file, folder and link to `dir`, which must not exist yet.
@@ -39,6 +41,10 @@ pub fn extract(contents: &Contents, dir: &Path) -> Result<Extracted, ImageError>
         };
         if !plain || through_a_link(dir, relative) {
             return Err(escape());
+        }
+        if super::is_private(&entry.path) {
+            done.private += 1;
+            continue;
         }
         let path = dir.join(relative);
         if let Some(parent) = path.parent() {

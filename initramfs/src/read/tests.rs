@@ -105,7 +105,8 @@ fn extraction_stays_in_its_folder() {
         done,
         Extracted {
             files: 5,
-            skipped: 0
+            skipped: 0,
+            private: 0,
         }
     );
     assert_eq!(std::fs::read(out.join("three")).unwrap(), b"three");
@@ -128,4 +129,22 @@ fn extraction_stays_in_its_folder() {
         ));
     }
     assert!(!dir.path().join("evil").exists());
+}
+
+#[test]
+fn private_keys_are_not_written_out() {
+    let mut archive = Archive::new();
+    archive
+        .file("etc/ok", 0o600, b"open".to_vec(), "test")
+        .unwrap();
+    archive
+        .file("/ssh/key-0", 0o600, b"secret".to_vec(), "test")
+        .unwrap();
+    let bytes = archive.pack(Compression::None).unwrap();
+    let contents = Contents::new(&bytes).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let done = extract(&contents, &dir.path().join("out")).unwrap();
+    assert_eq!((done.files, done.private), (1, 1));
+    assert!(dir.path().join("out/etc/ok").exists() && !dir.path().join("out/ssh/key-0").exists());
+    assert!(is_private("/ssh/key-0") && is_private("ssh/key-1") && !is_private("/etc/ssh/key-1"));
 }

@@ -137,6 +137,24 @@ pub enum ResolveError {
         /// Why not.
         why: &'static str,
     },
+    /// A server that nobody vouched for.
+    #[error(
+        "No host key of {account} is on record. Record it, and compare the fingerprint with the server's: sudo afterpanic load --record-host-keys"
+    )]
+    UnknownHost {
+        /// The account, as the config names it.
+        account: String,
+    },
+    /// A private key that opens nothing.
+    #[error("The key {} of {account} cannot be used: {why}", path.display())]
+    Key {
+        /// The account, as the config names it.
+        account: String,
+        /// The key's file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// A machine without an id.
     #[error(
         "This machine has no id in /etc/machine-id, so its directory on a shared store has no name; make one with: systemd-machine-id-setup"
@@ -145,11 +163,15 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
-    /// Whether another state of the network could make it go away: another target is used until then.
+    /// Whether it is about a server and the way to it: the other targets are used until it goes away.
     pub(super) fn is_of_the_network(&self) -> bool {
         matches!(
             self,
-            Self::NoAddress { .. } | Self::NoWay { .. } | Self::Interface { .. }
+            Self::NoAddress { .. }
+                | Self::NoWay { .. }
+                | Self::Interface { .. }
+                | Self::UnknownHost { .. }
+                | Self::Key { .. }
         )
     }
 }

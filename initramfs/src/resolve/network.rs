@@ -138,6 +138,26 @@ pub(super) fn ways(
     what: &str,
     wanted: &mut Vec<Wanted>,
 ) -> Result<Vec<Way>, ResolveError> {
+    let addresses = addresses(network, server)?;
+    let mut ways: Vec<Way> = Vec::new();
+    let mut refused = None;
+    for address in addresses.into_iter().take(MAX_ADDRESSES) {
+        match way(machine, network, address, what, wanted) {
+            Ok(way) => ways.push(way),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    match refused {
+        Some(error) if ways.is_empty() => Err(error),
+        _ => Ok(ways),
+    }
+}
+
+/// The addresses of a server, one at least.
+///
+/// # Errors
+/// It has none.
+pub(super) fn addresses(network: &dyn Network, server: &str) -> Result<Vec<IpAddr>, ResolveError> {
     let no_address = |source| ResolveError::NoAddress {
         server: server.to_owned(),
         source,
@@ -150,20 +170,9 @@ pub(super) fn ways(
     // must not.
     let first = addresses.first().map(IpAddr::is_ipv4);
     addresses.sort_by_key(|address| (Some(address.is_ipv4()) != first, *address));
-    if addresses.is_empty() {
-        return Err(no_address(None));
-    }
-    let mut ways: Vec<Way> = Vec::new();
-    let mut refused = None;
-    for address in addresses.into_iter().take(MAX_ADDRESSES) {
-        match way(machine, network, address, what, wanted) {
-            Ok(way) => ways.push(way),
-            Err(error) => refused = refused.or(Some(error)),
-        }
-    }
-    match refused {
-        Some(error) if ways.is_empty() => Err(error),
-        _ => Ok(ways),
+    match addresses.is_empty() {
+        true => Err(no_address(None)),
+        false => Ok(addresses),
     }
 }
 

@@ -20,8 +20,28 @@ pub struct Resolved {
     pub wanted: Vec<Wanted>,
     /// Options of modules, by name.
     pub options: Vec<(String, String)>,
+    /// Files that go into the image and are never shown.
+    pub secrets: Vec<Secret>,
     /// What is worth saying.
     pub notes: Vec<String>,
+}
+
+/// A private key.
+#[derive(Clone)]
+pub struct Secret {
+    /// Its path in the image.
+    pub path: String,
+    /// The file as it is here.
+    pub bytes: Vec<u8>,
+    /// What asked for it.
+    pub why: String,
+}
+
+impl fmt::Debug for Secret {
+    /// Says nothing of the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.path)
+    }
 }
 
 /// A target on a server that cannot be planned for now: the network may not be up yet.

@@ -1,20 +1,93 @@
 //! Whether the server of a network target answers, over each planned way.
 
-use super::finding::{Finding, Level, finding};
+use super::finding::{Finding, Level, finding, size};
 use crate::root;
-use plan::{Nfs, Way};
+use ::ssh::{Login, PrivateKey, Remote, Sftp};
+use plan::{Nfs, Ssh, Way};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
+use store::place::Place;
 
 const CHECK: &str = "target";
 
 /// The port of an NFS server.
 const NFS: u16 = 2049;
 
+/// The directory that `doctor` makes and removes on a server.
+const PROBE: &str = "afterpanic-doctor";
+
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// One finding a way to a server that is reached by SSH, and one of a directory that is written, renamed and
+/// removed there as the capture kernel does it. `key` is the account's, where it can be read.
+pub(super) fn check_ssh(on: &Path, ssh: &Ssh, key: Option<&Path>) -> Vec<Finding> {
+    let name = format!("{ssh}:{}", ssh.path);
+    let dead: Vec<Finding> = ssh
+        .ways
+        .iter()
+        .filter_map(|way| without_link(on, &name, way))
+        .collect();
+    if !dead.is_empty() {
+        return dead;
+    }
+    vec![match probe(ssh, key) {
+        Ok(free) => finding(
+            CHECK,
+            Level::Ok,
+            format!("{name}: written, renamed and removed as by the capture kernel; {free} free"),
+        ),
+        Err(None) => finding(
+            CHECK,
+            Level::NotMade,
+            format!("{name}: not checked (only root can read the key)"),
+        ),
+        Err(Some(why)) => finding(CHECK, Level::Fail, format!("{name}: {why}")).fix(format!(
+            "check it with: sftp -P {} {}@{}; name a second [[target]] on a local disk",
+            ssh.port, ssh.user, ssh.server
+        )),
+    }]
+}
+
+/// Does there what the capture kernel does; how much is free. `None` where the key cannot be read here.
+fn probe(ssh: &Ssh, key: Option<&Path>) -> Result<String, Option<String>> {
+    let text = key.and_then(|key| fs::read(key).ok()).ok_or(None)?;
+    let said = |error: &dyn std::fmt::Display| Some(error.to_string());
+    let hosts = ssh.host_keys.iter().map(|key| key.parse());
+    let login = Login {
+        user: ssh.user.clone(),
+        key: PrivateKey::parse(&text).map_err(|error| said(&error))?,
+        hosts: hosts
+            .collect::<Result<_, _>>()
+            .map_err(|error| said(&error))?,
+    };
+    let to = |way: &Way| SocketAddr::new(way.server, ssh.port);
+    let sftp = Sftp::connect(::ssh::Server {
+        addresses: ssh.ways.iter().map(to).collect(),
+        login,
+        patience: PATIENCE,
+        persist: Duration::ZERO,
+    })
+    .map_err(|error| said(&error))?;
+    let written = || -> std::io::Result<u64> {
+        let remote = Remote::open(sftp, &ssh.path)?;
+        let (first, second) = (PROBE.to_owned() + ".partial", PROBE);
+        // What an earlier check left.
+        for name in [first.as_str(), second] {
+            if remote.exists(name) {
+                remote.remove(name)?;
+            }
+        }
+        remote.create(&first)?;
+        remote.write(&first, "probe", &mut &b"afterpanic doctor\n"[..])?;
+        remote.rename(&first, second)?;
+        remote.remove(second)?;
+        remote.room()
+    };
+    written().map(size).map_err(|error| Some(error.to_string()))
+}
 
 /// One finding a way. `ask` opens and closes a connection to the server.
 pub(super) fn check(on: &Path, nfs: &Nfs) -> Vec<Finding> {
@@ -38,20 +111,8 @@ fn examine(
         "{}:{} ({}) from {} on {}",
         nfs.server, nfs.export, way.server, way.source, way.link.name
     );
-    for card in way.link.cards() {
-        let carrier = format!("/sys/class/net/{}/carrier", card.name);
-        let carrier = fs::read_to_string(root::under(on, carrier)).unwrap_or_default();
-        if carrier.trim() == "0" {
-            return finding(
-                CHECK,
-                Level::Fail,
-                format!("{name}: {} has no link", card.name),
-            )
-            .fix(format!(
-                "check the cable and the switch: ip link show {}",
-                card.name
-            ));
-        }
+    if let Some(dead) = without_link(on, &name, way) {
+        return dead;
     }
     let port = port(nfs);
     match ask(SocketAddr::new(way.server, port)) {
@@ -66,6 +127,22 @@ fn examine(
             way.server
         )),
     }
+}
+
+/// A finding where a card on the way has no link.
+fn without_link(on: &Path, name: &str, way: &Way) -> Option<Finding> {
+    for card in way.link.cards() {
+        let carrier = format!("/sys/class/net/{}/carrier", card.name);
+        let carrier = fs::read_to_string(root::under(on, carrier)).unwrap_or_default();
+        if carrier.trim() == "0" {
+            let text = format!("{name}: {} has no link", card.name);
+            return Some(finding(CHECK, Level::Fail, text).fix(format!(
+                "check the cable and the switch: ip link show {}",
+                card.name
+            )));
+        }
+    }
+    None
 }
 
 /// The server's port, from the mount options or the usual one.

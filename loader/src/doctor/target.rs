@@ -60,7 +60,24 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
             TargetKind::Filesystem(fs) => fs,
             TargetKind::Nfs(nfs) => {
                 out.extend(server::check(on.root, nfs));
-                out.extend(on.config.dump.recipients.is_empty().then(|| open_on(nfs)));
+                let name = format!("{}:{}", nfs.server, nfs.export);
+                out.extend(on.config.dump.recipients.is_empty().then(|| open_on(&name)));
+                continue;
+            }
+            TargetKind::Ssh(ssh) => {
+                let target = prepared.config_target(n);
+                let target = target.and_then(|at| on.config.target.get(at));
+                let key = target.map(config::Target::private_key);
+                let key = key.map(|key| root::under(on.root, key));
+                out.extend(server::check_ssh(on.root, ssh, key.as_deref()));
+                let name = ssh.to_string();
+                out.extend(
+                    on.config
+                        .dump
+                        .recipients
+                        .is_empty()
+                        .then(|| lies_open(&name)),
+                );
                 continue;
             }
             TargetKind::Directory(_) => continue,
@@ -97,17 +114,19 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
 
 /// A core that goes over the network as it is: NFS encrypts nothing, and whoever reads the server's disk
 /// reads the memory.
-fn open_on(nfs: &plan::Nfs) -> Finding {
-    finding(
-        CHECK,
-        Level::Warn,
-        format!(
-            "{}:{}: cores go over the network and lie there unsealed",
-            nfs.server, nfs.export
-        ),
-    )
-    .fix("make a key with age-keygen and name its public half: [dump] recipients = [\"age1…\"] in /etc/afterpanic.toml")
+fn open_on(name: &str) -> Finding {
+    let text = format!("{name}: cores go over the network and lie there unsealed");
+    finding(CHECK, Level::Warn, text).fix(SEAL)
 }
+
+/// SSH encrypts the way, and not what lies on the server.
+fn lies_open(name: &str) -> Finding {
+    let text = format!("{name}: cores lie there unsealed");
+    finding(CHECK, Level::Warn, text).fix(SEAL)
+}
+
+/// How cores are sealed.
+const SEAL: &str = "make a key with age-keygen and name its public half: [dump] recipients = [\"age1…\"] in /etc/afterpanic.toml";
 
 /// A store that users other than root may write to: they can fill it. Ubuntu's kdump-tools makes
 /// /var/crash with mode 3777.

@@ -1,7 +1,7 @@
 //! What the network part of a plan must satisfy.
 
 use super::{PlanError, absolute, check_options, no_nul, wrong};
-use crate::{Link, LinkKind, Nfs};
+use crate::{Link, LinkKind, Nfs, Ssh, Way};
 use std::net::IpAddr;
 
 /// Interfaces stacked deeper than this are a mistake.
@@ -15,10 +15,26 @@ pub(super) fn check(key: &str, nfs: &Nfs) -> Result<(), PlanError> {
     if nfs.versions.is_empty() {
         return wrong(format!("{key}.versions"), "there is none");
     }
-    if nfs.ways.is_empty() {
+    check_ways(key, &nfs.ways)
+}
+
+pub(super) fn check_ssh(key: &str, ssh: &Ssh) -> Result<(), PlanError> {
+    absolute(&format!("{key}.path"), &ssh.path)?;
+    absolute(&format!("{key}.key"), &ssh.key)?;
+    if ssh.user.is_empty() || ssh.port == 0 {
+        return wrong(format!("{key}.user or port"), "it is empty");
+    }
+    if ssh.host_keys.is_empty() {
+        return wrong(format!("{key}.host_keys"), "there is none");
+    }
+    check_ways(key, &ssh.ways)
+}
+
+fn check_ways(key: &str, ways: &[Way]) -> Result<(), PlanError> {
+    if ways.is_empty() {
         return wrong(format!("{key}.ways"), "there is none");
     }
-    for (at, way) in nfs.ways.iter().enumerate() {
+    for (at, way) in ways.iter().enumerate() {
         let key = format!("{key}.ways[{at}]");
         let bits = if way.source.is_ipv4() { 32 } else { 128 };
         if way.prefix > bits {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::imported::{Fate, OWN_DIRECTORY, absolute};
-use crate::model::{Config, Device, Export, Target};
+use super::super::imported::{Fate, OWN_DIRECTORY, RECORD, absolute};
+use crate::model::{Account, Config, Device, Export, Target};
 use crate::scalar::Scalar;
 
 /// Every directive that names a target.
@@ -14,10 +14,12 @@ pub(super) const NAMES: [&str; 11] = [
 /// Filesystems that this version writes to.
 const LOCAL: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "btrfs"];
 
+/// The private key where `sshkey` is not set (kdump-lib.sh, `DEFAULT_SSHKEY`).
+const KEY: &str = "/root/.ssh/kdump_id_rsa";
+
 /// Why the other directives have no counterpart.
 fn why_not(word: &str) -> &'static str {
     match word {
-        "ssh" => "this version does not write over SSH",
         "raw" => "a core is a file; put a filesystem on the partition, or choose another target",
         "net" => "an old directive that kdump-utils refuses; this version writes to no server",
         "virtiofs" => "this version does not write to virtiofs",
@@ -37,6 +39,8 @@ pub(super) struct Targets {
     path: Option<PathBuf>,
     device: Option<Device>,
     nfs: Option<Export>,
+    ssh: Option<Account>,
+    key: Option<PathBuf>,
     options: Option<String>,
     /// How many lines named a target.
     named: usize,
@@ -52,6 +56,7 @@ impl Targets {
         self.one_more(fate);
         match word {
             "nfs" => self.export(value, fate),
+            "ssh" => self.account(value, fate),
             _ if LOCAL.contains(&word) => self.device(value, fate),
             _ => fate.block(why_not(word)),
         }
@@ -61,11 +66,35 @@ impl Targets {
         match Export::try_from(name.replace(['"', '\''], "")) {
             Ok(export) => {
                 self.nfs = Some(export);
-                self.device = None;
+                (self.device, self.ssh) = (None, None);
                 fate.take("nfs in [[target]]");
                 fate.remark(OWN_DIRECTORY);
             }
             Err(why) => fate.block(why.to_string()),
+        }
+    }
+
+    fn account(&mut self, name: &str, fate: &mut Fate) {
+        match Account::try_from(name.replace(['"', '\''], "")) {
+            Ok(account) => {
+                self.ssh = Some(account);
+                (self.device, self.nfs) = (None, None);
+                fate.take("ssh in [[target]]");
+                fate.remark(OWN_DIRECTORY);
+                fate.remark(RECORD);
+            }
+            Err(why) => fate.block(why.to_string()),
+        }
+    }
+
+    /// `sshkey`: the private key, which kdump-utils also has a default for.
+    pub(super) fn key(&mut self, value: &str, fate: &mut Fate) {
+        match absolute(value) {
+            Ok(path) => {
+                self.key = Some(path);
+                fate.take("key in [[target]]");
+            }
+            Err(why) => fate.block(why),
         }
     }
 
@@ -81,7 +110,7 @@ impl Targets {
         match Device::try_from(scalar) {
             Ok(device) => {
                 self.device = Some(device);
-                self.nfs = None;
+                (self.nfs, self.ssh) = (None, None);
                 fate.take("device in [[target]]");
             }
             Err(why) => fate.block(why.to_string()),
@@ -134,13 +163,25 @@ impl Targets {
 
     /// Puts the targets into the config.
     pub(super) fn settle(self, config: &mut Config, fates: &mut [(usize, &str, Fate)]) {
-        if self.path.is_none() && self.device.is_none() && !self.root_too {
+        if let Some((.., fate)) = fates
+            .iter_mut()
+            .find(|(_, text, _)| text.starts_with("sshkey"))
+            .filter(|_| self.ssh.is_none())
+        {
+            *fate = Fate::default();
+            fate.nothing("no ssh line names a server");
+        }
+        let elsewhere = self.device.is_some() || self.nfs.is_some() || self.ssh.is_some();
+        if self.path.is_none() && !elsewhere && !self.root_too {
             return;
         }
         let path = self.path.clone().unwrap_or_else(|| Target::default().path);
         for target in &mut config.target {
             target.device.clone_from(&self.device);
             target.nfs.clone_from(&self.nfs);
+            target.ssh.clone_from(&self.ssh);
+            let key = || self.key.clone().unwrap_or_else(|| KEY.into());
+            target.key = self.ssh.as_ref().map(|_| key());
             target.options.clone_from(&self.options);
             target.path.clone_from(&path);
         }
@@ -148,7 +189,7 @@ impl Targets {
             return;
         }
         // The same `path` counts on the root filesystem (dump_to_rootfs in kdump.sh).
-        match self.device.is_some() || self.nfs.is_some() {
+        match elsewhere {
             true => config.target.push(Target {
                 path,
                 ..Target::default()

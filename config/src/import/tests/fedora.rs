@@ -100,7 +100,7 @@ fn the_root_filesystem_is_the_second_target_with_the_same_path() {
 fn what_says_where_the_core_goes_and_cannot_be_done_blocks() {
     for text in [
         "nfs server\n",
-        "ssh root@server\n",
+        "ssh server\n",
         "raw /dev/vg/dump\n",
         "virtiofs tag\n",
         "minix /dev/sdb1\n",
@@ -138,6 +138,25 @@ fn an_export_is_a_target() {
         );
         assert_eq!(local.nfs, None);
     }
+}
+
+#[test]
+fn an_account_is_a_target() {
+    let imported = conf("ssh kdump@server\npath /dumps\nsshkey /root/.ssh/mine\n");
+    assert_eq!(imported.worst(), Outcome::Remark);
+    assert!(row(&imported, 1).why.contains("--record-host-keys"));
+    let target = imported.config.target.first().unwrap();
+    assert_eq!(target.ssh.as_ref().unwrap().to_string(), "kdump@server");
+    assert_eq!(target.key, Some(PathBuf::from("/root/.ssh/mine")));
+    assert_eq!(paths(&imported), [PathBuf::from("/dumps")]);
+    let usual = conf("ssh root@192.0.2.7\nfailure_action dump_to_rootfs\n");
+    let [remote, local] = usual.config.target.as_slice() else {
+        panic!("{:?}", usual.config.target);
+    };
+    assert_eq!(remote.key, Some(PathBuf::from("/root/.ssh/kdump_id_rsa")));
+    assert!(local.ssh.is_none() && local.key.is_none());
+    let shown = usual.config.show();
+    assert_eq!(Config::parse(&shown).unwrap(), usual.config);
 }
 
 #[test]

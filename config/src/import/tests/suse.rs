@@ -55,7 +55,6 @@ KDUMP_CRASHKERNEL=\"crashkernel=72M,low crashkernel=300M,high\"
 fn servers_and_own_programs_block() {
     for savedir in [
         "nfs://server",
-        "SSH://user@host/var/crash",
         "sftp://user:secret@host/x",
         "ftp://host/x",
         "cifs://user@host/share/x",
@@ -78,6 +77,26 @@ fn an_nfs_url_is_a_target() {
         "server:/export/dumps"
     );
     assert_eq!(paths(&imported), [PathBuf::from("/")]);
+}
+
+#[test]
+fn an_sftp_url_is_a_target() {
+    for (url, account, path) in [
+        ("sftp://user@host/var/crash", "user@host", "/var/crash"),
+        ("SSH://host:2222/dumps", "root@host:2222", "/dumps"),
+        ("sftp://user@host", "user@host", "/"),
+    ] {
+        let imported = suse(&format!(
+            "KDUMP_SAVEDIR=\"{url}\"\nKDUMP_SSH_IDENTITY=\"/root/.ssh/kdump /root/.ssh/other\"\n"
+        ));
+        assert_eq!(imported.worst(), Outcome::Remark, "{url}");
+        let target = imported.config.target.first().unwrap();
+        assert_eq!(target.ssh.as_ref().unwrap().to_string(), account);
+        assert_eq!(target.key, Some(PathBuf::from("/root/.ssh/kdump")));
+        assert_eq!(paths(&imported), [PathBuf::from(path)]);
+    }
+    let local = suse("KDUMP_SAVEDIR=\"/x\"\nKDUMP_SSH_IDENTITY=\"/root/.ssh/kdump\"\n");
+    assert_eq!(local.config.target.first().unwrap().key, None);
 }
 
 #[test]

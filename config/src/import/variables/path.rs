@@ -1,9 +1,9 @@
 //! The variables that say where the core goes.
 
-use super::super::imported::{Fate, OWN_DIRECTORY, absolute};
+use super::super::imported::{Fate, OWN_DIRECTORY, RECORD, absolute};
 use super::super::shell::Value;
 use super::super::suite::Suite;
-use crate::model::{Config, Device, Export};
+use crate::model::{Account, Config, Device, Export};
 use crate::scalar::Scalar;
 use std::path::PathBuf;
 
@@ -17,16 +17,20 @@ const PATHS: [&str; 5] = [
 ];
 
 /// Variables that name a server, and the way to it.
-const SERVERS: [(&str, &str); 2] = [
-    ("SSH", "this version does not write over SSH"),
-    ("FTP", "this version does not write to FTP servers"),
-];
+const SERVERS: [(&str, &str); 1] = [("FTP", "this version does not write to FTP servers")];
+
+/// The private key of kdump-tools where `SSH_KEY` is not set, and of kdump on SUSE, which tries root's own.
+const TOOLS_KEY: &str = "/root/.ssh/kdump_id_rsa";
+const SUSE_KEY: &str = "/root/.ssh/id_ed25519";
 
 /// Whether this module knows the variable.
 pub(super) fn is_one(name: &str) -> bool {
     PATHS.contains(&name)
         || SERVERS.iter().any(|(server, _)| *server == name)
-        || matches!(name, "MOUNT_DEVNODE" | "NFS")
+        || matches!(
+            name,
+            "MOUNT_DEVNODE" | "NFS" | "SSH" | "SSH_KEY" | "KDUMP_SSH_IDENTITY"
+        )
 }
 
 /// Takes the target over.
@@ -40,8 +44,11 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
     if let Some((_, why)) = SERVERS.iter().find(|(server, _)| *server == name) {
         return fate.block(*why);
     }
-    if name == "NFS" {
-        return export(&text, config, fate);
+    match name {
+        "NFS" => return export(&text, config, fate),
+        "SSH" => return account(&text, TOOLS_KEY, config, fate),
+        "SSH_KEY" | "KDUMP_SSH_IDENTITY" => return key(&text, config, fate),
+        _ => {}
     }
     if name == "MOUNT_DEVNODE" {
         return match Device::try_from(Scalar::Word(text)) {
@@ -61,6 +68,13 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("nfs") => {
             // nfs://server/export
             return export(&rest.replacen('/', ":/", 1), config, fate);
+        }
+        Some((scheme, rest))
+            if ["sftp", "ssh"]
+                .iter()
+                .any(|s| scheme.eq_ignore_ascii_case(s)) =>
+        {
+            return url(rest, config, fate);
         }
         Some((scheme, _)) => {
             return fate.block(format!(
@@ -88,6 +102,49 @@ fn export(name: &str, config: &mut Config, fate: &mut Fate) {
             fate.remark(OWN_DIRECTORY);
         }
         Err(why) => fate.block(why.to_string()),
+    }
+}
+
+/// What follows `sftp://`: `[user[:password]@]host[:port]/path`.
+fn url(rest: &str, config: &mut Config, fate: &mut Fate) {
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, place) = place.rsplit_once('@').unwrap_or(("root", place));
+    if user.contains(':') {
+        return fate.block(
+            "a password is of no use to the capture kernel: give the account a key, and take the password out of the URL",
+        );
+    }
+    account(&format!("{user}@{place}"), SUSE_KEY, config, fate);
+    set(&format!("/{path}"), config, fate);
+}
+
+fn account(name: &str, usual_key: &str, config: &mut Config, fate: &mut Fate) {
+    match Account::try_from(name.to_owned()) {
+        Ok(account) => {
+            if let Some(first) = config.target.first_mut() {
+                (first.device, first.nfs) = (None, None);
+                first.ssh = Some(account);
+                first.key.get_or_insert_with(|| PathBuf::from(usual_key));
+            }
+            fate.take("ssh and key in [[target]]");
+            fate.remark(OWN_DIRECTORY);
+            fate.remark(RECORD);
+        }
+        Err(why) => fate.block(why.to_string()),
+    }
+}
+
+/// The private key. The variable may stand before the one that names the server, or alone.
+fn key(text: &str, config: &mut Config, fate: &mut Fate) {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    match absolute(first) {
+        Ok(path) => {
+            if let Some(target) = config.target.first_mut() {
+                target.key = Some(path);
+            }
+            fate.take("key in [[target]]");
+        }
+        Err(why) => fate.nothing(why),
     }
 }
 

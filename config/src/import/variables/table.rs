@@ -330,10 +330,11 @@ fn no_key(name: &str, value: &str, fate: &mut Fate) {
         "NFS_TIMEO" | "NFS_RETRANS" | "NFS_MOUNT_RETRY" | "KDUMP_NET_TIMEOUT" => {
             fate.nothing("deadline in [[target]] says how long a server may take");
         }
-        "SSH_KEY" | "SSH_KDUMP_RETRY" | "FTP_USER" | "FTP_PASSWORD" | "FTP_PORT"
-        | "KDUMP_HOST_KEY" | "KDUMP_SSH_IDENTITY" => {
-            fate.nothing("this version writes to local filesystems and NFS only");
+        "FTP_USER" | "FTP_PASSWORD" | "FTP_PORT" => {
+            fate.nothing("this version does not write to FTP servers");
         }
+        "SSH_KDUMP_RETRY" => fate.nothing("a connection that breaks is made again"),
+        "KDUMP_HOST_KEY" => fate.nothing(super::super::imported::RECORD),
         "HOSTTAG" if value == "hostname" => {
             fate.take("crash directories begin with the host's name");
         }
