@@ -20,6 +20,15 @@ pub fn build(arch: &str, profile: &str) -> Result<Binaries> {
     })
 }
 
+/// Builds `afterpanic-capture-ssh` as [`build`] does the others.
+///
+/// # Errors
+/// As [`build`].
+pub fn with_ssh(profile: &str) -> Result<PathBuf> {
+    let made = cargo_build(ARCH, profile, &["-p", "capture-ssh"])?;
+    find(&made, "afterpanic-capture-ssh")
+}
+
 /// Builds the program that makes memory of every kind in a guest, with the profile whose parts are
 /// there already.
 ///

@@ -36,6 +36,7 @@ pub mod runner;
 pub mod scenario;
 pub mod server;
 pub mod signed;
+pub mod ssh;
 pub mod support;
 pub mod table;
 pub mod tools;

@@ -2,9 +2,9 @@
 
 use crate::checks::{self, Found};
 use crate::guest::{self, Fill, Work};
-use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
+use crate::scenario::{HostKey, KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
 use crate::table::{Check, Row};
-use crate::{artefacts, kernels, module, nfs, tools};
+use crate::{artefacts, kernels, module, nfs, ssh, tools};
 use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
 use rehearse::guest::Step;
@@ -172,6 +172,10 @@ impl Lab {
             Some(options) => Some(self.serve(&scenario, options, dir, &mut session)?),
             None => None,
         };
+        let account = match scenario.ssh {
+            Some(key) => Some(self.let_in(key, dir, &mut session)?),
+            None => None,
+        };
         let builds = scenario.panic.starts_with("module:") || !scenario.notifier.is_empty();
         if builds && scenario.arch != ARCH {
             bail!("{}: modules are built for {ARCH} only", scenario.name);
@@ -199,13 +203,18 @@ impl Lab {
         })?;
         // A disk that is gone has nothing to read back.
         let gone = scenario.disk_disappears && scenario.saved_on.is_none();
-        let fetched = match (&server, gone) {
-            (Some(server), _) => server.saved(),
-            (None, false) => fetch(&session, &crash, dir),
-            (None, true) => Ok(dir.join("saved")),
+        let fetched = match (&server, &account, gone) {
+            (Some(server), ..) => server.saved(),
+            (_, Some(account), _) if scenario.ssh == Some(HostKey::Right) => account.saved(),
+            (_, _, false) => fetch(&session, &crash, dir),
+            (_, _, true) => Ok(dir.join("saved")),
         };
         let found = Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries);
         let mut checks = checks::all(&scenario, &found, &kernel);
+        if let Some(account) = account.filter(|_| scenario.ssh == Some(HostKey::Wrong)) {
+            let untouched = account.untouched().map_err(|why| format!("{why:#}"));
+            checks.push(Check::new("the server got nothing", untouched));
+        }
         if let Err(error) = &fetched {
             checks.push(Check::new(
                 "the target is read back",
@@ -265,6 +274,29 @@ impl Lab {
         session.storage.tools.extend(tools::network()?);
         session.storage.tools.push(nfs::machine_id());
         session.present.extend(["nfsv4", "nfsv3"].map(String::from));
+        session.qemu.extend(nfs::card());
+        session.arm.splice(0..0, nfs::up());
+        Ok(server)
+    }
+
+    /// Starts the SSH server of a scenario and has the guest use it.
+    fn let_in(&self, key: HostKey, dir: &Path, session: &mut Session) -> Result<ssh::Server> {
+        let server = ssh::Server::start(dir, key == HostKey::Right)?;
+        session.config.push_str(&server.target());
+        if key == HostKey::Wrong {
+            session
+                .config
+                .push_str("[[target]]\npath = \"/var/crash\"\n");
+        }
+        session.files.extend(server.files());
+        let capture = artefacts::with_ssh(&self.options.profile)?;
+        session
+            .files
+            .push(("/usr/lib/afterpanic/afterpanic-capture-ssh".into(), capture));
+        session.storage.modules.push("virtio_net".into());
+        session.storage.tools.extend(tools::network()?);
+        session.storage.tools.push(nfs::machine_id());
+        session.present.push("fuse".into());
         session.qemu.extend(nfs::card());
         session.arm.splice(0..0, nfs::up());
         Ok(server)

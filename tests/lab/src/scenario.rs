@@ -122,10 +122,23 @@ pub struct Scenario {
     pub nfs: Option<String>,
     /// Its server makes another user of root.
     pub nfs_squash: bool,
+    /// The first target is an account on this host's SSH server; `wrong` has another host key on record than
+    /// the server's, and a local target is second. See `ssh.rs`.
+    pub ssh: Option<HostKey>,
     /// Seconds until the machine is killed.
     pub deadline: u64,
     /// What has to come of it.
     pub expect: Expect,
+}
+
+/// The host key that a guest has on record for the SSH server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostKey {
+    /// The server's.
+    Right,
+    /// Another one.
+    Wrong,
 }
 
 /// Several scenarios in one file: `NAME-BUS-FS`.
@@ -223,6 +236,7 @@ impl Default for Scenario {
             disk_disappears: false,
             nfs: None,
             nfs_squash: false,
+            ssh: None,
             deadline: 420,
             expect: Expect::default(),
         }
