@@ -25,6 +25,8 @@ from frames import CutOff, Missing, Wrong
 from pages_map import PagesMap, name
 
 SMALL = 16 << 20
+# Kinds that the kernel may map besides: docs/formats/pages-map.md.
+MAPPED = {"cache", "cache-private", "anon", "hugetlb"}
 UNREAD = (0xDEADFEEDDEADFEED).to_bytes(8, "little") * (PAGE // 8)
 
 
@@ -140,7 +142,27 @@ class Checks:
         kept = {kind for kind, f in facts["kinds"].items() if f["kept"]}
         runs = merged((first, end) for first, end, kind in inside.runs if name(kind) in kept)
         loads = [(p // PAGE, (p + length) // PAGE) for _, p, _, length in found.loads]
-        self.demand(runs == loads, "the runs that the kinds keep are not the core's")
+        more = without(loads, runs)
+        self.demand(not without(runs, loads), "pages of kinds that are kept are not in the core")
+        kinds = {name(kind) for first, end, kind in inside.runs if without([(first, end)], without([(first, end)], more))}
+        self.demand(kinds <= MAPPED, "pages of %s are in the core" % ", ".join(sorted(kinds - MAPPED)))
+
+
+def without(runs, others):
+    """The parts of sorted runs that are in none of the sorted others."""
+    out, others, at = [], list(others), 0
+    for first, end in runs:
+        while at < len(others) and others[at][1] <= first:
+            at += 1
+        n = at
+        while n < len(others) and others[n][0] < end:
+            start, stop = others[n]
+            if start > first:
+                out.append((first, start))
+            first, n = max(first, stop), n + 1
+        if first < end:
+            out.append((first, end))
+    return out
 
 
 def merged(runs):

@@ -1,6 +1,6 @@
 //! The order of the bytes in a word: of a dump's headers and of the memory in it.
 //!
-//! A dump says which it is ([`crate::dump::DumpInfo::order`]); whoever reads a word asks its order to put the
+//! A dump says which it is ([`crate::dump::DumpInfo`]); whoever reads a word asks its order to put the
 //! bytes together. What this program writes around the pages is little-endian whatever the dump is.
 
 /// Which byte of a word comes first.

@@ -53,6 +53,10 @@ impl Links for Frames {
             // Its frame is its caller's.
             return Ok(Some(by_link(lr, state.sp)));
         }
+        if state.signal && !is_kernels(state.sp) {
+            // The entry of an exception from user mode, interrupted before it took a stack of the kernel's.
+            return Ok(None);
+        }
         let word = |at: u64| walk.pages.word(VirtAddr(at)).ok_or(UnwindError::Stack(at));
         let above = word(state.sp)?;
         if above == 0 {
@@ -95,6 +99,11 @@ fn kept(walk: &Walk<'_>, state: &State) -> Option<Kept> {
     code::kept(walk.pages, start, state.pc)
 }
 
+/// Whether an address is the kernel's: 0xc and what lies above (Documentation/arch/powerpc, 64-bit memory maps).
+fn is_kernels(address: u64) -> bool {
+    address >> 60 >= 0xc
+}
+
 /// The `pt_regs` in the frame at `sp`, if it is an exception's.
 fn registers_in(pages: &Pages<'_>, sp: u64) -> Option<(u64, TableRegisters)> {
     LAYOUTS.into_iter().find_map(|(marker, registers)| {
@@ -104,8 +113,8 @@ fn registers_in(pages: &Pages<'_>, sp: u64) -> Option<(u64, TableRegisters)> {
         let at = sp.checked_add(registers)?;
         let bytes = pages.bytes::<PT_REGS_BYTES>(VirtAddr(at))?;
         let all = regs::from_pt_regs(&bytes)?;
-        // A marker may be left over: what was interrupted lies above.
-        let above = all.user_mode() || all.sp() > sp;
+        // A marker may be left over: what was interrupted lies above, or is of user mode.
+        let above = all.user_mode() || all.sp() > sp || !is_kernels(all.sp());
         (above && all.pc() != 0).then_some((at, all))
     })
 }

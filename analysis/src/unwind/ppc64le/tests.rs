@@ -162,6 +162,22 @@ fn an_interrupt_is_followed_to_user_mode() {
     }
 }
 
+/// An interrupt right at the entry of an exception: r1 is still the stack pointer of user mode, which the machine's mode is
+/// not any more.
+#[test]
+fn an_entry_that_was_interrupted_on_the_users_stack_is_the_end() {
+    for new in [true, false] {
+        let mut pieces = text();
+        let entry = IRQ + 0x3e00;
+        frame(&mut pieces, IRQ + 0x3d00, entry, 0);
+        frame(&mut pieces, entry, 0x3fff_f90b_e450, inside(1));
+        exception(&mut pieces, entry, new, [inside(2), 0x3fff_f90b_e450, 0]);
+        let (frames, end) = walk(pieces, at(0, IRQ + 0x3d00));
+        assert_eq!(names(&frames), ["f0", "f1", "*f2"], "{new}");
+        assert_eq!(end, End::Kernel);
+    }
+}
+
 #[test]
 fn the_chain_ends_with_zero() {
     let mut pieces = text();
