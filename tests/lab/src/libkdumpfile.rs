@@ -252,7 +252,7 @@ fn script(tests: &Path, build: &Path, name: &str) -> Result<()> {
     if !output.status.success() {
         let lines: Vec<&str> = said
             .lines()
-            .filter(|l| !l.starts_with("not compared"))
+            .filter(|l| !l.starts_with("not compared: ") && !l.starts_with("compared: "))
             .collect();
         let last = lines
             .iter()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use vmcore::addr::{PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
 use vmcore::dump::{DumpInfo, MemoryDump};
 use vmcore::kernel::Kernel;
+use vmcore::order::Order;
 
 /// What the originals print on a line.
 const A_LINE: u64 = 16;
@@ -75,7 +76,13 @@ fn dumpdata(words: &[String]) -> Result<bool> {
             bail!("an address without its length")
         };
         let reader = Reader::of(&dump, address)?;
-        good &= print(&reader, number(count)? * size, usize::try_from(size)?, zero)?;
+        let arch = vmcore::arch::of(dump.info().machine);
+        let shown = Shown {
+            size: usize::try_from(size)?,
+            order: arch.map_or(Order::Little, |arch| arch.order),
+            zero,
+        };
+        good &= print(&reader, number(count)? * size, &shown)?;
         if !good {
             break;
         }
@@ -117,8 +124,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// How values are printed.
+struct Shown {
+    /// Bytes of a value.
+    size: usize,
+    /// Those of the dump.
+    order: Order,
+    /// Whether what is not there is 0.
+    zero: bool,
+}
+
 /// Prints a range; false where a byte of it is not to be had.
-fn print(reader: &Reader<'_>, length: u64, size: usize, zero: bool) -> Result<bool> {
+fn print(reader: &Reader<'_>, length: u64, how: &Shown) -> Result<bool> {
+    let zero = how.zero;
     let mut out = std::io::stdout().lock();
     let (mut at, end) = (reader.start(), reader.start() + length);
     let mut good = true;
@@ -131,10 +149,10 @@ fn print(reader: &Reader<'_>, length: u64, size: usize, zero: bool) -> Result<bo
             eprintln!("Read failed at {at:#x}: {}", theirs(why));
             good = false;
         }
-        for value in page.chunks(size) {
+        for value in page.chunks(how.size) {
             at += value.len() as u64;
             match read.is_ok() || zero {
-                true => write!(out, "{}", shown(value))?,
+                true => write!(out, "{}", shown(value, how.order))?,
                 false => write!(out, "{}", "??".repeat(value.len()))?,
             }
             write!(out, "{}", if at % A_LINE == 0 { "\n" } else { " " })?;
@@ -155,12 +173,12 @@ fn theirs(why: &anyhow::Error) -> String {
 }
 
 /// A value, the highest byte first.
-fn shown(value: &[u8]) -> String {
-    value
-        .iter()
-        .rev()
-        .map(|byte| format!("{byte:02X}"))
-        .collect()
+fn shown(value: &[u8], order: Order) -> String {
+    let hex = |byte: &u8| format!("{byte:02X}");
+    match order {
+        Order::Little => value.iter().rev().map(hex).collect(),
+        Order::Big => value.iter().map(hex).collect(),
+    }
 }
 
 /// `multiread [-i N] [-n THREADS] [-s CACHE] [-t SECONDS] FILE FIRST-PFN PAGES`: threads read the pages all at once, and
