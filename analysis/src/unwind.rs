@@ -17,7 +17,7 @@ mod text;
 mod x86_64;
 
 pub use start::{Unwinder, panic_cpu, panic_cpu_or};
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzz_targets))]
 pub use x86_64::garbage;
 pub use x86_64::{Base, Bp, Entry, Register, Rule, rules};
 

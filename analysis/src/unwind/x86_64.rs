@@ -6,7 +6,7 @@
 //! kept is of fixed size.
 
 mod code;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzz_targets))]
 #[allow(missing_docs, clippy::panic, clippy::indexing_slicing)]
 pub mod garbage;
 mod orc;
