@@ -33,7 +33,7 @@ pub enum KernelError {
         /// Why.
         source: std::io::Error,
     },
-    /// The kernel file is none.
+    /// The file is not a kernel.
     #[error("{} is no kernel with a version in it; correct capture_kernel.kernel", path.display())]
     NotAKernel {
         /// The file.

@@ -56,7 +56,7 @@ fn size_at(bytes: &[u8], at: usize) -> Option<usize> {
     usize::try_from(u32_at(bytes, at)?).ok()
 }
 
-/// The bytes up to the next NUL. `None`: there is none soon enough.
+/// The bytes up to the next NUL. `None`: no NUL within the longest name.
 fn text_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let rest = bytes.get(at..)?;
     let end = rest.iter().take(LONGEST + 1).position(|byte| *byte == 0)?;
@@ -296,7 +296,7 @@ fn pad(out: &mut Vec<u8>, least: usize) {
     out.resize(end.checked_next_multiple_of(4).unwrap_or(end), 0);
 }
 
-/// Where a name stands in the strings block; it is added where it is missing.
+/// The offset of a name in the strings block. A missing name is added.
 fn string(strings: &mut Vec<u8>, name: &[u8]) -> Option<u32> {
     let mut at = 0_usize;
     while let Some(known) = text_at(strings, at) {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Recorded {
     /// The target as the config names it.
     pub account: String,
-    /// The fingerprint that was put on record, or why there is none.
+    /// The recorded fingerprint, or why no key was recorded.
     pub fingerprint: Result<String, String>,
 }
 

@@ -24,7 +24,7 @@ pub(super) trait Links {
     /// The caller; `None` behind the outermost frame.
     ///
     /// # Errors
-    /// What stands in the way.
+    /// Why the walk stopped.
     fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError>;
 
     /// Whether a call instruction stands right before `pc`; `None` where the code cannot be read. Always

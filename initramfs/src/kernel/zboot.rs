@@ -35,7 +35,7 @@ pub fn unpack(file: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The kernel in a gzip file (Image.gz of arm64); `None`: it is none, is cut off or damaged, or unpacks to more
+/// The kernel in a gzip file (Image.gz of arm64). `None`: the file is not gzip, is cut off or damaged, or unpacks to more
 /// than 256 MiB.
 #[must_use]
 pub fn gunzip(file: &[u8]) -> Option<Vec<u8>> {

@@ -264,7 +264,7 @@ fn finish(
     place::finish(&mut placer, pieces, unchecked, &onward)
 }
 
-/// The I/O port of the first `console=ttySN` of a command line; 0 when there is none.
+/// The I/O port of the first `console=ttySN` of a command line; 0 without such a word.
 fn serial_port(cmdline: &str) -> u64 {
     let words = crate::words::words(cmdline);
     let name = words.iter().find_map(|w| w.strip_prefix("console=ttyS"));

@@ -25,7 +25,7 @@ pub(super) fn check_ssh(key: &str, ssh: &Ssh) -> Result<(), PlanError> {
         return wrong(format!("{key}.user or port"), "it is empty");
     }
     if ssh.host_keys.is_empty() {
-        return wrong(format!("{key}.host_keys"), "there is none");
+        return wrong(format!("{key}.host_keys"), "no host key is given");
     }
     check_ways(key, &ssh.ways)
 }

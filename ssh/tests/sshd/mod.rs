@@ -102,7 +102,7 @@ impl Sshd {
         child.wait().unwrap();
     }
 
-    /// What it said so far.
+    /// The server's log up to now.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }

@@ -80,7 +80,7 @@ impl Tables {
         Some(())
     }
 
-    /// The table that an entry names; made where there is none.
+    /// The table that an entry points to. An empty entry gets a new table.
     fn below(&mut self, table: u64, index: u64) -> Option<u64> {
         let entry: [u8; 8] = (*self.entry(table, index)?).try_into().ok()?;
         match u64::from_le_bytes(entry) {
