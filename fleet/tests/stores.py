@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ship, index, ask and fetch over the stores besides S3: WebDAV over http and https (wsgidav), and Azure (azurite).
-And ClickHouse and DataFusion over the index in S3 (moto), in place. Google Cloud Storage is not among them: no emulator
-in the package indexes knows its XML API.
+Google Cloud Storage by a stand-in of our own (gcs.py): no emulator in the package indexes knows its XML API. And
+ClickHouse and DataFusion over the index in S3 (moto), in place.
 
 usage: stores.py PROGRAM [--azurite MAIN.JS]
 
@@ -85,6 +85,24 @@ def azure(fleet, main, work):
         wrong.complains("az: wrong credentials", "credentials", "index", "az://crashes/fleet")
         here.complains("az: no container", "no such", "ship", stores(work)[0], "--to", "az://missing/x",
                        "--machine", M[0])
+    finally:
+        server.close()
+
+
+def google(fleet, work):
+    port = free_port()
+    server = Server([sys.executable, pathlib.Path(__file__).with_name("gcs.py"), port], port, work / "gcs.log")
+    try:
+        account = work / "account.json"
+        account.write_text(json.dumps({
+            "gcs_base_url": f"http://127.0.0.1:{port}", "disable_oauth": True,
+            "client_email": "", "private_key": "", "private_key_id": "",
+        }))
+        here = fleet.having(GOOGLE_SERVICE_ACCOUNT=str(account))
+        all_of_it("gs", here, "gs://crashes/fleet", work)
+        crash(work / "g", "web-3", "20261129T030405Z", ONE, ["acme_poll"])
+        here.run("ship", work / "g", "--to", "gs://crashes/fleet", "--machine", M[2])
+        at_once(here, "gs://crashes/fleet")
     finally:
         server.close()
 
@@ -208,6 +226,7 @@ def main():
     try:
         fleet = Fleet(options.program, work)
         webdav(fleet, work)
+        google(fleet, work)
         in_place(fleet, work)
         if options.azurite:
             azure(fleet, options.azurite, work)
