@@ -13,6 +13,7 @@ mod detect;
 mod hook;
 mod imported;
 mod kdump_conf;
+mod place;
 mod shell;
 mod suite;
 mod variables;

@@ -145,7 +145,7 @@ impl Left<'_> {
             fate.remark(format!("{} does not read {name}", suite.program()));
         }
         if path::is_one(name) {
-            return path::take(suite, name, value, config, fate);
+            return path::take(suite, name, &self.values, config, fate);
         }
         if kernel::is_one(name) {
             return kernel::take(name, value, &self.values, config, fate);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::imported::{Fate, OWN_DIRECTORY, RECORD, absolute};
+use super::super::place::Place;
 use crate::model::{Account, Config, Device, Export, Target};
 use crate::scalar::Scalar;
 
@@ -37,9 +38,7 @@ pub(super) fn looks_like_one(value: &str) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     path: Option<PathBuf>,
-    device: Option<Device>,
-    nfs: Option<Export>,
-    ssh: Option<Account>,
+    place: Option<Place>,
     key: Option<PathBuf>,
     options: Option<String>,
     /// How many lines named a target.
@@ -65,8 +64,7 @@ impl Targets {
     fn export(&mut self, name: &str, fate: &mut Fate) {
         match Export::try_from(name.replace(['"', '\''], "")) {
             Ok(export) => {
-                self.nfs = Some(export);
-                (self.device, self.ssh) = (None, None);
+                self.place = Some(Place::Nfs(export));
                 fate.take("nfs in [[target]]");
                 fate.remark(OWN_DIRECTORY);
             }
@@ -77,8 +75,7 @@ impl Targets {
     fn account(&mut self, name: &str, fate: &mut Fate) {
         match Account::try_from(name.replace(['"', '\''], "")) {
             Ok(account) => {
-                self.ssh = Some(account);
-                (self.device, self.nfs) = (None, None);
+                self.place = Some(Place::Ssh(account));
                 fate.take("ssh in [[target]]");
                 fate.remark(OWN_DIRECTORY);
                 fate.remark(RECORD);
@@ -109,8 +106,7 @@ impl Targets {
         let scalar = Scalar::Word(name.replace(['"', '\''], ""));
         match Device::try_from(scalar) {
             Ok(device) => {
-                self.device = Some(device);
-                (self.nfs, self.ssh) = (None, None);
+                self.place = Some(Place::Device(device));
                 fate.take("device in [[target]]");
             }
             Err(why) => fate.block(why.to_string()),
@@ -166,23 +162,23 @@ impl Targets {
         if let Some((.., fate)) = fates
             .iter_mut()
             .find(|(_, text, _)| text.starts_with("sshkey"))
-            .filter(|_| self.ssh.is_none())
+            .filter(|_| !matches!(self.place, Some(Place::Ssh(_))))
         {
             *fate = Fate::default();
             fate.nothing("no ssh line names a server");
         }
-        let elsewhere = self.device.is_some() || self.nfs.is_some() || self.ssh.is_some();
+        let elsewhere = self.place.is_some();
         if self.path.is_none() && !elsewhere && !self.root_too {
             return;
         }
         let path = self.path.clone().unwrap_or_else(|| Target::default().path);
         for target in &mut config.target {
-            target.device.clone_from(&self.device);
-            target.nfs.clone_from(&self.nfs);
-            target.ssh.clone_from(&self.ssh);
-            let key = || self.key.clone().unwrap_or_else(|| KEY.into());
-            target.key = self.ssh.as_ref().map(|_| key());
             target.options.clone_from(&self.options);
+            if let Some(place) = self.place.clone() {
+                place.put(target);
+            }
+            let key = || self.key.clone().unwrap_or_else(|| KEY.into());
+            target.key = target.ssh.as_ref().map(|_| key());
             target.path.clone_from(&path);
         }
         if !self.root_too {

@@ -197,3 +197,49 @@ fn erasing_blocks_and_unknown_options_are_named_with_their_value() {
     assert!(!why.contains("option 0x2F5A"), "{why}");
     assert!(tools("MAKEDUMP_ARGS=\"-d 31 --config /etc/scrub.conf\"\n").blocks());
 }
+
+#[test]
+fn the_order_of_server_and_directory_does_not_matter() {
+    for text in [
+        "NFS=server:/x\nKDUMP_COREDIR=/crash\n",
+        "KDUMP_COREDIR=/crash\nNFS=server:/x\n",
+    ] {
+        assert_eq!(paths(&tools(text)), [PathBuf::from("/")], "{text}");
+    }
+    for text in [
+        "SSH=u@h\nKDUMP_COREDIR=/crash\nSSH_KEY=/k\n",
+        "SSH_KEY=/k\nKDUMP_COREDIR=/crash\nSSH=u@h\n",
+    ] {
+        let imported = tools(text);
+        assert_eq!(paths(&imported), [PathBuf::from("/crash")], "{text}");
+        let key = imported.config.target[0].key.as_deref();
+        assert_eq!(key, Some(Path::new("/k")), "{text}");
+    }
+}
+
+#[test]
+fn two_servers_are_two_targets() {
+    for text in [
+        "NFS=server:/x\nSSH=u@h\nKDUMP_COREDIR=/crash\nSSH_KEY=/k\n",
+        "SSH_KEY=/k\nKDUMP_COREDIR=/crash\nNFS=server:/x\nSSH=u@h\n",
+    ] {
+        let imported = tools(text);
+        assert!(!imported.blocks());
+        assert_eq!(imported.worst(), Outcome::Remark);
+        assert!(
+            imported
+                .rows
+                .iter()
+                .any(|row| row.why.contains("both servers"))
+        );
+        let [nfs, ssh] = imported.config.target.as_slice() else {
+            panic!("{text}: {:?}", imported.config.target);
+        };
+        assert_eq!(nfs.nfs.as_ref().unwrap().to_string(), "server:/x");
+        assert_eq!((nfs.ssh.as_ref(), nfs.key.as_ref()), (None, None));
+        assert_eq!(nfs.path, Path::new("/"));
+        assert_eq!(ssh.ssh.as_ref().unwrap().to_string(), "u@h");
+        assert_eq!(ssh.key.as_deref(), Some(Path::new("/k")));
+        assert_eq!(ssh.path, Path::new("/crash"));
+    }
+}

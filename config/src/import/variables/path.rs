@@ -1,10 +1,12 @@
 //! The variables that say where the core goes.
 
 use super::super::imported::{Fate, OWN_DIRECTORY, RECORD, absolute};
+use super::super::place::Place;
 use super::super::shell::Value;
 use super::super::suite::Suite;
-use crate::model::{Account, Config, Device, Export};
+use crate::model::{Account, Config, Device, Export, Target};
 use crate::scalar::Scalar;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Variables that hold a path of this machine, or a URL.
@@ -34,7 +36,16 @@ pub(super) fn is_one(name: &str) -> bool {
 }
 
 /// Takes the target over.
-pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config, fate: &mut Fate) {
+pub(super) fn take(
+    suite: Suite,
+    name: &str,
+    values: &BTreeMap<&str, &Value>,
+    config: &mut Config,
+    fate: &mut Fate,
+) {
+    let Some(value) = values.get(name) else {
+        return;
+    };
     let Some(text) = value.text() else {
         return dated(name, value, config, fate);
     };
@@ -46,7 +57,13 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
     }
     match name {
         "NFS" => return export(&text, config, fate),
-        "SSH" => return account(&text, TOOLS_KEY, config, fate),
+        "SSH" => {
+            account(&text, TOOLS_KEY, config, fate);
+            if let Some(directory) = values.get("KDUMP_COREDIR").and_then(|value| value.text()) {
+                set(&directory, config, fate);
+            }
+            return;
+        }
         "SSH_KEY" | "KDUMP_SSH_IDENTITY" => return key(&text, config, fate),
         _ => {}
     }
@@ -54,8 +71,7 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
         return match Device::try_from(Scalar::Word(text)) {
             Ok(device) => {
                 if let Some(first) = config.target.first_mut() {
-                    first.device = Some(device);
-                    first.nfs = None;
+                    Place::Device(device).put(first);
                 }
                 fate.take("device in [[target]]");
             }
@@ -93,16 +109,32 @@ pub(super) fn take(suite: Suite, name: &str, value: &Value, config: &mut Config,
 fn export(name: &str, config: &mut Config, fate: &mut Fate) {
     match Export::try_from(name.to_owned()) {
         Ok(export) => {
-            if let Some(first) = config.target.first_mut() {
-                first.nfs = Some(export);
-                first.device = None;
-                first.path = PathBuf::from("/");
+            if let Some(target) = server(config, fate) {
+                Place::Nfs(export).put(target);
+                target.path = PathBuf::from("/");
             }
             fate.take("nfs in [[target]]");
             fate.remark(OWN_DIRECTORY);
         }
         Err(why) => fate.block(why.to_string()),
     }
+}
+
+/// The target that a server becomes: the first, or a second one where the first has a server already.
+fn server<'a>(config: &'a mut Config, fate: &mut Fate) -> Option<&'a mut Target> {
+    let first = config.target.first()?;
+    if first.server().is_some() {
+        fate.remark(
+            "kdump-tools writes to both servers; afterpanic writes to the first target, and to the next one \
+             where that fails",
+        );
+        let second = Target {
+            key: first.key.clone(),
+            ..Target::default()
+        };
+        config.target.push(second);
+    }
+    config.target.last_mut()
 }
 
 /// What follows `sftp://`: `[user[:password]@]host[:port]/path`.
@@ -121,10 +153,9 @@ fn url(rest: &str, config: &mut Config, fate: &mut Fate) {
 fn account(name: &str, usual_key: &str, config: &mut Config, fate: &mut Fate) {
     match Account::try_from(name.to_owned()) {
         Ok(account) => {
-            if let Some(first) = config.target.first_mut() {
-                (first.device, first.nfs) = (None, None);
-                first.ssh = Some(account);
-                first.key.get_or_insert_with(|| PathBuf::from(usual_key));
+            if let Some(target) = server(config, fate) {
+                Place::Ssh(account).put(target);
+                target.key.get_or_insert_with(|| PathBuf::from(usual_key));
             }
             fate.take("ssh and key in [[target]]");
             fate.remark(OWN_DIRECTORY);
@@ -139,8 +170,8 @@ fn key(text: &str, config: &mut Config, fate: &mut Fate) {
     let first = text.split_whitespace().next().unwrap_or_default();
     match absolute(first) {
         Ok(path) => {
-            if let Some(target) = config.target.first_mut() {
-                target.key = Some(path);
+            for target in &mut config.target {
+                target.key = Some(path.clone());
             }
             fate.take("key in [[target]]");
         }
@@ -151,8 +182,11 @@ fn key(text: &str, config: &mut Config, fate: &mut Fate) {
 fn set(path: &str, config: &mut Config, fate: &mut Fate) {
     match absolute(path) {
         Ok(path) => {
-            if let Some(first) = config.target.first_mut() {
-                first.path = path;
+            // The top of an export is where kdump-tools writes, whatever KDUMP_COREDIR is.
+            for target in &mut config.target {
+                if target.nfs.is_none() {
+                    target.path.clone_from(&path);
+                }
             }
             fate.take("path in [[target]]");
         }

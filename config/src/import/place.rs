@@ -1,0 +1,29 @@
+//! Where a target lies: one of three keys, of which a target has one at most.
+
+use crate::model::{Account, Device, Export, Target};
+
+/// Where a target lies.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// `device`
+    Device(Device),
+    /// `nfs`
+    Nfs(Export),
+    /// `ssh`
+    Ssh(Account),
+}
+
+impl Place {
+    /// Makes it the place of this target. What another place had is gone.
+    pub(super) fn put(self, target: &mut Target) {
+        (target.device, target.nfs, target.ssh) = (None, None, None);
+        match self {
+            Self::Device(device) => target.device = Some(device),
+            Self::Nfs(export) => target.nfs = Some(export),
+            Self::Ssh(account) => {
+                target.ssh = Some(account);
+                target.options = None;
+            }
+        }
+    }
+}
