@@ -1,8 +1,9 @@
 //! Slab caches by the memory they take.
 //!
-//! Facts: mm/slub.c, mm/slab.h, 5.10 to 7.2. `node[]` became `per_node[].node` in 7.x. Objects in
-//! use are counted as /proc/slabinfo counts them (mm/slub.c, get_slabinfo): all but the free ones of partial
-//! slabs. Those on the free lists of CPUs count as in use.
+//! Facts: mm/slub.c, mm/slab.h, 5.10 to 7.2. `node[]` became `per_node[].node` in 7.x. Objects that CPUs keep
+//! ready are free here, as crash's `kmem -s` counts them; /proc/slabinfo counts them as in use.
+
+mod free;
 
 use crate::hex::Hex;
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,6 @@ use vmcore::kernel::{Kernel, KernelError, Member};
 
 /// No kernel has more caches.
 const MAX_CACHES: u64 = 65_536;
-/// Partial slabs of a cache on one node that are counted; with more, its objects in use are not known.
-const MAX_PARTIAL: u64 = 65_536;
 /// `kmem_cache.oo.x`: the order of a slab from this bit on, the objects in it below.
 const OO_SHIFT: u32 = 16;
 
@@ -29,7 +28,7 @@ pub struct Cache {
     pub size: u64,
     /// Objects it has room for, used or free.
     pub objects: u64,
-    /// Objects in use, as far as partial slabs tell.
+    /// Objects in use, where the free ones could be counted.
     #[serde(default)]
     pub in_use: Option<u64>,
     /// Slabs.
@@ -44,11 +43,11 @@ pub struct Cache {
 /// When the list of caches or its layout is not to be had (SLUB only; no other allocator since 6.8).
 pub fn read(kernel: &Kernel) -> Result<Vec<Cache>, KernelError> {
     let mut caches = read_room(kernel)?;
-    let Ok(partial) = Partial::of(kernel) else {
+    let Ok(counter) = free::Counter::of(kernel) else {
         return Ok(caches);
     };
     for cache in &mut caches {
-        let free = partial.free(kernel, cache.address.into());
+        let free = counter.free(cache);
         cache.in_use = free.ok().and_then(|free| cache.objects.checked_sub(free));
     }
     Ok(caches)
@@ -114,51 +113,6 @@ fn node_members(kernel: &Kernel) -> Result<Vec<Member>, KernelError> {
     let node =
         |n: u64| cache(&format!("node[{n}]")).or_else(|_| cache(&format!("per_node[{n}].node")));
     online_nodes(kernel).into_iter().map(node).collect()
-}
-
-/// Where the partial slabs of a cache are, and how many free objects each has. `struct slab` since
-/// 5.17, members of `struct page` before.
-struct Partial {
-    nodes: Vec<Member>,
-    head: u64,
-    link: u64,
-    objects: Member,
-    in_use: Member,
-}
-
-impl Partial {
-    fn of(kernel: &Kernel) -> Result<Self, KernelError> {
-        let slab = |path: &str| {
-            let of_page = |_| kernel.member("page", path);
-            kernel.member("slab", path).or_else(of_page)
-        };
-        Ok(Self {
-            nodes: node_members(kernel)?,
-            head: kernel.member("kmem_cache_node", "partial")?.offset,
-            link: slab("slab_list")?.offset,
-            objects: slab("objects")?,
-            in_use: slab("inuse")?,
-        })
-    }
-
-    /// Free objects of the partial slabs of a cache.
-    fn free(&self, kernel: &Kernel, cache: VirtAddr) -> Result<u64, KernelError> {
-        let mut free = 0_u64;
-        for node in &self.nodes {
-            let node = VirtAddr(kernel.read_member(cache, node)?);
-            if node.0 == 0 {
-                continue;
-            }
-            let head = node.wrapping_add(self.head);
-            for slab in kernel.list(head, self.link, MAX_PARTIAL, "a list of partial slabs") {
-                let slab = slab?;
-                let objects = kernel.read_member(slab, &self.objects)?;
-                let in_use = kernel.read_member(slab, &self.in_use)?;
-                free = free.saturating_add(objects.saturating_sub(in_use));
-            }
-        }
-        Ok(free)
-    }
 }
 
 /// The numbers of the nodes that have memory.
