@@ -4,6 +4,7 @@
 mod layouts;
 mod more;
 mod questions;
+mod slabs;
 mod speed;
 
 use super::found::Found;
@@ -26,7 +27,7 @@ const CRASH: &str = "vmlinux-crash";
 const DRGN: &str = "vmlinux-drgn";
 const GDB: &str = "vmlinux-gdb";
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 8] = [
+pub(super) const WORDS: [&str; 9] = [
     CRASH,
     DRGN,
     GDB,
@@ -35,6 +36,7 @@ pub(super) const WORDS: [&str; 8] = [
     "vmlinux-filtered",
     "vmlinux-mounted",
     "vmlinux-unknown",
+    "vmlinux-slabs",
 ];
 
 /// The questions to drgn.
@@ -100,6 +102,9 @@ fn compare(word: &str, afterpanic: &Path, plain: &Path, kernel: &KernelFiles) ->
     }
     let dir = plain.parent().unwrap_or(plain);
     let theirs = kernels::vmlinux(kernel)?;
+    if word == "vmlinux-slabs" {
+        return slabs::check(&theirs, plain);
+    }
     let ours = make(afterpanic, plain, dir, word == GDB)?;
     match word {
         "vmlinux-layouts" => return layouts::check(&ours, &theirs, kernel),
