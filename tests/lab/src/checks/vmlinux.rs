@@ -27,7 +27,7 @@ const CRASH: &str = "vmlinux-crash";
 const DRGN: &str = "vmlinux-drgn";
 const GDB: &str = "vmlinux-gdb";
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 9] = [
+pub(super) const WORDS: [&str; 10] = [
     CRASH,
     DRGN,
     GDB,
@@ -37,6 +37,7 @@ pub(super) const WORDS: [&str; 9] = [
     "vmlinux-mounted",
     "vmlinux-unknown",
     "vmlinux-slabs",
+    "vmlinux-live",
 ];
 
 /// The questions to drgn.
@@ -98,6 +99,7 @@ fn compare(word: &str, afterpanic: &Path, plain: &Path, kernel: &KernelFiles) ->
         "vmlinux-filtered" => return more::filtered(afterpanic, plain, kernel),
         "vmlinux-mounted" => return more::mounted(afterpanic, plain, kernel),
         "vmlinux-unknown" => return more::unknown(plain, kernel),
+        "vmlinux-live" => return more::live(plain),
         _ => {}
     }
     let dir = plain.parent().unwrap_or(plain);

@@ -5,11 +5,11 @@ use super::super::interop::mounted::Mounted;
 use super::super::truth::output;
 use super::{CRASH, DRGN, ask, differences, judge, make};
 use crate::kernels;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use debuginfo::{Globals, Options, Table, Vmlinux};
 use rehearse::guest::image::KernelFiles;
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{BufWriter, Cursor};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,6 +75,24 @@ pub(super) fn unknown(plain: &Path, kernel: &KernelFiles) -> Result<()> {
         let ask = |vmlinux: &Path| ask(tool, vmlinux, plain, kernel, false);
         judge(word, &ask(&ours)?, &ask(&theirs)?, &dir, plain, kernel)?;
     }
+    Ok(())
+}
+
+/// What `vmlinux live` made before the panic, in the store, is what is made from the core.
+pub(super) fn live(plain: &Path) -> Result<()> {
+    let store = plain.parent().and_then(Path::parent);
+    let live = store.context("a core is in a store")?.join("vmlinux.live");
+    let live = fs::read(&live).with_context(|| format!("cannot read {}", live.display()))?;
+    let core = Kernel::new(vmcore::dump::open(plain)?)?;
+    let known = Globals::of_kernel(&core, None)?.with_table(Table::shipped()?);
+    let mut ours = Vec::new();
+    Vmlinux::of(&core, &known, Options::default())?.write(&mut Cursor::new(&mut ours))?;
+    ensure!(
+        ours == live,
+        "{} and {} bytes, which differ",
+        ours.len(),
+        live.len()
+    );
     Ok(())
 }
 
