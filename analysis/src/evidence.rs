@@ -23,4 +23,6 @@ pub struct Line {
     pub level: Option<u8>,
     /// The text, without time, level and caller.
     pub text: String,
+    /// It has no time though lines before it have: a serial console shows what programs print, too.
+    pub untimed: bool,
 }

@@ -138,6 +138,7 @@ fn trouble(records: &[Record]) -> Option<usize> {
                 caller: record.caller,
                 level: Some(record.level),
                 text: text.to_string(),
+                untimed: false,
             });
             owners.push(owner);
         }

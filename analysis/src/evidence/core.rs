@@ -80,6 +80,7 @@ fn lines(record: &Record) -> Vec<Line> {
         caller: record.caller,
         level: Some(record.level),
         text: text.to_string(),
+        untimed: false,
     };
     text.lines().map(line).collect()
 }

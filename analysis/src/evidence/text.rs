@@ -145,6 +145,7 @@ fn message(text: &str, facts: &mut Facts, last: &mut u64, sink: &mut dyn FnMut(L
         caller: found.caller,
         level: found.level,
         text,
+        untimed: found.ts_nsec.is_none() && facts.has_times(),
     });
 }
 

@@ -124,9 +124,18 @@ pub(super) fn arrange(
             if class == Class::HardLockup {
                 stalled(class, oops);
             }
-            None
+            let bare = oops.location.is_none() && oops.trace.is_empty();
+            let headline = own.first().filter(|_| bare && shape.blame == Blame::Fault);
+            headline.and_then(|headline| warned(headline))
         }
     }
+}
+
+/// The place in the headline of a warning, which may have lost its registers (kernel/panic.c, `__warn`).
+fn warned(headline: &str) -> Option<Location> {
+    let words = headline.strip_prefix("WARNING: ")?.split_ascii_whitespace();
+    let mut places = words.filter(|word| word.contains("+0x"));
+    Location::parse(places.next()?.trim_end_matches(','))
 }
 
 /// The function that entered a stack which ran out. A function that calls itself is named itself.
@@ -182,6 +191,8 @@ fn locked_at(own: &[&str], phrase: &str) -> Vec<Location> {
         .iter()
         .skip(from.unwrap_or(own.len()))
         .take(LOCK_LINES)
+        // What is held already is not what was asked for.
+        .take_while(|line| !line.contains("other info that might help"))
         .enumerate();
     lines
         .filter_map(|(i, line)| {
@@ -242,6 +253,8 @@ fn stalled(class: Class, oops: &mut Oops) {
     };
     let mut chosen = all.remove(best);
     let from = match (chosen.interrupted, &chosen.at) {
+        // The registers before the trace are of what the tick found, and the interrupt in the trace is older.
+        (Some(from), Some(_)) if !has_tick(&chosen.frames, from) => None,
         (Some(from), _) => Some(from),
         (None, Some(_)) => None,
         (None, None) => below_tick(&chosen.frames),
@@ -256,11 +269,38 @@ fn stalled(class: Class, oops: &mut Oops) {
     oops.stacks = all;
 }
 
-/// Index of the first frame below the interrupt of a tick.
-fn below_tick(frames: &[Location]) -> Option<usize> {
-    let last = frames
+/// Whether the frames above this one are of the tick or the NMI that made the report.
+fn has_tick(frames: &[Location], end: usize) -> bool {
+    let reports = |frame: &Location| {
+        [
+            "watchdog_",
+            "rcu_",
+            "update_process_times",
+            "nmi_cpu_backtrace",
+            "panic",
+        ]
         .iter()
-        .rposition(|frame| blame::is_interrupt(&frame.function))?;
-    let from = last.saturating_add(1);
+        .any(|name| frame.function.starts_with(name))
+    };
+    frames.iter().take(end).any(reports)
+}
+
+/// Index of the first frame below the interrupt of a tick. Below it may be more interrupts, which the tick
+/// itself interrupted.
+fn below_tick(frames: &[Location]) -> Option<usize> {
+    let first = frames
+        .iter()
+        .position(|frame| blame::is_interrupt(&frame.function))?;
+    let rest = frames.get(first..)?;
+    let entry = rest
+        .iter()
+        .take_while(|frame| {
+            blame::is_interrupt(&frame.function)
+                || ["interrupt", "sysvec"]
+                    .iter()
+                    .any(|word| frame.function.contains(word))
+        })
+        .count();
+    let from = first.saturating_add(entry);
     (from < frames.len()).then_some(from)
 }

@@ -44,6 +44,8 @@ pub(super) struct Found {
     /// The headline and the lines behind it.
     pub(super) lines: Vec<Line>,
     bytes: usize,
+    /// Its headline has no time, though lines before it have.
+    untimed: bool,
     /// Lines of it until the next report began.
     next: Option<usize>,
     has_frames: bool,
@@ -232,6 +234,10 @@ impl Collector {
         let is_frame =
             Location::parse(&line.text).is_some() || Location::parse_arm(&line.text).is_some();
         for found in self.found.iter_mut().rev().take(OPEN) {
+            // Lines of programs stand between those of the kernel.
+            if line.untimed && !found.untimed && !is_frame {
+                continue;
+            }
             found.has_frames |= is_frame;
             found.number = found
                 .number
@@ -302,7 +308,10 @@ impl Collector {
         self.reports = self
             .reports
             .saturating_add(usize::from(message.is_none() && shape.grade > Grade::Note));
-        for found in self.found.iter_mut().rev().take(OPEN) {
+        // A remark in one line ends no report: it may stand between the frames of one.
+        let remark =
+            message.is_none() && shape.grade == Grade::Note && shape.blame == Blame::Nobody;
+        for found in self.found.iter_mut().rev().take(OPEN).filter(|_| !remark) {
             found.next = found.next.or(Some(found.lines.len()));
         }
         if self.found.len() >= KEPT {
@@ -320,6 +329,7 @@ impl Collector {
             before: self.before.iter().cloned().collect(),
             lines: Vec::new(),
             bytes: 0,
+            untimed: line.untimed,
             next: None,
             has_frames: false,
         });

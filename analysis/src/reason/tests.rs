@@ -1,6 +1,7 @@
 //! Every shape of report in the words of its kernel, with made-up functions: the class, the culprit, and
 //! what else the report must say.
 
+mod between;
 mod choice;
 mod core_log;
 mod cut;

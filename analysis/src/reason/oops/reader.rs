@@ -88,7 +88,7 @@ impl Reader {
             }
         } else if let Some(title) = opens(bare) {
             self.open(title);
-        } else if self.pointer(bare) || self.frame(line) {
+        } else if self.interrupt(bare) || self.pointer(bare) || self.frame(line) {
             self.strangers = 0;
         } else if let Some(title) = title(bare) {
             self.open = false;
@@ -155,6 +155,20 @@ impl Reader {
         }
     }
 
+    /// Takes powerpc's line of what an exception interrupted: `--- interrupt: 700 at f+0x1/0x2`
+    /// (arch/powerpc/kernel/process.c, `show_stack`). False for every other line.
+    fn interrupt(&mut self, line: &str) -> bool {
+        let Some(rest) = line.strip_prefix("--- interrupt: ") else {
+            return false;
+        };
+        let found = rest.split_once(" at ").and_then(|(_, at)| place(at));
+        if let Some(stack) = self.stacks.last_mut().filter(|_| self.open) {
+            stack.interrupted = stack.interrupted.or(Some(stack.frames.len()));
+            stack.frames.extend(found);
+        }
+        true
+    }
+
     /// Takes a line with the instruction pointer, or the return address. False for every other line.
     fn pointer(&mut self, line: &str) -> bool {
         let behind = |keys: &[&str]| {
@@ -186,7 +200,8 @@ impl Reader {
             Some(stack) => {
                 let numeric = found.is_none();
                 stack.interrupted = stack.interrupted.or(Some(stack.frames.len()));
-                if !numeric && stack.frames.len() < MOST_FRAMES {
+                let known = stack.frames.last() == found.as_ref();
+                if !numeric && !known && stack.frames.len() < MOST_FRAMES {
                     stack.frames.extend(found);
                 }
             }

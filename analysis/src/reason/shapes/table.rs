@@ -181,6 +181,10 @@ pub(super) const SHAPES: &[(&str, &[Shape])] = by_trigger! {
         "INFO: Freed in " Slab Serious [Trace] ALLOC;
         "INFO: Allocated in " Slab Serious [Trace] ALLOC;
     }
+    "blocked for more than " {
+        // The task's name holds a line break, and what is before it stands on the line above.
+        ":* blocked for more than * seconds." HungTask Serious [Waiter] WAIT;
+    }
     "stall" {
         // `rcu: INFO:` is above; these stand where INFO is on a line of its own.
         "detected stalls on CPUs" RcuStall Serious [Stall] NONE;
@@ -378,7 +382,7 @@ pub(super) const MESSAGES: &[Shape] = rows! {
     "Out of memory" Oom Fatal [Nobody] NONE;
     "double fault" DoubleFault Fatal [Fault] NONE;
     "ernel stack overflow" StackOverflow Fatal [Entry] NONE;
-    "corrupted stack end detected" StackOverflow Fatal [Entry] NONE;
+    "corrupted stack end detected" StackOverflow Fatal [Entry] WAIT;
     // arch/x86/kernel/{traps,irq_32}.c, arch/s390/kernel/traps.c, kernel/sched/core.c.
     "stack guard hit" StackOverflow Fatal [Entry] NONE;
     "low stack detected" StackOverflow Fatal [Entry] NONE;

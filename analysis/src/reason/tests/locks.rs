@@ -96,3 +96,9 @@ Call Trace:
         );
     }
 }
+
+#[test]
+fn a_lock_that_is_held_already_is_not_the_one_asked_for() {
+    let text = "[ BUG: Invalid wait context ]\n6.12.1 #1 Not tainted\n-----\nacmed/7 is trying to lock:\nffff (&mm->mmap_lock){++++}-{3:3}, at: __might_fault+0x1/0x2\nother info that might help us debug this:\ncontext-{4:4}\n1 lock held by acmed/7:\n #0: ffff (rcu_read_lock){....}-{1:2}, at: acme_count+0x1/0x2\nstack backtrace:\nCPU: 0 PID: 7 Comm: acmed Not tainted 6.12.1 #1\nCall trace:\n dump_stack+0x1/0x2\n __lock_acquire+0x1/0x2\n lock_acquire+0x1/0x2\n __might_fault+0x1/0x2\n acme_setsockopt+0x1/0x2\n sock_common_setsockopt+0x1/0x2\n";
+    assert_eq!(answer(text), ("lockdep", "acme_setsockopt".to_string()));
+}
