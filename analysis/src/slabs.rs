@@ -130,3 +130,22 @@ fn online_nodes(kernel: &Kernel) -> Vec<u64> {
         .collect();
     if nodes.is_empty() { vec![0] } else { nodes }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::toy;
+    use synth::kernel::{Crash, Kernel};
+
+    #[test]
+    fn what_cpus_keep_ready_is_free() {
+        let kernel = toy::of_bytes(&Kernel::new(Crash::Sysrq).elf());
+        let caches = super::read(&kernel).unwrap();
+        let [cache] = caches.as_slice() else {
+            panic!("{caches:?}");
+        };
+        // 128 in a partial slab of the node; of CPU 0 two in its list, one that somebody else gave back, and ten
+        // in its partial slab.
+        assert_eq!((cache.objects, cache.in_use), (510, Some(510 - 141)));
+        assert_eq!(super::read_room(&kernel).unwrap()[0].in_use, None);
+    }
+}

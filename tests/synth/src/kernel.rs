@@ -80,6 +80,7 @@ const PCPU_HOT: u64 = 0x1000;
 const RUNQUEUES: u64 = 0x2000;
 const NOTES: u64 = 0x3000;
 const COUNTERS: u64 = 0x4000;
+const CPU_SLAB: u64 = 0x4800;
 
 /// The release it names.
 pub const RELEASE: &str = "6.12.1-toy";

@@ -1,7 +1,7 @@
 //! The memory map: one section of struct pages of 6.12.
 
 use super::types::offset;
-use super::{DIRECT, Kernel, RAM_END, RAM_START, SECTIONS, SLAB_CACHES, USER_FRAMES};
+use super::{CPU_SLAB, DIRECT, Kernel, RAM_END, RAM_START, SECTIONS, SLAB_CACHES, USER_FRAMES};
 use std::collections::BTreeSet;
 
 const VMEMMAP: u64 = 0xffff_ea00_0000_0000;
@@ -110,8 +110,8 @@ impl Kernel {
 
     /// A slab of eight pages, with objects of 192 bytes.
     fn slab(&mut self, pfn: u64) {
-        let cache = self.alloc(64 + 64 + 64);
-        let (name, node) = (cache + 64, cache + 128);
+        let cache = self.alloc(128 + 64 + 64);
+        let (name, node) = (cache + 128, cache + 192);
         let at = |member: &str| cache + offset("kmem_cache", member);
         self.put32(at("oo"), 3 << 16 | 170);
         self.put32(at("size"), 192);
@@ -121,8 +121,8 @@ impl Kernel {
         self.put(name, b"crasher_cache\0");
         self.list(SLAB_CACHES, &[at("list")]);
         let in_node = |member: &str| node + offset("kmem_cache_node", member);
-        self.put64(in_node("nr_slabs"), 1);
-        self.put64(in_node("total_objects"), 170);
+        self.put64(in_node("nr_slabs"), 3);
+        self.put64(in_node("total_objects"), 510);
         for object in 0..8 {
             self.ram.put((pfn + object) * 4096, &[0x6b; 64]);
         }
@@ -137,6 +137,7 @@ impl Kernel {
             self.put64(at, to);
             self.put64(at + 8, to);
         }
+        self.slabs_of_cpu(cache, DIRECT + pfn * 4096);
         for tail in pfn + 1..pfn + 8 {
             self.page(tail, 0, 0, u32::MAX, 0);
             self.ram
@@ -145,5 +146,31 @@ impl Kernel {
         // The order stands in the first tail's flags.
         self.ram
             .put(MEMMAP + (pfn + 1) * SIZE, &3_u64.to_le_bytes());
+    }
+
+    /// What CPU 0 keeps of a cache: a slab, two free objects of which are its own and one somebody else's, and a
+    /// slab in its partial list with ten free ones. CPU 1 has none.
+    fn slabs_of_cpu(&mut self, cache: u64, objects: u64) {
+        const RANDOM: u64 = 0x1234_5678_9abc_def0;
+        /// Where a free object holds the address of the next.
+        const LINK: u64 = 96;
+        let at = |member: &str| cache + offset("kmem_cache", member);
+        self.put64(at("cpu_slab"), CPU_SLAB);
+        self.put64(at("random"), RANDOM);
+        self.put32(at("offset"), LINK as u32);
+        let (first, second) = (objects + 192, objects + 5 * 192);
+        for (object, next) in [(first, second), (second, 0)] {
+            let link = object + LINK;
+            self.put64(link, next ^ RANDOM ^ link.swap_bytes());
+        }
+        let slabs = self.alloc(128);
+        for (slab, inuse) in [(slabs, 169_u16), (slabs + 64, 160)] {
+            self.put(slab + offset("slab", "inuse"), &inuse.to_le_bytes());
+            self.put(slab + offset("slab", "objects"), &170_u16.to_le_bytes());
+        }
+        let own = Self::area(0) + CPU_SLAB;
+        self.put64(own + offset("kmem_cache_cpu", "freelist"), first);
+        self.put64(own + offset("kmem_cache_cpu", "slab"), slabs);
+        self.put64(own + offset("kmem_cache_cpu", "partial"), slabs + 64);
     }
 }

@@ -188,8 +188,17 @@ pub(super) const STRUCTS: &[Struct] = &[
         ],
     ),
     (
+        "kmem_cache_cpu",
+        32,
+        &[
+            ("freelist", "*", 0),
+            ("slab", "*slab", 16),
+            ("partial", "*slab", 24),
+        ],
+    ),
+    (
         "kmem_cache",
-        64,
+        88,
         &[
             ("oo", "kmem_cache_order_objects", 0),
             ("size", "uint", 8),
@@ -197,6 +206,9 @@ pub(super) const STRUCTS: &[Struct] = &[
             ("name", "*char", 16),
             ("list", "list_head", 24),
             ("node", "*kmem_cache_node[1]", 40),
+            ("cpu_slab", "*kmem_cache_cpu", 48),
+            ("random", "ulong", 56),
+            ("offset", "uint", 64),
         ],
     ),
     (
@@ -207,6 +219,7 @@ pub(super) const STRUCTS: &[Struct] = &[
             ("slab_cache", "*kmem_cache", 24),
             ("inuse", "ushort", 32),
             ("objects", "ushort", 34),
+            ("next", "*slab", 40),
         ],
     ),
     ("btf", 16, &[("data", "*", 0), ("data_size", "uint", 8)]),
