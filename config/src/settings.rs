@@ -22,6 +22,7 @@ impl Dump {
             seal: self.seal,
             manifest: self.manifest,
             threads: self.threads.set(),
+            effort: self.effort.set(),
             worker_memory: self.worker_memory.set().map(Size::bytes),
             ..dump::Dump::default()
         }

@@ -7,7 +7,7 @@ use crate::classify::{Classified, ClassifyError, allowed, classify};
 use crate::describe::{describe, describe_copy, trailer};
 use crate::files::{self, PAGES_MAP};
 use crate::level::Level;
-use crate::pipeline::Stats;
+use crate::pipeline::{Pace, Stats};
 use crate::policy::Policy;
 use crate::save::{Pages, Save, SaveError};
 use crate::seal::Sealer;
@@ -166,6 +166,7 @@ pub fn convert(
         map,
         recipients: &[],
         threads: request.threads,
+        pace: Pace::Own,
         buffer: BUFFER,
         flight: None,
         total: None,

@@ -7,15 +7,18 @@
 //! pattern and is counted as missing.
 
 mod output;
+mod pace;
 mod queue;
 mod read;
 mod sealed;
 
 pub use output::{Checksums, FileOutput};
+pub use pace::Pace;
 pub use read::{MISSING_PATTERN, fill};
 pub use sealed::SealedOutput;
 
 use crate::budget::STACK;
+use pace::{Guide, Seen};
 use queue::Queue;
 use std::io;
 use std::sync::Mutex;
@@ -61,6 +64,15 @@ pub struct Stopped {
 /// Batches that are cut before a worker has time for them.
 const CUTS: usize = 32;
 
+/// Who encodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Workers {
+    /// How many threads; 0 is one.
+    pub threads: usize,
+    /// How much time they give each batch.
+    pub pace: Pace,
+}
+
 /// What a batch consists of.
 struct Cut {
     seq: u64,
@@ -86,11 +98,11 @@ pub fn run(
     total: u64,
     writer: &mut dyn Writer,
     out: &mut dyn Output,
-    threads: usize,
+    workers: Workers,
     progress: &mut dyn FnMut(&Stats),
 ) -> Result<Stats, Stopped> {
     let mut stats = Stats::default();
-    let result = pump(dump, kept, writer, out, threads, &mut stats, progress);
+    let result = pump(dump, kept, writer, out, workers, &mut stats, progress);
     match result {
         Ok(()) => {
             progress(&stats);
@@ -109,11 +121,12 @@ fn pump(
     kept: &(dyn Runs + Sync),
     writer: &mut dyn Writer,
     out: &mut dyn Output,
-    threads: usize,
+    workers: Workers,
     stats: &mut Stats,
     progress: &mut dyn FnMut(&Stats),
 ) -> io::Result<()> {
-    let threads = threads.max(1);
+    let threads = workers.threads.max(1);
+    let guide = Guide::new(workers.pace);
     let slots = threads * 2 + 1;
     let free = Queue::new(slots);
     let work = Queue::new(CUTS);
@@ -130,8 +143,8 @@ fn pump(
         let mut started = 0;
         let mut result = Ok(());
         for encoder in encoders {
-            let (free, work, done) = (&free, &work, &done);
-            let body = move || encode_all(dump, encoder, free, work, done);
+            let (free, work, done, guide) = (&free, &work, &done, &guide);
+            let body = move || encode_all(dump, encoder, guide, free, work, done);
             match thread::Builder::new()
                 .stack_size(STACK)
                 .spawn_scoped(scope, body)
@@ -155,7 +168,10 @@ fn pump(
                 .stack_size(STACK)
                 .spawn_scoped(scope, reader)
             {
-                Ok(_) => result = collect(&free, &done, started, writer, out, stats, progress),
+                Ok(_) => {
+                    done.producers(started);
+                    result = collect(&free, &done, &guide, writer, out, stats, progress);
+                }
                 Err(error) => result = Err(error),
             }
         }
@@ -204,6 +220,7 @@ fn cut(kept: &(dyn Runs + Sync), work: &Queue<Cut>) -> io::Result<()> {
 fn encode_all(
     dump: &dyn MemoryDump,
     mut encoder: Box<dyn Encoder>,
+    guide: &Guide,
     free: &Queue<Slot>,
     work: &Queue<Cut>,
     done: &Queue<Slot>,
@@ -216,7 +233,11 @@ fn encode_all(
         slot.seq = cut.seq;
         batch.runs = cut.runs;
         read::fill(dump, &mut batch);
-        slot.error = encoder.encode(&batch, &mut slot.encoded).err();
+        let set = guide
+            .effort()
+            .map_or(Ok(()), |effort| encoder.set_effort(effort));
+        let encoded = set.and_then(|()| encoder.encode(&batch, &mut slot.encoded));
+        slot.error = encoded.err();
         if !done.push(slot) {
             return;
         }
@@ -229,18 +250,20 @@ fn encode_all(
 fn collect(
     free: &Queue<Slot>,
     done: &Queue<Slot>,
-    workers: usize,
+    guide: &Guide,
     writer: &mut dyn Writer,
     out: &mut dyn Output,
     stats: &mut Stats,
     progress: &mut dyn FnMut(&Stats),
 ) -> io::Result<()> {
-    done.producers(workers);
     // Few enough to look through.
     let mut early: Vec<Slot> = Vec::new();
     let mut next = 0;
     let mut reported = Instant::now();
+    let (mut seen, mut since) = (Seen::default(), Instant::now());
     while let Some(slot) = done.pop() {
+        let began = Instant::now();
+        let waited = began.duration_since(since);
         early.push(slot);
         while let Some(at) = early.iter().position(|slot| slot.seq == next) {
             let mut slot = early.swap_remove(at);
@@ -260,6 +283,8 @@ fn collect(
                 .extend(encoded.missing.iter().take(room));
             free.push(slot);
         }
+        since = Instant::now();
+        guide.saw(&mut seen, waited, since.duration_since(began));
         if reported.elapsed() >= EVERY {
             reported = Instant::now();
             progress(stats);

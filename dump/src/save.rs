@@ -8,7 +8,7 @@ mod sink;
 use crate::budget::InFlight;
 use crate::facts::{TableFacts, hex};
 use crate::files;
-use crate::pipeline::{self, FileOutput, Stats, Stopped};
+use crate::pipeline::{self, FileOutput, Pace, Stats, Stopped, Workers};
 use crate::policy::Policy;
 use crate::seal::{Recipient, Scratch};
 use crate::sums::Sums;
@@ -159,6 +159,8 @@ pub struct Save<'a> {
     pub recipients: &'a [Recipient],
     /// Worker threads.
     pub threads: usize,
+    /// How much time they give each batch.
+    pub pace: Pace,
     /// Output buffers, in bytes.
     pub buffer: usize,
     /// How written pages are sent off and dropped from the cache (the capture kernel); none: they stay (a
@@ -405,7 +407,10 @@ impl<'a> Save<'a> {
             total,
             writer,
             out,
-            self.threads,
+            Workers {
+                threads: self.threads,
+                pace: self.pace,
+            },
             &mut |stats| progress(stats, total),
         )?;
         let finished = finish(writer, self.map.clone(), &trailer(&stats), out)

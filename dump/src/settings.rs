@@ -93,6 +93,9 @@ pub struct Dump {
     pub manifest: ManifestWords,
     /// Worker threads; `None`: by the CPUs and memory of the capture kernel.
     pub threads: Option<u32>,
+    /// How much processor time compression gets, 1 (fastest) to 4 (smallest); `None`: as the device leaves time
+    /// for.
+    pub effort: Option<u32>,
     /// The worker's limit on heap and stacks; `None`: a third of MemAvailable ([`crate::budget`]).
     pub worker_memory: Option<u64>,
     /// Seconds that the report may take before it is given up.
@@ -116,6 +119,7 @@ impl Default for Dump {
             seal: Scope::default(),
             manifest: ManifestWords::default(),
             threads: None,
+            effort: None,
             worker_memory: None,
             report_deadline_s: 60,
             stall_s: 120,

@@ -95,6 +95,11 @@ impl Plan {
         {
             return wrong("dump.threads", format!("{threads} is not in 1 to 512"));
         }
+        if let Some(effort) = dump.effort
+            && !(1..=4).contains(&effort)
+        {
+            return wrong("dump.effort", format!("{effort} is not in 1 to 4"));
+        }
         if dump.essential_max == 0 {
             return wrong("dump.essential_max", "it is 0");
         }

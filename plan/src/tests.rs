@@ -46,6 +46,7 @@ fn wrong_plans_name_the_key() {
     assert!(refused(|p| p.source = "vmcore".into()).contains("source"));
     assert!(refused(|p| p.after.deadline_s = 0).contains("after.deadline_s"));
     assert!(refused(|p| p.dump.threads = Some(0)).contains("threads"));
+    assert!(refused(|p| p.dump.effort = Some(5)).contains("effort"));
     let hook = |program: &str, deadline_s: u64| Hook {
         when: When::Pre,
         program: program.into(),

@@ -5,6 +5,7 @@
 //! bytes, and hands the results back in order to the [`Writer`], which alone touches the output.
 
 mod codec;
+mod effort;
 mod elf;
 mod flat;
 mod frames;
@@ -16,6 +17,7 @@ mod spool;
 
 pub use crate::dump::{Attachment, KernelImage, PresentRuns, RamRuns, Runs};
 pub use codec::zero_pages;
+pub use effort::Effort;
 pub use flat::Flattened;
 pub use meta::{CoreMeta, OutputFormat, Utsname};
 pub use spool::{Spool, SpoolFile};
@@ -75,6 +77,15 @@ pub trait Encoder: Send {
     /// # Errors
     /// When the codec refuses, which only a lack of memory can cause.
     fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> io::Result<()>;
+
+    /// Gives the batches from now on this much time. Formats that know no steps ignore it.
+    ///
+    /// # Errors
+    /// When the codec refuses, which only a lack of memory can cause.
+    fn set_effort(&mut self, effort: Effort) -> io::Result<()> {
+        let _ = effort;
+        Ok(())
+    }
 }
 
 /// Where bytes go. Mostly appends; kdump-compressed rewrites its descriptor table as it goes.

@@ -11,6 +11,7 @@ use account::Account;
 use dump::budget::Budget;
 use dump::describe::{describe, set_level, trailer};
 use dump::files::{PAGES_MAP, core_name};
+use dump::pipeline::Pace;
 use dump::save::{Estimate, Pages, Save, SaveError, Saved};
 use dump::seal::Sealer;
 use dump::{Classified, Level, Policy};
@@ -27,7 +28,7 @@ use vmcore::addr::PAGE_SIZE;
 use vmcore::dump::MemoryDump;
 use vmcore::kernel::{Kernel, chain};
 use vmcore::mm::Kind;
-use vmcore::write::{CoreMeta, OutputFormat, RamRuns, Runs};
+use vmcore::write::{CoreMeta, Effort, OutputFormat, RamRuns, Runs};
 
 /// Output buffers.
 const BUFFER: usize = 1 << 20;
@@ -121,6 +122,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
         map: map.map(|map| map.content.clone()),
         recipients: sealer.recipients(),
         threads: request.budget.threads,
+        pace: pace(plan.dump.effort),
         buffer: BUFFER,
         flight: Some(request.budget.flight),
         total: None,
@@ -141,6 +143,10 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
     };
     clear(request.dir, &sealer);
     (save.reserve, save.total) = (choice.estimate.bytes, Some(choice.estimate.pages));
+    if save.pace == Pace::Follow && !fit::has_spare(&room, request, choice.estimate) {
+        // Less effort makes larger cores than the estimate knows of.
+        save.pace = Pace::Own;
+    }
     let saved = save.run(&mut trailer, &mut |stats, total| {
         tell("core", stats.pages, total, begun);
     });
@@ -405,6 +411,13 @@ fn clear(dir: &Path, sealer: &Sealer) {
 /// quarters of the time of 2 for 2.7% more bytes (docs/measurements/capture.md). The format's own is 3.
 fn codec_level(format: OutputFormat) -> Option<i32> {
     (format == OutputFormat::ElfZst).then_some(1)
+}
+
+/// The effort that the plan fixes, or none that is fixed.
+fn pace(effort: Option<u32>) -> Pace {
+    effort
+        .and_then(Effort::new)
+        .map_or(Pace::Follow, Pace::Fixed)
 }
 
 fn tell(phase: &str, done: u64, total: u64, begun: Instant) {

@@ -11,6 +11,7 @@ use crate::protocol;
 use analysis::essential::{self, Made, Options};
 use dump::budget::Budget;
 use dump::describe::describe;
+use dump::pipeline::Pace;
 use dump::save::{Pages, Save};
 use dump::seal::Sealer;
 use dump::{Level, Policy, allowed};
@@ -104,6 +105,7 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         map: None,
         recipients: sealer.recipients(),
         threads: budget.threads,
+        pace: Pace::Own,
         buffer: BUFFER,
         flight: Some(budget.flight),
         total: None,

@@ -3,8 +3,9 @@
 use dump::Level;
 use dump::seal::{Recipient, Scope};
 use dump::settings::ManifestWords;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use vmcore::write::OutputFormat;
+use vmcore::write::{Effort, OutputFormat};
 
 use super::auto::Auto;
 use crate::units::Size;
@@ -77,6 +78,13 @@ pub struct Dump {
     ///
     /// Example: `threads = 2`
     pub threads: Auto<u32>,
+    /// How much processor time compression gets, from 1 (fastest) to 4 (smallest file). `"auto"`: as much as the
+    /// device leaves time for. A number makes the same file of the same pages. Formats other than `elf-zst` know no
+    /// steps.
+    ///
+    /// Example: `effort = 3`
+    #[serde(deserialize_with = "effort")]
+    pub effort: Auto<u32>,
     /// Heap and stacks of the process that writes the core. `"auto"`: a third of the capture kernel's free
     /// memory, at least 8 MiB, at most 256 MiB.
     ///
@@ -101,8 +109,19 @@ impl Default for Dump {
             seal: plan.seal,
             manifest: plan.manifest,
             threads: plan.threads.into(),
+            effort: plan.effort.into(),
             worker_memory: plan.worker_memory.map(Size).into(),
         }
+    }
+}
+
+fn effort<'de, D: Deserializer<'de>>(d: D) -> Result<Auto<u32>, D::Error> {
+    let effort = Auto::deserialize(d)?;
+    match effort {
+        Auto::Set(step) if Effort::new(step).is_none() => Err(D::Error::custom(
+            "effort is \"auto\" or a number from 1 (fastest) to 4 (smallest)",
+        )),
+        _ => Ok(effort),
     }
 }
 

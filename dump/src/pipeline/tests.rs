@@ -47,6 +47,13 @@ impl MemoryDump for Made {
     }
 }
 
+fn workers(threads: usize) -> Workers {
+    Workers {
+        threads,
+        pace: Pace::Follow,
+    }
+}
+
 /// Writes the first word of every page.
 struct Words {
     fail_at: Option<usize>,
@@ -133,7 +140,7 @@ fn go(dump: &Made, threads: usize, fail_at: Option<usize>) -> (Result<Stats, Sto
         total,
         &mut writer,
         &mut Nowhere,
-        threads,
+        workers(threads),
         &mut |_| {},
     );
     (result, writer.written)
@@ -210,7 +217,7 @@ fn runs_that_fail_are_an_error() {
         1000,
         &mut writer,
         &mut Nowhere,
-        2,
+        workers(2),
         &mut |_| {},
     );
     let stopped = result.unwrap_err();

@@ -105,6 +105,7 @@ fn a_sealed_kdump_of_two_million_runs_is_a_stream_that_is_read_where_it_lies() {
         map: None,
         recipients: &recipients,
         threads: 2,
+        pace: Pace::Own,
         buffer: 1 << 20,
         flight: None,
         total: Some(RUNS),

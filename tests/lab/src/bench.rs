@@ -6,6 +6,8 @@
 //! own binary: it classifies, estimates, writes and waits until all is on the disk; makedumpfile does not
 //! wait.
 
+mod devices;
+
 use crate::measured::{self, Where};
 use crate::runner::{Lab, Options};
 use crate::scenario::Scenario;
@@ -66,6 +68,8 @@ pub struct Request {
     pub core: Option<PathBuf>,
     /// How often each side runs, in turn; 0: the core is made, and nothing else.
     pub pairs: usize,
+    /// Instead of the table: so many rounds on devices of several speeds; 0: none.
+    pub devices: usize,
     /// Of our formats only these; none: every one in the table.
     pub formats: Vec<String>,
     /// Write the results into docs/measurements.
@@ -115,6 +119,9 @@ pub fn run(options: Options, request: &Request) -> Result<bool> {
         "A comparison wants {LEAST_RUNS} runs of kept pages and {} MiB of them at least",
         LEAST_KEPT >> 20
     );
+    if request.devices > 0 {
+        return devices::run(&bench, &dir, request.devices);
+    }
     if request.pairs == 0 {
         return Ok(true);
     }
@@ -191,10 +198,16 @@ impl Bench<'_> {
 
     /// The core step of our capture binary.
     fn ours(&self, format: &str) -> Result<Run> {
+        // Not what this machine's own config says.
+        self.ours_by(format, Path::new("/dev/null"))
+    }
+
+    fn ours_by(&self, format: &str, config: &Path) -> Result<Run> {
         self.clear()?;
         let status = Command::new(&self.lab.binaries.afterpanic)
-            // Not what this machine's own config says.
-            .args(["--config", "/dev/null", "capture"])
+            .arg("--config")
+            .arg(config)
+            .arg("capture")
             .args([self.core, &self.out])
             .args(["--format", format])
             .stderr(Stdio::null())

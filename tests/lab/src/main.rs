@@ -79,6 +79,9 @@ enum Verb {
         /// A core that is there already
         #[arg(long, value_name = "FILE")]
         core: Option<PathBuf>,
+        /// Instead: so many rounds on throttled devices, each effort beside makedumpfile (root)
+        #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["pairs", "update"])]
+        devices: usize,
         /// Then so many rounds of whole machines, ours and makedumpfile's in a busybox image [with --update: 8]
         #[arg(
             long,
@@ -288,6 +291,7 @@ fn main() -> ExitCode {
             pairs,
             formats,
             core,
+            devices,
             machines,
             only_machines,
             update,
@@ -301,13 +305,14 @@ fn main() -> ExitCode {
             let request = lab::bench::Request {
                 core,
                 pairs,
+                devices,
                 formats,
                 update,
             };
             bench(
                 options,
                 (!only_machines).then_some(&request),
-                machines,
+                if devices > 0 { 0 } else { machines },
                 |options| lab::peer::compare(options, machines, vcpus, update),
             )
         }

@@ -4,7 +4,7 @@
 //! (zstd: the low half of XXH64; LZ4: XXH32), which is what the seek table holds too. The rest of an
 //! LZ4 frame's layout is from there as well.
 
-use super::{Batch, Encoded, Encoder, Piece};
+use super::{Batch, Effort, Encoded, Encoder, Piece};
 use crate::addr::PAGE_BYTES;
 use crate::layout::frames::Codec;
 use crate::layout::le32;
@@ -65,6 +65,8 @@ pub(super) struct Framer {
     /// The frame made of the last all-zero content, and that content's length: free memory makes
     /// runs of them.
     zero: Option<(usize, Vec<u8>)>,
+    /// The step that was set last.
+    effort: Option<Effort>,
 }
 
 impl Framer {
@@ -92,6 +94,7 @@ impl Framer {
         Ok(Self {
             context,
             zero: None,
+            effort: None,
         })
     }
 
@@ -177,6 +180,19 @@ impl Encoder for Framer {
         out.describe(batch);
         Ok(())
     }
+
+    fn set_effort(&mut self, effort: Effort) -> io::Result<()> {
+        if self.effort.replace(effort) == Some(effort) {
+            return Ok(());
+        }
+        if let Context::Zstd(zstd) = &mut self.context {
+            let parameters = effort.parameters();
+            zstd.set_parameter(CParameter::CompressionLevel(parameters.level))?;
+            zstd.set_parameter(CParameter::HashLog(parameters.table))?;
+            zstd.set_parameter(CParameter::MinMatch(parameters.shortest))?;
+        }
+        Ok(())
+    }
 }
 
 /// The encoder of uncompressed cores: the batch as it is.
@@ -236,6 +252,48 @@ mod tests {
                 assert_eq!(sum.to_le_bytes(), out[out.len() - 4..]);
             }
         }
+    }
+
+    #[test]
+    fn steps_of_effort_make_the_same_content_of_fewer_bytes() {
+        // Words that repeat with small changes, as tables of a kernel do.
+        let mut content = Vec::new();
+        let mut seed = 1_u64;
+        while content.len() < 64 * PAGE_BYTES {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let kind = seed >> 33;
+            let word = 0xffff_8880_0000_0000 | (kind % 97) << 6;
+            content.extend_from_slice(&word.to_le_bytes());
+            content.extend_from_slice(&(kind % 5 * 1000).to_le_bytes());
+        }
+        let mut framer = Framer::new(Codec::Zstd, Some(FASTEST)).unwrap();
+        let mut sizes = Vec::new();
+        for step in [3, 1, 2, 4, 3] {
+            framer.set_effort(Effort::new(step).unwrap()).unwrap();
+            let mut out = Vec::new();
+            framer.frame(&content, &mut out).unwrap();
+            assert!(zstd::bulk::decompress(&out, content.len()).unwrap() == content);
+            sizes.push(out.len());
+        }
+        let [usual, fastest, fast, smallest, again] = sizes[..] else {
+            panic!("{sizes:?}");
+        };
+        assert_eq!(usual, again);
+        assert!(
+            fastest > fast && fast > usual && usual >= smallest,
+            "{sizes:?}"
+        );
+        // The estimate of a core's size is made with a framer of level 1.
+        let mut own = Vec::new();
+        let mut framer = Framer::new(Codec::Zstd, Some(FASTEST)).unwrap();
+        framer.frame(&content, &mut own).unwrap();
+        assert!(
+            own.len().abs_diff(usual) <= usual / 50,
+            "{} {usual}",
+            own.len()
+        );
+        assert_eq!(Effort::new(0), None);
+        assert_eq!(Effort::new(5), None);
     }
 
     #[test]

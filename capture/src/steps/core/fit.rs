@@ -14,6 +14,15 @@ pub(super) enum Fit {
     No(String),
 }
 
+/// Whether a core that is an eighth larger than estimated fits as well.
+pub(super) fn has_spare(room: &Room, request: &Request<'_>, estimate: Estimate) -> bool {
+    let need = estimate.bytes.saturating_add(estimate.bytes / 8);
+    let dump = &request.plan.dump;
+    let free = room.free().unwrap_or(0);
+    dump.max_size.is_none_or(|most| need <= most)
+        && need.saturating_add(request.plan.keep.free) <= free
+}
+
 /// Asks `max_size` and the free space of the target.
 pub(super) fn check(room: &Room, request: &Request<'_>, estimate: Estimate) -> Fit {
     let need = estimate.bytes;

@@ -1,0 +1,132 @@
+//! The effort of the next batches: as much as the device leaves time for.
+//!
+//! The writer sees who waits. Where it waits for batches, the processors are what the core waits for, and
+//! less effort is faster. Where it never does, the device is, and more effort makes fewer bytes for it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+use vmcore::write::Effort;
+
+/// How the effort of batches is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// The codec stays as it was made.
+    Own,
+    /// The same for all: the same pages make the same file.
+    Fixed(Effort),
+    /// By who waits for whom.
+    Follow,
+}
+
+/// What is judged: so many batches at least, and so long. A device takes what is written in windows, so
+/// that less than a few of them tell nothing.
+const BATCHES: u32 = 32;
+const SPAN: Duration = Duration::from_millis(100);
+/// The writer's share of waiting above which the effort goes down, and below which it goes up, in percent.
+const WAITS: u128 = 30;
+const BUSY: u128 = 5;
+
+/// The effort that workers ask for, and what the writer saw since it was changed.
+pub(super) struct Guide {
+    follows: bool,
+    /// 0: none.
+    step: AtomicU8,
+}
+
+/// The writer's side.
+#[derive(Default)]
+pub(super) struct Seen {
+    waited: Duration,
+    wrote: Duration,
+    batches: u32,
+}
+
+impl Guide {
+    pub(super) fn new(pace: Pace) -> Self {
+        let step = match pace {
+            Pace::Own => 0,
+            Pace::Fixed(effort) => effort.step(),
+            Pace::Follow => Effort::Usual.step(),
+        };
+        Self {
+            follows: pace == Pace::Follow,
+            step: AtomicU8::new(step),
+        }
+    }
+
+    /// The effort of the next batch.
+    pub(super) fn effort(&self) -> Option<Effort> {
+        Effort::new(u32::from(self.step.load(Ordering::Relaxed)))
+    }
+
+    /// Takes note of a batch: how long the writer waited for it, and how long it wrote.
+    pub(super) fn saw(&self, seen: &mut Seen, waited: Duration, wrote: Duration) {
+        if !self.follows {
+            return;
+        }
+        seen.waited += waited;
+        seen.wrote += wrote;
+        seen.batches += 1;
+        let all = seen.waited + seen.wrote;
+        if seen.batches < BATCHES || all < SPAN {
+            return;
+        }
+        let share = seen.waited.as_micros() * 100 / all.as_micros().max(1);
+        *seen = Seen::default();
+        let Some(effort) = self.effort() else { return };
+        let next = match share {
+            WAITS.. => effort.less(),
+            ..BUSY => effort.more(),
+            _ => effort,
+        };
+        self.step.store(next.step(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_effort_follows_who_waits() {
+        let guide = Guide::new(Pace::Follow);
+        let mut seen = Seen::default();
+        assert_eq!(guide.effort(), Some(Effort::Usual));
+        // Too few batches, too little time.
+        for _ in 0..BATCHES - 1 {
+            guide.saw(&mut seen, 10 * MS, MS);
+        }
+        assert_eq!(guide.effort(), Some(Effort::Usual));
+        guide.saw(&mut seen, MS, MS);
+        assert_eq!(guide.effort(), Some(Effort::Usual.less()));
+        for _ in 0..1000 {
+            guide.saw(&mut seen, 10 * MS, MS);
+        }
+        assert_eq!(guide.effort(), Some(Effort::Fastest));
+        // Between the two it stays.
+        for _ in 0..1000 {
+            guide.saw(&mut seen, MS, 9 * MS);
+        }
+        assert_eq!(guide.effort(), Some(Effort::Fastest));
+        for _ in 0..1000 {
+            guide.saw(&mut seen, Duration::ZERO, 10 * MS);
+        }
+        assert_eq!(guide.effort(), Some(Effort::Smallest));
+    }
+
+    #[test]
+    fn what_is_fixed_stays() {
+        for pace in [Pace::Own, Pace::Fixed(Effort::Fastest)] {
+            let guide = Guide::new(pace);
+            let first = guide.effort();
+            let mut seen = Seen::default();
+            for _ in 0..1000 {
+                guide.saw(&mut seen, Duration::ZERO, 10 * MS);
+            }
+            assert_eq!(guide.effort(), first);
+        }
+        assert_eq!(Guide::new(Pace::Own).effort(), None);
+    }
+}
