@@ -182,7 +182,7 @@ const MACHINES: [Machine; 14] = [
         kernel: "6.12-riscv64",
         cpu: "rv64",
         cmdline: "",
-        drgn: false,
+        drgn: true,
     },
     Machine {
         board: &RISCV,
@@ -192,7 +192,7 @@ const MACHINES: [Machine; 14] = [
         kernel: "6.12-riscv64",
         cpu: "rv64",
         cmdline: "no5lvl",
-        drgn: false,
+        drgn: true,
     },
     Machine {
         board: &RISCV,
@@ -202,7 +202,7 @@ const MACHINES: [Machine; 14] = [
         kernel: "6.12-riscv64",
         cpu: "rv64",
         cmdline: "no4lvl",
-        drgn: false,
+        drgn: true,
     },
     Machine {
         board: &POWER,
@@ -212,7 +212,7 @@ const MACHINES: [Machine; 14] = [
         kernel: "6.12-ppc64el-64k",
         cpu: "POWER9",
         cmdline: "",
-        drgn: false,
+        drgn: true,
     },
     Machine {
         board: &POWER,
@@ -232,7 +232,7 @@ const MACHINES: [Machine; 14] = [
         kernel: "6.12-ppc64el-64k",
         cpu: "POWER9",
         cmdline: "disable_radix",
-        drgn: false,
+        drgn: true,
     },
     Machine {
         board: &POWER,
@@ -252,7 +252,7 @@ const MACHINES: [Machine; 14] = [
         kernel: "6.12-s390x",
         cpu: "max",
         cmdline: "",
-        drgn: false,
+        drgn: true,
     },
 ];
 
@@ -264,11 +264,12 @@ pub fn names() -> impl Iterator<Item = (&'static str, String)> {
     MACHINES.iter().map(|m| (m.name, m.about.to_owned()))
 }
 
-/// Makes and reads the cores of the machines named, or of an architecture; none: of all.
+/// Makes and reads the cores of the machines named, or of an architecture; none: of all. A core that was read right
+/// is removed, unless it is to be kept.
 ///
 /// # Errors
 /// A machine is not known, or a kernel cannot be fetched. What is wrong with a core is in its entry.
-pub fn run(arch: Option<&str>, names: &[String]) -> Result<Vec<Entry>> {
+pub fn run(arch: Option<&str>, names: &[String], keep: bool) -> Result<Vec<Entry>> {
     if let Some(other) = names
         .iter()
         .find(|name| MACHINES.iter().all(|m| m.name != **name))
@@ -289,7 +290,7 @@ pub fn run(arch: Option<&str>, names: &[String]) -> Result<Vec<Entry>> {
         let dir = cache().join("cores").join(machine.name);
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir)?;
-        entries.push(one(machine, &dir)?);
+        entries.push(one(machine, &dir, keep)?);
     }
     for entry in &entries {
         let word = if entry.failed.is_empty() {
@@ -304,7 +305,7 @@ pub fn run(arch: Option<&str>, names: &[String]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn one(machine: &Machine, dir: &Path) -> Result<Entry> {
+fn one(machine: &Machine, dir: &Path, keep: bool) -> Result<Entry> {
     let kernel = kernels::get(machine.kernel, None, &mut |line| eprintln!("lab: {line}"))?;
     let core = dir.join("core");
     let made = guest::dumped(&kernel, machine, dir, &core)
@@ -313,7 +314,7 @@ fn one(machine: &Machine, dir: &Path) -> Result<Entry> {
         .drgn
         .then(|| kernels::vmlinux(&kernel))
         .transpose()?;
-    let judged = made.and_then(|()| judge::all(&core, machine.panics, vmlinux.as_deref(), dir));
+    let judged = made.and_then(|()| judge::all(&core, machine, vmlinux.as_deref(), dir));
     let checks = judged.unwrap_or_else(|error| vec![("core", Err(format!("{error:#}")))]);
     let mut failed = Vec::new();
     for (what, said) in &checks {
@@ -325,7 +326,7 @@ fn one(machine: &Machine, dir: &Path) -> Result<Entry> {
             }
         }
     }
-    if failed.is_empty() {
+    if failed.is_empty() && !keep {
         // A gigabyte each.
         let _ = fs::remove_file(&core);
     }

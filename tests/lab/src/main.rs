@@ -121,6 +121,9 @@ enum Verb {
         arch: Option<String>,
         /// Machines (docs/support.md lists them) [default: all]
         names: Vec<String>,
+        /// Leave the cores in target/lab/cores, a gigabyte each
+        #[arg(long)]
+        keep: bool,
         /// Put the results into docs/support/results.json
         #[arg(long)]
         record: bool,
@@ -323,8 +326,9 @@ fn main() -> ExitCode {
         Verb::Cores {
             arch,
             names,
+            keep,
             record,
-        } => lab::cores::run(arch.as_deref(), &names).and_then(|all| judged(&all, record)),
+        } => lab::cores::run(arch.as_deref(), &names, keep).and_then(|all| judged(&all, record)),
         Verb::Libkdumpfile { record } => {
             lab::libkdumpfile::check().and_then(|all| judged(&all, record))
         }

@@ -22,13 +22,15 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const AFTERWARDS: Duration = Duration::from_secs(3);
 /// What one prints that runs on.
 const READY: &str = "guest: it runs";
+/// Modules that need no others.
+const MODULES: [(&str, &str); 2] = [("loop", "a module"), ("dummy", "a module")];
 /// Tasks that sleep, one that runs, pages of a file, two that talk through a pipe.
 const INIT: &str = "#!/bin/busybox sh
 busybox mkdir -p /proc /sys /tmp
 busybox mount -t proc proc /proc
 busybox mount -t sysfs sys /sys
 busybox mount -t tmpfs tmp /tmp
-[ ! -e /qemu_fw_cfg.ko ] || busybox insmod /qemu_fw_cfg.ko
+for module in /*.ko; do busybox insmod $module; done
 for n in 1 2 3 4 5; do busybox sleep 100$n & done
 busybox dd if=/dev/zero of=/tmp/file bs=1M count=20
 busybox sh -c 'while :; do :; done' &
@@ -78,13 +80,15 @@ fn initramfs(kernel: &KernelFiles, board: &Board, end: &str) -> Result<Vec<u8>> 
         fs::read(busybox(board.debian)?)?,
         "the guest's programs",
     )?;
-    if board.noted {
-        let index = initramfs::modules::Index::open_dir(&kernel.modules, &kernel.release)?;
-        let module = index
-            .module("qemu_fw_cfg")
-            .context("The kernel has no qemu_fw_cfg")?;
+    let index = initramfs::modules::Index::open_dir(&kernel.modules, &kernel.release)?;
+    let noted = board
+        .noted
+        .then_some(("qemu_fw_cfg", "brings VMCOREINFO to QEMU"));
+    for (name, why) in noted.into_iter().chain(MODULES) {
+        let module = index.module(name);
+        let module = module.with_context(|| format!("The kernel has no {name}"))?;
         let module = initramfs::modules::read(&index, module)?;
-        archive.file("qemu_fw_cfg.ko", 0o644, module, "brings VMCOREINFO to QEMU")?;
+        archive.file(&format!("{name}.ko"), 0o644, module, why)?;
     }
     let init = format!("{INIT}{end}").into_bytes();
     archive.file("init", 0o755, init, "what the guest does")?;
