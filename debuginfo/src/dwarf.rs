@@ -63,8 +63,15 @@ pub(crate) fn sleb(out: &mut Vec<u8>, mut value: i64) {
 
 /// What was made, as gimli reads it.
 #[cfg(test)]
-fn parsed(made: &Dwarf) -> gimli::Dwarf<gimli::EndianSlice<'_, gimli::LittleEndian>> {
-    use gimli::SectionId;
+fn parsed(
+    made: &Dwarf,
+    order: vmcore::order::Order,
+) -> gimli::Dwarf<gimli::EndianSlice<'_, gimli::RunTimeEndian>> {
+    use gimli::{RunTimeEndian, SectionId};
+    let order = match order {
+        vmcore::order::Order::Little => RunTimeEndian::Little,
+        vmcore::order::Order::Big => RunTimeEndian::Big,
+    };
     let section = |id| match id {
         SectionId::DebugInfo => made.info.as_slice(),
         SectionId::DebugAbbrev => &made.abbrev,
@@ -72,8 +79,7 @@ fn parsed(made: &Dwarf) -> gimli::Dwarf<gimli::EndianSlice<'_, gimli::LittleEndi
         SectionId::DebugAranges => &made.ranges,
         _ => &[],
     };
-    let load =
-        |id| Ok::<_, gimli::Error>(gimli::EndianSlice::new(section(id), gimli::LittleEndian));
+    let load = |id| Ok::<_, gimli::Error>(gimli::EndianSlice::new(section(id), order));
     gimli::Dwarf::load(load).unwrap()
 }
 

@@ -1,10 +1,11 @@
-//! An ELF64 file for x86_64, sections and segments as given.
+//! An ELF64 file of any machine, sections and segments as given.
 //!
 //! Facts: System V ABI, "Object Files". The sections have the few bytes that readers take from the file;
 //! the core has the memory.
 
 use crate::error::Error;
 use std::io::{self, Write};
+use vmcore::order::Order;
 
 /// SHT_*
 pub(crate) mod kind {
@@ -30,7 +31,6 @@ const PROGRAM: u64 = 56;
 const SECTION: u64 = 64;
 const SYMBOL: u64 = 24;
 const ET_EXEC: u16 = 2;
-const EM_X86_64: u16 = 62;
 const PT_LOAD: u32 = 1;
 
 /// A section.
@@ -62,6 +62,11 @@ pub(crate) struct Segment {
 
 /// The file.
 pub(crate) struct File {
+    /// e_machine.
+    pub machine: u16,
+    /// e_flags.
+    pub flags: u32,
+    pub order: Order,
     pub entry: u64,
     pub segments: Vec<Segment>,
     /// Without the first, which is empty, and the last, which has the names.
@@ -81,16 +86,16 @@ pub(crate) struct Symbol {
 }
 
 /// A symbol table: the local symbols first, as its section says.
-pub(crate) fn symbols(symbols: &mut [Symbol]) -> Result<(Vec<u8>, u32), Error> {
+pub(crate) fn symbols(order: Order, symbols: &mut [Symbol]) -> Result<(Vec<u8>, u32), Error> {
     symbols.sort_by_key(|symbol| symbol.binding != 0);
     let locals = symbols.partition_point(|symbol| symbol.binding == 0);
     let mut bytes = vec![0; SYMBOL as usize];
     for symbol in symbols {
-        bytes.extend(symbol.name.to_le_bytes());
+        bytes.extend(order.of_u32(symbol.name));
         bytes.extend([symbol.binding << 4 | symbol.ty, 0]);
-        bytes.extend(symbol.section.to_le_bytes());
-        bytes.extend(symbol.value.to_le_bytes());
-        bytes.extend(symbol.size.to_le_bytes());
+        bytes.extend(order.of_u16(symbol.section));
+        bytes.extend(order.of_u64(symbol.value));
+        bytes.extend(order.of_u64(symbol.size));
     }
     let first = u32::try_from(locals).map_err(|_| Error::TooLarge)?;
     Ok((bytes, first.saturating_add(1)))
@@ -112,7 +117,7 @@ impl File {
                 kind::NOBITS => section.size,
                 _ => section.bytes.len() as u64,
             };
-            header(&mut headers, section, name, at, size);
+            header(self.order, &mut headers, section, name, at, size);
             places.push(at);
             at = at.saturating_add(section.bytes.len() as u64);
         }
@@ -124,7 +129,14 @@ impl File {
             bytes: names,
             ..Section::default()
         };
-        header(&mut headers, &last, own, at, last.bytes.len() as u64);
+        header(
+            self.order,
+            &mut headers,
+            &last,
+            own,
+            at,
+            last.bytes.len() as u64,
+        );
         places.push(at);
         let table = align(at.saturating_add(last.bytes.len() as u64), 8);
 
@@ -142,15 +154,22 @@ impl File {
     fn head(&self, out: &mut Counted<'_>, table: u64, places: &[u64]) -> io::Result<()> {
         let count = |n: usize| u16::try_from(n).map_err(|_| io::Error::other("too many sections"));
         let sections = count(self.sections.len().saturating_add(2))?;
-        // 64 bits, little-endian, version 1.
-        let mut head = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-        head.extend(ET_EXEC.to_le_bytes());
-        head.extend(EM_X86_64.to_le_bytes());
-        head.extend(1_u32.to_le_bytes());
+        let order = self.order;
+        // 64 bits, version 1.
+        let data = match order {
+            Order::Little => 1,
+            Order::Big => 2,
+        };
+        let mut head = b"\x7fELF\x02".to_vec();
+        head.extend([data, 1]);
+        head.resize(16, 0);
+        head.extend(order.of_u16(ET_EXEC));
+        head.extend(order.of_u16(self.machine));
+        head.extend(order.of_u32(1));
         for word in [self.entry, HEADER, table] {
-            head.extend(word.to_le_bytes());
+            head.extend(order.of_u64(word));
         }
-        head.extend(0_u32.to_le_bytes());
+        head.extend(order.of_u32(self.flags));
         for half in [
             HEADER as u16,
             PROGRAM as u16,
@@ -159,34 +178,34 @@ impl File {
             sections,
             sections.saturating_sub(1),
         ] {
-            head.extend(half.to_le_bytes());
+            head.extend(order.of_u16(half));
         }
         for segment in &self.segments {
-            head.extend(PT_LOAD.to_le_bytes());
-            head.extend(segment.flags.to_le_bytes());
+            head.extend(order.of_u32(PT_LOAD));
+            head.extend(order.of_u32(segment.flags));
             let at = places.get(segment.section).copied().unwrap_or(0);
             let section = self.sections.get(segment.section);
             let bytes = section.map_or(0, |section| section.bytes.len() as u64);
             let (address, physical) = (segment.address, segment.physical);
             // No alignment: the place in the file is any.
             for word in [at, address, physical, bytes, segment.size, 1] {
-                head.extend(word.to_le_bytes());
+                head.extend(order.of_u64(word));
             }
         }
         out.write(&head)
     }
 }
 
-fn header(out: &mut Vec<u8>, section: &Section, name: usize, at: u64, size: u64) {
-    out.extend(u32::try_from(name).unwrap_or(0).to_le_bytes());
-    out.extend(section.kind.to_le_bytes());
+fn header(order: Order, out: &mut Vec<u8>, section: &Section, name: usize, at: u64, size: u64) {
+    out.extend(order.of_u32(u32::try_from(name).unwrap_or(0)));
+    out.extend(order.of_u32(section.kind));
     for word in [section.flags, section.address, at, size] {
-        out.extend(word.to_le_bytes());
+        out.extend(order.of_u64(word));
     }
-    out.extend(section.link.to_le_bytes());
-    out.extend(section.info.to_le_bytes());
+    out.extend(order.of_u32(section.link));
+    out.extend(order.of_u32(section.info));
     for word in [section.align.max(1), section.each] {
-        out.extend(word.to_le_bytes());
+        out.extend(order.of_u64(word));
     }
 }
 
@@ -208,5 +227,58 @@ impl Counted<'_> {
     fn pad(&mut self, to: u64) -> io::Result<()> {
         let missing = to.saturating_sub(self.written).min(1 << 20);
         self.write(&vec![0; missing as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{File, Section, Segment, Symbol, kind, symbols};
+    use goblin::elf::Elf;
+    use vmcore::order::Order;
+
+    #[test]
+    fn a_file_has_the_order_of_its_machine() {
+        for (order, machine) in [(Order::Little, 21), (Order::Big, 22)] {
+            let mut all = [Symbol {
+                name: 1,
+                binding: 1,
+                ty: 2,
+                section: 1,
+                value: 0x1_0000,
+                size: 8,
+            }];
+            let (table, info) = symbols(order, &mut all).unwrap();
+            let section = |name: &str, kind, bytes: &[u8]| Section {
+                name: name.to_owned(),
+                kind,
+                bytes: bytes.to_vec(),
+                ..Section::default()
+            };
+            let mut symtab = section(".symtab", kind::SYMTAB, &table);
+            (symtab.link, symtab.info, symtab.each) = (2, info, 24);
+            let file = File {
+                machine,
+                flags: 2,
+                order,
+                entry: 0x1_0000,
+                segments: vec![Segment {
+                    flags: 5,
+                    address: 0x1_0000,
+                    physical: 0,
+                    size: 8,
+                    section: 1,
+                }],
+                sections: vec![symtab, section(".strtab", kind::STRTAB, b"\0main\0")],
+            };
+            let mut bytes = Vec::new();
+            file.write(&mut bytes).unwrap();
+            let elf = Elf::parse(&bytes).unwrap();
+            let header = (elf.header.e_machine, elf.header.e_flags, elf.little_endian);
+            assert_eq!(header, (machine, 2, order == Order::Little));
+            assert_eq!(elf.program_headers[0].p_vaddr, 0x1_0000);
+            let symbol = elf.syms.iter().nth(1).unwrap();
+            assert_eq!((symbol.st_value, symbol.st_size), (0x1_0000, 8));
+            assert_eq!(elf.strtab.get_at(symbol.st_name), Some("main"));
+        }
     }
 }

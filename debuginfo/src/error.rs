@@ -6,14 +6,6 @@ use vmcore::kernel::KernelError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A core of another architecture.
-    #[error(
-        "A vmlinux can be made of x86_64 cores only; this one is of {name}. Use the debug vmlinux of this kernel"
-    )]
-    Machine {
-        /// The architecture.
-        name: &'static str,
-    },
     /// The kernel's types.
     #[error(
         "The core has no usable types (BTF), which everything else is made of. Use the debug vmlinux of this kernel instead"

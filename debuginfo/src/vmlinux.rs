@@ -1,7 +1,7 @@
 //! An ELF file with what debuggers take from a debug vmlinux, made from a core alone.
 //!
-//! Symbols from kallsyms, DWARF from BTF and the types of globals, ORC as it lies in memory and
-//! `.debug_frame` made from it, the notes with the build id, the banner. What a debugger reads from
+//! Symbols from kallsyms, DWARF from BTF and the types of globals, the notes with the build id, the banner; on x86_64
+//! ORC as it lies in memory and `.debug_frame` made from it (elsewhere readers follow the frames that the code keeps). What a debugger reads from
 //! memory (code, data) it reads from the core; the file has a page of each part, because crash goes by
 //! what kind of section a symbol is in.
 //!
@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use symbols::{Row, Table};
+use vmcore::arch::{Arch, ppc64le, riscv64, x86_64};
 use vmcore::kernel::{Kernel, chain};
 
 /// The kernel's symbols and where they are.
@@ -113,19 +114,16 @@ impl Vmlinux {
     /// Makes it from the kernel in a core.
     ///
     /// # Errors
-    /// The core is of another architecture, or has no types or no symbols.
+    /// The core has no types or no symbols.
     pub fn of(kernel: &Kernel, globals: &dyn GlobalTypes, options: Options) -> Result<Self, Error> {
         let arch = kernel.arch();
-        if arch.machine != vmcore::arch::x86_64::ARCH.machine {
-            return Err(Error::Machine { name: arch.name });
-        }
         let types = kernel.types().map_err(Error::Types)?;
         let table = Table::read(kernel.symbols().map_err(Error::Symbols)?)?;
         let moved = match options.relocated {
             true => 0,
             false => kernel.vmcoreinfo().kernel_offset().unwrap_or(0),
         };
-        let layout = Layout::of(&table, moved)?;
+        let layout = Layout::of(arch, &table, moved)?;
         let code = Code::read(kernel, layout.text);
         let image = Image {
             table,
@@ -141,7 +139,7 @@ impl Vmlinux {
 
         let blob = types.blob().map_err(Error::Types)?;
         let strings = blob.get(types.strings().range).unwrap_or_default().to_vec();
-        let mut unit = Unit::new(types, strings)?;
+        let mut unit = Unit::new(arch.order, types, strings)?;
         unit.all_types(&|named| variables::place(&image, named))?;
         let found = variables::write(&mut unit, &image, types, globals)?;
         summary.missing = variables::missing(&image, &found);
@@ -185,6 +183,7 @@ impl Vmlinux {
             });
         };
         match Rules::of(kernel) {
+            _ if arch.machine != x86_64::MACHINE => {}
             Ok(rules) => {
                 let frames = frames::section(kernel, &image, &rules)?;
                 add(".debug_frame", frames, 8);
@@ -211,8 +210,11 @@ impl Vmlinux {
             damage.is_empty() && image.code.whole && modules.iter().all(modules::Module::is_whole);
         warnings.splice(0..0, damage);
         sections.push(comment(&warnings));
-        symtab::add(&mut sections, &image, &found.sizes, symbols_of)?;
+        symtab::add(arch.order, &mut sections, &image, &found.sizes, symbols_of)?;
         let file = File {
+            machine: arch.machine,
+            flags: flags(arch),
+            order: arch.order,
             entry: layout.linked(layout.text.start),
             segments,
             sections,
@@ -231,6 +233,16 @@ impl Vmlinux {
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<u64> {
         self.file.write(out)
+    }
+}
+
+/// What readers tell the calling conventions by: the System V ABI of ppc64 (EF_PPC64_ABI, 2: ELF V2), that of
+/// riscv64 (EF_RISCV_RVC, as kernels are built).
+fn flags(arch: &Arch) -> u32 {
+    match arch.machine {
+        ppc64le::MACHINE => 2,
+        riscv64::MACHINE => 1,
+        _ => 0,
     }
 }
 

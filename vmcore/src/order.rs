@@ -15,7 +15,7 @@ pub enum Order {
 
 /// A word of `N` bytes.
 macro_rules! word {
-    ($name:ident, $at:ident, $word:ty, $bytes:literal, $what:literal) => {
+    ($name:ident, $at:ident, $of:ident, $word:ty, $bytes:literal, $what:literal) => {
         #[doc = concat!("The ", $what, " of these bytes.")]
         #[must_use]
         pub fn $name(self, bytes: [u8; $bytes]) -> $word {
@@ -30,13 +30,22 @@ macro_rules! word {
         pub(crate) fn $at(self, buf: &[u8], at: usize) -> Option<$word> {
             buf.get(at..)?.first_chunk().map(|bytes| self.$name(*bytes))
         }
+
+        #[doc = concat!("The bytes of a ", $what, ".")]
+        #[must_use]
+        pub fn $of(self, word: $word) -> [u8; $bytes] {
+            match self {
+                Self::Little => word.to_le_bytes(),
+                Self::Big => word.to_be_bytes(),
+            }
+        }
     };
 }
 
 impl Order {
-    word!(u16, u16_at, u16, 2, "u16");
-    word!(u32, u32_at, u32, 4, "u32");
-    word!(u64, u64_at, u64, 8, "u64");
+    word!(u16, u16_at, of_u16, u16, 2, "u16");
+    word!(u32, u32_at, of_u32, u32, 4, "u32");
+    word!(u64, u64_at, of_u64, u64, 8, "u64");
 }
 
 #[cfg(test)]
@@ -52,5 +61,7 @@ mod tests {
         assert_eq!(Order::Big.u32_at(&buf, 6), None);
         assert_eq!(Order::Big.u64_at(&buf, 0), Some(0x0102_0304_0506_0708));
         assert_eq!(Order::Little.u64_at(&buf, usize::MAX), None);
+        assert_eq!(Order::Big.of_u16(0x0102), [1, 2]);
+        assert_eq!(Order::Little.of_u32(0x0102), [2, 1, 0, 0]);
     }
 }

@@ -55,15 +55,16 @@ impl Unit<'_> {
 
     /// Says in `.debug_aranges` that the unit at `at` has this code.
     pub(super) fn range(&mut self, at: u32, code: Range) -> Result<(), Error> {
-        let mut set = VERSION.to_le_bytes().to_vec();
-        set.extend(at.to_le_bytes());
+        let order = self.order;
+        let mut set = order.of_u16(VERSION).to_vec();
+        set.extend(order.of_u32(at));
         // Bytes of an address, of a segment, and up to a multiple of two addresses.
         set.extend([8, 0, 0, 0, 0, 0]);
         for word in [code.start, code.len(), 0, 0] {
-            set.extend(word.to_le_bytes());
+            set.extend(order.of_u64(word));
         }
         let len = u32::try_from(set.len()).map_err(|_| Error::TooLarge)?;
-        self.ranges.extend(len.to_le_bytes());
+        self.ranges.extend(order.of_u32(len));
         self.ranges.append(&mut set);
         Ok(())
     }
@@ -95,6 +96,7 @@ mod tests {
     use gimli::AttributeValue;
     use synth::btf::Btf;
     use vmcore::kernel::Types;
+    use vmcore::order::Order;
 
     /// 600 functions in wrong order, the first two of which are one.
     fn place(named: Named<'_>) -> Option<Place> {
@@ -111,6 +113,12 @@ mod tests {
 
     #[test]
     fn functions_are_found_by_address_and_have_their_types() {
+        for order in [Order::Little, Order::Big] {
+            found_in(order);
+        }
+    }
+
+    fn found_in(order: Order) {
         let mut btf = Btf::new();
         let int = btf.int("int", 4, true);
         let argument = btf.string("argument");
@@ -120,12 +128,12 @@ mod tests {
         }
         let types = Types::parse(btf.build(None), None).unwrap();
         let strings = types.blob().unwrap()[types.strings().range].to_vec();
-        let mut unit = Unit::new(&types, strings).unwrap();
+        let mut unit = Unit::new(order, &types, strings).unwrap();
         unit.all_types(&place).unwrap();
         unit.end_kernel().unwrap();
         let made = unit.finish();
 
-        let dwarf = parsed(&made);
+        let dwarf = parsed(&made, order);
         let mut sets = dwarf.debug_aranges.headers();
         let mut functions = 0;
         let mut last = 0;

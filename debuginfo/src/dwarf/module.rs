@@ -73,6 +73,7 @@ mod tests {
     use std::sync::Arc;
     use synth::btf::Btf;
     use vmcore::kernel::Types;
+    use vmcore::order::Order;
 
     const CODE: Range = Range {
         start: 0xffff_ffff_c000_0000,
@@ -95,7 +96,7 @@ mod tests {
         let module = Types::parse(module.build(None), Some(Arc::clone(&kernel))).unwrap();
 
         let strings = kernel.blob().unwrap()[kernel.strings().range].to_vec();
-        let mut unit = Unit::new(&kernel, strings).unwrap();
+        let mut unit = Unit::new(Order::Little, &kernel, strings).unwrap();
         let nowhere = |_: Named<'_>| None;
         unit.all_types(&nowhere).unwrap();
         unit.end_kernel().unwrap();
@@ -121,7 +122,7 @@ mod tests {
         }
         let made = unit.finish();
 
-        let dwarf = parsed(&made);
+        let dwarf = parsed(&made, Order::Little);
         let mut headers = Vec::new();
         let mut units = dwarf.units();
         while let Some(header) = units.next().unwrap() {

@@ -11,6 +11,7 @@ use crate::ctype::CType;
 use crate::error::Error;
 use std::collections::HashMap;
 use vmcore::kernel::{TypeKind, Types};
+use vmcore::order::Order;
 
 /// The header of a unit of DWARF 4: its length, version, place of the shapes, size of an address.
 const HEADER: usize = 11;
@@ -27,6 +28,8 @@ const TYPE_TAG: u8 = 18;
 
 /// The unit of the kernel's types, after it those of its code, then one for each module.
 pub(crate) struct Unit<'a> {
+    /// Of the words in all sections.
+    pub(super) order: Order,
     /// The kernel's, then those of the module at hand.
     pub(super) types: &'a Types,
     pub(super) info: Vec<u8>,
@@ -75,9 +78,10 @@ struct Shaped {
 
 impl<'a> Unit<'a> {
     /// Begins the unit of the types. `strings` are those of BTF.
-    pub(crate) fn new(types: &'a Types, strings: Vec<u8>) -> Result<Self, Error> {
+    pub(crate) fn new(order: Order, types: &'a Types, strings: Vec<u8>) -> Result<Self, Error> {
         let (abbrev, second) = abbrev::section();
         let mut unit = Self {
+            order,
             types,
             info: Vec::new(),
             ranges: Vec::new(),
@@ -116,7 +120,7 @@ impl<'a> Unit<'a> {
         let (producer, name) = (self.string(producer)?, self.string(name)?);
         self.shape(shape);
         self.u32(producer);
-        self.info.extend(LANGUAGE.to_le_bytes());
+        self.info.extend(self.order.of_u16(LANGUAGE));
         self.u32(name);
         Ok(())
     }
@@ -125,9 +129,9 @@ impl<'a> Unit<'a> {
     pub(super) fn close(&mut self, at: u32, shapes: u32) -> Result<(), Error> {
         let end = self.here()?;
         let length = end.saturating_sub(at).saturating_sub(LENGTH);
-        let mut header = length.to_le_bytes().to_vec();
-        header.extend(4_u16.to_le_bytes());
-        header.extend(shapes.to_le_bytes());
+        let mut header = self.order.of_u32(length).to_vec();
+        header.extend(self.order.of_u16(4));
+        header.extend(self.order.of_u32(shapes));
         header.push(8);
         put(&mut self.info, at as usize, &header);
         Ok(())
@@ -138,11 +142,11 @@ impl<'a> Unit<'a> {
     }
 
     pub(super) fn u32(&mut self, value: u32) {
-        self.info.extend(value.to_le_bytes());
+        self.info.extend(self.order.of_u32(value));
     }
 
     pub(super) fn u64(&mut self, value: u64) {
-        self.info.extend(value.to_le_bytes());
+        self.info.extend(self.order.of_u64(value));
     }
 
     pub(super) fn uleb(&mut self, value: u64) {
@@ -378,7 +382,7 @@ impl<'a> Unit<'a> {
                 Target::Shaped(place) => self.shaped.get(place).map_or(0, |shaped| shaped.at),
                 Target::Type(id) => self.offsets.get(id as usize).copied().unwrap_or(0),
             };
-            put(&mut self.info, at as usize, &offset.to_le_bytes());
+            put(&mut self.info, at as usize, &self.order.of_u32(offset));
         }
         self.shaped.clear();
         self.derived.clear();

@@ -11,7 +11,7 @@ mod words;
 pub use structures::{Field, Structure};
 
 use super::GlobalsError;
-use gimli::{DebuggingInformationEntry as Entry, Dwarf, LittleEndian, Operation, constants as dw};
+use gimli::{DebuggingInformationEntry as Entry, Dwarf, Operation, RunTimeEndian, constants as dw};
 use sections::Sections;
 use std::collections::HashSet;
 use std::io;
@@ -44,6 +44,7 @@ pub struct Variable {
 /// The debug information of a file.
 pub struct DebugFile {
     path: PathBuf,
+    order: RunTimeEndian,
     sections: gimli::DwarfSections<Vec<u8>>,
 }
 
@@ -89,6 +90,7 @@ impl DebugFile {
         }
         Ok(Self {
             path: path.to_owned(),
+            order: file.order,
             sections,
         })
     }
@@ -101,7 +103,7 @@ impl DebugFile {
     pub fn for_each(&self, mut visit: impl FnMut(Variable)) -> Result<(), GlobalsError> {
         let borrowed = self
             .sections
-            .borrow(|section| Slice::new(section, LittleEndian));
+            .borrow(|section| Slice::new(section, self.order));
         self.walk(&borrowed, &mut visit)
             .map_err(|source| GlobalsError::Dwarf {
                 path: self.path.clone(),
@@ -117,7 +119,7 @@ impl DebugFile {
     pub fn structures(&self, mut visit: impl FnMut(Structure)) -> Result<(), GlobalsError> {
         let borrowed = self
             .sections
-            .borrow(|section| Slice::new(section, LittleEndian));
+            .borrow(|section| Slice::new(section, self.order));
         structures::for_each(&borrowed, &mut visit).map_err(|source| GlobalsError::Dwarf {
             path: self.path.clone(),
             source,

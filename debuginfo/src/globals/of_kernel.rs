@@ -5,9 +5,10 @@ use crate::needed::Needed;
 use std::collections::HashSet;
 use std::sync::Arc;
 use vmcore::addr::VirtAddr;
+use vmcore::arch::x86_64;
 use vmcore::kernel::{AreaKind, Kernel, Types};
 
-/// `__START_KERNEL_map`: what lies below is an offset of a per-CPU variable.
+/// `__START_KERNEL_map` of x86_64: what lies below is an offset of a per-CPU variable.
 const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 impl<'k> Globals<'k> {
@@ -20,11 +21,15 @@ impl<'k> Globals<'k> {
         kernel: &'k Kernel,
         vmlinux: Option<&DebugFile>,
     ) -> Result<Self, GlobalsError> {
-        let bounds = [("_stext", "_etext")];
-        let bounds = bounds.map(|(start, end)| (kernel.symbol(start), kernel.symbol(end)));
+        // Calls are read as x86_64 has them.
+        let bounds = match kernel.arch().machine == x86_64::MACHINE {
+            true => &[("_stext", "_etext")][..],
+            false => &[],
+        };
         let bounds = bounds
-            .into_iter()
-            .filter_map(|(start, end)| Some((start.ok()?.0, end.ok()?.0)));
+            .iter()
+            .map(|(start, end)| (kernel.symbol(start), kernel.symbol(end)));
+        let bounds = bounds.filter_map(|(start, end)| Some((start.ok()?.0, end.ok()?.0)));
         let types = Arc::clone(kernel.types()?);
         let this = Self::within(kernel, types, bounds.collect())?;
         let mut this = this.with_table(Table::shipped()?);
@@ -37,7 +42,8 @@ impl<'k> Globals<'k> {
                     this.declared.insert(variable.name, variable.words);
                     return;
                 };
-                let address = match address >= IMAGE {
+                let image = kernel.arch().machine != x86_64::MACHINE || address >= IMAGE;
+                let address = match image {
                     true => address.wrapping_add(moved),
                     false => address,
                 };

@@ -1,12 +1,12 @@
-//! The parts of a kernel's image, by the symbols that arch/x86/kernel/vmlinux.lds.S puts around them.
+//! The parts of a kernel's image, by the symbols that arch/*/kernel/vmlinux.lds.S put around them.
 //!
-//! Per-CPU variables begin at 0 up to 6.14 and have addresses in the image since 6.15
-//! (CONFIG_AMD_MEM_ENCRYPT or not: `__per_cpu_start` says which).
+//! On x86_64 per-CPU variables begin at 0 up to 6.14 and have addresses in the image since 6.15
+//! (CONFIG_AMD_MEM_ENCRYPT or not: `__per_cpu_start` says which). On other machines they always have these.
 
 use super::symbols::{Row, Table};
 use crate::dwarf::Range;
 use crate::error::Error;
-use vmcore::arch::x86_64::KERNEL_MAP;
+use vmcore::arch::{Arch, x86_64};
 
 /// A part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,13 +28,15 @@ pub(super) struct Layout {
     pub per_cpu: Range,
     pub init_text: Option<Range>,
     pub bss: Range,
+    /// The least address that the image may have; what is lower is an offset of a per-CPU variable.
+    pub least: u64,
     /// What KASLR added; taken off every address of the image.
     pub moved: u64,
 }
 
 impl Layout {
     /// Finds them. `moved` is what to take off.
-    pub(super) fn of(table: &Table, moved: u64) -> Result<Self, Error> {
+    pub(super) fn of(arch: &Arch, table: &Table, moved: u64) -> Result<Self, Error> {
         let at = |name: &'static str| table.address(name).ok_or(Error::Layout { name });
         let range = |start, end| {
             Ok(Range {
@@ -49,9 +51,13 @@ impl Layout {
             per_cpu: range("__per_cpu_start", "__per_cpu_end")?,
             init_text: init.ok(),
             bss: range("__bss_start", "_end")?,
+            least: match arch.machine == x86_64::MACHINE {
+                true => x86_64::KERNEL_MAP,
+                false => 0,
+            },
             moved,
         };
-        let ordered = layout.text.start >= KERNEL_MAP.saturating_add(moved)
+        let ordered = layout.text.start >= layout.least.saturating_add(moved)
             && layout.text.end <= layout.data.start
             && layout.data.end <= layout.bss.start
             && layout.bss.start < layout.bss.end;
@@ -85,7 +91,7 @@ impl Layout {
 
     /// An address as the ELF has it.
     pub(super) fn linked(&self, address: u64) -> u64 {
-        match address >= KERNEL_MAP {
+        match address >= self.least {
             true => address.wrapping_sub(self.moved),
             false => address,
         }
@@ -119,6 +125,6 @@ impl Layout {
     /// Whether the ELF has a symbol: those of the image, and per-CPU offsets.
     pub(super) fn keeps(&self, row: &Row) -> bool {
         self.part(row.address).is_some()
-            && (row.address >= KERNEL_MAP || self.per_cpu.start < KERNEL_MAP)
+            && (row.address >= self.least || self.per_cpu.start < self.least)
     }
 }

@@ -11,7 +11,7 @@ use crate::globals::{Calls, Known, Names};
 use std::collections::HashMap;
 use std::sync::Arc;
 use vmcore::addr::VirtAddr;
-use vmcore::arch::x86_64::KERNEL_MAP;
+use vmcore::arch::x86_64;
 use vmcore::kernel::{Area, AreaKind, Kernel, KernelError, Types, chain};
 
 /// No module's area is larger: the kernel gives all of them 1.5 GiB at most (MODULES_LEN).
@@ -78,8 +78,7 @@ impl Module {
     }
 }
 
-/// All modules, in the order of their addresses, which lie behind the image; and the names of
-/// those without types.
+/// All modules, in the order of their addresses; and the names of those without types.
 pub(super) fn read(
     kernel: &Kernel,
     image: &Image,
@@ -125,13 +124,16 @@ pub(super) fn read(
         });
     }
     modules.sort_by_key(|module| module.areas.first().map(|area| area.base));
-    let mut end = image.layout.bss.end.max(KERNEL_MAP);
+    let (text, bss) = (image.layout.text, image.layout.bss);
+    let mut end = image.layout.least;
     modules.retain_mut(|module| {
         // What overlaps something else is damage.
         module.areas.retain(|area| {
-            let fits = area.base.0 >= end;
+            let behind = area.base.0.saturating_add(area.size);
+            let apart = behind <= text.start || area.base.0 >= bss.end;
+            let fits = apart && area.base.0 >= end;
             if fits {
-                end = area.base.0.saturating_add(area.size);
+                end = behind;
             }
             fits
         });
@@ -196,7 +198,11 @@ pub(super) fn write<'a>(
         let name = module.name.as_str();
         let begun = unit.begin_module(&ModuleUnit { name, types, code }, &place)?;
         let known = Known::of(&names, types, types.own_ids());
-        let text = [(text.start, text.end)];
+        // Calls are read as x86_64 has them.
+        let text = match kernel.arch().machine == x86_64::MACHINE {
+            true => vec![(text.start, text.end)],
+            false => Vec::new(),
+        };
         let calls = Calls::scan_with(&names, &text, &[&known, &kernels], &mut read);
         for (at, name) in &module.symbols {
             if module.is_code(*at) || !module.by_name.contains_key(name) {

@@ -11,7 +11,7 @@ use super::symbols::Table;
 use crate::dwarf::Range;
 use crate::elf::{Section, Segment, flag, kind};
 use vmcore::addr::{PAGE_SIZE, VirtAddr};
-use vmcore::arch::x86_64::KERNEL_MAP;
+use vmcore::arch::x86_64;
 use vmcore::kernel::{AreaKind, Kernel};
 
 /// Bytes of `.rodata` from the banner on: crash reads 750, whatever the banner's length.
@@ -108,7 +108,10 @@ impl<'k> Pieces<'k> {
             layout.data.start,
             PAGE_SIZE.min(layout.data.len()),
         );
-        self.orc(warnings);
+        // No other machine has it.
+        if self.kernel.arch().machine == x86_64::MACHINE {
+            self.orc(warnings);
+        }
         let per_cpu = usize::try_from(layout.per_cpu.len().min(MAX_TABLE)).unwrap_or(0);
         let (name, flags) = Self::name(Part::PerCpu);
         // The values that a CPU begins with are gone.
@@ -168,9 +171,10 @@ impl<'k> Pieces<'k> {
             );
             return;
         };
-        let mut note = 4_u32.to_le_bytes().to_vec();
-        note.extend(u32::try_from(id.len()).unwrap_or(0).to_le_bytes());
-        note.extend(BUILD_ID.to_le_bytes());
+        let order = self.kernel.arch().order;
+        let mut note = order.of_u32(4).to_vec();
+        note.extend(order.of_u32(u32::try_from(id.len()).unwrap_or(0)));
+        note.extend(order.of_u32(BUILD_ID));
         note.extend(b"GNU\0");
         note.extend(id);
         self.apart = Some(Section {
@@ -239,7 +243,7 @@ impl<'k> Pieces<'k> {
                 None => segments.push(Segment {
                     flags,
                     address: section.address,
-                    physical: section.address.wrapping_sub(KERNEL_MAP),
+                    physical: section.address.wrapping_sub(self.layout.least),
                     size,
                     section: index,
                 }),
@@ -248,7 +252,7 @@ impl<'k> Pieces<'k> {
         // The first and the last are the ends of the image: per-CPU data at 0 comes between them.
         if segments
             .first()
-            .is_some_and(|first| first.address < KERNEL_MAP)
+            .is_some_and(|first| first.address < self.layout.least)
             && segments.len() > 2
         {
             segments.swap(0, 1);

@@ -102,6 +102,15 @@ impl Table {
         std::str::from_utf8(self.bytes(row)).unwrap_or_default()
     }
 
+    /// Whether another symbol has the same address.
+    pub(super) fn is_shared(&self, row: &Row) -> bool {
+        let first = self
+            .rows
+            .partition_point(|other| other.address < row.address);
+        let second = self.rows.get(first.saturating_add(1));
+        second.is_some_and(|second| second.address == row.address)
+    }
+
     /// The symbol of a name, and how many have it.
     pub(super) fn find(&self, name: &str) -> Option<(&Row, u32)> {
         let (index, times) = self.by_name.get(name.as_bytes())?;

@@ -12,6 +12,7 @@ use super::symbols::Row;
 use crate::elf::{self, Section, flag, kind};
 use crate::error::Error;
 use std::collections::HashMap;
+use vmcore::order::Order;
 
 /// STT_*, STB_*
 const OBJECT: u8 = 1;
@@ -47,6 +48,7 @@ fn is_mark(name: &str) -> bool {
 
 /// Adds `.symtab` and `.strtab`. `sizes` are those of the variables whose type is known, by address.
 pub(super) fn add(
+    order: Order,
     sections: &mut Vec<Section>,
     image: &Image,
     sizes: &HashMap<u64, u64>,
@@ -54,7 +56,7 @@ pub(super) fn add(
 ) -> Result<(), Error> {
     let (table, layout) = (&image.table, &image.layout);
     // Of what is in memory, in the order of addresses; the first section of the file is an empty one.
-    let places: Vec<(u64, u16)> = (1..)
+    let mut places: Vec<(u64, u16)> = (1..)
         .zip(
             sections
                 .iter()
@@ -62,6 +64,8 @@ pub(super) fn add(
         )
         .map(|(index, section)| (section.address, index))
         .collect();
+    // Modules may lie below the image. Stable: per-CPU data at 0 comes before what has its addresses.
+    places.sort_by_key(|(address, _)| *address);
     let place = |address: u64| {
         let after = places.partition_point(|(start, _)| *start <= address);
         let found = after.checked_sub(1).and_then(|index| places.get(index));
@@ -83,6 +87,8 @@ pub(super) fn add(
             section: place(layout.linked(row.address)),
             value: layout.linked(row.address),
             size: match sizes.get(&row.address) {
+                // The function that begins there is what readers should name.
+                _ if is_code && is_mark(table.name(row)) && table.is_shared(row) => 0,
                 _ if is_code => size,
                 _ if is_mark(table.name(row)) => 0,
                 Some(known) => size.min(*known),
@@ -123,7 +129,7 @@ pub(super) fn add(
             });
         }
     }
-    let (bytes, first_global) = elf::symbols(&mut all)?;
+    let (bytes, first_global) = elf::symbols(order, &mut all)?;
     let strtab = u32::try_from(sections.len().saturating_add(2)).map_err(|_| Error::TooLarge)?;
     sections.push(Section {
         name: ".symtab".to_owned(),

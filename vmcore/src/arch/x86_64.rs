@@ -11,9 +11,12 @@ use super::{Arch, Facts, ImageMap, Layout, MissingKey, Registers, UPPER};
 use crate::addr::PhysAddr;
 use crate::order::Order;
 
+/// e_machine.
+pub const MACHINE: u16 = goblin::elf::header::EM_X86_64;
+
 /// x86_64.
 pub static ARCH: Arch = Arch {
-    machine: goblin::elf::header::EM_X86_64,
+    machine: MACHINE,
     order: Order::Little,
     name: "x86_64",
     prstatus_bytes: regs::PRSTATUS_BYTES,

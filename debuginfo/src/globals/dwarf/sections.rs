@@ -1,8 +1,9 @@
-//! Sections of an ELF64 file, little-endian.
+//! Sections of an ELF64 file of either byte order.
 //!
 //! Facts: elf(5); the gABI's chapter on sections for SHF_COMPRESSED: a header of type (1 zlib, 2 zstd),
 //! size and alignment before the data.
 
+use gimli::RunTimeEndian;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -19,6 +20,8 @@ const SHT_NOBITS: u64 = 8;
 /// A file and its section headers.
 pub(super) struct Sections {
     file: File,
+    /// Of the words in the file.
+    pub(super) order: RunTimeEndian,
     /// Name, type, flags, offset, size.
     headers: Vec<(String, u64, u64, u64, u64)>,
 }
@@ -28,9 +31,13 @@ impl Sections {
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = File::open(path)?;
         let mut head = [0u8; 64];
-        if file.read_exact_at(&mut head, 0).is_err() || !head.starts_with(b"\x7fELF\x02\x01") {
-            return Ok(None);
-        }
+        let read = file.read_exact_at(&mut head, 0);
+        let order = match (read, head.first_chunk()) {
+            (Ok(()), Some(b"\x7fELF\x02\x01")) => RunTimeEndian::Little,
+            (Ok(()), Some(b"\x7fELF\x02\x02")) => RunTimeEndian::Big,
+            _ => return Ok(None),
+        };
+        let number = |bytes: &[u8], at, size| number(order, bytes, at, size);
         let count = number(&head, 60, 2).min(MAX_SECTIONS);
         let table = piece(&file, number(&head, 40, 8), count * SECTION_HEADER as u64)?;
         let rows = || table.chunks_exact(SECTION_HEADER);
@@ -50,7 +57,11 @@ impl Sections {
             (name, kind, word(8), word(24), word(32))
         });
         let headers = headers.collect();
-        Ok(Some(Self { file, headers }))
+        Ok(Some(Self {
+            file,
+            order,
+            headers,
+        }))
     }
 
     /// The content of a section, unpacked; empty without such a section.
@@ -66,7 +77,8 @@ impl Sections {
         if flags & SHF_COMPRESSED == 0 {
             return Ok(bytes);
         }
-        let (kind, size) = (number(&bytes, 0, 4), number(&bytes, 8, 8));
+        let number = |at, size| number(self.order, &bytes, at, size);
+        let (kind, size) = (number(0, 4), number(8, 8));
         let packed = bytes.get(24..).unwrap_or_default();
         let mut plain = Vec::new();
         let limit = size.min(MAX_SECTION);
@@ -99,9 +111,13 @@ fn piece(file: &File, offset: u64, size: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A little-endian number of so many bytes; 0 where it is cut off.
-fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
+/// A number of so many bytes; 0 where it is cut off.
+fn number(order: RunTimeEndian, bytes: &[u8], at: usize, size: usize) -> u64 {
     let bytes = at.checked_add(size).and_then(|end| bytes.get(at..end));
-    let bytes = bytes.unwrap_or_default().iter().rev();
-    bytes.fold(0, |value, byte| value << 8 | u64::from(*byte))
+    let bytes = bytes.unwrap_or_default().iter();
+    let add = |value, byte: &u8| value << 8 | u64::from(*byte);
+    match order {
+        RunTimeEndian::Little => bytes.rev().fold(0, add),
+        RunTimeEndian::Big => bytes.fold(0, add),
+    }
 }

@@ -5,7 +5,7 @@
 
 use crate::globals::unnamed;
 use gimli::{
-    AttributeValue, DebuggingInformationEntry as Entry, Dwarf, EndianSlice, LittleEndian, Unit,
+    AttributeValue, DebuggingInformationEntry as Entry, Dwarf, EndianSlice, RunTimeEndian, Unit,
     UnitOffset, constants as dw,
 };
 
@@ -14,7 +14,7 @@ const MAX_DEPTH: u32 = 32;
 /// Longer than any type's words in a kernel.
 const MAX_TEXT: usize = 1024;
 
-pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
 
 /// One unit of a file.
 pub(super) struct Words<'u, 'a> {
