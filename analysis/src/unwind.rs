@@ -87,12 +87,16 @@ pub(crate) fn saved_sp(kernel: &Kernel) -> &'static str {
     machine(kernel).map_or("", |machine| machine.saved_sp)
 }
 
+/// The stacks of a CPU besides its task's. What cannot be found is left out: its frames then show as unknown.
+fn areas(kernel: &Kernel, cpu: u32) -> Vec<Area> {
+    machine(kernel).map_or(Vec::new(), |machine| (machine.cpu_stacks)(kernel, cpu))
+}
+
 /// The interrupt, exception and entry stacks of one CPU: what each is for, its first address, and the one
 /// after its last.
 #[must_use]
 pub(crate) fn cpu_stacks(kernel: &Kernel, cpu: u32) -> Vec<(StackKind, u64, u64)> {
-    let areas = machine(kernel).map_or(Vec::new(), |machine| (machine.cpu_stacks)(kernel, cpu));
-    let known = areas.into_iter();
+    let known = areas(kernel, cpu).into_iter();
     let known = known.map(|area| (area.kind, area.range.start, area.range.end));
     known.collect()
 }

@@ -13,14 +13,14 @@ mod stacks;
 mod tests;
 
 use self::records::Records;
-use super::Machine;
 use super::chain::{Chained, Links, Port, State, Step, Walk};
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::{Area, Range};
+use super::stacks::Range;
+use super::{Machine, stacks as all};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
-use vmcore::kernel::{Kernel, KernelError};
+use vmcore::kernel::Kernel;
 
 /// aarch64.
 pub(super) static MACHINE: Machine = Machine {
@@ -42,34 +42,14 @@ pub(super) static MACHINE: Machine = Machine {
         Box::new(Chained::new(kernel, arm, warnings))
     },
     cpu_stacks: stacks::of_cpu,
-    stack_bytes: stacks::stack_bytes,
+    stack_bytes: all::thread_size,
     saved_sp: "thread.cpu_context.sp",
 };
 
 struct Arm {
-    context: Option<Context>,
-    /// Where a new task begins, as if interrupted.
-    fork: Option<u64>,
+    /// Offsets in a task of what the scheduler saves: pc and fp.
+    context: Option<(u64, u64)>,
     records: Records,
-}
-
-/// Offsets of `thread.cpu_context` in a task: what the scheduler saves.
-struct Context {
-    fp: u64,
-    sp: u64,
-    pc: u64,
-}
-
-impl Context {
-    fn of(kernel: &Kernel) -> Result<Self, KernelError> {
-        let at =
-            |name: &str| kernel.offset_of("task_struct", &format!("thread.cpu_context.{name}"));
-        Ok(Self {
-            fp: at("fp")?,
-            sp: at("sp")?,
-            pc: at("pc")?,
-        })
-    }
 }
 
 impl Arm {
@@ -79,9 +59,9 @@ impl Arm {
             let why = vmcore::kernel::chain(error);
             warnings.push(format!("registers of exceptions cannot be found: {why}"));
         }
+        let at = |name| kernel.offset_of("task_struct", name).ok();
         Self {
-            context: Context::of(kernel).ok(),
-            fork: kernel.symbol("ret_from_fork").ok().map(|va| va.0),
+            context: at("thread.cpu_context.pc").zip(at("thread.cpu_context.fp")),
             records: Records {
                 record: record.ok(),
                 entry: match ["__entry_text_start", "__entry_text_end"]
@@ -118,10 +98,6 @@ impl Links for Arm {
 }
 
 impl Port for Arm {
-    fn of_cpu(&self, kernel: &Kernel, cpu: u32) -> Vec<Area> {
-        stacks::of_cpu(kernel, cpu)
-    }
-
     fn state(&self, registers: &Registers) -> Option<State> {
         match registers {
             Registers::Aarch64(own) => Some(records::state(own)),
@@ -129,27 +105,20 @@ impl Port for Arm {
         }
     }
 
-    fn saved(
+    fn resumed(
         &self,
         _: &Kernel,
         pages: &Pages<'_>,
-        stack: Area,
         task: VirtAddr,
+        sp: u64,
     ) -> Result<State, UnwindError> {
-        let context = self.context.as_ref().ok_or(UnwindError::Layout)?;
+        let (pc, fp) = self.context.ok_or(UnwindError::Layout)?;
         let word = |offset| pages.word_at(task, offset).ok_or(UnwindError::Task(task));
-        let sp = word(context.sp)?;
-        // A new task's pointer stands at its registers.
-        if !stack.range.contains(sp) {
-            return Err(UnwindError::Elsewhere(sp));
-        }
-        let pc = word(context.pc)?;
         Ok(State {
-            pc,
+            pc: word(pc)?,
             sp,
-            fp: word(context.fp)?,
-            lr: None,
-            signal: Some(pc) == self.fork,
+            fp: word(fp)?,
+            ..State::default()
         })
     }
 }

@@ -1,8 +1,12 @@
 //! From the first frame to the last along a chain of frames that functions keep on the stack, and scans where
 //! the chain is broken. What a link of the chain looks like is an architecture's own ([`Links`]).
 
+mod back;
 mod engine;
+#[cfg(test)]
+pub(super) mod rig;
 
+pub(super) use back::{BackChain, Kept};
 pub(super) use engine::{Chained, Port};
 
 use super::error::UnwindError;
@@ -11,7 +15,7 @@ use super::stacks::{Area, Areas};
 use super::text::Text;
 use super::{End, Frame, FrameKind, MAX_FRAMES, Saved, StackKind, Trust};
 use vmcore::addr::VirtAddr;
-use vmcore::arch::Registers;
+use vmcore::arch::{Registers, TableRegisters};
 use vmcore::kernel::Resolved;
 
 /// Most frames that a scan adds.
@@ -70,6 +74,17 @@ pub(super) struct State {
 }
 
 impl State {
+    /// What registers say, by the places of the link register and of the frame pointer.
+    pub(super) fn of(registers: &TableRegisters, lr: usize, fp: Option<usize>) -> Self {
+        Self {
+            pc: registers.pc(),
+            sp: registers.sp(),
+            fp: fp.and_then(|fp| registers.get(fp)).unwrap_or(0),
+            lr: registers.get(lr),
+            signal: true,
+        }
+    }
+
     /// The address whose symbol counts: a return address may be just after the end of its function.
     pub(super) fn key(&self) -> u64 {
         match self.signal {
@@ -102,6 +117,14 @@ impl Step {
             },
             saved: None,
             trust: Trust::FramePointer,
+        }
+    }
+
+    /// The caller by the link register, of a function that has not saved it.
+    pub(super) fn by_link(lr: u64, sp: u64, fp: u64) -> Self {
+        Self {
+            trust: Trust::Code,
+            ..Self::called(lr, sp, fp)
         }
     }
 

@@ -11,15 +11,14 @@ mod stacks;
 #[cfg(test)]
 mod tests;
 
-use self::frames::{Frames, LAYOUTS};
-use super::Machine;
+use self::frames::{BACK, LAYOUTS};
 use super::chain::{Chained, Links, Port, State, Step, Walk};
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::Area;
+use super::{Machine, stacks as all};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
-use vmcore::arch::ppc64le::regs::NIP;
+use vmcore::arch::ppc64le::regs::{LINK, NIP};
 use vmcore::kernel::Kernel;
 
 /// ppc64le.
@@ -34,71 +33,52 @@ pub(super) static MACHINE: Machine = Machine {
         "softirq_ctx",
         "paca_ptrs",
     ],
-    engine: |kernel, warnings| {
-        let saved_sp = kernel.offset_of("task_struct", "thread.ksp").ok();
-        Box::new(Chained::new(kernel, Power { saved_sp }, warnings))
-    },
+    engine: |kernel, warnings| Box::new(Chained::new(kernel, Power, warnings)),
     cpu_stacks: stacks::of_cpu,
-    stack_bytes: stacks::stack_bytes,
+    stack_bytes: all::thread_size,
     saved_sp: "thread.ksp",
 };
 
-struct Power {
-    /// The offset of `thread.ksp` in a task.
-    saved_sp: Option<u64>,
-}
+struct Power;
 
 impl Links for Power {
     fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError> {
-        Frames.caller(walk, state)
+        frames::caller(walk, state)
     }
 
     fn follows_call(&self, pages: &Pages<'_>, pc: u64) -> Option<bool> {
-        Frames.follows_call(pages, pc)
+        code::follows_call(pages, pc)
     }
 
-    fn found(&self, pages: &Pages<'_>, slot: u64, pc: u64) -> State {
-        Frames.found(pages, slot, pc)
+    fn found(&self, _: &Pages<'_>, slot: u64, pc: u64) -> State {
+        BACK.found(slot, pc)
     }
 }
 
 impl Port for Power {
-    fn of_cpu(&self, kernel: &Kernel, cpu: u32) -> Vec<Area> {
-        stacks::of_cpu(kernel, cpu)
-    }
-
     fn state(&self, registers: &Registers) -> Option<State> {
         match registers {
-            Registers::Table(own) => Some(frames::state(own)),
+            Registers::Table(own) => Some(State::of(own, LINK, None)),
             _ => None,
         }
     }
 
-    fn saved(
+    fn resumed(
         &self,
         kernel: &Kernel,
         pages: &Pages<'_>,
-        stack: Area,
-        task: VirtAddr,
+        _: VirtAddr,
+        sp: u64,
     ) -> Result<State, UnwindError> {
-        let offset = self.saved_sp.ok_or(UnwindError::Layout)?;
-        let sp = pages.word_at(task, offset);
-        let sp = sp.ok_or(UnwindError::Task(task))?;
-        if !stack.range.contains(sp) {
-            return Err(UnwindError::Elsewhere(sp));
-        }
         let above = pages.word(VirtAddr(sp)).ok_or(UnwindError::Stack(sp))?;
         // _switch saves where it goes on as the nip of registers in its frame.
         let next = LAYOUTS.into_iter().find_map(|(_, registers)| {
             let pc = pages.word_at(VirtAddr(sp), registers + NIP as u64 * 8)?;
-            Some((pc, kernel.resolve(VirtAddr(pc))?))
+            kernel.resolve(VirtAddr(pc)).map(|_| pc)
         });
-        let (pc, symbol) = next.ok_or(UnwindError::Stack(sp))?;
         Ok(State {
-            pc,
+            pc: next.ok_or(UnwindError::Stack(sp))?,
             sp: above,
-            // A new task has not run yet: its address is the first of its function, not behind a call.
-            signal: symbol.offset == 0,
             ..State::default()
         })
     }

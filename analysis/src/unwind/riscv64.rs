@@ -11,15 +11,14 @@ mod stacks;
 #[cfg(test)]
 mod tests;
 
-use self::frames::Frames;
-use super::Machine;
 use super::chain::{Chained, Links, Port, State, Step, Walk};
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::Area;
+use super::{Machine, stacks as all};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
-use vmcore::kernel::{Kernel, KernelError};
+use vmcore::arch::riscv64::regs::{FP, RA};
+use vmcore::kernel::Kernel;
 
 /// riscv64.
 pub(super) static MACHINE: Machine = Machine {
@@ -34,86 +33,62 @@ pub(super) static MACHINE: Machine = Machine {
         "overflow_stack",
     ],
     engine: |kernel, warnings| {
-        let context = Context::of(kernel).ok();
+        let at = |name| kernel.offset_of("task_struct", name).ok();
+        let context = at("thread.ra").zip(at("thread.s"));
         Box::new(Chained::new(kernel, Riscv { context }, warnings))
     },
     cpu_stacks: stacks::of_cpu,
-    stack_bytes: stacks::stack_bytes,
+    stack_bytes: all::thread_size,
     saved_sp: "thread.sp",
 };
 
 struct Riscv {
-    context: Option<Context>,
-}
-
-/// Offsets of `thread` in a task: what the scheduler saves.
-struct Context {
-    ra: u64,
-    sp: u64,
-    fp: u64,
-}
-
-impl Context {
-    fn of(kernel: &Kernel) -> Result<Self, KernelError> {
-        let at = |name: &str| kernel.offset_of("task_struct", &format!("thread.{name}"));
-        Ok(Self {
-            ra: at("ra")?,
-            sp: at("sp")?,
-            // s[0].
-            fp: at("s")?,
-        })
-    }
+    /// Offsets in a task of what the scheduler saves: ra and s0, which is `s[0]`.
+    context: Option<(u64, u64)>,
 }
 
 impl Links for Riscv {
     fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError> {
-        Frames.caller(walk, state)
+        frames::caller(walk, state)
     }
 
     fn follows_call(&self, pages: &Pages<'_>, pc: u64) -> Option<bool> {
-        Frames.follows_call(pages, pc)
+        code::follows_call(pages, pc)
     }
 
     fn found(&self, pages: &Pages<'_>, slot: u64, pc: u64) -> State {
-        Frames.found(pages, slot, pc)
+        let below = slot.checked_sub(8).and_then(|at| pages.word(VirtAddr(at)));
+        State {
+            pc,
+            sp: slot.saturating_add(8),
+            fp: below.unwrap_or(0),
+            ..State::default()
+        }
     }
 }
 
 impl Port for Riscv {
-    fn of_cpu(&self, kernel: &Kernel, cpu: u32) -> Vec<Area> {
-        stacks::of_cpu(kernel, cpu)
-    }
-
     fn state(&self, registers: &Registers) -> Option<State> {
         match registers {
-            Registers::Table(own) => Some(frames::state(own)),
+            Registers::Table(own) => Some(State::of(own, RA, Some(FP))),
             _ => None,
         }
     }
 
-    fn saved(
+    fn resumed(
         &self,
-        kernel: &Kernel,
+        _: &Kernel,
         pages: &Pages<'_>,
-        stack: Area,
         task: VirtAddr,
+        sp: u64,
     ) -> Result<State, UnwindError> {
-        let context = self.context.as_ref().ok_or(UnwindError::Layout)?;
+        let (ra, fp) = self.context.ok_or(UnwindError::Layout)?;
         let word = |offset| pages.word_at(task, offset).ok_or(UnwindError::Task(task));
-        let sp = word(context.sp)?;
-        // A new task's pointer stands at its registers.
-        if !stack.range.contains(sp) {
-            return Err(UnwindError::Elsewhere(sp));
-        }
-        let pc = word(context.ra)?;
-        // A new task has not run yet: its address is the first of its function, not behind a call.
-        let fresh = kernel.resolve(VirtAddr(pc));
         Ok(State {
-            pc,
+            pc: word(ra)?,
             sp,
-            fp: word(context.fp)?,
-            lr: None,
-            signal: fresh.is_some_and(|symbol| symbol.offset == 0),
+            fp: word(fp)?,
+            ..State::default()
         })
     }
 }

@@ -11,14 +11,14 @@ mod stacks;
 #[cfg(test)]
 mod tests;
 
-use self::frames::{Frames, LINK_SAVE};
-use super::Machine;
+use self::frames::BACK;
 use super::chain::{Chained, Links, Port, State, Step, Walk};
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::Area;
+use super::{Machine, stacks as all};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
+use vmcore::arch::s390x::regs::LINK;
 use vmcore::kernel::Kernel;
 
 /// s390x.
@@ -31,68 +31,48 @@ pub(super) static MACHINE: Machine = Machine {
         "ret_from_fork",
         "lowcore_ptr",
     ],
-    engine: |kernel, warnings| {
-        let saved_sp = kernel.offset_of("task_struct", "thread.ksp").ok();
-        Box::new(Chained::new(kernel, Mainframe { saved_sp }, warnings))
-    },
+    engine: |kernel, warnings| Box::new(Chained::new(kernel, Mainframe, warnings)),
     cpu_stacks: stacks::of_cpu,
-    stack_bytes: stacks::stack_bytes,
+    stack_bytes: all::thread_size,
     saved_sp: "thread.ksp",
 };
 
-struct Mainframe {
-    /// The offset of `thread.ksp` in a task.
-    saved_sp: Option<u64>,
-}
+struct Mainframe;
 
 impl Links for Mainframe {
     fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError> {
-        Frames.caller(walk, state)
+        frames::caller(walk, state)
     }
 
     fn follows_call(&self, pages: &Pages<'_>, pc: u64) -> Option<bool> {
-        Frames.follows_call(pages, pc)
+        code::follows_call(pages, pc)
     }
 
-    fn found(&self, pages: &Pages<'_>, slot: u64, pc: u64) -> State {
-        Frames.found(pages, slot, pc)
+    fn found(&self, _: &Pages<'_>, slot: u64, pc: u64) -> State {
+        BACK.found(slot, pc)
     }
 }
 
 impl Port for Mainframe {
-    fn of_cpu(&self, kernel: &Kernel, cpu: u32) -> Vec<Area> {
-        stacks::of_cpu(kernel, cpu)
-    }
-
     fn state(&self, registers: &Registers) -> Option<State> {
         match registers {
-            Registers::Table(own) => Some(frames::state(own)),
+            Registers::Table(own) => Some(State::of(own, LINK, None)),
             _ => None,
         }
     }
 
-    fn saved(
+    fn resumed(
         &self,
-        kernel: &Kernel,
+        _: &Kernel,
         pages: &Pages<'_>,
-        stack: Area,
-        task: VirtAddr,
+        _: VirtAddr,
+        sp: u64,
     ) -> Result<State, UnwindError> {
-        let offset = self.saved_sp.ok_or(UnwindError::Layout)?;
-        let sp = pages.word_at(task, offset);
-        let sp = sp.ok_or(UnwindError::Task(task))?;
-        if !stack.range.contains(sp) {
-            return Err(UnwindError::Elsewhere(sp));
-        }
         // __switch_to stores its registers in its caller's frame.
-        let pc = pages.word_at(VirtAddr(sp), LINK_SAVE);
-        let pc = pc.ok_or(UnwindError::Stack(sp))?;
-        // A new task has not run yet: its address is the first of its function, not behind a call.
-        let fresh = kernel.resolve(VirtAddr(pc));
+        let pc = pages.word_at(VirtAddr(sp), BACK.link);
         Ok(State {
-            pc,
+            pc: pc.ok_or(UnwindError::Stack(sp))?,
             sp,
-            signal: fresh.is_some_and(|symbol| symbol.offset == 0),
             ..State::default()
         })
     }

@@ -1,6 +1,21 @@
 //! The stacks there are, of any architecture.
 
 use super::StackKind;
+use vmcore::kernel::Kernel;
+
+/// THREAD_SIZE without KASAN: used only when BTF does not tell.
+const STACK_BYTES: u64 = 16 << 10;
+
+/// THREAD_SIZE, which most stacks of a CPU have, too (arch/*/include/asm/thread_info.h, a power of two).
+#[must_use]
+pub(super) fn thread_size(kernel: &Kernel) -> u64 {
+    kernel
+        .types()
+        .and_then(|types| types.size_of("thread_union"))
+        .ok()
+        .filter(|bytes| (4096..=1 << 20).contains(bytes) && bytes.is_power_of_two())
+        .unwrap_or(STACK_BYTES)
+}
 
 /// A half-open range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

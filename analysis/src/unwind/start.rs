@@ -5,7 +5,7 @@
 
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::{self, Area, Areas};
+use super::stacks::{self, Areas};
 use super::{End, Frame, StackKind, Start, Trace, machine};
 use vmcore::addr::VirtAddr;
 use vmcore::arch::Registers;
@@ -24,10 +24,6 @@ const SYMBOLS: [&str; 6] = [
 
 /// An architecture's unwinder.
 pub(super) trait Engine {
-    /// The stacks of a CPU besides its task's. What cannot be found is left out: its frames then show as
-    /// unknown.
-    fn of_cpu(&self, cpu: u32) -> Vec<Area>;
-
     /// The frames of a task from the context that the scheduler saved. `areas` has its own stack alone.
     ///
     /// # Errors
@@ -178,8 +174,9 @@ impl<'k> Unwinder<'k> {
         areas.add(task.and_then(|task| self.task_area(task)));
         let (frames, end) = match &self.engine {
             Some(engine) => {
-                for area in cpu.into_iter().flat_map(|cpu| engine.of_cpu(cpu)) {
-                    areas.add(Some(area));
+                if let Some(cpu) = cpu {
+                    let others = super::areas(self.kernel, cpu).into_iter();
+                    others.for_each(|area| areas.add(Some(area)));
                 }
                 engine.registers(&self.pages, &areas, task, registers)
             }

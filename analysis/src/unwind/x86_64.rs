@@ -29,7 +29,7 @@ use self::trampolines::Trampolines;
 use self::walk::Walk;
 use super::error::UnwindError;
 use super::memory::Pages;
-use super::stacks::{Area, Areas};
+use super::stacks::Areas;
 use super::start::Engine;
 use super::{End, Frame, Machine, Saved, StackKind};
 use vmcore::addr::VirtAddr;
@@ -164,10 +164,6 @@ impl<'k> X86<'k> {
 }
 
 impl Engine for X86<'_> {
-    fn of_cpu(&self, cpu: u32) -> Vec<Area> {
-        stacks::of_cpu(self.kernel, cpu)
-    }
-
     fn sleeping(
         &self,
         pages: &Pages<'_>,

@@ -1,7 +1,6 @@
 //! The frame records of aarch64: a link of the chain, and those that `pt_regs` hold.
 
 use super::code::{self, INSTRUCTION};
-use crate::unwind::Trust;
 use crate::unwind::chain::{Links, State, Step, Walk};
 use crate::unwind::error::UnwindError;
 use crate::unwind::memory::Pages;
@@ -113,11 +112,8 @@ impl Records {
         if kept || !walk.is_return(lr) {
             return None;
         }
-        Some(Step {
-            trust: Trust::Code,
-            // Its own frame, if any, is somewhere above.
-            ..Step::called(lr, state.sp, state.fp)
-        })
+        // Its own frame, if any, is somewhere above.
+        Some(Step::by_link(lr, state.sp, state.fp))
     }
 
     /// The `pt_regs` around the record at `at`.

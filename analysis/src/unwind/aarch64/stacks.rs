@@ -4,13 +4,11 @@
 //! IRQ_STACK_SIZE, SDEI_STACK_SIZE, OVERFLOW_STACK_SIZE), 5.10 to 7.2.
 
 use crate::unwind::StackKind;
-use crate::unwind::stacks::{Area, Range};
+use crate::unwind::stacks::{Area, Range, thread_size};
 use vmcore::kernel::Kernel;
 
 /// OVERFLOW_STACK_SIZE, 4.14 to 7.2.
 const OVERFLOW_BYTES: u64 = 4096;
-/// THREAD_SIZE without KASAN where pages are not larger: used only when BTF does not tell.
-const STACK_BYTES: u64 = 16 << 10;
 
 /// The per-CPU pointers to stacks, and what each is for. All are as large as a task's.
 const POINTERS: [(&str, Option<&str>); 3] = [
@@ -19,21 +17,10 @@ const POINTERS: [(&str, Option<&str>); 3] = [
     ("sdei_stack_critical_ptr", Some("SDEI critical")),
 ];
 
-/// THREAD_SIZE, which is the size of the interrupt stack too. A stack has a page at least.
-#[must_use]
-pub(super) fn stack_bytes(kernel: &Kernel) -> u64 {
-    kernel
-        .types()
-        .and_then(|types| types.size_of("thread_union"))
-        .ok()
-        .filter(|bytes| (4096..=1 << 20).contains(bytes))
-        .unwrap_or(STACK_BYTES.max(kernel.page_size()))
-}
-
 /// The stacks of one CPU. What cannot be found is left out: its frames then show as unknown.
 #[must_use]
 pub(super) fn of_cpu(kernel: &Kernel, cpu: u32) -> Vec<Area> {
-    let bytes = stack_bytes(kernel);
+    let bytes = thread_size(kernel);
     let own = |name: &str| kernel.per_cpu(kernel.symbol(name)?, cpu);
     let mut out = Vec::new();
     for (name, exception) in POINTERS {

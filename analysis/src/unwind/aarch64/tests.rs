@@ -1,21 +1,19 @@
 //! Whole traces on synthetic memory: exceptions, stacks, leaf functions, signed addresses, scans.
 
 use super::records::Records;
-use crate::unwind::chain::{State, Walk};
-use crate::unwind::memory::{Pages, Source};
-use crate::unwind::stacks::{Area, Areas, Range};
-use crate::unwind::text::Text;
-use crate::unwind::{End, Frame, FrameKind, StackKind, Trust};
+use crate::unwind::chain::State;
+use crate::unwind::chain::rig::{BYTES, NAMES, Rig, names};
+use crate::unwind::stacks::Range;
+use crate::unwind::{End, Frame, StackKind, Trust};
 use proptest::prelude::*;
 use synth::unwind::Pieces;
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::Resolved;
+use vmcore::order::Order;
 
 const TEXT: u64 = 0xffff_8000_8001_0000;
 const TASK: u64 = 0xffff_8000_8800_0000;
 const IRQ: u64 = 0xffff_8000_8900_0000;
 const OTHER: u64 = 0xffff_8000_8a00_0000;
-const BYTES: u64 = 0x4000;
 /// pt_regs.stackframe of 6.12.
 const RECORD: u64 = 296;
 const PAC: u64 = 0xff7f_0000_0000_0000;
@@ -26,14 +24,6 @@ const LDP: u32 = 0xa8c1_7bfd;
 const RET: u32 = 0xd65f_03c0;
 const BL: u32 = 0x9400_0000;
 const NOP: u32 = 0xd503_201f;
-
-struct Dump(Pieces);
-
-impl Source for Dump {
-    fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool {
-        self.0.read(va.0, buf)
-    }
-}
 
 /// Sixteen functions of 0x100 bytes from TEXT on, the last without a record: stp, mov, calls, ldp, ret.
 fn text() -> Pieces {
@@ -57,7 +47,7 @@ fn text() -> Pieces {
 
 /// A return address inside function `n`.
 fn in_function(n: u64) -> u64 {
-    TEXT + n * 0x100 + 0x40
+    RIG.inside(n)
 }
 
 fn record(pieces: &mut Pieces, at: u64, fp: u64, lr: u64) {
@@ -74,44 +64,28 @@ fn pt_regs(pieces: &mut Pieces, at: u64, words: [u64; 4], link: (u64, u64)) {
     record(pieces, at + RECORD, link.0, link.1);
 }
 
-fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
-    let dump = Dump(pieces);
-    let pages = Pages::new(&dump);
-    let mut areas = Areas::default();
-    let kinds = [
+static RIG: Rig<'static> = Rig {
+    order: Order::Little,
+    text: TEXT,
+    names: &NAMES,
+    generated: (0xffff_8000_0000_0000, 0xffff_8000_0100_0000),
+    stacks: &[
         (StackKind::Task, TASK),
         (StackKind::Irq(1), IRQ),
         (StackKind::Exception(1, "overflow"), OTHER),
-    ];
-    for (kind, start) in kinds {
-        areas.add(Range::sized(start, BYTES).map(|range| Area { kind, range }));
-    }
-    let range = |start, end| Range { start, end };
-    let text = Text::new(
-        vec![range(TEXT, TEXT + 0x1000)],
-        range(0xffff_8000_0000_0000, 0xffff_8000_0100_0000),
-        Vec::new(),
-    );
-    Walk {
-        pages: &pages,
-        text: &text,
-        areas: &areas,
-        name: &|at| {
-            let n = at.checked_sub(TEXT)? / 0x100;
-            (n < 16).then(|| Resolved {
-                name: format!("f{n}"),
-                offset: at % 0x100,
-                size: 0x100,
-                module: None,
-            })
-        },
-        links: &Records {
-            record: Some(RECORD),
-            entry: Some(range(TEXT + 0xe00, TEXT + 0xf00)),
-            pac_mask: PAC,
-        },
-    }
-    .run(state, None)
+    ],
+    links: &Records {
+        record: Some(RECORD),
+        entry: Some(Range {
+            start: TEXT + 0xe00,
+            end: TEXT + 0xf00,
+        }),
+        pac_mask: PAC,
+    },
+};
+
+fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
+    RIG.walk(pieces, state)
 }
 
 fn at(pc: u64, sp: u64, fp: u64) -> State {
@@ -122,19 +96,6 @@ fn at(pc: u64, sp: u64, fp: u64) -> State {
         lr: None,
         signal: false,
     }
-}
-
-fn names(frames: &[Frame]) -> Vec<String> {
-    let name = |frame: &Frame| {
-        let mark = if frame.trust == Trust::Guess { "?" } else { "" };
-        match (&frame.symbol, frame.kind) {
-            (_, FrameKind::User) => "user".to_owned(),
-            (Some(symbol), FrameKind::Interrupted) => format!("*{}", symbol.name),
-            (Some(symbol), _) => format!("{mark}{}", symbol.name),
-            (None, _) => frame.pc.to_string(),
-        }
-    };
-    frames.iter().map(name).collect()
 }
 
 #[test]

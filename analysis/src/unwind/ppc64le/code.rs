@@ -3,22 +3,14 @@
 //! Facts: Power ISA 3.0B; 64-Bit ELF V2 ABI, "The Stack Frame". A function saves the link register into its
 //! caller's frame (`std r0,16(r1)`), then makes its own (`stdu r1,-N(r1)`); at its end it adds N again.
 
+use crate::unwind::chain::Kept;
 use crate::unwind::memory::Pages;
 use vmcore::addr::VirtAddr;
 
 /// Bytes of an instruction.
-pub(super) const INSTRUCTION: u64 = 4;
+const INSTRUCTION: u64 = 4;
 /// Longest function that is looked through.
 const MAX_BYTES: u64 = 64 << 10;
-
-/// What a function has on the stack.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Kept {
-    /// Its own frame.
-    pub frame: bool,
-    /// The link register, in the caller's frame.
-    pub link: bool,
-}
 
 fn instruction(pages: &Pages<'_>, at: u64) -> Option<u32> {
     pages.bytes::<4>(VirtAddr(at)).map(u32::from_le_bytes)

@@ -4,12 +4,10 @@
 //! All are as large as a task's; `paca_struct` holds the ends of those for emergencies.
 
 use crate::unwind::StackKind;
-use crate::unwind::stacks::{Area, Range};
+use crate::unwind::stacks::{Area, Range, thread_size};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::Kernel;
 
-/// THREAD_SIZE with 4 KiB pages, 4.20 to 7.2: used only when BTF does not tell.
-const STACK_BYTES: u64 = 16 << 10;
 /// Members of `paca_struct`, and what the stack is for.
 const EMERGENCY: [(&str, &str); 3] = [
     ("emergency_sp", "emergency"),
@@ -17,21 +15,10 @@ const EMERGENCY: [(&str, &str); 3] = [
     ("mc_emergency_sp", "MCE"),
 ];
 
-/// THREAD_SIZE.
-#[must_use]
-pub(super) fn stack_bytes(kernel: &Kernel) -> u64 {
-    kernel
-        .types()
-        .and_then(|types| types.size_of("thread_union"))
-        .ok()
-        .filter(|bytes| (4096..=1 << 20).contains(bytes))
-        .unwrap_or(STACK_BYTES)
-}
-
 /// The stacks of one CPU. What cannot be found is left out: its frames then show as unknown.
 #[must_use]
 pub(super) fn of_cpu(kernel: &Kernel, cpu: u32) -> Vec<Area> {
-    let bytes = stack_bytes(kernel);
+    let bytes = thread_size(kernel);
     // Arrays with a pointer for each CPU.
     let slot = |name: &str| {
         let at = kernel.symbol(name).ok()?.checked_add(u64::from(cpu) * 8)?;

@@ -1,21 +1,19 @@
 //! Whole traces on synthetic memory: exceptions, stacks, functions without a frame, scans.
 
-use super::code::{Kept, follows_call, kept};
-use super::frames::Frames;
-use crate::unwind::chain::{State, Walk};
-use crate::unwind::memory::{Pages, Source};
-use crate::unwind::stacks::{Area, Areas, Range};
-use crate::unwind::text::Text;
-use crate::unwind::{End, Frame, FrameKind, StackKind, Trust};
+use super::Power;
+use super::code::{follows_call, kept};
+use crate::unwind::chain::rig::{BYTES, Dump, NAMES, Rig, names};
+use crate::unwind::chain::{Kept, State};
+use crate::unwind::memory::Pages;
+use crate::unwind::{End, Frame, StackKind, Trust};
 use proptest::prelude::*;
 use synth::unwind::Pieces;
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::Resolved;
+use vmcore::order::Order;
 
 const TEXT: u64 = 0xc000_0000_0000_0000;
 const TASK: u64 = 0xc000_0000_0800_0000;
 const IRQ: u64 = 0xc000_0000_0900_0000;
-const BYTES: u64 = 0x4000;
 const MARKERS: [u64; 2] = [0x7265_6773_6865_7265, 0x5347_4552];
 
 const MFLR: u32 = 0x7c08_02a6;
@@ -30,14 +28,6 @@ const MTLR: u32 = 0x7c08_03a6;
 const BLR: u32 = 0x4e80_0020;
 const BL: u32 = 0x4800_0001;
 const NOP: u32 = 0x6000_0000;
-
-struct Dump(Pieces);
-
-impl Source for Dump {
-    fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool {
-        self.0.read(va.0, buf)
-    }
-}
 
 /// Eight functions of 0x100 bytes from TEXT on; the last has no frame.
 fn text() -> Pieces {
@@ -63,7 +53,7 @@ fn text() -> Pieces {
 
 /// A return address inside function `n`.
 fn inside(n: u64) -> u64 {
-    TEXT + n * 0x100 + 0x40
+    RIG.inside(n)
 }
 
 /// A frame: the one above, and where its own function goes on when what it called returns.
@@ -81,48 +71,17 @@ fn exception(pieces: &mut Pieces, at: u64, new: bool, [nip, sp, msr]: [u64; 3]) 
     }
 }
 
-fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
-    let dump = Dump(pieces);
-    let pages = Pages::new(&dump);
-    let mut areas = Areas::default();
-    for (kind, start) in [(StackKind::Task, TASK), (StackKind::Irq(1), IRQ)] {
-        areas.add(Range::sized(start, BYTES).map(|range| Area { kind, range }));
-    }
-    let range = |start, end| Range { start, end };
-    let text = Text::new(
-        vec![range(TEXT, TEXT + 0x800)],
-        range(0xc008_0000_0000_0000, 0xc009_0000_0000_0000),
-        Vec::new(),
-    );
-    Walk {
-        pages: &pages,
-        text: &text,
-        areas: &areas,
-        name: &|at| {
-            let n = at.checked_sub(TEXT)? / 0x100;
-            (n < 8).then(|| Resolved {
-                name: format!("f{n}"),
-                offset: at % 0x100,
-                size: 0x100,
-                module: None,
-            })
-        },
-        links: &Frames,
-    }
-    .run(state, None)
-}
+static RIG: Rig<'static> = Rig {
+    order: Order::Little,
+    text: TEXT,
+    names: NAMES.split_at(8).0,
+    generated: (0xc008_0000_0000_0000, 0xc009_0000_0000_0000),
+    stacks: &[(StackKind::Task, TASK), (StackKind::Irq(1), IRQ)],
+    links: &Power,
+};
 
-fn names(frames: &[Frame]) -> Vec<String> {
-    let name = |frame: &Frame| {
-        let mark = if frame.trust == Trust::Guess { "?" } else { "" };
-        match (&frame.symbol, frame.kind) {
-            (_, FrameKind::User) => "user".to_owned(),
-            (Some(symbol), FrameKind::Interrupted) => format!("*{}", symbol.name),
-            (Some(symbol), _) => format!("{mark}{}", symbol.name),
-            (None, _) => frame.pc.to_string(),
-        }
-    };
-    frames.iter().map(name).collect()
+fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
+    RIG.walk(pieces, state)
 }
 
 fn at(n: u64, sp: u64) -> State {
@@ -274,7 +233,7 @@ fn a_frame_may_be_made_without_saving_the_link_register() {
     for (n, code) in [STDU, NOP, ADDI, BLR].iter().enumerate() {
         pieces.put(TEXT + n as u64 * 4, &code.to_le_bytes());
     }
-    let dump = Dump(pieces);
+    let dump = Dump(pieces, Order::Little);
     let pages = Pages::new(&dump);
     let frame = |frame| Some(Kept { frame, link: false });
     assert_eq!(kept(&pages, TEXT, TEXT), frame(false));

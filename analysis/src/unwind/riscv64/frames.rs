@@ -1,13 +1,12 @@
 //! The frames of riscv64: a link of the chain below s0, and the `pt_regs` of exceptions.
 
 use super::code;
-use crate::unwind::Trust;
-use crate::unwind::chain::{Links, State, Step, Walk};
+use crate::unwind::chain::{State, Step, Walk};
 use crate::unwind::error::UnwindError;
 use crate::unwind::memory::Pages;
 use vmcore::addr::VirtAddr;
-use vmcore::arch::TableRegisters;
 use vmcore::arch::riscv64::regs::{self, FP, PT_REGS_BYTES, RA};
+use vmcore::arch::{Registers, TableRegisters};
 
 /// Assembler that exceptions enter by; whatever it calls has `pt_regs` at the stack pointer it was called
 /// with (arch/riscv/kernel/entry.S, 5.10 to 7.2).
@@ -23,67 +22,38 @@ const FORK: [&str; 4] = [
 /// (arch/riscv/kernel/head.S).
 const FIRST: [&str; 2] = ["start_kernel", "smp_callin"];
 
-/// What following frames takes.
-pub(super) struct Frames;
-
-/// What registers say of a frame.
-pub(super) fn state(registers: &TableRegisters) -> State {
-    State {
-        pc: registers.pc(),
-        sp: registers.sp(),
-        fp: registers.get(FP).unwrap_or(0),
-        lr: registers.get(RA),
-        signal: true,
+/// The caller; `None` behind the outermost frame.
+pub(super) fn caller(walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError> {
+    let name = (walk.name)(state.key());
+    let name = name.as_ref().map_or("", |symbol| symbol.name.as_str());
+    if FIRST.contains(&name) {
+        return Ok(None);
     }
-}
-
-impl Links for Frames {
-    fn caller(&self, walk: &Walk<'_>, state: &State) -> Result<Option<Step>, UnwindError> {
-        let name = (walk.name)(state.key());
-        let name = name.as_ref().map_or("", |symbol| symbol.name.as_str());
-        if FIRST.contains(&name) {
-            return Ok(None);
-        }
-        if FORK.contains(&name) {
-            // A kernel thread's say that it came from the kernel.
-            let saved = registers_at(walk.pages, state.sp)?;
-            return Ok((saved.user_mode() && saved.pc() != 0).then(|| interrupted(state.sp, saved)));
-        }
-        if ENTRY.contains(&name) && !state.signal {
-            let saved = registers_at(walk.pages, state.sp)?;
-            return Ok(Some(interrupted(state.sp, saved)));
-        }
-        if let Some(step) = by_link(walk, state) {
-            return Ok(Some(step));
-        }
-        let word = |below: u64| {
-            let at = state.fp.checked_sub(below).map(VirtAddr);
-            at.and_then(|at| walk.pages.word(at))
-                .ok_or(UnwindError::Stack(state.fp))
-        };
-        let (ra, fp) = (word(8)?, word(16)?);
-        Ok(Some(match state.lr {
-            // A function that calls nothing stores s0 alone, in the upper word.
-            Some(lr) if state.signal && !walk.is_return(ra) && walk.is_return(lr) => {
-                Step::called(lr, state.fp, ra)
-            }
-            _ => Step::called(ra, state.fp, fp),
-        }))
+    if FORK.contains(&name) {
+        // A kernel thread's say that it came from the kernel.
+        let saved = registers_at(walk.pages, state.sp)?;
+        return Ok((saved.user_mode() && saved.pc() != 0).then(|| interrupted(state.sp, saved)));
     }
-
-    fn follows_call(&self, pages: &Pages<'_>, pc: u64) -> Option<bool> {
-        code::follows_call(pages, pc)
+    if ENTRY.contains(&name) && !state.signal {
+        let saved = registers_at(walk.pages, state.sp)?;
+        return Ok(Some(interrupted(state.sp, saved)));
     }
-
-    fn found(&self, pages: &Pages<'_>, slot: u64, pc: u64) -> State {
-        let below = slot.checked_sub(8).and_then(|at| pages.word(VirtAddr(at)));
-        State {
-            pc,
-            sp: slot.saturating_add(8),
-            fp: below.unwrap_or(0),
-            ..State::default()
+    if let Some(step) = by_link(walk, state) {
+        return Ok(Some(step));
+    }
+    let word = |below: u64| {
+        let at = state.fp.checked_sub(below).map(VirtAddr);
+        at.and_then(|at| walk.pages.word(at))
+            .ok_or(UnwindError::Stack(state.fp))
+    };
+    let (ra, fp) = (word(8)?, word(16)?);
+    Ok(Some(match state.lr {
+        // A function that calls nothing stores s0 alone, in the upper word.
+        Some(lr) if state.signal && !walk.is_return(ra) && walk.is_return(lr) => {
+            Step::called(lr, state.fp, ra)
         }
-    }
+        _ => Step::called(ra, state.fp, fp),
+    }))
 }
 
 /// The caller by ra: of code that was interrupted while s0 was the caller's.
@@ -100,11 +70,8 @@ fn by_link(walk: &Walk<'_>, state: &State) -> Option<Step> {
     if kept || !walk.is_return(lr) {
         return None;
     }
-    Some(Step {
-        trust: Trust::Code,
-        // Its own frame, if any, is somewhere above.
-        ..Step::called(lr, state.sp, state.fp)
-    })
+    // Its own frame, if any, is somewhere above.
+    Some(Step::by_link(lr, state.sp, state.fp))
 }
 
 fn registers_at(pages: &Pages<'_>, at: u64) -> Result<TableRegisters, UnwindError> {
@@ -116,6 +83,6 @@ fn registers_at(pages: &Pages<'_>, at: u64) -> Result<TableRegisters, UnwindErro
 
 /// The frame that an exception interrupted.
 fn interrupted(at: u64, registers: TableRegisters) -> Step {
-    let all = vmcore::arch::Registers::Table(registers);
-    Step::interrupted(state(&registers), VirtAddr(at), all)
+    let state = State::of(&registers, RA, Some(FP));
+    Step::interrupted(state, VirtAddr(at), Registers::Table(registers))
 }

@@ -3,24 +3,11 @@
 //! Facts: arch/riscv/kernel/{irq.c,traps.c}, arch/riscv/include/asm/{thread_info.h,irq_stack.h}, 5.14 to 7.2.
 
 use crate::unwind::StackKind;
-use crate::unwind::stacks::{Area, Range};
+use crate::unwind::stacks::{Area, Range, thread_size};
 use vmcore::kernel::Kernel;
 
 /// OVERFLOW_STACK_SIZE, 5.14 to 7.2.
 const OVERFLOW_BYTES: u64 = 4096;
-/// THREAD_SIZE without KASAN: used only when BTF does not tell.
-const STACK_BYTES: u64 = 16 << 10;
-
-/// THREAD_SIZE, which is the size of the interrupt stack too.
-#[must_use]
-pub(super) fn stack_bytes(kernel: &Kernel) -> u64 {
-    kernel
-        .types()
-        .and_then(|types| types.size_of("thread_union"))
-        .ok()
-        .filter(|bytes| (4096..=1 << 20).contains(bytes))
-        .unwrap_or(STACK_BYTES)
-}
 
 /// The stacks of one CPU. What cannot be found is left out: its frames then show as unknown.
 #[must_use]
@@ -30,7 +17,7 @@ pub(super) fn of_cpu(kernel: &Kernel, cpu: u32) -> Vec<Area> {
     let irq = irq.filter(|base| *base != 0);
     let overflow = own("overflow_stack").map(|at| at.0);
     let areas = [
-        (StackKind::Irq(cpu), irq, stack_bytes(kernel)),
+        (StackKind::Irq(cpu), irq, thread_size(kernel)),
         (
             StackKind::Exception(cpu, "overflow"),
             overflow,

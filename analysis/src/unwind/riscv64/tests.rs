@@ -1,21 +1,19 @@
 //! Whole traces on synthetic memory: exceptions, stacks, functions without a frame, scans.
 
+use super::Riscv;
 use super::code::{follows_call, keeps_frame};
-use super::frames::Frames;
-use crate::unwind::chain::{State, Walk};
-use crate::unwind::memory::{Pages, Source};
-use crate::unwind::stacks::{Area, Areas, Range};
-use crate::unwind::text::Text;
-use crate::unwind::{End, Frame, FrameKind, StackKind, Trust};
+use crate::unwind::chain::State;
+use crate::unwind::chain::rig::{BYTES, Dump, Rig, names};
+use crate::unwind::memory::Pages;
+use crate::unwind::{End, Frame, StackKind, Trust};
 use proptest::prelude::*;
 use synth::unwind::Pieces;
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::Resolved;
+use vmcore::order::Order;
 
 const TEXT: u64 = 0xffff_ffff_8000_0000;
 const TASK: u64 = 0xff20_0000_0080_0000;
 const IRQ: u64 = 0xff20_0000_0090_0000;
-const BYTES: u64 = 0x4000;
 
 /// addi sp,sp,-32; sd ra,24(sp); sd s0,16(sp); addi s0,sp,32.
 const PROLOGUE: [u32; 4] = [0xfe01_0113, 0x0011_3c23, 0x0081_3823, 0x0201_0413];
@@ -36,14 +34,6 @@ const NAMES: [&str; 8] = [
     "ret_from_fork",
     "start_kernel",
 ];
-
-struct Dump(Pieces);
-
-impl Source for Dump {
-    fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool {
-        self.0.read(va.0, buf)
-    }
-}
 
 fn text() -> Pieces {
     let mut pieces = Pieces::default();
@@ -80,48 +70,17 @@ fn pt_regs(pieces: &mut Pieces, at: u64, [epc, sp, s0, status]: [u64; 4]) {
     }
 }
 
-fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
-    let dump = Dump(pieces);
-    let pages = Pages::new(&dump);
-    let mut areas = Areas::default();
-    for (kind, start) in [(StackKind::Task, TASK), (StackKind::Irq(1), IRQ)] {
-        areas.add(Range::sized(start, BYTES).map(|range| Area { kind, range }));
-    }
-    let range = |start, end| Range { start, end };
-    let text = Text::new(
-        vec![range(TEXT, TEXT + 0x800)],
-        range(TEXT - 0x1000_0000, TEXT),
-        Vec::new(),
-    );
-    Walk {
-        pages: &pages,
-        text: &text,
-        areas: &areas,
-        name: &|at| {
-            let n = usize::try_from(at.checked_sub(TEXT)? / 0x100).ok()?;
-            Some(Resolved {
-                name: (*NAMES.get(n)?).to_owned(),
-                offset: at % 0x100,
-                size: 0x100,
-                module: None,
-            })
-        },
-        links: &Frames,
-    }
-    .run(state, None)
-}
+static RIG: Rig<'static> = Rig {
+    order: Order::Little,
+    text: TEXT,
+    names: &NAMES,
+    generated: (TEXT - 0x1000_0000, TEXT),
+    stacks: &[(StackKind::Task, TASK), (StackKind::Irq(1), IRQ)],
+    links: &Riscv { context: None },
+};
 
-fn names(frames: &[Frame]) -> Vec<String> {
-    let name = |frame: &Frame| {
-        let mark = if frame.trust == Trust::Guess { "?" } else { "" };
-        match (&frame.symbol, frame.kind) {
-            (_, FrameKind::User) => "user".to_owned(),
-            (Some(symbol), FrameKind::Interrupted) => format!("*{}", symbol.name),
-            (Some(symbol), _) => format!("{mark}{}", symbol.name),
-            (None, _) => frame.pc.to_string(),
-        }
-    };
-    frames.iter().map(name).collect()
+fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
+    RIG.walk(pieces, state)
 }
 
 fn at(name: &str, sp: u64, fp: u64) -> State {
@@ -277,7 +236,7 @@ fn short_instructions_are_read_by_their_own_length() {
     for (n, code) in code.iter().enumerate() {
         pieces.put(TEXT + n as u64 * 2, &code.to_le_bytes());
     }
-    let dump = Dump(pieces);
+    let dump = Dump(pieces, Order::Little);
     let pages = Pages::new(&dump);
     let kept: Vec<_> = (0..7)
         .map(|n| keeps_frame(&pages, TEXT, TEXT + n * 2))

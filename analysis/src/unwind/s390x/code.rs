@@ -4,20 +4,12 @@
 //! stores its registers in its caller's frame (`stmg %rN,%r15`), then makes its own (`aghi` or `lay` of %r15);
 //! `lmg` of %r15 gives it back. The two high bits of an instruction tell its length.
 
+use crate::unwind::chain::Kept;
 use crate::unwind::memory::Pages;
 use vmcore::addr::VirtAddr;
 
 /// Longest function that is looked through.
 const MAX_BYTES: u64 = 64 << 10;
-
-/// What a function has on the stack.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Kept {
-    /// Its own frame.
-    pub frame: bool,
-    /// The link register, in the caller's frame.
-    pub link: bool,
-}
 
 fn length(first: u8) -> u64 {
     match first >> 6 {

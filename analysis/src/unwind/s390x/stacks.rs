@@ -4,12 +4,10 @@
 //! 7.2. All are as large as a task's and begin at a multiple of it.
 
 use crate::unwind::StackKind;
-use crate::unwind::stacks::{Area, Range};
+use crate::unwind::stacks::{Area, Range, thread_size};
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::Kernel;
 
-/// THREAD_SIZE without KASAN: used only when BTF does not tell.
-const STACK_BYTES: u64 = 16 << 10;
 /// Members of `lowcore`, and what the stack is for; the first is that of interrupts.
 const STACKS: [(&str, &str); 4] = [
     ("async_stack", ""),
@@ -18,21 +16,10 @@ const STACKS: [(&str, &str); 4] = [
     ("mcck_stack", "MCCK"),
 ];
 
-/// THREAD_SIZE.
-#[must_use]
-pub(super) fn stack_bytes(kernel: &Kernel) -> u64 {
-    kernel
-        .types()
-        .and_then(|types| types.size_of("thread_union"))
-        .ok()
-        .filter(|bytes| (4096..=1 << 20).contains(bytes) && bytes.is_power_of_two())
-        .unwrap_or(STACK_BYTES)
-}
-
 /// The stacks of one CPU. What cannot be found is left out: its frames then show as unknown.
 #[must_use]
 pub(super) fn of_cpu(kernel: &Kernel, cpu: u32) -> Vec<Area> {
-    let bytes = stack_bytes(kernel);
+    let bytes = thread_size(kernel);
     let lowcores = kernel.symbol("lowcore_ptr").ok();
     let lowcore = lowcores.and_then(|array| {
         let slot = array.checked_add(u64::from(cpu) * 8)?;

@@ -1,22 +1,19 @@
 //! Whole traces on synthetic memory: exceptions, stacks, functions without a frame, scans.
 
-use super::code::{Kept, follows_call, kept};
-use super::frames::Frames;
-use crate::unwind::chain::{State, Walk};
-use crate::unwind::memory::{Pages, Source};
-use crate::unwind::stacks::{Area, Areas, Range};
-use crate::unwind::text::Text;
-use crate::unwind::{End, Frame, FrameKind, StackKind, Trust};
+use super::Mainframe;
+use super::code::{follows_call, kept};
+use crate::unwind::chain::rig::{BYTES, Dump, NAMES, Rig, names};
+use crate::unwind::chain::{Kept, State};
+use crate::unwind::memory::Pages;
+use crate::unwind::{End, Frame, StackKind, Trust};
 use proptest::prelude::*;
 use synth::unwind::Pieces;
 use vmcore::addr::VirtAddr;
-use vmcore::kernel::Resolved;
 use vmcore::order::Order;
 
 const TEXT: u64 = 0x3ff_e010_0000;
 const TASK: u64 = 0x800_0000;
 const ASYNC: u64 = 0x900_0000;
-const BYTES: u64 = 0x4000;
 
 /// stmg %r6,%r15,72(%r15); lay %r15,-160(%r15).
 const PROLOGUE: [[u8; 6]; 2] = [
@@ -32,22 +29,8 @@ const CALL: [u8; 6] = [0xc0, 0xe5, 0, 0, 0, 0];
 /// nopr.
 const NOP: [u8; 2] = [0x07, 0x07];
 
-struct Dump(Pieces);
-
-impl Source for Dump {
-    fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool {
-        self.0.read(va.0, buf)
-    }
-
-    fn order(&self) -> Order {
-        Order::Big
-    }
-}
-
 fn words(pieces: &mut Pieces, at: u64, words: &[u64]) {
-    for (n, word) in words.iter().enumerate() {
-        pieces.put(at + n as u64 * 8, &word.to_be_bytes());
-    }
+    RIG.words(pieces, at, words);
 }
 
 /// Eight functions of 0x100 bytes from TEXT on; the last has no frame.
@@ -90,48 +73,17 @@ fn pt_regs(pieces: &mut Pieces, frame: u64, mask: u64, pc: u64, sp: u64) {
     words(pieces, frame + 160 + 24 + 15 * 8, &[sp]);
 }
 
-fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
-    let dump = Dump(pieces);
-    let pages = Pages::new(&dump);
-    let mut areas = Areas::default();
-    for (kind, start) in [(StackKind::Task, TASK), (StackKind::Irq(1), ASYNC)] {
-        areas.add(Range::sized(start, BYTES).map(|range| Area { kind, range }));
-    }
-    let range = |start, end| Range { start, end };
-    let text = Text::new(
-        vec![range(TEXT, TEXT + 0x800)],
-        range(TEXT - 0x1000_0000, TEXT),
-        Vec::new(),
-    );
-    Walk {
-        pages: &pages,
-        text: &text,
-        areas: &areas,
-        name: &|at| {
-            let n = at.checked_sub(TEXT)? / 0x100;
-            (n < 8).then(|| Resolved {
-                name: format!("f{n}"),
-                offset: at % 0x100,
-                size: 0x100,
-                module: None,
-            })
-        },
-        links: &Frames,
-    }
-    .run(state, None)
-}
+static RIG: Rig<'static> = Rig {
+    order: Order::Big,
+    text: TEXT,
+    names: NAMES.split_at(8).0,
+    generated: (TEXT - 0x1000_0000, TEXT),
+    stacks: &[(StackKind::Task, TASK), (StackKind::Irq(1), ASYNC)],
+    links: &Mainframe,
+};
 
-fn names(frames: &[Frame]) -> Vec<String> {
-    let name = |frame: &Frame| {
-        let mark = if frame.trust == Trust::Guess { "?" } else { "" };
-        match (&frame.symbol, frame.kind) {
-            (_, FrameKind::User) => "user".to_owned(),
-            (Some(symbol), FrameKind::Interrupted) => format!("*{}", symbol.name),
-            (Some(symbol), _) => format!("{mark}{}", symbol.name),
-            (None, _) => frame.pc.to_string(),
-        }
-    };
-    frames.iter().map(name).collect()
+fn walk(pieces: Pieces, state: State) -> (Vec<Frame>, End) {
+    RIG.walk(pieces, state)
 }
 
 fn at(n: u64, sp: u64) -> State {
@@ -242,7 +194,7 @@ fn a_function_without_its_frame_is_left_by_the_link_register() {
 
 #[test]
 fn instructions_are_read_by_their_own_length() {
-    let dump = Dump(text());
+    let dump = Dump(text(), Order::Big);
     let pages = Pages::new(&dump);
     let both = |frame, link| Some(Kept { frame, link });
     assert_eq!(kept(&pages, TEXT, TEXT), both(false, false));
