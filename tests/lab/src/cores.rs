@@ -5,6 +5,8 @@
 //! The guest has a static busybox and no disk. On x86_64 and aarch64 `-device vmcoreinfo` brings the note into the
 //! core; it takes the kernel's qemu_fw_cfg module. On the others the text is found in memory.
 
+mod debuggers;
+mod forms;
 mod guest;
 mod judge;
 mod traces;
@@ -13,7 +15,7 @@ use crate::results::Entry;
 use crate::{cache, kernels};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What QEMU emulates.
 struct Board {
@@ -305,16 +307,48 @@ pub fn run(arch: Option<&str>, names: &[String], keep: bool) -> Result<Vec<Entry
     Ok(entries)
 }
 
+/// The files of one machine's memory.
+struct Core {
+    /// As QEMU writes it, a gigabyte.
+    elf: PathBuf,
+    /// The same in its kdump form, which is flattened.
+    kdump: PathBuf,
+    /// Ours, at level 31.
+    filtered: PathBuf,
+}
+
+impl Core {
+    fn within(dir: &Path) -> Self {
+        Self {
+            elf: dir.join("core"),
+            kdump: dir.join("core.kdump"),
+            filtered: dir.join("31.elf"),
+        }
+    }
+
+    fn remove(&self) {
+        for file in [&self.elf, &self.kdump, &self.filtered] {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
 fn one(machine: &Machine, dir: &Path, keep: bool) -> Result<Entry> {
     let kernel = kernels::get(machine.kernel, None, &mut |line| eprintln!("lab: {line}"))?;
-    let core = dir.join("core");
+    let core = Core::within(dir);
     let made = guest::dumped(&kernel, machine, dir, &core)
         .with_context(|| format!("No core of {} was made", machine.name));
     let vmlinux = machine
         .drgn
         .then(|| kernels::vmlinux(&kernel))
         .transpose()?;
-    let judged = made.and_then(|()| judge::all(&core, machine, vmlinux.as_deref(), dir));
+    let judged = made.and_then(|()| {
+        let panics = machine.panics;
+        let mut checks = forms::filtered(&core.elf, &core.filtered, panics, dir)?;
+        checks.push(forms::kdump(&core.elf, &core.kdump, panics)?);
+        checks.extend(judge::all(&core, machine, vmlinux.as_deref(), dir)?);
+        Ok(checks)
+    });
     let checks = judged.unwrap_or_else(|error| vec![("core", Err(format!("{error:#}")))]);
     let mut failed = Vec::new();
     for (what, said) in &checks {
@@ -327,8 +361,7 @@ fn one(machine: &Machine, dir: &Path, keep: bool) -> Result<Entry> {
         }
     }
     if failed.is_empty() && !keep {
-        // A gigabyte each.
-        let _ = fs::remove_file(&core);
+        core.remove();
     }
     Ok(Entry {
         name: format!("cores/{}", machine.name),

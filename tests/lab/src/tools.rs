@@ -68,6 +68,24 @@ pub fn reader(name: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// gdb for every architecture, to be given arguments.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn gdb() -> Result<Command> {
+    let root = unpacked("gdb-multiarch", SUITE, |apt| {
+        apt.closure(&["gdb-multiarch"])
+    })?;
+    let mut command = run_in(&root, "gdb-multiarch");
+    command
+        .env("PYTHONHOME", root.join("usr"))
+        .env("HOME", "/nonexistent")
+        .env("LC_ALL", "C.UTF-8")
+        .arg("--data-directory")
+        .arg(root.join("usr/share/gdb"));
+    Ok(command)
+}
+
 /// nfs-ganesha, to be given arguments, and the directory of its plug-ins.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! A kernel that panics or runs, and its memory as QEMU writes it.
 
-use super::{Board, Machine};
+use super::{Board, Core, Machine};
 use crate::apt::{Apt, unpack};
 use crate::cache;
 use anyhow::{Context, Result, bail, ensure};
@@ -50,12 +50,12 @@ const RUN_ON: &str = "echo guest: it runs
 busybox sleep 1000
 ";
 
-/// Lets the kernel panic, or run for a while, and writes the machine's memory to `core`.
+/// Lets the kernel panic, or run for a while, and writes the machine's memory into the files of `core`.
 pub(super) fn dumped(
     kernel: &KernelFiles,
     machine: &Machine,
     dir: &Path,
-    core: &Path,
+    core: &Core,
 ) -> Result<()> {
     let (end, words) = match machine.panics {
         true => (PANIC, machine.board.last_words),
@@ -172,17 +172,20 @@ fn wait(qemu: &mut Child, words: &'static str, console: &Path) -> Result<()> {
 }
 
 /// Stops the machine and lets QEMU write its memory.
-fn dump(socket: &Path, core: &Path) -> Result<()> {
+fn dump(socket: &Path, core: &Core) -> Result<()> {
     let mut control = Control::connect(socket)?;
     control.ask("qmp_capabilities", Value::Null)?;
     control.ask("stop", Value::Null)?;
-    let core = core.to_str().context("The core's name is no text")?;
-    let protocol = format!("file:{core}");
-    control.ask(
-        "dump-guest-memory",
-        json!({ "paging": false, "protocol": protocol }),
-    )?;
-    Ok(())
+    let mut write = |to: &Path, format: &str| {
+        let to = to.to_str().context("The core's name is no text")?;
+        let protocol = format!("file:{to}");
+        control.ask(
+            "dump-guest-memory",
+            json!({ "paging": false, "protocol": protocol, "format": format }),
+        )
+    };
+    write(&core.elf, "elf")?;
+    write(&core.kdump, "kdump-zlib")
 }
 
 struct Control {

@@ -1,6 +1,6 @@
 //! Whether what is read of a core is right: against drgn, and against the kernel's own counters.
 
-use super::{Machine, traces};
+use super::{Core, Machine, debuggers, traces};
 use crate::tools;
 use analysis::reason::Class;
 use analysis::report;
@@ -24,22 +24,22 @@ pub(super) type Check = (&'static str, Result<String, String>);
 const FRAMES: usize = 99;
 
 /// What drgn says (truth/stacks.py).
-#[derive(Deserialize)]
-struct Theirs {
-    tasks: BTreeMap<String, Task>,
-    modules: BTreeMap<String, String>,
-    types: BTreeMap<String, Layout>,
+#[derive(PartialEq, Eq, Deserialize)]
+pub(super) struct Theirs {
+    pub(super) tasks: BTreeMap<String, Task>,
+    pub(super) modules: BTreeMap<String, String>,
+    pub(super) types: BTreeMap<String, Layout>,
 }
 
-#[derive(Deserialize)]
-struct Layout {
+#[derive(PartialEq, Eq, Debug, Deserialize)]
+pub(super) struct Layout {
     size: u64,
     /// From a name to the bit where it begins.
     members: BTreeMap<String, u64>,
 }
 
-#[derive(Deserialize)]
-struct Task {
+#[derive(PartialEq, Eq, Debug, Deserialize)]
+pub(super) struct Task {
     pid: i32,
     comm: String,
     /// Nothing where it cannot follow the stack.
@@ -47,7 +47,8 @@ struct Task {
 }
 
 /// A task by us.
-struct Ours {
+#[derive(PartialEq, Eq)]
+pub(super) struct Ours {
     pid: i32,
     comm: String,
     functions: Vec<String>,
@@ -60,12 +61,12 @@ struct Ours {
 /// # Errors
 /// The core cannot be opened, or drgn fails.
 pub(super) fn all(
-    core: &Path,
+    core: &Core,
     machine: &Machine,
     vmlinux: Option<&Path>,
     dir: &Path,
 ) -> Result<Vec<Check>> {
-    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
+    let kernel = Kernel::new(vmcore::dump::open(&core.elf)?)?;
     let mut checks: Vec<Check> = sanity::check(&kernel)
         .into_iter()
         .map(|sanity| {
@@ -84,7 +85,7 @@ pub(super) fn all(
         checks.push(("frames against the kernel's own", traces::same(&kernel)?));
     }
     if let Some(vmlinux) = vmlinux {
-        let theirs = ask(&kernel, core, machine, vmlinux, dir)?;
+        let theirs = ask(&kernel, &core.elf, machine, vmlinux, dir)?;
         checks.push(("tasks against drgn", same_tasks(&ours, &theirs.tasks)));
         // drgn 0.3.0 follows no stacks of riscv64.
         let follows = theirs.tasks.values().any(|task| task.functions.is_some());
@@ -93,12 +94,13 @@ pub(super) fn all(
         }
         checks.push(("modules against drgn", same_modules(&kernel, &theirs)?));
         checks.push(("layouts against drgn", same_layouts(&kernel, &theirs)?));
+        checks.extend(debuggers::check(&kernel, machine, core, &theirs, dir)?);
     }
     Ok(checks)
 }
 
 /// Whether the report says why it died, and of one that runs that it has not.
-fn reason(kernel: &Kernel, panicked: bool) -> Result<String, String> {
+pub(super) fn reason(kernel: &Kernel, panicked: bool) -> Result<String, String> {
     let options = report::Options {
         log_tail: 0,
         sections: &[],
@@ -116,7 +118,7 @@ fn reason(kernel: &Kernel, panicked: bool) -> Result<String, String> {
     if right { Ok(said) } else { Err(said) }
 }
 
-fn tasks_of(kernel: &Kernel) -> Result<BTreeMap<String, Ours>> {
+pub(super) fn tasks_of(kernel: &Kernel) -> Result<BTreeMap<String, Ours>> {
     let unwinder = Unwinder::new(kernel);
     let mut found = BTreeMap::new();
     tasks::for_each(kernel, tasks::Options::default(), |task| {
@@ -145,7 +147,7 @@ fn tasks_of(kernel: &Kernel) -> Result<BTreeMap<String, Ours>> {
     Ok(found)
 }
 
-fn ends(ours: &BTreeMap<String, Ours>) -> Result<String, String> {
+pub(super) fn ends(ours: &BTreeMap<String, Ours>) -> Result<String, String> {
     let broken = ours
         .values()
         .find_map(|task| Some((task, task.broken.as_ref()?)));
@@ -157,7 +159,7 @@ fn ends(ours: &BTreeMap<String, Ours>) -> Result<String, String> {
 }
 
 /// Free pages as they are classified against NR_FREE_PAGES, zone by zone.
-fn free(kernel: &Kernel) -> Result<Result<String, String>> {
+pub(super) fn free(kernel: &Kernel) -> Result<Result<String, String>> {
     let mut runs = Vec::new();
     let rules = Rules::of(kernel);
     mm::walk(kernel, &rules, &mut |run| {
@@ -183,7 +185,7 @@ fn free(kernel: &Kernel) -> Result<Result<String, String>> {
     })
 }
 
-fn ask(
+pub(super) fn ask(
     kernel: &Kernel,
     core: &Path,
     machine: &Machine,
