@@ -1,6 +1,7 @@
 //! The order of steps and what follows when one fails: something always arrives.
 //!
-//! Per target: mount, log, essential, report, core, pstore, finish, umount. The core step itself takes a
+//! Per target: mount, log, essential, report, core, pstore, finish, umount. After that each target that takes
+//! the report only: mount, log, report, finish, umount; its failure costs nothing. The core step itself takes a
 //! smaller level where the core does not fit; one that fails is tried once more without classification,
 //! where the config allows that. When a target fails midway, the next one starts over. When no target
 //! works, the log goes to the console. The operator's hooks run before the first target, after the core of
@@ -8,10 +9,14 @@
 //! runs after the time for everything is over, and after PID 1 got a signal. Written against [`Runner`],
 //! so that tests need no child.
 
-use crate::protocol::{Event, Facts, Job};
+mod operator;
+mod report_only;
+use operator::{hooks, rescue};
+
+use crate::protocol::{DumpAt, Event, Facts, Job};
 use dump::Level;
 use dump::facts::Verdict;
-use plan::{Plan, When};
+use plan::{Plan, Takes, When};
 use std::time::{Duration, Instant};
 use store::manifest::ESSENTIAL;
 
@@ -185,63 +190,40 @@ pub(crate) fn run(runner: &mut dyn Runner) -> Outcome {
     outcome
 }
 
-/// Runs the hooks of a moment, each within its deadline and what `limit` makes of it.
-fn hooks(
-    runner: &mut dyn Runner,
-    when: When,
-    dir: Option<&str>,
-    limit: impl Fn(Duration) -> Limit,
-) {
-    for at in 0..runner.plan().hooks.len() {
-        let Some(hook) = runner.plan().hooks.get(at).filter(|hook| hook.when == when) else {
-            continue;
-        };
-        let (program, deadline) = (hook.program.clone(), Duration::from_secs(hook.deadline_s));
-        let core = match &runner.facts().core {
-            Some(core) => core.verdict.name(),
-            None => "none",
-        };
-        let job = Job::Hook {
-            at,
-            dir: dir.map(str::to_owned),
-            core: core.to_owned(),
-        };
-        let mut limit = limit(deadline);
-        limit.deadline = match limit.reserved {
-            true => limit.deadline,
-            false => limit.deadline.min(runner.time_left()),
-        };
-        runner.say(&format!("{} hook: {program}", when.name()));
-        let answer = runner.run(job, limit);
-        if !answer.end.is_done() {
-            let how = answer.end.words();
-            runner.soft(format!("The {} hook {program}: {how}", when.name()));
+/// The targets for the dump, then those for the report. Where no target works, the log goes to the console.
+fn targets(runner: &mut dyn Runner) -> Outcome {
+    let dumps = of_kind(runner, Takes::Dump);
+    let best = dump_to(runner, &dumps);
+    let reports = of_kind(runner, Takes::Report);
+    let copied = reports
+        .into_iter()
+        .filter(|at| report_only::run(runner, *at));
+    match (best, copied.count()) {
+        (Outcome::Nothing, 0) => {
+            runner.say("no target works: the log of the crashed kernel follows on the console");
+            runner.run(Job::Console, CONSOLE);
+            Outcome::Nothing
         }
+        (Outcome::Nothing, _) => Outcome::Incomplete,
+        (best, _) => best,
     }
 }
 
-/// Opens the rescue console, where the plan has one.
-fn rescue(runner: &mut dyn Runner) {
-    let Some(rescue) = &runner.plan().after.rescue else {
-        return;
-    };
-    let deadline = Duration::from_secs(rescue.deadline_s);
-    let action = runner.plan().after.failure.name();
-    let line = format!(
-        "rescue console: exit the shell to go on; after {} s the next step is {action}",
-        deadline.as_secs()
-    );
-    runner.say(&line);
-    runner.run(Job::Rescue, Limit::reserved(deadline));
+/// The plan's targets that take this.
+fn of_kind(runner: &dyn Runner, takes: Takes) -> Vec<usize> {
+    let targets = (0..).zip(&runner.plan().targets);
+    let of_kind = targets.filter(|(_, target)| target.takes == takes);
+    of_kind.map(|(at, _)| at).collect()
 }
 
 /// Tries one target after the other.
-fn targets(runner: &mut dyn Runner) -> Outcome {
+fn dump_to(runner: &mut dyn Runner, targets: &[usize]) -> Outcome {
     let mut best = Outcome::Nothing;
-    for target in 0..runner.plan().targets.len() {
-        match on_target(runner, target) {
+    for (n, target) in targets.iter().enumerate() {
+        let another = n + 1 < targets.len();
+        match on_target(runner, *target, another) {
             Outcome::Nothing => {}
-            Outcome::Incomplete if target + 1 < runner.plan().targets.len() => {
+            Outcome::Incomplete if another => {
                 best = Outcome::Incomplete;
                 runner.say("this target took less than asked; the next one starts over");
             }
@@ -253,10 +235,6 @@ fn targets(runner: &mut dyn Runner) -> Outcome {
         facts.skipped = None;
         facts.report = false;
         facts.essential = false;
-    }
-    if best == Outcome::Nothing {
-        runner.say("no target works: the log of the crashed kernel follows on the console");
-        runner.run(Job::Console, CONSOLE);
     }
     best
 }
@@ -273,31 +251,41 @@ impl Clock {
     }
 }
 
-fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
-    let Some(settings) = runner.plan().targets.get(target) else {
-        return Outcome::Nothing;
-    };
-    let whole = Duration::from_secs(settings.deadline_s);
+/// Mounts a target: the mount point, where it has one, and the directory for crashes.
+fn mounted(
+    runner: &mut dyn Runner,
+    target: usize,
+    clock: &Clock,
+) -> Option<(Option<String>, String)> {
+    let wait = runner.plan().targets.get(target)?.device_wait_s;
     // Modules, the wait for the device, putting it together, the mount.
-    let mounting = Duration::from_secs(settings.device_wait_s) + SHORT * 3;
-    let clock = Clock {
-        until: Instant::now() + whole,
-    };
+    let mounting = Duration::from_secs(wait) + SHORT * 3;
     let answer = runner.run(Job::Mount { target }, clock.at_most(mounting, runner));
     let place = answer.events.into_iter().find_map(|event| match event {
         Event::Mounted { mount_point, base } => Some((mount_point, base)),
         _ => None,
     });
-    let Some((mount_point, base)) = place else {
+    if place.is_none() {
         runner.soft(format!(
             "Target {} of {}: {}",
             target + 1,
             runner.plan().targets.len(),
             answer.end.words()
         ));
+    }
+    place
+}
+
+fn on_target(runner: &mut dyn Runner, target: usize, another: bool) -> Outcome {
+    let Some(settings) = runner.plan().targets.get(target) else {
         return Outcome::Nothing;
     };
-    let another = target + 1 < runner.plan().targets.len();
+    let clock = Clock {
+        until: Instant::now() + Duration::from_secs(settings.deadline_s),
+    };
+    let Some((mount_point, base)) = mounted(runner, target, &clock) else {
+        return Outcome::Nothing;
+    };
     match in_place(runner, &base, &clock, another) {
         Ok(outcome) => {
             if let Some(mount_point) = mount_point {
@@ -316,9 +304,9 @@ fn on_target(runner: &mut dyn Runner, target: usize) -> Outcome {
 }
 
 /// A step hangs in the kernel. Every other step on this target would hang too, until its deadline.
-struct Stuck {
+struct Stuck<T> {
     /// What the target has so far.
-    left: Outcome,
+    left: T,
 }
 
 /// The steps on a mounted target. If there is `another` target, a target that hangs is left at once.
@@ -327,7 +315,7 @@ fn in_place(
     base: &str,
     clock: &Clock,
     another: bool,
-) -> Result<Outcome, Stuck> {
+) -> Result<Outcome, Stuck<Outcome>> {
     // An abort does not touch it: it takes a moment, and a child that is killed between making the
     // directory and reporting it would leave an unfinished one.
     let limit = Limit {
@@ -400,6 +388,13 @@ fn in_place(
         Event::Verdict(verdict) => Some(*verdict),
         _ => None,
     });
+    if let Some(verdict) = verdict {
+        let settled = directory_of(&answer).unwrap_or(dir);
+        runner.facts().dump = Some(DumpAt {
+            name: settled.rsplit('/').next().unwrap_or_default().to_owned(),
+            verdict,
+        });
+    }
     let left = match (answer.end.is_done(), verdict) {
         (true, Some(Verdict::Complete)) => Outcome::Complete,
         (true, Some(Verdict::Degraded)) => Outcome::Degraded,

@@ -155,8 +155,23 @@ pub(crate) struct Facts {
     /// The crash facts of the report.
     #[serde(default)]
     pub crash: CrashFacts,
+    /// Where the dump is, once a target has it.
+    #[serde(default)]
+    pub dump: Option<DumpAt>,
+    /// Whether this target takes the report only.
+    #[serde(default)]
+    pub report_only: bool,
     /// Our own log lines, for those that the kernel log does not have.
     pub log: Vec<String>,
+}
+
+/// The crash directory that a target took with the dump.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DumpAt {
+    /// Its final name.
+    pub name: String,
+    /// Its verdict.
+    pub verdict: Verdict,
 }
 
 /// A message of a child.

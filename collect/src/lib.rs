@@ -2,7 +2,7 @@
 //!
 //! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records or makes a crash
 //! directory of them, announces each new crash ([`notify`]), and settles a crash test that waits for its
-//! core. [`send`] does what needs a network. [`page`] makes the report of each crash a page for a browser.
+//! core. [`send`] does what needs a network, [`ship`] sends crash directories to the targets with `at_boot`. [`page`] makes the report of each crash a page for a browser.
 //!
 //! May name `rehearse` and below.
 //!
@@ -14,11 +14,14 @@ mod metrics;
 mod notify;
 pub mod page;
 mod pstore;
+mod ship;
 
 pub use notify::{Sent, acknowledge, request_metrics, send};
+pub use ship::{ShipError, Shipped, ship};
 
 use config::Config;
 use dump::seal::Sealer;
+use loader::shipping;
 use loader::state::{CrashTest, State};
 use log_only::Content;
 use pstore::{Copied, Record};
@@ -140,6 +143,9 @@ pub fn run(
     match crash_test::settle(root, stores) {
         Ok(test) => collected.test = test,
         Err(error) => collected.problems.push(vmcore::kernel::chain(&error)),
+    }
+    if let Err(error) = shipping::mark(root, config) {
+        collected.problems.push(vmcore::kernel::chain(&error));
     }
     Ok(collected)
 }

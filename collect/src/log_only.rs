@@ -188,6 +188,7 @@ fn described(
         uptime_s: report.uptime_seconds,
         files: store.files(name)?,
         core: None,
+        dump_in: None,
         soft_errors: vec![
             "no capture kernel ran; this log was in the firmware's records (pstore)".into(),
         ],

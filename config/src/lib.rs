@@ -25,8 +25,8 @@ mod units;
 pub use error::{ConfigError, ValueError};
 pub use load::DEFAULT_PATH;
 pub use model::{
-    Account, Action, After, Auto, CaptureKernel, Config, Device, Dump, Export, Hook, Image, Keep,
-    KernelChoice, Notify, Report, Syscall, Target,
+    Account, Action, After, Auto, CaptureKernel, Config, Copy, Device, Dump, Export, Hook, Image,
+    Keep, KernelChoice, Notify, Report, Syscall, Target,
 };
 pub use scalar::Scalar;
 pub use units::{Size, Time};

@@ -21,7 +21,7 @@ pub use dump::Dump;
 pub use hook::Hook;
 pub use notify::Notify;
 pub(crate) use notify::is_address;
-pub use target::{Account, Device, Export, Target};
+pub use target::{Account, Copy, Device, Export, Target};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +214,16 @@ fn targets<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Target>, D::Error> {
     }
     if let Some(why) = targets.iter().find_map(Target::contradiction) {
         return Err(serde::de::Error::custom(why));
+    }
+    if targets.iter().all(|one| one.copy == Copy::Report) {
+        return Err(serde::de::Error::custom(
+            "every target has copy = \"report\"; one must take the core",
+        ));
+    }
+    if targets.iter().any(|one| one.at_boot) && !targets.iter().any(Target::is_local) {
+        return Err(serde::de::Error::custom(
+            "a target with at_boot needs another one on a disk of this machine, where crashes are saved until then",
+        ));
     }
     Ok(targets)
 }

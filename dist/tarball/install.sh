@@ -67,7 +67,7 @@ if [ "$undo" = yes ]; then
     if runs_systemd; then
         systemctl disable --now afterpanic.service afterpanic-early.service \
             afterpanic-collect.service afterpanic-reload.path afterpanic-notify.path afterpanic-network.service \
-            afterpanic-network.timer || true
+            afterpanic-network.timer afterpanic-ship.timer || true
     elif [ -z "$root" ] && [ -x /usr/bin/afterpanic ]; then
         /usr/bin/afterpanic unload || true
     fi

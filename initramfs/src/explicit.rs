@@ -35,7 +35,8 @@ pub(crate) fn resolve(
             known: FsType::ALL.map(FsType::name).to_vec(),
         })?;
     let mut out = Resolved::default();
-    for (at, target) in config.target.iter().enumerate() {
+    let targets = config.target.iter().enumerate();
+    for (at, target) in targets.filter(|(_, target)| !target.at_boot) {
         out.of.push(at);
         out.targets
             .push(elsewhere(target, fstype).ok_or(BuildError::NoDevice)?);

@@ -66,6 +66,22 @@ pub fn addresses(server: &str) -> Result<Vec<std::net::IpAddr>, ResolveError> {
     network::addresses(&network::Running, server)
 }
 
+/// The address of ours that packets to a server carry.
+///
+/// # Errors
+/// No route leads there.
+pub fn own_address(server: std::net::IpAddr) -> std::io::Result<std::net::IpAddr> {
+    network::Network::source(&network::Running, server)
+}
+
+/// The versions of NFS to try for a target, in this order, and the other mount options.
+///
+/// # Errors
+/// An option that cannot be followed.
+pub fn nfs_options(target: &config::Target) -> Result<(Vec<String>, Vec<String>), ResolveError> {
+    nfs::options(target)
+}
+
 fn resolve_with(
     root: &Root,
     config: &config::Config,
@@ -83,7 +99,9 @@ fn resolve_with(
         watchdog::resolve(&machine, &mut out);
     }
     let mut refused = None;
-    for (at, target) in config.target.iter().enumerate() {
+    let targets = config.target.iter().enumerate();
+    // The others get what is saved, after the reboot.
+    for (at, target) in targets.filter(|(_, target)| !target.at_boot) {
         let before = (out.wanted.len(), out.options.len());
         let resolved = match (&target.nfs, &target.ssh) {
             (Some(export), _) => nfs::resolve(&machine, network, target, export, &mut out),

@@ -7,6 +7,7 @@ mod encryption;
 mod finding;
 mod image;
 mod kernel;
+mod later;
 mod memory;
 mod others;
 mod platform;
@@ -94,7 +95,7 @@ pub fn examine(root: &Path, config: &Config, capture: PathBuf) -> Report {
         privileged: crate::access::may_boot(root) != Some(false),
         status,
     };
-    let checks: [fn(&Examined<'_>) -> Vec<Finding>; 14] = [
+    let checks: [fn(&Examined<'_>) -> Vec<Finding>; 15] = [
         platform::check,
         encryption::check,
         kernel::check,
@@ -102,6 +103,7 @@ pub fn examine(root: &Path, config: &Config, capture: PathBuf) -> Report {
         memory::check,
         readonly::check,
         target::check,
+        later::check,
         image::check,
         selinux::check,
         policy::check,

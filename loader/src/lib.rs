@@ -6,7 +6,8 @@
 //! [`fdt`]; `arch` (what an architecture does differently); [`state`]
 //! (what was loaded, kept in a file); [`arm`] (load and unload), [`filter`] (whether the page filter fits
 //! the running kernel), [`bootloader`] and [`reserve`] (`crashkernel=`), [`stores`] (where crash
-//! directories are), [`status`] and [`doctor`].
+//! directories are), [`remote`] (a target on a server, opened from the running system), [`shipping`] (what waits to be
+//! sent there after a reboot), [`status`] and [`doctor`].
 //!
 //! May name `initramfs` and the crates below it. Never writes a core and never reads one. Whatever reads
 //! the machine takes a root prefix, so that tests run on fixture trees.
@@ -35,9 +36,11 @@ pub mod probe;
 pub mod proof;
 pub mod reboot;
 pub mod refusal;
+pub mod remote;
 pub mod reserve;
 mod root;
 pub mod servers;
+pub mod shipping;
 mod signature;
 pub mod state;
 pub mod status;

@@ -36,7 +36,7 @@ const MARK: &str = "/var/lib/afterpanic/servers";
 /// The file cannot be written or removed.
 pub fn mark(root: &Path, config: &Config) -> Result<(), StateError> {
     let path = root::under(root, MARK);
-    let targets = config.target.iter().filter_map(|target| target.server());
+    let targets = captured(config).filter_map(config::Target::server);
     let text: String = targets.map(|(target, _)| format!("{target}\n")).collect();
     if !text.is_empty() {
         return state::replace(&path, text.as_bytes());
@@ -51,6 +51,11 @@ pub fn mark(root: &Path, config: &Config) -> Result<(), StateError> {
     }
 }
 
+/// The targets that the capture kernel writes to.
+fn captured(config: &Config) -> impl Iterator<Item = &config::Target> {
+    config.target.iter().filter(|target| !target.at_boot)
+}
+
 /// The servers in the plan of a capture image; none where it is not ours.
 pub(crate) fn of_image(image: &[u8]) -> Vec<Server> {
     let plan = || {
@@ -63,12 +68,7 @@ pub(crate) fn of_image(image: &[u8]) -> Vec<Server> {
 
 /// Compares the servers of the config with those of what is loaded.
 pub(crate) fn compare(root: &Path, config: &Config, loaded: &LoadedState) -> Compared {
-    let targets = || {
-        config
-            .target
-            .iter()
-            .filter(|target| target.server().is_some())
-    };
+    let targets = || captured(config).filter(|target| target.server().is_some());
     let wanted: Vec<(String, String)> = targets().filter_map(|target| target.server()).collect();
     if wanted.is_empty() {
         return Compared::default();
@@ -236,6 +236,8 @@ mod tests {
         let set = |text: &str| mark(dir.path(), &Config::parse(text).unwrap()).unwrap();
         set("");
         assert!(!path.exists());
+        set("[[target]]\nnfs = \"nas:/srv/dumps\"\nat_boot = true\n[[target]]\npath = \"/x\"\n");
+        assert!(!path.exists(), "the capture kernel does not go there");
         set("[[target]]\nnfs = \"nas:/srv/dumps\"\n[[target]]\npath = \"/x\"\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "nas:/srv/dumps\n");
         set("");

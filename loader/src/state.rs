@@ -22,6 +22,7 @@ pub use crate::inputs::Input;
 use crate::kernel::Syscall;
 pub use crate::proof::{Proof, Proven};
 use crate::root;
+use crate::shipping::Sending;
 
 const FILE: &str = "/var/lib/afterpanic/state.json";
 /// Locked while the state is changed. A file of its own: the state itself is replaced.
@@ -59,6 +60,9 @@ pub struct State {
     /// Records of pstore that belong to no saved crash and that were reported, by name and time.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unclaimed: BTreeSet<String>,
+    /// What was sent to the targets with `at_boot`, by [`config::Target::place`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sent: BTreeMap<String, Sending>,
     /// Keys that a later version wrote: kept when the file is written again.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,

@@ -12,6 +12,7 @@ use crate::last_crash::{self, LastCrash};
 use crate::probe::{Reservation, boot_id, is_loaded, reservation, running_release};
 use crate::root;
 use crate::servers;
+use crate::shipping::{Shipping, shipping};
 use crate::state::{CrashTest, Input, LoadedState, Proof, State, StateError};
 use crate::stores::stores;
 
@@ -88,6 +89,8 @@ pub struct Status {
     pub last_dump: Option<LastCrash>,
     /// Why a panic like the last one would leave no core, and in which store.
     pub loop_guard: Option<String>,
+    /// What was sent to each target with `at_boot`, and what waits.
+    pub shipping: Vec<Shipping>,
     /// What could not be read, and why.
     pub warnings: Vec<String>,
     /// The record of what was loaded, checked and proved cannot be read: none of that is known.
@@ -138,6 +141,7 @@ pub fn status(root: &Path, config: &Config) -> Status {
         State::default()
     });
     let filter = filter::of_running(root, &state);
+    let shipping = shipping(root, config, &state);
     let reservation = reservation(root);
     let loaded = is_loaded(root, Slot::Crash);
     let ours = state
@@ -175,6 +179,7 @@ pub fn status(root: &Path, config: &Config) -> Status {
         crash_test: state.crash_test,
         last_dump: last_crash::last(&stores.paths),
         loop_guard: last_crash::in_a_loop(&stores.paths, &uptime),
+        shipping,
         warnings,
         unrecorded,
     }

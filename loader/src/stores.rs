@@ -4,7 +4,7 @@
 //! its own counts where that filesystem is mounted; where it is not, it is named.
 
 use crate::root;
-use config::{Config, Device, Export, Target};
+use config::{Config, Copy, Device, Export, Target};
 use initramfs::resolve::mountinfo;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,9 @@ pub struct Stores {
 pub fn stores(config: &Config, root: &Path) -> Stores {
     let mut stores = Stores::default();
     let mounts = mounts(root);
-    for target in &config.target {
+    // What is a copy of a crash directory elsewhere is not shown a second time.
+    let whole = |target: &&Target| !target.at_boot && target.copy == Copy::Dump;
+    for target in config.target.iter().filter(whole) {
         match place(target, &mounts, root) {
             Some(path) => {
                 let path = root::under(root, path);
@@ -51,6 +53,27 @@ pub(crate) fn store(target: &Target, root: &Path) -> Option<PathBuf> {
     place(target, &mounts(root), root)
 }
 
+/// The stores on disks of this machine, with the root prefix, and the targets whose filesystem is not mounted, one
+/// sentence each.
+pub(crate) fn local(config: &Config, root: &Path) -> (Vec<PathBuf>, Vec<String>) {
+    let targets = config.target.iter();
+    let local = Config {
+        target: targets
+            .filter(|target| target.server().is_none())
+            .cloned()
+            .collect(),
+        ..config.clone()
+    };
+    let stores = stores(&local, root);
+    (stores.paths, stores.elsewhere)
+}
+
+/// Where an export is mounted, without the root prefix.
+pub(crate) fn export(export: &Export, root: &Path) -> Option<PathBuf> {
+    let mounts = mounts(root);
+    mount_of(export, &mounts).map(|mount| mount.point.clone())
+}
+
 fn mounts(root: &Path) -> Vec<mountinfo::Mount> {
     let table = fs::read(root::under(root, "/proc/self/mountinfo")).unwrap_or_default();
     mountinfo::parse(&table)
@@ -75,15 +98,20 @@ fn on_server(
     mounts: &[mountinfo::Mount],
     root: &Path,
 ) -> Option<PathBuf> {
-    let source = export.to_string();
-    let mount = mounts.iter().find(|mount| {
-        mount.fstype.starts_with("nfs")
-            && mount.root == Path::new("/")
-            && mount.source.as_os_str() == source.as_str()
-    })?;
+    let mount = mount_of(export, mounts)?;
     let inside = target.path.strip_prefix("/").unwrap_or(&target.path);
     let own = initramfs::machine::store_name(&initramfs::root::Root::new(root))?;
     Some(mount.point.join(inside).join(own))
+}
+
+/// The mount of a whole export.
+fn mount_of<'m>(export: &Export, mounts: &'m [mountinfo::Mount]) -> Option<&'m mountinfo::Mount> {
+    let source = export.to_string();
+    mounts.iter().find(|mount| {
+        mount.fstype.starts_with("nfs")
+            && mount.root == Path::new("/")
+            && mount.source.as_os_str() == source.as_str()
+    })
 }
 
 /// Where the store of a target is when its filesystem is mounted whole.

@@ -3,7 +3,7 @@
 mod network;
 
 use crate::hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue};
-use crate::{Filesystem, Identity, Plan, TargetKind, VERSION};
+use crate::{Filesystem, Identity, Plan, Takes, TargetKind, VERSION};
 use dump::policy;
 use std::collections::HashSet;
 
@@ -59,6 +59,9 @@ impl Plan {
                 TargetKind::Nfs(nfs) => network::check(&key, nfs)?,
                 TargetKind::Ssh(ssh) => network::check_ssh(&key, ssh)?,
             }
+        }
+        if self.targets.iter().all(|one| one.takes == Takes::Report) {
+            return wrong("targets", "none takes the dump");
         }
         let mut names = HashSet::new();
         for (at, module) in self.modules.iter().enumerate() {

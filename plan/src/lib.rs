@@ -12,6 +12,7 @@
 mod check;
 mod hook;
 pub mod lvm;
+pub mod mount;
 mod network;
 pub mod superblock;
 mod target;
@@ -20,7 +21,8 @@ pub use check::PlanError;
 pub use hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue, When};
 pub use network::{Link, LinkKind, Nfs, Server, Ssh, Way};
 pub use target::{
-    DeviceMapper, Directory, Filesystem, FsType, Identity, Layer, Segment, Target, TargetKind,
+    DeviceMapper, Directory, Filesystem, FsType, Identity, Layer, Segment, Takes, Target,
+    TargetKind,
 };
 
 use dump::Dump;

@@ -19,6 +19,20 @@ pub struct Target {
     /// How long to wait for the device to appear, within the deadline.
     #[serde(default = "half_a_minute")]
     pub device_wait_s: u64,
+    /// What goes there.
+    #[serde(default)]
+    pub takes: Takes,
+}
+
+/// What a target takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Takes {
+    /// The dump with everything else, if no target before it took that.
+    #[default]
+    Dump,
+    /// Log and report, after the dump is safe.
+    Report,
 }
 
 fn half_an_hour() -> u64 {

@@ -1,6 +1,6 @@
 //! `afterpanic collect`: at the next boot, finishes interrupted crash directories, imports pstore records,
 //! announces new crashes, writes report.html; says whether the core of the last crash test arrived. With
-//! `--notify`, sends what needs a network.
+//! `--notify`, sends what needs a network; with `--ship`, sends crash directories to the targets with `at_boot`.
 
 use crate::exit::Exit;
 use crate::output::{self, Context};
@@ -17,12 +17,19 @@ pub(crate) struct Args {
     /// when the network is up)
     #[arg(long, conflicts_with = "store")]
     notify: bool,
+    /// Only send the crash directories of this machine's disks to the targets with `at_boot`, each once (run
+    /// when the network is up)
+    #[arg(long, conflicts_with_all = ["store", "notify"])]
+    ship: bool,
 }
 
 /// Collects; exit code 4 when something could not be done.
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.notify {
         return notify(context);
+    }
+    if args.ship {
+        return ship(context);
     }
     let config = context.config_or_default();
     let (stores, elsewhere) = match &args.store {
@@ -69,6 +76,23 @@ fn notify(context: &Context) -> anyhow::Result<Exit> {
     }
     sent.problems.iter().for_each(|why| context.warn(why));
     Ok(match sent.problems.is_empty() {
+        true => Exit::Done,
+        false => Exit::Degraded,
+    })
+}
+
+/// Sends crash directories; exit code 4 when something could not be sent.
+fn ship(context: &Context) -> anyhow::Result<Exit> {
+    let done = collect::ship(&context.root, &context.load_config()?)?;
+    let mut out = output::stdout();
+    for arrived in &done.arrived {
+        writeln!(out, "{arrived}")?;
+    }
+    for path in &done.removed {
+        writeln!(out, "removed {}", path.display())?;
+    }
+    done.problems.iter().for_each(|why| context.warn(why));
+    Ok(match done.problems.is_empty() {
         true => Exit::Done,
         false => Exit::Degraded,
     })

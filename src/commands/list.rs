@@ -6,6 +6,8 @@ use crate::exit::Exit;
 use crate::output::{self, Context};
 use crate::saved;
 use analysis::report::{self, Options, Report, Section};
+use loader::shipping::Sending;
+use loader::state::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -41,6 +43,8 @@ struct Row {
     /// How many of these crashes have this signature.
     seen: Option<usize>,
     bytes: u64,
+    /// The targets with `at_boot` where it arrived.
+    sent: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -66,7 +70,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     for elsewhere in &saved.elsewhere {
         context.warn(elsewhere);
     }
-    let mut rows: Vec<Row> = saved.crashes.iter().map(row).collect();
+    // Who may not read the record sees the crashes without it.
+    let sent = State::read(&context.root).unwrap_or_default().sent;
+    let mut rows: Vec<Row> = saved.crashes.iter().map(|one| row(one, &sent)).collect();
     rows.extend(saved.foreign.iter().map(row_of_foreign));
     rows.sort_by_key(|row| digits(&row.time));
     let mut often: BTreeMap<String, usize> = BTreeMap::new();
@@ -95,10 +101,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         let signature = row.signature.as_deref().unwrap_or("no report");
         let size = output::size(row.bytes);
+        let sent = match row.sent.is_empty() {
+            true => String::new(),
+            false => format!(" (also on {})", row.sent.join(", ")),
+        };
         let (when, word) = (readable(&row.time), row.verdict.unwrap_or(row.state));
         writeln!(
             out,
-            "{when}  {word:<10} {size:>8}  {signature}{often}  {}",
+            "{when}  {word:<10} {size:>8}  {signature}{often}  {}{sent}",
             row.path
         )?;
     }
@@ -121,6 +131,7 @@ fn of_text(args: &Args, file: &Path, context: &Context) -> anyhow::Result<Exit> 
         signature: Some(report.reason.signature),
         seen: Some(1),
         bytes: std::fs::metadata(file).map_or(0, |metadata| metadata.len()),
+        sent: Vec::new(),
     };
     if args.json {
         output::json("afterpanic.list/1", &[], &List { crashes: vec![row] })?;
@@ -192,6 +203,7 @@ fn row_of_foreign(found: &Foreign) -> Row {
             .iter()
             .map(|(_, bytes)| bytes)
             .sum(),
+        sent: Vec::new(),
     }
 }
 
@@ -200,7 +212,7 @@ fn digits(time: &str) -> String {
     time.chars().filter(char::is_ascii_digit).collect()
 }
 
-fn row(crash: &Crash) -> Row {
+fn row(crash: &Crash, sent: &BTreeMap<String, Sending>) -> Row {
     let dir = CrashDir::open(&crash.path).ok();
     let manifest = dir.as_ref().and_then(|dir| dir.manifest().ok());
     let files = dir.and_then(|dir| dir.files().ok()).unwrap_or_default();
@@ -213,5 +225,10 @@ fn row(crash: &Crash) -> Row {
         signature: signature_of(&crash.path),
         seen: None,
         bytes: files.iter().map(|(_, bytes)| bytes).sum(),
+        sent: sent
+            .iter()
+            .filter(|(_, sending)| sending.has(crash))
+            .map(|(target, _)| target.clone())
+            .collect(),
     }
 }

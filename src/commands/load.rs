@@ -295,7 +295,10 @@ fn inputs(context: &Context, config: &Config, release: &str, kernel: &Path) -> V
     let mut inputs = vec![kernel.to_owned(), modules];
     let file = context.config.clone();
     inputs.push(file.unwrap_or_else(|| PathBuf::from("/etc/afterpanic.toml")));
-    let accounts = config.target.iter().filter(|one| one.ssh.is_some());
+    let accounts = config
+        .target
+        .iter()
+        .filter(|one| one.ssh.is_some() && !one.at_boot);
     let keys: Vec<PathBuf> = accounts.map(|one| one.private_key().to_owned()).collect();
     if !keys.is_empty() {
         inputs.push(PathBuf::from(initramfs::host_keys::PATH));

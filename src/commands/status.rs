@@ -4,6 +4,7 @@ use crate::armed::summary;
 use crate::exit::Exit;
 use crate::output::{self, Context};
 use loader::filter::{Filter, Outcome};
+use loader::shipping::Shipping;
 use loader::state::CrashTest;
 use loader::status::{Armed, Status, status};
 use rehearse::crash_test;
@@ -80,6 +81,9 @@ fn print(status: &Status, context: &Context) -> anyhow::Result<()> {
              Next: afterpanic report last"
         )?;
     }
+    for one in &status.shipping {
+        writeln!(out, "sent    {}", sent(one))?;
+    }
     if let Some(next) = &status.next {
         writeln!(out, "Next    {next}")?;
     }
@@ -120,6 +124,22 @@ fn crash_test(test: &CrashTest, context: &Context) -> String {
         }
         None => format!("{name} was asked for in this boot, and the machine is still up"),
     }
+}
+
+/// `nas:/srv/var/crash: 2 arrived, 1 waits (the server does not answer).  Next: sudo afterpanic collect --ship`
+fn sent(one: &Shipping) -> String {
+    let (target, arrived) = (&one.target, one.arrived);
+    let mut text = format!("{target}: {arrived} arrived");
+    if one.waiting > 0 {
+        let word = if one.waiting == 1 { "waits" } else { "wait" };
+        let why = one.problem.as_deref().map(|why| format!(" ({why})"));
+        text.push_str(&format!(
+            ", {} {word}{}.  Next: sudo afterpanic collect --ship",
+            one.waiting,
+            why.unwrap_or_default()
+        ));
+    }
+    text
 }
 
 /// `last 20261121T231500Z, complete, null-deref:acme_poll:9f3c21, in /var/crash/…`

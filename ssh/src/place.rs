@@ -65,12 +65,29 @@ impl Remote {
 
     /// The path of a regular file of ours.
     fn file(&self, directory: &str, file: &str) -> io::Result<(String, u64)> {
-        plain(file)?;
-        let path = format!("{}/{file}", self.ours(directory)?);
+        let mut path = self.ours(directory)?;
+        let mut name = file;
+        if let Some((below, file)) = file.split_once('/') {
+            path = self.below(&path, below)?;
+            name = file;
+        }
+        plain(name)?;
+        let path = format!("{path}/{name}");
         let found = self.sftp()?.look_up(&path)?;
         match found.is_file() && found.belongs_to(self.owner) {
             true => Ok((path, found.size)),
             false => Err(not_ours(file)),
+        }
+    }
+
+    /// The path of a directory of ours below another.
+    fn below(&self, path: &str, name: &str) -> io::Result<String> {
+        plain(name)?;
+        let path = format!("{path}/{name}");
+        let found = self.sftp()?.look_up(&path)?;
+        match found.is_directory() && found.belongs_to(self.owner) {
+            true => Ok(path),
+            false => Err(not_ours(name)),
         }
     }
 
@@ -194,6 +211,20 @@ impl Place for Remote {
             .filter(|(_, found)| found.is_file())
             .map(|(name, found)| (name, found.size))
             .collect())
+    }
+
+    fn files_below(&self, directory: &str) -> io::Result<Vec<(String, u64)>> {
+        let path = self.ours(directory)?;
+        let mut files = Vec::new();
+        for (name, found) in self.entries(&path)? {
+            if !found.is_directory() {
+                continue;
+            }
+            let entries = self.entries(&self.below(&path, &name)?)?.into_iter();
+            let below = entries.filter(|(_, found)| found.is_file());
+            files.extend(below.map(|(file, found)| (format!("{name}/{file}"), found.size)));
+        }
+        Ok(files)
     }
 
     /// Lengths: SFTP says nothing of blocks.

@@ -91,6 +91,9 @@ fn a_crash_directory_is_written_settled_listed_and_removed() {
     assert!(read == bytes && len == 3_000_001);
     let files = place.files(&settled).unwrap();
     assert_eq!(files.len(), 2);
+    let below = place.files_below(&settled).unwrap();
+    assert_eq!(below, [("pstore/dmesg-1".to_owned(), 1)]);
+    assert_eq!(place.open(&settled, "pstore/dmesg-1").unwrap().1, 1);
     assert!(place.size(&settled) > 3_000_000 && place.changed(&settled).is_some());
     place.trim(&settled, "vmcore.elf.zst").unwrap();
     assert!(place.room().unwrap() > 0);

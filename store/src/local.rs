@@ -133,7 +133,13 @@ impl Place for Local {
     }
 
     fn open(&self, directory: &str, file: &str) -> io::Result<(Box<dyn Read>, u64)> {
-        let file = open_file(&self.directory(directory)?, file, self.writers)?;
+        let dir = self.directory(directory)?;
+        let file = match file.split_once('/') {
+            None => open_file(&dir, file, self.writers)?,
+            Some((below, file)) => {
+                open_file(&below_of(&dir, below, self.writers)?, file, self.writers)?
+            }
+        };
         let len = file.metadata()?.len();
         Ok((Box::new(file), len))
     }
@@ -172,6 +178,20 @@ impl Place for Local {
 
     fn files(&self, directory: &str) -> io::Result<Vec<(String, u64)>> {
         regular_files(&self.directory(directory)?)
+    }
+
+    fn files_below(&self, directory: &str) -> io::Result<Vec<(String, u64)>> {
+        let dir = self.directory(directory)?;
+        let mut files = Vec::new();
+        for name in names(&dir)? {
+            let stat = fstatat(&dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+            if !stat.is_ok_and(|stat| is_kind(&stat, SFlag::S_IFDIR)) {
+                continue;
+            }
+            let below = regular_files(&below_of(&dir, &name, self.writers)?)?.into_iter();
+            files.extend(below.map(|(file, len)| (format!("{name}/{file}"), len)));
+        }
+        Ok(files)
     }
 
     fn size(&self, directory: &str) -> u64 {
@@ -240,6 +260,12 @@ fn subdirectory(dir: &OwnedFd, name: &str, writers: Writers) -> io::Result<Owned
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(errno.into()),
     }
+    below_of(dir, name, writers)
+}
+
+/// A directory of ours below another.
+fn below_of(dir: &OwnedFd, name: &str, writers: Writers) -> io::Result<OwnedFd> {
+    plain(name)?;
     let below = open_directory(dir, name)?;
     match writers.own(&fstat(&below)?) {
         true => Ok(below),

@@ -60,6 +60,10 @@ pub struct Manifest {
     /// The core.
     #[serde(default)]
     pub core: Option<CoreFacts>,
+    /// Of a directory that holds log and report only: the name of the crash directory that has the core, on
+    /// another target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump_in: Option<String>,
     /// What went wrong without being the end.
     pub soft_errors: Vec<String>,
     /// The steps taken.

@@ -37,7 +37,8 @@ pub trait Place: Send + Sync {
     /// There is a file of that name, or what the system said.
     fn write(&self, directory: &str, file: &str, content: &mut dyn Read) -> io::Result<()>;
 
-    /// Opens a regular file of a directory of ours; with its length in bytes.
+    /// Opens a regular file of a directory of ours; with its length in bytes. `file` may be in a
+    /// subdirectory (`pstore/record`).
     ///
     /// # Errors
     /// The directory or the file is not ours or no regular file (`PermissionDenied`), or what the
@@ -64,6 +65,13 @@ pub trait Place: Send + Sync {
     /// # Errors
     /// The directory is not ours, or what the system said.
     fn files(&self, directory: &str) -> io::Result<Vec<(String, u64)>>;
+
+    /// The regular files in the subdirectories of a directory of ours, as `pstore/record`, by name, with their
+    /// length in bytes.
+    ///
+    /// # Errors
+    /// The directory is not ours, or what the system said.
+    fn files_below(&self, directory: &str) -> io::Result<Vec<(String, u64)>>;
 
     /// Bytes that a directory's removal gives back: blocks in use, not lengths.
     fn size(&self, directory: &str) -> u64;

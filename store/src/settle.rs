@@ -78,6 +78,7 @@ fn settle(store: &Store, name: &str) -> io::Result<String> {
             uptime_s: None,
             files: store.files(name)?,
             core: None,
+            dump_in: None,
             soft_errors: vec![
                 "the capture kernel stopped before it finished; collected at the next boot".into(),
             ],

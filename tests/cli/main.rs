@@ -29,6 +29,7 @@ mod notify;
 mod package;
 mod pages;
 mod report_html;
+mod ship;
 mod usage;
 mod verify;
 mod vmlinux;

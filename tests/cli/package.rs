@@ -83,7 +83,7 @@ fn a_first_installation_enables_and_starts() {
         "{calls}"
     );
     assert!(
-        calls.contains("deb-systemd-invoke start afterpanic-notify.path afterpanic-network.timer"),
+        calls.contains("deb-systemd-invoke start afterpanic-notify.path afterpanic-network.timer afterpanic-ship.timer"),
         "{calls}"
     );
     assert_eq!(said, "");

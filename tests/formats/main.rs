@@ -74,6 +74,7 @@ impl Saved {
             kind: TargetKind::Directory(Directory { path: at("store") }),
             deadline_s: 600,
             device_wait_s: 1,
+            takes: plan::Takes::Dump,
         });
         plan.keep.free = 0;
         plan.after.success = FinalAction::Exit;

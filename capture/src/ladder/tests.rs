@@ -11,6 +11,8 @@ struct Script {
     ran: Vec<String>,
     /// (job, how often already, answer).
     falls: Vec<(&'static str, End)>,
+    /// These join them after the first finish.
+    after_finish: Vec<(&'static str, End)>,
     verdict: Verdict,
     /// The job whose fall is one into the kernel.
     stuck: &'static str,
@@ -33,6 +35,7 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
             }),
             deadline_s: 60,
             device_wait_s: 1,
+            takes: plan::Takes::Dump,
         });
     }
     Script {
@@ -40,6 +43,7 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
         facts: Facts::default(),
         ran: Vec::new(),
         falls: falls.to_vec(),
+        after_finish: Vec::new(),
         verdict,
         stuck: "",
         reports: false,
@@ -63,6 +67,9 @@ impl Runner for Script {
         let fall = self.falls.iter().position(|(job, _)| *job == name);
         let end = fall.map_or(End::Done, |at| self.falls.remove(at).1);
         let mut events = Vec::new();
+        if name == "finish" {
+            self.falls.append(&mut self.after_finish);
+        }
         match job {
             Job::Mount { target } if end.is_done() => events.push(Event::Mounted {
                 mount_point: Some("/m".into()),
@@ -103,6 +110,17 @@ impl Runner for Script {
         Duration::from_secs(1000)
     }
 }
+
+/// The same with targets that take the report only.
+fn with_reports(dumps: usize, reports: usize, falls: &[(&'static str, End)]) -> Script {
+    let mut script = script(dumps + reports, falls, Verdict::Complete);
+    for target in script.plan.targets.iter_mut().take(reports) {
+        target.takes = plan::Takes::Report;
+    }
+    script
+}
+
+const COPY: &str = "target log report finish umount";
 
 const WHOLE: &str = "target log report core pstore finish umount";
 
@@ -337,4 +355,49 @@ fn after_a_failure_the_failure_hook_and_the_rescue_console_run_even_when_the_tim
     let mut none = script(1, &[], Verdict::Incomplete);
     assert_eq!(run(&mut none), Outcome::Incomplete);
     assert_eq!(ran(&none), WHOLE);
+}
+
+#[test]
+fn the_report_follows_when_the_dump_is_safe() {
+    let mut script = with_reports(1, 2, &[]);
+    assert_eq!(run(&mut script), Outcome::Complete);
+    assert_eq!(ran(&script), format!("{WHOLE} {COPY} {COPY}"));
+    assert!(script.facts.soft_errors.is_empty());
+    let dump = script.facts.dump.unwrap();
+    assert_eq!(
+        (dump.name.as_str(), dump.verdict),
+        ("d.partial", Verdict::Complete)
+    );
+    assert!(script.facts.report_only && script.facts.core.is_none());
+}
+
+#[test]
+fn a_report_that_fails_costs_nothing() {
+    for fall in ["target", "log", "report", "finish"] {
+        let mut script = with_reports(1, 1, &[]);
+        // The dump's own steps come first.
+        script.after_finish = vec![(fall, End::Failed("the server is dead".into()))];
+        assert_eq!(run(&mut script), Outcome::Complete, "{fall}");
+        assert!(ran(&script).starts_with(WHOLE), "{fall}");
+    }
+    let mut script = with_reports(1, 1, &[]);
+    script.after_finish = vec![("log", End::Deadline(SHORT))];
+    script.stuck = "log";
+    assert_eq!(run(&mut script), Outcome::Complete);
+    assert_eq!(
+        ran(&script),
+        format!("{WHOLE} target log"),
+        "nothing more on a target that hangs"
+    );
+}
+
+#[test]
+fn the_report_goes_out_where_no_target_takes_the_dump() {
+    let dead = || End::Failed("no such device".into());
+    let mut script = with_reports(2, 1, &[("target", dead()), ("target", dead())]);
+    assert_eq!(run(&mut script), Outcome::Incomplete);
+    assert_eq!(ran(&script), format!("target target {COPY}"));
+    let mut script = with_reports(1, 1, &[("target", dead()), ("target", dead())]);
+    assert_eq!(run(&mut script), Outcome::Nothing);
+    assert_eq!(ran(&script), "target target console");
 }

@@ -79,6 +79,11 @@ fn give_back(store: &Store, sealer: &Sealer, name: &str) {
 fn judge(plan: &Plan, sealer: &Sealer, dir: &Path, facts: &Facts) -> Verdict {
     let wants_core = plan.dump.format.is_some() && plan.dump.level != Level::Essential;
     let core = match &facts.core {
+        // All of what goes here; and no better than the dump itself.
+        _ if facts.report_only => match &facts.dump {
+            Some(dump) if facts.report => dump.verdict,
+            _ => Verdict::Incomplete,
+        },
         Some(core) => core.verdict,
         None if wants_core && !(facts.skipped.is_some() && facts.essential) => Verdict::Incomplete,
         None => Verdict::Complete,
@@ -123,6 +128,11 @@ fn manifest(
         uptime_s: crash.uptime_s,
         files: store.files(name)?,
         core: facts.core.clone(),
+        dump_in: facts
+            .dump
+            .as_ref()
+            .filter(|_| facts.report_only)
+            .map(|dump| dump.name.clone()),
         soft_errors: facts.soft_errors.clone(),
         steps: facts.steps.clone(),
     })

@@ -8,13 +8,10 @@ use super::mount::mount_with;
 use super::network;
 use crate::protocol;
 use nix::errno::Errno;
+use plan::mount::{nfs_options, nfs_source};
 use plan::{Nfs, Way};
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Tenths of a second until a request is sent again, and how often. Then it fails (nfs(5): soft).
-const PATIENCE: &str = "soft,timeo=50,retrans=3";
 
 /// Brings up the network and mounts the export. Each way to the server is tried with each version.
 ///
@@ -41,13 +38,10 @@ pub(super) fn mount(nfs: &Nfs, nodename: &str, point: &Path, wait: Duration) -> 
 }
 
 fn versions(nfs: &Nfs, way: &Way, point: &Path) -> Result<(), String> {
-    let source = match way.server {
-        IpAddr::V4(address) => format!("{address}:{}", nfs.export),
-        IpAddr::V6(address) => format!("[{address}]:{}", nfs.export),
-    };
+    let source = nfs_source(way.server, &nfs.export);
     let mut why = String::new();
     for version in &nfs.versions {
-        let options = options(version, way, &nfs.options);
+        let options = nfs_options(version, way.server, way.source, &nfs.options);
         let begun = Instant::now();
         match mount_with(Path::new(&source), point, "nfs", &options) {
             Ok(()) => {
@@ -71,27 +65,6 @@ fn versions(nfs: &Nfs, way: &Way, point: &Path) -> Result<(), String> {
     Err(why)
 }
 
-fn options(version: &str, way: &Way, more: &[String]) -> Vec<String> {
-    let mut options = vec![
-        format!("vers={version}"),
-        format!("addr={}", way.server),
-        format!("clientaddr={}", way.source),
-        format!(
-            "proto={}",
-            if way.server.is_ipv4() { "tcp" } else { "tcp6" }
-        ),
-        "sec=sys".to_owned(),
-    ];
-    options.extend(PATIENCE.split(',').map(str::to_owned));
-    if version == "3" {
-        // Locks would need a daemon. The mount protocol goes to the same server.
-        options.push("nolock".to_owned());
-        options.push(format!("mountaddr={}", way.server));
-    }
-    options.extend(more.iter().cloned());
-    options
-}
-
 fn lacks_version(errno: Errno) -> bool {
     matches!(
         errno,
@@ -108,36 +81,5 @@ fn words(errno: Errno) -> String {
         Errno::ETIMEDOUT => "the server does not answer".to_owned(),
         Errno::ECONNREFUSED => "no NFS server runs there".to_owned(),
         other => other.desc().to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use plan::{Link, LinkKind};
-
-    #[test]
-    fn options_hold_addresses_and_patience() {
-        let way = |server: &str| Way {
-            server: server.parse().unwrap(),
-            source: server.parse().unwrap(),
-            prefix: 24,
-            gateway: None,
-            link: Link {
-                name: "eth0".into(),
-                mtu: 1500,
-                kind: LinkKind::Card {
-                    mac: "52:54:00:00:00:01".into(),
-                    device: String::new(),
-                },
-            },
-        };
-        let four = options("4.2", &way("192.0.2.7"), &["rsize=65536".into()]).join(",");
-        assert_eq!(
-            four,
-            "vers=4.2,addr=192.0.2.7,clientaddr=192.0.2.7,proto=tcp,sec=sys,soft,timeo=50,retrans=3,rsize=65536"
-        );
-        let three = options("3", &way("fd00::7"), &[]).join(",");
-        assert!(three.contains("proto=tcp6") && three.ends_with("nolock,mountaddr=fd00::7"));
     }
 }

@@ -8,6 +8,7 @@ mod bounded;
 mod full;
 mod hooks;
 mod limits;
+mod report_only;
 mod sealed;
 mod sink;
 
@@ -90,6 +91,7 @@ impl Bench {
             }),
             deadline_s: 600,
             device_wait_s: 1,
+            takes: plan::Takes::Dump,
         });
         plan.keep.free = 0;
         plan.after.success = FinalAction::Exit;

@@ -3,8 +3,8 @@
 use dump::Level;
 
 use super::*;
-use crate::model::{Auto, Device, Hook, Target};
-use crate::units::{Size, Time};
+use crate::model::{Auto, Copy, Device, Hook, Target};
+use crate::units::Size;
 
 const SHIPPED: &str = include_str!("../../../dist/afterpanic.toml");
 
@@ -30,6 +30,9 @@ fn the_shipped_file_as_it_is_equals_the_defaults() {
 #[test]
 fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
     let mut config = Config::parse(&uncommented()).unwrap();
+    let later = config.target.pop().unwrap();
+    assert_eq!(config.target.pop().unwrap().copy, Copy::Report);
+    assert!(later.at_boot && later.remove_local);
     let account = config.target.pop().unwrap();
     assert_eq!(
         account.ssh.as_ref().unwrap().to_string(),
@@ -55,7 +58,7 @@ fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
             key: None,
             path: "/crash".into(),
             options: Some("noatime".into()),
-            deadline: Time(1800),
+            ..Target::default()
         }
     );
 }
@@ -112,6 +115,45 @@ fn an_export_is_named_as_mount_names_it() {
             .to_string()
             .contains("two targets")
     );
+}
+
+#[test]
+fn what_is_sent_after_the_reboot_is_saved_on_a_disk_until_then() {
+    let later = "[[target]]\nssh = \"dumps@backup\"\nat_boot = true\n";
+    let local = "[[target]]\npath = \"/var/crash\"\n";
+    let config = Config::parse(&format!("{later}{local}")).unwrap();
+    assert!(config.target[0].at_boot && !config.target[1].at_boot);
+    assert_eq!(Config::parse(&config.show()).unwrap(), config);
+    for (wrong, why) in [
+        (later.to_owned(), "on a disk of this machine"),
+        (
+            format!("{later}[[target]]\nnfs = \"nas:/srv\"\n"),
+            "on a disk of this machine",
+        ),
+        (
+            format!("{local}[[target]]\npath = \"/mnt\"\nat_boot = true\n"),
+            "needs nfs or ssh",
+        ),
+        (
+            format!("{local}[[target]]\nnfs = \"nas:/srv\"\nremove_local = true\n"),
+            "without at_boot",
+        ),
+        (
+            format!("{local}copy = \"report\"\n"),
+            "one must take the core",
+        ),
+        (
+            format!("{local}{later}copy = \"report\"\n"),
+            "at_boot and copy",
+        ),
+        (
+            format!("{local}copy = \"report\"\n{later}"),
+            "on a disk of this machine",
+        ),
+    ] {
+        let said = message(&wrong);
+        assert!(said.contains(why), "{wrong}: {said}");
+    }
 }
 
 #[test]

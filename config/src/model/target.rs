@@ -62,6 +62,58 @@ pub struct Target {
     /// Example: `deadline = "10min"`
     #[serde(deserialize_with = "positive")]
     pub deadline: Time,
+    /// What goes here. `"report"`: only log and report, after the core is safe on another target; the capture
+    /// kernel takes at most five minutes for it, and its failure costs nothing. `"dump"`: everything, if no
+    /// target before this one took it.
+    ///
+    /// Example: `copy = "report"`
+    #[serde(skip_serializing_if = "Copy::is_dump")]
+    pub copy: Copy,
+    /// Not a target of the capture kernel: after the reboot, when the network is up, the crash directories of
+    /// this machine's other targets are sent here, each once. Needs `nfs` or `ssh`, and a target without it on
+    /// a disk of this machine.
+    ///
+    /// Example: `at_boot = true`
+    #[serde(skip_serializing_if = "is_false")]
+    pub at_boot: bool,
+    /// Remove a crash directory from this machine once it has arrived at every target with `at_boot`. The
+    /// loop guard and `list` then no longer see it.
+    ///
+    /// Example: `remove_local = true`
+    #[serde(skip_serializing_if = "is_false")]
+    pub remove_local: bool,
+}
+
+/// What a target takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Copy {
+    /// Everything.
+    #[default]
+    Dump,
+    /// Log and report.
+    Report,
+}
+
+impl Copy {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+    fn is_dump(&self) -> bool {
+        *self == Self::Dump
+    }
+
+    /// As the plan says it.
+    #[must_use]
+    pub fn takes(self) -> plan::Takes {
+        match self {
+            Self::Dump => plan::Takes::Dump,
+            Self::Report => plan::Takes::Report,
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Default for Target {
@@ -74,6 +126,9 @@ impl Default for Target {
             path: PathBuf::from("/var/crash"),
             options: None,
             deadline: Time(30 * 60),
+            copy: Copy::Dump,
+            at_boot: false,
+            remove_local: false,
         }
     }
 }
@@ -89,6 +144,18 @@ impl Target {
         Some((export.to_string(), export.server.clone()))
     }
 
+    /// Where crash directories are on a target on a server: `nas:/srv/dumps/var/crash`,
+    /// `dumps@backup:/srv/dumps`; `None` of a target on this machine.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let (name, _) = self.server()?;
+        let path = self.path.display();
+        Some(match &self.ssh {
+            Some(_) => format!("{name}:{path}"),
+            None => format!("{}{path}", name.trim_end_matches('/')),
+        })
+    }
+
     /// Why the keys of this target do not go together, if so.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let places = [
@@ -101,8 +168,25 @@ impl Target {
                 "a target has more than one of device, nfs and ssh; make two targets of it",
             );
         }
-        (self.ssh.is_some() && self.options.is_some())
-            .then_some("a target has ssh and options, which are mount options")
+        if self.ssh.is_some() && self.options.is_some() {
+            return Some("a target has ssh and options, which are mount options");
+        }
+        if self.at_boot && self.nfs.is_none() && self.ssh.is_none() {
+            return Some("a target has at_boot, which needs nfs or ssh");
+        }
+        if self.at_boot && self.copy == Copy::Report {
+            return Some(
+                "a target has at_boot and copy: what is sent after the reboot is all of it",
+            );
+        }
+        (self.remove_local && !self.at_boot).then_some(
+            "a target has remove_local without at_boot: only what is sent after the reboot is removed",
+        )
+    }
+
+    /// Whether the capture kernel keeps crash directories on a disk of this machine here.
+    pub(super) fn is_local(&self) -> bool {
+        self.server().is_none() && self.copy == Copy::Dump
     }
 
     /// The file of the private key for `ssh`.

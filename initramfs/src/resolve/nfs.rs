@@ -59,11 +59,12 @@ pub(super) fn resolve(
         }),
         deadline_s: target.deadline.seconds(),
         device_wait_s: LINK_WAIT,
+        takes: target.copy.takes(),
     })
 }
 
 /// The versions to try, and the other mount options.
-fn options(target: &config::Target) -> Result<(Vec<String>, Vec<String>), ResolveError> {
+pub(super) fn options(target: &config::Target) -> Result<(Vec<String>, Vec<String>), ResolveError> {
     let mut versions: Vec<String> = Vec::new();
     let mut options = Vec::new();
     let words = target.options.iter().flat_map(|words| words.split(','));

@@ -73,6 +73,7 @@ pub(super) fn resolve(
         } else {
             DEVICE_WAIT
         },
+        takes: target.copy.takes(),
     })
 }
 
@@ -101,6 +102,7 @@ pub(crate) fn elsewhere(target: &config::Target, fstype: FsType) -> Option<plan:
         }),
         deadline_s: target.deadline.seconds(),
         device_wait_s: 2 * DEVICE_WAIT,
+        takes: target.copy.takes(),
     })
 }
 

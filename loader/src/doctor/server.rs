@@ -71,22 +71,28 @@ fn probe(ssh: &Ssh, key: Option<&Path>) -> Result<String, Option<String>> {
         persist: Duration::ZERO,
     })
     .map_err(|error| said(&error))?;
-    let written = || -> std::io::Result<u64> {
-        let remote = Remote::open(sftp, &ssh.path)?;
-        let (first, second) = (PROBE.to_owned() + ".partial", PROBE);
-        // What an earlier check left.
-        for name in [first.as_str(), second] {
-            if remote.exists(name) {
-                remote.remove(name)?;
-            }
+    let remote = Remote::open(sftp, &ssh.path);
+    let written = remote.and_then(|remote| write_and_remove(&remote));
+    written.map(size).map_err(|error| Some(error.to_string()))
+}
+
+/// Does in a store what the capture kernel does there; how many bytes are free.
+///
+/// # Errors
+/// What the server said.
+pub(super) fn write_and_remove(remote: &dyn Place) -> std::io::Result<u64> {
+    let (first, second) = (PROBE.to_owned() + ".partial", PROBE);
+    // What an earlier check left.
+    for name in [first.as_str(), second] {
+        if remote.exists(name) {
+            remote.remove(name)?;
         }
-        remote.create(&first)?;
-        remote.write(&first, "probe", &mut &b"afterpanic doctor\n"[..])?;
-        remote.rename(&first, second)?;
-        remote.remove(second)?;
-        remote.room()
-    };
-    written().map(size).map_err(|error| Some(error.to_string()))
+    }
+    remote.create(&first)?;
+    remote.write(&first, "probe", &mut &b"afterpanic doctor\n"[..])?;
+    remote.rename(&first, second)?;
+    remote.remove(second)?;
+    remote.room()
 }
 
 /// One finding a way. `ask` opens and closes a connection to the server.

@@ -114,13 +114,13 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
 
 /// A core that goes over the network as it is: NFS encrypts nothing, and whoever reads the server's disk
 /// reads the memory.
-fn open_on(name: &str) -> Finding {
+pub(super) fn open_on(name: &str) -> Finding {
     let text = format!("{name}: cores go over the network and lie there unsealed");
     finding(CHECK, Level::Warn, text).fix(SEAL)
 }
 
 /// SSH encrypts the way, and not what lies on the server.
-fn lies_open(name: &str) -> Finding {
+pub(super) fn lies_open(name: &str) -> Finding {
     let text = format!("{name}: cores lie there unsealed");
     finding(CHECK, Level::Warn, text).fix(SEAL)
 }

@@ -54,12 +54,10 @@ pub(super) fn targets(planned: &[plan::Target]) -> Vec<Scratch> {
         {
             let target = Target {
                 device: Some(config::Device::Uuid(uuid.clone())),
-                nfs: None,
-                ssh: None,
-                key: None,
                 path: at.path.clone().into(),
                 options: (!at.options.is_empty()).then(|| at.options.join(",")),
                 deadline: config::Time(planned.deadline_s),
+                ..Target::default()
             };
             found.push(Scratch { fs, uuid, target });
         }

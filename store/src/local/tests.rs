@@ -206,6 +206,24 @@ fn twenty_thousand_strangers_hide_no_crash_and_cost_little() {
 }
 
 #[test]
+fn files_in_subdirectories_are_listed_and_read_by_their_path() {
+    let (dir, local) = store();
+    let path = crash_dir(dir.path(), CRASH, "{}");
+    local
+        .write(CRASH, "pstore/dmesg-1", &mut &b"record"[..])
+        .unwrap();
+    symlink("/etc", path.join("link")).unwrap();
+    let below = local.files_below(CRASH).unwrap();
+    assert_eq!(below, [("pstore/dmesg-1".to_owned(), 6)]);
+    assert_eq!(read(&local, "pstore/dmesg-1").unwrap(), "record");
+    for elsewhere in ["link/passwd", "../x/dmesg", "pstore/../manifest.json"] {
+        assert!(local.open(CRASH, elsewhere).is_err(), "{elsewhere}");
+    }
+    fs::set_permissions(path.join("pstore"), Permissions::from_mode(0o777)).unwrap();
+    assert!(local.open(CRASH, "pstore/dmesg-1").is_err());
+}
+
+#[test]
 fn strangers_cannot_take_every_name_of_a_second() {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let dir = dir.unwrap();

@@ -106,10 +106,14 @@ fn sections() -> Vec<(Field, String, Vec<Field>)> {
     sections.collect()
 }
 
-/// Keys that a section must have, with some value.
-fn needs(head: &str) -> &'static str {
-    match head {
-        "[[hook]]" => "when = \"pre\"\nprogram = \"/x\"\n",
+/// What a key needs beside it, or its section has to have, with some value.
+fn needs(head: &str, key: &str) -> &'static str {
+    match (head, key) {
+        ("[[target]]", "at_boot" | "remove_local") => {
+            "path = \"/x\"\n[[target]]\nssh = \"a@b\"\nat_boot = true\n"
+        }
+        ("[[target]]", "copy") => "path = \"/x\"\n[[target]]\npath = \"/y\"\n",
+        ("[[hook]]", _) => "when = \"pre\"\nprogram = \"/x\"\n",
         _ => "",
     }
 }
@@ -137,7 +141,7 @@ fn page() -> String {
     let mut page = HEAD.to_owned();
     for (section, head, keys) in sections() {
         writeln!(page, "\n## `{head}`\n{}", section.text).unwrap();
-        let needs = needs(&head);
+        let needs = needs(&head, "");
         let shown = match needs {
             "" => shown(""),
             needs => shown(&format!("{head}\n{needs}")),
@@ -180,7 +184,7 @@ fn every_key_has_an_effect_and_an_example_that_is_read_and_is_not_the_default() 
                 wrong.push(format!("{name}: no effect"));
             }
             let machine = Machine::empty();
-            let needs: String = needs(&head)
+            let needs: String = needs(&head, &key.name)
                 .lines()
                 .filter(|line| !line.starts_with(&format!("{} =", key.name)))
                 .map(|line| format!("{line}\n"))
