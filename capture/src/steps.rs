@@ -9,6 +9,7 @@ mod finish;
 mod hook;
 mod last;
 mod pstore;
+mod raw;
 mod report;
 mod room;
 mod source;
@@ -75,11 +76,11 @@ fn work(order: &Order) -> Result<(), String> {
         Job::Begin { base } => begin::run(plan, Path::new(base)),
         Job::Essential { dir } => {
             let budget = limit(plan);
-            essential::run(plan, Path::new(dir), budget)
+            raw::after(Path::new(dir), essential::run(plan, Path::new(dir), budget))
         }
         Job::Report { dir } => {
             limit(plan);
-            report::run(plan, Path::new(dir))
+            raw::after(Path::new(dir), report::run(plan, Path::new(dir)))
         }
         Job::Core {
             dir,

@@ -19,10 +19,11 @@ use crate::modules::Loading;
 use crate::protocol::{Event, say};
 use crate::remote;
 use block::Looking;
-use plan::{Module, Target, TargetKind};
+use plan::{FsType, Module, Target, TargetKind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use store::directory;
+use store::raw::Stream;
 
 /// Where a target is mounted in the capture kernel.
 pub(crate) const MOUNT_POINT: &str = "/target";
@@ -70,6 +71,9 @@ fn reach(target: &Target, mount_point: &Path, nodename: &str) -> Result<Event, S
         TargetKind::Filesystem(fs) => {
             let wait = Duration::from_secs(target.device_wait_s);
             let device = Looking::begin().wait_for(fs, wait)?;
+            if fs.fstype == FsType::Raw {
+                return stream(&device, mount_point);
+            }
             mount::mount(&device, fs, mount_point)?;
             mounted(mount_point, &fs.path)
         }
@@ -86,6 +90,20 @@ fn reach(target: &Target, mount_point: &Path, nodename: &str) -> Result<Event, S
             mounted(mount_point, "/")
         }
     }
+}
+
+/// A stream on the device: its crash directory is in memory, and the cores on the device alone.
+fn stream(device: &Path, mount_point: &Path) -> Result<Event, String> {
+    // One for each device: another target's may still be there.
+    let name = device.file_name().unwrap_or_default().to_string_lossy();
+    let base = mount_point.with_file_name(format!("raw-{name}"));
+    std::fs::create_dir_all(&base)
+        .and_then(|()| Stream::begin(device, &base))
+        .map_err(|error| format!("Cannot write a stream to {}: {error}", device.display()))?;
+    Ok(Event::Mounted {
+        mount_point: None,
+        base: base.to_string_lossy().into_owned(),
+    })
 }
 
 /// The directory for crashes inside what was mounted.

@@ -1,6 +1,6 @@
 //! What happens to a crash at the next boot.
 //!
-//! Holds [`run`]: it finishes crash directories that were cut off, copies pstore's records or makes a crash
+//! Holds [`run`]: it makes crash directories of what is on raw targets, finishes those that were cut off, copies pstore's records or makes a crash
 //! directory of them, announces each new crash ([`notify`]), and settles a crash test that waits for its
 //! core. [`send`] does what needs a network, [`ship`] sends crash directories to the targets with `at_boot`. [`page`] makes the report of each crash a page for a browser.
 //!
@@ -14,6 +14,7 @@ mod metrics;
 mod notify;
 pub mod page;
 mod pstore;
+mod raw;
 mod ship;
 
 pub use notify::{Sent, acknowledge, request_metrics, send};
@@ -35,7 +36,7 @@ use store::{Crash, Store, settle};
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Collected {
-    /// Crash directories that were cut off, by their new names, those made of pstore records, and pstore
+    /// Crash directories made of raw targets, those that were cut off, by their new names, those made of pstore records, and pstore
     /// records, by their new paths.
     pub paths: Vec<PathBuf>,
     /// A crash test that has its verdict now.
@@ -70,6 +71,11 @@ pub fn run(
     let mut collected = Collected::default();
     let now = SystemTime::now();
     let boot = boot_time(root).unwrap_or(now);
+    if !given {
+        let recovered = raw::recover(root, config);
+        collected.paths.extend(recovered.paths);
+        collected.problems.extend(recovered.problems);
+    }
     let mut open = Vec::new();
     let mut all = true;
     for path in stores {

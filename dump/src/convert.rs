@@ -163,6 +163,7 @@ pub fn convert(
         codec_level: request.codec_level,
         dir: &work.0,
         name: "core".into(),
+        region: None,
         map,
         recipients: &[],
         threads: request.threads,

@@ -12,7 +12,7 @@ mod queue;
 mod read;
 mod sealed;
 
-pub use output::{Checksums, FileOutput};
+pub use output::{Checksums, FileOutput, Region};
 pub use pace::Pace;
 pub use read::{MISSING_PATTERN, fill};
 pub use sealed::SealedOutput;

@@ -8,7 +8,7 @@ mod sink;
 use crate::budget::InFlight;
 use crate::facts::{TableFacts, hex};
 use crate::files;
-use crate::pipeline::{self, FileOutput, Pace, Stats, Stopped, Workers};
+use crate::pipeline::{self, FileOutput, Pace, Region, Stats, Stopped, Workers};
 use crate::policy::Policy;
 use crate::seal::{Recipient, Scratch};
 use crate::sums::Sums;
@@ -153,6 +153,8 @@ pub struct Save<'a> {
     pub dir: &'a Path,
     /// The file's name; it must not exist.
     pub name: String,
+    /// Where the file's bytes go instead, where there is no filesystem. Then `dir` gets the scratch file alone.
+    pub region: Option<Region>,
     /// A `pages.map` that travels inside the core.
     pub map: Option<SourceSlice>,
     /// Whom the file is sealed to; nobody: it stays open. A sealed kdump is a flattened stream.
@@ -302,7 +304,7 @@ impl<'a> Save<'a> {
     /// # Errors
     /// [`SaveError`]; a page that cannot be read is none.
     pub fn run(
-        self,
+        mut self,
         trailer: &mut dyn FnMut(&Stats) -> Vec<u8>,
         progress: &mut dyn FnMut(&Stats, u64),
     ) -> Result<Saved, SaveError> {
@@ -318,8 +320,12 @@ impl<'a> Save<'a> {
         };
         let mut writer = writer(self.format, self.meta.clone(), self.codec_level, spool)
             .map_err(io_error("prepare the codec"))?;
-        let file = files::create_file(self.dir, &self.name).map_err(io_error("make the file"))?;
-        let mut out = FileOutput::new(file, self.buffer);
+        let out = match self.region.take() {
+            Some(region) => FileOutput::on(region, self.buffer),
+            None => files::create_file(self.dir, &self.name)
+                .map(|file| FileOutput::new(file, self.buffer)),
+        };
+        let mut out = out.map_err(io_error("make the file"))?;
         if let Some(flight) = self.flight {
             out = out.drop_behind(flight);
         }

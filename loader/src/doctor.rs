@@ -14,6 +14,7 @@ mod platform;
 mod policy;
 mod proof;
 mod pstore;
+mod raw;
 mod readonly;
 mod selinux;
 mod server;

@@ -121,22 +121,32 @@ fn on_device(
     mounts: &[mountinfo::Mount],
     root: &Path,
 ) -> Option<PathBuf> {
-    let node = match device {
-        Device::Uuid(id) => PathBuf::from("/dev/disk/by-uuid").join(id),
-        Device::Label(label) => PathBuf::from("/dev/disk/by-label").join(label),
-        Device::PartUuid(id) => PathBuf::from("/dev/disk/by-partuuid").join(id),
-        Device::Path(path) => path.clone(),
-    };
     let real = |path: &Path| {
         let path = root::under(root, path);
         path.canonicalize().unwrap_or(path)
     };
-    let node = real(&node);
+    let node = real(&node_of(device));
     let mount = mounts
         .iter()
         .find(|mount| mount.root == Path::new("/") && real(&mount.source) == node)?;
     let inside = target.path.strip_prefix("/").unwrap_or(&target.path);
     Some(mount.point.join(inside))
+}
+
+/// The device of a raw target, without the root prefix.
+#[must_use]
+pub fn raw_device(target: &Target) -> Option<PathBuf> {
+    target.raw.as_ref().map(node_of)
+}
+
+/// The link or node of a device, as udev makes it.
+fn node_of(device: &Device) -> PathBuf {
+    match device {
+        Device::Uuid(id) => PathBuf::from("/dev/disk/by-uuid").join(id),
+        Device::Label(label) => PathBuf::from("/dev/disk/by-label").join(label),
+        Device::PartUuid(id) => PathBuf::from("/dev/disk/by-partuuid").join(id),
+        Device::Path(path) => path.clone(),
+    }
 }
 
 /// The device or export as the config names it.

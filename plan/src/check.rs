@@ -3,7 +3,7 @@
 mod network;
 
 use crate::hook::{Hook, LONGEST_HOOK, LONGEST_RESCUE, MOST_HOOKS, Rescue};
-use crate::{Filesystem, Identity, Plan, Takes, TargetKind, VERSION};
+use crate::{Filesystem, FsType, Identity, Plan, Takes, TargetKind, VERSION};
 use dump::policy;
 use std::collections::HashSet;
 
@@ -116,10 +116,20 @@ impl Plan {
 fn check_filesystem(key: &str, fs: &Filesystem) -> Result<(), PlanError> {
     absolute(&format!("{key}.path"), &fs.path)?;
     let value = match &fs.identity {
-        Identity::Uuid(v) | Identity::Label(v) | Identity::Partuuid(v) => v,
+        Identity::Uuid(v) | Identity::Label(v) | Identity::Partuuid(v) => Some(v),
+        Identity::Stack => None,
     };
-    if value.is_empty() {
+    if value.is_some_and(String::is_empty) {
         return wrong(format!("{key}.identity"), "it is empty");
+    }
+    if value.is_none() != (fs.fstype == FsType::Raw) {
+        return wrong(
+            format!("{key}.identity"),
+            "a device without a filesystem, and no other, is found by its stack",
+        );
+    }
+    if value.is_none() && fs.stack.is_empty() {
+        return wrong(format!("{key}.stack"), "it is empty");
     }
     check_options(key, &fs.options)
 }

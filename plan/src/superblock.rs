@@ -20,7 +20,7 @@ const TAIL: u64 = 128 << 10;
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Found {
-    /// A filesystem.
+    /// A filesystem; [`FsType::Raw`] where the device's beginning is zeros or a stream of ours.
     pub fs: Option<FsType>,
     /// Its UUID as blkid prints it; empty if it has none.
     pub uuid: String,
@@ -94,7 +94,21 @@ pub fn probe(path: &Path, sectors: u64) -> io::Result<Found> {
     // An array's superblock at the end comes first: its members look like what the array holds,
     // a physical volume too.
     found.member = md(&file, &head, sectors).or_else(|| other_member(&head));
+    if found.fs.is_none() && found.member.is_none() && filled == HEAD && store::raw::is_free(&head)
+    {
+        found.fs = Some(FsType::Raw);
+    }
     Ok(found)
+}
+
+/// Whether a stream may be written to a device: its first MiB is zeros or an earlier stream.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub fn takes_stream(path: &Path) -> io::Result<bool> {
+    let mut head = vec![0; 1 << 20];
+    File::open(path)?.read_exact_at(&mut head, 0)?;
+    Ok(store::raw::is_free(&head))
 }
 
 fn read(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {

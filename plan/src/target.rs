@@ -47,7 +47,7 @@ fn half_a_minute() -> u64 {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetKind {
-    /// A local filesystem that is mounted by us.
+    /// A local filesystem that is mounted by us, or a device without one ([`FsType::Raw`]).
     Filesystem(Filesystem),
     /// An export of an NFS server, reached over the network.
     Nfs(Nfs),
@@ -118,10 +118,12 @@ pub enum FsType {
     Xfs,
     Btrfs,
     Vfat,
+    /// None: the crash directory is a stream on the device (`store::raw`).
+    Raw,
 }
 
 impl FsType {
-    /// Every type.
+    /// Every type that is mounted.
     pub const ALL: [Self; 6] = [
         Self::Ext2,
         Self::Ext3,
@@ -141,6 +143,7 @@ impl FsType {
             Self::Xfs => "xfs",
             Self::Btrfs => "btrfs",
             Self::Vfat => "vfat",
+            Self::Raw => "raw",
         }
     }
 
@@ -161,6 +164,8 @@ pub enum Identity {
     Label(String),
     /// The partition's UUID (GPT, or `1234abcd-01` for MBR).
     Partuuid(String),
+    /// The device stack, which must prove it: what has no filesystem has no name of its own.
+    Stack,
 }
 
 /// One device of the stack under a filesystem.

@@ -5,7 +5,8 @@
 //! machine, [`Store`] (crash directories in one place), [`rotation`] and [`loop_guard`] (room for a new
 //! core, and when none is written), [`CrashDir`] (one that is read), [`audit`] (one against its own
 //! manifest), [`settle`] (those that were cut off), [`open`] (the best core of one),
-//! [`foreign`] (crash directories of other suites).
+//! [`foreign`] (crash directories of other suites), [`raw`] (one as a stream on a device without a
+//! filesystem).
 //!
 //! May name `dump` and below.
 //!
@@ -23,6 +24,7 @@ pub mod manifest;
 pub mod names;
 pub mod open;
 pub mod place;
+pub mod raw;
 pub mod rotation;
 pub mod settle;
 mod store;

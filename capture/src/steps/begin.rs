@@ -1,7 +1,7 @@
 //! The first step on a target: makes the crash directory and writes the crashed kernel's log into it,
 //! before anything else can fail.
 
-use super::source;
+use super::{raw, source};
 use crate::protocol::{self, Event, say};
 use dump::files;
 use dump::seal::{NewFile, Sealer};
@@ -27,6 +27,7 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
         .map_err(|error| format!("Cannot make a directory in {}: {error}", base.display()))?;
     say(&Event::Directory(dir.to_string_lossy().into_owned()));
     let _ = files::sync(base);
+    raw::name(&dir).unwrap_or_else(protocol::soft);
     let kernel = kernel?;
     if let Some(release) = kernel.vmcoreinfo().osrelease()
         && !plan.kernel.release.is_empty()
@@ -39,6 +40,9 @@ pub(super) fn run(plan: &Plan, base: &Path) -> Result<(), String> {
     }
     let records = write_log(&kernel, &dir, &plan.dump.sealer())?;
     protocol::log(format!("{DMESG}: {records} records in {}", dir.display()));
+    if raw::append(&dir)? {
+        return Ok(());
+    }
     if let Err(error) = reserve(&dir) {
         protocol::soft(format!("The target is full: {error}"));
     }

@@ -5,7 +5,7 @@ mod account;
 mod fit;
 
 use super::room::Room;
-use super::source;
+use super::{raw, source};
 use crate::protocol::{self, Event, Progress, say};
 use account::Account;
 use dump::budget::Budget;
@@ -119,6 +119,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
         codec_level: codec_level(format),
         dir: request.dir,
         name: sealer.core_name(core_name(format)),
+        region: None,
         map: map.map(|map| map.content.clone()),
         recipients: sealer.recipients(),
         threads: request.budget.threads,
@@ -147,6 +148,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<(), String> {
         // Less effort makes larger cores than the estimate knows of.
         save.pace = Pace::Own;
     }
+    save.region = raw::region(request.dir, &save.name)?;
     let saved = save.run(&mut trailer, &mut |stats, total| {
         tell("core", stats.pages, total, begun);
     });
@@ -403,7 +405,7 @@ fn ram_pages(dump: &dyn MemoryDump) -> u64 {
 /// Removes the core that an earlier try left, once another one fits.
 fn clear(dir: &Path, sealer: &Sealer) {
     for format in OutputFormat::ALL {
-        let _ = fs::remove_file(dir.join(sealer.core_name(core_name(format))));
+        raw::remove(dir, &sealer.core_name(core_name(format)));
     }
 }
 

@@ -6,7 +6,7 @@
 //! child with a deadline of its own, and its failure is a soft error.
 
 use super::room::Room;
-use super::{begin, report, source};
+use super::{begin, raw, report, source};
 use crate::protocol;
 use analysis::essential::{self, Made, Options};
 use dump::budget::Budget;
@@ -94,6 +94,7 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
     let dump = kernel.dump().as_ref();
     let mut meta = CoreMeta::of(dump.info());
     describe(&mut meta, &kernel, Level::Essential);
+    let name = sealer.core_name(ESSENTIAL);
     let saved = Save {
         dump,
         pages: Pages::Runs(&ranges),
@@ -101,7 +102,8 @@ pub(super) fn run(plan: &Plan, dir: &Path, budget: Budget) -> Result<(), String>
         format: OutputFormat::ElfZst,
         codec_level: Some(CODEC_LEVEL),
         dir,
-        name: sealer.core_name(ESSENTIAL),
+        region: raw::region(dir, &name)?,
+        name,
         map: None,
         recipients: sealer.recipients(),
         threads: budget.threads,
@@ -130,7 +132,10 @@ fn make_room(plan: &Plan, dir: &Path, made: Option<&Made>, bytes: u64) -> bool {
     let Some(base) = dir.parent() else {
         return false;
     };
-    let free = Store::open(base).and_then(|store| store.place().room());
+    let free = match raw::room(base) {
+        Ok(Some(free)) => Ok(free),
+        _ => Store::open(base).and_then(|store| store.place().room()),
+    };
     if free.is_ok_and(|free| free >= bytes) {
         return false;
     }

@@ -1,6 +1,7 @@
 //! The last step on a target: writes the log and the manifest, then gives the crash directory its final
 //! name.
 
+use super::raw;
 use crate::protocol::{self, Event, Facts, say};
 use crate::screen::PREFIX;
 use dump::Level;
@@ -29,7 +30,7 @@ pub(super) fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> 
     let sealer = plan.dump.sealer();
     let verdict = judge(plan, &sealer, dir, facts);
     if verdict == Verdict::Complete && !plan.dump.keep_essential && facts.core.is_some() {
-        let _ = fs::remove_file(dir.join(sealer.core_name(ESSENTIAL)));
+        raw::remove(dir, &sealer.core_name(ESSENTIAL));
     }
     // A sealed file takes nothing more: there the manifest alone says it.
     if !sealer.covers_logs()
@@ -42,6 +43,8 @@ pub(super) fn run(plan: &Plan, dir: &Path, facts: &Facts) -> Result<(), String> 
     }
     let settled = settle(plan, dir, facts, verdict)
         .map_err(|error| format!("Cannot finish {}: {error}", dir.display()))?;
+    raw::append(&settled)?;
+    raw::name(&settled)?;
     say(&Event::Directory(settled.to_string_lossy().into_owned()));
     say(&Event::Verdict(verdict));
     protocol::log(format!("{}: {}", settled.display(), verdict.name()));
@@ -117,6 +120,8 @@ fn manifest(
         },
         false => facts.crash.clone(),
     };
+    let mut files = store.files(name)?;
+    raw::add_files(&store.path_of(name), &mut files);
     Ok(Manifest {
         schema: SCHEMA,
         afterpanic: env!("CARGO_PKG_VERSION").into(),
@@ -126,7 +131,7 @@ fn manifest(
         signature: crash.signature,
         class: crash.class,
         uptime_s: crash.uptime_s,
-        files: store.files(name)?,
+        files,
         core: facts.core.clone(),
         dump_in: facts
             .dump

@@ -2,6 +2,7 @@
 //!
 //! No failure in reading what is there already costs the new crash: then nothing is removed.
 
+use super::raw;
 use crate::protocol;
 use std::io;
 use std::path::Path;
@@ -11,6 +12,8 @@ use store::{Keep, Store};
 
 /// The store, and the crashes that are in it already.
 pub(super) struct Room {
+    /// Bytes left of the stream that the crash directory goes to, where it goes to one.
+    streamed: Option<u64>,
     store: Store,
     earlier: Vec<Earlier>,
 }
@@ -31,6 +34,7 @@ impl Room {
             protocol::log(format!("{}: {warning}", base.display()));
         }
         Ok(Self {
+            streamed: raw::room(base)?,
             store,
             earlier: history.crashes,
         })
@@ -42,11 +46,19 @@ impl Room {
 
     /// Free bytes of the target.
     pub(super) fn free(&self) -> io::Result<u64> {
-        self.store.place().room()
+        self.streamed.map_or_else(|| self.store.place().room(), Ok)
     }
 
     /// What must be removed. A target whose free space is unknown counts as large enough.
     pub(super) fn plan(&self, keep: &Keep, crash: &CrashFacts, need: Need) -> Removals {
+        // Nobody else writes to a raw device.
+        let keep = match self.streamed {
+            Some(_) => &Keep {
+                free: 0,
+                ..keep.clone()
+            },
+            None => keep,
+        };
         match self.free() {
             Ok(free) => rotation::removals(&self.earlier, crash, keep, free, need),
             Err(error) => {

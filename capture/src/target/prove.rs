@@ -36,6 +36,7 @@ pub(super) fn wanted(fs: &Filesystem) -> String {
         Identity::Uuid(uuid) => format!("filesystem UUID {uuid}"),
         Identity::Label(label) => format!("filesystem label {label}"),
         Identity::Partuuid(uuid) => format!("partition UUID {uuid}"),
+        Identity::Stack => "the hardware recorded".to_owned(),
     }
 }
 
@@ -48,6 +49,7 @@ pub(super) fn choose(fs: &Filesystem, candidates: &[Candidate]) -> Choice {
         let name = candidate.device.path.display();
         let why = part_of(candidate)
             .or_else(|| inner_volume(fs, candidate))
+            .or_else(|| occupied(fs, candidate))
             .map_or_else(|| against(fs, candidate), Err);
         match why {
             Ok(sure) => good.push((candidate, sure)),
@@ -94,10 +96,9 @@ fn one_place(a: &Device, b: &Device) -> bool {
 }
 
 fn device(fs: &Filesystem, candidate: &Candidate, sure: bool) -> Choice {
-    let how = if sure {
-        ", and its hardware is the one recorded"
-    } else {
-        ""
+    let how = match sure && fs.identity != Identity::Stack {
+        true => ", and its hardware is the one recorded",
+        false => "",
     };
     Choice::Device {
         path: candidate.device.path.clone(),
@@ -124,6 +125,8 @@ fn is_wanted(fs: &Filesystem, candidate: &Candidate) -> bool {
             .partuuid
             .as_ref()
             .is_some_and(|own| same(uuid, own)),
+        // What is on it is no name; a part of something is refused by that name.
+        Identity::Stack => return against(fs, candidate) == Ok(true),
     };
     let recorded = fs.uuid.as_ref().is_none_or(|uuid| same(uuid, &found.uuid));
     found.fs.map(family) == Some(family(fs.fstype)) && identity && recorded
@@ -139,6 +142,16 @@ fn part_of(candidate: &Candidate) -> Option<String> {
         None => return None,
     };
     Some(what)
+}
+
+/// A stream goes over nothing else.
+fn occupied(fs: &Filesystem, candidate: &Candidate) -> Option<String> {
+    match candidate.found.fs {
+        Some(FsType::Raw) => None,
+        _ if fs.fstype != FsType::Raw => None,
+        Some(other) => Some(format!("there is a filesystem on it ({})", other.name())),
+        None => Some("its beginning is neither zeros nor an earlier stream".to_owned()),
+    }
 }
 
 /// LVM's own inner volumes (a snapshot's origin) end in a suffix after the UUID.

@@ -8,6 +8,7 @@ mod bounded;
 mod full;
 mod hooks;
 mod limits;
+mod raw;
 mod report_only;
 mod sealed;
 mod sink;

@@ -1,4 +1,4 @@
-//! Where a target lies: one of three keys, of which a target has one at most.
+//! Where a target lies: one of four keys, of which a target has one at most.
 
 use crate::model::{Account, Device, Export, Target};
 
@@ -11,17 +11,24 @@ pub(super) enum Place {
     Nfs(Export),
     /// `ssh`
     Ssh(Account),
+    /// `raw`
+    Raw(Device),
 }
 
 impl Place {
     /// Makes it the place of this target. What another place had is gone.
     pub(super) fn put(self, target: &mut Target) {
-        (target.device, target.nfs, target.ssh) = (None, None, None);
+        (target.device, target.raw) = (None, None);
+        (target.nfs, target.ssh) = (None, None);
         match self {
             Self::Device(device) => target.device = Some(device),
             Self::Nfs(export) => target.nfs = Some(export),
             Self::Ssh(account) => {
                 target.ssh = Some(account);
+                target.options = None;
+            }
+            Self::Raw(device) => {
+                target.raw = Some(device);
                 target.options = None;
             }
         }

@@ -104,7 +104,7 @@ fn two_files_of_one_suite_are_one_config() {
 #[test]
 fn a_line_that_the_user_answered_does_not_block() {
     let path = Path::new("/etc/kdump.conf");
-    let text = "raw /dev/vg/dump\npath /x\n";
+    let text = "virtiofs dump\npath /x\n";
     let source = Source::of(path, text).unwrap();
     assert!(import(&[source], &[]).blocks());
     let imported = import(&[source], &[(path, 1)]);

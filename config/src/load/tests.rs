@@ -55,6 +55,7 @@ fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
             device: Some(Device::Uuid("0a0b0c0d-1111-2222-3333-444455556666".into())),
             nfs: None,
             ssh: None,
+            raw: None,
             key: None,
             path: "/crash".into(),
             options: Some("noatime".into()),

@@ -36,6 +36,14 @@ pub struct Target {
     /// Example: `ssh = "dumps@backup.example.org"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh: Option<Account>,
+    /// A disk, partition or logical volume without a filesystem: `PARTUUID=` or a path under /dev. The capture
+    /// kernel writes a stream to it, and `afterpanic collect` makes a crash directory in `path` of it at the next
+    /// boot. Its first MiB must be zeros, or an earlier stream: nothing else is ever overwritten. Not together
+    /// with `device`, `nfs` or `ssh`.
+    ///
+    /// Example: `raw = "PARTUUID=0a0b0c0d-1111-2222-3333-444455556666"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Device>,
     /// The private key that opens the account of `ssh`: a file of ssh-keygen without a passphrase, by default
     /// `/etc/afterpanic.key`. It goes into the capture image, which only root can read. Use a key for this
     /// machine alone.
@@ -47,7 +55,8 @@ pub struct Target {
     )]
     pub key: Option<PathBuf>,
     /// The directory in which crash directories are made: a path of this machine, or a path inside
-    /// `device` or `nfs`, or a path on the server of `ssh`.
+    /// `device` or `nfs`, or a path on the server of `ssh`. With `raw`, the directory of this machine in which
+    /// `collect` makes them at the next boot.
     ///
     /// Example: `path = "/srv/crash"`
     #[serde(deserialize_with = "absolute")]
@@ -122,6 +131,7 @@ impl Default for Target {
             device: None,
             nfs: None,
             ssh: None,
+            raw: None,
             key: None,
             path: PathBuf::from("/var/crash"),
             options: None,
@@ -162,11 +172,23 @@ impl Target {
             self.device.is_some(),
             self.nfs.is_some(),
             self.ssh.is_some(),
+            self.raw.is_some(),
         ];
         if places.iter().filter(|set| **set).count() > 1 {
             return Some(
-                "a target has more than one of device, nfs and ssh; make two targets of it",
+                "a target has more than one of device, nfs, ssh and raw; make two targets of it",
             );
+        }
+        if matches!(self.raw, Some(Device::Uuid(_) | Device::Label(_))) {
+            return Some(
+                "a target has raw with UUID= or LABEL=, which name a filesystem; use PARTUUID= or a path under /dev",
+            );
+        }
+        if self.raw.is_some() && self.options.is_some() {
+            return Some("a target has raw and options, which are mount options");
+        }
+        if self.raw.is_some() && self.copy == Copy::Report {
+            return Some("a target has raw and copy: a raw target takes whole crash directories");
         }
         if self.ssh.is_some() && self.options.is_some() {
             return Some("a target has ssh and options, which are mount options");

@@ -26,9 +26,34 @@ const STREAMS: usize = 2;
 /// Stack of a thread that only makes system calls.
 const SMALL_STACK: usize = 64 << 10;
 
+/// Part of a device that takes a file's bytes, where there is no filesystem.
+pub struct Region {
+    /// The device.
+    pub device: File,
+    /// Where the first byte goes.
+    pub at: u64,
+    /// Where nothing more may be written.
+    pub end: u64,
+    /// Called with the length that is written by now, every [`Region::EVERY`] bytes and at the end.
+    pub reached: Box<dyn FnMut(u64) -> io::Result<()>>,
+}
+
+impl Region {
+    /// Bytes between two calls of [`Region::reached`].
+    pub const EVERY: u64 = 64 << 20;
+
+    fn took(&mut self, len: u64) -> io::Result<()> {
+        // What is said to be there is there.
+        self.device.sync_data()?;
+        (self.reached)(len)
+    }
+}
+
 /// A file being written.
 pub struct FileOutput {
     file: File,
+    /// Where its bytes go, if it is no file of its own, and the length that was told last.
+    region: Option<(Region, u64)>,
     /// Size of each buffer; writes begin and end at multiples of it where the stream lets them.
     unit: usize,
     streams: Vec<Stream>,
@@ -63,6 +88,7 @@ impl FileOutput {
     pub fn new(file: File, unit: usize) -> Self {
         Self {
             file,
+            region: None,
             unit: unit.max(4096),
             streams: Vec::new(),
             clock: 0,
@@ -73,12 +99,27 @@ impl FileOutput {
         }
     }
 
+    /// Writes to a part of a device with buffers of `unit` bytes (a multiple of 4096).
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn on(region: Region, unit: usize) -> io::Result<Self> {
+        let mut out = Self::new(region.device.try_clone()?, unit);
+        out.region = Some((region, 0));
+        Ok(out)
+    }
+
+    /// Where the file's first byte is on what is written to.
+    fn base(&self) -> u64 {
+        self.region.as_ref().map_or(0, |(region, _)| region.at)
+    }
+
     /// Sends what is written to the device at once and drops it from the cache. Without it written
     /// pages stay there: on a running system they may be read soon. So they do where no thread
     /// can be had, and the kernel drops them when it needs the room.
     #[must_use]
     pub fn drop_behind(mut self, flight: InFlight) -> Self {
-        self.behind = Behind::new(&self.file, flight).ok();
+        self.behind = Behind::new(&self.file, self.base(), flight).ok();
         self
     }
 
@@ -97,6 +138,12 @@ impl FileOutput {
         let Ok(len) = i64::try_from(bytes) else {
             return Ok(());
         };
+        if let Some((region, _)) = &self.region {
+            return match bytes > region.end.saturating_sub(region.at) {
+                true => Err(Errno::ENOSPC.into()),
+                false => Ok(()),
+            };
+        }
         match fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, len) {
             Err(Errno::ENOSPC) => Err(Errno::ENOSPC.into()),
             _ => Ok(()),
@@ -114,10 +161,17 @@ impl FileOutput {
         if let Some(mut behind) = self.behind.take() {
             behind.join()?;
         }
-        self.file.set_len(len)?;
-        self.file.sync_all()?;
+        let base = self.base();
+        match &mut self.region {
+            Some((region, _)) => region.took(len)?,
+            None => {
+                self.file.set_len(len)?;
+                self.file.sync_all()?;
+            }
+        }
         if dropped {
-            forget(&self.file, 0, 0);
+            let whole = if base == 0 { 0 } else { len };
+            forget(&self.file, base, whole);
         }
         Ok(Checksums {
             table: self.table.map(|(_, hash)| hash.finalize().into()),
@@ -135,6 +189,12 @@ impl FileOutput {
         for stream in &streams {
             result = result.and(self.put(stream.at, &stream.buf));
         }
+        if let Some((region, told)) = &mut self.region
+            && self.len > *told
+        {
+            *told = self.len;
+            result = result.and(region.took(self.len));
+        }
         result
     }
 
@@ -142,10 +202,22 @@ impl FileOutput {
         if buf.is_empty() {
             return Ok(());
         }
-        self.file.write_all_at(buf, at)?;
-        self.len = self.len.max(at + buf.len() as u64);
+        let end = at + buf.len() as u64;
+        if let Some((region, _)) = &self.region
+            && region.at.saturating_add(end) > region.end
+        {
+            return Err(Errno::ENOSPC.into());
+        }
+        self.file.write_all_at(buf, self.base() + at)?;
+        self.len = self.len.max(end);
         if let Some(behind) = &mut self.behind {
             behind.reached(self.len)?;
+        }
+        if let Some((region, told)) = &mut self.region
+            && self.len - *told >= Region::EVERY
+        {
+            *told = self.len;
+            region.took(self.len)?;
         }
         Ok(())
     }
@@ -240,12 +312,13 @@ struct Behind {
 }
 
 impl Behind {
-    fn new(file: &File, flight: InFlight) -> io::Result<Self> {
+    /// For a file whose first byte is at `base` of `file`.
+    fn new(file: &File, base: u64, flight: InFlight) -> io::Result<Self> {
         let file = file.try_clone()?;
         let windows = Arc::new(Queue::new(flight.windows.max(1)));
         let taken = Arc::clone(&windows);
         let body = move || {
-            let result = send(&file, flight.bytes, &taken);
+            let result = send(&file, base, flight.bytes, &taken);
             taken.close();
             result
         };
@@ -288,7 +361,7 @@ impl Drop for Behind {
 /// Sends each window, then waits for the one before it. An error of the device ends it: the kernel
 /// tells it once for an open file, so the sync at the end would not (mm/filemap.c,
 /// `file_check_and_advance_wb_err`).
-fn send(file: &File, bytes: u64, windows: &Queue<u64>) -> io::Result<()> {
+fn send(file: &File, base: u64, bytes: u64, windows: &Queue<u64>) -> io::Result<()> {
     let fatal = [libc::EIO, libc::ENOSPC, libc::EDQUOT].map(Some);
     // Others say that the filesystem cannot do this.
     let reported = |result: io::Result<()>| match result {
@@ -297,6 +370,7 @@ fn send(file: &File, bytes: u64, windows: &Queue<u64>) -> io::Result<()> {
     };
     let mut before = None;
     while let Some(window) = windows.pop() {
+        let window = base.saturating_add(window);
         reported(sys::sync_file_range(file, window, bytes, false))?;
         if let Some(before) = before.replace(window)
             && reported(sys::sync_file_range(file, before, bytes, true))?
@@ -317,6 +391,56 @@ fn forget(file: &File, offset: u64, len: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_region_gets_the_bytes_of_a_file_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device");
+        std::fs::write(&path, [7; 40_000]).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let on = |end: u64| {
+            let told = Arc::clone(&told);
+            let device = File::options().read(true).write(true).open(&path).unwrap();
+            let region = Region {
+                device,
+                at: 8192,
+                end,
+                reached: Box::new(move |len| {
+                    told.lock().unwrap().push(len);
+                    Ok(())
+                }),
+            };
+            let flight = InFlight {
+                bytes: 4096,
+                windows: 1,
+            };
+            FileOutput::on(region, 4096).unwrap().drop_behind(flight)
+        };
+        let mut out = on(32_768);
+        assert!(out.reserve(24_577).is_err() && out.reserve(24_576).is_ok());
+        out.write_at(0, &[1; 10_000]).unwrap();
+        out.write_at(100, &[2; 100]).unwrap();
+        out.finish(10_000).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), 40_000);
+        assert!(
+            bytes[..8192]
+                .iter()
+                .chain(&bytes[18_192..])
+                .all(|b| *b == 7)
+        );
+        assert!(bytes[8292..8392].iter().all(|b| *b == 2));
+        assert_eq!((bytes[8192], bytes[18_191]), (1, 1));
+        assert_eq!(told.lock().unwrap().last(), Some(&10_000));
+        // What does not fit is an error, and what did fit is told.
+        let mut out = on(16_384);
+        let error = out.write_at(0, &[3; 20_000]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        let _ = out.flush();
+        assert_eq!(told.lock().unwrap().last(), Some(&8192));
+        assert_eq!(std::fs::read(&path).unwrap()[16_384], 1);
+    }
 
     #[test]
     fn streams_end_up_where_they_belong() {

@@ -102,6 +102,7 @@ fn a_sealed_kdump_of_two_million_runs_is_a_stream_that_is_read_where_it_lies() {
         codec_level: Some(1),
         dir: dir.path(),
         name: format!("core{}", format.suffix()),
+        region: None,
         map: None,
         recipients: &recipients,
         threads: 2,

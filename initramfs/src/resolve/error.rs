@@ -71,6 +71,18 @@ pub enum ResolveError {
         /// What is there instead.
         found: String,
     },
+    /// A device that a stream must not be written to.
+    #[error(
+        "{device} cannot be a raw target: it {found}. If nothing on it is needed: sudo wipefs -a {0} && sudo dd if=/dev/zero of={0} bs=1M count=1", node.display()
+    )]
+    Raw {
+        /// The device.
+        device: String,
+        /// Its node.
+        node: PathBuf,
+        /// What speaks against it, as "is …" or "holds …".
+        found: String,
+    },
     /// A layer that the capture kernel cannot put together.
     #[error(
         "{device} is {what}. The capture kernel cannot assemble it. Choose a target on another disk"

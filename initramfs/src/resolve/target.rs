@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use config::Device;
-use plan::superblock::probe;
-use plan::{self, Filesystem, FsType, Identity, TargetKind};
+use plan::superblock::{probe, takes_stream};
+use plan::{self, Filesystem, FsType, Identity, Layer, TargetKind};
 
 use super::error::ResolveError;
 use super::resolved::Resolved;
@@ -21,6 +21,9 @@ pub(super) fn resolve(
     target: &config::Target,
     out: &mut Resolved,
 ) -> Result<plan::Target, ResolveError> {
+    if let Some(device) = &target.raw {
+        return raw(machine, target, device, out);
+    }
     let place = match &target.device {
         None => mounted(machine, &target.path)?,
         Some(device) => Place {
@@ -75,6 +78,83 @@ pub(super) fn resolve(
         },
         takes: target.copy.takes(),
     })
+}
+
+/// A device without a filesystem: the stack must prove it.
+fn raw(
+    machine: &Machine,
+    target: &config::Target,
+    device: &Device,
+    out: &mut Resolved,
+) -> Result<plan::Target, ResolveError> {
+    let sys = find(machine, device)?;
+    let name = name_of(&sys);
+    let refuse = |found: &str| ResolveError::Raw {
+        device: name.clone(),
+        node: machine.node(&sys),
+        found: found.to_owned(),
+    };
+    if !machine.root.names(sys.join("holders")).is_empty() {
+        return Err(refuse("is a part of another device"));
+    }
+    let stack = block::stack(machine, &sys, &format!("the raw target on {name}"))?;
+    let proof = match stack.layers.first() {
+        Some(Layer::Dm(_) | Layer::Md { .. }) => true,
+        Some(Layer::Partition { partuuid, .. }) if partuuid.is_some() => true,
+        _ => stack.layers.iter().any(|layer| match layer {
+            Layer::Disk { wwid, serial, .. } => wwid.is_some() || serial.is_some(),
+            _ => false,
+        }),
+    };
+    if !proof {
+        return Err(refuse(
+            "has no partition UUID, no serial number and no WWID, so nothing tells it from other disks",
+        ));
+    }
+    vacant(machine, &sys, &refuse)?;
+    out.wanted.extend(stack.wanted);
+    Ok(plan::Target {
+        kind: TargetKind::Filesystem(Filesystem {
+            fstype: FsType::Raw,
+            identity: Identity::Stack,
+            uuid: None,
+            path: text(&target.path),
+            options: Vec::new(),
+            stack: stack.layers,
+        }),
+        deadline_s: target.deadline.seconds(),
+        device_wait_s: if stack.slow {
+            2 * DEVICE_WAIT
+        } else {
+            DEVICE_WAIT
+        },
+    })
+}
+
+/// Whether a device holds nothing but an earlier stream.
+fn vacant(
+    machine: &Machine,
+    sys: &Path,
+    refuse: &dyn Fn(&str) -> ResolveError,
+) -> Result<(), ResolveError> {
+    let node = machine.node(sys);
+    let sectors = machine.root.number(sys.join("size")).unwrap_or_default();
+    let probed = machine.root.open_path(&node).and_then(|path| {
+        let found = probe(&path, sectors)?;
+        Ok((found, takes_stream(&path)?))
+    });
+    let (found, takes) = match probed {
+        Ok(probed) => probed,
+        Err(source) => return Err(ResolveError::Superblock { path: node, source }),
+    };
+    let udev = machine.udev(sys, "ID_FS_TYPE");
+    match (&found.member, found.fs, udev) {
+        (Some(member), ..) => Err(refuse(&format!("holds {}", member.kind()))),
+        (None, Some(fs), _) if fs != FsType::Raw => Err(refuse(&format!("holds {}", fs.name()))),
+        (None, _, Some(kind)) => Err(refuse(&format!("holds {kind}"))),
+        _ if takes => Ok(()),
+        _ => Err(refuse("holds something in its first MiB")),
+    }
 }
 
 /// A target of an image for another machine: nothing here is looked at.
@@ -298,7 +378,7 @@ fn identify(machine: &Machine, sys: &Path) -> Result<Superblock, ResolveError> {
         })
     };
     match probed {
-        Ok(found) if found.member.is_some() || found.fs.is_some() => {
+        Ok(found) if found.member.is_some() || found.fs.is_some_and(|fs| fs != FsType::Raw) => {
             let some = |text: String| (!text.is_empty()).then_some(text);
             let fstype = match (&found.member, found.fs) {
                 (Some(member), _) => member.kind(),

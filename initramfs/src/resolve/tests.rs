@@ -469,3 +469,4 @@ fn running_watchdogs_come_first_and_others_not_at_all() {
 }
 
 mod lvm;
+mod raw;

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use initramfs::build::BuildError;
 use initramfs::resolve::ResolveError;
-use plan::TargetKind;
+use plan::{FsType, TargetKind};
 
 use super::finding::{Examined, Finding, Level, chain, finding, size};
+use super::raw;
 use super::readonly;
 use super::server;
 use crate::probe::meminfo;
@@ -57,6 +58,10 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
     for (n, target) in prepared.plan().targets.iter().enumerate() {
         let fs = match &target.kind {
+            TargetKind::Filesystem(fs) if fs.fstype == FsType::Raw => {
+                out.extend(raw::check(on, fs, prepared.config_target(n), needed));
+                continue;
+            }
             TargetKind::Filesystem(fs) => fs,
             TargetKind::Nfs(nfs) => {
                 out.extend(server::check(on.root, nfs));
@@ -161,7 +166,7 @@ fn writable(directory: &Path) -> bool {
     nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
-fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Finding {
+pub(super) fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Finding {
     let host = root::under(on.root, path);
     // The capture kernel makes the directory where it is missing. Until then its parent's filesystem counts.
     let existing = host.ancestors().find(|p| p.exists()).unwrap_or(on.root);

@@ -1,13 +1,12 @@
 //! What the manifest says of a core, and how far the core can be trusted.
 
 use super::{Choice, Prepared, Request};
-use crate::steps::peak_rss_kib;
+use crate::steps::{peak_rss_kib, raw};
 use dump::facts::{CheckFacts, CoreFacts, KindFacts, PageCounts, Verdict};
 use dump::files::core_name;
 use dump::save::Saved;
 use dump::{Classified, Policy};
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::Instant;
 use vmcore::mm::check::{self, Check};
 
@@ -67,7 +66,7 @@ impl Account {
         };
         let sealer = request.plan.dump.sealer();
         let name = sealer.core_name(core_name(choice.format));
-        let size = fs::metadata(request.dir.join(&name)).map_or(0, |meta| meta.len());
+        let size = raw::len_of(request.dir, &name);
         CoreFacts {
             file: name,
             format: choice.format.name().into(),

@@ -148,3 +148,62 @@ fn partitions_must_be_where_they_were() {
         Choice::Refused(_)
     ));
 }
+
+fn raw(stack: Vec<Layer>) -> Filesystem {
+    Filesystem {
+        fstype: FsType::Raw,
+        identity: Identity::Stack,
+        ..fs(stack)
+    }
+}
+
+fn vacant(name: &str, serial: &str) -> Candidate {
+    let mut candidate = candidate(name, serial);
+    candidate.found = Found {
+        fs: Some(FsType::Raw),
+        ..Found::default()
+    };
+    candidate
+}
+
+#[test]
+fn a_device_without_a_filesystem_is_taken_when_its_hardware_proves_it() {
+    let all = [
+        vacant("vda", "A"),
+        vacant("vdb", "B"),
+        candidate("vdc", "C"),
+    ];
+    assert_eq!(chosen(&choose(&raw(vec![disk("B")]), &all)), "/dev/vdb");
+    // Nothing speaks against this disk, and nothing for it.
+    assert_eq!(
+        choose(&raw(vec![disk("B")]), &[vacant("vda", "")]),
+        Choice::Absent
+    );
+    assert_eq!(
+        choose(&raw(vec![disk("B")]), &[vacant("vda", "A")]),
+        Choice::Absent
+    );
+}
+
+#[test]
+fn a_stream_goes_over_no_filesystem_and_no_member() {
+    let on = |found: Found| {
+        let mut candidate = vacant("vda", "A");
+        candidate.found = found;
+        match choose(&raw(vec![disk("A")]), &[candidate]) {
+            Choice::Refused(why) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    let ext4 = on(Found {
+        fs: Some(FsType::Ext4),
+        ..Found::default()
+    });
+    assert!(ext4.contains("a filesystem on it (ext4)"), "{ext4}");
+    assert!(on(Found::default()).contains("neither zeros"));
+    let luks = on(Found {
+        member: Some(Member::Luks),
+        ..Found::default()
+    });
+    assert!(luks.contains("encrypted"), "{luks}");
+}

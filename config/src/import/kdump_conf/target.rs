@@ -21,7 +21,6 @@ const KEY: &str = "/root/.ssh/kdump_id_rsa";
 /// Why the other directives have no counterpart.
 fn why_not(word: &str) -> &'static str {
     match word {
-        "raw" => "a core is a file; put a filesystem on the partition, or choose another target",
         "net" => "an old directive that kdump-utils refuses; this version writes to no server",
         "virtiofs" => "this version does not write to virtiofs",
         _ => "this version does not write to such a filesystem",
@@ -56,6 +55,7 @@ impl Targets {
         match word {
             "nfs" => self.export(value, fate),
             "ssh" => self.account(value, fate),
+            "raw" => self.raw(value, fate),
             _ if LOCAL.contains(&word) => self.device(value, fate),
             _ => fate.block(why_not(word)),
         }
@@ -67,6 +67,26 @@ impl Targets {
                 self.place = Some(Place::Nfs(export));
                 fate.take("nfs in [[target]]");
                 fate.remark(OWN_DIRECTORY);
+            }
+            Err(why) => fate.block(why.to_string()),
+        }
+    }
+
+    /// A partition without a filesystem: kdump-utils, too, copies the core into `path` at the next boot.
+    fn raw(&mut self, name: &str, fate: &mut Fate) {
+        let scalar = Scalar::Word(name.replace(['"', '\''], ""));
+        match Device::try_from(scalar) {
+            Ok(Device::Uuid(_) | Device::Label(_)) => {
+                fate.block(
+                    "UUID= and LABEL= name a filesystem, and raw wants a device without one",
+                );
+            }
+            Ok(device) => {
+                self.place = Some(Place::Raw(device));
+                fate.take("raw in [[target]]");
+                fate.remark(
+                    "its first MiB must be zeros: sudo dd if=/dev/zero of=DEVICE bs=1M count=1",
+                );
             }
             Err(why) => fate.block(why.to_string()),
         }

@@ -101,7 +101,8 @@ fn what_says_where_the_core_goes_and_cannot_be_done_blocks() {
     for text in [
         "nfs server\n",
         "ssh server\n",
-        "raw /dev/vg/dump\n",
+        "raw LABEL=dump\n",
+        "raw dump\n",
         "virtiofs tag\n",
         "minix /dev/sdb1\n",
         "net root@server\n",
@@ -118,6 +119,19 @@ fn what_says_where_the_core_goes_and_cannot_be_done_blocks() {
     ] {
         assert!(conf(text).blocks(), "{text}");
     }
+}
+
+#[test]
+fn a_partition_without_a_filesystem_is_a_raw_target() {
+    let imported = conf("raw /dev/vg/dump\npath /srv/crash\n");
+    assert!(!imported.blocks());
+    let target = &imported.config.target[0];
+    assert_eq!(target.raw, Some(Device::Path("/dev/vg/dump".into())));
+    assert_eq!(
+        (target.device.as_ref(), target.path.to_str()),
+        (None, Some("/srv/crash"))
+    );
+    assert!(row(&imported, 1).why.contains("zeros"));
 }
 
 #[test]
