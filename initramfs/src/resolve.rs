@@ -9,6 +9,7 @@ mod error;
 mod lvm;
 mod md;
 pub mod mountinfo;
+mod multipath;
 mod network;
 mod nfs;
 mod resolved;

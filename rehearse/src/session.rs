@@ -10,7 +10,7 @@ use crate::guest::image::{self, Binaries, Contents, ImageError, KernelFiles};
 use crate::guest::{
     Boot, End as ScriptEnd, HANDED_OUT, Mount, PANICS_NOW, SAYS, Script, Step, Which,
 };
-use crate::storage::{Storage, Untouched};
+use crate::storage::{Holds, Storage, Untouched};
 use crate::vm::{Accel, Bus, DiskImage, End, Event, Firmware, Flow, Machine, Outcome, Vm, VmError};
 use dump::seal::Identities;
 use serde_json::Value;
@@ -274,10 +274,19 @@ impl Session {
         let dir = disk.parent().unwrap_or(Path::new("."));
         for more in &self.storage.more {
             vm.disks.push(DiskImage {
-                path: self.storage.path(dir, &more.serial),
+                path: match more.holds {
+                    Holds::Path => disk.to_owned(),
+                    _ => self.storage.path(dir, &more.serial),
+                },
                 serial: more.serial.clone(),
                 ..DiskImage::default()
             });
+        }
+        if self.storage.has_paths() {
+            // QEMU opens one file twice.
+            for image in vm.disks.iter_mut().filter(|image| image.path == disk) {
+                image.options = "file.locking=off".into();
+            }
         }
         // A kernel whose capture kernel does not start reboots, instead of waiting for the deadline.
         vm.cmdline = format!("console={} loglevel=6 panic=20", self.machine.console);
@@ -311,7 +320,18 @@ impl Session {
         let mut vm = self.machine(initrd.clone(), dir.join("console.txt"), &disk);
         if let Some(target) = vm.disks.first_mut() {
             target.bus = self.storage.bus;
-            target.options.clone_from(&self.storage.drive);
+            if !self.storage.drive.is_empty() {
+                target.options.clone_from(&self.storage.drive);
+            }
+        }
+        for image in vm
+            .disks
+            .iter_mut()
+            .skip(1)
+            .filter(|image| image.path == disk)
+        {
+            // It is the same disk: on the same kind of bus, with the same serial number.
+            (image.bus, image.serial) = (self.storage.bus, TARGET.into());
         }
         vm.vcpus = self.vcpus;
         vm.firmware = self.firmware;

@@ -67,6 +67,8 @@ pub enum Holds {
     Copy,
     /// A filesystem with this UUID.
     Filesystem(String),
+    /// What the target's disk holds, because it is that disk: another path to it.
+    Path,
 }
 
 /// What the host does when the console says something after the panic.
@@ -126,6 +128,12 @@ impl Storage {
         dir.join(format!("{serial}.img"))
     }
 
+    /// Whether the target's disk has several paths.
+    #[must_use]
+    pub(crate) fn has_paths(&self) -> bool {
+        self.more.iter().any(|disk| disk.holds == Holds::Path)
+    }
+
     /// Makes the further disks; those that must stay as they are.
     ///
     /// # Errors
@@ -143,6 +151,7 @@ impl Storage {
             match &one.holds {
                 Holds::Nothing => disk::blank(&path, bytes)?,
                 Holds::Copy => disk::copy(target, &path)?,
+                Holds::Path => {}
                 Holds::Filesystem(uuid) => {
                     disk::make(&path, bytes, one.fs.unwrap_or(fs), uuid)?;
                 }

@@ -15,27 +15,32 @@ fn of(dir: &Path) -> io::Result<Option<Stream>> {
     raw::of(dir.parent().unwrap_or(Path::new("/")))
 }
 
-fn said(error: io::Error) -> String {
+fn said(error: &io::Error) -> String {
     format!("Cannot write to the raw target: {error}")
 }
 
 /// Bytes left for the crash directories in `base`, where they go to a stream.
 pub(super) fn room(base: &Path) -> Result<Option<u64>, String> {
-    let stream = raw::of(base).map_err(said)?;
+    let stream = raw::of(base).map_err(|error| said(&error))?;
     Ok(stream.map(|stream| stream.room()))
 }
 
 /// Tells the stream what the crash directory is called.
 pub(super) fn name(dir: &Path) -> Result<(), String> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    let stream = of(dir).map_err(said)?;
-    stream.map_or(Ok(()), |mut stream| stream.name(&name).map_err(said))
+    let stream = of(dir).map_err(|error| said(&error))?;
+    stream.map_or(Ok(()), |mut stream| {
+        stream.name(&name).map_err(|error| said(&error))
+    })
 }
 
 /// Appends what is new in the crash directory. Answers whether there is a stream.
 pub(super) fn append(dir: &Path) -> Result<bool, String> {
-    match of(dir).map_err(said)? {
-        Some(mut stream) => stream.append_all(dir).map_err(said).map(|()| true),
+    match of(dir).map_err(|error| said(&error))? {
+        Some(mut stream) => stream
+            .append_all(dir)
+            .map_err(|error| said(&error))
+            .map(|()| true),
         None => Ok(false),
     }
 }
@@ -50,11 +55,11 @@ pub(super) fn after(dir: &Path, outcome: Result<(), String>) -> Result<(), Strin
 
 /// Where a core goes that is written to a stream.
 pub(super) fn region(dir: &Path, name: &str) -> Result<Option<Region>, String> {
-    let stream = of(dir).map_err(said)?;
+    let stream = of(dir).map_err(|error| said(&error))?;
     stream
         .map(|stream| stream.region(name))
         .transpose()
-        .map_err(said)
+        .map_err(|error| said(&error))
 }
 
 /// Removes a core, of the stream or of the crash directory.

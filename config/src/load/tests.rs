@@ -33,6 +33,9 @@ fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
     let later = config.target.pop().unwrap();
     assert_eq!(config.target.pop().unwrap().copy, Copy::Report);
     assert!(later.at_boot && later.remove_local);
+    let raw = config.target.pop().unwrap().raw.unwrap();
+    let partition = "0a0b0c0d-1111-2222-3333-444455556666";
+    assert_eq!(raw, Device::PartUuid(partition.into()));
     let account = config.target.pop().unwrap();
     assert_eq!(
         account.ssh.as_ref().unwrap().to_string(),
@@ -342,4 +345,25 @@ fn accounts_are_read_as_they_are_shown() {
     assert!(Config::parse(both).is_err());
     let options = "[[target]]\nssh = \"a@b\"\noptions = \"noatime\"\n";
     assert!(Config::parse(options).is_err());
+}
+
+#[test]
+fn a_raw_target_names_a_device_and_no_filesystem() {
+    let target = |line: &str| Config::parse(&format!("[[target]]\nraw = {line}\n"));
+    let config = target("\"/dev/vg0/dump\"").unwrap();
+    assert_eq!(
+        config.target[0].raw,
+        Some(Device::Path("/dev/vg0/dump".into()))
+    );
+    assert_eq!(Config::parse(&config.show()).unwrap(), config);
+    for wrong in [
+        "\"UUID=0a0b\"",
+        "\"LABEL=dump\"",
+        "\"dump\"",
+        "\"/dev/vdb\"\nnfs = \"nas:/srv\"",
+        "\"/dev/vdb\"\ndevice = \"LABEL=x\"",
+        "\"/dev/vdb\"\noptions = \"noatime\"",
+    ] {
+        assert!(target(wrong).is_err(), "{wrong}");
+    }
 }

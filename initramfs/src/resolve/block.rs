@@ -7,7 +7,7 @@ use plan::Layer;
 use super::error::ResolveError;
 use super::sysfs::{Machine, name_of};
 use super::transport::{self, is_numbered};
-use super::{lvm, md};
+use super::{lvm, md, multipath};
 use crate::closure::Wanted;
 
 /// Devices stacked deeper than this are a circle.
@@ -39,7 +39,7 @@ pub(super) fn stack(machine: &Machine, sys: &Path, what: &str) -> Result<Stack, 
     Ok(stack)
 }
 
-fn descend(
+pub(super) fn descend(
     machine: &Machine,
     sys: &Path,
     what: &str,
@@ -57,25 +57,18 @@ fn descend(
     }
     let sectors = root.number(sys.join("size")).unwrap_or_default();
     if let Some(number) = root.number(sys.join("partition")) {
-        let partuuid = machine
-            .uevent(sys, "PARTUUID")
-            .or_else(|| machine.udev(sys, "ID_PART_ENTRY_UUID"))
-            .or_else(|| by_link(machine, &name, "/dev/disk/by-partuuid"));
-        stack.layers.push(Layer::Partition {
-            name,
-            number: u32::try_from(number).unwrap_or_default(),
-            partuuid,
-            start: root.number(sys.join("start")).unwrap_or_default(),
-            sectors,
-        });
+        stack.layers.push(partition(machine, sys, number));
         let disk = sys.parent().unwrap_or(sys);
         return descend(machine, disk, what, stack, depth + 1);
     }
     if root.exists(sys.join("dm")) {
         let uuid = root.text(sys.join("dm/uuid")).unwrap_or_default();
+        if let Some(map) = multipath::of(&uuid) {
+            return multipath::paths(machine, sys, map, what, stack, depth);
+        }
         if !uuid.starts_with("LVM-") {
             let map = root.text(sys.join("dm/name")).unwrap_or_default();
-            return Err(refuse(&kind_of_dm(machine, sys, &uuid, &map)));
+            return Err(refuse(&kind_of_dm(&uuid, &map)));
         }
         let below = slaves(machine, sys);
         stack
@@ -121,16 +114,36 @@ fn descend(
     let serial = ["serial", "device/serial"]
         .iter()
         .find_map(|file| root.text(sys.join(file)));
-    let wwid = ["wwid", "device/wwid"]
-        .iter()
-        .find_map(|file| root.text(sys.join(file)));
     stack.layers.push(Layer::Disk {
         serial: serial.or_else(|| machine.udev(sys, "ID_SERIAL_SHORT")),
-        wwid,
+        wwid: wwid(machine, sys),
         sectors,
         name,
     });
     Ok(())
+}
+
+/// What a disk calls itself everywhere in the world.
+pub(super) fn wwid(machine: &Machine, sys: &Path) -> Option<String> {
+    ["wwid", "device/wwid"]
+        .iter()
+        .find_map(|file| machine.root.text(sys.join(file)))
+}
+
+/// The partition at `sys` as a layer.
+pub(super) fn partition(machine: &Machine, sys: &Path, number: u64) -> Layer {
+    let name = name_of(sys);
+    let partuuid = machine
+        .uevent(sys, "PARTUUID")
+        .or_else(|| machine.udev(sys, "ID_PART_ENTRY_UUID"))
+        .or_else(|| by_link(machine, &name, "/dev/disk/by-partuuid"));
+    Layer::Partition {
+        number: u32::try_from(number).unwrap_or_default(),
+        partuuid,
+        start: machine.root.number(sys.join("start")).unwrap_or_default(),
+        sectors: machine.root.number(sys.join("size")).unwrap_or_default(),
+        name,
+    }
 }
 
 /// Visits the devices below, and after them what the device above needs itself.
@@ -150,7 +163,7 @@ fn below_first(
 }
 
 /// The devices that this one is made of.
-fn slaves(machine: &Machine, sys: &Path) -> Vec<PathBuf> {
+pub(super) fn slaves(machine: &Machine, sys: &Path) -> Vec<PathBuf> {
     let dir = sys.join("slaves");
     machine
         .root
@@ -169,33 +182,9 @@ pub(super) fn by_link(machine: &Machine, device: &str, dir: &str) -> Option<Stri
         .find(|link| machine.root.link_name(Path::new(dir).join(link)).as_deref() == Some(device))
 }
 
-fn kind_of_dm(machine: &Machine, sys: &Path, uuid: &str, map: &str) -> String {
-    const ONE: &str = "one of its paths would do, but this version does not use one";
-    let paths = |sys: &Path| {
-        let names: Vec<String> = slaves(machine, sys)
-            .iter()
-            .map(|path| name_of(path))
-            .collect();
-        match names.is_empty() {
-            true => String::new(),
-            false => format!(" over {}", names.join(", ")),
-        }
-    };
+fn kind_of_dm(uuid: &str, map: &str) -> String {
     match uuid.split('-').next().unwrap_or_default() {
         "CRYPT" => format!("the encrypted device {map}"),
-        "mpath" => format!("the multipath map {map}{} ({ONE})", paths(sys)),
-        kind if kind.starts_with("part") && uuid.contains("-mpath-") => {
-            let below = slaves(machine, sys).into_iter().next();
-            let whole = below
-                .as_ref()
-                .and_then(|sys| machine.root.text(sys.join("dm/name")));
-            let whole = whole.map_or_else(
-                || "a multipath map".to_owned(),
-                |name| format!("the multipath map {name}"),
-            );
-            let paths = below.map(|sys| paths(&sys)).unwrap_or_default();
-            format!("the partition {map} of {whole}{paths} ({ONE})")
-        }
         kind if kind.starts_with("part") => {
             format!("the partition {map} of a device-mapper device")
         }

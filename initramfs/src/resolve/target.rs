@@ -77,6 +77,7 @@ pub(super) fn resolve(
             DEVICE_WAIT
         },
         takes: target.copy.takes(),
+        takes: target.copy.takes(),
     })
 }
 
@@ -128,6 +129,7 @@ fn raw(
         } else {
             DEVICE_WAIT
         },
+        takes: target.copy.takes(),
     })
 }
 

@@ -341,11 +341,8 @@ fn what_no_capture_kernel_can_reach_is_refused_with_its_name() {
     fixture.file("/sys/devices/virtual/block/dm-0/dm/name", "x");
     for (uuid, part) in [
         ("CRYPT-LUKS2-abc-x", "dm-0 is the encrypted device x."),
-        (
-            "mpath-3600",
-            "dm-0 is the multipath map x (one of its paths",
-        ),
-        ("part1-mpath-3600", "the partition x of a multipath map"),
+        ("mpath-3600", "dm-0 is the multipath map x, and none of"),
+        ("part1-mpath-3600", "the partition x of the multipath map "),
     ] {
         fixture.file("/sys/devices/virtual/block/dm-0/dm/uuid", uuid);
         let message = error(&fixture, "");
@@ -469,4 +466,5 @@ fn running_watchdogs_come_first_and_others_not_at_all() {
 }
 
 mod lvm;
+mod multipath;
 mod raw;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use initramfs::build::BuildError;
 use initramfs::resolve::ResolveError;
-use plan::{FsType, TargetKind};
+use plan::{FsType, Layer, TargetKind};
 
 use super::finding::{Examined, Finding, Level, chain, finding, size};
 use super::raw;
@@ -40,7 +40,7 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                     "name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted (nobody can type a passphrase after the panic); with recipients in [dump] the core itself is encrypted there"
                 }
                 _ if text.contains("multipath map") => {
-                    "name a [[target]] in /etc/afterpanic.toml on a disk without multipath, or keep that disk out of it (blacklist in /etc/multipath.conf)"
+                    "let the kernel show its paths' WWID and partitions (sudo partprobe), name a [[target]] in /etc/afterpanic.toml on a disk without multipath, or keep that disk out of it (blacklist in /etc/multipath.conf)"
                 }
                 _ => "name another [[target]] in /etc/afterpanic.toml",
             };
@@ -92,7 +92,12 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         let target = target.and_then(|at| on.config.target.get(at));
         let here = target.and_then(|target| stores::store(target, on.root));
         let shown = here.clone().unwrap_or_else(|| fs.path.clone().into());
-        let name = format!("{}: {}", shown.display(), fs.fstype.name());
+        let name = format!(
+            "{}: {}{}",
+            shown.display(),
+            fs.fstype.name(),
+            paths(&fs.stack)
+        );
         let Some(path) = here else {
             out.push(finding(
                 CHECK,
@@ -115,6 +120,26 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         );
     }
     out
+}
+
+/// The paths to a disk with several, each of which will do.
+fn paths(stack: &[Layer]) -> String {
+    let disks = stack.iter().filter_map(|layer| match layer {
+        Layer::Disk { name, wwid, .. } => Some((name.as_str(), wwid.as_deref()?)),
+        _ => None,
+    });
+    let disks: Vec<(&str, &str)> = disks.collect();
+    let (Some((_, first)), true) = (disks.first(), disks.len() > 1) else {
+        return String::new();
+    };
+    if disks.iter().any(|(_, wwid)| wwid != first) {
+        return String::new();
+    }
+    let names: Vec<&str> = disks.iter().map(|(name, _)| *name).collect();
+    format!(
+        " on a multipath map, by the first of {} that answers",
+        names.join(", ")
+    )
 }
 
 /// A core that goes over the network as it is: NFS encrypts nothing, and whoever reads the server's disk
@@ -240,6 +265,24 @@ fn expected(root: &Path) -> Option<u64> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn several_paths_to_one_disk_are_named() {
+        let disk = |name: &str, wwid: &str| Layer::Disk {
+            name: name.into(),
+            wwid: (!wwid.is_empty()).then(|| wwid.into()),
+            serial: None,
+            sectors: 8,
+        };
+        let said = paths(&[disk("sda", "naa.5"), disk("sdb", "naa.5")]);
+        assert!(
+            said.ends_with("by the first of sda, sdb that answers"),
+            "{said}"
+        );
+        assert_eq!(paths(&[disk("sda", "naa.5")]), "");
+        assert_eq!(paths(&[disk("sda", "naa.5"), disk("sdb", "naa.6")]), "");
+        assert_eq!(paths(&[disk("sda", ""), disk("sdb", "")]), "");
+    }
 
     #[test]
     fn a_store_that_others_may_write_is_warned_about_with_another_one() {

@@ -262,6 +262,11 @@ fn filesystem(uuid: &str) -> Result<PathBuf, GuestError> {
     find(&format!("the filesystem {uuid}"), &|sys, node| {
         let size = fs::read_to_string(sys.join("size")).unwrap_or_default();
         let sectors = size.trim_end().parse().unwrap_or(0);
+        let held =
+            fs::read_dir(sys.join("holders")).is_ok_and(|mut holders| holders.next().is_some());
+        if held {
+            return false;
+        }
         probe(node, sectors)
             .is_ok_and(|found| found.member.is_none() && found.uuid.eq_ignore_ascii_case(uuid))
     })

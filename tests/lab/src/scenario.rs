@@ -50,7 +50,7 @@ pub struct Scenario {
     pub disks: Vec<MoreDisk>,
     /// Modules that the crashed kernel loads, too, with what its command line says for them.
     pub modules: Vec<String>,
-    /// Commands that make what is mounted out of empty disks. lvm, mdadm and mkfs.ext4 are there.
+    /// Commands that make what is mounted out of empty disks. lvm, dmsetup, mdadm and mkfs.ext4 are there.
     pub make: Vec<Vec<String>>,
     /// Commands that put it together again.
     pub again: Vec<Vec<String>>,

@@ -173,8 +173,9 @@ pub fn makedumpfile_files() -> Result<(PathBuf, Vec<PathBuf>, PathBuf)> {
 /// # Errors
 /// It cannot be fetched.
 pub fn storage() -> Result<Vec<Taken>> {
-    const PACKAGES: [&str; 22] = [
+    const PACKAGES: [&str; 23] = [
         "lvm2",
+        "dmsetup",
         "mdadm",
         "e2fsprogs",
         "libc6",
@@ -197,8 +198,8 @@ pub fn storage() -> Result<Vec<Taken>> {
         "libudev1",
         "libuuid1",
     ];
-    let root = unpacked("storage", STORAGE_SUITE, |_| Ok(owned(&PACKAGES)))?;
-    let asked = ["lvm", "mdadm", "mkfs.ext4"]
+    let root = unpacked("disks", STORAGE_SUITE, |_| Ok(owned(&PACKAGES)))?;
+    let asked = ["lvm", "dmsetup", "mdadm", "mkfs.ext4"]
         .map(|name| (format!("/usr/sbin/{name}").into(), "the guest".to_owned()));
     Ok(files::closure(&Root::new(&root), &asked)?)
 }
