@@ -68,7 +68,7 @@ pub(super) fn remove(dir: &Path, name: &str) {
     if let Ok(Some(mut stream)) = of(dir)
         && let Err(error) = stream.discard(name)
     {
-        protocol::soft(said(error));
+        protocol::soft(said(&error));
     }
 }
 

@@ -77,7 +77,6 @@ pub(super) fn resolve(
             DEVICE_WAIT
         },
         takes: target.copy.takes(),
-        takes: target.copy.takes(),
     })
 }
 
