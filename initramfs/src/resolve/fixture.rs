@@ -126,6 +126,7 @@ impl Fixture {
     pub(crate) fn link(&self, path: &str, target: &str) {
         let path = self.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&path);
         symlink(target, path).unwrap();
     }
 
