@@ -121,14 +121,9 @@ pub fn run(
     crashes.sort_by(|(_, a), (_, b)| Crash::order(a, b));
     // While a store cannot be read, a record may belong to a crash in it.
     let home = open.first().map(|(_, store)| store).filter(|_| all);
-    let (copied, made) = take_records(
-        root,
-        &config.dump.settings().sealer(),
-        &crashes,
-        boot,
-        all,
-        home,
-    );
+    let settings = config.dump.settings();
+    let node = settings.host_tag.clone().unwrap_or_else(|| node_name(root));
+    let (copied, made) = take_records(root, &node, &settings.sealer(), &crashes, boot, all, home);
     collected.paths.extend(copied.records);
     collected.problems.extend(copied.problems);
     crashes.extend(
@@ -157,9 +152,10 @@ pub fn run(
 }
 
 /// Copies pstore's records to the crashes that they belong to. `all`: these crashes are all there are.
-/// Of those that belong to none, a crash directory is made in `home`.
+/// Of those that belong to none, a crash directory is made in `home`, with a name that begins with `node`.
 fn take_records(
     root: &Path,
+    node: &str,
     sealer: &Sealer,
     crashes: &[(&Store, Crash)],
     boot: SystemTime,
@@ -205,7 +201,7 @@ fn take_records(
             if records.iter().all(|record| known.contains(&record.key())) {
                 continue;
             }
-            match log_only::make(store, sealer, &node_name(root), &records, boot, &mut copied) {
+            match log_only::make(store, sealer, node, &records, boot, &mut copied) {
                 Ok(Some(crash)) => {
                     made.push(crash);
                     taken.extend(records);

@@ -21,6 +21,7 @@ impl Dump {
             recipients: self.recipients.clone(),
             seal: self.seal,
             manifest: self.manifest,
+            host_tag: self.host_tag.clone(),
             threads: self.threads.set(),
             effort: self.effort.set(),
             worker_memory: self.worker_memory.set().map(Size::bytes),
@@ -114,6 +115,20 @@ mod tests {
             "[after]\nrescue_deadline = \"0s\"\n",
         ] {
             assert!(Config::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_host_tag_arrives_in_the_plan_and_is_a_directorys_name() {
+        let parse = |tag: &str| Config::parse(&format!("[dump]\nhost_tag = \"{tag}\"\n"));
+        let config = parse("fra1-web_03.x").unwrap();
+        assert_eq!(
+            config.dump.settings().host_tag.as_deref(),
+            Some("fra1-web_03.x")
+        );
+        assert_eq!(Config::parse(&config.show()).unwrap(), config);
+        for wrong in ["", "a/b", "..", ".hidden", "a b", &"x".repeat(65)] {
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 

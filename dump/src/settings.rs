@@ -91,6 +91,9 @@ pub struct Dump {
     pub seal: Scope,
     /// What a manifest says in clear.
     pub manifest: ManifestWords,
+    /// What crash directories begin with; `None`: the crashed kernel's host name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_tag: Option<String>,
     /// Worker threads; `None`: by the CPUs and memory of the capture kernel.
     pub threads: Option<u32>,
     /// How much processor time compression gets, 1 (fastest) to 4 (smallest); `None`: as the device leaves time
@@ -118,6 +121,7 @@ impl Default for Dump {
             recipients: Vec::new(),
             seal: Scope::default(),
             manifest: ManifestWords::default(),
+            host_tag: None,
             threads: None,
             effort: None,
             worker_memory: None,

@@ -49,9 +49,12 @@ pub(super) fn guard(kernel: Kernel) -> Result<Kernel, String> {
 
 /// Node name and time for the crash directory's name, from the crashed kernel where it has them.
 pub(super) fn name_of(plan: &Plan, kernel: Option<&Kernel>) -> (String, String) {
-    let node = kernel
-        .and_then(utsname)
-        .map(|uts| uts.nodename)
+    let crashed = || kernel.and_then(utsname).map(|uts| uts.nodename);
+    let node = plan
+        .dump
+        .host_tag
+        .clone()
+        .or_else(crashed)
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| plan.kernel.nodename.clone());
     let time = kernel

@@ -143,12 +143,15 @@ fn a_core_arrives_with_little_memory() {
         toy(Path::new(&bench.plan.source));
         bench.plan.dump.worker_memory = Some(limit << 20);
         bench.plan.dump.threads = Some(2);
+        bench.plan.dump.host_tag = (limit == 24).then(|| "tag".into());
         let (code, said) = bench.run();
         // The toy has no log, so it cannot be complete.
         assert_eq!(code, 5, "{said}");
         let dirs = bench.crashes();
         assert_eq!(dirs.len(), 1);
         let dir = &dirs[0];
+        let name = dir.file_name().unwrap().to_string_lossy();
+        assert_eq!(name.starts_with("tag-"), limit == 24, "{name}");
         assert!(dir.to_str().unwrap().ends_with(".incomplete"), "{dir:?}");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(dir), 0o700);

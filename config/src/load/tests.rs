@@ -47,6 +47,7 @@ fn the_shipped_file_uncommented_equals_the_defaults_and_its_example() {
     assert_eq!(export.to_string(), "nas.example.org:/srv/dumps");
     let example = config.target.pop().unwrap();
     let hook = config.hook.pop().unwrap();
+    assert_eq!(config.dump.host_tag.take().as_deref(), Some("fra1-web03"));
     assert_eq!(
         hook,
         Hook::new(plan::When::Pre, "/usr/local/sbin/tell".into())

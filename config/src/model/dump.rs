@@ -74,6 +74,12 @@ pub struct Dump {
     ///
     /// Example: `manifest = "minimal"`
     pub manifest: ManifestWords,
+    /// What the names of crash directories begin with, in place of the host's name: letters, digits, dots, dashes
+    /// and underscores, 64 at most. Use it where several machines have one host name.
+    ///
+    /// Example: `host_tag = "fra1-rack7-web03"`
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "tag")]
+    pub host_tag: Option<String>,
     /// Threads that compress. `"auto"`: as many as the CPUs and the memory of the capture kernel allow.
     ///
     /// Example: `threads = 2`
@@ -108,6 +114,7 @@ impl Default for Dump {
             recipients: plan.recipients,
             seal: plan.seal,
             manifest: plan.manifest,
+            host_tag: plan.host_tag,
             threads: plan.threads.into(),
             effort: plan.effort.into(),
             worker_memory: plan.worker_memory.map(Size).into(),
@@ -122,6 +129,17 @@ fn effort<'de, D: Deserializer<'de>>(d: D) -> Result<Auto<u32>, D::Error> {
             "effort is \"auto\" or a number from 1 (fastest) to 4 (smallest)",
         )),
         _ => Ok(effort),
+    }
+}
+
+/// A name that a crash directory's name can begin with as it is.
+fn tag<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let tag = String::deserialize(d)?;
+    match store::names::reduce(tag.as_bytes()) == tag {
+        true => Ok(Some(tag)),
+        false => Err(serde::de::Error::custom(format!(
+            "\"{tag}\" is no host tag: it wants letters, digits, dots, dashes and underscores, 64 at most, and no dot at its beginning"
+        ))),
     }
 }
 

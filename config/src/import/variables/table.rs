@@ -338,7 +338,9 @@ fn no_key(name: &str, value: &str, fate: &mut Fate) {
         "HOSTTAG" if value == "hostname" => {
             fate.take("crash directories begin with the host's name");
         }
-        "HOSTTAG" => fate.nothing("crash directories begin with the host's name, not its address"),
+        "HOSTTAG" => fate.nothing(
+            "crash directories begin with the host's name; host_tag in [dump] sets another one",
+        ),
         "KDUMP_SMTP_SERVER" | "KDUMP_SMTP_USER" | "KDUMP_SMTP_PASSWORD" => {
             fate.nothing("mails go through sendmail, which has its own settings");
         }
