@@ -216,6 +216,13 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
     let remote = config.target.iter().filter_map(|target| target.server());
     let remote: Vec<String> = remote.map(|(name, _)| name).collect();
     let mut not_proved = not_proved(&drivers, targets.len(), &remote);
+    for target in config.target.iter().filter(|target| target.raw.is_some()) {
+        let device = loader::stores::raw_device(target).unwrap_or_default();
+        not_proved += &format!(
+            "; that the core reaches the raw target {}",
+            device.display()
+        );
+    }
     if seals {
         not_proved +=
             "; that the recipients' own keys open the files (a key of this rehearsal did)";
