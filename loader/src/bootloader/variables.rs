@@ -36,6 +36,10 @@ impl Variables {
                 "exit" | "return" => self.unknown = Some(line.to_owned()),
                 _ => {}
             }
+            // What another file says is not known here.
+            if !line.starts_with('#') && reads_file(line) {
+                self.unknown = Some(line.to_owned());
+            }
             let assigns = !line.starts_with('#') && line.contains("GRUB_CMDLINE_LINUX");
             if assigns && depth > 0 {
                 self.unknown = Some(line.to_owned());
@@ -114,6 +118,17 @@ impl Variables {
     }
 }
 
+/// Whether a line reads another file into this shell: `. FILE`, `source FILE`, also in a loop or a condition. One in
+/// a subshell changes no variable here.
+fn reads_file(line: &str) -> bool {
+    line.split([';', '&', '|']).any(|command| {
+        let mut words = command.split_whitespace();
+        let opening = ["if", "then", "else", "elif", "do", "{", "!"];
+        let first = words.find(|word| !opening.contains(word));
+        matches!(first, Some("." | "source")) && words.next().is_some()
+    })
+}
+
 /// The text of a file with `crashkernel=value` as the only one in GRUB_CMDLINE_LINUX_DEFAULT, or with none at
 /// all; GRUB_CMDLINE_LINUX loses its own. Comments, quotes and everything else stay. What is more than one
 /// quoted word is not taken apart: a line at the end adds to it.
@@ -189,6 +204,30 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_read_in_between_makes_the_result_unknown() {
+        for line in [
+            ". /etc/default/grub.local",
+            "source /etc/x",
+            "[ -e /etc/x ] && . /etc/x",
+            "for f in /etc/default/grub.d/*.cfg; do . \"$f\"; done",
+            "if [ -r /etc/x ]; then . /etc/x; fi",
+        ] {
+            let mut got = Variables::default();
+            got.source(&format!("GRUB_CMDLINE_LINUX_DEFAULT=a\n{line}\n"));
+            assert_eq!(got.unknown.as_deref(), Some(line));
+        }
+        for line in [
+            "GRUB_DISTRIBUTOR=`( . /etc/os-release; echo ${NAME:-Debian} ) 2>/dev/null || echo Debian`",
+            "# . /etc/default/grub.local",
+            "GRUB_BACKGROUND=/x/.",
+        ] {
+            let mut got = Variables::default();
+            got.source(&format!("GRUB_CMDLINE_LINUX_DEFAULT=a\n{line}\n"));
+            assert_eq!(got.unknown, None, "{line}");
+        }
+    }
 
     #[test]
     fn assignments_in_order() {
