@@ -3,7 +3,8 @@
 //! Facts: efivarfs puts four bytes of attributes before the value (Documentation/filesystems/efivarfs.rst);
 //! the Boot Loader Interface (LoaderInfo, LoaderImageIdentifier, StubInfo, StubImageIdentifier; UTF-16,
 //! ends with a NUL); UEFI 2.10, section 3.3 (SecureBoot, SetupMode: one byte); shim's MokSBStateRT, which is 1
-//! when shim was told not to verify.
+//! when shim was told not to verify. Firmware that has no SecureBoot among its variables verifies nothing
+//! (include/linux/efi.h, `efi_get_secureboot_mode`, Linux 5.10 to 7.2).
 
 use std::path::Path;
 
@@ -49,8 +50,20 @@ pub(crate) fn secure_boot(root: &Path) -> Option<bool> {
         return root::under(root, "/sys/firmware").exists().then_some(false);
     }
     let byte = |name, vendor| variable(root, name, vendor)?.first().copied();
-    let enabled = byte("SecureBoot", GLOBAL)? == 1 && byte("SetupMode", GLOBAL) != Some(1);
+    let Some(enabled) = byte("SecureBoot", GLOBAL) else {
+        return shows_variables(root).then_some(false);
+    };
+    let enabled = enabled == 1 && byte("SetupMode", GLOBAL) != Some(1);
     Some(enabled && byte("MokSBStateRT", SHIM) != Some(1))
+}
+
+/// Whether the firmware's own variables can be seen.
+fn shows_variables(root: &Path) -> bool {
+    let entries = std::fs::read_dir(root::under(root, DIRECTORY));
+    entries.into_iter().flatten().flatten().any(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().ends_with(GLOBAL)
+    })
 }
 
 #[cfg(test)]
@@ -90,6 +103,13 @@ pub(crate) mod tests {
         );
         assert_eq!(loader(dir.path(), "StubInfo"), None);
         assert_eq!(secure_boot(dir.path()), None);
+        // The firmware has variables, and none says that it verifies.
+        put(
+            dir.path(),
+            &format!("BootOrder-{GLOBAL}"),
+            &[7, 0, 0, 0, 0, 0],
+        );
+        assert_eq!(secure_boot(dir.path()), Some(false));
         put_secure_boot(dir.path(), true);
         assert_eq!(secure_boot(dir.path()), Some(true));
         put(

@@ -6,7 +6,7 @@
 //! The root filesystem comes from debootstrap, which needs root, and lies in the cache. The guest
 //! follows `tests/lab/server/run`, one boot a stage, and says on the console what held. The first
 //! boot is given kernel and initramfs by QEMU; there the boot loader is installed, which starts every
-//! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries) by UEFI.
+//! later one: GRUB by BIOS, or systemd-boot (Boot Loader Specification entries, or a unified kernel image) by UEFI.
 //!
 //! The server with GRUB is set up by the commands of the tutorial ([`crate::page`]), as they are printed.
 
@@ -15,7 +15,7 @@ mod tutorial;
 use crate::guest::more_memory;
 use crate::page;
 use crate::results::Entry;
-use crate::{artefacts, cache, mirror, root};
+use crate::{artefacts, cache, mirror, root, tools};
 use anyhow::{Context, Result, bail};
 use rehearse::disk;
 use rehearse::vm::{Accel, Bus, Control, DiskImage, End, Event, Firmware, Flow, Vm};
@@ -28,9 +28,10 @@ use std::time::{Duration, Instant};
 const SUITE: &str = "bookworm";
 /// What the server has besides debootstrap's smallest set. grub-pc and systemd-boot are both there
 /// until the first boot chooses.
-const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less,qemu-system-x86,e2fsprogs,xfsprogs,lvm2,mdadm,sudo";
+const PACKAGES: &str = "systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,grub-pc,systemd-boot,dosfstools,dbus,less,qemu-system-x86,e2fsprogs,xfsprogs,lvm2,mdadm,sudo,python3-pefile";
 /// What tells that a kept root filesystem has them all.
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 5] = [
+    "usr/bin/python3",
     "usr/bin/sudo",
     "usr/bin/qemu-system-x86_64",
     "usr/sbin/lvm",
@@ -62,6 +63,8 @@ pub enum Kind {
     Mkconfig,
     /// UEFI and systemd-boot.
     Bls,
+    /// UEFI and systemd-boot, which starts a unified kernel image.
+    Uki,
     /// Nothing: QEMU gives it its kernel. It has a second target, and a processor with virtualization.
     Rehearse,
     /// Nothing, too. Its targets are a logical volume and an array.
@@ -70,21 +73,23 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Kind::Grub,
         Kind::Mkconfig,
         Kind::Bls,
+        Kind::Uki,
         Kind::Rehearse,
         Kind::Rearm,
     ];
 
-    /// Its name: `grub`, `mkconfig`, `bls`, `rehearse` or `rearm`.
+    /// Its name: `grub`, `mkconfig`, `bls`, `uki`, `rehearse` or `rearm`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Grub => "grub",
             Kind::Mkconfig => "mkconfig",
             Kind::Bls => "bls",
+            Kind::Uki => "uki",
             Kind::Rehearse => "rehearse",
             Kind::Rearm => "rearm",
         }
@@ -99,6 +104,9 @@ impl Kind {
             }
             Kind::Mkconfig => "BIOS and GRUB without grub.d: from the package to the core and back",
             Kind::Bls => "UEFI and systemd-boot: from the package to the core and back",
+            Kind::Uki => {
+                "UEFI and a unified kernel image: the reservation as an addon by ukify, and back"
+            }
             Kind::Rehearse => "no boot loader: `afterpanic rehearse` on a server with two targets",
             Kind::Rearm => "no boot loader: volumes and arrays change after arming",
         }
@@ -106,7 +114,7 @@ impl Kind {
 
     /// Whether a boot loader starts it, from its second boot on.
     fn has_boot_loader(self) -> bool {
-        matches!(self, Kind::Grub | Kind::Mkconfig | Kind::Bls)
+        matches!(self, Kind::Grub | Kind::Mkconfig | Kind::Bls | Kind::Uki)
     }
 
     /// Whether a virtual machine runs in it.
@@ -117,7 +125,7 @@ impl Kind {
     fn firmware(self) -> Firmware {
         match self {
             Kind::Grub | Kind::Mkconfig | Kind::Rehearse | Kind::Rearm => Firmware::Bios,
-            Kind::Bls => Firmware::Uefi,
+            Kind::Bls | Kind::Uki => Firmware::Uefi,
         }
     }
 }
@@ -282,6 +290,15 @@ fn live(
         fs::copy(from, base.join("lab").join(name))
             .with_context(|| format!("Cannot copy {}", from.display()))?;
     }
+    if kind == Kind::Uki {
+        let to = base.join("lab/uki");
+        let _ = fs::remove_dir_all(&to);
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(tools::ukify()?.join("usr")).arg(&to);
+        if !copy.status().context("Cannot run cp")?.success() {
+            bail!("ukify cannot be copied to {}", to.display());
+        }
+    }
     fs::write(base.join("lab/page"), page::script(commands))?;
     fs::write(base.join("lab/kind"), kind.name())?;
     let disk = dir.join("disk.img");
@@ -293,7 +310,7 @@ fn live(
         chosen => chosen,
     };
     let beside: &[(&str, Bus, u64)] = match kind {
-        Kind::Grub | Kind::Mkconfig | Kind::Bls => &[],
+        Kind::Grub | Kind::Mkconfig | Kind::Bls | Kind::Uki => &[],
         Kind::Rehearse => &[("second", Bus::Nvme, SECOND_MIB)],
         Kind::Rearm => &[
             ("group", Bus::VirtioBlk, SECOND_MIB),
@@ -330,7 +347,9 @@ fn live(
         vm.disks.extend(beside.iter().cloned());
         match kind {
             Kind::Grub => vm.extra = words(&["-m", "3072M,slots=2,maxmem=6G"]),
-            Kind::Mkconfig | Kind::Bls => vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]),
+            Kind::Mkconfig | Kind::Bls | Kind::Uki => {
+                vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"])
+            }
             Kind::Rearm => vm.memory_mib = 1024,
             Kind::Rehearse => vm.memory_mib = 3072,
         }

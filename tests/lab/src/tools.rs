@@ -204,6 +204,16 @@ pub fn storage() -> Result<Vec<Taken>> {
     Ok(files::closure(&Root::new(&root), &asked)?)
 }
 
+/// ukify with the stubs of its version, as a tree: addons came with systemd 254.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn ukify() -> Result<PathBuf> {
+    unpacked("ukify", "trixie", |_| {
+        Ok(owned(&["systemd-ukify", "systemd-boot-efi"]))
+    })
+}
+
 /// Python with drgn, to be given a script.
 ///
 /// # Errors
