@@ -221,6 +221,27 @@ fn the_installer_undoes_itself() {
 }
 
 #[test]
+fn with_openrc_the_installer_names_what_to_run_at_boot() {
+    use std::os::unix::fs::PermissionsExt;
+    let tarball = Tarball::new();
+    for folder in ["root/etc/init.d", "root/sbin"] {
+        fs::create_dir_all(tarball.path(folder)).unwrap();
+    }
+    let openrc = tarball.path("root/sbin/openrc-run");
+    fs::write(&openrc, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&openrc, fs::Permissions::from_mode(0o755)).unwrap();
+    let (done, said) = tarball.run("tar/install.sh", &[]);
+    assert!(
+        done && said.contains("rc-update add local default"),
+        "{said}"
+    );
+    assert!(
+        said.contains("/etc/local.d/afterpanic.start") && !said.contains("systemctl"),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_installation_that_stops_halfway_leaves_nothing() {
     let tarball = Tarball::new();
     let page = tarball.path("root/usr/share/man/man1");

@@ -96,6 +96,7 @@ pub(crate) const FLEET: Needs = &[("java", "default-jre-headless"), ("npm", "npm
 /// What reading our packages needs besides.
 pub(crate) const PACKAGES: Needs = &[
     ("dpkg-deb", "dpkg"),
+    ("rpm", "rpm"),
     ("rpm2cpio", "rpm2cpio"),
     ("cpio", "cpio"),
 ];

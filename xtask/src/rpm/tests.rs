@@ -98,3 +98,50 @@ fn the_rpm_holds_what_the_debian_package_holds() {
         assert!(packed || *bytes == rpm[name].1, "{name} differs");
     }
 }
+
+/// Copies a program of this machine and its libraries below `root`, at the same paths.
+fn bring(root: &std::path::Path, program: &str) {
+    let libraries = printed(Command::new("ldd").arg(program));
+    let libraries = libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    for path in std::iter::once(program).chain(libraries) {
+        let to = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(path, to).unwrap();
+    }
+}
+
+/// Debian's rpm installs the package below a root that has a shell and nothing else, runs its scriptlets there, and
+/// removes it again.
+#[test]
+#[ignore = "builds the package, which takes minutes; needs root and rpm"]
+fn the_rpm_is_installed_and_removed_below_an_empty_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut build = crate::run::cargo(&["run", "--quiet", "--package", "xtask", "--", "rpm"]);
+    let built = printed(build.args(["--profile", "dev"]));
+    let package = built.lines().last().unwrap();
+    for program in ["/bin/sh", "/bin/cat", "/bin/rm"] {
+        bring(dir.path(), program);
+    }
+    let rpm = |arguments: &[&str]| {
+        let mut rpm = Command::new("rpm");
+        rpm.arg("--root").arg(dir.path());
+        let output = rpm.args(["--dbpath", "/var/lib/rpm"]).args(arguments);
+        let output = output.output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        assert!(!said.contains("scriptlet failed"), "{said}");
+        said
+    };
+    let said = rpm(&["--install", "--nodeps", package]);
+    assert!(said.contains("arms nothing yet"), "{said}");
+    let program = dir.path().join("usr/bin/afterpanic");
+    assert!(program.is_file());
+    rpm(&["--verify", "--nodeps", "afterpanic"]);
+    let state = dir.path().join("var/lib/afterpanic");
+    fs::create_dir_all(&state).unwrap();
+    fs::write(state.join("state.json"), "{}").unwrap();
+    rpm(&["--erase", "--nodeps", "afterpanic"]);
+    assert!(!program.exists() && !state.exists());
+}
