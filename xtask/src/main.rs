@@ -2,6 +2,7 @@
 //! it runs when they do not build; what boots machines is `cargo run -p lab`.
 
 mod apt;
+mod budget;
 mod deb;
 mod fleet;
 mod install;

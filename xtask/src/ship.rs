@@ -34,12 +34,18 @@ pub(crate) fn profile<'a>(verb: &str, arguments: &'a [String]) -> Result<&'a str
 /// Builds what ships, and makes man pages and completions; the path of the main program.
 ///
 /// # Errors
-/// Something does not build.
+/// Something does not build, or a program of the capture image is larger than its budget.
 pub(crate) fn build(profile: &str) -> Result<PathBuf> {
     let mut command = cargo(&["build", "--locked", "--package", "afterpanic"]);
     command.args(["--package", "capture", "--package", "capture-ssh"]);
     command.args(["--profile", profile]);
     let program = built(&mut command, "afterpanic")?;
+    if profile == "release" {
+        let folder = program.parent().unwrap_or(Path::new("."));
+        for line in crate::budget::check(folder)? {
+            eprintln!("xtask: {line}");
+        }
+    }
     generate(&program)?;
     Ok(program)
 }
