@@ -137,6 +137,7 @@ fn a_core_is_captured_onto_the_server_and_reads_as_on_a_disk() {
         deadline_s: 600,
         device_wait_s: 1,
         takes: plan::Takes::Dump,
+        keep: None,
     });
     plan.keep.free = 0;
     plan.after.success = FinalAction::Exit;

@@ -286,7 +286,7 @@ fn on_target(runner: &mut dyn Runner, target: usize, another: bool) -> Outcome {
     let Some((mount_point, base)) = mounted(runner, target, &clock) else {
         return Outcome::Nothing;
     };
-    match in_place(runner, &base, &clock, another) {
+    match in_place(runner, target, &base, &clock, another) {
         Ok(outcome) => {
             if let Some(mount_point) = mount_point {
                 runner.run(Job::Umount { mount_point }, Limit::reserved(SHORT));
@@ -312,6 +312,7 @@ struct Stuck<T> {
 /// The steps on a mounted target. If there is `another` target, a target that hangs is left at once.
 fn in_place(
     runner: &mut dyn Runner,
+    target: usize,
     base: &str,
     clock: &Clock,
     another: bool,
@@ -344,7 +345,10 @@ fn in_place(
     let report_limit = Duration::from_secs(runner.plan().dump.report_deadline_s);
     let stall = Duration::from_secs(runner.plan().dump.stall_s);
 
-    let job = Job::Essential { dir: dir.clone() };
+    let job = Job::Essential {
+        dir: dir.clone(),
+        target,
+    };
     let essential = runner.run(job, clock.at_most(report_limit * 2, runner));
     runner.facts().essential = essential.end.is_done();
     if !essential.end.is_done() {
@@ -362,7 +366,7 @@ fn in_place(
         take_report(runner, report.events);
         going_on(report.stuck)?;
     }
-    going_on(core(runner, &dir, base, clock, stall))?;
+    going_on(core(runner, target, (&dir, base), clock, stall))?;
     // Firmware that hangs while it is asked for its records must not cost the core.
     let job = Job::Pstore { dir: dir.clone() };
     let pstore = runner.run(job, clock.at_most(SHORT, runner));
@@ -421,7 +425,13 @@ fn take_report(runner: &mut dyn Runner, events: Vec<Event>) -> bool {
 
 /// The core, then all of RAM without classification where that is allowed. Answers whether the last try
 /// hangs.
-fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Duration) -> bool {
+fn core(
+    runner: &mut dyn Runner,
+    target: usize,
+    (dir, base): (&str, &str),
+    clock: &Clock,
+    stall: Duration,
+) -> bool {
     let dump = &runner.plan().dump;
     if dump.format.is_none() || dump.level == Level::Essential {
         return false;
@@ -435,6 +445,7 @@ fn core(runner: &mut dyn Runner, dir: &str, base: &str, clock: &Clock, stall: Du
         let job = Job::Core {
             dir: dir.into(),
             base: base.into(),
+            target,
             crash: Box::new(runner.facts().crash.clone()),
             level,
             unfiltered,

@@ -46,6 +46,8 @@ pub(crate) enum Job {
     Essential {
         /// The crash directory.
         dir: String,
+        /// The target's index, for rotation.
+        target: usize,
     },
     /// Write `report.json`, `report.txt` and `panic.log`.
     Report {
@@ -58,6 +60,8 @@ pub(crate) enum Job {
         dir: String,
         /// Where crash directories lie, for rotation.
         base: String,
+        /// The target's index.
+        target: usize,
         /// The crash facts of the report.
         crash: Box<CrashFacts>,
         /// The level to try first.

@@ -62,7 +62,17 @@ pub(crate) fn follow(order: &Order) -> u8 {
 }
 
 fn work(order: &Order) -> Result<(), String> {
-    let plan = &order.plan;
+    let here;
+    let plan = match &order.job {
+        Job::Essential { target, .. } | Job::Core { target, .. } => {
+            here = Plan {
+                keep: order.plan.keep_on(*target),
+                ..order.plan.clone()
+            };
+            &here
+        }
+        _ => &order.plan,
+    };
     match &order.job {
         Job::Mount { target } => {
             let modules = match order.init {
@@ -74,7 +84,7 @@ fn work(order: &Order) -> Result<(), String> {
             target::prepare(target, modules, Path::new(MOUNT_POINT), nodename)
         }
         Job::Begin { base } => begin::run(plan, Path::new(base)),
-        Job::Essential { dir } => {
+        Job::Essential { dir, .. } => {
             let budget = limit(plan);
             raw::after(Path::new(dir), essential::run(plan, Path::new(dir), budget))
         }
@@ -88,6 +98,7 @@ fn work(order: &Order) -> Result<(), String> {
             crash,
             level,
             unfiltered,
+            ..
         } => {
             let budget = limit(plan);
             core::run(&core::Request {

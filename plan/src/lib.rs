@@ -216,6 +216,20 @@ impl Plan {
         }
     }
 
+    /// What stays on a target. On a server nothing is removed unless its target says how much stays.
+    #[must_use]
+    pub fn keep_on(&self, target: usize) -> Keep {
+        let mut keep = self.keep.clone();
+        if let Some(target) = self.targets.get(target) {
+            let unsaid = match target.kind.server() {
+                Some(_) => 0,
+                None => keep.dumps,
+            };
+            keep.dumps = target.keep.unwrap_or(unsaid);
+        }
+        keep
+    }
+
     /// Reads and validates a plan.
     ///
     /// # Errors

@@ -22,6 +22,9 @@ pub struct Target {
     /// What goes there.
     #[serde(default)]
     pub takes: Takes,
+    /// How many crash directories stay there, in place of the plan's own number.
+    #[serde(default)]
+    pub keep: Option<u32>,
 }
 
 /// What a target takes.

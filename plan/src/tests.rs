@@ -84,3 +84,23 @@ fn unknown_keys_are_errors() {
         assert!(Plan::parse(text.as_bytes()).is_err(), "{to}");
     }
 }
+
+#[test]
+fn on_a_server_nothing_is_removed_unless_its_target_says_so() {
+    let text = |kind: &str, keep: &str| format!(r#"{{"kind": {kind}, "deadline_s": 1{keep}}}"#);
+    let directory = r#"{"directory": {"path": "/x"}}"#;
+    let nfs = r#"{"nfs": {"server": "nas", "export": "/srv", "path": "/x", "versions": ["3"], "ways": []}}"#;
+    let mut plan = Plan::new(FirstKernel::default());
+    for (kind, keep) in [
+        (directory, ""),
+        (nfs, ""),
+        (nfs, r#", "keep": 20"#),
+        (directory, r#", "keep": 0"#),
+    ] {
+        let target: Target = serde_json::from_str(&text(kind, keep)).unwrap();
+        plan.targets.push(target);
+    }
+    let kept: Vec<u32> = (0..4).map(|at| plan.keep_on(at).dumps).collect();
+    assert_eq!(kept, [5, 0, 20, 0]);
+    assert_eq!(plan.keep_on(1).free, plan.keep.free);
+}

@@ -60,6 +60,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         deadline_s: DEADLINE_S,
         device_wait_s: 1,
         takes: plan::Takes::Dump,
+        keep: None,
     }];
     // Nothing is removed, and no margin is kept that the operator did not ask for.
     plan.keep.dumps = 0;

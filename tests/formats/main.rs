@@ -75,6 +75,7 @@ impl Saved {
             deadline_s: 600,
             device_wait_s: 1,
             takes: plan::Takes::Dump,
+            keep: None,
         });
         plan.keep.free = 0;
         plan.after.success = FinalAction::Exit;

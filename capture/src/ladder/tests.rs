@@ -36,6 +36,7 @@ fn script(targets: usize, falls: &[(&'static str, End)], verdict: Verdict) -> Sc
             deadline_s: 60,
             device_wait_s: 1,
             takes: plan::Takes::Dump,
+            keep: None,
         });
     }
     Script {

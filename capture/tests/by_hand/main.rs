@@ -11,6 +11,7 @@ mod limits;
 mod raw;
 mod report_only;
 mod sealed;
+mod shared;
 mod sink;
 
 use dump::allowed;
@@ -93,6 +94,7 @@ impl Bench {
             deadline_s: 600,
             device_wait_s: 1,
             takes: plan::Takes::Dump,
+            keep: None,
         });
         plan.keep.free = 0;
         plan.after.success = FinalAction::Exit;

@@ -71,6 +71,12 @@ pub struct Target {
     /// Example: `deadline = "10min"`
     #[serde(deserialize_with = "positive")]
     pub deadline: Time,
+    /// How many crash directories stay on this target, in place of `[keep] dumps`. On a server nothing is
+    /// removed where this is not set. 0 removes none.
+    ///
+    /// Example: `keep = 20`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
     /// What goes here. `"report"`: only log and report, after the core is safe on another target; the capture
     /// kernel takes at most five minutes for it, and its failure costs nothing. `"dump"`: everything, if no
     /// target before this one took it.
@@ -136,6 +142,7 @@ impl Default for Target {
             path: PathBuf::from("/var/crash"),
             options: None,
             deadline: Time(30 * 60),
+            keep: None,
             copy: Copy::Dump,
             at_boot: false,
             remove_local: false,
@@ -199,6 +206,11 @@ impl Target {
         if self.at_boot && self.copy == Copy::Report {
             return Some(
                 "a target has at_boot and copy: what is sent after the reboot is all of it",
+            );
+        }
+        if self.keep.is_some() && (self.at_boot || self.copy == Copy::Report) {
+            return Some(
+                "a target has keep, and nothing is removed where only reports go or what is sent after the reboot",
             );
         }
         (self.remove_local && !self.at_boot).then_some(

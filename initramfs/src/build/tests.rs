@@ -194,6 +194,7 @@ fn a_server_that_cannot_be_reached_now_stays_in_the_kept_image_when_asked() {
         deadline_s: 60,
         device_wait_s: 60,
         takes: plan::Takes::Dump,
+        keep: None,
     };
     let keep_an_image = || {
         let mut prepared = prepare(&request(&fixture, BOTH)).unwrap();

@@ -55,6 +55,7 @@ pub(super) fn resolve(
         deadline_s: target.deadline.seconds(),
         device_wait_s: LINK_WAIT,
         takes: target.copy.takes(),
+        keep: target.keep,
     })
 }
 

@@ -77,6 +77,7 @@ pub(super) fn resolve(
             DEVICE_WAIT
         },
         takes: target.copy.takes(),
+        keep: target.keep,
     })
 }
 
@@ -184,6 +185,7 @@ pub(crate) fn elsewhere(target: &config::Target, fstype: FsType) -> Option<plan:
         deadline_s: target.deadline.seconds(),
         device_wait_s: 2 * DEVICE_WAIT,
         takes: target.copy.takes(),
+        keep: target.keep,
     })
 }
 
