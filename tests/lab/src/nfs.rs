@@ -1,14 +1,12 @@
 //! An NFS server on the host for a guest's target: nfs-ganesha of Debian, unpacked, run by its own loader.
 //!
-//! The guest reaches it by QEMU's user network, in which the host is 10.0.2.2. It needs root here:
-//! ganesha opens files by handle.
+//! It needs root here: ganesha opens files by handle.
 
+use crate::network::machine_in;
 use crate::tools;
 use anyhow::{Context, Result, bail, ensure};
-use initramfs::files::{Taken, TakenKind};
-use rehearse::guest::Step;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -21,29 +19,33 @@ const EXPORT: &str = "/dumps";
 pub struct Server {
     child: Child,
     dir: PathBuf,
-    port: u16,
+    export: PathBuf,
+    at: SocketAddr,
 }
 
 impl Server {
-    /// Starts a server whose files go below `dir`. With `squash` it makes another user of root.
+    /// Starts a server that exports `export` and has its other files in `dir`. With `squash` it makes another
+    /// user of root.
     ///
     /// # Errors
     /// It cannot be fetched or does not start.
-    pub fn start(dir: &Path, squash: bool) -> Result<Self> {
+    pub fn start(dir: &Path, export: &Path, ipv6: bool, squash: bool) -> Result<Self> {
         ensure!(
             nix::unistd::geteuid().is_root(),
             "An NFS server on this machine needs root"
         );
         let (mut command, plugins) = tools::ganesha()?;
-        let export = dir.join("export");
-        fs::create_dir_all(&export)?;
         if squash {
-            std::os::unix::fs::chown(&export, Some(65534), Some(65534))?;
+            std::os::unix::fs::chown(export, Some(65534), Some(65534))?;
         }
+        let address: IpAddr = match ipv6 {
+            true => Ipv6Addr::LOCALHOST.into(),
+            false => Ipv4Addr::LOCALHOST.into(),
+        };
         // Free a moment ago; the server opens it next.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let at = TcpListener::bind((address, 0))?.local_addr()?;
         let config = dir.join("ganesha.conf");
-        fs::write(&config, configuration(&plugins, dir, port, squash))?;
+        fs::write(&config, configuration(&plugins, dir, export, at, squash))?;
         let log = dir.join("ganesha.log");
         let child = command
             .arg("-F")
@@ -62,7 +64,8 @@ impl Server {
         let mut server = Self {
             child,
             dir: dir.to_owned(),
-            port,
+            export: export.to_owned(),
+            at,
         };
         server.wait()?;
         Ok(server)
@@ -70,14 +73,13 @@ impl Server {
 
     fn wait(&mut self) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(60);
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {
                 let log = fs::read_to_string(self.dir.join("ganesha.log")).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(5).collect();
                 bail!("The NFS server ended with {status}: {}", tail.join(" | "));
             }
-            if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+            if TcpStream::connect_timeout(&self.at, Duration::from_secs(1)).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -85,11 +87,22 @@ impl Server {
         bail!("The NFS server did not open its port");
     }
 
-    /// The target of the guest's config.
+    /// The target of the guest's config, in which this host is called `host`.
     #[must_use]
-    pub fn target(&self, options: &str) -> String {
-        let port = self.port;
-        format!("[[target]]\nnfs = \"10.0.2.2:{EXPORT}\"\noptions = \"port={port},{options}\"\n")
+    pub fn target(&self, host: &str, options: &str) -> String {
+        let port = self.at.port();
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        format!("[[target]]\nnfs = \"{host}:{EXPORT}\"\noptions = \"port={port},{options}\"\n")
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The one machine's directory that a guest made on the export.
@@ -97,16 +110,7 @@ impl Server {
     /// # Errors
     /// There is none, or more than one.
     pub fn saved(&self) -> Result<PathBuf> {
-        let store = self.dir.join("export/var/crash");
-        let found: Vec<PathBuf> = fs::read_dir(&store)
-            .with_context(|| format!("Nothing was written to {}", store.display()))?
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        match found.as_slice() {
-            [one] => Ok(one.clone()),
-            _ => bail!("{} machines have a directory on the export", found.len()),
-        }
+        machine_in(&self.export.join("var/crash"))
     }
 }
 
@@ -117,8 +121,15 @@ impl Drop for Server {
     }
 }
 
-fn configuration(plugins: &Path, dir: &Path, port: u16, squash: bool) -> String {
-    let (plugins, dir) = (plugins.display(), dir.display());
+fn configuration(
+    plugins: &Path,
+    dir: &Path,
+    export: &Path,
+    at: SocketAddr,
+    squash: bool,
+) -> String {
+    let (plugins, dir, export) = (plugins.display(), dir.display(), export.display());
+    let (address, port) = (at.ip(), at.port());
     let squash = if squash {
         "Root_Squash"
     } else {
@@ -127,7 +138,7 @@ fn configuration(plugins: &Path, dir: &Path, port: u16, squash: bool) -> String 
     format!(
         "NFS_Core_Param {{
     Plugins_Dir = {plugins};
-    Bind_addr = 127.0.0.1;
+    Bind_addr = {address};
     NFS_Port = {port};
     Protocols = 4;
     Enable_NLM = false;
@@ -151,7 +162,7 @@ NFSv4 {{
 }}
 EXPORT {{
     Export_Id = 1;
-    Path = {dir}/export;
+    Path = {export};
     Pseudo = {EXPORT};
     Access_Type = RW;
     Squash = {squash};
@@ -164,42 +175,4 @@ EXPORT {{
 }}
 "
     )
-}
-
-/// The guest's /etc/machine-id.
-#[must_use]
-pub fn machine_id() -> Taken {
-    Taken {
-        path: "/etc/machine-id".into(),
-        kind: TakenKind::File(0o444, b"0123456789abcdef0123456789abcdef\n".to_vec()),
-        why: "the laboratory".into(),
-    }
-}
-
-/// QEMU's arguments for a card in the user network.
-#[must_use]
-pub fn card() -> Vec<String> {
-    [
-        "-netdev",
-        "user,id=net0",
-        "-device",
-        "virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56,romfile=",
-    ]
-    .map(String::from)
-    .to_vec()
-}
-
-/// What the guest runs to be on the network.
-#[must_use]
-pub fn up() -> Vec<Step> {
-    [
-        "/sbin/ip link set eth0 up",
-        "/sbin/ip address add 10.0.2.15/24 dev eth0",
-        "/sbin/ip route add default via 10.0.2.2",
-    ]
-    .map(|line| Step {
-        command: line.split(' ').map(str::to_owned).collect(),
-        ok: vec![0],
-    })
-    .to_vec()
 }

@@ -2,13 +2,13 @@
 
 use crate::checks::{self, Found};
 use crate::guest::{self, Fill, Work};
-use crate::scenario::{HostKey, KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
+use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
 use crate::table::{Check, Row};
-use crate::{artefacts, kernels, module, nfs, ssh, tools};
+use crate::{artefacts, kernels, module, network, tools};
 use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
-use rehearse::guest::Step;
 use rehearse::guest::image::{Binaries, KernelFiles};
+use rehearse::guest::{PANICS_NOW, Step};
 use rehearse::session::{CRASH_DIR, Crash, Reply, Session, TARGET};
 use rehearse::storage::Storage;
 use rehearse::vm::Accel;
@@ -168,14 +168,9 @@ impl Lab {
         let _ = fs::remove_dir_all(dir);
         let mut session = self.session(&scenario, kernel.clone(), accel)?;
         fs::create_dir_all(dir)?;
-        let server = match &scenario.nfs {
-            Some(options) => Some(self.serve(&scenario, options, dir, &mut session)?),
-            None => None,
-        };
-        let account = match scenario.ssh {
-            Some(key) => Some(self.let_in(key, dir, &mut session)?),
-            None => None,
-        };
+        let network = scenario.network.as_ref();
+        let server = network.map(|network| network.serve(self, dir, &mut session));
+        let server = server.transpose()?;
         let builds = scenario.panic.starts_with("module:") || !scenario.notifier.is_empty();
         if builds && scenario.arch != ARCH {
             bail!("{}: modules are built for {ARCH} only", scenario.name);
@@ -196,25 +191,26 @@ impl Lab {
             session.files.push((VMLINUZ.into(), path));
         }
         let show = self.options.console;
+        let mut panicked = false;
         let crash = session.crash(dir, &mut |at, line| {
             if show {
                 eprintln!("[{:6.1}] {line}", at.as_secs_f64());
             }
+            panicked |= line.contains(PANICS_NOW);
+            if let Some(server) = server.as_ref().filter(|_| panicked) {
+                server.hear(line);
+            }
         })?;
         // A disk that is gone has nothing to read back.
         let gone = scenario.disk_disappears && scenario.saved_on.is_none();
-        let fetched = match (&server, &account, gone) {
-            (Some(server), ..) => server.saved(),
-            (_, Some(account), _) if scenario.ssh == Some(HostKey::Right) => account.saved(),
-            (_, _, false) => fetch(&session, &crash, dir),
-            (_, _, true) => Ok(dir.join("saved")),
+        let fetched = match (server.as_ref().and_then(network::Server::saved), gone) {
+            (Some(saved), _) => saved,
+            (None, false) => fetch(&session, &crash, dir),
+            (None, true) => Ok(dir.join("saved")),
         };
         let found = Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries);
         let mut checks = checks::all(&scenario, &found, &kernel);
-        if let Some(account) = account.filter(|_| scenario.ssh == Some(HostKey::Wrong)) {
-            let untouched = account.untouched().map_err(|why| format!("{why:#}"));
-            checks.push(Check::new("the server got nothing", untouched));
-        }
+        checks.extend(server.iter().flat_map(network::Server::checks));
         if let Err(error) = &fetched {
             checks.push(Check::new(
                 "the target is read back",
@@ -258,48 +254,6 @@ impl Lab {
             }
         }
         Ok(row)
-    }
-
-    /// Starts the NFS server of a scenario and has the guest use it.
-    fn serve(
-        &self,
-        scenario: &Scenario,
-        options: &str,
-        dir: &Path,
-        session: &mut Session,
-    ) -> Result<nfs::Server> {
-        let server = nfs::Server::start(dir, scenario.nfs_squash)?;
-        session.config.push_str(&server.target(options));
-        session.storage.modules.push("virtio_net".into());
-        session.storage.tools.extend(tools::network()?);
-        session.storage.tools.push(nfs::machine_id());
-        session.present.extend(["nfsv4", "nfsv3"].map(String::from));
-        session.qemu.extend(nfs::card());
-        session.arm.splice(0..0, nfs::up());
-        Ok(server)
-    }
-
-    /// Starts the SSH server of a scenario and has the guest use it.
-    fn let_in(&self, key: HostKey, dir: &Path, session: &mut Session) -> Result<ssh::Server> {
-        let server = ssh::Server::start(dir, key == HostKey::Right)?;
-        session.config.push_str(&server.target());
-        if key == HostKey::Wrong {
-            session
-                .config
-                .push_str("[[target]]\npath = \"/var/crash\"\n");
-        }
-        session.files.extend(server.files());
-        let capture = artefacts::with_ssh(&self.options.profile)?;
-        session
-            .files
-            .push(("/usr/lib/afterpanic/afterpanic-capture-ssh".into(), capture));
-        session.storage.modules.push("virtio_net".into());
-        session.storage.tools.extend(tools::network()?);
-        session.storage.tools.push(nfs::machine_id());
-        session.present.push("fuse".into());
-        session.qemu.extend(nfs::card());
-        session.arm.splice(0..0, nfs::up());
-        Ok(server)
     }
 
     /// Has the guest make memory of every kind after it is armed.

@@ -1,6 +1,7 @@
 //! Scenarios: a real panic each, in a short TOML file under `scenarios/`.
 
 use crate::guest::panics;
+use crate::network::Network;
 use crate::signed::Signed;
 use anyhow::{Context, Result, bail};
 use rehearse::disk::Fs;
@@ -118,27 +119,12 @@ pub struct Scenario {
     pub fill_leave_kib: Option<u64>,
     /// The target's disk is not there any more after the panic.
     pub disk_disappears: bool,
-    /// The first target is an NFS export of the host, mounted with these options; see `nfs.rs`.
-    pub nfs: Option<String>,
-    /// Its server makes another user of root.
-    pub nfs_squash: bool,
-    /// The first target is an account on this host's SSH server; `wrong` has another host key on record than
-    /// the server's, and a local target is second. See `ssh.rs`.
-    pub ssh: Option<HostKey>,
+    /// The first target is on a server.
+    pub network: Option<Network>,
     /// Seconds until the machine is killed.
     pub deadline: u64,
     /// What has to come of it.
     pub expect: Expect,
-}
-
-/// The host key that a guest has on record for the SSH server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HostKey {
-    /// The server's.
-    Right,
-    /// Another one.
-    Wrong,
 }
 
 /// Several scenarios in one file: `NAME-BUS-FS`.
@@ -234,9 +220,7 @@ impl Default for Scenario {
             zombies: 0,
             fill_leave_kib: None,
             disk_disappears: false,
-            nfs: None,
-            nfs_squash: false,
-            ssh: None,
+            network: None,
             deadline: 420,
             expect: Expect::default(),
         }

@@ -1,10 +1,9 @@
 //! An SSH server on the host for a guest's target: OpenSSH's sshd of this machine, with keys of its own.
-//!
-//! The guest reaches it by QEMU's user network, in which the host is 10.0.2.2.
 
+use crate::network::machine_in;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,16 +19,17 @@ pub const KNOWN: &str = "/var/lib/afterpanic/known_hosts";
 pub struct Server {
     child: Child,
     dir: PathBuf,
-    port: u16,
+    store: PathBuf,
+    at: SocketAddr,
 }
 
 impl Server {
-    /// Starts a server whose files go below `dir`. Without `right` the guest has another host key on record
-    /// than the server's.
+    /// Starts a server that takes dumps in `store` and has its other files in `dir`. The guest calls this host
+    /// `host`. Without `right` it has another host key on record than the server's.
     ///
     /// # Errors
     /// There is no sshd, or it does not start.
-    pub fn start(dir: &Path, right: bool) -> Result<Self> {
+    pub fn start(dir: &Path, store: &Path, ipv6: bool, host: &str, right: bool) -> Result<Self> {
         for key in ["host", "other", "user"] {
             let made = Command::new("ssh-keygen")
                 .args(["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"])
@@ -42,11 +42,14 @@ impl Server {
         }
         // Its own check at the start.
         fs::create_dir_all("/run/sshd")?;
-        fs::create_dir_all(dir.join("dumps"))?;
+        let address: IpAddr = match ipv6 {
+            true => Ipv6Addr::LOCALHOST.into(),
+            false => Ipv4Addr::LOCALHOST.into(),
+        };
         // Free a moment ago; the server opens it next.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let at = TcpListener::bind((address, 0))?.local_addr()?;
         let text = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
+            "ListenAddress {at}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
              StrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nPidFile none\n\
              PasswordAuthentication no\nSubsystem sftp internal-sftp\n",
             dir = dir.display()
@@ -56,7 +59,7 @@ impl Server {
         let public = fs::read_to_string(dir.join(shown))?;
         fs::write(
             dir.join("known_hosts"),
-            format!("[10.0.2.2]:{port} {public}"),
+            format!("[{host}]:{} {public}", at.port()),
         )?;
         let child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
@@ -68,7 +71,8 @@ impl Server {
         let mut server = Self {
             child,
             dir: dir.to_owned(),
-            port,
+            store: store.to_owned(),
+            at,
         };
         server.wait()?;
         Ok(server)
@@ -76,13 +80,12 @@ impl Server {
 
     fn wait(&mut self) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(60);
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {
                 let log = fs::read_to_string(self.dir.join("sshd.log")).unwrap_or_default();
                 bail!("sshd ended with {status}: {log}");
             }
-            if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+            if TcpStream::connect_timeout(&self.at, Duration::from_secs(1)).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -90,15 +93,25 @@ impl Server {
         bail!("sshd did not open its port");
     }
 
-    /// The target of the guest's config.
+    /// The target of the guest's config, in which this host is called `host`.
     #[must_use]
-    pub fn target(&self) -> String {
-        let dumps = self.dir.join("dumps");
+    pub fn target(&self, host: &str) -> String {
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
         format!(
-            "[[target]]\nssh = \"root@10.0.2.2:{}\"\nkey = \"{KEY}\"\npath = \"{}\"\n",
-            self.port,
-            dumps.display()
+            "[[target]]\nssh = \"root@{host}:{}\"\nkey = \"{KEY}\"\npath = \"{}\"\n",
+            self.at.port(),
+            self.store.display()
         )
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Files that the guest has: path there, file here.
@@ -115,15 +128,7 @@ impl Server {
     /// # Errors
     /// There is none, or more than one.
     pub fn saved(&self) -> Result<PathBuf> {
-        let store = self.dir.join("dumps");
-        let found: Vec<PathBuf> = fs::read_dir(&store)?
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        match found.as_slice() {
-            [one] => Ok(one.clone()),
-            _ => bail!("{} machines have a directory on the server", found.len()),
-        }
+        machine_in(&self.store)
     }
 
     /// Whether nobody logged in and nothing was written.
@@ -134,7 +139,7 @@ impl Server {
         let log = fs::read_to_string(self.dir.join("sshd.log"))?;
         ensure!(!log.contains("Accepted"), "somebody logged in: {log}");
         ensure!(
-            fs::read_dir(self.dir.join("dumps"))?.next().is_none(),
+            fs::read_dir(&self.store)?.next().is_none(),
             "something was written to the server"
         );
         Ok(())

@@ -1,0 +1,261 @@
+//! A scenario's server on the host, and the guest's way there: QEMU's user network, in which the host is
+//! 10.0.2.2 and fec0::2.
+
+use crate::runner::Lab;
+use crate::table::Check;
+use crate::{artefacts, nfs, ssh, tools};
+use anyhow::{Context, Result, ensure};
+use initramfs::files::{Taken, TakenKind};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rehearse::guest::Step;
+use rehearse::session::Session;
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// `[network]` of a scenario: the first target is a directory of a server on this host.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// What runs there.
+    pub server: Kind,
+    /// Mount options of an export.
+    #[serde(default)]
+    pub options: String,
+    /// The NFS server makes another user of root.
+    #[serde(default)]
+    pub squash: bool,
+    /// The guest has another host key on record than the SSH server's.
+    #[serde(default)]
+    pub wrong_host_key: bool,
+    /// The network card by the name of its driver, which is also QEMU's; `virtio_net` if none is named.
+    #[serde(default)]
+    pub card: Option<String>,
+    /// The way there is IPv6.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// The server's disk has only so many MiB.
+    #[serde(default)]
+    pub mib: Option<u64>,
+    /// The server stops answering, without closing a connection, when this is part of a line after the panic.
+    #[serde(default)]
+    pub stops_when: Option<String>,
+    /// A target on the local disk follows, and takes the dump.
+    #[serde(default)]
+    pub falls_back: bool,
+}
+
+/// The kinds of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// nfs-ganesha.
+    Nfs,
+    /// OpenSSH.
+    Ssh,
+}
+
+#[derive(Debug)]
+enum Program {
+    Nfs(nfs::Server),
+    Ssh(ssh::Server),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    program: Option<Program>,
+    of: Network,
+    /// A small disk, to be unmounted.
+    small: Option<PathBuf>,
+}
+
+impl Network {
+    /// The server as the guest names it.
+    fn host(&self) -> &'static str {
+        if self.ipv6 { "fec0::2" } else { "10.0.2.2" }
+    }
+
+    /// Starts the server, whose files go below `dir`, and has the guest use it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn serve(&self, lab: &Lab, dir: &Path, session: &mut Session) -> Result<Server> {
+        let store = dir.join("dumps");
+        fs::create_dir_all(&store)?;
+        let mut server = Server {
+            program: None,
+            of: self.clone(),
+            small: None,
+        };
+        if let Some(mib) = self.mib {
+            let size = format!("size={mib}m");
+            let none = Some("none");
+            mount(none, &store, Some("tmpfs"), MsFlags::empty(), Some(&*size))
+                .context("Cannot make a small disk for the server (root)")?;
+            server.small = Some(store.clone());
+        }
+        let (program, target) = match self.server {
+            Kind::Nfs => {
+                let started = nfs::Server::start(dir, &store, self.ipv6, self.squash)?;
+                let target = started.target(self.host(), &self.options);
+                session.present.extend(["nfsv4", "nfsv3"].map(String::from));
+                (Program::Nfs(started), target)
+            }
+            Kind::Ssh => {
+                let right = !self.wrong_host_key;
+                let started = ssh::Server::start(dir, &store, self.ipv6, self.host(), right)?;
+                let target = started.target(self.host());
+                session.files.extend(started.files());
+                let capture = artefacts::with_ssh(&lab.options.profile)?;
+                let there = "/usr/lib/afterpanic/afterpanic-capture-ssh";
+                session.files.push((there.into(), capture));
+                session.present.push("fuse".into());
+                (Program::Ssh(started), target)
+            }
+        };
+        server.program = Some(program);
+        session.config.push_str(&target);
+        if self.falls_back {
+            session
+                .config
+                .push_str("[[target]]\npath = \"/var/crash\"\n");
+        }
+        let driver = self.card.as_deref().unwrap_or("virtio_net");
+        session.storage.modules.push(driver.to_owned());
+        session.storage.tools.extend(tools::network()?);
+        session.storage.tools.push(machine_id());
+        session.qemu.extend(card(driver));
+        session.arm.splice(0..0, self.up());
+        Ok(server)
+    }
+
+    /// What the guest runs to be on the network.
+    fn up(&self) -> Vec<Step> {
+        let lines: &[&str] = match self.ipv6 {
+            true => &[
+                "/sbin/ip link set eth0 up",
+                "/sbin/ip address add fec0::15/64 dev eth0 nodad",
+            ],
+            false => &[
+                "/sbin/ip link set eth0 up",
+                "/sbin/ip address add 10.0.2.15/24 dev eth0",
+                "/sbin/ip route add default via 10.0.2.2",
+            ],
+        };
+        let step = |line: &&str| Step {
+            command: line.split(' ').map(str::to_owned).collect(),
+            ok: vec![0],
+        };
+        lines.iter().map(step).collect()
+    }
+}
+
+impl Server {
+    /// Sees a line of the console that came after the panic.
+    pub fn hear(&self, line: &str) {
+        if let Some(when) = &self.of.stops_when
+            && line.contains(when)
+        {
+            self.signal(Signal::SIGSTOP);
+        }
+    }
+
+    /// Where the dump must be: on the server, if it is not on the local disk.
+    ///
+    /// # Errors
+    /// It has no directory of a machine, or more than one.
+    #[must_use]
+    pub fn saved(&self) -> Option<Result<PathBuf>> {
+        match (self.of.falls_back, &self.program) {
+            (false, Some(Program::Nfs(server))) => Some(server.saved()),
+            (false, Some(Program::Ssh(server))) => Some(server.saved()),
+            _ => None,
+        }
+    }
+
+    /// What must hold of the server itself in the end.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Check> {
+        match (&self.program, self.of.wrong_host_key) {
+            (Some(Program::Ssh(server)), true) => {
+                let untouched = server.untouched().map_err(|why| format!("{why:#}"));
+                vec![Check::new("the server got nothing", untouched)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Sends a signal to the server and all that it started.
+    fn signal(&self, signal: Signal) {
+        let parent = match &self.program {
+            Some(Program::Nfs(server)) => server.pid(),
+            Some(Program::Ssh(server)) => server.pid(),
+            None => return,
+        };
+        let mut all = vec![parent];
+        let mut at = 0;
+        while let Some(pid) = all.get(at).copied() {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            let text = fs::read_to_string(path).unwrap_or_default();
+            all.extend(
+                text.split_whitespace()
+                    .filter_map(|pid| pid.parse::<u32>().ok()),
+            );
+            at += 1;
+        }
+        for pid in all.into_iter().filter_map(|pid| i32::try_from(pid).ok()) {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A stopped child would outlive its parent.
+        self.signal(Signal::SIGKILL);
+        self.program = None;
+        if let Some(small) = &self.small {
+            let _ = umount2(small, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// The guest's /etc/machine-id.
+fn machine_id() -> Taken {
+    Taken {
+        path: "/etc/machine-id".into(),
+        kind: TakenKind::File(0o444, b"0123456789abcdef0123456789abcdef\n".to_vec()),
+        why: "the laboratory".into(),
+    }
+}
+
+/// QEMU's arguments for a card in the user network.
+fn card(driver: &str) -> Vec<String> {
+    let device = match driver {
+        "virtio_net" => "virtio-net-pci",
+        other => other,
+    };
+    let device = format!("{device},netdev=net0,mac=52:54:00:12:34:56,romfile=");
+    ["-netdev", "user,id=net0", "-device", &device]
+        .map(String::from)
+        .to_vec()
+}
+
+/// The one machine's directory in a server's store.
+///
+/// # Errors
+/// There is none, or more than one.
+pub(crate) fn machine_in(store: &Path) -> Result<PathBuf> {
+    let entries = fs::read_dir(store)
+        .with_context(|| format!("Nothing was written to {}", store.display()))?;
+    let found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    ensure!(
+        found.len() == 1,
+        "{} machines have a directory on the server",
+        found.len()
+    );
+    found.into_iter().next().context("none")
+}
