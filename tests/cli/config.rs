@@ -102,7 +102,10 @@ fn a_line_that_blocks_prints_no_config_and_exits_3_until_it_is_answered() {
     let run = machine.run(&["config", "import", file]).exits(3);
     assert_eq!(run.stdout(), "");
     let said = run.stderr();
-    assert!(said.contains("BLOCKS: this version does not write to virtiofs"), "{said}");
+    assert!(
+        said.contains("BLOCKS: this version does not write to virtiofs"),
+        "{said}"
+    );
     assert!(
         said.contains("no config was printed: 1 line must be answered"),
         "{said}"

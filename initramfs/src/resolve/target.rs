@@ -130,6 +130,7 @@ fn raw(
             DEVICE_WAIT
         },
         takes: target.copy.takes(),
+        keep: target.keep,
     })
 }
 

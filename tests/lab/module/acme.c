@@ -56,6 +56,8 @@ __asm__(".pushsection .gnu.linkonce.this_module, \"aw\"\n"
         ".zero " STRING(THIS_SIZE) " - " STRING(EXIT_AT) " - 8\n"
         ".popsection\n");
 
+#include "machine.h"
+
 int PRINTK(const char *format, ...);
 
 // A device that was taken away while its poller still runs.
@@ -95,15 +97,6 @@ static struct timer timer = { .function = fire };
 #endif
 
 #if HOW == BUG || HOW == WARN
-// struct bug_entry: include/asm-generic/bug.h, with relative pointers, until 6.18.
-#define TRAP(line, flags) \
-    __asm__ volatile("1: ud2\n" \
-                     ".pushsection __bug_table, \"aw\"\n" \
-                     "2: .long 1b - .\n" \
-                     ".long acme_file - .\n" \
-                     ".word " STRING(line) ", " STRING(flags) "\n" \
-                     ".org 2b + 12\n" \
-                     ".popsection\n")
 __attribute__((used)) const char acme_file[] = "acme.c";
 __attribute__((noinline)) void acme_check(void)
 {
@@ -129,7 +122,7 @@ void __rcu_read_lock(void);
 __attribute__((noinline)) void acme_spin(void)
 {
     for (;;)
-        __asm__ volatile("pause");
+        PAUSE();
 }
 #endif
 
@@ -144,20 +137,20 @@ void mod_zone_page_state(struct zone *zone, int item, long delta);
 #if HOW == HARD_LOCKUP
 __attribute__((noinline)) void acme_spin(void)
 {
-    __asm__ volatile("cli");
+    INTERRUPTS_OFF();
     for (;;)
-        __asm__ volatile("pause");
+        PAUSE();
 }
 #endif
 
 #if HOW == LOCKUP
 __attribute__((noinline)) void acme_spin(void)
 {
-    __asm__ volatile("cli");
+    INTERRUPTS_OFF();
     // The host reads this and sends one. The console is written before printk returns.
     PRINTK("\0011guest: waits for a non-maskable interrupt\n");
     for (;;)
-        __asm__ volatile("pause");
+        PAUSE();
 }
 #endif
 
@@ -268,7 +261,7 @@ static void spin(void *info)
     (void)info;
     spins = 1;
     for (;;)
-        __asm__ volatile("pause");
+        PAUSE();
 }
 #endif
 
@@ -335,14 +328,14 @@ int init_module(void)
 #elif HOW == SPINNER
     smp_call_function_single(1, spin, 0, 0);
     while (!spins)
-        __asm__ volatile("pause");
+        PAUSE();
     acme_work();
 #elif HOW == NOTIFIERS || HOW == NOTIFIER_SLOW || HOW == NOTIFIER_CRASHES
     atomic_notifier_chain_register(&panic_notifier_list, &notifier);
 #elif HOW == DIVIDE
     __asm__ volatile("xor %%ecx, %%ecx; mov $1, %%eax; cltd; idiv %%ecx" ::: "eax", "ecx", "edx");
 #elif HOW == STACK
-    __asm__ volatile("mov $0xdead000000000000, %%rax; jmp *%%rax" ::: "rax");
+    JUMP_AWAY();
 #elif HOW == LOCKUP || HOW == HARD_LOCKUP
     acme_spin();
 #elif HOW == COUNTERS

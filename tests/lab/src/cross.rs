@@ -88,6 +88,19 @@ impl ToolChain {
     }
 }
 
+/// The C compiler for an architecture.
+///
+/// # Errors
+/// Nothing is built for it here.
+pub(crate) fn cc(arch: &str) -> Result<String> {
+    if arch == std::env::consts::ARCH {
+        return Ok("cc".into());
+    }
+    let target = TARGETS.iter().find(|t| t.arch == arch);
+    let target = target.with_context(|| format!("Nothing is built for {arch}"))?;
+    Ok(format!("{}-gcc", target.gnu))
+}
+
 fn fetch(target: &Target, dir: &Path, rustc: &Path) -> Result<()> {
     let root = dir.join("root");
     let _ = fs::remove_dir_all(&root);

@@ -5,6 +5,7 @@
 //! relocations. `vermagic` is copied, too. Without `__versions` the kernel loads it by force
 //! (CONFIG_MODULE_FORCE_LOAD, set by Debian) and taints itself.
 
+use crate::cross;
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
 use std::path::{Path, PathBuf};
@@ -55,11 +56,55 @@ const CHECKED: [&str; 9] = [
     "asan-instrumentation-with-call-threshold=0",
 ];
 
-/// Compiles it into `dir`.
+/// How modules of any machine are compiled.
+const COMMON: [&str; 10] = [
+    "-c",
+    "-O1",
+    "-ffreestanding",
+    "-fno-pic",
+    "-fno-pie",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-optimize-sibling-calls",
+    "-Wall",
+    "-Wextra",
+];
+
+/// What those of x86_64 need besides (arch/x86/Makefile).
+const X86_64: [&str; 5] = [
+    "-mcmodel=kernel",
+    "-mno-red-zone",
+    "-mno-sse",
+    "-mno-mmx",
+    "-fcf-protection=branch",
+];
+
+/// What those of aarch64 need besides (arch/arm64/Makefile). Return addresses are signed, as the kernel's are.
+const AARCH64: [&str; 4] = [
+    "-mgeneral-regs-only",
+    "-mno-outline-atomics",
+    "-fno-omit-frame-pointer",
+    "-mbranch-protection=pac-ret",
+];
+
+/// The compiler for an architecture, and what it is told besides [`COMMON`].
+///
+/// # Errors
+/// Modules of this architecture are not known.
+fn compiler(arch: &str) -> Result<(String, &'static [&'static str])> {
+    let flags: &[&str] = match arch {
+        "x86_64" => &X86_64,
+        "aarch64" => &AARCH64,
+        _ => bail!("No modules are built for {arch}"),
+    };
+    Ok((cross::cc(arch)?, flags))
+}
+
+/// Compiles it into `dir`, for a kernel of an architecture.
 ///
 /// # Errors
 /// No compiler, or a kernel whose modules look different.
-pub fn build(kernel: &KernelFiles, way: &str, dir: &Path) -> Result<PathBuf> {
+pub fn build(kernel: &KernelFiles, arch: &str, way: &str, dir: &Path) -> Result<PathBuf> {
     let word = WAYS
         .iter()
         .find(|(name, _)| *name == way)
@@ -84,30 +129,12 @@ pub fn build(kernel: &KernelFiles, way: &str, dir: &Path) -> Result<PathBuf> {
         Some((_, "bare")) => &["-fno-omit-frame-pointer"],
         _ => &[],
     };
-    let output = Command::new("cc")
+    let (program, flags) = compiler(arch)?;
+    let output = Command::new(&program)
+        .args(COMMON)
+        .arg("-Werror")
+        .args(flags)
         .args(checked)
-        .args([
-            "-c",
-            "-O1",
-            "-ffreestanding",
-            "-mcmodel=kernel",
-            "-mno-red-zone",
-            "-mno-sse",
-            "-mno-mmx",
-        ])
-        .args([
-            "-fno-pic",
-            "-fno-pie",
-            "-fno-stack-protector",
-            "-fno-asynchronous-unwind-tables",
-        ])
-        .args([
-            "-fcf-protection=branch",
-            "-fno-optimize-sibling-calls",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-        ])
         .arg(format!("-DTHIS_SIZE={}", layout.size))
         .arg(format!("-DNAME_AT={}", layout.name))
         .arg(format!("-DINIT_AT={}", layout.init))
@@ -120,10 +147,12 @@ pub fn build(kernel: &KernelFiles, way: &str, dir: &Path) -> Result<PathBuf> {
         .arg(crate::root().join("tests/lab/module/acme.c"))
         .stdin(Stdio::null())
         .output()
-        .context("Cannot run cc; it is in Debian's package gcc")?;
+        .with_context(|| {
+            format!("Cannot run {program}; it is in Debian's package gcc, or gcc-{arch}-linux-gnu")
+        })?;
     ensure!(
         output.status.success(),
-        "cc: {}",
+        "{program}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(out)

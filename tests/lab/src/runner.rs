@@ -5,7 +5,7 @@ use crate::guest::{self, Fill, Work};
 use crate::scenario::{KINDS, MODULE, NOTIFIER, Scenario, VMLINUZ};
 use crate::table::{Check, Row};
 use crate::{artefacts, kernels, module, network, tools};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rehearse::disk::Fs;
 use rehearse::guest::image::{Binaries, KernelFiles};
 use rehearse::guest::{PANICS_NOW, Step};
@@ -171,16 +171,12 @@ impl Lab {
         let network = scenario.network.as_ref();
         let server = network.map(|network| network.serve(self, dir, &mut session));
         let server = server.transpose()?;
-        let builds = scenario.panic.starts_with("module:") || !scenario.notifier.is_empty();
-        if builds && scenario.arch != ARCH {
-            bail!("{}: modules are built for {ARCH} only", scenario.name);
-        }
         if let Some(way) = scenario.panic.strip_prefix("module:") {
-            let module = module::build(&kernel, way, dir)?;
+            let module = module::build(&kernel, &scenario.arch, way, dir)?;
             session.files.push((MODULE.into(), module));
         }
         if !scenario.notifier.is_empty() {
-            let module = module::build(&kernel, &scenario.notifier, dir)?;
+            let module = module::build(&kernel, &scenario.arch, &scenario.notifier, dir)?;
             session.files.push((NOTIFIER.into(), module));
         }
         if scenario.kinds {

@@ -348,7 +348,7 @@ fn live(
         match kind {
             Kind::Grub => vm.extra = words(&["-m", "3072M,slots=2,maxmem=6G"]),
             Kind::Mkconfig | Kind::Bls | Kind::Uki => {
-                vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"])
+                vm.extra = words(&["-m", "1024M,slots=2,maxmem=4G"]);
             }
             Kind::Rearm => vm.memory_mib = 1024,
             Kind::Rehearse => vm.memory_mib = 3072,
