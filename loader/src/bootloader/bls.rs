@@ -163,7 +163,10 @@ fn edited(text: &str, value: Option<&str>) -> Option<String> {
         return None;
     }
     let mut out = String::new();
-    for (n, line) in text.lines().enumerate() {
+    for (n, whole) in text.split_inclusive('\n').enumerate() {
+        // What stays keeps its own end, `\r\n` too.
+        let line = whole.lines().next().unwrap_or_default();
+        let end = whole.get(line.len()..).unwrap_or_default();
         let new = option_of(line).map(|options| {
             let value = value.filter(|_| Some(n) == target);
             (options, with_value(options, value))
@@ -172,9 +175,12 @@ fn edited(text: &str, value: Option<&str>) -> Option<String> {
             Some((options, new)) if new != options => out.push_str(&format!("options {new}")),
             _ => out.push_str(line),
         }
-        out.push('\n');
+        out.push_str(end);
     }
     if let (None, Some(value)) = (target, value) {
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push('\n');
+        }
         out.push_str(&format!("options crashkernel={value}\n"));
     }
     Some(out)

@@ -30,6 +30,22 @@ fn an_entry_without_options_gets_a_line_and_other_files_none() {
 }
 
 #[test]
+fn lines_keep_their_ends() {
+    for (before, after) in [
+        (
+            "title x\r\r\nlinux /v\r\noptions a\r\n",
+            "title x\r\r\nlinux /v\r\noptions a crashkernel=96M\r\n",
+        ),
+        ("linux /v\noptions a", "linux /v\noptions a crashkernel=96M"),
+        ("linux /v", "linux /v\noptions crashkernel=96M\n"),
+    ] {
+        let got = edited(before, Some("96M")).unwrap();
+        assert_eq!(got, after);
+        assert_eq!(edited(&got, Some("96M")).unwrap(), got);
+    }
+}
+
+#[test]
 fn all_entries_and_the_future_ones() {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in [
