@@ -30,48 +30,45 @@ const STACK_BYTES: u64 = 0x4000;
 /// Bytes of the registers and the head before the table.
 const HEAD: usize = 2 + 21 * 8;
 
-struct Memory<'d> {
-    ips: Vec<u8>,
-    entries: &'d [u8],
-    stack: &'d [u8],
-}
+/// The regions: where each begins, on a page, and what is in it.
+struct Memory(Vec<(u64, Vec<u8>)>);
 
-impl Memory<'_> {
-    fn byte(&self, at: u64) -> Option<u8> {
-        let within = |start: u64, bytes: &[u8]| {
-            let offset = usize::try_from(at.checked_sub(start)?).ok()?;
-            bytes.get(offset).copied()
-        };
-        if (TEXT..TEXT + TEXT_BYTES).contains(&at) {
-            // Every fifth byte begins a call.
-            return Some(if (at - TEXT).is_multiple_of(5) {
-                0xe8
-            } else {
-                0
-            });
+impl Memory {
+    fn new(ips: Vec<u8>, entries: &[u8], stack: &[u8]) -> Self {
+        // Every fifth byte begins a call.
+        let text_bytes = usize::try_from(TEXT_BYTES).unwrap_or(0);
+        let mut text = [0xe8, 0, 0, 0, 0].repeat(text_bytes / 5 + 1);
+        text.truncate(text_bytes);
+        let mut regions = vec![(TEXT, text), (IPS, ips), (ENTRIES, entries.to_vec())];
+        // The same bytes on every stack, from other places on.
+        let len = stack.len().next_multiple_of(8).max(8);
+        let mut round = stack.to_vec();
+        round.resize(len, 0);
+        for (_, start) in STACKS {
+            let from = usize::try_from(((start >> 16) & 0xff) << 3).unwrap_or(0) % len;
+            let bytes = usize::try_from(STACK_BYTES).unwrap_or(0);
+            let mut all = round.repeat(bytes / len + 2).split_off(from);
+            all.truncate(bytes);
+            regions.push((start, all));
         }
-        within(IPS, &self.ips)
-            .or_else(|| within(ENTRIES, self.entries))
-            .or_else(|| {
-                let (_, start) = STACKS
-                    .iter()
-                    .find(|(_, start)| (*start..start + STACK_BYTES).contains(&at))?;
-                // The same bytes on every stack, from other places on.
-                let len = self.stack.len().max(1);
-                let offset = usize::try_from((at - start) ^ (((start >> 16) & 0xff) << 3)).ok()?;
-                Some(self.stack.get(offset % len).copied().unwrap_or(0))
-            })
+        Self(regions)
     }
 }
 
-impl Source for Memory<'_> {
+impl Source for Memory {
     fn fill(&self, va: VirtAddr, buf: &mut [u8]) -> bool {
-        for (byte, n) in buf.iter_mut().zip(0..) {
-            // Pages are read whole, the last of all among them; only what is behind a region's end
-            // is missing.
-            *byte = self.byte(va.0.wrapping_add(n)).unwrap_or(0);
+        // Pages are read whole, the last of all among them; only what is behind a region's end is missing.
+        buf.fill(0);
+        let found = self.0.iter().find_map(|(start, bytes)| {
+            let offset = usize::try_from(va.0.checked_sub(*start)?).ok()?;
+            bytes.get(offset..).filter(|rest| !rest.is_empty())
+        });
+        let Some(rest) = found else { return false };
+        let len = buf.len().min(rest.len());
+        if let (Some(buf), Some(rest)) = (buf.get_mut(..len), rest.get(..len)) {
+            buf.copy_from_slice(rest);
         }
-        self.byte(va.0).is_some()
+        true
     }
 }
 
@@ -116,11 +113,7 @@ pub fn run(data: &[u8]) {
         .map(fold)
         .flat_map(u64::to_le_bytes)
         .collect();
-    let memory = Memory {
-        ips: ips.collect(),
-        entries,
-        stack: &stack,
-    };
+    let memory = Memory::new(ips.collect(), entries, &stack);
     let formats = [Format::V1, Format::V2, Format::V3, Format::V4];
     let format = formats[usize::from(which) % formats.len()];
     let range = |start, len| Range {
