@@ -29,7 +29,8 @@ fn build() -> Result<(), String> {
         Some("x86_64") => "-Cno-redzone=y",
         // With the MMU off an access that is not aligned is a fault.
         Some("aarch64") => "-Ctarget-feature=+strict-align",
-        _ => return Err(format!("{} is not supported", arch.display())),
+        // Nothing is loaded there: the program reads cores, and refuses the rest (src/arch.rs).
+        _ => return std::fs::write(&out, []).map_err(|e| e.to_string()),
     };
     let mut link = std::ffi::OsString::from("link-arg=-Wl,-T,");
     link.push(source.join("link.ld"));

@@ -214,6 +214,9 @@ impl Verb {
             self,
             Self::Load(_) | Self::Unload(_) | Self::Rehearse(_) | Self::CrashTest(_)
         );
+        if arms || matches!(self, Self::Doctor(_) | Self::Reserve(_) | Self::Reboot(_)) {
+            loader::arch::check()?;
+        }
         let exit = self.run_alone(context, command);
         // Whether the machine is armed or proved may have changed.
         if arms && let Ok(config) = context.load_config() {

@@ -14,7 +14,7 @@ pub const WITH_SSH: &str = "afterpanic-capture-ssh";
 const LIBDIR: &str = "/usr/lib/afterpanic";
 
 /// The machine that this program runs on: e_machine, and its name.
-#[cfg(target_arch = "x86_64")]
+#[cfg(not(target_arch = "aarch64"))]
 const MACHINE: (u16, &str) = (header::EM_X86_64, "x86-64");
 #[cfg(target_arch = "aarch64")]
 const MACHINE: (u16, &str) = (header::EM_AARCH64, "aarch64");

@@ -15,7 +15,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::root::Root;
 
 /// Debian's name of the machine's folders.
-#[cfg(target_arch = "x86_64")]
+#[cfg(not(target_arch = "aarch64"))]
 macro_rules! multiarch {
     () => {
         "x86_64-linux-gnu"

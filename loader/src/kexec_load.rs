@@ -27,7 +27,7 @@ type Crash = fn(&Path, Range, &Files, &Purgatory) -> Result<Layout, Refusal>;
 /// Lays out a kernel that takes over the machine.
 type Boot = fn(&Path, &Files, &Purgatory) -> Result<Layout, Refusal>;
 
-/// Those of the architecture that this program is built for (build.rs refuses others).
+/// Those of the architecture that this program is built for; on others [`crate::arch::check`] refuses first.
 const HOST: (Crash, Boot) = match cfg!(target_arch = "aarch64") {
     true => (aarch64::load, aarch64::load_boot),
     false => (x86_64::load, x86_64::load_boot),

@@ -13,7 +13,7 @@
 //! the machine takes a root prefix, so that tests run on fixture trees.
 
 pub mod access;
-mod arch;
+pub mod arch;
 pub mod arm;
 pub mod bootloader;
 pub mod cmdline;

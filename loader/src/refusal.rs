@@ -85,6 +85,14 @@ pub(crate) fn mib(bytes: u64) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// A machine that only reads cores.
+    #[error(
+        "Only x86_64 and aarch64 can be armed or rehearsed, and this machine is {name}; reading cores works here: `afterpanic report CORE`"
+    )]
+    Architecture {
+        /// What Rust calls it.
+        name: &'static str,
+    },
     /// No memory is reserved.
     #[error(
         "no memory is reserved for a capture kernel: {why}. Run `afterpanic reserve --apply`, then reboot"

@@ -167,6 +167,7 @@ struct Built {
 }
 
 fn build(args: &Build, context: &Context) -> anyhow::Result<Exit> {
+    loader::arch::check()?;
     let request = args.machine.request(context)?;
     let path = match &args.out {
         Some(path) => path.clone(),
