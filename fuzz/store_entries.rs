@@ -5,10 +5,12 @@
 
 use std::cmp::Ordering;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use store::manifest::CrashFacts;
+use store::raw::Stream;
 use store::rotation::{self, Need};
 use store::{Crash, Keep, Store, audit, loop_guard, names};
 
@@ -98,5 +100,63 @@ pub(crate) fn manifest(data: &[u8]) {
             "a file outside: {:?}",
             file.name
         );
+    }
+}
+
+/// The CRC-32 of gzip, bit by bit: not the code that is tested.
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| match crc & 1 {
+        1 => crc >> 1 ^ 0xedb8_8320,
+        _ => crc >> 1,
+    };
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc))
+    })
+}
+
+/// A block of a stream with a right checksum.
+fn summed(block: &mut [u8]) {
+    let sum = crc(block.get(..4092).unwrap_or_default());
+    if let Some(place) = block.get_mut(4092..4096) {
+        place.copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// What lies behind the first MiB of a raw target. Blocks that look like entries get a right checksum, or none would
+/// be read.
+pub(crate) fn raw_target(data: &[u8]) {
+    const FIRST: usize = 1 << 20;
+    let path = base().join("device");
+    let mut device = vec![0; FIRST];
+    device.extend_from_slice(data.get(..1 << 20).unwrap_or(data));
+    device.resize(device.len().next_multiple_of(4096) + (128 << 10), 0);
+    let size = device.len() as u64;
+    for block in device.chunks_mut(4096).skip(FIRST / 4096) {
+        if block.starts_with(b"AFTERPANIC-ENTRY") {
+            summed(block);
+        }
+    }
+    let mut header = b"AFTERPANIC-RAW\n\0\x01\0\0\0\x01\0\0\0".to_vec();
+    header.extend_from_slice(&7_u64.to_le_bytes());
+    header.extend_from_slice(&size.to_le_bytes());
+    header.resize(4096, 0);
+    summed(&mut header);
+    device.splice(..4096, header);
+    if fs::write(&path, &device).is_err() {
+        return;
+    }
+    let Ok(Some(stream)) = Stream::open(&path, false) else {
+        panic!("the header is right");
+    };
+    assert!(stream.room() <= size);
+    for (name, len) in stream.files() {
+        assert!(
+            !name.starts_with('/') && name.split('/').all(|part| part != ".." && !part.is_empty())
+        );
+        let content = stream.content(&name).map(|content| content.take(size + 1));
+        let read = content.map_or(0, |mut content| {
+            io::copy(&mut content, &mut io::sink()).unwrap_or(0)
+        });
+        assert!(read <= len.min(size));
     }
 }

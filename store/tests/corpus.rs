@@ -15,3 +15,8 @@ fn names() {
 fn manifest() {
     replay("manifest", Vec::new(), 64, entries::manifest);
 }
+
+#[test]
+fn raw_target() {
+    replay("raw_target", Vec::new(), 64, entries::raw_target);
+}

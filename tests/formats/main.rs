@@ -64,10 +64,20 @@ struct Saved {
 impl Saved {
     /// A crash directory of a kernel.
     fn new(kernel: &Kernel, change: impl FnOnce(&mut dump::Dump)) -> Self {
+        Self::prepared(kernel, change, |_| {})
+    }
+
+    /// The same, in a store that was prepared.
+    fn prepared(
+        kernel: &Kernel,
+        change: impl FnOnce(&mut dump::Dump),
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
         fs::write(at("source"), kernel.elf()).unwrap();
         fs::create_dir(at("store")).unwrap();
+        prepare(dir.path());
         let mut plan = Plan::new(FirstKernel::default());
         plan.source = at("source");
         plan.targets.push(Target {
@@ -87,8 +97,9 @@ impl Saved {
             .output()
             .unwrap();
         assert!(output.status.code().is_some(), "{output:?}");
-        let mut crashes = fs::read_dir(at("store")).unwrap();
-        let crash = crashes.next().unwrap().unwrap().path();
+        let crashes = fs::read_dir(at("store")).unwrap();
+        let mut crashes = crashes.map(|entry| entry.unwrap().path());
+        let crash = crashes.find(|path| path.is_dir()).unwrap();
         Self { dir, crash }
     }
 
@@ -240,6 +251,32 @@ fn a_core_that_was_cut_off_is_read_up_to_there() {
             before = if part == 10 { before } else { pages.len() };
         }
     }
+}
+
+#[test]
+fn a_stream_on_a_raw_target_is_a_crash_directory() {
+    let prepare = |dir: &Path| {
+        let device = fs::File::create(dir.join("device")).unwrap();
+        device.set_len(64 << 20).unwrap();
+        store::raw::Stream::begin(&dir.join("device"), &dir.join("store")).unwrap();
+    };
+    let saved = Saved::prepared(&Kernel::new(Crash::NullPointer), |_| {}, prepare);
+    let at = |name: &str| saved.dir.path().join(name).to_str().unwrap().to_owned();
+    let Some(name) = answer(&["raw", &at("device"), &at("")]) else {
+        return;
+    };
+    let crash = saved.dir.path().join(name.trim_end());
+    assert_eq!(crash.file_name(), saved.crash.file_name());
+    assert!(!saved.crash.join("vmcore.elf.zst").exists());
+    answer(&["check", crash.to_str().unwrap()]);
+    let names = |dir: &Path| -> Vec<_> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.retain(|name| name != "vmcore.elf.zst" && name != "essential.elf.zst");
+        names.sort();
+        names
+    };
+    assert_eq!(names(&crash), names(&saved.crash));
 }
 
 #[test]

@@ -6,6 +6,7 @@
     reader.py read FILE AT LEN   LEN bytes of physical memory from AT on, in hex
     reader.py unpack FILE OUT    the ELF core
     reader.py kinds FILE         the runs of a pages.map, or of the one in a core
+    reader.py raw DEVICE OUT     the crash directory on a raw target, made below OUT; its name
     reader.py check DIR          everything in a crash directory against its manifest
 
 Exit code 0: as the pages say; 1: not so; 77: this machine lacks something that is named.
@@ -20,6 +21,7 @@ import sys
 import zlib
 
 import frames
+import raw_target
 from core import PAGE, Core
 from frames import CutOff, Missing, Wrong
 from pages_map import PagesMap, name
@@ -195,6 +197,8 @@ def main(verb, *arguments):
     elif verb == "kinds":
         for first, end, kind in kinds(*arguments).runs:
             print("%d %d %s" % (first, end, name(kind)))
+    elif verb == "raw":
+        print(raw_target.unpack(*arguments))
     elif verb == "check":
         found = Checks(*arguments)
         print("\n".join(found.lines))
