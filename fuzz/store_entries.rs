@@ -106,7 +106,7 @@ pub(crate) fn manifest(data: &[u8]) {
 /// The CRC-32 of gzip, bit by bit: not the code that is tested.
 fn crc(bytes: &[u8]) -> u32 {
     let step = |crc: u32| match crc & 1 {
-        1 => crc >> 1 ^ 0xedb8_8320,
+        1 => (crc >> 1) ^ 0xedb8_8320,
         _ => crc >> 1,
     };
     !bytes.iter().fold(u32::MAX, |crc, byte| {
