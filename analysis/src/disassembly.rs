@@ -68,6 +68,22 @@ pub fn disassemble(
     rows.collect()
 }
 
+/// The first instruction of code of a machine (e_machine) whose decoder was added. Its address is unknown, so what
+/// it refers to is shown by its distance: `bl .+24`.
+pub(crate) fn first(machine: u16, code: &[u8]) -> Option<String> {
+    let mut added = ADDED.get().copied().unwrap_or_default().iter();
+    let (_, decode) = added.find(|(own, _)| *own == machine)?;
+    let one = decode(0, code).into_iter().next()?;
+    let text = match one.refers_to {
+        Some(target) => match one.text.strip_suffix(&format!("{target:#x}")) {
+            Some(before) => format!("{before}.{:+}", target.cast_signed()),
+            None => one.text,
+        },
+        None => one.text,
+    };
+    Some(text)
+}
+
 /// Code of x86_64.
 fn decode(start: u64, code: &[u8]) -> Vec<Decoded> {
     let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);

@@ -15,6 +15,7 @@ mod arrange;
 mod blame;
 mod explain;
 mod shapes;
+mod syndrome;
 mod trust;
 
 #[cfg(test)]
@@ -26,6 +27,8 @@ pub use code::{Code, disassemble};
 pub use collect::Collector;
 pub use frame::Location;
 pub use oops::{Oops, Stack};
+pub use syndrome::Syndrome;
+pub(crate) use syndrome::read_all as read_all_syndromes;
 pub use trust::{Trust, Verdict};
 
 use arrange::{arrange, blamed, stack};

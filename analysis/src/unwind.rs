@@ -52,7 +52,8 @@ static HOST: &[&Machine] = &[&x86_64::MACHINE];
 /// As [`vmcore::arch::read_all`] has it: set by [`read_all`] alone.
 static KNOWN: OnceLock<&[&Machine]> = OnceLock::new();
 
-/// From now on dumps of every architecture are read and their stacks unwound, not only of the host's.
+/// From now on dumps of every architecture are read, their stacks unwound and the syndromes in their logs put
+/// into words, not only of the host's.
 pub fn read_all() {
     static ALL: &[&Machine] = &[
         &x86_64::MACHINE,
@@ -62,6 +63,7 @@ pub fn read_all() {
         &s390x::MACHINE,
     ];
     vmcore::arch::read_all();
+    crate::reason::read_all_syndromes();
     KNOWN.get_or_init(|| ALL);
 }
 

@@ -16,7 +16,11 @@ pub(super) struct Wait<'f> {
 }
 
 /// Functions that only pass the wait on.
-const PLUMBING: [&str; 18] = [
+const PLUMBING: [&str; 21] = [
+    // Where a task stands that does not run: on aarch64 and riscv64, s390x, powerpc. On x86_64 it is __schedule.
+    "__switch_to",
+    "__switch_to_asm",
+    "_switch",
     "__schedule",
     "schedule",
     "__schedule_loop",
@@ -156,6 +160,17 @@ mod tests {
             (WaitKind::Other, Some("downgrade_me"))
         );
         assert_eq!(wait(&["__schedule"]), (WaitKind::Other, None));
+        // The stack of a task of aarch64 begins one function further in.
+        assert_eq!(
+            wait(&[
+                "__switch_to",
+                "__schedule",
+                "schedule",
+                "mutex_lock",
+                "acme_back"
+            ]),
+            (WaitKind::Mutex, Some("acme_back"))
+        );
     }
 
     #[test]

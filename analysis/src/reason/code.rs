@@ -1,13 +1,16 @@
 //! The bytes of a `Code:` line and their disassembly.
 
+use crate::disassembly;
 use serde::{Deserialize, Serialize};
+use vmcore::arch::{aarch64, x86_64};
 
 /// The bytes of a `Code:` line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Code {
-    /// The bytes as printed, in hex.
+    /// The bytes as printed, in hex: `48 <8b> 40 18`; on aarch64 words, `d503201f (f9400c00)`. The mark is at
+    /// the fault.
     pub bytes: String,
-    /// The instruction at the marked byte, disassembled.
+    /// The instruction at the mark, disassembled.
     pub instruction: Option<String>,
 }
 
@@ -73,7 +76,33 @@ impl Code {
 }
 
 impl Code {
-    /// The code from the fault on, as the kernel's line would show it.
+    /// Reads the line of aarch64: `aa1e03e9 d503201f (f9400c00)`; the word in brackets is at the fault
+    /// (arch/arm64/kernel/traps.c, `dump_instr`).
+    #[must_use]
+    pub fn parse_words(text: &str) -> Option<Self> {
+        let marked = text.split_once('(')?.1.split_once(')')?.0;
+        let word = u32::from_str_radix(marked, 16).ok()?;
+        Some(Self {
+            bytes: text.trim().to_string(),
+            instruction: disassembly::first(aarch64::MACHINE, &word.to_le_bytes()),
+        })
+    }
+
+    /// The code of a machine (e_machine) from the fault on, as its kernel's line would show it. `None`: how
+    /// that looks is not known.
+    #[must_use]
+    pub fn of_machine(machine: u16, bytes: &[u8]) -> Option<Self> {
+        match machine {
+            x86_64::MACHINE => Some(Self::at_start(bytes)),
+            aarch64::MACHINE => {
+                let word = u32::from_le_bytes(*bytes.first_chunk()?);
+                Self::parse_words(&format!("({word:08x})"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The code of x86_64 from the fault on.
     #[must_use]
     pub fn at_start(bytes: &[u8]) -> Self {
         let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -11,6 +11,7 @@ mod reader;
 
 use super::code::Code;
 use super::frame::Location;
+use super::syndrome::{self, Syndrome};
 use reader::Reader;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,9 @@ pub struct Oops {
     pub trace: Vec<Location>,
     /// What the access was: "read", "write" or "execute".
     pub access: Option<String>,
+    /// What the processor said of the fault, where the kernel prints that (aarch64).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syndrome: Option<Syndrome>,
     /// The other stacks of the report: who freed, who allocated, what other CPUs ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stacks: Vec<Stack>,
@@ -157,6 +161,17 @@ impl Oops {
         ];
         if let Some((_, word)) = ROWS.iter().find(|(text, _)| line.contains(text)) {
             self.access.get_or_insert_with(|| (*word).to_string());
+        }
+    }
+
+    /// The processor's syndrome, and what it says of the access.
+    fn read_syndrome(&mut self, line: &str) {
+        if self.syndrome.is_some() {
+            return;
+        }
+        self.syndrome = syndrome::of_line(line);
+        if let (None, Some(told)) = (&self.access, &self.syndrome) {
+            self.access.clone_from(&told.access);
         }
     }
 

@@ -435,4 +435,12 @@ Last Breaking-Event-Address:
     }
     let overflow = "Insufficient stack space to handle exception!\nCPU: 1 PID: 7 Comm: acmed Not tainted 6.12.1 #1\npc : acme_self+0x4/0x40\nlr : acme_self+0x20/0x40\nKernel panic - not syncing: kernel stack overflow\nCall trace:\n panic+0x1/0x2\n __bad_stack+0x1/0x2\n acme_self+0x4/0x40\n acme_self+0x20/0x40\n acme_self+0x20/0x40\n acme_self+0x20/0x40\n acme_self+0x20/0x40\n acme_self+0x20/0x40\n vfs_write+0x1/0x2\n";
     assert_eq!(answer(overflow), ("stack-overflow", "acme_self".into()));
+    // 6.12, with what runs on the overflow stack in the trace and nothing before it.
+    let frames = "\n acme_self+0x20/0x40".repeat(6);
+    let whole = format!(
+        "Kernel panic - not syncing: kernel stack overflow\nCall trace:\n dump_backtrace+0xd8/0x130\n panic+0x160/0x378\n \
+         nmi_panic+0x88/0x90\n panic_bad_stack+0xec/0x100\n handle_bad_stack+0x34/0x40\n __bad_stack+0x78/0x80\n \
+         acme_self+0x8/0x40{frames}\n init_module+0x20/0x30\n __arm64_sys_init_module+0x24/0x40\n invoke_syscall+0x60/0xe0\n"
+    );
+    assert_eq!(answer(&whole), ("stack-overflow", "acme_self".into()));
 }

@@ -168,7 +168,7 @@ fn code_at_fault(kernel: &Kernel, trace: &Trace, reason: &Reason) -> Option<Code
                 .is_some_and(|symbol| symbol.name == at.function && symbol.offset == at.offset)
     })?;
     let bytes = kernel.read_bytes::<LONGEST_INSTRUCTION>(frame.pc).ok()?;
-    Some(Code::at_start(&bytes))
+    Code::of_machine(kernel.arch().machine, &bytes)
 }
 
 /// Soft errors.

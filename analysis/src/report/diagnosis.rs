@@ -19,6 +19,17 @@ pub(super) fn explain(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     for line in headline.into_iter().chain(&reason.explanation) {
         writeln!(out, "  {line}")?;
     }
+    if let Some(told) = &reason.oops.syndrome {
+        let parts = [Some(&told.class), told.fault.as_ref(), told.access.as_ref()];
+        let parts = parts.into_iter().flatten().chain(&told.notes);
+        let words: Vec<&str> = parts.map(String::as_str).collect();
+        writeln!(
+            out,
+            "  the processor: {} (ESR {})",
+            words.join(", "),
+            told.value
+        )?;
+    }
     if let Some(task) = &reason.blocker {
         writeln!(out, "  the kernel names the task that holds it: {task}")?;
     }
@@ -52,10 +63,16 @@ pub(super) fn stacks(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
 fn main_stack(reason: &Reason, out: &mut dyn Write) -> fmt::Result {
     let oops = &reason.oops;
     let sure = oops.trace.iter().any(|frame| frame.reliable);
-    let all = oops
+    let trace = oops.trace.iter().filter(|frame| frame.reliable || !sure);
+    // Traces of aarch64 and riscv64 begin with the place itself.
+    let place = oops
         .location
-        .iter()
-        .chain(oops.trace.iter().filter(|frame| frame.reliable || !sure));
+        .as_ref()
+        .map(|at| (at.function.as_str(), at.offset));
+    let first = trace.clone().next();
+    let first = first.map(|frame| (frame.function.as_str(), frame.offset));
+    let again = place.is_some() && place == first;
+    let all = oops.location.iter().chain(trace.skip(usize::from(again)));
     let hang = matches!(
         reason.class,
         Class::HungTask | Class::SoftLockup | Class::HardLockup | Class::RcuStall

@@ -24,7 +24,7 @@ pub(super) const HELPERS: &[(Groups, &str)] = &[
          bad_page_fault data_access_common* instruction_access_common* do_exception* pgm_check* \
          do_report_trap do_trap_* handle_exception* trap_da resume_userspace_exception \
          arm_notify_die notify_die atomic_notifier_call_chain end_report print_report print_address_description* \
-         print_memory* panic_bad_stack start_report describe_object* describe_address* crash_kexec* machine_kexec* crash_setup_regs crash_save_cpu \
+         print_memory* panic_bad_stack handle_bad_stack bad_stack start_report describe_object* describe_address* crash_kexec* machine_kexec* crash_setup_regs crash_save_cpu \
          machine_crash_shutdown stack_chk_fail handle_stack_overflow unwind_backtrace arch_stack_walk* \
          stack_trace_* save_stack* dump_backtrace* walk_stackframe* c_backtrace show_stack_log_lvl bad_page \
          sched_show_task show_state* handle_cfi_failure report_cfi* cfi_slowpath* cfi_check* ubsan_* \

@@ -45,6 +45,8 @@ pub(super) struct Reader {
     title: Option<String>,
     at: Option<Location>,
     user_mode: bool,
+    /// Whether registers of aarch64 stand there, which has its code behind its trace.
+    aarch64: bool,
     strangers: usize,
     /// Whether a failure that somebody asked for was reported in the middle of the trace.
     injected: bool,
@@ -55,6 +57,8 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn line(&mut self, line: &str) {
         let bare = line.trim_start();
+        self.oops.read_syndrome(bare);
+        self.aarch64 |= bare.starts_with("pstate: ");
         self.behind = self.behind.saturating_add(usize::from(!bare.is_empty()));
         let last = self.stacks.last_mut().filter(|last| last.frames.is_empty());
         if let Some(last) = last.filter(|_| bare.starts_with("(stack is not available)")) {
@@ -76,8 +80,12 @@ impl Reader {
         } else if let Some(rest) = bare.strip_prefix("Hardware name: ") {
             self.oops.hardware.get_or_insert_with(|| rest.to_string());
         } else if let Some(rest) = bare.strip_prefix("Code: ") {
-            if !self.in_trace() && !self.user_mode && self.oops.code.is_none() {
-                self.oops.code = Code::parse(rest);
+            if self.oops.code.is_none() && !self.user_mode {
+                if self.aarch64 {
+                    self.oops.code = Code::parse_words(rest);
+                } else if !self.in_trace() {
+                    self.oops.code = Code::parse(rest);
+                }
             }
         } else if bare.starts_with("#PF: ") {
             self.oops.read_access(bare);

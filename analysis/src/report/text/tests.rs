@@ -82,3 +82,46 @@ Call Trace:
     assert!(text.starts_with(first), "{text}");
     assert!(!text.contains("signature"), "{text}");
 }
+
+#[test]
+fn the_syndrome_of_aarch64_is_in_words() {
+    let log: Vec<Line> = "\
+Unable to handle kernel NULL pointer dereference at virtual address 0000000000000018
+Mem abort info:
+  ESR = 0x0000000096000046
+  EC = 0x25: DABT (current EL), IL = 32 bits
+Data abort info:
+  ISV = 0, ISS = 0x00000046, ISS2 = 0x00000000
+Internal error: Oops: 0000000096000046 [#1] SMP
+CPU: 0 UID: 0 PID: 1 Comm: guest Tainted: G   F       E      6.12.1 #1
+pstate: 60400005 (nZCv daif +PAN -UAO -TCO -DIT -SSBS BTYPE=--)
+pc : acme_poll+0xc/0x18 [acme]
+lr : acme_work+0x14/0x28 [acme]
+Call trace:
+ acme_poll+0xc/0x18 [acme]
+ acme_work+0x14/0x28 [acme]
+Code: 90000000 f9400000 f9400000 (f9000c1f)
+"
+    .lines()
+    .map(|text| Line {
+        text: text.into(),
+        ..Line::default()
+    })
+    .collect();
+    let report = Report::of(Reason::from_log(&log));
+    let mut text = String::new();
+    write(&report, &mut text).unwrap();
+    for expected in [
+        "NULL pointer dereference, writing 0x18, in acme_poll+0xc [acme]",
+        "  the processor: data abort in the kernel, translation fault, level 2, write (ESR 0x0000000096000046)\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    // The trace begins with the place itself: it is shown once.
+    let times = text.matches("    acme_poll+0xc [acme]\n").count();
+    assert_eq!((times, text.contains("times)")), (1, false), "{text}");
+    let code = report.reason.oops.code.unwrap();
+    assert_eq!(code.bytes, "90000000 f9400000 f9400000 (f9000c1f)");
+    // Never as another machine's: no decoder of aarch64 is there.
+    assert_eq!(code.instruction, None);
+}
