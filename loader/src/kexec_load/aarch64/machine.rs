@@ -53,7 +53,7 @@ impl Machine {
         let cmdline = files.cmdline.to_string_lossy();
         let facts = Facts::read(root, &is_direct_map);
         Self {
-            uart: pl011(root, &cmdline),
+            uart: serial_line(root, &cmdline, tree.as_ref()),
             reset: reset(root, tree.as_ref()),
             seeds: seeds(root).unwrap_or_default(),
             tree,
@@ -78,6 +78,48 @@ fn kernel_image(root: &Path) -> Option<KernelImage> {
         phys: h.p_paddr,
         size: h.p_memsz,
     })
+}
+
+/// The PL011 that a command line names as console, or where it names none the firmware: by table SPCR of ACPI, or
+/// `stdout-path` of the device tree. The kernel takes the same (drivers/acpi/spcr.c, drivers/of/base.c).
+fn serial_line(root: &Path, cmdline: &str, tree: Option<&Tree>) -> Option<u64> {
+    let names_one = |word: &String| word.starts_with("console=");
+    match words(cmdline).iter().any(names_one) {
+        true => pl011(root, cmdline),
+        false => by_spcr(root).or_else(|| by_stdout(tree?)),
+    }
+}
+
+/// By SPCR: the type at byte 36 (3: PL011, 0xd and 0xe: the part of it that SBSA asks for), the address that begins at
+/// byte 40 with its space (0: memory).
+fn by_spcr(root: &Path) -> Option<u64> {
+    let table = root::bytes(root, "/sys/firmware/acpi/tables/SPCR", root::TEXT).ok()?;
+    let is_pl011 = matches!(table.get(36)?, 3 | 0xd | 0xe);
+    let in_memory = *table.get(40)? == 0;
+    let base = u64::from_le_bytes(*table.get(44..)?.first_chunk()?);
+    (is_pl011 && in_memory && base != 0).then_some(base)
+}
+
+/// By the device tree: the path behind `stdout-path`, or the alias of one. A line behind a bus is not followed.
+fn by_stdout(tree: &Tree) -> Option<u64> {
+    let text = |value: &[u8]| {
+        let path = value.split(|byte| matches!(byte, 0 | b':')).next();
+        path.map(|path| String::from_utf8_lossy(path).into_owned())
+    };
+    let mut path = text(tree.root.child("chosen")?.property("stdout-path")?)?;
+    if !path.starts_with('/') {
+        path = text(tree.root.child("aliases")?.property(&path)?)?;
+    }
+    let node = tree.root.child(path.strip_prefix('/')?)?;
+    let mut compatible = node.property("compatible")?.split(|byte| *byte == 0);
+    compatible.find(|name| *name == b"arm,pl011")?;
+    let reg = node.property("reg")?;
+    let base = match tree.cells() {
+        (1, _) => u64::from(u32::from_be_bytes(*reg.first_chunk()?)),
+        (2, _) => u64::from_be_bytes(*reg.first_chunk()?),
+        _ => return None,
+    };
+    (base != 0).then_some(base)
 }
 
 /// The first PL011 among the consoles of a command line.
@@ -152,6 +194,53 @@ mod tests {
         );
         assert_eq!(pl011(root, "console=ttyS0 quiet"), None);
         assert_eq!(pl011(root, "console=ttyAMA../../x"), None);
+    }
+
+    #[test]
+    fn without_a_console_in_the_command_line_the_firmware_names_the_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let of = |cmdline: &str, tree: Option<&Tree>| serial_line(root, cmdline, tree);
+        assert_eq!(of("quiet", None), None);
+
+        let mut tree = Tree::default();
+        tree.root.set("#address-cells", [0, 0, 0, 2]);
+        let reg = [0x0900_0000_u64, 0x1000].map(u64::to_be_bytes).concat();
+        let line = tree.root.child_or_new("pl011@9000000").unwrap();
+        line.set("compatible", *b"arm,pl011\0arm,primecell\0");
+        line.set("reg", reg);
+        let aliases = tree.root.child_or_new("aliases").unwrap();
+        aliases.set("serial0", *b"/pl011@9000000\0");
+        for (path, want) in [
+            (&b"/pl011@9000000\0"[..], Some(0x900_0000)),
+            (b"serial0:115200n8\0", Some(0x900_0000)),
+            (b"serial1\0", None),
+            (b"/soc/uart@0\0", None),
+        ] {
+            let chosen = tree.root.child_or_new("chosen").unwrap();
+            chosen.set("stdout-path", path);
+            assert_eq!(of("quiet", Some(&tree)), want);
+        }
+        // One that is named counts more, even if it is none of ours.
+        assert_eq!(of("console=ttyS0", Some(&tree)), None);
+
+        // ACPI 5.0, Microsoft's SPCR: QEMU's board virt.
+        let mut table = vec![0; 80];
+        table[..4].copy_from_slice(b"SPCR");
+        table[44..52].copy_from_slice(&0x0900_1000_u64.to_le_bytes());
+        for (kind, space, want) in [
+            (3, 0, Some(0x900_1000)),
+            (0xe, 0, Some(0x900_1000)),
+            // A 16550, and one at a port.
+            (0, 0, None),
+            (3, 1, None),
+        ] {
+            (table[36], table[40]) = (kind, space);
+            put(root, "sys/firmware/acpi/tables/SPCR", &table);
+            assert_eq!(of("quiet", None), want, "{kind} {space}");
+        }
+        put(root, "sys/firmware/acpi/tables/SPCR", &table[..47]);
+        assert_eq!(of("quiet", None), None);
     }
 
     #[test]
