@@ -62,6 +62,7 @@ pub(crate) const ARM: Needs = &[
     ("qemu-system-riscv64", "qemu-system-misc"),
     ("qemu-system-ppc64", "qemu-system-ppc"),
     ("qemu-system-s390x", "qemu-system-misc"),
+    ("qemu-aarch64-static", "qemu-user-static"),
     ("dpkg-deb", "dpkg"),
 ];
 

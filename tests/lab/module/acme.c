@@ -181,12 +181,15 @@ struct task;
 // Weak: a kernel has the one or the other (kernel/locking/mutex.c); 7.2 without lockdep has the second.
 __attribute__((weak)) void __mutex_init(struct lock *lock, const char *name, void *key);
 __attribute__((weak)) void mutex_init_generic(struct lock *lock);
+// As data: code of aarch64 cannot reach the address 0 of the one that is missing.
+static void (*volatile with_name)(struct lock *lock, const char *name, void *key) = __mutex_init;
+static void (*volatile without)(struct lock *lock) = mutex_init_generic;
 static void init(struct lock *lock, const char *name, void *key)
 {
-    if (__mutex_init)
-        __mutex_init(lock, name, key);
+    if (with_name)
+        with_name(lock, name, key);
     else
-        mutex_init_generic(lock);
+        without(lock);
 }
 #ifdef LOCKDEP
 // CONFIG_DEBUG_LOCK_ALLOC: mutex_lock() is a macro.

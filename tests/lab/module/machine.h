@@ -24,10 +24,12 @@
 #define PAUSE() __asm__ volatile("yield")
 #define INTERRUPTS_OFF() __asm__ volatile("msr daifset, #2")
 #define JUMP_AWAY() __asm__ volatile("mov x16, #0xdead000000000000\n br x16" ::: "x16")
-// The kernel puts its veneers there (arch/arm64/include/asm/module.lds.h) and refuses a module without them.
+// The kernel puts its veneers there (arch/arm64/include/asm/module.lds.h) and refuses a module without them. The
+// last one is new, and came to older series by updates.
 __asm__(".pushsection .plt, \"ax\"\n.byte 0\n.popsection\n"
         ".pushsection .init.plt, \"ax\"\n.byte 0\n.popsection\n"
-        ".pushsection .text.ftrace_trampoline, \"ax\"\n.byte 0\n.popsection\n");
+        ".pushsection .text.ftrace_trampoline, \"ax\"\n.byte 0\n.popsection\n"
+        ".pushsection .init.text.ftrace_trampoline, \"ax\"\n.byte 0\n.popsection\n");
 
 #else
 #error "nothing is known of this machine"

@@ -24,8 +24,8 @@ pub fn build(arch: &str, profile: &str) -> Result<Binaries> {
 ///
 /// # Errors
 /// As [`build`].
-pub fn with_ssh(profile: &str) -> Result<PathBuf> {
-    let made = cargo_build(ARCH, profile, &["-p", "capture-ssh"])?;
+pub fn with_ssh(arch: &str, profile: &str) -> Result<PathBuf> {
+    let made = cargo_build(arch, profile, &["-p", "capture-ssh"])?;
     find(&made, "afterpanic-capture-ssh")
 }
 
@@ -34,9 +34,9 @@ pub fn with_ssh(profile: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// As [`build`].
-pub fn kinds() -> Result<PathBuf> {
+pub fn kinds(arch: &str) -> Result<PathBuf> {
     find(
-        &cargo_build(ARCH, "dev", &["-p", "lab", "--bin", "kinds"])?,
+        &cargo_build(arch, "dev", &["-p", "lab", "--bin", "kinds"])?,
         "kinds",
     )
 }

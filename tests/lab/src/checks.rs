@@ -11,6 +11,7 @@ use std::process::Command;
 
 mod bare;
 mod found;
+mod hosts;
 mod interop;
 mod kinds;
 mod sealed;

@@ -137,11 +137,12 @@ fn fetch(target: &Target, dir: &Path, rustc: &Path) -> Result<()> {
     Ok(fs::rename(&partial, rustc)?)
 }
 
-/// `build --target ARCH [--profile PROFILE]`: both programs; where they are.
+/// `build --target ARCH [--profile PROFILE]`: the programs; where they are.
 ///
 /// # Errors
 /// The tool chain cannot be had, or the build fails.
 pub fn build(arch: &str, profile: &str) -> Result<Vec<PathBuf>> {
     let binaries = crate::artefacts::build(arch, profile)?;
-    Ok(vec![binaries.afterpanic, binaries.capture])
+    let with_ssh = crate::artefacts::with_ssh(arch, profile)?;
+    Ok(vec![binaries.afterpanic, binaries.capture, with_ssh])
 }

@@ -57,7 +57,7 @@ const CHECKED: [&str; 9] = [
 ];
 
 /// How modules of any machine are compiled.
-const COMMON: [&str; 10] = [
+const COMMON: [&str; 11] = [
     "-c",
     "-O1",
     "-ffreestanding",
@@ -65,6 +65,7 @@ const COMMON: [&str; 10] = [
     "-fno-pie",
     "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
     "-fno-optimize-sibling-calls",
     "-Wall",
     "-Wextra",

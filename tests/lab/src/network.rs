@@ -109,7 +109,7 @@ impl Network {
                 let started = ssh::Server::start(dir, &store, self.ipv6, self.host(), right)?;
                 let target = started.target(self.host());
                 session.files.extend(started.files());
-                let capture = artefacts::with_ssh(&lab.options.profile)?;
+                let capture = artefacts::with_ssh(std::env::consts::ARCH, &lab.options.profile)?;
                 let there = "/usr/lib/afterpanic/afterpanic-capture-ssh";
                 session.files.push((there.into(), capture));
                 session.present.push("fuse".into());

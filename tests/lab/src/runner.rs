@@ -48,6 +48,9 @@ pub struct Options {
     pub console: bool,
     /// The cargo profile of the binaries.
     pub profile: String,
+    /// That of the binaries for other architectures; none: the same. How fast they run counts less there than how
+    /// fast they are built.
+    pub cross_profile: Option<String>,
 }
 
 /// The programs for machines of one architecture.
@@ -96,7 +99,9 @@ impl Lab {
         let mut programs = BTreeMap::new();
         for arch in archs {
             if !programs.contains_key(*arch) {
-                programs.insert((*arch).into(), Programs::build(arch, &options.profile)?);
+                let other = options.cross_profile.as_ref().filter(|_| *arch != ARCH);
+                let profile = other.unwrap_or(&options.profile);
+                programs.insert((*arch).into(), Programs::build(arch, profile)?);
             }
         }
         let own = programs.get(ARCH).map(|own| own.binaries.clone());
@@ -204,7 +209,13 @@ impl Lab {
             (None, false) => fetch(&session, &crash, dir),
             (None, true) => Ok(dir.join("saved")),
         };
-        let found = Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries);
+        let others = self.programs.iter().filter(|(arch, _)| *arch != ARCH);
+        let others =
+            others.map(|(arch, programs)| (arch.clone(), programs.binaries.afterpanic.clone()));
+        let found = Found {
+            others: others.collect(),
+            ..Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries)
+        };
         let mut checks = checks::all(&scenario, &found, &kernel);
         checks.extend(server.iter().flat_map(network::Server::checks));
         if let Err(error) = &fetched {
@@ -254,7 +265,7 @@ impl Lab {
 
     /// Has the guest make memory of every kind after it is armed.
     fn every_kind(&self, scenario: &Scenario, session: &mut Session) -> Result<()> {
-        let program = artefacts::kinds()?;
+        let program = artefacts::kinds(&scenario.arch)?;
         session.files.push((KINDS.into(), program));
         session.storage.modules.push("virtio_balloon".into());
         let device = ["-device", "virtio-balloon-pci"].map(String::from);

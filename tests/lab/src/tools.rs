@@ -4,7 +4,7 @@
 //! dumps, for the comparisons that `cargo xtask test --full` makes.
 
 use crate::apt::{Apt, unpack};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use initramfs::files::{self, Taken};
 use initramfs::root::Root;
 use std::fs::{self, File};
@@ -133,6 +133,30 @@ fn run_in(root: &Path, name: &str) -> Command {
 /// It cannot be fetched.
 pub fn makedumpfile() -> Result<Command> {
     Ok(run_in(&root()?, "makedumpfile"))
+}
+
+/// makedumpfile for the dumps of a machine (uname(1)'s name), to be given arguments: it reads those of its own
+/// architecture only, and is emulated where that is not this one.
+///
+/// # Errors
+/// It cannot be fetched, or is not known for the machine.
+pub fn makedumpfile_of(machine: &str) -> Result<Command> {
+    if machine == std::env::consts::ARCH {
+        return makedumpfile();
+    }
+    if machine != "aarch64" {
+        bail!("makedumpfile is not known for dumps of {machine}");
+    }
+    let name = format!("{SUITE}-arm64");
+    let root = unpacked_of(&name, SUITE, Some("arm64"), |_| Ok(owned(&PACKAGES)))?;
+    let libraries = root.join("usr/lib/aarch64-linux-gnu");
+    let mut command = Command::new("qemu-aarch64-static");
+    command
+        .arg(libraries.join("ld-linux-aarch64.so.1"))
+        .arg("--library-path")
+        .arg(&libraries)
+        .arg(root.join("usr/bin/makedumpfile"));
+    Ok(command)
 }
 
 /// makedumpfile's loader, its libraries and itself, to be put into an image.
@@ -275,6 +299,16 @@ fn unpacked(
     suite: &str,
     packages: impl FnOnce(&Apt) -> Result<Vec<String>>,
 ) -> Result<PathBuf> {
+    unpacked_of(name, suite, None, packages)
+}
+
+/// The same of packages for another architecture, by Debian's name.
+fn unpacked_of(
+    name: &str,
+    suite: &str,
+    architecture: Option<&str>,
+    packages: impl FnOnce(&Apt) -> Result<Vec<String>>,
+) -> Result<PathBuf> {
     let dir = crate::cache().join("tools");
     fs::create_dir_all(&dir)?;
     let lock = File::create(dir.join(".lock"))?;
@@ -293,7 +327,7 @@ fn unpacked(
             fs::create_dir_all(partial.join(to))?;
             std::os::unix::fs::symlink(to, partial.join(link))?;
         }
-        let apt = Apt::new(suite)?;
+        let apt = Apt::of(suite, architecture)?;
         let debs = apt.download(&packages(&apt)?)?;
         for deb in debs {
             unpack(&deb, &partial)?;

@@ -21,6 +21,8 @@ pub struct Found<'a> {
     pub saved: String,
     /// Our binaries, for questions to the core.
     pub binaries: &'a Binaries,
+    /// The main program for other architectures, as far as it was built.
+    pub others: Vec<(String, PathBuf)>,
 }
 
 impl<'a> Found<'a> {
@@ -63,6 +65,7 @@ impl<'a> Found<'a> {
             core,
             saved,
             binaries,
+            others: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! makedumpfile's bitmaps of the same memory. What differs is bounded in `expected/`.
 
 use super::found::Found;
+use super::truth;
 use crate::compare::{self, Bitmap, KpageFlags, PageCounts};
 use crate::elf::Core;
 use crate::{expected, tools};
@@ -112,7 +113,7 @@ pub(super) fn levels(dir: &Path, plain: &Path, kernel: &KernelFiles) -> Result<(
     let known = expected::bitmaps(&kernel.release)?;
     for level in LEVELS {
         let _ = fs::remove_file(&theirs);
-        let made = tools::makedumpfile()?
+        let made = tools::makedumpfile_of(truth::machine(plain)?)?
             .args(["-l", "-d", &level.to_string()])
             .args([plain, &theirs])
             .stdin(Stdio::null())

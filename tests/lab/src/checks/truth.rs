@@ -1,7 +1,7 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
 use super::found::Found;
-use super::{bare, interop, kinds, sealed, vmlinux};
+use super::{bare, hosts, interop, kinds, sealed, vmlinux};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use vmcore::kernel::{Kernel, recorded};
 
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 21] = [
+pub(super) const WORDS: [&str; 22] = [
     "verify",
     "formats",
     "plain",
@@ -35,6 +35,7 @@ pub(super) const WORDS: [&str; 21] = [
     "holes",
     "recorded",
     "without-btf",
+    "hosts",
     "sealed",
     "sealed-core",
 ];
@@ -62,6 +63,7 @@ pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Resu
     match word {
         "five-levels" => return five_levels(core),
         "no-vmemmap" => return no_vmemmap(core),
+        "hosts" => return hosts::check(found, core),
         "without-btf" => return bare::check(&found.binaries.afterpanic, core),
         _ => {}
     }
@@ -252,7 +254,7 @@ fn uts(plain: &Path, kernel: &KernelFiles) -> Result<(String, Vec<(usize, String
 }
 
 /// What uname(1) called the machine of a core: by e_machine of its ELF header.
-fn machine(plain: &Path) -> Result<&'static str> {
+pub(super) fn machine(plain: &Path) -> Result<&'static str> {
     let mut header = [0; 20];
     File::open(plain)?.read_exact(&mut header)?;
     let [.., low, high] = header;
@@ -325,7 +327,7 @@ fn dmesg(plain: &Path, dir: &Path) -> Result<()> {
     let theirs = dir.join("makedumpfile-dmesg.txt");
     let _ = fs::remove_file(&theirs);
     output(
-        tools::makedumpfile()?
+        tools::makedumpfile_of(machine(plain)?)?
             .arg("--dump-dmesg")
             .arg(plain)
             .arg(&theirs),
@@ -353,7 +355,7 @@ fn pages(found: &Found<'_>, core: &Path, plain: &Path, kernel: &KernelFiles) -> 
     }
     // Not its ELF output, in which short runs of excluded pages are kept.
     output(
-        tools::makedumpfile()?
+        tools::makedumpfile_of(machine(plain)?)?
             .args(["-c", "-d", "31"])
             .args([plain, &theirs]),
         "makedumpfile",
