@@ -2,7 +2,7 @@
 //! that of fleet/, which is a workspace of its own.
 
 use crate::run::{cargo, root};
-use crate::ship;
+use crate::ship::{self, Wanted};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,21 +16,25 @@ const VERSION: &str = "3.8.0";
 /// Something does not build, or an asset is missing.
 pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     let package = match arguments {
-        [fleet, rest @ ..] if fleet == "--fleet" => of_fleet(ship::profile("deb", rest)?)?,
-        _ => build(ship::profile("deb", arguments)?)?,
+        [fleet, rest @ ..] if fleet == "--fleet" => of_fleet(&Wanted::of("deb --fleet", rest)?)?,
+        _ => build(&Wanted::of("deb", arguments)?)?,
     };
     println!("{}", package.display());
     Ok(true)
 }
 
 /// Builds the package.
-fn build(profile: &str) -> Result<PathBuf> {
-    let program = ship::build(profile)?;
-    pack("Cargo.toml", &program, profile)
+fn build(wanted: &Wanted<'_>) -> Result<PathBuf> {
+    let program = ship::build(wanted)?;
+    pack("Cargo.toml", &program, wanted.profile)
 }
 
 /// Builds afterpanic-fleet and its package.
-fn of_fleet(profile: &str) -> Result<PathBuf> {
+fn of_fleet(wanted: &Wanted<'_>) -> Result<PathBuf> {
+    if let Some(arch) = wanted.target {
+        bail!("afterpanic-fleet is built for this machine only, not for {arch}");
+    }
+    let profile = wanted.profile;
     let manifest = "fleet/Cargo.toml";
     let mut command = cargo(&["build", "--locked", "--manifest-path", manifest]);
     command.args(["--target-dir", "fleet/target", "--profile", profile]);
@@ -43,9 +47,12 @@ fn of_fleet(profile: &str) -> Result<PathBuf> {
 
 /// Packs what was built: the package of a manifest. `program` lies in the profile's directory.
 fn pack(manifest: &str, program: &Path, profile: &str) -> Result<PathBuf> {
-    // The triple's directory, above the profile's.
-    let triple = program.ancestors().nth(2).and_then(|dir| dir.file_name());
-    let triple = triple.context("cargo built into no directory of a target")?;
+    // The triple's directory, above the profile's, and the one that holds it.
+    let mut above = program.ancestors().skip(2);
+    let triple = above.next().and_then(Path::file_name);
+    let (Some(triple), Some(directory)) = (triple, above.next()) else {
+        bail!("cargo built into no directory of a target");
+    };
     let mut pack = Command::new(ship::tool("cargo-deb", VERSION)?);
     pack.current_dir(root())
         .args(["--no-build", "--no-strip", "--locked", "--offline"])
@@ -54,6 +61,7 @@ fn pack(manifest: &str, program: &Path, profile: &str) -> Result<PathBuf> {
         .arg(triple)
         .args(["--profile", profile, "--output"])
         .arg(root().join("target/debian/"))
+        .env("CARGO_TARGET_DIR", directory)
         .env_remove("RUSTFLAGS")
         .stderr(Stdio::inherit());
     // It says where the package is, and nothing else on stdout.

@@ -35,11 +35,11 @@ cargo xtask crash [NAME…] [--all] [--list] [--arch aarch64] [--kernel 6.12|7|F
 cargo xtask build [--target ARCH] [--profile PROFILE]
     both programs, static; for another architecture than this machine's (aarch64 on x86_64) with a
     compiler that is fetched once; prints where they are
-cargo xtask deb [--fleet] [--profile PROFILE]
+cargo xtask deb [--fleet] [--target ARCH] [--profile PROFILE]
     a Debian package of what ships, in target/debian; --fleet: that of afterpanic-fleet
-cargo xtask rpm [--profile PROFILE]
+cargo xtask rpm [--target ARCH] [--profile PROFILE]
     an RPM package of the same files, in target/rpm
-cargo xtask tarball [--profile PROFILE]
+cargo xtask tarball [--target ARCH] [--profile PROFILE]
     a tar file of the same files with an installer that undoes itself, in target/tarball
 cargo xtask bench [--pairs N] [--core FILE] [--machines N] [--only-machines] [--update]
     capture beside makedumpfile, on a core of 7 GiB made for it; a table, and whether the bars hold;

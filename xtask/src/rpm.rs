@@ -2,7 +2,7 @@
 //! ([`crate::ship::files`]); names, scripts and dependencies are in `[package.metadata.generate-rpm]`.
 
 use crate::run::root;
-use crate::ship::{self, Placed};
+use crate::ship::{self, Placed, Wanted};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ const VERSION: &str = "0.21.1";
 /// # Errors
 /// Something does not build, or a file is missing.
 pub(crate) fn run(arguments: &[String]) -> Result<bool> {
-    let package = build(ship::profile("rpm", arguments)?)?;
+    let package = build(&Wanted::of("rpm", arguments)?)?;
     println!("{}", package.display());
     Ok(true)
 }
 
 /// Builds the package.
-fn build(profile: &str) -> Result<PathBuf> {
-    let program = ship::build(profile)?;
+fn build(wanted: &Wanted<'_>) -> Result<PathBuf> {
+    let program = ship::build(wanted)?;
     let files = ship::files(&program)?;
     // Below the root: cargo-generate-rpm splits its argument at commas.
     let assets = "target/dist/rpm.toml";
@@ -34,7 +34,7 @@ fn build(profile: &str) -> Result<PathBuf> {
     let mut pack = Command::new(ship::tool("cargo-generate-rpm", VERSION)?);
     pack.current_dir(root())
         .args(["--auto-req", "no", "--payload-compress", "gzip"])
-        .args(["--metadata-overwrite", assets])
+        .args(["--metadata-overwrite", assets, "--arch", wanted.arch()])
         .arg("--output")
         .arg(&to)
         .env_remove("RUSTFLAGS");

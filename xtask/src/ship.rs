@@ -1,6 +1,7 @@
 //! What every package holds: the files of `[package.metadata.deb]` in Cargo.toml, with the binaries of a
 //! profile, and man pages and completions, which come from the program itself.
 
+use crate::install;
 use crate::run::{cargo, root};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -19,15 +20,43 @@ pub(crate) struct Placed {
     pub mode: u32,
 }
 
-/// The `--profile PROFILE` of a verb that takes nothing else.
-///
-/// # Errors
-/// There is something else.
-pub(crate) fn profile<'a>(verb: &str, arguments: &'a [String]) -> Result<&'a str> {
-    match arguments {
-        [] => Ok("release"),
-        [flag, profile] if flag == "--profile" => Ok(profile),
-        _ => bail!("cargo xtask {verb} takes --profile PROFILE and nothing else"),
+/// What is built for a package.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wanted<'a> {
+    /// The cargo profile.
+    pub profile: &'a str,
+    /// The architecture as uname(1) names it, where it is not this machine's.
+    pub target: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The `--profile PROFILE` and `--target ARCH` of a verb that takes nothing else.
+    ///
+    /// # Errors
+    /// There is something else.
+    pub(crate) fn of(verb: &str, arguments: &'a [String]) -> Result<Self> {
+        let mut wanted = Self {
+            profile: "release",
+            target: None,
+        };
+        for pair in arguments.chunks(2) {
+            match pair {
+                [flag, profile] if flag == "--profile" => wanted.profile = profile,
+                [flag, arch] if flag == "--target" => {
+                    let arch = arch.split('-').next().unwrap_or(arch);
+                    wanted.target = (arch != std::env::consts::ARCH).then_some(arch);
+                }
+                _ => bail!(
+                    "cargo xtask {verb} takes --profile PROFILE, --target ARCH and nothing else"
+                ),
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// The architecture of the package.
+    pub(crate) fn arch(&self) -> &'a str {
+        self.target.unwrap_or(std::env::consts::ARCH)
     }
 }
 
@@ -35,7 +64,11 @@ pub(crate) fn profile<'a>(verb: &str, arguments: &'a [String]) -> Result<&'a str
 ///
 /// # Errors
 /// Something does not build, or a program of the capture image is larger than its budget.
-pub(crate) fn build(profile: &str) -> Result<PathBuf> {
+pub(crate) fn build(wanted: &Wanted<'_>) -> Result<PathBuf> {
+    if let Some(arch) = wanted.target {
+        return cross(arch, wanted.profile);
+    }
+    let profile = wanted.profile;
     let mut command = cargo(&["build", "--locked", "--package", "afterpanic"]);
     command.args(["--package", "capture", "--package", "capture-ssh"]);
     command.args(["--profile", profile]);
@@ -48,6 +81,25 @@ pub(crate) fn build(profile: &str) -> Result<PathBuf> {
     }
     generate(&program)?;
     Ok(program)
+}
+
+/// The same for another architecture. Man pages and completions say the same everywhere: a program that runs here
+/// prints them.
+fn cross(arch: &str, profile: &str) -> Result<PathBuf> {
+    install::ensure(&[install::CROSS])?;
+    let mut own = cargo(&["build", "--locked", "--package", "afterpanic"]);
+    generate(&built(&mut own, "afterpanic")?)?;
+    let mut lab = cargo(&["run", "--quiet", "--locked", "--package", "lab", "--"]);
+    lab.args(["build", "--target", arch, "--profile", profile]);
+    let output = lab.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("The binaries could not be built for {arch}");
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .map(PathBuf::from)
+        .find(|path| path.file_name().is_some_and(|name| name == "afterpanic"))
+        .context("cargo built no program")
 }
 
 /// Runs a `cargo build`; where a program is that it built.
@@ -231,6 +283,22 @@ mod tests {
         assert_eq!(names("*.md"), [".md", "a.md", "b.md"]);
         assert_eq!(names("c.txt"), ["c.txt"]);
         assert!(expanded(dir.path(), "*.rs").is_err());
+    }
+
+    #[test]
+    fn a_package_is_of_this_machine_unless_another_is_named() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let asked = words("--profile dev --target riscv64-unknown-linux-gnu");
+        let wanted = Wanted::of("deb", &asked).unwrap();
+        assert_eq!(
+            (wanted.profile, wanted.target, wanted.arch()),
+            ("dev", Some("riscv64"), "riscv64")
+        );
+        let own = words(&format!("--target {}", std::env::consts::ARCH));
+        let wanted = Wanted::of("deb", &own).unwrap();
+        assert_eq!((wanted.profile, wanted.target), ("release", None));
+        assert!(Wanted::of("deb", &words("--target")).is_err());
+        assert!(Wanted::of("deb", &words("--fleet x")).is_err());
     }
 
     #[test]

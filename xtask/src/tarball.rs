@@ -2,7 +2,7 @@
 //! without a package of ours. Its files are those of the Debian package ([`crate::ship::files`]).
 
 use crate::run::root;
-use crate::ship;
+use crate::ship::{self, Wanted};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,9 +14,10 @@ use std::process::Command;
 /// # Errors
 /// Something does not build, or a file is missing.
 pub(crate) fn run(arguments: &[String]) -> Result<bool> {
-    let program = ship::build(ship::profile("tarball", arguments)?)?;
+    let wanted = Wanted::of("tarball", arguments)?;
+    let program = ship::build(&wanted)?;
     let files = ship::files(&program)?;
-    let name = format!("afterpanic-{}-{}", ship::version()?, std::env::consts::ARCH);
+    let name = format!("afterpanic-{}-{}", ship::version()?, wanted.arch());
     let to = root().join("target/tarball");
     let dir = to.join(&name);
     let _ = fs::remove_dir_all(&to);
