@@ -184,7 +184,7 @@ fn status(code: u64) -> Option<String> {
 /// What the number of a `brk` stands for (asm/brk-imm.h).
 fn breakpoint(number: u64) -> Option<String> {
     let what = match number {
-        0x004 | 0x005 | 0x006 => "a probe",
+        0x004..=0x006 => "a probe",
         0x007 => "the trampoline of a probe",
         0x100 => "a trap on purpose",
         0x400..=0x402 => "the kernel's debugger",
