@@ -17,7 +17,7 @@ mod source;
 use crate::fault;
 use crate::modules;
 use crate::protocol::{self, Event, Job, Order, say};
-use crate::target::{self, MOUNT_POINT};
+use crate::target;
 use dump::budget::Budget;
 use nix::sys::resource::{Resource, setrlimit};
 use plan::Plan;
@@ -79,9 +79,9 @@ fn work(order: &Order) -> Result<(), String> {
                 true => modules::for_target(&plan.modules, *target),
                 false => Vec::new(),
             };
+            let point = target::mount_point(*target);
             let target = plan.targets.get(*target).ok_or("There is no such target")?;
-            let nodename = &plan.kernel.nodename;
-            target::prepare(target, modules, Path::new(MOUNT_POINT), nodename)
+            target::prepare(target, modules, &point, &plan.kernel.nodename)
         }
         Job::Begin { base } => begin::run(plan, Path::new(base)),
         Job::Essential { dir, .. } => {

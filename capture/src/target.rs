@@ -20,13 +20,19 @@ use crate::protocol::{Event, say};
 use crate::remote;
 use block::Looking;
 use plan::{FsType, Module, Target, TargetKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use store::directory;
 use store::raw::Stream;
 
-/// Where a target is mounted in the capture kernel.
-pub(crate) const MOUNT_POINT: &str = "/target";
+/// Where a target of the plan is mounted in the capture kernel: `/target`, `/target-2` and so on. Each has a
+/// place of its own, because below one that hangs no path can be looked up any more.
+pub(crate) fn mount_point(target: usize) -> PathBuf {
+    match target {
+        0 => "/target".into(),
+        n => format!("/target-{}", n.saturating_add(1)).into(),
+    }
+}
 
 /// Makes a target ready to be written to, and says where it is; its modules are loaded first.
 ///

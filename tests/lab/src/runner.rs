@@ -218,6 +218,8 @@ impl Lab {
         };
         let mut checks = checks::all(&scenario, &found, &kernel);
         checks.extend(server.iter().flat_map(network::Server::checks));
+        // A small disk of its own cannot be removed while it is mounted.
+        drop(server);
         if let Err(error) = &fetched {
             checks.push(Check::new(
                 "the target is read back",
