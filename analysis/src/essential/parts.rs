@@ -1,6 +1,7 @@
 //! The parts that are known by name: the image, per-CPU areas, the log, modules.
 
 use super::Collector;
+use crate::unwind::cpu_stacks;
 use vmcore::addr::VirtAddr;
 use vmcore::kernel::{AreaKind, Kernel, KernelError};
 
@@ -92,8 +93,6 @@ pub(super) mod cpus {
 
     /// More than the static per-CPU area of any kernel.
     const MAX_AREA: u64 = 8 << 20;
-    /// IRQ_STACK_SIZE, and the room of `struct cea_exception_stacks` at most.
-    const IRQ_STACK: u64 = 16 << 10;
 
     pub(in super::super) fn collect(collector: &mut Collector<'_>) -> Result<(), KernelError> {
         let kernel = collector.kernel;
@@ -114,15 +113,8 @@ pub(super) mod cpus {
             let _ = kernel.prstatus(cpu);
         }
         for &cpu in &cpus {
-            if let Some(top) = irq_stack(kernel, cpu) {
-                // The pointer is 8 below the top.
-                let top = top.wrapping_add(8);
-                if let Some(base) = top.checked_sub(IRQ_STACK) {
-                    collector.take(base, IRQ_STACK);
-                }
-            }
-            if let Some((base, len)) = exception_stacks(kernel, cpu) {
-                collector.take(base, len);
+            for (_, start, end) in cpu_stacks(kernel, cpu) {
+                collector.take(VirtAddr(start), end.saturating_sub(start));
             }
         }
         Ok(())
@@ -141,25 +133,6 @@ pub(super) mod cpus {
         let pages = kernel.read_field(chunk, "pcpu_chunk", "nr_pages").ok()?;
         let end = start.checked_add((pages & 0xffff_ffff).checked_mul(4096)?)?;
         end.checked_sub(base).filter(|&len| len >= static_len)
-    }
-
-    fn irq_stack(kernel: &Kernel, cpu: u32) -> Option<VirtAddr> {
-        let variable = match kernel.symbol("hardirq_stack_ptr") {
-            Ok(variable) => variable,
-            Err(_) => {
-                let hot = kernel.symbol("pcpu_hot").ok()?;
-                hot.wrapping_add(kernel.member("pcpu_hot", "hardirq_stack_ptr").ok()?.offset)
-            }
-        };
-        let at = kernel.per_cpu(variable, cpu).ok()?;
-        kernel.read_ptr(at).ok().filter(|stack| stack.0 != 0)
-    }
-
-    fn exception_stacks(kernel: &Kernel, cpu: u32) -> Option<(VirtAddr, u64)> {
-        let variable = kernel.symbol("cea_exception_stacks").ok()?;
-        let stacks = kernel.read_ptr(kernel.per_cpu(variable, cpu).ok()?).ok()?;
-        let len = kernel.types().ok()?.size_of("cea_exception_stacks").ok()?;
-        (stacks.0 != 0).then_some((stacks, len.min(1 << 20)))
     }
 }
 
