@@ -1,10 +1,10 @@
 //! `afterpanic`: the command line. One file a verb in `commands/`; everything it does is in the
 //! libraries.
 
-mod aarch64;
 mod armed;
 mod commands;
 mod core_arg;
+mod decoders;
 mod evidence;
 mod exit;
 mod frontpage;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
     // Cores of other machines are read as well.
     analysis::unwind::read_all();
-    analysis::disassembly::add(aarch64::DECODERS);
+    analysis::disassembly::add(decoders::ALL);
     let command = help::command();
     let matches = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

@@ -89,7 +89,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let decoded = disassemble(kernel.arch(), start, &code, name_of);
     if decoded.is_empty() {
-        bail!("this program cannot decode code of {}", kernel.arch().name);
+        bail!(
+            "no decoder of {} is built in; gdb-multiarch shows its code: `disassemble NAME`, on the files of \
+             `afterpanic vmlinux --relocated CORE OUT` and `afterpanic convert CORE OUT.elf`",
+            kernel.arch().name
+        );
     }
     let instructions = rows(decoded, start, asked);
     let answer = Answer {

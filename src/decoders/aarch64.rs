@@ -1,18 +1,14 @@
-//! Machine code of aarch64 as text, for `dis` and the report's page.
+//! Machine code of aarch64.
 
-use analysis::disassembly::{Decode, Decoded};
-use vmcore::arch;
+use analysis::disassembly::Decoded;
 use yaxpeax_arch::{Decoder, U8Reader};
 use yaxpeax_arm::armv8::a64::{InstDecoder, Opcode, Operand};
 
 /// Bytes of an instruction.
 const BYTES: usize = 4;
 
-/// The decoder, with e_machine.
-pub(crate) static DECODERS: &[(u16, Decode)] = &[(arch::aarch64::MACHINE, decode)];
-
 /// The instructions of `code`, which lies at `start`. What is no instruction is shown as a word.
-fn decode(start: u64, code: &[u8]) -> Vec<Decoded> {
+pub(super) fn decode(start: u64, code: &[u8]) -> Vec<Decoded> {
     let decoder = InstDecoder::default();
     let one = |(address, bytes): (u64, &[u8; BYTES])| {
         let word = u32::from_le_bytes(*bytes);
