@@ -6,13 +6,17 @@
 //! core; it takes the kernel's qemu_fw_cfg module. On the others the text is found in memory.
 
 mod debuggers;
+mod essential;
 mod forms;
 mod guest;
 mod judge;
 mod traces;
 
+pub use essential::run as essential;
+
 use crate::results::Entry;
 use crate::{cache, kernels};
+use analysis::reason::Class;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,11 +104,32 @@ const MAINFRAME: Board = Board {
     last_words: PANIC,
 };
 
+/// What becomes of a kernel before it is dumped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// The SysRq key c, after the kernel printed the stacks of all tasks.
+    Sysrq,
+    /// A task takes all memory, and vm.panic_on_oom is set.
+    OutOfMemory,
+    /// Nothing.
+    RunsOn,
+}
+
+impl Fate {
+    /// What a report calls it.
+    fn class(self) -> Option<Class> {
+        match self {
+            Self::Sysrq => Some(Class::Sysrq),
+            Self::OutOfMemory => Some(Class::Oom),
+            Self::RunsOn => None,
+        }
+    }
+}
+
 /// A machine whose core is read.
 struct Machine {
     board: &'static Board,
-    /// Whether its kernel panics before it is dumped.
-    panics: bool,
+    fate: Fate,
     name: &'static str,
     about: &'static str,
     kernel: &'static str,
@@ -115,10 +140,10 @@ struct Machine {
     drgn: bool,
 }
 
-const MACHINES: [Machine; 14] = [
+const MACHINES: [Machine; 17] = [
     Machine {
         board: &PC,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "x86_64-panicked",
         about: "x86-64, dumped by its hypervisor after a panic without a capture kernel",
         kernel: "6.12",
@@ -128,7 +153,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &PC,
-        panics: false,
+        fate: Fate::RunsOn,
         name: "x86_64-runs",
         about: "x86-64, dumped by its hypervisor while it runs",
         kernel: "6.12",
@@ -138,7 +163,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &ARM,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "4k-a57",
         about: "aarch64, pages of 4 KiB, a CPU with 48 bits of address",
         kernel: "6.12-arm64",
@@ -148,7 +173,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &ARM,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "4k-max",
         about: "aarch64, pages of 4 KiB, 52 bits of address (LPA2), pointer authentication",
         kernel: "6.12-arm64",
@@ -158,7 +183,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &ARM,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "16k-a76",
         about: "aarch64, pages of 16 KiB, a CPU with 47 bits of address",
         kernel: "6.12-arm64-16k",
@@ -168,7 +193,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &ARM,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "16k-max",
         about: "aarch64, pages of 16 KiB, 52 bits of address (LPA2), pointer authentication",
         kernel: "6.12-arm64-16k",
@@ -178,7 +203,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &RISCV,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "sv57",
         about: "riscv64, 57 bits of address",
         kernel: "6.12-riscv64",
@@ -188,7 +213,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &RISCV,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "sv48",
         about: "riscv64, 48 bits of address",
         kernel: "6.12-riscv64",
@@ -198,7 +223,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &RISCV,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "sv39",
         about: "riscv64, 39 bits of address",
         kernel: "6.12-riscv64",
@@ -208,7 +233,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &POWER,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "radix-64k",
         about: "ppc64le, radix MMU, pages of 64 KiB",
         kernel: "6.12-ppc64el-64k",
@@ -218,7 +243,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &POWER,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "radix-4k",
         about: "ppc64le, radix MMU, pages of 4 KiB",
         kernel: "6.12-ppc64el",
@@ -228,7 +253,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &POWER,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "hash-64k",
         about: "ppc64le, hash MMU, pages of 64 KiB",
         kernel: "6.12-ppc64el-64k",
@@ -238,7 +263,7 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &POWER,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "hash-4k",
         about: "ppc64le, hash MMU, pages of 4 KiB",
         kernel: "6.12-ppc64el",
@@ -248,13 +273,43 @@ const MACHINES: [Machine; 14] = [
     },
     Machine {
         board: &MAINFRAME,
-        panics: true,
+        fate: Fate::Sysrq,
         name: "z-max",
         about: "s390x, which is big-endian",
         kernel: "6.12-s390x",
         cpu: "max",
         cmdline: "",
         drgn: true,
+    },
+    Machine {
+        board: &RISCV,
+        fate: Fate::OutOfMemory,
+        name: "riscv64-oom",
+        about: "riscv64, a task took all memory",
+        kernel: "6.12-riscv64",
+        cpu: "rv64",
+        cmdline: "",
+        drgn: false,
+    },
+    Machine {
+        board: &POWER,
+        fate: Fate::OutOfMemory,
+        name: "ppc64le-oom",
+        about: "ppc64le, a task took all memory",
+        kernel: "6.12-ppc64el-64k",
+        cpu: "POWER9",
+        cmdline: "",
+        drgn: false,
+    },
+    Machine {
+        board: &MAINFRAME,
+        fate: Fate::OutOfMemory,
+        name: "s390x-oom",
+        about: "s390x, a task took all memory",
+        kernel: "6.12-s390x",
+        cpu: "max",
+        cmdline: "",
+        drgn: false,
     },
 ];
 
@@ -343,23 +398,14 @@ fn one(machine: &Machine, dir: &Path, keep: bool) -> Result<Entry> {
         .then(|| kernels::vmlinux(&kernel))
         .transpose()?;
     let judged = made.and_then(|()| {
-        let panics = machine.panics;
-        let mut checks = forms::filtered(&core.elf, &core.filtered, panics, dir)?;
-        checks.push(forms::kdump(&core.elf, &core.kdump, panics)?);
+        let class = machine.fate.class();
+        let mut checks = forms::filtered(&core.elf, &core.filtered, class, dir)?;
+        checks.push(forms::kdump(&core.elf, &core.kdump, class)?);
         checks.extend(judge::all(&core, machine, vmlinux.as_deref(), dir)?);
         Ok(checks)
     });
     let checks = judged.unwrap_or_else(|error| vec![("core", Err(format!("{error:#}")))]);
-    let mut failed = Vec::new();
-    for (what, said) in &checks {
-        match said {
-            Ok(said) => eprintln!("lab: {}: {what}: {said}", machine.name),
-            Err(why) => {
-                eprintln!("lab: {}: {what} FAILED: {why}", machine.name);
-                failed.push((*what).to_owned());
-            }
-        }
-    }
+    let failed = failed(machine, &checks);
     if failed.is_empty() && !keep {
         core.remove();
     }
@@ -369,4 +415,19 @@ fn one(machine: &Machine, dir: &Path, keep: bool) -> Result<Entry> {
         checks: checks.len(),
         failed,
     })
+}
+
+/// Says what came of the checks; the names of those that failed.
+fn failed(machine: &Machine, checks: &[judge::Check]) -> Vec<String> {
+    let mut failed = Vec::new();
+    for (what, said) in checks {
+        match said {
+            Ok(said) => eprintln!("lab: {}: {what}: {said}", machine.name),
+            Err(why) => {
+                eprintln!("lab: {}: {what} FAILED: {why}", machine.name);
+                failed.push((*what).to_owned());
+            }
+        }
+    }
+    failed
 }

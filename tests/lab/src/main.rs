@@ -121,6 +121,9 @@ enum Verb {
         arch: Option<String>,
         /// Machines (docs/support.md lists them) [default: all]
         names: Vec<String>,
+        /// Only a small core of each architecture that is read only; what is there already is not made again
+        #[arg(long, conflicts_with_all = ["arch", "names", "keep", "record"])]
+        essential: bool,
         /// Leave the cores in target/lab/cores, a gigabyte each
         #[arg(long)]
         keep: bool,
@@ -324,10 +327,14 @@ fn main() -> ExitCode {
         Verb::Pages { site: None } => lab::pages::run(),
         Verb::Pages { site: Some(dir) } => lab::pages::site(&dir),
         Verb::Cores {
+            essential: true, ..
+        } => lab::cores::essential(),
+        Verb::Cores {
             arch,
             names,
             keep,
             record,
+            ..
         } => lab::cores::run(arch.as_deref(), &names, keep).and_then(|all| judged(&all, record)),
         Verb::Libkdumpfile { record } => {
             lab::libkdumpfile::check().and_then(|all| judged(&all, record))

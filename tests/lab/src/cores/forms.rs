@@ -1,9 +1,9 @@
 //! The same memory in other files: QEMU's kdump form, and ours at level 31.
 
 use super::judge::{Check, ends, free, reason, tasks_of};
+use analysis::reason::Class;
 use anyhow::{Result, anyhow};
-use dump::level::Level;
-use dump::{Request, convert};
+use dump::{Level, Request, convert};
 use std::fs;
 use std::path::Path;
 use vmcore::dump::open;
@@ -11,7 +11,12 @@ use vmcore::kernel::Kernel;
 use vmcore::write::OutputFormat;
 
 /// What is left of a core at level 31, as files of three forms; the plain ELF file is kept as `filtered`.
-pub(super) fn filtered(core: &Path, kept: &Path, panicked: bool, dir: &Path) -> Result<Vec<Check>> {
+pub(super) fn filtered(
+    core: &Path,
+    kept: &Path,
+    class: Option<Class>,
+    dir: &Path,
+) -> Result<Vec<Check>> {
     let whole = Kernel::new(open(core)?)?;
     let forms = [
         ("level 31, ELF", OutputFormat::Elf, kept.to_owned()),
@@ -42,7 +47,7 @@ pub(super) fn filtered(core: &Path, kept: &Path, panicked: bool, dir: &Path) -> 
         )?;
         let said = match (done.doubts.first(), done.stats.missing) {
             (Some(doubt), _) => Err(doubt.clone()),
-            (None, 0) => same(&whole, &out, panicked)
+            (None, 0) => same(&whole, &out, class)
                 .map(|tasks| format!("{tasks} in {} pages", done.stats.pages)),
             (None, missing) => Err(format!("{missing} pages could not be read")),
         };
@@ -55,10 +60,10 @@ pub(super) fn filtered(core: &Path, kept: &Path, panicked: bool, dir: &Path) -> 
 }
 
 /// QEMU's own kdump file, which is flattened, against its ELF file.
-pub(super) fn kdump(core: &Path, kdump: &Path, panicked: bool) -> Result<Check> {
+pub(super) fn kdump(core: &Path, kdump: &Path, class: Option<Class>) -> Result<Check> {
     let whole = Kernel::new(open(core)?)?;
     let other = Kernel::new(open(kdump)?)?;
-    let said = same(&whole, kdump, panicked)
+    let said = same(&whole, kdump, class)
         .and_then(|tasks| Ok((tasks, free(&other).map_err(|why| why.to_string())??)));
     Ok((
         "QEMU's kdump file",
@@ -67,12 +72,12 @@ pub(super) fn kdump(core: &Path, kdump: &Path, panicked: bool) -> Result<Check> 
 }
 
 /// Whether a file tells the same reason and the same stacks as the whole core.
-fn same(whole: &Kernel, file: &Path, panicked: bool) -> Result<String, String> {
+fn same(whole: &Kernel, file: &Path, class: Option<Class>) -> Result<String, String> {
     let all = || {
         let other = Kernel::new(open(file)?)?;
         let (ours, theirs) = (tasks_of(&other)?, tasks_of(whole)?);
         ends(&ours).map_err(|why| anyhow!(why))?;
-        reason(&other, panicked).map_err(|why| anyhow!(why))?;
+        reason(&other, class).map_err(|why| anyhow!(why))?;
         anyhow::Ok((ours == theirs, ours.len()))
     };
     match all() {

@@ -1,6 +1,6 @@
 //! A kernel that panics or runs, and its memory as QEMU writes it.
 
-use super::{Board, Core, Machine};
+use super::{Board, Core, Fate, Machine};
 use crate::apt::{Apt, unpack};
 use crate::cache;
 use anyhow::{Context, Result, bail, ensure};
@@ -10,6 +10,7 @@ use rehearse::guest::image::KernelFiles;
 use rehearse::vm::spawn;
 use serde_json::{Value, json};
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 /// What one prints that runs on.
 const READY: &str = "guest: it runs";
 /// Modules that need no others.
-const MODULES: [(&str, &str); 2] = [("loop", "a module"), ("dummy", "a module")];
+pub(super) const MODULES: [(&str, &str); 2] = [("loop", "a module"), ("dummy", "a module")];
 /// Tasks that sleep, one that runs, pages of a file, two that talk through a pipe.
 const INIT: &str = "#!/bin/busybox sh
 busybox mkdir -p /proc /sys /tmp
@@ -45,7 +46,11 @@ echo t > /proc/sysrq-trigger
 echo 7 > /proc/sys/kernel/printk
 echo c > /proc/sysrq-trigger
 ";
-/// The other end.
+/// Another end: a task with a line that has none.
+const HOG: &str = "echo 2 > /proc/sys/vm/panic_on_oom
+busybox tail /dev/zero
+";
+/// The third.
 const RUN_ON: &str = "echo guest: it runs
 busybox sleep 1000
 ";
@@ -57,9 +62,10 @@ pub(super) fn dumped(
     dir: &Path,
     core: &Core,
 ) -> Result<()> {
-    let (end, words) = match machine.panics {
-        true => (PANIC, machine.board.last_words),
-        false => (RUN_ON, READY),
+    let (end, words) = match machine.fate {
+        Fate::Sysrq => (PANIC, machine.board.last_words),
+        Fate::OutOfMemory => (HOG, machine.board.last_words),
+        Fate::RunsOn => (RUN_ON, READY),
     };
     let initrd = dir.join("initrd");
     fs::write(&initrd, initramfs(kernel, machine.board, end)?)?;
@@ -69,6 +75,14 @@ pub(super) fn dumped(
         wait(&mut qemu, words, &dir.join("console.txt")).and_then(|()| dump(&socket, core));
     spawn::kill(&mut qemu);
     written
+}
+
+/// A number that changes with what the guest is and does.
+pub(super) fn fingerprint(machine: &Machine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (INIT, PANIC, machine.kernel, machine.cpu, machine.cmdline).hash(&mut hasher);
+    (machine.board.words, MODULES).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn initramfs(kernel: &KernelFiles, board: &Board, end: &str) -> Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! Whether what is read of a core is right: against drgn, and against the kernel's own counters.
 
-use super::{Core, Machine, debuggers, traces};
+use super::{Core, Fate, Machine, debuggers, guest, traces};
 use crate::tools;
 use analysis::reason::Class;
 use analysis::report;
@@ -80,8 +80,8 @@ pub(super) fn all(
     let ours = tasks_of(&kernel)?;
     checks.push(("every stack ends where stacks end", ends(&ours)));
     checks.push(("free pages by zone", free(&kernel)?));
-    checks.push(("the report's reason", reason(&kernel, machine.panics)));
-    if machine.panics {
+    checks.push(("the report's reason", reason(&kernel, machine.fate.class())));
+    if machine.fate == Fate::Sysrq {
         checks.push(("frames against the kernel's own", traces::same(&kernel)?));
     }
     if let Some(vmlinux) = vmlinux {
@@ -99,21 +99,44 @@ pub(super) fn all(
     Ok(checks)
 }
 
+/// The checks of an essential core, which lacks the memory map.
+///
+/// # Errors
+/// The core cannot be opened.
+pub(super) fn essential(core: &Path, machine: &Machine) -> Result<Vec<Check>> {
+    let kernel = Kernel::new(vmcore::dump::open(core)?)?;
+    let ours = tasks_of(&kernel)?;
+    let modules = kernel.modules()?.len();
+    Ok(vec![
+        ("every stack ends where stacks end", ends(&ours)),
+        ("the report's reason", reason(&kernel, machine.fate.class())),
+        ("frames against the kernel's own", traces::same(&kernel)?),
+        (
+            "modules",
+            match modules == guest::MODULES.len() {
+                true => Ok(modules.to_string()),
+                false => Err(format!("{modules}")),
+            },
+        ),
+    ])
+}
+
 /// Whether the report says why it died, and of one that runs that it has not.
-pub(super) fn reason(kernel: &Kernel, panicked: bool) -> Result<String, String> {
+pub(super) fn reason(kernel: &Kernel, class: Option<Class>) -> Result<String, String> {
     let options = report::Options {
         log_tail: 0,
         sections: &[],
     };
-    let reason = report::build(kernel, options).reason;
+    let report = report::build(kernel, options);
+    let reason = &report.reason;
     let said = format!(
         "{:?}: {}",
         reason.class,
         reason.message.as_deref().unwrap_or("nothing")
     );
-    let right = match panicked {
-        true => reason.class == Class::Sysrq,
-        false => reason.is_blank(),
+    let right = match class {
+        None => reason.is_blank(),
+        Some(class) => reason.class == class,
     };
     if right { Ok(said) } else { Err(said) }
 }
