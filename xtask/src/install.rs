@@ -66,6 +66,14 @@ pub(crate) const ARM: Needs = &[
     ("dpkg-deb", "dpkg"),
 ];
 
+/// What a core of each architecture that is read only needs, which every run has.
+pub(crate) const CORES: Needs = &[
+    ("qemu-system-riscv64", "qemu-system-misc"),
+    ("qemu-system-ppc64", "qemu-system-ppc"),
+    ("qemu-system-s390x", "qemu-system-misc"),
+    ("dpkg-deb", "dpkg"),
+];
+
 /// What building for aarch64 needs besides.
 pub(crate) const CROSS: Needs = &[
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),

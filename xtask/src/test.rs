@@ -135,7 +135,7 @@ fn chosen(extent: &Extent) -> Result<Vec<Shard>> {
 
 /// What has to be installed for an extent.
 fn needs(extent: &Extent) -> Result<Vec<install::Needs>> {
-    let mut needs = vec![install::MACHINES, install::TRUTH];
+    let mut needs = vec![install::MACHINES, install::TRUTH, install::CORES];
     for shard in chosen(extent)? {
         for word in &shard.needs {
             needs.push(match word.as_str() {
@@ -158,6 +158,9 @@ fn steps(extent: &Extent) -> Result<Vec<Step>> {
     if *extent == Extent::Short {
         let mut steps = code(false);
         steps.push(page());
+        let mut cores = lab("cores");
+        cores.arg("--essential");
+        steps.push(plain("cores of other architectures", cores));
         let kept = ["--ci", "--crashes", fleet::CRASHES];
         steps.push(panics("real panics".into(), &kept, shards::listed()?));
         steps.extend(all(fleet::end_to_end()));
