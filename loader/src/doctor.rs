@@ -20,6 +20,7 @@ mod selinux;
 mod server;
 mod settings;
 mod signature;
+mod space;
 mod target;
 mod watchdog;
 

@@ -39,6 +39,7 @@ pub mod refusal;
 pub mod remote;
 pub mod reserve;
 mod root;
+mod sending;
 pub mod servers;
 pub mod shipping;
 mod signature;

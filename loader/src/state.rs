@@ -22,7 +22,7 @@ pub use crate::inputs::Input;
 use crate::kernel::Syscall;
 pub use crate::proof::{Proof, Proven};
 use crate::root;
-use crate::shipping::Sending;
+use crate::sending::Sending;
 
 const FILE: &str = "/var/lib/afterpanic/state.json";
 /// Locked while the state is changed. A file of its own: the state itself is replaced.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use plan::Layer;
 
 use super::error::ResolveError;
-use super::sysfs::{Machine, name_of};
+use super::sysfs::{Machine, name_of, slaves, wwid};
 use super::transport::{self, is_numbered};
 use super::{lvm, md, multipath};
 use crate::closure::Wanted;
@@ -39,7 +39,7 @@ pub(super) fn stack(machine: &Machine, sys: &Path, what: &str) -> Result<Stack, 
     Ok(stack)
 }
 
-pub(super) fn descend(
+fn descend(
     machine: &Machine,
     sys: &Path,
     what: &str,
@@ -64,7 +64,13 @@ pub(super) fn descend(
     if root.exists(sys.join("dm")) {
         let uuid = root.text(sys.join("dm/uuid")).unwrap_or_default();
         if let Some(map) = multipath::of(&uuid) {
-            return multipath::paths(machine, sys, map, what, stack, depth);
+            return over_paths(
+                machine,
+                &multipath::paths(machine, sys, map)?,
+                what,
+                stack,
+                depth,
+            );
         }
         if !uuid.starts_with("LVM-") {
             let map = root.text(sys.join("dm/name")).unwrap_or_default();
@@ -123,15 +129,8 @@ pub(super) fn descend(
     Ok(())
 }
 
-/// What a disk calls itself everywhere in the world.
-pub(super) fn wwid(machine: &Machine, sys: &Path) -> Option<String> {
-    ["wwid", "device/wwid"]
-        .iter()
-        .find_map(|file| machine.root.text(sys.join(file)))
-}
-
 /// The partition at `sys` as a layer.
-pub(super) fn partition(machine: &Machine, sys: &Path, number: u64) -> Layer {
+fn partition(machine: &Machine, sys: &Path, number: u64) -> Layer {
     let name = name_of(sys);
     let partuuid = machine
         .uevent(sys, "PARTUUID")
@@ -143,6 +142,31 @@ pub(super) fn partition(machine: &Machine, sys: &Path, number: u64) -> Layer {
         start: machine.root.number(sys.join("start")).unwrap_or_default(),
         sectors: machine.root.number(sys.join("size")).unwrap_or_default(),
         name,
+    }
+}
+
+/// The paths of a multipath map: each disk is recorded, and any of them will do.
+fn over_paths(
+    machine: &Machine,
+    paths: &multipath::Paths,
+    what: &str,
+    stack: &mut Stack,
+    depth: usize,
+) -> Result<(), ResolveError> {
+    if let Some((sys, number)) = &paths.partition {
+        stack.layers.push(partition(machine, sys, *number));
+    }
+    let mut refused = None;
+    for disk in &paths.disks {
+        // One that the capture kernel cannot reach costs that path.
+        if let Err(error) = descend(machine, disk, what, stack, depth.saturating_add(1)) {
+            refused = Some(error);
+        }
+    }
+    let reached = |layer: &Layer| matches!(layer, Layer::Disk { .. });
+    match refused {
+        Some(error) if !stack.layers.iter().any(reached) => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -160,17 +184,6 @@ fn below_first(
     }
     then(&mut stack.wanted);
     Ok(())
-}
-
-/// The devices that this one is made of.
-pub(super) fn slaves(machine: &Machine, sys: &Path) -> Vec<PathBuf> {
-    let dir = sys.join("slaves");
-    machine
-        .root
-        .names(&dir)
-        .iter()
-        .filter_map(|name| machine.root.resolve(dir.join(name)).ok())
-        .collect()
 }
 
 /// The name of the link in `dir` that leads to this device.

@@ -5,11 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use plan::Layer;
-
-use super::block::{self, Stack, slaves};
 use super::error::ResolveError;
-use super::sysfs::{Machine, name_of};
+use super::sysfs::{Machine, name_of, slaves, wwid};
 
 /// What a device-mapper UUID names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,15 +27,16 @@ pub(super) fn of(uuid: &str) -> Option<Map> {
     map.starts_with("mpath-").then_some(Map::Partition(number))
 }
 
-/// The paths of the map at `sys` as layers: each disk is recorded, and any of them will do.
-pub(super) fn paths(
-    machine: &Machine,
-    sys: &Path,
-    map: Map,
-    what: &str,
-    stack: &mut Stack,
-    depth: usize,
-) -> Result<(), ResolveError> {
+/// What a map stands on, as folders below /sys.
+pub(super) struct Paths {
+    /// A path's partition and its number, where the map is that of a partition.
+    pub partition: Option<(PathBuf, u64)>,
+    /// The disks, all of which have one WWID.
+    pub disks: Vec<PathBuf>,
+}
+
+/// The paths of the map at `sys`.
+pub(super) fn paths(machine: &Machine, sys: &Path, map: Map) -> Result<Paths, ResolveError> {
     let whole = match map {
         Map::Whole => Some(sys.to_owned()),
         Map::Partition(_) => slaves(machine, sys).into_iter().next(),
@@ -50,10 +48,7 @@ pub(super) fn paths(
         device: name_of(sys),
         what: format!("{named}, and {why}"),
     };
-    let ids: Vec<Option<String>> = disks
-        .iter()
-        .map(|disk| block::wwid(machine, disk))
-        .collect();
+    let ids: Vec<Option<String>> = disks.iter().map(|disk| wwid(machine, disk)).collect();
     match ids.split_first() {
         Some((Some(first), rest)) if rest.iter().all(|id| id.as_ref() == Some(first)) => {}
         Some((Some(_), _)) => return Err(refuse("its paths do not have one WWID")),
@@ -63,29 +58,17 @@ pub(super) fn paths(
             ));
         }
     }
-    if let Map::Partition(number) = map {
-        let found = disks
-            .iter()
-            .find_map(|disk| partition(machine, disk, number));
-        let Some(found) = found else {
-            return Err(refuse(
-                "none of its paths shows that partition: sudo partprobe",
-            ));
-        };
-        stack.layers.push(block::partition(machine, &found, number));
-    }
-    let mut refused = None;
-    for disk in &disks {
-        // One that the capture kernel cannot reach costs that path.
-        if let Err(error) = block::descend(machine, disk, what, stack, depth.saturating_add(1)) {
-            refused = Some(error);
+    let partition = match map {
+        Map::Whole => None,
+        Map::Partition(number) => {
+            let mut found = disks.iter();
+            let found = found.find_map(|disk| partition(machine, disk, number));
+            let found = found
+                .ok_or_else(|| refuse("none of its paths shows that partition: sudo partprobe"))?;
+            Some((found, number))
         }
-    }
-    let reached = |layer: &Layer| matches!(layer, Layer::Disk { .. });
-    match refused {
-        Some(error) if !stack.layers.iter().any(reached) => Err(error),
-        _ => Ok(()),
-    }
+    };
+    Ok(Paths { partition, disks })
 }
 
 /// The partition of a disk by its number.

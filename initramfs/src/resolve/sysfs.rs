@@ -162,3 +162,21 @@ pub(super) fn name_of(path: &Path) -> String {
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
 }
+
+/// What a disk calls itself everywhere in the world.
+pub(super) fn wwid(machine: &Machine, sys: &Path) -> Option<String> {
+    ["wwid", "device/wwid"]
+        .iter()
+        .find_map(|file| machine.root.text(sys.join(file)))
+}
+
+/// The devices that this one is made of.
+pub(super) fn slaves(machine: &Machine, sys: &Path) -> Vec<PathBuf> {
+    let dir = sys.join("slaves");
+    machine
+        .root
+        .names(&dir)
+        .iter()
+        .filter_map(|name| machine.root.resolve(dir.join(name)).ok())
+        .collect()
+}

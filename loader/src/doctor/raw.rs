@@ -4,7 +4,7 @@ use plan::{Filesystem, Layer};
 use store::raw::Stream;
 
 use super::finding::{Examined, Finding, Level, finding, size};
-use super::target;
+use super::space::space;
 use crate::root;
 use crate::stores;
 
@@ -57,7 +57,7 @@ pub(super) fn check(
     }
     let path = std::path::Path::new(&fs.path);
     let name = format!("{}: collect writes here what {name} holds", path.display());
-    out.push(target::space(on, path, &name, needed));
+    out.push(space(on, path, &name, needed));
     out
 }
 

@@ -8,17 +8,15 @@ use initramfs::build::BuildError;
 use initramfs::resolve::ResolveError;
 use plan::{FsType, Layer, TargetKind};
 
-use super::finding::{Examined, Finding, Level, chain, finding, size};
+use super::finding::{Examined, Finding, Level, chain, finding};
 use super::raw;
-use super::readonly;
 use super::server;
+use super::space::space;
 use crate::probe::meminfo;
 use crate::root;
 use crate::stores;
 
 const CHECK: &str = "target";
-/// Log, report, manifest and a small essential core.
-const LEAST: u64 = 32 << 20;
 
 pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     let prepared = match &on.prepared {
@@ -198,68 +196,6 @@ fn writers(root: &Path, path: &Path) -> Option<Finding> {
             "sudo install -d -m 0700 {own}, then set [[target]] path = \"{own}\" in /etc/afterpanic.toml"
         )),
     )
-}
-
-/// Whether files can be made in a directory, as far as access(2) tells.
-fn writable(directory: &Path) -> bool {
-    nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK).is_ok()
-}
-
-pub(super) fn space(on: &Examined<'_>, path: &Path, name: &str, needed: Option<u64>) -> Finding {
-    let host = root::under(on.root, path);
-    // The capture kernel makes the directory where it is missing. Until then its parent's filesystem counts.
-    let existing = host.ancestors().find(|p| p.exists()).unwrap_or(on.root);
-    let Ok(stat) = nix::sys::statvfs::statvfs(existing) else {
-        return finding(
-            CHECK,
-            Level::NotMade,
-            format!("{name}, cannot read its free space"),
-        );
-    };
-    let table = readonly::mount_of(on.root, path);
-    let here = stat.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY);
-    if here && on.root == Path::new("/") || table.as_ref().is_some_and(|(.., ro)| *ro) {
-        let point = table.map_or_else(|| path.display().to_string(), |(point, ..)| point);
-        return finding(CHECK, Level::Fail, format!("{name}, mounted read-only")).fix(format!(
-            "{}; or name another [[target]]",
-            readonly::writable(on.root, &point)
-        ));
-    }
-    if on.privileged && !writable(existing) {
-        return finding(CHECK, Level::Fail, format!("{name}, not writable")).fix(format!(
-            "let root write to {}, or name another [[target]]",
-            path.display()
-        ));
-    }
-    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-    if free < LEAST {
-        return finding(
-            CHECK,
-            Level::Fail,
-            format!(
-                "{name}, {} free: not enough for the log and the report",
-                size(free)
-            ),
-        )
-        .fix("free some space, or name another [[target]]");
-    }
-    let keep = on.config.keep.free.bytes();
-    let text = match needed {
-        Some(needed) => format!("{name}, {} free, about {} needed", size(free), size(needed)),
-        None => format!("{name}, {} free", size(free)),
-    };
-    if needed.is_some_and(|needed| free < needed.saturating_add(keep)) {
-        return finding(
-            CHECK,
-            Level::Warn,
-            format!(
-                "{text}, and {} must stay free: the core would be written at a smaller level",
-                size(keep)
-            ),
-        )
-        .fix("free some space, lower [keep] free, or name another [[target]]");
-    }
-    finding(CHECK, Level::Ok, text)
 }
 
 /// A dump at level standard: what is neither free nor page cache nor user memory, compressed about
