@@ -232,7 +232,8 @@ fn check(root: &Path, value: &str, change: &mut Change) -> Result<(), BootLoader
 fn evaluated(root: &Path) -> Result<String, String> {
     let mut seen = Variables::default();
     for path in files(root) {
-        seen.source(&root::text(root, path).unwrap_or_default());
+        let text = read(root, &path).map_err(|why| why.to_string())?;
+        seen.source(&text.unwrap_or_default());
     }
     match &seen.unknown {
         Some(line) => Err(format!("this line needs a shell: {line}")),

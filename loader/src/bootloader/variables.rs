@@ -21,7 +21,7 @@ pub(super) struct Variables {
 impl Variables {
     /// Reads one more file.
     pub(super) fn source(&mut self, text: &str) {
-        let text = text.replace("\\\n", "");
+        let text = joined(text);
         let mut depth = 0_usize;
         for line in text.lines().map(str::trim) {
             // What a condition or a loop assigns depends on it; what follows `exit` is not read.
@@ -116,6 +116,21 @@ impl Variables {
         }
         quote.is_none().then_some(out)
     }
+}
+
+/// The lines of a shell's file, those that end in a backslash joined with the next. Two backslashes are one that
+/// is meant.
+fn joined(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let bare = line.strip_suffix('\n').unwrap_or(line);
+        let slashes = bare.len() - bare.trim_end_matches('\\').len();
+        match bare.strip_suffix('\\') {
+            Some(head) if slashes % 2 == 1 && bare.len() < line.len() => out.push_str(head),
+            _ => out.push_str(line),
+        }
+    }
+    out
 }
 
 /// Whether a line reads another file into this shell: `. FILE`, `source FILE`, also in a loop or a condition. One in
@@ -238,6 +253,21 @@ mod tests {
         got.source("if [ -e /x ]; then GRUB_TIMEOUT=1; fi\nif true\nthen\nGRUB_TIMEOUT=1\nfi\n");
         got.source("export GRUB_CMDLINE_LINUX_DEFAULT=\"${GRUB_CMDLINE_LINUX_DEFAULT} x\"\n#GRUB_CMDLINE_LINUX=\n");
         assert_eq!((got.cmdline().as_str(), got.unknown), ("a b quiet x", None));
+    }
+
+    #[test]
+    fn only_a_backslash_of_its_own_joins_lines() {
+        for (text, joined) in [
+            ("a\\\nb\n", "ab\n"),
+            ("a\\\\\nb\n", "a\\\\\nb\n"),
+            ("a\\\\\\\nb", "a\\\\b"),
+            ("a\\", "a\\"),
+        ] {
+            assert_eq!(super::joined(text), joined, "{text:?}");
+        }
+        let mut got = Variables::default();
+        got.source("GRUB_CMDLINE_LINUX_DEFAULT=\"a\\\\\nb\"\n");
+        assert!(got.unknown.is_some(), "{got:?}");
     }
 
     #[test]
