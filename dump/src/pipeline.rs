@@ -284,7 +284,7 @@ fn collect(
             free.push(slot);
         }
         since = Instant::now();
-        guide.saw(&mut seen, waited, since.duration_since(began));
+        guide.saw(&mut seen, waited, since.duration_since(began), out.lags());
         if reported.elapsed() >= EVERY {
             reported = Instant::now();
             progress(stats);

@@ -101,6 +101,11 @@ pub trait Output {
     fn table_begins(&mut self, offset: u64) {
         let _ = offset;
     }
+
+    /// Whether what was written waits for the device.
+    fn lags(&self) -> bool {
+        false
+    }
 }
 
 /// What a [`Writer`] made.

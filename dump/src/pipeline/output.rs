@@ -276,6 +276,12 @@ impl Output for FileOutput {
         result
     }
 
+    fn lags(&self) -> bool {
+        // One is being sent, and one more may just have been handed over.
+        let behind = self.behind.as_ref();
+        behind.is_some_and(|behind| behind.windows.len() > 1)
+    }
+
     fn table_begins(&mut self, offset: u64) {
         self.table = Some((offset, Sha256::new()));
     }

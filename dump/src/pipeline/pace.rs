@@ -1,7 +1,8 @@
 //! The effort of the next batches: as much as the device leaves time for.
 //!
 //! The writer sees who waits. Where it waits for batches, the processors are what the core waits for, and
-//! less effort is faster. Where it never does, the device is, and more effort makes fewer bytes for it.
+//! less effort is faster. Where it never does, or where what was written piles up before the device, the device
+//! is, and more effort makes fewer bytes for it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(super) struct Seen {
     waited: Duration,
     wrote: Duration,
     batches: u32,
+    /// Of these, written while the device lagged behind.
+    lagged: u32,
 }
 
 impl Guide {
@@ -59,19 +62,24 @@ impl Guide {
         Effort::new(u32::from(self.step.load(Ordering::Relaxed)))
     }
 
-    /// Takes note of a batch: how long the writer waited for it, and how long it wrote.
-    pub(super) fn saw(&self, seen: &mut Seen, waited: Duration, wrote: Duration) {
+    /// Takes note of a batch: how long the writer waited for it, how long it wrote, and whether the device lags
+    /// behind then.
+    pub(super) fn saw(&self, seen: &mut Seen, waited: Duration, wrote: Duration, lags: bool) {
         if !self.follows {
             return;
         }
         seen.waited += waited;
         seen.wrote += wrote;
         seen.batches += 1;
+        seen.lagged += u32::from(lags);
         let all = seen.waited + seen.wrote;
         if seen.batches < BATCHES || all < SPAN {
             return;
         }
-        let share = seen.waited.as_micros() * 100 / all.as_micros().max(1);
+        let share = match seen.lagged * 2 > seen.batches {
+            true => 0,
+            false => seen.waited.as_micros() * 100 / all.as_micros().max(1),
+        };
         *seen = Seen::default();
         let Some(effort) = self.effort() else { return };
         let next = match share {
@@ -96,22 +104,31 @@ mod tests {
         assert_eq!(guide.effort(), Some(Effort::Usual));
         // Too few batches, too little time.
         for _ in 0..BATCHES - 1 {
-            guide.saw(&mut seen, 10 * MS, MS);
+            guide.saw(&mut seen, 10 * MS, MS, false);
         }
         assert_eq!(guide.effort(), Some(Effort::Usual));
-        guide.saw(&mut seen, MS, MS);
+        guide.saw(&mut seen, MS, MS, false);
         assert_eq!(guide.effort(), Some(Effort::Usual.less()));
         for _ in 0..1000 {
-            guide.saw(&mut seen, 10 * MS, MS);
+            guide.saw(&mut seen, 10 * MS, MS, false);
         }
         assert_eq!(guide.effort(), Some(Effort::Fastest));
         // Between the two it stays.
         for _ in 0..1000 {
-            guide.saw(&mut seen, MS, 9 * MS);
+            guide.saw(&mut seen, MS, 9 * MS, false);
         }
         assert_eq!(guide.effort(), Some(Effort::Fastest));
         for _ in 0..1000 {
-            guide.saw(&mut seen, Duration::ZERO, 10 * MS);
+            guide.saw(&mut seen, Duration::ZERO, 10 * MS, false);
+        }
+        assert_eq!(guide.effort(), Some(Effort::Smallest));
+        for _ in 0..1000 {
+            guide.saw(&mut seen, 10 * MS, MS, false);
+        }
+        assert_eq!(guide.effort(), Some(Effort::Fastest));
+        // The writer waits, but what it wrote piles up.
+        for _ in 0..1000 {
+            guide.saw(&mut seen, 10 * MS, MS, true);
         }
         assert_eq!(guide.effort(), Some(Effort::Smallest));
     }
@@ -123,7 +140,7 @@ mod tests {
             let first = guide.effort();
             let mut seen = Seen::default();
             for _ in 0..1000 {
-                guide.saw(&mut seen, Duration::ZERO, 10 * MS);
+                guide.saw(&mut seen, Duration::ZERO, 10 * MS, false);
             }
             assert_eq!(guide.effort(), first);
         }

@@ -99,6 +99,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Items that wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// No more items come in; those inside may still be taken.
     pub(super) fn close(&self) {
         self.lock().closed = true;

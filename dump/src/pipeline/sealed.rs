@@ -59,6 +59,10 @@ fn append(inner: &mut FileOutput, at: &mut u64, bytes: &[u8]) -> io::Result<()> 
 }
 
 impl Output for SealedOutput {
+    fn lags(&self) -> bool {
+        self.inner.lags()
+    }
+
     fn write_at(&mut self, offset: u64, buf: &[u8]) -> io::Result<()> {
         if offset != self.at {
             return Err(io::Error::other(format!(

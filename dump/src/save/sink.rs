@@ -35,6 +35,13 @@ impl Sink {
 }
 
 impl Output for Sink {
+    fn lags(&self) -> bool {
+        match self {
+            Self::Open(out) => out.lags(),
+            Self::Sealed(out) => out.lags(),
+        }
+    }
+
     fn write_at(&mut self, offset: u64, buf: &[u8]) -> io::Result<()> {
         match self {
             Self::Open(out) => out.write_at(offset, buf),

@@ -42,6 +42,10 @@ impl<'a> Flattened<'a> {
 }
 
 impl Output for Flattened<'_> {
+    fn lags(&self) -> bool {
+        self.out.lags()
+    }
+
     fn write_at(&mut self, offset: u64, buf: &[u8]) -> io::Result<()> {
         if buf.is_empty() {
             return Ok(());
