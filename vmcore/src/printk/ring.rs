@@ -20,6 +20,8 @@ const FINALIZED: u64 = 2;
 const EMPTY_LINE: u64 = 3;
 /// More than any kernel can be configured to (LOG_BUF_LEN is at most 2^31).
 const MAX_BITS: u32 = 31;
+/// A descriptor stands for 32 bytes of text (PRB_AVGBITS, kernel/printk/printk.c, 5.10 to 7.2).
+const MAX_COUNT_BITS: u32 = MAX_BITS - 5;
 
 struct Ring {
     count_bits: u32,
@@ -86,11 +88,11 @@ impl Ring {
                 .read_u64(keys.at(base, &[member])?)
                 .map_err(reading(member))
         };
-        let bits = |base: VirtAddr, member: &'static str| -> Result<u32, KernelError> {
+        let bits = |base: VirtAddr, member: &'static str, most: u32| -> Result<u32, KernelError> {
             let bits = kernel
                 .read_u32(keys.at(base, &[member])?)
                 .map_err(reading(member))?;
-            if bits == 0 || bits > MAX_BITS {
+            if bits == 0 || bits > most {
                 return Err(KernelError::Corrupt {
                     what: "The log",
                     why: format!("{member} is {bits}"),
@@ -101,12 +103,12 @@ impl Ring {
         let counter = keys.offset("atomic_long_t.counter")?;
         let lpos = keys.offset("prb_desc.text_blk_lpos")?;
         Ok(Self {
-            count_bits: bits(descs, "prb_desc_ring.count_bits")?,
+            count_bits: bits(descs, "prb_desc_ring.count_bits", MAX_COUNT_BITS)?,
             descs: VirtAddr(word(descs, "prb_desc_ring.descs")?),
             infos: VirtAddr(word(descs, "prb_desc_ring.infos")?),
             head_id: word(descs.wrapping_add(counter), "prb_desc_ring.head_id")?,
             tail_id: word(descs.wrapping_add(counter), "prb_desc_ring.tail_id")?,
-            size_bits: bits(text, "prb_data_ring.size_bits")?,
+            size_bits: bits(text, "prb_data_ring.size_bits", MAX_BITS)?,
             data: VirtAddr(word(text, "prb_data_ring.data")?),
             layout: Layout {
                 desc_size: keys.size("prb_desc")?,
@@ -139,11 +141,21 @@ pub(super) fn walk(
 ) -> Result<Vec<String>, LogError> {
     let ring = Ring::find(kernel)?;
     let mut warnings = Vec::new();
+    let page = kernel.page_size().max(1);
+    let mut absent = None;
     for id in ring.ids() {
+        // Of descriptors on one page that is missing, the first tells of all.
+        let on = ring.descriptor(id).0 / page;
+        if absent == Some(on) {
+            continue;
+        }
         match ring.record(kernel, id) {
             Ok(Some(record)) => sink(record)?,
             Ok(None) => {}
-            Err(Trouble(text)) => warn(&mut warnings, text),
+            Err(Trouble(text)) => {
+                warn(&mut warnings, text);
+                absent = (!ring.has_descriptor(kernel, id)).then_some(on);
+            }
         }
     }
     Ok(warnings)
@@ -153,6 +165,17 @@ pub(super) fn walk(
 struct Trouble(String);
 
 impl Ring {
+    fn descriptor(&self, id: u64) -> VirtAddr {
+        let slot = id & ((1u64 << self.count_bits) - 1);
+        self.descs
+            .wrapping_add(slot.saturating_mul(self.layout.desc_size))
+    }
+
+    fn has_descriptor(&self, kernel: &Kernel, id: u64) -> bool {
+        let at = self.descriptor(id).wrapping_add(self.layout.state_var);
+        kernel.read_u64(at).is_ok()
+    }
+
     fn record(&self, kernel: &Kernel, id: u64) -> Result<Option<Record>, Trouble> {
         let layout = &self.layout;
         let slot = id & ((1u64 << self.count_bits) - 1);
@@ -160,9 +183,7 @@ impl Ring {
             let text = format!("the {what} of log record {id:#x} cannot be read");
             move |_| Trouble(text)
         };
-        let desc = self
-            .descs
-            .wrapping_add(slot.saturating_mul(layout.desc_size));
+        let desc = self.descriptor(id);
         let word = |offset: u64| {
             kernel
                 .read_u64(desc.wrapping_add(offset))
