@@ -252,7 +252,7 @@ fn files(store: &Store, name: &str) -> io::Result<Vec<(String, u64)>> {
     Ok(files)
 }
 
-/// The manifest of a crash directory as it is; `None` where there is none.
+/// The bytes of a crash directory's manifest; `None` if it has no manifest.
 fn manifest(store: &Store, name: &str) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
     match store.place().open(name, FILE) {
@@ -263,7 +263,7 @@ fn manifest(store: &Store, name: &str) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(text))
 }
 
-/// That of a directory on the server, which may be a stranger's: then it is none of ours.
+/// The manifest of a directory on the server. A directory that we may not read belongs to somebody else: `None`.
 fn manifest_there(store: &Store, name: &str) -> io::Result<Option<Vec<u8>>> {
     match manifest(store, name) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),

@@ -241,6 +241,9 @@ impl<'a> Save<'a> {
             Spool::memory(),
         )?;
         let mut encoder = writer.encoder()?;
+        if let Pace::Fixed(effort) = self.pace {
+            encoder.set_effort(effort)?;
+        }
         let batch_pages = BATCH_PAGES as u64;
         // Of a small core a fiftieth at most: more would be felt.
         let step = (self.pages.at_most(self.dump) / SAMPLES).max(batch_pages * 50);

@@ -13,8 +13,6 @@ use initramfs::read::Contents;
 use initramfs::resolve;
 use initramfs::root::Root;
 use plan::{Plan, Server, Way};
-use std::fs;
-use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -38,17 +36,7 @@ pub fn mark(root: &Path, config: &Config) -> Result<(), StateError> {
     let path = root::under(root, MARK);
     let targets = captured(config).filter_map(config::Target::server);
     let text: String = targets.map(|(target, _)| format!("{target}\n")).collect();
-    if !text.is_empty() {
-        return state::replace(&path, text.as_bytes());
-    }
-    match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
-            what: "remove",
-            path,
-            source,
-        }),
-        _ => Ok(()),
-    }
+    state::mark(&path, &text)
 }
 
 /// The targets that the capture kernel writes to.
@@ -164,6 +152,7 @@ fn difference(name: &str, before: &[Way], now: &[Way]) -> Option<String> {
 mod tests {
     use super::*;
     use plan::{Link, LinkKind};
+    use std::fs;
 
     fn way(change: impl Fn(&mut Way)) -> Way {
         let mut way = Way {

@@ -9,7 +9,6 @@ use crate::state::{self, State as Record, StateError};
 use crate::stores;
 use config::{Config, Target};
 use serde::Serialize;
-use std::fs;
 use std::io;
 use std::path::Path;
 use store::{Crash, State, Store};
@@ -111,22 +110,13 @@ pub fn mark(root: &Path, config: &Config) -> Result<(), StateError> {
     };
     let waiting = waiting.iter().filter(|one| one.waiting > 0);
     let text: String = waiting.map(|one| format!("{}\n", one.target)).collect();
-    if !text.is_empty() {
-        return state::replace(&path, text.as_bytes());
-    }
-    match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
-            what: "remove",
-            path,
-            source,
-        }),
-        _ => Ok(()),
-    }
+    state::mark(&path, &text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const TEXT: &str =
         "[[target]]\npath = \"/var/crash\"\n[[target]]\nnfs = \"nas:/srv\"\nat_boot = true\n";

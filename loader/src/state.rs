@@ -332,6 +332,20 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Keeps a file that tells a unit of ours what it is there for, a line each; without lines there is no file.
+///
+/// # Errors
+/// The file cannot be written or removed.
+pub(crate) fn mark(path: &Path, lines: &str) -> Result<(), StateError> {
+    if !lines.is_empty() {
+        return replace(path, lines.as_bytes());
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file of ours as a whole, or leaves the old one.
 ///
 /// # Errors

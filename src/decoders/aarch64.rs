@@ -4,43 +4,26 @@ use analysis::disassembly::Decoded;
 use yaxpeax_arch::{Decoder, U8Reader};
 use yaxpeax_arm::armv8::a64::{InstDecoder, Opcode, Operand};
 
-/// Bytes of an instruction.
-const BYTES: usize = 4;
-
 /// The instructions of `code`, which lies at `start`. What is no instruction is shown as a word.
 pub(super) fn decode(start: u64, code: &[u8]) -> Vec<Decoded> {
     let decoder = InstDecoder::default();
-    let one = |(address, bytes): (u64, &[u8; BYTES])| {
-        let word = u32::from_le_bytes(*bytes);
-        let (text, refers_to) = match decoder.decode(&mut U8Reader::new(bytes)) {
-            Ok(instruction) => {
-                let mut operands = instruction.operands.iter();
-                let offset = operands.find_map(|operand| match operand {
-                    Operand::PCOffset(offset) => Some(*offset),
-                    _ => None,
-                });
-                // adrp counts from the 4 KiB that it is in.
-                let from = match instruction.opcode {
-                    Opcode::ADRP => address & !0xfff,
-                    _ => address,
-                };
-                let target = offset.map(|offset| from.wrapping_add_signed(offset));
-                (with_address(&instruction.to_string(), target), target)
-            }
-            Err(_) => (format!(".inst {word:#010x}"), None),
+    super::words(start, code, |address, bytes| {
+        let Ok(instruction) = decoder.decode(&mut U8Reader::new(&bytes)) else {
+            return (format!(".inst {:#010x}", u32::from_le_bytes(bytes)), None);
         };
-        Decoded {
-            address,
-            next: address.wrapping_add(BYTES as u64),
-            text,
-            refers_to,
-        }
-    };
-    let addresses = (0u64..).map(|n| start.wrapping_add(n.wrapping_mul(BYTES as u64)));
-    addresses
-        .zip(code.as_chunks::<BYTES>().0)
-        .map(one)
-        .collect()
+        let mut operands = instruction.operands.iter();
+        let offset = operands.find_map(|operand| match operand {
+            Operand::PCOffset(offset) => Some(*offset),
+            _ => None,
+        });
+        // adrp counts from the 4 KiB that it is in.
+        let from = match instruction.opcode {
+            Opcode::ADRP => address & !0xfff,
+            _ => address,
+        };
+        let target = offset.map(|offset| from.wrapping_add_signed(offset));
+        (with_address(&instruction.to_string(), target), target)
+    })
 }
 
 /// The text with the address in the place of the distance (`$+0x98`) that the decoder writes.

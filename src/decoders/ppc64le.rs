@@ -4,33 +4,21 @@
 use analysis::disassembly::Decoded;
 use powerpc::{Extension, Extensions, Ins, Opcode};
 
-/// Bytes of an instruction.
-const BYTES: usize = 4;
-
 /// The instructions of `code`, which lies at `start`. What is no instruction is shown as a word.
 pub(super) fn decode(start: u64, code: &[u8]) -> Vec<Decoded> {
     let known = [Extension::Ppc64, Extension::AltiVec].map(Extension::bitmask);
     let known = Extensions::from_bitmask(known.into_iter().fold(0, |all, one| all | one));
-    let one = |(address, bytes): (u64, &[u8; BYTES])| {
-        let word = u32::from_le_bytes(*bytes);
+    super::words(start, code, |address, bytes| {
+        let word = u32::from_le_bytes(bytes);
         let instruction = Ins::new(word, known);
         let offset = instruction.branch_offset();
         let target = offset.map(|offset| address.wrapping_add_signed(i64::from(offset)));
-        Decoded {
-            address,
-            next: address.wrapping_add(BYTES as u64),
-            text: match instruction.op {
-                Opcode::Illegal => format!(".long {word:#010x}"),
-                _ => with_address(&instruction.simplified().to_string(), target),
-            },
-            refers_to: target,
-        }
-    };
-    let addresses = (0u64..).map(|n| start.wrapping_add(n.wrapping_mul(BYTES as u64)));
-    addresses
-        .zip(code.as_chunks::<BYTES>().0)
-        .map(one)
-        .collect()
+        let text = match instruction.op {
+            Opcode::Illegal => format!(".long {word:#010x}"),
+            _ => with_address(&instruction.simplified().to_string(), target),
+        };
+        (text, target)
+    })
 }
 
 /// The text with the address in the place of the distance, which is the last operand.

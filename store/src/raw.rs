@@ -110,7 +110,7 @@ impl Stream {
         fs::write(base.join(MARK), device.as_os_str().as_bytes())
     }
 
-    /// Opens the stream of a device; nothing where there is none, or it was collected.
+    /// Opens the stream of a device. `None` if the device holds no stream, or one that was collected.
     ///
     /// # Errors
     /// What the system said.
@@ -190,7 +190,7 @@ impl Stream {
             .collect()
     }
 
-    /// The length of a file; 0 where there is none.
+    /// The length of a file in bytes; 0 if the stream has no such file.
     #[must_use]
     pub fn len_of(&self, name: &str) -> u64 {
         self.found(name).map_or(0, |(_, entry)| entry.len)

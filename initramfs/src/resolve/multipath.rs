@@ -1,7 +1,7 @@
 //! Multipath maps: the capture kernel puts none together. It takes the first path that answers, told by its WWID.
 //!
-//! Facts: multipath-tools, libmultipath/devmapper.c (`mpath-WWID`) and kpartx (`partN-mpath-WWID`): the names stand in
-//! a map's UUID. A path's own partitions have the number and the sectors of the map's, because both come from one table.
+//! Facts: a map's UUID is `mpath-WWID` (multipath-tools, libmultipath/devmapper.c), that of a partition of a map
+//! `partN-mpath-WWID` (kpartx). A path's own partitions have the number and the sectors of the map's, because both come from one table.
 
 use std::path::{Path, PathBuf};
 

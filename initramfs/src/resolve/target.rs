@@ -71,14 +71,15 @@ pub(super) fn resolve(
             stack: stack.layers,
         }),
         deadline_s: target.deadline.seconds(),
-        device_wait_s: if stack.slow {
-            2 * DEVICE_WAIT
-        } else {
-            DEVICE_WAIT
-        },
+        device_wait_s: device_wait(stack.slow),
         takes: target.copy.takes(),
         keep: target.keep,
     })
+}
+
+/// Seconds that the capture kernel waits for a device; disks on some buses are slow to appear.
+fn device_wait(slow: bool) -> u64 {
+    if slow { 2 * DEVICE_WAIT } else { DEVICE_WAIT }
 }
 
 /// A device without a filesystem: the stack must prove it.
@@ -124,11 +125,7 @@ fn raw(
             stack: stack.layers,
         }),
         deadline_s: target.deadline.seconds(),
-        device_wait_s: if stack.slow {
-            2 * DEVICE_WAIT
-        } else {
-            DEVICE_WAIT
-        },
+        device_wait_s: device_wait(stack.slow),
         takes: target.copy.takes(),
         keep: target.keep,
     })
@@ -184,7 +181,7 @@ pub(crate) fn elsewhere(target: &config::Target, fstype: FsType) -> Option<plan:
             stack: Vec::new(),
         }),
         deadline_s: target.deadline.seconds(),
-        device_wait_s: 2 * DEVICE_WAIT,
+        device_wait_s: device_wait(true),
         takes: target.copy.takes(),
         keep: target.keep,
     })

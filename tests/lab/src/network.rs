@@ -247,7 +247,7 @@ fn card(driver: &str) -> Vec<String> {
 /// The one machine's directory in a server's store.
 ///
 /// # Errors
-/// There is none, or more than one.
+/// The store holds no directory, or more than one.
 pub(crate) fn machine_in(store: &Path) -> Result<PathBuf> {
     let entries = fs::read_dir(store)
         .with_context(|| format!("Nothing was written to {}", store.display()))?;

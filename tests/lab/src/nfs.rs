@@ -108,7 +108,7 @@ impl Server {
     /// The one machine's directory that a guest made on the export.
     ///
     /// # Errors
-    /// There is none, or more than one.
+    /// The store holds no directory, or more than one.
     pub fn saved(&self) -> Result<PathBuf> {
         machine_in(&self.export.join("var/crash"))
     }

@@ -149,13 +149,18 @@ pub(super) fn walk(
         if absent == Some(on) {
             continue;
         }
-        match ring.record(kernel, id) {
-            Ok(Some(record)) => sink(record)?,
-            Ok(None) => {}
+        let state = match ring.state(kernel, id) {
+            Ok(state) => state,
             Err(Trouble(text)) => {
                 warn(&mut warnings, text);
-                absent = (!ring.has_descriptor(kernel, id)).then_some(on);
+                absent = Some(on);
+                continue;
             }
+        };
+        match ring.record(kernel, id, state) {
+            Ok(Some(record)) => sink(record)?,
+            Ok(None) => {}
+            Err(Trouble(text)) => warn(&mut warnings, text),
         }
     }
     Ok(warnings)
@@ -164,6 +169,10 @@ pub(super) fn walk(
 /// Why one record could not be had.
 struct Trouble(String);
 
+fn unreadable<E>(what: &'static str, id: u64) -> impl FnOnce(E) -> Trouble {
+    move |_| Trouble(format!("the {what} of log record {id:#x} cannot be read"))
+}
+
 impl Ring {
     fn descriptor(&self, id: u64) -> VirtAddr {
         let slot = id & ((1u64 << self.count_bits) - 1);
@@ -171,25 +180,23 @@ impl Ring {
             .wrapping_add(slot.saturating_mul(self.layout.desc_size))
     }
 
-    fn has_descriptor(&self, kernel: &Kernel, id: u64) -> bool {
+    /// The state word of a descriptor.
+    fn state(&self, kernel: &Kernel, id: u64) -> Result<u64, Trouble> {
         let at = self.descriptor(id).wrapping_add(self.layout.state_var);
-        kernel.read_u64(at).is_ok()
+        kernel.read_u64(at).map_err(unreadable("descriptor", id))
     }
 
-    fn record(&self, kernel: &Kernel, id: u64) -> Result<Option<Record>, Trouble> {
+    /// The record of a descriptor in this state; none where the slot holds no finished one.
+    fn record(&self, kernel: &Kernel, id: u64, state_var: u64) -> Result<Option<Record>, Trouble> {
         let layout = &self.layout;
         let slot = id & ((1u64 << self.count_bits) - 1);
-        let unreadable = |what: &str| {
-            let text = format!("the {what} of log record {id:#x} cannot be read");
-            move |_| Trouble(text)
-        };
+        let unreadable = |what: &'static str| unreadable(what, id);
         let desc = self.descriptor(id);
         let word = |offset: u64| {
             kernel
                 .read_u64(desc.wrapping_add(offset))
                 .map_err(unreadable("descriptor"))
         };
-        let state_var = word(layout.state_var)?;
         let state = state_var >> ID_BITS;
         if state_var & ID_MASK != id || (state != COMMITTED && state != FINALIZED) {
             return Ok(None);

@@ -109,6 +109,30 @@ fn ends_that_cannot_be_true_are_bounded() {
 }
 
 #[test]
+fn a_missing_page_of_descriptors_costs_its_records_and_one_warning() {
+    const BASE: u64 = 0xffff_ffff_8100_0000;
+    let mut ram = Ram::new(4, 0);
+    // 1024 descriptors of 32 bytes from BASE + 64 KiB on; the first record is in slot 1022.
+    let mut ring = Ring::large(&mut ram, BASE, 10, 16);
+    for n in 0..1000 {
+        ring.print(&mut ram, format!("message {n}").as_bytes());
+    }
+    // Slots 128 to 255.
+    let page = ram.image_pa(BASE + 0x1_0000 + 0x1000);
+    ram.drop_page(page);
+    let log = records(&toy::kernel(&ram)).unwrap();
+    let left = (0..1000).filter(|n| !(130..258).contains(n));
+    let expected: Vec<String> = left.map(|n| format!("message {n}")).collect();
+    assert_eq!(texts(&log.records), expected);
+    assert_eq!(log.warnings.len(), 1, "{:?}", log.warnings);
+    // More descriptors than any kernel makes.
+    ram.put_image(BASE + 0x40 + 8 + 4, &27_u32.to_le_bytes());
+    let refused = records(&toy::kernel(&ram)).unwrap_err();
+    let why = crate::kernel::chain(&refused);
+    assert!(why.contains("count_bits is 27"), "{why}");
+}
+
+#[test]
 fn the_older_ring_wraps_where_a_length_is_zero() {
     let newest = legacy_record(3_000, b"newest", b"SUBSYSTEM=x");
     let oldest = legacy_record(1_000, b"oldest", b"");

@@ -95,7 +95,7 @@ const S1PTW: u32 = 7;
 const CM: u32 = 8;
 /// FAR not valid.
 const FNV: u32 = 10;
-/// The status code of a synchronous external abort that is none on a walk.
+/// The status code of a synchronous external abort, not on a walk of the page tables.
 const EXTERNAL: u64 = 0x10;
 
 /// What the rest of the register means.

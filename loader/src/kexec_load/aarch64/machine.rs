@@ -221,7 +221,7 @@ mod tests {
             chosen.set("stdout-path", path);
             assert_eq!(of("quiet", Some(&tree)), want);
         }
-        // One that is named counts more, even if it is none of ours.
+        // A console on the command line wins, even one that purgatory cannot use.
         assert_eq!(of("console=ttyS0", Some(&tree)), None);
 
         // ACPI 5.0, Microsoft's SPCR: QEMU's board virt.
