@@ -25,6 +25,7 @@ pub mod libkdumpfile;
 pub mod measured;
 pub mod mirror;
 pub mod module;
+pub mod nas;
 pub mod network;
 pub mod nfs;
 pub mod oopses;

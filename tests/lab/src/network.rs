@@ -1,9 +1,9 @@
-//! A scenario's server on the host, and the guest's way there: QEMU's user network, in which the host is
-//! 10.0.2.2 and fec0::2.
+//! A scenario's server and the guest's way there. The server is on the host, by QEMU's user network, in which
+//! the host is 10.0.2.2 and fec0::2; or it is a second guest, see [`crate::nas`].
 
 use crate::runner::Lab;
 use crate::table::Check;
-use crate::{artefacts, nfs, ssh, tools};
+use crate::{artefacts, guest, nas, nfs, ssh, tools};
 use anyhow::{Context, Result, ensure};
 use initramfs::files::{Taken, TakenKind};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// `[network]` of a scenario: the first target is a directory of a server on this host.
+/// `[network]` of a scenario: the first target is a directory of a server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
@@ -45,13 +45,16 @@ pub struct Network {
     /// A target on the local disk follows, and takes the dump.
     #[serde(default)]
     pub falls_back: bool,
+    /// The server is a second guest at the other end of this.
+    #[serde(default)]
+    pub guest: Option<nas::Wires>,
 }
 
 /// The kinds of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// nfs-ganesha.
+    /// nfs-ganesha; in a second guest the kernel's own.
     Nfs,
     /// OpenSSH.
     Ssh,
@@ -61,6 +64,7 @@ pub enum Kind {
 enum Program {
     Nfs(nfs::Server),
     Ssh(ssh::Server),
+    Guest(nas::Server),
 }
 
 /// A running server.
@@ -83,13 +87,19 @@ impl Network {
     /// # Errors
     /// It does not start.
     pub fn serve(&self, lab: &Lab, dir: &Path, session: &mut Session) -> Result<Server> {
-        let store = dir.join("dumps");
-        fs::create_dir_all(&store)?;
         let mut server = Server {
             program: None,
             of: self.clone(),
             small: None,
         };
+        self.tools(lab, session)?;
+        if let Some(wires) = &self.guest {
+            server.program = Some(Program::Guest(self.second(lab, wires, dir, session)?));
+            self.last(session);
+            return Ok(server);
+        }
+        let store = dir.join("dumps");
+        fs::create_dir_all(&store)?;
         if let Some(mib) = self.mib {
             let size = format!("size={mib}m");
             let none = Some("none");
@@ -101,7 +111,6 @@ impl Network {
             Kind::Nfs => {
                 let started = nfs::Server::start(dir, &store, self.ipv6, self.squash)?;
                 let target = started.target(self.host(), &self.options);
-                session.present.extend(["nfsv4", "nfsv3"].map(String::from));
                 (Program::Nfs(started), target)
             }
             Kind::Ssh => {
@@ -109,27 +118,86 @@ impl Network {
                 let started = ssh::Server::start(dir, &store, self.ipv6, self.host(), right)?;
                 let target = started.target(self.host());
                 session.files.extend(started.files());
-                let capture = artefacts::with_ssh(std::env::consts::ARCH, &lab.options.profile)?;
-                let there = "/usr/lib/afterpanic/afterpanic-capture-ssh";
-                session.files.push((there.into(), capture));
-                session.present.push("fuse".into());
                 (Program::Ssh(started), target)
             }
         };
         server.program = Some(program);
         session.config.push_str(&target);
+        session.qemu.extend(card(self.driver()));
+        session.arm.splice(0..0, self.up());
+        self.last(session);
+        Ok(server)
+    }
+
+    /// The driver of the guest's card.
+    fn driver(&self) -> &str {
+        self.card.as_deref().unwrap_or("virtio_net")
+    }
+
+    /// Puts into the guest what it needs for the network and the kind of server.
+    fn tools(&self, lab: &Lab, session: &mut Session) -> Result<()> {
+        match self.server {
+            Kind::Nfs => session.present.extend(["nfsv4", "nfsv3"].map(String::from)),
+            Kind::Ssh => {
+                let capture = artefacts::with_ssh(std::env::consts::ARCH, &lab.options.profile)?;
+                let there = "/usr/lib/afterpanic/afterpanic-capture-ssh";
+                session.files.push((there.into(), capture));
+                session.present.push("fuse".into());
+            }
+        }
+        session.storage.modules.push(self.driver().to_owned());
+        session.storage.tools.extend(tools::network(&["ip"])?);
+        session.storage.tools.push(machine_id());
+        Ok(())
+    }
+
+    /// Starts the server as a second guest.
+    fn second(
+        &self,
+        lab: &Lab,
+        wires: &nas::Wires,
+        dir: &Path,
+        session: &mut Session,
+    ) -> Result<nas::Server> {
+        let keys = match self.server {
+            Kind::Ssh => Some(ssh::Keys::make(dir)?),
+            Kind::Nfs => None,
+        };
+        let program = session.files.iter().find(|(path, _)| path == guest::PROGRAM);
+        let (_, program) = program.context("The guest has no program of the laboratory")?;
+        let started = nas::Server::start(
+            dir,
+            &nas::Order {
+                kind: self.server,
+                wires,
+                ipv6: self.ipv6,
+                machines: 1,
+                keys: keys.as_ref(),
+                binaries: &lab.binaries,
+                program,
+            },
+        )?;
+        let cable = started.cable(0);
+        if let Some(keys) = &keys {
+            keys.record(!self.wrong_host_key, &cable.host())?;
+            session.files.extend(keys.files());
+        }
+        session
+            .config
+            .push_str(&cable.target(&self.options, keys.as_ref()));
+        session.storage.modules.extend(cable.module().map(String::from));
+        session.qemu.extend(cable.cards(device(self.driver())));
+        session.arm.splice(0..0, cable.up());
+        Ok(started)
+    }
+
+    /// The target that follows, if one does.
+    fn last(&self, session: &mut Session) {
         if self.falls_back {
             session
                 .config
                 .push_str("[[target]]\npath = \"/var/crash\"\n");
         }
-        let driver = self.card.as_deref().unwrap_or("virtio_net");
-        session.storage.modules.push(driver.to_owned());
-        session.storage.tools.extend(tools::network()?);
-        session.storage.tools.push(machine_id());
-        session.qemu.extend(card(driver));
-        session.arm.splice(0..0, self.up());
-        Ok(server)
     }
 
     /// What the guest runs to be on the network.
@@ -168,10 +236,11 @@ impl Server {
     /// # Errors
     /// It has no directory of a machine, or more than one.
     #[must_use]
-    pub fn saved(&self) -> Option<Result<PathBuf>> {
-        match (self.of.falls_back, &self.program) {
+    pub fn saved(&mut self) -> Option<Result<PathBuf>> {
+        match (self.of.falls_back, &mut self.program) {
             (false, Some(Program::Nfs(server))) => Some(server.saved()),
             (false, Some(Program::Ssh(server))) => Some(server.saved()),
+            (false, Some(Program::Guest(server))) => Some(server.saved()),
             _ => None,
         }
     }
@@ -193,6 +262,7 @@ impl Server {
         let parent = match &self.program {
             Some(Program::Nfs(server)) => server.pid(),
             Some(Program::Ssh(server)) => server.pid(),
+            Some(Program::Guest(server)) => server.pid(),
             None => return,
         };
         let mut all = vec![parent];
@@ -232,13 +302,17 @@ fn machine_id() -> Taken {
     }
 }
 
-/// QEMU's arguments for a card in the user network.
-fn card(driver: &str) -> Vec<String> {
-    let device = match driver {
+/// QEMU's name of a card, by that of its driver.
+fn device(driver: &str) -> &str {
+    match driver {
         "virtio_net" => "virtio-net-pci",
         other => other,
-    };
-    let device = format!("{device},netdev=net0,mac=52:54:00:12:34:56,romfile=");
+    }
+}
+
+/// QEMU's arguments for a card in the user network.
+fn card(driver: &str) -> Vec<String> {
+    let device = format!("{},netdev=net0,mac=52:54:00:12:34:56,romfile=", device(driver));
     ["-netdev", "user,id=net0", "-device", &device]
         .map(String::from)
         .to_vec()

@@ -175,7 +175,7 @@ impl Lab {
         fs::create_dir_all(dir)?;
         let network = scenario.network.as_ref();
         let server = network.map(|network| network.serve(self, dir, &mut session));
-        let server = server.transpose()?;
+        let mut server = server.transpose()?;
         if let Some(way) = scenario.panic.strip_prefix("module:") {
             let module = module::build(&kernel, &scenario.arch, way, dir)?;
             session.files.push((MODULE.into(), module));
@@ -204,7 +204,7 @@ impl Lab {
         })?;
         // A disk that is gone has nothing to read back.
         let gone = scenario.disk_disappears && scenario.saved_on.is_none();
-        let fetched = match (server.as_ref().and_then(network::Server::saved), gone) {
+        let fetched = match (server.as_mut().and_then(network::Server::saved), gone) {
             (Some(saved), _) => saved,
             (None, false) => fetch(&session, &crash, dir),
             (None, true) => Ok(dir.join("saved")),

@@ -14,11 +14,85 @@ pub const KEY: &str = "/etc/afterpanic.key";
 /// Where the guest has the host keys on record.
 pub const KNOWN: &str = "/var/lib/afterpanic/known_hosts";
 
+/// The keys of a server and of the account that guests use.
+#[derive(Debug)]
+pub struct Keys {
+    dir: PathBuf,
+}
+
+impl Keys {
+    /// Makes them in a directory: `host`, `other` (a host key that the server does not have) and `user`.
+    ///
+    /// # Errors
+    /// There is no ssh-keygen, or it fails.
+    pub fn make(dir: &Path) -> Result<Self> {
+        for key in ["host", "other", "user"] {
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"])
+                .arg(dir.join(key))
+                .status()
+                .context(
+                    "Cannot run ssh-keygen; install it with: apt-get install openssh-client",
+                )?;
+            ensure!(made.success(), "ssh-keygen: {made}");
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// Writes what a guest knows of the server, whose name there is `host`. Without `right` it has another host key
+    /// on record than the server's.
+    ///
+    /// # Errors
+    /// A file fails.
+    pub fn record(&self, right: bool, host: &str) -> Result<()> {
+        let public = self.public(if right { "host" } else { "other" })?;
+        Ok(fs::write(
+            self.dir.join("known_hosts"),
+            format!("{host} {public}"),
+        )?)
+    }
+
+    /// The text of a public key.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn public(&self, name: &str) -> Result<String> {
+        Ok(fs::read_to_string(self.dir.join(format!("{name}.pub")))?)
+    }
+
+    /// The text of a private key.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn private(&self, name: &str) -> Result<String> {
+        Ok(fs::read_to_string(self.dir.join(name))?)
+    }
+
+    /// Files that the guest has: path there, file here.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        vec![
+            (KEY.to_owned(), self.dir.join("user")),
+            (KNOWN.to_owned(), self.dir.join("known_hosts")),
+        ]
+    }
+
+    /// The target of a guest's config: a directory on a server, IPv6 addresses in brackets.
+    #[must_use]
+    pub fn target(&self, host: &str, port: u16, path: &str) -> String {
+        format!(
+            "[[target]]\nssh = \"root@{host}:{port}\"\nkey = \"{KEY}\"\npath = \"{path}\"\n"
+        )
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    dir: PathBuf,
+    keys: Keys,
     store: PathBuf,
     at: SocketAddr,
 }
@@ -30,16 +104,7 @@ impl Server {
     /// # Errors
     /// There is no sshd, or it does not start.
     pub fn start(dir: &Path, store: &Path, ipv6: bool, host: &str, right: bool) -> Result<Self> {
-        for key in ["host", "other", "user"] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"])
-                .arg(dir.join(key))
-                .status()
-                .context(
-                    "Cannot run ssh-keygen; install it with: apt-get install openssh-client",
-                )?;
-            ensure!(made.success(), "ssh-keygen: {made}");
-        }
+        let keys = Keys::make(dir)?;
         // Its own check at the start.
         fs::create_dir_all("/run/sshd")?;
         let address: IpAddr = match ipv6 {
@@ -55,12 +120,7 @@ impl Server {
             dir = dir.display()
         );
         fs::write(dir.join("sshd_config"), text)?;
-        let shown = if right { "host.pub" } else { "other.pub" };
-        let public = fs::read_to_string(dir.join(shown))?;
-        fs::write(
-            dir.join("known_hosts"),
-            format!("[{host}]:{} {public}", at.port()),
-        )?;
+        keys.record(right, &format!("[{host}]:{}", at.port()))?;
         let child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
             .arg(dir.join("sshd_config"))
@@ -70,7 +130,7 @@ impl Server {
             .context("Cannot start sshd; install it with: apt-get install openssh-server")?;
         let mut server = Self {
             child,
-            dir: dir.to_owned(),
+            keys,
             store: store.to_owned(),
             at,
         };
@@ -82,7 +142,7 @@ impl Server {
         let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {
-                let log = fs::read_to_string(self.dir.join("sshd.log")).unwrap_or_default();
+                let log = fs::read_to_string(self.keys.dir.join("sshd.log")).unwrap_or_default();
                 bail!("sshd ended with {status}: {log}");
             }
             if TcpStream::connect_timeout(&self.at, Duration::from_secs(1)).is_ok() {
@@ -101,11 +161,8 @@ impl Server {
         } else {
             host.to_owned()
         };
-        format!(
-            "[[target]]\nssh = \"root@{host}:{}\"\nkey = \"{KEY}\"\npath = \"{}\"\n",
-            self.at.port(),
-            self.store.display()
-        )
+        let store = self.store.display().to_string();
+        self.keys.target(&host, self.at.port(), &store)
     }
 
     /// Its process.
@@ -117,10 +174,7 @@ impl Server {
     /// Files that the guest has: path there, file here.
     #[must_use]
     pub fn files(&self) -> Vec<(String, PathBuf)> {
-        vec![
-            (KEY.to_owned(), self.dir.join("user")),
-            (KNOWN.to_owned(), self.dir.join("known_hosts")),
-        ]
+        self.keys.files()
     }
 
     /// The one machine's directory that a guest made on the server.
@@ -136,7 +190,7 @@ impl Server {
     /// # Errors
     /// Somebody did.
     pub fn untouched(&self) -> Result<()> {
-        let log = fs::read_to_string(self.dir.join("sshd.log"))?;
+        let log = fs::read_to_string(self.keys.dir.join("sshd.log"))?;
         ensure!(!log.contains("Accepted"), "somebody logged in: {log}");
         ensure!(
             fs::read_dir(&self.store)?.next().is_none(),

@@ -106,14 +106,52 @@ pub fn ganesha() -> Result<(Command, PathBuf)> {
     Ok((command, libraries.join("ganesha")))
 }
 
-/// `ip` with its libraries, to be put into the crashed kernel's guest.
+/// `ip` or `tc` with their libraries, to be put into a guest.
+///
+/// # Errors
+/// They cannot be fetched.
+pub fn network(programs: &[&str]) -> Result<Vec<Taken>> {
+    let root = unpacked("network", STORAGE_SUITE, |apt| apt.closure(&["iproute2"]))?;
+    let paths = programs.iter().map(|name| format!("/sbin/{name}"));
+    taken(&root, paths)
+}
+
+/// What the kernel's NFS server needs of user space, with the libraries, to be put into a guest.
 ///
 /// # Errors
 /// It cannot be fetched.
-pub fn network() -> Result<Vec<Taken>> {
-    let root = unpacked("network", STORAGE_SUITE, |apt| apt.closure(&["iproute2"]))?;
-    let asked = [(PathBuf::from("/sbin/ip"), "the guest".to_owned())];
-    Ok(files::closure(&Root::new(&root), &asked)?)
+pub fn nfs_server() -> Result<Vec<Taken>> {
+    let root = unpacked("nfs-server", STORAGE_SUITE, |apt| {
+        apt.closure(&["nfs-kernel-server", "rpcbind"])
+    })?;
+    let programs = ["exportfs", "rpc.nfsd", "rpc.mountd"];
+    let paths = programs.iter().map(|name| format!("/usr/sbin/{name}"));
+    // rpcbind looks up its port and its transports.
+    let more = ["/sbin/rpcbind", "/etc/netconfig", "/etc/protocols", "/etc/services"];
+    taken(&root, paths.chain(more.map(String::from)))
+}
+
+/// sshd of a suite with its libraries, to be put into a guest. From 9.8 on it starts programs of its own.
+///
+/// # Errors
+/// It cannot be fetched.
+pub fn openssh_server(suite: &str) -> Result<Vec<Taken>> {
+    let root = unpacked(&format!("{suite}-sshd"), suite, |apt| {
+        apt.closure(&["openssh-server"])
+    })?;
+    let own = ["sshd-session", "sshd-auth"]
+        .map(|name| format!("/usr/lib/openssh/{name}"))
+        .into_iter()
+        .filter(|path| root.join(path.trim_start_matches('/')).exists());
+    taken(&root, own.chain(["/usr/sbin/sshd".to_owned()]))
+}
+
+/// Files of a tree with everything they need.
+fn taken(root: &Path, paths: impl Iterator<Item = String>) -> Result<Vec<Taken>> {
+    let asked: Vec<_> = paths
+        .map(|path| (PathBuf::from(path), "the guest".to_owned()))
+        .collect();
+    Ok(files::closure(&Root::new(root), &asked)?)
 }
 
 /// A program of a tree, run by the tree's own loader.
@@ -223,9 +261,8 @@ pub fn storage() -> Result<Vec<Taken>> {
         "libuuid1",
     ];
     let root = unpacked("disks", STORAGE_SUITE, |_| Ok(owned(&PACKAGES)))?;
-    let asked = ["lvm", "dmsetup", "mdadm", "mkfs.ext4"]
-        .map(|name| (format!("/usr/sbin/{name}").into(), "the guest".to_owned()));
-    Ok(files::closure(&Root::new(&root), &asked)?)
+    let programs = ["lvm", "dmsetup", "mdadm", "mkfs.ext4"];
+    taken(&root, programs.iter().map(|name| format!("/usr/sbin/{name}")))
 }
 
 /// ukify with the stubs of its version, as a tree: addons came with systemd 254.
