@@ -94,7 +94,7 @@ pub fn find() -> Result<PathBuf, BinaryError> {
 }
 
 /// The binary with SSH: beside the one without, or where packages put it.
-pub(crate) fn with_ssh(capture: &Path) -> Result<PathBuf, BinaryError> {
+pub fn with_ssh(capture: &Path) -> Result<PathBuf, BinaryError> {
     let folder = capture.parent().unwrap_or(Path::new("/")).to_owned();
     [folder.join(WITH_SSH), Path::new(LIBDIR).join(WITH_SSH)]
         .into_iter()

@@ -7,6 +7,7 @@
 
 pub mod image;
 pub mod init;
+mod nfsd;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub const SCRIPT: &str = "/guest.json";
 pub const PANICS_NOW: &str = "panics now";
 /// The line that says how many bytes the kernel has reserved for a capture kernel begins so.
 pub const RESERVED: &str = "reserved: ";
+/// The line of a server that waits for its clients.
+pub const SERVES: &str = "serves";
 /// The line after everything was handed out.
 pub const HANDED_OUT: &str = "handed out";
 
@@ -34,6 +37,9 @@ pub struct Script {
     pub before: Vec<Step>,
     /// Filesystems to mount.
     pub mounts: Vec<Mount>,
+    /// Directories to make on them.
+    #[serde(default)]
+    pub folders: Vec<Folder>,
     /// Commands to run, each a program and its arguments: this is where `afterpanic load` stands.
     pub run: Vec<Step>,
     /// How it ends.
@@ -78,6 +84,16 @@ pub struct Mount {
     pub read_only: bool,
 }
 
+/// A directory to make, with its parents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Folder {
+    /// The directory.
+    pub path: PathBuf,
+    /// The user id of its owner.
+    pub owner: u32,
+}
+
 /// A command to run and what is expected of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +118,13 @@ pub enum End {
         dir: PathBuf,
         /// The raw disk.
         serial: String,
+    },
+    /// Says [`SERVES`] and waits until the power is taken away.
+    Serve {
+        /// The kernel's NFS server exports this directory as the root of its exports.
+        export: PathBuf,
+        /// The addresses that it is exported to; none: no NFS server is started.
+        to: Vec<String>,
     },
     /// Power off.
     PowerOff,

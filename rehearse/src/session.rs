@@ -237,6 +237,7 @@ impl Session {
             modules: Vec::new(),
             before,
             mounts: vec![mount],
+            folders: Vec::new(),
             run: if first { self.arm.clone() } else { Vec::new() },
             end,
             later: if first {

@@ -1,7 +1,9 @@
 //! `afterpanic rehearse`: this machine's kernel, capture image and config panic in a VM.
 
+mod remote;
 mod scratch;
 
+use self::remote::Remote;
 use self::scratch::{Scratch, guest_config, targets};
 use crate::exit::Exit;
 use crate::output::{self, Context};
@@ -77,7 +79,12 @@ struct Answer<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let config = context.load_config()?;
     HOST.found()?;
-    let (mut session, not_proved) = session(args, context, &config)?;
+    let Prepared {
+        mut session,
+        remote,
+        not_proved,
+    } = session(args, context, &config)?;
+    let remote = remote.as_ref();
     let mut warnings = Vec::new();
     // Another kernel proves nothing for this machine.
     let with = match args.kernel {
@@ -97,7 +104,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let mut last = None;
         smallest = find_min(low, high, &mut |mib| {
             session.crashkernel = Some(format!("{mib}M"));
-            let verdict = once(&session, &dir, context)?;
+            let verdict = once(&mut session, remote, &dir, context)?;
             context.hint(&format!("crashkernel={mib}M: {}", proof::summary(&verdict)));
             let passed = verdict.passed;
             if passed || last.is_none() {
@@ -107,7 +114,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         })?;
         last.context("Nothing was tried")?
     } else {
-        once(&session, &dir, context)?
+        once(&mut session, remote, &dir, context)?
     };
     if let Some(with) = with
         && let Err(error) = keep_proof(context, &session, &verdict, with)
@@ -128,7 +135,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(if verdict.passed { Exit::Done } else { Exit::No })
 }
 
-fn once(session: &Session, dir: &Path, context: &Context) -> anyhow::Result<Verdict> {
+fn once(
+    session: &mut Session,
+    remote: Option<&Remote>,
+    dir: &Path,
+    context: &Context,
+) -> anyhow::Result<Verdict> {
     context.hint(&format!(
         "VM: Linux {}, {} MiB, {} CPU, crashkernel={}, scratch {}; about a minute",
         session.kernel.release,
@@ -137,20 +149,31 @@ fn once(session: &Session, dir: &Path, context: &Context) -> anyhow::Result<Verd
         session.crashkernel.as_deref().unwrap_or("none"),
         session.fs.name()
     ));
+    std::fs::create_dir_all(dir)?;
+    let served = remote.map(|remote| remote.serve(session, dir).map(|server| (remote, server)));
+    let mut served = served.transpose()?;
     let crash = session.crash(dir, &mut |at, line| {
         log::debug!("[{:6.1}] {line}", at.as_secs_f64());
     })?;
     let saved = dir.join("saved");
-    let fetched = crash.times.panic.is_some() && session.fetch(&crash, &saved).is_ok();
-    Ok(verdict::judge(
-        session,
-        &crash,
-        fetched.then_some(saved.as_path()),
-    ))
+    let fetched = match (crash.times.panic, &mut served) {
+        (None, _) => None,
+        (Some(_), Some((remote, server))) => remote.fetch(server, &saved).ok(),
+        (Some(_), None) => session.fetch(&crash, &saved).is_ok().then_some(saved),
+    };
+    Ok(verdict::judge(session, &crash, fetched.as_deref()))
 }
 
-/// The session, and in words what it cannot prove.
-fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(Session, String)> {
+/// What is rehearsed.
+struct Prepared {
+    session: Session,
+    /// What stands in for the server of the first target.
+    remote: Option<Remote>,
+    /// In words what it cannot prove.
+    not_proved: String,
+}
+
+fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<Prepared> {
     let capture = binary::find()?;
     let kernel = kernel(args, context)?;
     let request = build::Request::new(&context.root, config.clone(), capture.clone());
@@ -170,7 +193,15 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
     let accel = Accel::choose(&kernel.image, cache)?;
     let seals = !config.dump.recipients.is_empty();
     let key = seals.then(Identity::generate).transpose()?;
-    let session = Session {
+    let remote = remote::first(config);
+    let remote = remote.map(|target| Remote::of(target, context, &kernel));
+    let (remote, why_not) = match remote.transpose()? {
+        Some(Ok(remote)) => (Some(remote), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let guest_target = remote.as_ref().map(Remote::target);
+    let mut session = Session {
         machine: HOST,
         accel,
         binaries: Binaries {
@@ -196,7 +227,7 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         uuid: first.uuid.clone(),
         disk_bytes: None,
         hostname: "rehearsal".into(),
-        config: guest_config(config, &first, &targets, key.as_ref()),
+        config: guest_config(config, &first, &targets, guest_target, key.as_ref()),
         identities: key.map(Identities::of).unwrap_or_default(),
         present: config.image.extra_modules.clone(),
         absent: Vec::new(),
@@ -213,9 +244,21 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         reuse_disk: false,
         kernel,
     };
-    let remote = config.target.iter().filter_map(|target| target.server());
-    let remote: Vec<String> = remote.map(|(name, _)| name).collect();
-    let mut not_proved = not_proved(&drivers, targets.len(), &remote);
+    let mut stood_in = None;
+    if let Some(remote) = &remote {
+        remote.prepare(&mut session)?;
+        stood_in = Some(remote.name.as_str());
+    }
+    let others = config.target.iter().filter_map(|target| target.server());
+    let others: Vec<String> = others
+        .map(|(name, _)| name)
+        .filter(|name| Some(name.as_str()) != stood_in)
+        .collect();
+    let disks = targets.len() + usize::from(stood_in.is_some());
+    let mut not_proved = not_proved(&drivers, disks, &others, stood_in);
+    if let Some(why) = why_not {
+        not_proved += &format!(" ({why})");
+    }
     for target in config.target.iter().filter(|target| target.raw.is_some()) {
         let device = loader::stores::raw_device(target).unwrap_or_default();
         not_proved += &format!(
@@ -227,11 +270,20 @@ fn session(args: &Args, context: &Context, config: &Config) -> anyhow::Result<(S
         not_proved +=
             "; that the recipients' own keys open the files (a key of this rehearsal did)";
     }
-    Ok((session, not_proved))
+    Ok(Prepared {
+        session,
+        remote,
+        not_proved,
+    })
 }
 
 /// What a VM with virtio disks and a panic that finds the first target working leaves open.
-fn not_proved(drivers: &[String], others: usize, remote: &[String]) -> String {
+fn not_proved(
+    drivers: &[String],
+    others: usize,
+    remote: &[String],
+    stood_in: Option<&str>,
+) -> String {
     let drivers = drivers.iter().map(String::as_str);
     let drivers: Vec<&str> = drivers.filter(|name| !name.starts_with("virtio")).collect();
     let mut text = "this machine's own storage and network drivers".to_owned();
@@ -239,6 +291,11 @@ fn not_proved(drivers: &[String], others: usize, remote: &[String]) -> String {
         text += &format!(" ({})", drivers.join(", "));
     }
     text += " and firmware";
+    if let Some(name) = stood_in {
+        text += &format!(
+            "; {name} itself (a server of this rehearsal stood in for it, and for its keys)"
+        );
+    }
     if others > 0 {
         text += &format!("; that the core reaches the other targets ({others})");
     }
@@ -426,8 +483,10 @@ mod tests {
     #[test]
     fn other_targets_and_drivers_are_named_as_not_proved() {
         let drivers = ["virtio_blk".to_owned(), "nvme".to_owned()];
-        let text = not_proved(&drivers, 1, &["nas:/srv".to_owned()]);
+        let text = not_proved(&drivers, 1, &["nas:/srv".to_owned()], Some("me@backup"));
         assert!(text.contains("drivers (nvme)"), "{text}");
         assert!(text.contains("the other targets (1)"), "{text}");
+        assert!(text.contains("nas:/srv over the network"), "{text}");
+        assert!(text.contains("me@backup itself (a server"), "{text}");
     }
 }

@@ -3,7 +3,9 @@
 //! Source of the facts: Documentation/admin-guide/initrd and init(8): PID 1 may not end, nothing is
 //! mounted, /dev/console is standard output when the initramfs has that node.
 
-use super::{Boot, End, HANDED_OUT, Mount, PANICS_NOW, RESERVED, SAYS, SCRIPT, Script, Which};
+use super::{
+    Boot, End, HANDED_OUT, Mount, PANICS_NOW, RESERVED, SAYS, SCRIPT, SERVES, Script, Which, nfsd,
+};
 use crate::export;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -109,6 +111,11 @@ fn follow() -> Result<(), GuestError> {
         };
         mount_disk(&device, what)?;
     }
+    for folder in &script.folders {
+        let made = fs::create_dir_all(&folder.path);
+        made.and_then(|()| std::os::unix::fs::chown(&folder.path, Some(folder.owner), None))
+            .map_err(cannot(format!("make {}", folder.path.display())))?;
+    }
     if let Some(boot) = later_boot(&script)? {
         for step in &boot.run {
             run(&step.command, &step.ok)?;
@@ -126,7 +133,24 @@ fn end(end: &End) -> Result<(), GuestError> {
         End::Panic => panic(),
         End::Become(command) => Err(become_program(command)),
         End::HandOut { dir, serial } => hand_out(dir, serial),
+        End::Serve { export, to } => serve(export, to),
         End::PowerOff => Ok(()),
+    }
+}
+
+/// Serves until the power is taken away.
+fn serve(export: &Path, to: &[String]) -> Result<(), GuestError> {
+    if !to.is_empty() {
+        mount_fs("nfsd", "nfsd", Path::new(nfsd::CONTROL), false)?;
+        nfsd::export(export, to)
+            .map_err(|(path, error)| cannot(format!("write to {path}"))(error))?;
+    }
+    say(SERVES);
+    loop {
+        // Daemons leave children behind.
+        if nix::sys::wait::wait().is_err() {
+            sleep(PATIENCE);
+        }
     }
 }
 

@@ -35,12 +35,17 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
+/// Kills a process group that [`spawn`] made, by the child's process id; who started it waits for it.
+pub fn kill_group(pid: u32) {
+    if let Ok(pid @ 1..) = i32::try_from(pid) {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
 /// Kills the child's whole process group and waits for the child, so that no zombie stays.
 pub fn kill(child: &mut Child) {
-    if let Ok(pid) = i32::try_from(child.id())
-        && matches!(child.try_wait(), Ok(None))
-    {
-        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    if matches!(child.try_wait(), Ok(None)) {
+        kill_group(child.id());
     }
     let _ = child.kill();
     let _ = child.wait();

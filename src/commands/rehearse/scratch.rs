@@ -65,24 +65,36 @@ pub(super) fn targets(planned: &[plan::Target]) -> Vec<Scratch> {
     found
 }
 
-/// The config with a scratch disk in place of each target; the first is mounted in the guest, so
-/// that it is found by its path.
+/// The options of an export that hold for another server, too.
+pub(super) fn network_options(options: &str) -> Option<String> {
+    let own = ["port=", "mountport=", "mountaddr=", "sec="];
+    let words = options.split(',').map(str::trim);
+    let kept: Vec<&str> = words
+        .filter(|word| !word.is_empty() && own.iter().all(|own| !word.starts_with(own)))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// The config with a scratch disk in place of each target, after `remote` where that is given; the first disk is
+/// mounted in the guest, so that it is found by its path.
 ///
 /// A config that seals does so to `key`: nobody has to bring a private key for a rehearsal.
 pub(super) fn guest_config(
     config: &Config,
     first: &Scratch,
     others: &[Scratch],
+    remote: Option<Target>,
     key: Option<&Identity>,
 ) -> String {
     let mut guest = config.clone();
     guest.report.identity = None;
     guest.dump.recipients = key.map(Identity::recipient).into_iter().collect();
-    guest.target = vec![Target {
+    guest.target = remote.into_iter().collect();
+    guest.target.push(Target {
         deadline: first.target.deadline,
         options: first.target.options.clone(),
         ..Target::default()
-    }];
+    });
     guest.target.extend(others.iter().map(|o| o.target.clone()));
     guest.capture_kernel.kernel = config::KernelChoice::Running;
     guest.show()
@@ -121,7 +133,7 @@ mod tests {
             (Some(Fs::Xfs), &Holds::Filesystem(two.into()))
         );
         assert!(disk.serial.len() <= 20);
-        let config = guest_config(&Config::default(), &found[0], &found[1..], None);
+        let config = guest_config(&Config::default(), &found[0], &found[1..], None, None);
         let guest = Config::parse(&config).unwrap();
         assert_eq!(guest.target.len(), 2);
         assert_eq!(guest.target[0].path, Path::new("/var/crash"));

@@ -1,38 +1,21 @@
 //! A storage server in a second guest, for what QEMU's user network cannot be: the kernel's NFS server with
 //! version 3, VLANs, bonds, packets that get lost, slow links, OpenSSH of another release.
-//!
-//! Its cables are Unix sockets between two QEMU processes, so nothing of this needs root or this machine's
-//! network. It loses its power when the dump is there: what counts as saved must be on its disk by then.
 
-use crate::guest::{self, command};
-use crate::network::{Kind, machine_in};
-use crate::ssh::Keys;
-use crate::{kernels, tools};
-use anyhow::{Result, bail};
+use crate::network::Kind;
+use crate::{kernels, ssh, tools};
+use anyhow::{Context, Result};
 use initramfs::files::{Taken, TakenKind};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use rehearse::disk::{self, Fs};
-use rehearse::guest::image::{self, Binaries, Contents};
-use rehearse::guest::{End, Mount, SAYS, Script, Step, Which};
-use rehearse::vm::{Accel, DiskImage, Event, Flow, Vm};
+use rehearse::guest::Step;
+use rehearse::guest::image::Binaries;
+use rehearse::server::sshd::{self, Keys};
+use rehearse::server::{Order, STORE, Server};
+use rehearse::vm::Accel;
 use serde::Deserialize;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
 use std::time::Duration;
-use tempfile::TempDir;
 
-/// What the guest says when everything is started.
-pub const SERVES: &str = "serves";
-/// The directory that is exported, and where an account writes.
-const STORE: &str = "/srv";
-/// The disk with the store.
-const DISK: &str = "srv";
-const DISK_BYTES: u64 = 4 << 30;
-const UUID: &str = "0a0b0c0d-5555-2222-3333-444455556666";
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The kernel of the server.
+const KERNEL: &str = "6.12";
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// The VLAN, where there is one.
 const VLAN: u16 = 5;
@@ -82,10 +65,10 @@ impl Link {
         }
     }
 
-    /// The lines of ip(8) that bring it up on the cards from `first` on, with an address and its prefix.
-    fn up(self, first: usize, address: &str) -> Vec<String> {
+    /// What brings it up on the cards from `first` on, with an address.
+    fn up(self, first: usize, address: &str) -> Vec<Step> {
         let card = format!("eth{first}");
-        let other = format!("eth{}", first + 1);
+        let other = format!("eth{}", first.saturating_add(1));
         let (name, mut lines) = match self {
             Link::Card => (card.clone(), vec![format!("link set {card} up")]),
             Link::Vlan => {
@@ -107,341 +90,189 @@ impl Link {
                 ("uplink".to_owned(), lines)
             }
         };
-        let nodad = if address.contains(':') { " nodad" } else { "" };
-        lines.push(format!("address add {address} dev {name}{nodad}"));
-        lines
+        let end = if address.contains(':') {
+            "/64 nodad"
+        } else {
+            "/24"
+        };
+        let address = address.to_owned() + end;
+        let (address, flag) = address.split_once(' ').unwrap_or((&address, ""));
+        lines.push(
+            format!("address add {address} dev {name} {flag}")
+                .trim_end()
+                .to_owned(),
+        );
+        let ip = |line: &String| step(&format!("/sbin/ip {line}"));
+        lines.iter().map(ip).collect()
     }
 }
 
-/// What is to be started.
+/// What serves, and for whom.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct Nas<'a> {
     /// What serves.
     pub kind: Kind,
     /// What the way there is like.
     pub wires: &'a Wires,
     /// Addresses are those of IPv6.
     pub ipv6: bool,
-    /// So many machines have a cable each.
+    /// So many machines have a network each with it.
     pub machines: usize,
-    /// What opens the account of an SSH server.
-    pub keys: Option<&'a Keys>,
-    /// Our binaries: one of them is PID 1 there.
-    pub binaries: &'a Binaries,
-    /// The laboratory's program for guests.
-    pub program: &'a Path,
 }
 
-/// The ends of a cable between a machine and the server.
-#[derive(Debug)]
-pub struct Cable<'a> {
-    server: &'a Server,
-    machine: usize,
-}
-
-/// A running server.
-#[derive(Debug)]
-pub struct Server {
-    wires: Wires,
-    kind: Kind,
-    ipv6: bool,
-    sockets: TempDir,
-    disk: PathBuf,
-    pid: u32,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    /// Starts a server whose files go into `dir`.
+impl Nas<'_> {
+    /// Starts it; its files go into `dir`.
     ///
     /// # Errors
     /// It cannot be built, or does not come up.
-    pub fn start(dir: &Path, order: &Order<'_>) -> Result<Self> {
-        let Order {
-            kind,
-            wires,
-            ipv6,
-            machines,
-            keys,
-            binaries,
-            program,
-        } = *order;
-        let sockets = tempfile::Builder::new().prefix("ap-net-").tempdir_in("/tmp")?;
-        let disk = dir.join("server.img");
-        disk::make(&disk, DISK_BYTES, Fs::Ext4, UUID)?;
-        let kernel = kernels::get("6.12", None, &mut |line| eprintln!("lab: {line}"))?;
-        let mut load: Vec<String> = ["virtio_pci", "virtio_blk", "virtio_net", "ext4"]
-            .map(String::from)
-            .to_vec();
-        load.extend(wires.link.module().map(String::from));
-        if wires.loss > 0 || wires.mbit.is_some() {
-            let shaping = ["sch_netem", "sch_ingress", "ifb", "cls_matchall", "act_mirred"];
-            load.extend(shaping.map(String::from));
-        }
-        if kind == Kind::Nfs {
-            load.push("nfsd".into());
-        }
-        let mut tools = match kind {
-            Kind::Nfs => tools::nfs_server()?,
-            Kind::Ssh => tools::openssh_server(wires.openssh.as_deref().unwrap_or("trixie"))?,
-        };
-        tools.extend(tools::network(&["ip", "tc"])?);
-        tools.extend(kind.files(keys)?);
-        let mut run = vec![step("/sbin/ip link set lo up")];
-        for machine in 0..machines {
-            let first = machine * wires.link.cards();
-            run.extend(ip(&wires.link.up(first, &address(ipv6, machine, 2))));
-        }
-        run.extend(wires.shape());
-        run.extend(kind.started());
-        let script = Script {
-            hostname: "server".into(),
-            modules: Vec::new(),
-            before: Vec::new(),
-            mounts: vec![Mount {
-                disk: Which::Serial(DISK.into()),
-                fs: "ext4".into(),
-                at: STORE.into(),
-                read_only: false,
-            }],
-            run,
-            end: End::Become(command(&["serve"])),
-            later: Vec::new(),
-        };
-        let contents = Contents {
+    pub fn start(&self, dir: &Path, keys: Option<&Keys>, binaries: &Binaries) -> Result<Server> {
+        let kernel = kernels::get(KERNEL, None, &mut |line| eprintln!("lab: {line}"))?;
+        let wires = self.wires;
+        let mut order = Order {
+            accel: Accel::choose(&kernel.image, &crate::cache())?,
             kernel: &kernel,
             binaries,
-            config: "",
-            load: &load,
-            present: &[],
-            absent: &[],
-            files: &[(guest::PROGRAM.into(), program.to_owned())],
-            tools: &tools,
+            load: wires.modules(),
+            tools: tools::network(&["ip", "tc"])?,
+            folders: Vec::new(),
+            run: vec![step("/sbin/ip link set lo up")],
+            exported_to: Vec::new(),
+            cables: self.machines * wires.link.cards(),
+            deadline: DEADLINE,
         };
-        let initrd = dir.join("server.cpio");
-        image::build(&contents, script, &initrd)?;
-        let accel = Accel::choose(&kernel.image, &crate::cache())?;
-        let mut vm = Vm::new(&kernel.image, dir.join("server-console.txt"));
-        vm.initrd = Some(initrd);
-        vm.memory_mib = 768;
-        vm.cmdline = format!("console={} loglevel=5 panic=-1", vm.machine.console);
-        vm.deadline = DEADLINE;
-        vm.disks.push(DiskImage {
-            path: disk.clone(),
-            serial: DISK.into(),
-            ..DiskImage::default()
-        });
-        for machine in 0..machines {
-            for card in 0..wires.link.cards() {
-                let socket = socket(sockets.path(), machine, card);
-                vm.extra.extend(cable(&socket, true, "virtio-net-pci", machine, card));
+        for machine in 0..self.machines {
+            let first = machine * wires.link.cards();
+            order
+                .run
+                .extend(wires.link.up(first, &self.address(machine, 2)));
+        }
+        order.run.extend(wires.shape());
+        match (self.kind, keys) {
+            (Kind::Nfs, _) => {
+                order.tools.extend(tools::nfs_server()?);
+                order.tools.extend(exports());
+                order.load.push("nfsd".into());
+                order.run.extend(NFS.map(step));
+            }
+            (Kind::Ssh, keys) => {
+                let root = tools::openssh(wires.openssh.as_deref().unwrap_or("trixie"))?;
+                let keys = keys.context("An SSH server needs keys")?;
+                order.tools.extend(sshd::files(&root, "root", keys)?);
+                order.folders.push(sshd::folder());
+                order.run.push(sshd::start());
             }
         }
-        let mut server = Self {
-            wires: wires.clone(),
-            kind,
-            ipv6,
-            sockets,
-            disk,
-            pid: 0,
-            thread: None,
-        };
-        let (said, hears) = channel();
-        server.thread = Some(thread::spawn(move || follow(&vm, accel, &said)));
-        loop {
-            match hears.recv_timeout(PATIENCE) {
-                Ok(Heard::Pid(pid)) => server.pid = pid,
-                Ok(Heard::Serves) => return Ok(server),
-                Ok(Heard::Ended(why)) => bail!("The server's guest ended: {why}"),
-                Err(_) => bail!("The server's guest is not up after {PATIENCE:?}"),
-            }
+        Ok(Server::start(dir, &order)?)
+    }
+
+    /// The address of one end of a machine's network with the server: 2 is the server's, 15 the machine's.
+    fn address(&self, machine: usize, end: u8) -> String {
+        match self.ipv6 {
+            true => format!("fd07:{machine}::{end}"),
+            false => format!("10.7.{machine}.{end}"),
         }
     }
 
-    /// The cable of a machine.
+    /// The server as a machine names it.
     #[must_use]
-    pub fn cable(&self, machine: usize) -> Cable<'_> {
-        Cable {
-            server: self,
-            machine,
-        }
+    pub fn host(&self, machine: usize) -> String {
+        self.address(machine, 2)
     }
 
-    /// QEMU's process.
+    /// What a machine runs to be on the network.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.pid
+    pub fn up(&self, machine: usize) -> Vec<Step> {
+        self.wires.link.up(0, &self.address(machine, 15))
     }
 
-    /// Takes the power from it.
-    pub fn stop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            if let Ok(pid @ 1..) = i32::try_from(self.pid) {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-            let _ = thread.join();
-        }
-    }
-
-    /// Takes the power from it, and reads its disk: the directories of the machines are below the answer.
-    ///
-    /// # Errors
-    /// The disk cannot be read.
-    pub fn store(&mut self) -> Result<PathBuf> {
-        self.stop();
-        let to = self.disk.with_file_name("dumps");
-        disk::read_ext4(&self.disk, "/", &to)?;
-        let _ = fs::remove_file(&self.disk);
-        Ok(to.join("var/crash"))
-    }
-
-    /// The one machine's directory.
-    ///
-    /// # Errors
-    /// The disk cannot be read, or holds none, or more than one.
-    pub fn saved(&mut self) -> Result<PathBuf> {
-        machine_in(&self.store()?)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-impl Cable<'_> {
-    /// The server's address at the other end.
-    #[must_use]
-    pub fn host(&self) -> String {
-        let all = address(self.server.ipv6, self.machine, 2);
-        all.split('/').next().unwrap_or_default().to_owned()
-    }
-
-    /// What the machine runs to be on the network.
-    #[must_use]
-    pub fn up(&self) -> Vec<Step> {
-        let own = address(self.server.ipv6, self.machine, 15);
-        ip(&self.server.wires.link.up(0, &own))
-    }
-
-    /// The machine's modules beside its card's.
+    /// The module that a machine needs beside its card's.
     #[must_use]
     pub fn module(&self) -> Option<&'static str> {
-        self.server.wires.link.module()
+        self.wires.link.module()
     }
 
-    /// QEMU's arguments for the machine's cards.
+    /// QEMU's arguments for a machine's cards.
     #[must_use]
-    pub fn cards(&self, device: &str) -> Vec<String> {
-        let sockets = self.server.sockets.path();
-        (0..self.server.wires.link.cards())
-            .flat_map(|card| {
-                let socket = socket(sockets, self.machine, card);
-                cable(&socket, false, device, self.machine, card)
-            })
-            .collect()
+    pub fn cards(&self, server: &Server, machine: usize, device: &str) -> Vec<String> {
+        let cards = self.wires.link.cards();
+        let all = (0..cards).map(|card| server.cable(machine * cards + card));
+        all.flat_map(|cable| cable.machine(device)).collect()
     }
 
-    /// The target of the machine's config.
+    /// The target of a machine's config.
     #[must_use]
-    pub fn target(&self, options: &str, keys: Option<&Keys>) -> String {
-        let host = match self.server.ipv6 {
-            true => format!("[{}]", self.host()),
-            false => self.host(),
+    pub fn target(&self, machine: usize, options: &str) -> String {
+        let host = match self.ipv6 {
+            true => format!("[{}]", self.host(machine)),
+            false => self.host(machine),
         };
-        match (self.server.kind, keys) {
-            (Kind::Ssh, Some(keys)) => keys.target(&host, 22, &format!("{STORE}/var/crash")),
-            _ => format!("[[target]]\nnfs = \"{host}:{STORE}\"\noptions = \"{options}\"\n"),
+        match self.kind {
+            Kind::Ssh => ssh::target(&host, 22, &format!("{STORE}/var/crash")),
+            Kind::Nfs => {
+                format!("[[target]]\nnfs = \"{host}:{STORE}\"\noptions = \"{options}\"\n")
+            }
         }
     }
 }
 
-enum Heard {
-    Pid(u32),
-    Serves,
-    Ended(String),
-}
+/// What starts the kernel's NFS server as the services of Debian do.
+const NFS: [&str; 6] = [
+    "/lab/guest mount nfsd /proc/fs/nfsd",
+    "/lab/guest set /proc/fs/nfsd/nfsv4gracetime 10",
+    "/sbin/rpcbind",
+    "/usr/sbin/exportfs -a",
+    "/usr/sbin/rpc.nfsd 4",
+    "/usr/sbin/rpc.mountd",
+];
 
-/// Runs the machine until somebody kills it.
-fn follow(vm: &Vm, accel: Accel, said: &Sender<Heard>) {
-    let running = match vm.start(accel) {
-        Ok(running) => running,
-        Err(error) => {
-            let _ = said.send(Heard::Ended(error.to_string()));
-            return;
-        }
-    };
-    let _ = said.send(Heard::Pid(running.pid()));
-    let mut last = String::new();
-    let outcome = running.wait(&mut |_, event, _| {
-        if let Event::Line(line) = event {
-            match line.strip_prefix(SAYS) {
-                Some(SERVES) => drop(said.send(Heard::Serves)),
-                Some(words) => words.clone_into(&mut last),
-                None => {}
-            }
-        }
-        Flow::Continue
-    });
-    let _ = said.send(Heard::Ended(format!("{:?}: {last}", outcome.end)));
-}
-
-impl Kind {
-    /// Files that its programs want to find.
-    fn files(self, keys: Option<&Keys>) -> Result<Vec<Taken>> {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n\
-             _rpc:x:102:65534::/run/rpcbind:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n";
-        let mut files = vec![
-            file("/etc/passwd", 0o644, passwd),
-            file("/etc/group", 0o644, "root:x:0:\nnogroup:x:65534:\n"),
-            file("/etc/nsswitch.conf", 0o644, "passwd: files\ngroup: files\nhosts: files\n"),
-            file("/etc/hosts", 0o644, "127.0.0.1 localhost\n"),
-        ];
-        match (self, keys) {
-            (Kind::Ssh, Some(keys)) => {
-                files.push(file("/etc/host", 0o600, &keys.private("host")?));
-                files.push(file("/etc/user.pub", 0o644, &keys.public("user")?));
-                let config = "HostKey /etc/host\nAuthorizedKeysFile /etc/user.pub\nStrictModes no\nUsePAM no\n\
-                    PermitRootLogin prohibit-password\nPidFile none\nPasswordAuthentication no\n\
-                    Subsystem sftp internal-sftp\nForceCommand internal-sftp\n";
-                files.push(file("/etc/sshd_config", 0o644, config));
-                // sshd looks whether the account has a shell.
-                files.push(link("/bin/sh", guest::PROGRAM));
-            }
-            (Kind::Ssh, None) => bail!("An SSH server needs keys"),
-            (Kind::Nfs, _) => {
-                let exports = format!("{STORE} *(rw,sync,no_subtree_check,no_root_squash,insecure)\n");
-                files.push(file("/etc/exports", 0o644, &exports));
-                for empty in ["/var/lib/nfs/etab", "/var/lib/nfs/rmtab", "/var/lib/nfs/v4recovery/.keep"] {
-                    files.push(file(empty, 0o644, ""));
-                }
-            }
-        }
-        Ok(files)
-    }
-
-    /// What starts it.
-    fn started(self) -> Vec<Step> {
-        let lines: &[&str] = match self {
-            Kind::Nfs => &[
-                "/lab/guest mount nfsd /proc/fs/nfsd",
-                "/lab/guest set /proc/fs/nfsd/nfsv4gracetime 10",
-                "/sbin/rpcbind",
-                "/usr/sbin/exportfs -a",
-                "/usr/sbin/rpc.nfsd 4",
-                "/usr/sbin/rpc.mountd",
-            ],
-            Kind::Ssh => &["/lab/guest mkdir /run/sshd", "/usr/sbin/sshd -f /etc/sshd_config"],
-        };
-        lines.iter().map(|line| step(line)).collect()
-    }
+/// Files that these find.
+fn exports() -> Vec<Taken> {
+    let exports = format!("{STORE} *(rw,sync,no_subtree_check,no_root_squash,insecure)\n");
+    let users = "root:x:0:0:root:/:/bin/sh\n_rpc:x:102:65534::/run/rpcbind:/usr/sbin/nologin\n";
+    [
+        ("/etc/exports", exports.as_str()),
+        ("/etc/passwd", users),
+        ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+        (
+            "/etc/nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files\n",
+        ),
+        ("/etc/hosts", "127.0.0.1 localhost\n"),
+        ("/var/lib/nfs/etab", ""),
+        ("/var/lib/nfs/rmtab", ""),
+        ("/var/lib/nfs/v4recovery/.keep", ""),
+    ]
+    .into_iter()
+    .map(|(path, text)| Taken {
+        path: path.into(),
+        kind: TakenKind::File(0o644, text.as_bytes().to_vec()),
+        why: "the laboratory".into(),
+    })
+    .collect()
 }
 
 impl Wires {
-    /// The lines of tc(8) that make the way worse: what leaves the first card, and what comes in, by way of an
-    /// ifb device, because only what leaves a device can be shaped.
-    fn shape(&self) -> Vec<Step> {
+    fn modules(&self) -> Vec<String> {
+        let shaping: &[&str] = match self.how() {
+            None => &[],
+            Some(_) => &[
+                "sch_netem",
+                "sch_ingress",
+                "ifb",
+                "cls_matchall",
+                "act_mirred",
+            ],
+        };
+        let all = self
+            .link
+            .module()
+            .into_iter()
+            .chain(shaping.iter().copied());
+        all.map(String::from).collect()
+    }
+
+    /// What netem(8) is told.
+    fn how(&self) -> Option<String> {
         let mut how = String::new();
         if self.loss > 0 {
             how += &format!(" loss {}%", self.loss);
@@ -449,15 +280,21 @@ impl Wires {
         if let Some(mbit) = self.mbit {
             how += &format!(" rate {mbit}mbit");
         }
-        if how.is_empty() {
+        (!how.is_empty()).then_some(how)
+    }
+
+    /// What makes the way worse: for what leaves the first card, and for what comes in, by way of an ifb device,
+    /// because only what leaves a device can be shaped.
+    fn shape(&self) -> Vec<Step> {
+        let Some(how) = self.how() else {
             return Vec::new();
-        }
+        };
+        let redirect = "matchall action mirred egress redirect dev ifb0";
         [
             "/sbin/ip link set ifb0 up".to_owned(),
             format!("/sbin/tc qdisc add dev eth0 root netem{how}"),
             "/sbin/tc qdisc add dev eth0 handle ffff: ingress".to_owned(),
-            "/sbin/tc filter add dev eth0 parent ffff: protocol all matchall action mirred egress redirect dev ifb0"
-                .to_owned(),
+            format!("/sbin/tc filter add dev eth0 parent ffff: protocol all {redirect}"),
             format!("/sbin/tc qdisc add dev ifb0 root netem{how}"),
         ]
         .iter()
@@ -466,58 +303,9 @@ impl Wires {
     }
 }
 
-/// An end's address with its prefix. Each machine has a network of its own with the server.
-fn address(ipv6: bool, machine: usize, end: u8) -> String {
-    match ipv6 {
-        true => format!("fd07:{machine}::{end}/64"),
-        false => format!("10.7.{machine}.{end}/24"),
-    }
-}
-
-fn ip(lines: &[String]) -> Vec<Step> {
-    lines.iter().map(|line| step(&format!("/sbin/ip {line}"))).collect()
-}
-
 fn step(line: &str) -> Step {
     Step {
         command: line.split(' ').map(str::to_owned).collect(),
         ok: vec![0],
-    }
-}
-
-fn socket(dir: &Path, machine: usize, card: usize) -> PathBuf {
-    dir.join(format!("{machine}-{card}"))
-}
-
-/// QEMU's arguments for one end of a cable. A bond by 802.3ad asks its cards how fast they are.
-fn cable(socket: &Path, listens: bool, device: &str, machine: usize, card: usize) -> Vec<String> {
-    let (listens, last) = if listens { ("on", 1) } else { ("off", 0) };
-    let id = format!("net{machine}{card}");
-    let speed = match device {
-        "virtio-net-pci" => ",speed=1000,duplex=full",
-        _ => "",
-    };
-    let way = format!(
-        "stream,id={id},server={listens},addr.type=unix,addr.path={}",
-        socket.display()
-    );
-    let mac = format!("52:54:00:7{machine}:0{card}:0{last}");
-    let card = format!("{device},netdev={id},mac={mac},romfile={speed}");
-    ["-netdev", &way, "-device", &card].map(String::from).to_vec()
-}
-
-fn file(path: &str, mode: u32, text: &str) -> Taken {
-    Taken {
-        path: path.into(),
-        kind: TakenKind::File(mode, text.as_bytes().to_vec()),
-        why: "the laboratory".into(),
-    }
-}
-
-fn link(path: &str, to: &str) -> Taken {
-    Taken {
-        path: path.into(),
-        kind: TakenKind::Link(to.into()),
-        why: "the laboratory".into(),
     }
 }

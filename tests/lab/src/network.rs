@@ -3,13 +3,15 @@
 
 use crate::runner::Lab;
 use crate::table::Check;
-use crate::{artefacts, guest, nas, nfs, ssh, tools};
-use anyhow::{Context, Result, ensure};
+use crate::{artefacts, nas, nfs, ssh, tools};
+use anyhow::{Context, Result};
 use initramfs::files::{Taken, TakenKind};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rehearse::guest::Step;
+use rehearse::server::only_machine;
+use rehearse::server::sshd::Keys;
 use rehearse::session::Session;
 use serde::Deserialize;
 use std::fs;
@@ -64,7 +66,8 @@ pub enum Kind {
 enum Program {
     Nfs(nfs::Server),
     Ssh(ssh::Server),
-    Guest(nas::Server),
+    /// In a second guest, with the place of its files here.
+    Guest(rehearse::server::Server, PathBuf),
 }
 
 /// A running server.
@@ -94,7 +97,8 @@ impl Network {
         };
         self.tools(lab, session)?;
         if let Some(wires) = &self.guest {
-            server.program = Some(Program::Guest(self.second(lab, wires, dir, session)?));
+            let second = self.second(lab, wires, dir, session)?;
+            server.program = Some(Program::Guest(second, dir.join("dumps")));
             self.last(session);
             return Ok(server);
         }
@@ -114,10 +118,10 @@ impl Network {
                 (Program::Nfs(started), target)
             }
             Kind::Ssh => {
-                let right = !self.wrong_host_key;
-                let started = ssh::Server::start(dir, &store, self.ipv6, self.host(), right)?;
+                let started = ssh::Server::start(dir, &store, self.ipv6)?;
                 let target = started.target(self.host());
-                session.files.extend(started.files());
+                let right = !self.wrong_host_key;
+                session.files.extend(started.files(right, self.host())?);
                 (Program::Ssh(started), target)
             }
         };
@@ -158,36 +162,28 @@ impl Network {
         wires: &nas::Wires,
         dir: &Path,
         session: &mut Session,
-    ) -> Result<nas::Server> {
+    ) -> Result<rehearse::server::Server> {
+        let nas = nas::Nas {
+            kind: self.server,
+            wires,
+            ipv6: self.ipv6,
+            machines: 1,
+        };
         let keys = match self.server {
-            Kind::Ssh => Some(ssh::Keys::make(dir)?),
+            Kind::Ssh => Some(Keys::make(dir)?),
             Kind::Nfs => None,
         };
-        let program = session.files.iter().find(|(path, _)| path == guest::PROGRAM);
-        let (_, program) = program.context("The guest has no program of the laboratory")?;
-        let started = nas::Server::start(
-            dir,
-            &nas::Order {
-                kind: self.server,
-                wires,
-                ipv6: self.ipv6,
-                machines: 1,
-                keys: keys.as_ref(),
-                binaries: &lab.binaries,
-                program,
-            },
-        )?;
-        let cable = started.cable(0);
+        let started = nas.start(dir, keys.as_ref(), &lab.binaries)?;
         if let Some(keys) = &keys {
-            keys.record(!self.wrong_host_key, &cable.host())?;
-            session.files.extend(keys.files());
+            let right = !self.wrong_host_key;
+            session.files.extend(ssh::files(keys, right, &nas.host(0))?);
         }
-        session
-            .config
-            .push_str(&cable.target(&self.options, keys.as_ref()));
-        session.storage.modules.extend(cable.module().map(String::from));
-        session.qemu.extend(cable.cards(device(self.driver())));
-        session.arm.splice(0..0, cable.up());
+        session.config.push_str(&nas.target(0, &self.options));
+        let modules = &mut session.storage.modules;
+        modules.extend(nas.module().map(String::from));
+        let device = device(self.driver());
+        session.qemu.extend(nas.cards(&started, 0, device));
+        session.arm.splice(0..0, nas.up(0));
         Ok(started)
     }
 
@@ -240,7 +236,11 @@ impl Server {
         match (self.of.falls_back, &mut self.program) {
             (false, Some(Program::Nfs(server))) => Some(server.saved()),
             (false, Some(Program::Ssh(server))) => Some(server.saved()),
-            (false, Some(Program::Guest(server))) => Some(server.saved()),
+            (false, Some(Program::Guest(server, to))) => {
+                let read = server.store(to);
+                let found = read.and_then(|()| only_machine(&to.join("var/crash")));
+                Some(found.map_err(Into::into))
+            }
             _ => None,
         }
     }
@@ -262,7 +262,7 @@ impl Server {
         let parent = match &self.program {
             Some(Program::Nfs(server)) => server.pid(),
             Some(Program::Ssh(server)) => server.pid(),
-            Some(Program::Guest(server)) => server.pid(),
+            Some(Program::Guest(server, _)) => server.pid(),
             None => return,
         };
         let mut all = vec![parent];
@@ -312,24 +312,11 @@ fn device(driver: &str) -> &str {
 
 /// QEMU's arguments for a card in the user network.
 fn card(driver: &str) -> Vec<String> {
-    let device = format!("{},netdev=net0,mac=52:54:00:12:34:56,romfile=", device(driver));
+    let device = format!(
+        "{},netdev=net0,mac=52:54:00:12:34:56,romfile=",
+        device(driver)
+    );
     ["-netdev", "user,id=net0", "-device", &device]
         .map(String::from)
         .to_vec()
-}
-
-/// The one machine's directory in a server's store.
-///
-/// # Errors
-/// The store holds no directory, or more than one.
-pub(crate) fn machine_in(store: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(store)
-        .with_context(|| format!("Nothing was written to {}", store.display()))?;
-    let found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    ensure!(
-        found.len() == 1,
-        "{} machines have a directory on the server",
-        found.len()
-    );
-    found.into_iter().next().context("none")
 }

@@ -2,9 +2,9 @@
 //!
 //! It needs root here: ganesha opens files by handle.
 
-use crate::network::machine_in;
 use crate::tools;
 use anyhow::{Context, Result, bail, ensure};
+use rehearse::server::only_machine;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ impl Server {
     /// # Errors
     /// The store holds no directory, or more than one.
     pub fn saved(&self) -> Result<PathBuf> {
-        machine_in(&self.export.join("var/crash"))
+        Ok(only_machine(&self.export.join("var/crash"))?)
     }
 }
 

@@ -241,6 +241,7 @@ fn script(n: usize, way: Way) -> Script {
             at: AT.into(),
             read_only: true,
         }],
+        folders: Vec::new(),
         run: vec![Step {
             command: run,
             ok: Vec::new(),

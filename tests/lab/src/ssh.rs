@@ -1,7 +1,8 @@
 //! An SSH server on the host for a guest's target: OpenSSH's sshd of this machine, with keys of its own.
 
-use crate::network::machine_in;
 use anyhow::{Context, Result, bail, ensure};
+use rehearse::server::only_machine;
+use rehearse::server::sshd::Keys;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,78 +15,22 @@ pub const KEY: &str = "/etc/afterpanic.key";
 /// Where the guest has the host keys on record.
 pub const KNOWN: &str = "/var/lib/afterpanic/known_hosts";
 
-/// The keys of a server and of the account that guests use.
-#[derive(Debug)]
-pub struct Keys {
-    dir: PathBuf,
+/// Files that a guest has: path there, file here. `host` is the server's name there; without `right` it has another
+/// host key on record than the server's.
+///
+/// # Errors
+/// A file fails.
+pub fn files(keys: &Keys, right: bool, host: &str) -> Result<Vec<(String, PathBuf)>> {
+    Ok(vec![
+        (KEY.to_owned(), keys.user()),
+        (KNOWN.to_owned(), keys.known_hosts(right, host)?),
+    ])
 }
 
-impl Keys {
-    /// Makes them in a directory: `host`, `other` (a host key that the server does not have) and `user`.
-    ///
-    /// # Errors
-    /// There is no ssh-keygen, or it fails.
-    pub fn make(dir: &Path) -> Result<Self> {
-        for key in ["host", "other", "user"] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"])
-                .arg(dir.join(key))
-                .status()
-                .context(
-                    "Cannot run ssh-keygen; install it with: apt-get install openssh-client",
-                )?;
-            ensure!(made.success(), "ssh-keygen: {made}");
-        }
-        Ok(Self {
-            dir: dir.to_owned(),
-        })
-    }
-
-    /// Writes what a guest knows of the server, whose name there is `host`. Without `right` it has another host key
-    /// on record than the server's.
-    ///
-    /// # Errors
-    /// A file fails.
-    pub fn record(&self, right: bool, host: &str) -> Result<()> {
-        let public = self.public(if right { "host" } else { "other" })?;
-        Ok(fs::write(
-            self.dir.join("known_hosts"),
-            format!("{host} {public}"),
-        )?)
-    }
-
-    /// The text of a public key.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn public(&self, name: &str) -> Result<String> {
-        Ok(fs::read_to_string(self.dir.join(format!("{name}.pub")))?)
-    }
-
-    /// The text of a private key.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn private(&self, name: &str) -> Result<String> {
-        Ok(fs::read_to_string(self.dir.join(name))?)
-    }
-
-    /// Files that the guest has: path there, file here.
-    #[must_use]
-    pub fn files(&self) -> Vec<(String, PathBuf)> {
-        vec![
-            (KEY.to_owned(), self.dir.join("user")),
-            (KNOWN.to_owned(), self.dir.join("known_hosts")),
-        ]
-    }
-
-    /// The target of a guest's config: a directory on a server, IPv6 addresses in brackets.
-    #[must_use]
-    pub fn target(&self, host: &str, port: u16, path: &str) -> String {
-        format!(
-            "[[target]]\nssh = \"root@{host}:{port}\"\nkey = \"{KEY}\"\npath = \"{path}\"\n"
-        )
-    }
+/// The target of a guest's config: a directory on a server, IPv6 addresses in brackets.
+#[must_use]
+pub fn target(host: &str, port: u16, path: &str) -> String {
+    format!("[[target]]\nssh = \"root@{host}:{port}\"\nkey = \"{KEY}\"\npath = \"{path}\"\n")
 }
 
 /// A running server.
@@ -98,12 +43,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server that takes dumps in `store` and has its other files in `dir`. The guest calls this host
-    /// `host`. Without `right` it has another host key on record than the server's.
+    /// Starts a server that takes dumps in `store` and has its other files in `dir`.
     ///
     /// # Errors
     /// There is no sshd, or it does not start.
-    pub fn start(dir: &Path, store: &Path, ipv6: bool, host: &str, right: bool) -> Result<Self> {
+    pub fn start(dir: &Path, store: &Path, ipv6: bool) -> Result<Self> {
         let keys = Keys::make(dir)?;
         // Its own check at the start.
         fs::create_dir_all("/run/sshd")?;
@@ -120,7 +64,6 @@ impl Server {
             dir = dir.display()
         );
         fs::write(dir.join("sshd_config"), text)?;
-        keys.record(right, &format!("[{host}]:{}", at.port()))?;
         let child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
             .arg(dir.join("sshd_config"))
@@ -142,7 +85,7 @@ impl Server {
         let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {
-                let log = fs::read_to_string(self.keys.dir.join("sshd.log")).unwrap_or_default();
+                let log = fs::read_to_string(self.keys.dir().join("sshd.log")).unwrap_or_default();
                 bail!("sshd ended with {status}: {log}");
             }
             if TcpStream::connect_timeout(&self.at, Duration::from_secs(1)).is_ok() {
@@ -162,7 +105,7 @@ impl Server {
             host.to_owned()
         };
         let store = self.store.display().to_string();
-        self.keys.target(&host, self.at.port(), &store)
+        target(&host, self.at.port(), &store)
     }
 
     /// Its process.
@@ -171,10 +114,12 @@ impl Server {
         self.child.id()
     }
 
-    /// Files that the guest has: path there, file here.
-    #[must_use]
-    pub fn files(&self) -> Vec<(String, PathBuf)> {
-        self.keys.files()
+    /// Files that the guest has, see [`files`]; it calls this host `host`.
+    ///
+    /// # Errors
+    /// A file fails.
+    pub fn files(&self, right: bool, host: &str) -> Result<Vec<(String, PathBuf)>> {
+        files(&self.keys, right, &format!("[{host}]:{}", self.at.port()))
     }
 
     /// The one machine's directory that a guest made on the server.
@@ -182,7 +127,7 @@ impl Server {
     /// # Errors
     /// The store holds no directory, or more than one.
     pub fn saved(&self) -> Result<PathBuf> {
-        machine_in(&self.store)
+        Ok(only_machine(&self.store)?)
     }
 
     /// Whether nobody logged in and nothing was written.
@@ -190,7 +135,7 @@ impl Server {
     /// # Errors
     /// Somebody did.
     pub fn untouched(&self) -> Result<()> {
-        let log = fs::read_to_string(self.keys.dir.join("sshd.log"))?;
+        let log = fs::read_to_string(self.keys.dir().join("sshd.log"))?;
         ensure!(!log.contains("Accepted"), "somebody logged in: {log}");
         ensure!(
             fs::read_dir(&self.store)?.next().is_none(),

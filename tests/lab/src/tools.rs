@@ -127,23 +127,23 @@ pub fn nfs_server() -> Result<Vec<Taken>> {
     let programs = ["exportfs", "rpc.nfsd", "rpc.mountd"];
     let paths = programs.iter().map(|name| format!("/usr/sbin/{name}"));
     // rpcbind looks up its port and its transports.
-    let more = ["/sbin/rpcbind", "/etc/netconfig", "/etc/protocols", "/etc/services"];
+    let more = [
+        "/sbin/rpcbind",
+        "/etc/netconfig",
+        "/etc/protocols",
+        "/etc/services",
+    ];
     taken(&root, paths.chain(more.map(String::from)))
 }
 
-/// sshd of a suite with its libraries, to be put into a guest. From 9.8 on it starts programs of its own.
+/// A tree with the OpenSSH server of a suite.
 ///
 /// # Errors
 /// It cannot be fetched.
-pub fn openssh_server(suite: &str) -> Result<Vec<Taken>> {
-    let root = unpacked(&format!("{suite}-sshd"), suite, |apt| {
+pub fn openssh(suite: &str) -> Result<PathBuf> {
+    unpacked(&format!("{suite}-sshd"), suite, |apt| {
         apt.closure(&["openssh-server"])
-    })?;
-    let own = ["sshd-session", "sshd-auth"]
-        .map(|name| format!("/usr/lib/openssh/{name}"))
-        .into_iter()
-        .filter(|path| root.join(path.trim_start_matches('/')).exists());
-    taken(&root, own.chain(["/usr/sbin/sshd".to_owned()]))
+    })
 }
 
 /// Files of a tree with everything they need.
@@ -262,7 +262,10 @@ pub fn storage() -> Result<Vec<Taken>> {
     ];
     let root = unpacked("disks", STORAGE_SUITE, |_| Ok(owned(&PACKAGES)))?;
     let programs = ["lvm", "dmsetup", "mdadm", "mkfs.ext4"];
-    taken(&root, programs.iter().map(|name| format!("/usr/sbin/{name}")))
+    taken(
+        &root,
+        programs.iter().map(|name| format!("/usr/sbin/{name}")),
+    )
 }
 
 /// ukify with the stubs of its version, as a tree: addons came with systemd 254.

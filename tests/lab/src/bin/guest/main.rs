@@ -21,7 +21,6 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,10 +47,8 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["set", path, value] => {
             fs::write(path, value).with_context(|| format!("cannot write {value} to {path}"))
         }
-        ["mkdir", path] => fs::create_dir_all(path).with_context(|| format!("cannot make {path}")),
         ["mount", fs, at] => mount(Some(*fs), *at, Some(*fs), MsFlags::empty(), None::<&str>)
             .with_context(|| format!("cannot mount {fs} on {at}")),
-        ["serve"] => serve(),
         ["insmod", path] => load_module(Path::new(path)),
         ["wipe", serial] => wipe(serial),
         ["hide-kcore"] => hide_kcore(),
@@ -61,17 +58,6 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["hook", way] => hook::run(way),
         ["corrupt", segment] => corrupt::load(segment),
         other => bail!("nothing is called {other:?}"),
-    }
-}
-
-/// As PID 1 of a server: says that all is started, and waits until the power is taken away.
-fn serve() -> Result<()> {
-    say(lab::nas::SERVES);
-    loop {
-        // Daemons leave their parents behind.
-        if nix::sys::wait::wait().is_err() {
-            std::thread::sleep(Duration::from_secs(1));
-        }
     }
 }
 
