@@ -37,6 +37,7 @@ pub mod results;
 pub mod runner;
 pub mod scenario;
 pub mod server;
+pub mod servers;
 pub mod signed;
 pub mod ssh;
 pub mod support;

@@ -58,9 +58,20 @@ enum Verb {
     },
     /// A Debian server: the package installed, armed at boot, a panic, a fast reboot, removal (root)
     Server {
-        /// `grub`, `mkconfig`, `bls`, `rehearse` or `rearm` [default: all]
-        #[arg(value_parser = ["grub", "mkconfig", "bls", "rehearse", "rearm"])]
+        /// `grub`, `mkconfig`, `bls`, `uki`, `rehearse` or `rearm` [default: all]
+        #[arg(value_parser = ["grub", "mkconfig", "bls", "uki", "rehearse", "rearm"])]
         kind: Option<String>,
+        /// Put the results into docs/support/results.json
+        #[arg(long)]
+        record: bool,
+        /// The cargo profile of the binaries
+        #[arg(long, default_value = "release", hide = true)]
+        profile: String,
+    },
+    /// Targets on servers: two machines at once, and rehearsals
+    Servers {
+        /// together-nfs, together-ssh, rehearse-nfs, rehearse-ssh [default: all]
+        names: Vec<String>,
         /// Put the results into docs/support/results.json
         #[arg(long)]
         record: bool,
@@ -292,6 +303,17 @@ fn main() -> ExitCode {
             let wanted = |k: &Kind| kind.as_deref().is_none_or(|name| k.name() == name);
             let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
             server::run(&kinds, &profile).and_then(|all| judged(&all, record))
+        }
+        Verb::Servers {
+            names,
+            record,
+            profile,
+        } => {
+            let options = Options {
+                profile,
+                ..Options::default()
+            };
+            lab::servers::run(&names, options).and_then(|all| judged(&all, record))
         }
         Verb::Bench {
             pairs,

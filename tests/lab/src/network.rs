@@ -16,6 +16,8 @@ use rehearse::session::Session;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// `[network]` of a scenario: the first target is a directory of a server.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +46,12 @@ pub struct Network {
     /// The server stops answering, without closing a connection, when this is part of a line after the panic.
     #[serde(default)]
     pub stops_when: Option<String>,
+    /// So many seconds later it goes on.
+    #[serde(default)]
+    pub resumes_after: Option<u64>,
+    /// The target's deadline.
+    #[serde(default)]
+    pub deadline: Option<String>,
     /// A target on the local disk follows, and takes the dump.
     #[serde(default)]
     pub falls_back: bool,
@@ -70,6 +78,15 @@ enum Program {
     Guest(rehearse::server::Server, PathBuf),
 }
 
+/// Machines that have one server, a second guest, and panic at once.
+#[derive(Debug)]
+pub struct Together {
+    /// The server.
+    pub server: rehearse::server::Server,
+    /// The machines.
+    pub sessions: Vec<Session>,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -80,6 +97,28 @@ pub struct Server {
 }
 
 impl Network {
+    /// A server of a kind, with nothing special about it.
+    #[must_use]
+    pub fn of(server: Kind) -> Self {
+        Self {
+            server,
+            options: match server {
+                Kind::Nfs => "vers=4.2".into(),
+                Kind::Ssh => String::new(),
+            },
+            squash: false,
+            wrong_host_key: false,
+            card: None,
+            ipv6: false,
+            mib: None,
+            stops_when: None,
+            resumes_after: None,
+            deadline: None,
+            falls_back: false,
+            guest: Some(nas::Wires::default()),
+        }
+    }
+
     /// The server as the guest names it.
     fn host(&self) -> &'static str {
         if self.ipv6 { "fec0::2" } else { "10.0.2.2" }
@@ -95,7 +134,7 @@ impl Network {
             of: self.clone(),
             small: None,
         };
-        self.tools(lab, session)?;
+        self.tools(lab, 0, session)?;
         if let Some(wires) = &self.guest {
             let second = self.second(lab, wires, dir, session)?;
             server.program = Some(Program::Guest(second, dir.join("dumps")));
@@ -133,13 +172,39 @@ impl Network {
         Ok(server)
     }
 
+    /// Starts the server for several machines, each made by `session`; its files go into `dir`.
+    ///
+    /// # Errors
+    /// It does not start, or a machine cannot be made.
+    pub fn together(
+        &self,
+        lab: &Lab,
+        dir: &Path,
+        machines: usize,
+        session: &dyn Fn() -> Result<Session>,
+    ) -> Result<Together> {
+        let wires = self.guest.clone().unwrap_or_default();
+        let nas = self.nas(&wires, machines);
+        let keys = self.keys(dir)?;
+        let server = nas.start(dir, keys.as_ref(), &lab.binaries)?;
+        let mut sessions = Vec::new();
+        for machine in 0..machines {
+            let mut one = session()?;
+            one.hostname = format!("lab{machine}");
+            self.tools(lab, machine, &mut one)?;
+            self.join(&nas, &server, keys.as_ref(), machine, &mut one)?;
+            sessions.push(one);
+        }
+        Ok(Together { server, sessions })
+    }
+
     /// The driver of the guest's card.
     fn driver(&self) -> &str {
         self.card.as_deref().unwrap_or("virtio_net")
     }
 
     /// Puts into the guest what it needs for the network and the kind of server.
-    fn tools(&self, lab: &Lab, session: &mut Session) -> Result<()> {
+    fn tools(&self, lab: &Lab, machine: usize, session: &mut Session) -> Result<()> {
         match self.server {
             Kind::Nfs => session.present.extend(["nfsv4", "nfsv3"].map(String::from)),
             Kind::Ssh => {
@@ -151,8 +216,26 @@ impl Network {
         }
         session.storage.modules.push(self.driver().to_owned());
         session.storage.tools.extend(tools::network(&["ip"])?);
-        session.storage.tools.push(machine_id());
+        session.storage.tools.push(machine_id(machine));
         Ok(())
+    }
+
+    /// The server as a second guest.
+    fn nas<'a>(&self, wires: &'a nas::Wires, machines: usize) -> nas::Nas<'a> {
+        nas::Nas {
+            kind: self.server,
+            wires,
+            ipv6: self.ipv6,
+            machines,
+        }
+    }
+
+    /// Keys for an SSH server.
+    fn keys(&self, dir: &Path) -> Result<Option<Keys>> {
+        match self.server {
+            Kind::Ssh => Ok(Some(Keys::make(dir)?)),
+            Kind::Nfs => Ok(None),
+        }
     }
 
     /// Starts the server as a second guest.
@@ -163,32 +246,42 @@ impl Network {
         dir: &Path,
         session: &mut Session,
     ) -> Result<rehearse::server::Server> {
-        let nas = nas::Nas {
-            kind: self.server,
-            wires,
-            ipv6: self.ipv6,
-            machines: 1,
-        };
-        let keys = match self.server {
-            Kind::Ssh => Some(Keys::make(dir)?),
-            Kind::Nfs => None,
-        };
+        let nas = self.nas(wires, 1);
+        let keys = self.keys(dir)?;
         let started = nas.start(dir, keys.as_ref(), &lab.binaries)?;
-        if let Some(keys) = &keys {
-            let right = !self.wrong_host_key;
-            session.files.extend(ssh::files(keys, right, &nas.host(0))?);
-        }
-        session.config.push_str(&nas.target(0, &self.options));
-        let modules = &mut session.storage.modules;
-        modules.extend(nas.module().map(String::from));
-        let device = device(self.driver());
-        session.qemu.extend(nas.cards(&started, 0, device));
-        session.arm.splice(0..0, nas.up(0));
+        self.join(&nas, &started, keys.as_ref(), 0, session)?;
         Ok(started)
     }
 
-    /// The target that follows, if one does.
+    /// Puts a machine at the other end of its cables to a second guest.
+    fn join(
+        &self,
+        nas: &nas::Nas<'_>,
+        started: &rehearse::server::Server,
+        keys: Option<&Keys>,
+        machine: usize,
+        session: &mut Session,
+    ) -> Result<()> {
+        if let Some(keys) = keys {
+            let right = !self.wrong_host_key;
+            let files = ssh::files(keys, right, &nas.host(machine))?;
+            session.files.extend(files);
+        }
+        session.config.push_str(&nas.target(machine, &self.options));
+        let modules = &mut session.storage.modules;
+        modules.extend(nas.module().map(String::from));
+        let device = device(self.driver());
+        session.qemu.extend(nas.cards(started, machine, device));
+        session.arm.splice(0..0, nas.up(machine));
+        Ok(())
+    }
+
+    /// The target's deadline, and the target that follows, if one does.
     fn last(&self, session: &mut Session) {
+        if let Some(deadline) = &self.deadline {
+            let line = format!("deadline = \"{deadline}\"\n");
+            session.config.push_str(&line);
+        }
         if self.falls_back {
             session
                 .config
@@ -223,7 +316,14 @@ impl Server {
         if let Some(when) = &self.of.stops_when
             && line.contains(when)
         {
-            self.signal(Signal::SIGSTOP);
+            let all = self.processes();
+            signal(&all, Signal::SIGSTOP);
+            if let Some(seconds) = self.of.resumes_after {
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_secs(seconds));
+                    signal(&all, Signal::SIGCONT);
+                });
+            }
         }
     }
 
@@ -257,13 +357,13 @@ impl Server {
         }
     }
 
-    /// Sends a signal to the server and all that it started.
-    fn signal(&self, signal: Signal) {
+    /// The server's process and all that it started.
+    fn processes(&self) -> Vec<u32> {
         let parent = match &self.program {
             Some(Program::Nfs(server)) => server.pid(),
             Some(Program::Ssh(server)) => server.pid(),
             Some(Program::Guest(server, _)) => server.pid(),
-            None => return,
+            None => return Vec::new(),
         };
         let mut all = vec![parent];
         let mut at = 0;
@@ -276,16 +376,20 @@ impl Server {
             );
             at += 1;
         }
-        for pid in all.into_iter().filter_map(|pid| i32::try_from(pid).ok()) {
-            let _ = kill(Pid::from_raw(pid), signal);
-        }
+        all
+    }
+}
+
+fn signal(pids: &[u32], signal: Signal) {
+    for pid in pids.iter().filter_map(|pid| i32::try_from(*pid).ok()) {
+        let _ = kill(Pid::from_raw(pid), signal);
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // A stopped child would outlive its parent.
-        self.signal(Signal::SIGKILL);
+        signal(&self.processes(), Signal::SIGKILL);
         self.program = None;
         if let Some(small) = &self.small {
             let _ = umount2(small, MntFlags::MNT_DETACH);
@@ -293,11 +397,12 @@ impl Drop for Server {
     }
 }
 
-/// The guest's /etc/machine-id.
-fn machine_id() -> Taken {
+/// The /etc/machine-id of a guest.
+fn machine_id(machine: usize) -> Taken {
+    let id = format!("{machine:x}123456789abcdef0123456789abcdef\n");
     Taken {
         path: "/etc/machine-id".into(),
-        kind: TakenKind::File(0o444, b"0123456789abcdef0123456789abcdef\n".to_vec()),
+        kind: TakenKind::File(0o444, id.into_bytes()),
         why: "the laboratory".into(),
     }
 }

@@ -9,6 +9,7 @@ use crate::reboot;
 use crate::results::{Outcome, Results};
 use crate::scenario::Scenario;
 use crate::server::Kind;
+use crate::servers;
 use rehearse::vm::Bus;
 use rehearse::vm::machine::{AARCH64, X86_64};
 use std::collections::BTreeSet;
@@ -81,6 +82,12 @@ pub fn page(scenarios: &[Scenario], results: &Results) -> String {
         &mut out,
         "Boot loaders: the life of a Debian server",
         &Kind::ALL.map(|kind| (format!("server/{}", kind.name()), kind.about().to_owned())),
+        results,
+    );
+    write_names(
+        &mut out,
+        "Targets on servers, beyond the scenarios",
+        &servers::names().collect::<Vec<_>>(),
         results,
     );
     let machines = reboot::names().map(|(name, about)| (format!("reboot/{name}"), about));
@@ -281,6 +288,7 @@ mod tests {
             .chain(machines)
             .chain(servers)
             .chain(cores::names().map(|(name, _)| format!("cores/{name}")))
+            .chain(servers::names().map(|(name, _)| name))
             .chain([libkdumpfile::about().0])
             .collect();
         for name in results.results.keys() {
