@@ -309,6 +309,31 @@ impl Reason {
         Some((place, right.clone()))
     }
 
+    /// The CPU that is stuck with interrupts off, where another one noticed and the log has no stack of it: a
+    /// machine without NMIs cannot ask it.
+    pub(crate) fn silent_cpu(&self) -> Option<u32> {
+        let oops = &self.oops;
+        let bare = oops.trace.is_empty() && oops.location.is_none();
+        let line = self.headline.as_ref();
+        let (_, cpu) = line
+            .filter(|_| bare && self.class == Class::HardLockup)?
+            .split_once(" LOCKUP on cpu ")?;
+        cpu.parse().ok()
+    }
+
+    /// Names the task of the CPU that is stuck, and what lies on its stack: it saved no registers, so nobody
+    /// knows which of it is called right now.
+    pub(crate) fn refine_silent(&mut self, cpu: u32, task: (i32, &str), frames: Vec<Location>) {
+        self.oops.cpu = Some(cpu);
+        self.oops.pid = Some(task.0);
+        self.oops.comm = Some(task.1.to_owned());
+        self.oops.stacks = vec![Stack {
+            title: "what lies on its stack, old and new".to_owned(),
+            frames,
+            ..Stack::default()
+        }];
+    }
+
     /// Lets the stack of the task that hung speak where the log's trace knows nothing outside the
     /// scheduler and the locks: the kernel marks what lies behind code without unwind tables with `?`.
     pub fn refine_hung(&mut self, stack: Vec<Location>) {

@@ -6,7 +6,7 @@ use crate::pipeline::Stats;
 use vmcore::dump::{DumpInfo, MemoryDump, Note};
 use vmcore::kernel::Kernel;
 use vmcore::layout::own;
-use vmcore::write::{CoreMeta, KernelImage, Utsname};
+use vmcore::write::{CoreMeta, Utsname};
 
 /// The owner of the note of VMCOREINFO.
 const VMCOREINFO: &[u8] = b"VMCOREINFO";
@@ -32,7 +32,7 @@ pub fn describe(meta: &mut CoreMeta, kernel: &Kernel, level: Level) {
         meta.direct_map_base = kernel.direct_map_base();
     }
     if meta.kernel_image.is_none() {
-        meta.kernel_image = kernel_image(kernel);
+        meta.kernel_image = kernel.image();
     }
 }
 
@@ -63,17 +63,6 @@ pub fn set_level(meta: &mut CoreMeta, level: Level) {
     };
     meta.dump_level = u32::from(number);
     own::set_level(&mut meta.own, meta.dump_level, level == Level::Essential);
-}
-
-/// The kernel image's mapping by its symbols: a kdump file has no segment that shows it.
-fn kernel_image(kernel: &Kernel) -> Option<KernelImage> {
-    let start = kernel.symbol("_text").ok()?;
-    let end = kernel.symbol("_end").ok()?;
-    Some(KernelImage {
-        vaddr: start,
-        paddr: kernel.translate(start).ok()?,
-        size: end.offset_from(start)?,
-    })
 }
 
 /// The JSON that travels behind the pages: how many there are, how many were missing.

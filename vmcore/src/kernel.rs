@@ -8,6 +8,7 @@
 mod btf;
 mod error;
 mod find_note;
+mod image;
 mod kallsyms;
 mod layout;
 mod list;

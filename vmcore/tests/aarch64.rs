@@ -127,3 +127,25 @@ fn pages_are_told_in_page_frames_whatever_their_size() {
         assert_eq!(kinds, [(one, Kind::Anon)], "{shape:?}");
     }
 }
+
+/// A kernel without symbols of data, as Debian's 6.1 for arm64.
+#[test]
+fn the_images_mapping_is_found_without_its_symbols() {
+    const HALF: u64 = 27 << 20;
+    for shape in SHAPES {
+        let mut arm = Arm::new(shape);
+        let page = 1_u64 << shape.page_shift;
+        let image = arm.image();
+        // Between its text and its tables, which it holds, is memory that only the start needed.
+        let tables = IMAGE_PA + 2 * HALF;
+        arm.map(image + HALF, IMAGE_PA + HALF, 1);
+        // A module behind it, as its pages came.
+        arm.map(image + 2 * HALF + 2 * page, RAM + 0x60_0000, 1);
+        let kernel = kernel(&arm.core(true, image, 0));
+        assert!(kernel.symbol("_end").is_err());
+        let found = kernel.image().unwrap();
+        assert_eq!(found.vaddr.0, image, "{shape:?}");
+        assert_eq!(found.paddr.0, IMAGE_PA, "{shape:?}");
+        assert_eq!(found.size, tables + page - IMAGE_PA, "{shape:?}");
+    }
+}

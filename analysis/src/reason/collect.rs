@@ -76,7 +76,7 @@ impl Found {
             .filter(|line| text(line))
             .map(|line| line.text.as_str())
             .collect();
-        if self.next.is_none() || Oops::read(own.iter().copied()).has_stack() {
+        if self.ends_at_panic() || Oops::read(own.iter().copied()).has_stack() {
             return own;
         }
         // Two reports mixed into one another: its frames come after the other's header.
@@ -84,6 +84,16 @@ impl Found {
             .filter(|line| text(line))
             .map(|line| line.text.as_str())
             .collect()
+    }
+
+    /// Whether no line behind the next report's first can be its own: there is none, or it is a hard lockup's panic,
+    /// whose stack is of the CPU that noticed. That of the one that is stuck comes before (kernel/watchdog.c).
+    fn ends_at_panic(&self) -> bool {
+        let Some(next) = self.next else {
+            return true;
+        };
+        let panics = |line: &Line| class::panic_message(&line.text).is_some();
+        self.class == Class::HardLockup && self.lines.get(next).is_some_and(panics)
     }
 
     /// Whether its stack was found after the header of another report.

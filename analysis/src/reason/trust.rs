@@ -157,6 +157,8 @@ impl Trust {
     }
 }
 
+const BUSY: &str = "no stack in the log shows what the CPU was busy with";
+
 /// What speaks against the report that a log holds.
 fn doubt(reason: &Reason, found: &Found) -> Option<&'static str> {
     let oops = &reason.oops;
@@ -166,7 +168,10 @@ fn doubt(reason: &Reason, found: &Found) -> Option<&'static str> {
         Blame::Stall | Blame::Waiter | Blame::Worker
     );
     if explain::is_cut(oops) && !nobody && reason.culprit.is_none() {
-        return Some("the report in the log has no stack: it is cut off or damaged");
+        return Some(match found.class {
+            Class::HardLockup => BUSY,
+            _ => "the report in the log has no stack: it is cut off or damaged",
+        });
     }
     if let Some(message) = &found.message {
         let waits = matches!(
@@ -178,7 +183,7 @@ fn doubt(reason: &Reason, found: &Found) -> Option<&'static str> {
         }
     }
     if oops.guessed && found.shape.blame == Blame::Stall {
-        return Some("no stack in the log shows what the CPU was busy with");
+        return Some(BUSY);
     }
     let culprit = reason.culprit.as_ref().map(|at| &at.function);
     let at_fault = culprit.is_some() && oops.location.as_ref().map(|at| &at.function) == culprit;

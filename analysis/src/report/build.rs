@@ -71,9 +71,15 @@ pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result
     let panicked = panic_cpu_or(kernel, || log.reason.oops.cpu);
     let trace = panicked.map(|cpu| unwinder.cpu(cpu));
     let stack: Vec<Location> = trace.iter().flat_map(locations).collect();
+    let cpus = cpus::read(kernel);
     let mut reason = log.reason.clone();
     if reason.class == Class::HungTask {
         reason.refine_hung(hung_stack(kernel, &unwinder, &reason));
+    } else if let Some(cpu) = reason.silent_cpu() {
+        if let Some(ran) = cpus.iter().flatten().find(|row| row.cpu == cpu) {
+            let stack = locations(&unwinder.cpu(cpu));
+            reason.refine_silent(cpu, (ran.pid, &ran.comm), stack);
+        }
     } else {
         reason.refine(&stack);
     }
@@ -102,7 +108,7 @@ pub(crate) fn with_log(kernel: &Kernel, options: Options<'_>) -> (Report, Result
     }
     let mut soft = Soft(warnings);
     if wants(Section::Stacks) {
-        report.cpus = soft.keep("what the CPUs ran", cpus::read(kernel));
+        report.cpus = soft.keep("what the CPUs ran", cpus);
     }
     let waits = wants(Section::Blocked) || wants(Section::Locks);
     if wants(Section::Tasks) || waits {

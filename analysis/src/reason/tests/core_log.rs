@@ -215,3 +215,58 @@ Kernel panic - not syncing: Fatal exception
     assert_eq!(reason.class, Class::Bug);
     assert_eq!(reason.message.as_deref(), Some("Fatal exception"));
 }
+
+/// The headline of a hard lockup that CPU 1 noticed, and its own stack below the panic.
+const NOTICED: &str = "\
+Kernel panic - not syncing: Hard LOCKUP
+CPU: 1 UID: 0 PID: 812 Comm: reader Tainted: G           OE      6.12.1-t #1
+Call trace:
+ dump_backtrace+0xd8/0x130
+ panic+0x160/0x378
+ nmi_panic+0x88/0x90
+ watchdog_hardlockup_check+0x1d4/0x240
+ watchdog_buddy_check_hardlockup+0x60/0x80
+ watchdog_timer_fn+0x8c/0x2b0
+ __hrtimer_run_queues+0x134/0x2a0
+ el1_interrupt+0x34/0x58
+ el1h_64_irq_handler+0x18/0x30
+ el1h_64_irq+0x64/0x68
+ reader_checksum+0x34/0xe8
+ reader_loop+0x280/0x2e0
+";
+
+#[test]
+fn who_notices_a_hard_lockup_is_not_to_blame_for_it() {
+    let silent = format!(
+        "watchdog: Watchdog detected hard LOCKUP on cpu 0\nSending NMI from CPU 1 to CPUs 0:\n{NOTICED}"
+    );
+    let mut reason = Reason::from_log(&log(&silent));
+    assert_eq!(reason.class, Class::HardLockup);
+    assert_eq!(reason.culprit, None);
+    assert_eq!((reason.oops.cpu, &reason.oops.comm), (None, &None));
+    assert_eq!(reason.oops.tainted.as_deref(), Some("G OE"));
+    assert_eq!(reason.trust.verdict, Verdict::Unclear);
+    assert!(!reason.signature.contains("reader"), "{}", reason.signature);
+    assert_eq!(reason.silent_cpu(), Some(0));
+    let known = reason.signature.clone();
+    let stack: Vec<Location> = Location::parse("acme_spin+0x1/0x2").into_iter().collect();
+    reason.refine_silent(0, (77, "acmed"), stack);
+    assert_eq!(reason.oops.pid, Some(77));
+    assert_eq!(reason.signature, known, "a guess does not tell bugs apart");
+
+    // One that answered, and one that found itself.
+    let answered = format!(
+        "watchdog: Watchdog detected hard LOCKUP on cpu 0\nSending NMI from CPU 1 to CPUs 0:\n\
+         NMI backtrace for cpu 0\nCPU: 0 UID: 0 PID: 77 Comm: acmed Tainted: G  OE  6.12.1-t #1\n\
+         pc : acme_spin+0x1/0x2\nCall trace:\n acme_spin+0x1/0x2\n acme_loop+0x1/0x2\n{NOTICED}"
+    );
+    let own = "watchdog: Watchdog detected hard LOCKUP on cpu 0\n\
+         CPU: 0 UID: 0 PID: 77 Comm: acmed Tainted: G  OE  6.12.1-t #1\n\
+         RIP: 0010:acme_spin+0x1/0x2\nCall Trace:\n <TASK>\n acme_loop+0x1/0x2\n </TASK>\n\
+         Kernel panic - not syncing: Hard LOCKUP\n";
+    for text in [answered.as_str(), own] {
+        let reason = Reason::from_log(&log(text));
+        assert_eq!(reason.class, Class::HardLockup);
+        assert_eq!(reason.culprit.unwrap().function, "acme_spin", "{text}");
+    }
+}

@@ -163,7 +163,7 @@ pub fn mapped(
 const GIB: u64 = 1 << 30;
 
 /// The first and the last byte of the image's mapping. Where the image shares its part of the address
-/// space with what is looked at (arm64), its own symbols bound it.
+/// space with what is looked at (arm64), its own mapping bounds it.
 fn image_bounds(kernel: &Kernel) -> (u64, u64) {
     let image = kernel.layout().image;
     if image.len > 0 {
@@ -172,8 +172,11 @@ fn image_bounds(kernel: &Kernel) -> (u64, u64) {
             image.start.saturating_add(image.len.min(GIB)) - 1,
         );
     }
-    match ["_text", "_end"].map(|name| kernel.symbol(name)) {
-        [Ok(start), Ok(end)] if start < end => (start.0, end.0 - 1),
+    match kernel.image() {
+        Some(image) if image.size > 0 => {
+            let start = image.vaddr.0;
+            (start, start.saturating_add(image.size) - 1)
+        }
         _ => (u64::MAX, u64::MAX),
     }
 }
