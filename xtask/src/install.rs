@@ -74,6 +74,9 @@ pub(crate) const CORES: Needs = &[
     ("dpkg-deb", "dpkg"),
 ];
 
+/// What a machine of aarch64 needs besides, started without firmware.
+pub(crate) const AARCH64: Needs = &[("qemu-system-aarch64", "qemu-system-arm")];
+
 /// What building for aarch64 needs besides.
 pub(crate) const CROSS: Needs = &[
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),

@@ -8,16 +8,40 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The profile of what runs in guests beside the programs.
+const GUESTS: &str = "dev";
+
+/// The packages that a build selects. Cargo unites the features of those: with another selection most crates would
+/// be built once more.
+fn packages(profile: &str) -> &'static [&'static str] {
+    match profile == GUESTS {
+        true => &["-p", "afterpanic", "-p", "capture", "-p", "lab"],
+        false => &["-p", "afterpanic", "-p", "capture"],
+    }
+}
+
 /// Builds `afterpanic` and `afterpanic-capture` for an architecture as they ship, or with another cargo profile.
 ///
 /// # Errors
 /// The build fails, or a result is not static.
 pub fn build(arch: &str, profile: &str) -> Result<Binaries> {
-    let made = cargo_build(arch, profile, &["-p", "afterpanic", "-p", "capture"])?;
+    let bins = ["--bin", "afterpanic", "--bin", "afterpanic-capture"];
+    let made = cargo_build(arch, profile, packages(profile), &bins)?;
     Ok(Binaries {
         afterpanic: find(&made, "afterpanic")?,
         capture: find(&made, "afterpanic-capture")?,
     })
+}
+
+/// Builds every program that ships; where they are.
+///
+/// # Errors
+/// As [`build`].
+pub fn shipped(arch: &str, profile: &str) -> Result<Vec<PathBuf>> {
+    let packages = ["-p", "afterpanic", "-p", "capture", "-p", "capture-ssh"];
+    let made = cargo_build(arch, profile, &packages, &[])?;
+    let names = ["afterpanic", "afterpanic-capture", "afterpanic-capture-ssh"];
+    names.into_iter().map(|name| find(&made, name)).collect()
 }
 
 /// Builds `afterpanic-capture-ssh` as [`build`] does the others.
@@ -25,7 +49,7 @@ pub fn build(arch: &str, profile: &str) -> Result<Binaries> {
 /// # Errors
 /// As [`build`].
 pub fn with_ssh(arch: &str, profile: &str) -> Result<PathBuf> {
-    let made = cargo_build(arch, profile, &["-p", "capture-ssh"])?;
+    let made = cargo_build(arch, profile, &["-p", "capture-ssh"], &[])?;
     find(&made, "afterpanic-capture-ssh")
 }
 
@@ -35,10 +59,8 @@ pub fn with_ssh(arch: &str, profile: &str) -> Result<PathBuf> {
 /// # Errors
 /// As [`build`].
 pub fn kinds(arch: &str) -> Result<PathBuf> {
-    find(
-        &cargo_build(arch, "dev", &["-p", "lab", "--bin", "kinds"])?,
-        "kinds",
-    )
+    let made = cargo_build(arch, GUESTS, packages(GUESTS), &["--bin", "kinds"])?;
+    find(&made, "kinds")
 }
 
 /// Builds the program that works and panics in the guests, with the profile whose parts are there
@@ -47,7 +69,7 @@ pub fn kinds(arch: &str) -> Result<PathBuf> {
 /// # Errors
 /// As [`build`], or `strip` is missing: it is in binutils, which gcc needs.
 pub fn guest(arch: &str) -> Result<PathBuf> {
-    let whole = cargo_build(arch, "dev", &["-p", "lab", "--bin", "guest"])?;
+    let whole = cargo_build(arch, GUESTS, packages(GUESTS), &["--bin", "guest"])?;
     let whole = find(&whole, "guest")?;
     let stripped = match arch == ARCH {
         true => crate::cache().join("guest"),
@@ -70,9 +92,14 @@ pub fn guest(arch: &str) -> Result<PathBuf> {
 }
 
 /// The executables that a build made.
-fn cargo_build(arch: &str, profile: &str, what: &[&str]) -> Result<Vec<PathBuf>> {
+fn cargo_build(
+    arch: &str,
+    profile: &str,
+    packages: &[&str],
+    bins: &[&str],
+) -> Result<Vec<PathBuf>> {
     let fixed = ["build", "--message-format=json-render-diagnostics"];
-    let arguments = [&fixed, &["--profile", profile], what].concat();
+    let arguments = [&fixed, &["--profile", profile], packages, bins].concat();
     let mut command = command(&arguments);
     if let Some(chain) = ToolChain::of(arch)? {
         chain.apply(&mut command);

@@ -60,7 +60,7 @@ impl ToolChain {
         let dir = crate::cache().join("tools/rustc");
         let rustc = dir.join(format!("rustc-{}", target.arch));
         if !rustc.exists() {
-            eprintln!("lab: fetching a compiler for {arch} (once, 250 MB)");
+            eprintln!("lab: fetching a compiler for {arch} (once, 150 MB)");
             fetch(target, &dir, &rustc)
                 .with_context(|| format!("Cannot fetch a compiler for {arch}"))?;
         }
@@ -142,7 +142,5 @@ fn fetch(target: &Target, dir: &Path, rustc: &Path) -> Result<()> {
 /// # Errors
 /// The tool chain cannot be had, or the build fails.
 pub fn build(arch: &str, profile: &str) -> Result<Vec<PathBuf>> {
-    let binaries = crate::artefacts::build(arch, profile)?;
-    let with_ssh = crate::artefacts::with_ssh(arch, profile)?;
-    Ok(vec![binaries.afterpanic, binaries.capture, with_ssh])
+    crate::artefacts::shipped(arch, profile)
 }

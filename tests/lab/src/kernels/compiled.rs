@@ -29,11 +29,41 @@ const TOOLS: [(&str, &str); 5] = [
 ];
 
 /// Names of the kernels, behind their series.
-const KINDS: [&str; 3] = ["lab", "debug", "bare"];
+const KINDS: [&str; 4] = ["lab", "debug", "bare", "arm64-64k"];
+
+/// What kbuild is told for an architecture.
+#[derive(Debug)]
+struct Machine {
+    /// Its name in uname(1).
+    arch: &'static str,
+    /// Its name in the source.
+    kbuild: &'static str,
+    /// The image that is started, below arch/KBUILD/boot.
+    image: &'static str,
+}
+
+const X86_64: Machine = Machine {
+    arch: "x86_64",
+    kbuild: "x86",
+    image: "bzImage",
+};
+const AARCH64: Machine = Machine {
+    arch: "aarch64",
+    kbuild: "arm64",
+    image: "Image.gz",
+};
+
+/// The machine that a kernel is for.
+fn machine(name: &str) -> &'static Machine {
+    match super::architecture(name) {
+        Some("arm64") => &AARCH64,
+        _ => &X86_64,
+    }
+}
 
 /// Whether a kernel is compiled here; its series.
 pub(super) fn series(name: &str) -> Option<&str> {
-    let (series, kind) = name.rsplit_once('-')?;
+    let (series, kind) = name.split_once('-')?;
     KINDS.contains(&kind).then_some(series)
 }
 
@@ -64,7 +94,8 @@ pub(super) fn get(series: &str, name: &str, say: &mut dyn FnMut(&str)) -> Result
         ));
         let source = source(series, suite)?;
         let objects = crate::cache().join("objects").join(name);
-        compile(&source, &objects, &config, dir)
+        let machine = machine(name);
+        compile(machine, &source, &objects, &config, dir)
             .with_context(|| format!("Cannot compile Linux {name}"))?;
         fs::remove_dir_all(&objects).with_context(|| format!("Cannot remove {}", objects.display()))
     })
@@ -84,24 +115,33 @@ fn tools() -> Result<()> {
     }
 }
 
-fn compile(source: &Path, objects: &Path, config: &Path, dir: &Path) -> Result<()> {
+fn compile(
+    machine: &Machine,
+    source: &Path,
+    objects: &Path,
+    config: &Path,
+    dir: &Path,
+) -> Result<()> {
     fs::create_dir_all(objects)?;
-    let mut configure = make(source, objects);
+    let Machine { kbuild, image, .. } = machine;
+    let make = || make(machine, source, objects);
+    let mut configure = make()?;
     run(configure
         .arg("allnoconfig")
         .env("KCONFIG_ALLCONFIG", config))?;
     taken(config, &objects.join(".config"))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    run(make(source, objects).args([&format!("-j{threads}"), "bzImage", "modules"]))?;
+    run(make()?.args([&format!("-j{threads}"), *image, "modules"]))?;
     let root = dir.with_extension("partial");
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(root.join("usr/lib"))?;
     std::os::unix::fs::symlink("usr/lib", root.join("lib"))?;
-    run(make(source, objects)
+    run(make()?
         .arg("modules_install")
         .arg(format!("INSTALL_MOD_PATH={}", root.display()))
         .args(["INSTALL_MOD_STRIP=1", "DEPMOD=true"]))?;
-    fs::copy(objects.join("arch/x86/boot/bzImage"), root.join("vmlinuz"))?;
+    let boot = objects.join("arch").join(kbuild).join("boot");
+    fs::copy(boot.join(image), root.join("vmlinuz"))?;
     let release = only_entry(&root.join("lib/modules"))?;
     finish(&root, &release, dir)
 }
@@ -143,15 +183,19 @@ fn unpack(package: &str, suite: &str, root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn make(source: &Path, objects: &Path) -> Command {
+fn make(machine: &Machine, source: &Path, objects: &Path) -> Result<Command> {
+    let compiler = crate::cross::cc(machine.arch)?;
+    let tools = compiler.strip_suffix("gcc").unwrap_or_default();
     let mut make = Command::new("nice");
     make.args(["make", "-s", "-C"])
         .arg(source)
         .arg(format!("O={}", objects.display()))
+        .arg(format!("ARCH={}", machine.kbuild))
+        .arg(format!("CROSS_COMPILE={tools}"))
         .stdin(Stdio::null())
         .env("KBUILD_BUILD_HOST", "lab")
         .env("KBUILD_BUILD_USER", "lab");
-    make
+    Ok(make)
 }
 
 /// Each line that was asked for is in the configuration that came of it.
@@ -172,6 +216,20 @@ fn taken(asked: &Path, got: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_tells_the_series_and_the_machine() {
+        assert_eq!(series("6.12-arm64-64k"), Some("6.12"));
+        assert_eq!(series("6.12-lab"), Some("6.12"));
+        assert_eq!(series("6.12-arm64-16k"), None);
+        assert_eq!(series("6.12-ppc64el-64k"), None);
+        assert_eq!(machine("6.12-arm64-64k").kbuild, "arm64");
+        assert_eq!(machine("6.12-bare").kbuild, "x86");
+        for name in names() {
+            let config = format!("tests/lab/kernel/{name}.config");
+            assert!(crate::root().join(config).exists(), "{name}");
+        }
+    }
 
     #[test]
     fn an_option_that_is_not_taken_is_named() {
