@@ -96,6 +96,8 @@ pub struct Order<'a> {
     pub load: Vec<String>,
     /// Programs with their libraries, and files.
     pub tools: Vec<Taken>,
+    /// Further files: path in the guest, file here.
+    pub files: Vec<(String, PathBuf)>,
     /// Directories that it makes.
     pub folders: Vec<Folder>,
     /// What it runs.
@@ -254,7 +256,7 @@ impl Order<'_> {
             load: &load,
             present: &[],
             absent: &[],
-            files: &[],
+            files: &self.files,
             tools: &self.tools,
         };
         Ok(image::build(&contents, script, to)?)

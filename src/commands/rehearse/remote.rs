@@ -175,6 +175,7 @@ impl Remote {
             accel: session.accel,
             load: Vec::new(),
             tools: files::closure(&Root::new(&self.root), &ip)?,
+            files: Vec::new(),
             folders: Vec::new(),
             run: self.up("eth0", SERVER).to_vec(),
             exported_to: Vec::new(),

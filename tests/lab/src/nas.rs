@@ -2,7 +2,7 @@
 //! version 3, VLANs, bonds, packets that get lost, slow links, OpenSSH of another release.
 
 use crate::network::Kind;
-use crate::{kernels, ssh, tools};
+use crate::{guest, kernels, ssh, tools};
 use anyhow::{Context, Result};
 use initramfs::files::{Taken, TakenKind};
 use rehearse::guest::Step;
@@ -121,11 +121,17 @@ pub struct Nas<'a> {
 }
 
 impl Nas<'_> {
-    /// Starts it; its files go into `dir`.
+    /// Starts it; its files go into `dir`. `program` is the laboratory's for guests.
     ///
     /// # Errors
     /// It cannot be built, or does not come up.
-    pub fn start(&self, dir: &Path, keys: Option<&Keys>, binaries: &Binaries) -> Result<Server> {
+    pub fn start(
+        &self,
+        dir: &Path,
+        keys: Option<&Keys>,
+        binaries: &Binaries,
+        program: &Path,
+    ) -> Result<Server> {
         let kernel = kernels::get(KERNEL, None, &mut |line| eprintln!("lab: {line}"))?;
         let wires = self.wires;
         let mut order = Order {
@@ -134,6 +140,7 @@ impl Nas<'_> {
             binaries,
             load: wires.modules(),
             tools: tools::network(&["ip", "tc"])?,
+            files: vec![(guest::PROGRAM.into(), program.to_owned())],
             folders: Vec::new(),
             run: vec![step("/sbin/ip link set lo up")],
             exported_to: Vec::new(),

@@ -3,7 +3,7 @@
 
 use crate::runner::Lab;
 use crate::table::Check;
-use crate::{artefacts, nas, nfs, ssh, tools};
+use crate::{artefacts, guest, nas, nfs, ssh, tools};
 use anyhow::{Context, Result};
 use initramfs::files::{Taken, TakenKind};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -186,7 +186,8 @@ impl Network {
         let wires = self.guest.clone().unwrap_or_default();
         let nas = self.nas(&wires, machines);
         let keys = self.keys(dir)?;
-        let server = nas.start(dir, keys.as_ref(), &lab.binaries)?;
+        let program = program(&session()?)?;
+        let server = nas.start(dir, keys.as_ref(), &lab.binaries, &program)?;
         let mut sessions = Vec::new();
         for machine in 0..machines {
             let mut one = session()?;
@@ -248,7 +249,8 @@ impl Network {
     ) -> Result<rehearse::server::Server> {
         let nas = self.nas(wires, 1);
         let keys = self.keys(dir)?;
-        let started = nas.start(dir, keys.as_ref(), &lab.binaries)?;
+        let program = program(session)?;
+        let started = nas.start(dir, keys.as_ref(), &lab.binaries, &program)?;
         self.join(&nas, &started, keys.as_ref(), 0, session)?;
         Ok(started)
     }
@@ -395,6 +397,14 @@ impl Drop for Server {
             let _ = umount2(small, MntFlags::MNT_DETACH);
         }
     }
+}
+
+/// The laboratory's program for guests, which a session has.
+fn program(session: &Session) -> Result<PathBuf> {
+    let mut files = session.files.iter();
+    let found = files.find(|(path, _)| path == guest::PROGRAM);
+    let (_, program) = found.context("The guest has no program of the laboratory")?;
+    Ok(program.clone())
 }
 
 /// The /etc/machine-id of a guest.
