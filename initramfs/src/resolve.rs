@@ -6,6 +6,7 @@
 
 mod block;
 mod error;
+mod luks;
 mod lvm;
 mod md;
 pub mod mountinfo;
@@ -57,6 +58,12 @@ pub fn ways(
     }
     let (_, server) = target.server().unwrap_or_default();
     network::ways(&machine, &network, &server, &server, wanted)
+}
+
+/// The descriptions of the `logon` keys that the kernel under a root prefix could hand to a capture kernel.
+#[must_use]
+pub fn keys_in_keyring(root: &std::path::Path) -> Vec<String> {
+    luks::in_keyring(&Root::new(root))
 }
 
 /// The addresses of a server's name, by this machine's own name service.

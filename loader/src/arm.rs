@@ -21,6 +21,7 @@ use crate::iomem::{Iomem, Range};
 use crate::kernel::{FileLoad, Kernel, Slot, Syscall, patiently};
 use crate::kexec_load;
 pub use crate::kexec_load::Purgatory;
+use crate::keys::Keys;
 use crate::probe;
 use crate::refusal::{LoadError, Previous, Refusal};
 use crate::root;
@@ -216,9 +217,11 @@ fn by_choice(
     region: Option<Range>,
     warnings: &mut Vec<String>,
 ) -> Result<Syscall, Refusal> {
+    let keys = Keys::of_image(&request.root, &files.image);
     if request.syscall != Choice::Load {
+        keys.register(kernel)?;
         let errno = match by_file(kernel, files, Slot::Crash)? {
-            Ok(()) => return Ok(Syscall::File),
+            Ok(()) => return keys.verify(kernel).map(|()| Syscall::File),
             Err(errno) => errno,
         };
         let refusal = diagnosis::of_load(&request.root, Syscall::File, errno, files, region);
@@ -227,6 +230,7 @@ fn by_choice(
         }
         warnings.extend(fell_back(errno));
     }
+    keys.need_file_load()?;
     kexec_load::load(kernel, &request.root, files, region, &request.purgatory)?;
     Ok(Syscall::Load)
 }
@@ -315,8 +319,13 @@ pub fn reload_kept(kernel: &dyn Kernel, root: &Path) -> Result<Loaded, LoadError
     let region = reservation(root)?;
     access::check(root)?;
     match kept.syscall {
-        Syscall::File => by_file(kernel, &files, Slot::Crash)?
-            .map_err(|errno| diagnosis::of_load(root, Syscall::File, errno, &files, region))?,
+        Syscall::File => {
+            let keys = Keys::of_image(root, &files.image);
+            keys.register(kernel)?;
+            by_file(kernel, &files, Slot::Crash)?
+                .map_err(|errno| diagnosis::of_load(root, Syscall::File, errno, &files, region))?;
+            keys.verify(kernel)?;
+        }
         Syscall::Load => {
             let purgatory = Purgatory { reset: !kept.halts };
             kexec_load::load(kernel, root, &files, region, &purgatory)?;

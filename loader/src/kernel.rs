@@ -122,6 +122,12 @@ pub trait Kernel {
     /// The kernel's errno, unchanged.
     fn reboot(&self, how: Reboot) -> Result<(), Errno>;
 
+    /// Links the user's keyring into the process's own, so that a search finds what is in it.
+    ///
+    /// # Errors
+    /// The kernel's errno, unchanged.
+    fn reach_user_keyring(&self) -> Result<(), Errno>;
+
     /// sync(2).
     fn sync(&self);
 
@@ -173,6 +179,8 @@ pub enum Call {
     Unload(Slot, Syscall),
     /// reboot(2).
     Reboot(Reboot),
+    /// The user's keyring was linked.
+    ReachUserKeyring,
     /// sync(2).
     Sync,
     /// A filesystem was made read-only.
@@ -273,6 +281,11 @@ impl Kernel for Recorder {
     fn reboot(&self, how: Reboot) -> Result<(), Errno> {
         self.note(Call::Reboot(how));
         self.answer()
+    }
+
+    fn reach_user_keyring(&self) -> Result<(), Errno> {
+        self.note(Call::ReachUserKeyring);
+        Ok(())
     }
 
     fn sync(&self) {

@@ -29,6 +29,7 @@ mod inputs;
 pub mod iomem;
 pub mod kernel;
 mod kexec_load;
+mod keys;
 pub mod kimage;
 mod last_crash;
 mod platform;

@@ -215,6 +215,40 @@ pub enum Refusal {
         /// What to do.
         next: &'static str,
     },
+    /// A LUKS target's key that is nowhere.
+    #[error(
+        "The key \"{key}\" of an encrypted target is in no keyring, and no loaded image has it. Open the volume with --link-vk-to-keyring \"@u::%logon:{key}\", or choose a target on a plain partition and seal the core with recipients in [dump]"
+    )]
+    NoKey {
+        /// Its description.
+        key: String,
+    },
+    /// A LUKS target's key with kexec_load.
+    #[error(
+        "The key \"{key}\" of an encrypted target is handed over by kexec_file_load only, and this load needs kexec_load. Choose a target on a plain partition and seal the core with recipients in [dump]"
+    )]
+    KeyNeedsFileLoad {
+        /// Its description.
+        key: String,
+    },
+    /// A kernel that registers keys and does not pass them on.
+    #[error(
+        "Linux {release} did not hand the key \"{key}\" of an encrypted target over (x86_64 does from 6.16 on, aarch64 from 7.1 on). Choose a target on a plain partition and seal the core with recipients in [dump]"
+    )]
+    KeyNotTaken {
+        /// Its description.
+        key: String,
+        /// The running kernel's.
+        release: String,
+    },
+    /// Keys cannot be registered.
+    #[error("Cannot register the keys of encrypted targets in {}", path.display())]
+    Keys {
+        /// The directory in configfs.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Something that is needed to lay out the segments is missing.
     #[error("kexec_load needs {what}; {next}")]
     Needs {

@@ -16,6 +16,10 @@ const KEXEC_UPDATE_ELFCOREHDR: u64 = 4;
 const FILE_UNLOAD: u64 = 1;
 const FILE_ON_CRASH: u64 = 2;
 const FILE_NO_INITRAMFS: u64 = 4;
+/// include/uapi/linux/keyctl.h.
+const KEYCTL_LINK: libc::c_long = 8;
+const KEY_SPEC_PROCESS_KEYRING: libc::c_long = -2;
+const KEY_SPEC_USER_KEYRING: libc::c_long = -4;
 
 /// `struct kexec_segment` of the 64-bit ABI.
 #[repr(C)]
@@ -159,6 +163,19 @@ impl Kernel for Linux {
             Ok(never) => match never {},
             Err(errno) => Err(errno),
         }
+    }
+
+    fn reach_user_keyring(&self) -> Result<(), Errno> {
+        // SAFETY: KEYCTL_LINK takes two numbers of keyrings, here special ones, and no pointer.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_keyctl,
+                KEYCTL_LINK,
+                KEY_SPEC_USER_KEYRING,
+                KEY_SPEC_PROCESS_KEYRING,
+            )
+        };
+        check(result)
     }
 
     fn sync(&self) {

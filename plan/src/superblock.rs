@@ -2,7 +2,7 @@
 //! the members of arrays and volume groups. Asked while arming and again in the capture kernel.
 //!
 //! Layouts: include/uapi/linux/{btrfs_tree,msdos_fs,raid/md_p}.h, fs/ext4/ext4.h,
-//! fs/xfs/libxfs/xfs_format.h; LVM2's label from its on-disk format. Offsets hold for every version
+//! fs/xfs/libxfs/xfs_format.h; LVM2's label and LUKS's UUID from their on-disk formats. Offsets hold for every version
 //! of these formats. Checksums are not verified: the kernel does so when it mounts.
 
 use crate::{FsType, lvm};
@@ -37,8 +37,8 @@ pub enum Member {
     Md(MdMember),
     /// An LVM physical volume, with its UUID as pvs prints it, without dashes.
     Lvm(String),
-    /// Encrypted.
-    Luks,
+    /// Encrypted; the volume's UUID as its header has it, empty in a damaged header.
+    Luks(String),
     /// A bcache backing or caching device.
     Bcache,
 }
@@ -50,7 +50,7 @@ impl Member {
         match self {
             Self::Md(_) => "linux_raid_member",
             Self::Lvm(_) => "LVM2_member",
-            Self::Luks => "crypto_LUKS",
+            Self::Luks(_) => "crypto_LUKS",
             Self::Bcache => "bcache",
         }
     }
@@ -226,7 +226,8 @@ fn other_member(head: &[u8]) -> Option<Member> {
         return Some(Member::Lvm(text(label, 32, 32, '\0')));
     }
     if bytes(head, 0, 6) == b"LUKS\xba\xbe" {
-        return Some(Member::Luks);
+        // Both versions of the header have it there.
+        return Some(Member::Luks(text(head, 168, 40, '\0')));
     }
     let bcache = [
         0xc6, 0x85, 0x73, 0xf6, 0x4e, 0x1a, 0x45, 0xca, 0x82, 0x65, 0xf5, 0x7f, 0x48, 0xba, 0x6d,

@@ -218,7 +218,7 @@ pub enum Layer {
         #[serde(default)]
         events: u64,
     },
-    /// A device-mapper device: an LVM volume, a multipath map.
+    /// A device-mapper device: an LVM volume, an opened LUKS2 volume.
     Dm(DeviceMapper),
 }
 
@@ -228,7 +228,7 @@ pub enum Layer {
 pub struct DeviceMapper {
     /// Its name while arming: `vg0-crash`.
     pub name: String,
-    /// Its dm UUID: `LVM-…`.
+    /// Its dm UUID: `LVM-…`, `CRYPT-LUKS2-…`.
     pub uuid: String,
     /// LVM's volume group UUID, as vgs prints it.
     #[serde(default)]
@@ -243,6 +243,26 @@ pub struct DeviceMapper {
     pub table: Vec<Segment>,
 }
 
+impl DeviceMapper {
+    /// Whether it is an opened LUKS volume.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.uuid.starts_with("CRYPT-")
+    }
+
+    /// The description of the key that dm-crypt takes out of a keyring, if the device is encrypted. The kernel that
+    /// panicked has it as a `logon` key; the capture kernel gets it as a `user` key
+    /// (kernel/crash_dump_dm_crypt.c, Linux 6.16 and later), so the table has `:SIZE:user:DESCRIPTION`.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        let line = self.table.first().filter(|_| self.is_encrypted())?;
+        let key = line.params.split(' ').nth(1)?;
+        key.strip_prefix(':')?
+            .split_once(":user:")
+            .map(|(_, key)| key)
+    }
+}
+
 /// One line of a device-mapper table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -251,10 +271,10 @@ pub struct Segment {
     pub start: u64,
     /// Sectors.
     pub sectors: u64,
-    /// `linear`, `striped`, `raid`.
+    /// `linear`, `striped`, `crypt`.
     pub target: String,
     /// The parameters, with `{0}`, `{1}` … where a device number stands.
     pub params: String,
-    /// The UUIDs of LVM physical volumes, by these numbers.
+    /// The UUIDs of LVM physical volumes, or of a LUKS volume, by these numbers.
     pub devices: Vec<String>,
 }

@@ -1,5 +1,5 @@
 //! Puts the recorded stack together, from the disks up: md arrays by their UUID, logical volumes by
-//! the UUIDs of their physical volumes.
+//! the UUIDs of their physical volumes, LUKS volumes by their own and the keys that the kernel has.
 //!
 //! A piece seen twice (a cloned disk) is resolved by what was recorded of the hardware, else the target
 //! is refused: half an array of one machine and half of its copy would be the wrong device.
@@ -182,6 +182,10 @@ fn volume_of(
     if candidates.iter().any(there) {
         return Ok(Built::Yes);
     }
+    let kind = match volume.is_encrypted() {
+        true => "LUKS volume",
+        false => "physical volume",
+    };
     let mut pvs: Vec<(String, &Candidate)> = Vec::new();
     for id in volume.table.iter().flat_map(|segment| &segment.devices) {
         if pvs.iter().any(|(known, _)| known == id) {
@@ -191,23 +195,26 @@ fn volume_of(
             .iter()
             .filter(|candidate| match &candidate.found.member {
                 Some(Member::Lvm(own)) => plan::lvm::dashed(own) == *id,
+                Some(Member::Luks(own)) => own == id,
                 _ => false,
             })
             .collect();
         if same.is_empty() {
-            let missing = format!("the physical volume {id} of {}", volume.name);
+            let missing = format!("the {kind} {id} of {}", volume.name);
             return Ok(Built::NotYet(missing));
         }
-        pvs.push((
-            id.clone(),
-            one(fs, &same, &format!("the physical volume {id}"))?,
-        ));
+        pvs.push((id.clone(), one(fs, &same, &format!("the {kind} {id}"))?));
     }
     let paths: Vec<(String, &Path)> = pvs
         .iter()
         .map(|(id, candidate)| (id.clone(), candidate.device.path.as_path()))
         .collect();
-    dm::verify(volume, &paths).map_err(|why| format!("The volume {}: {why}", volume.name))?;
+    let proof = match volume.is_encrypted() {
+        // What is in it is proven before it is mounted: another key would show nothing.
+        true => dm::restore_keys(machine.sys).map(|()| "the key was handed over"),
+        false => dm::verify(volume, &paths).map(|()| "its group has the recorded sequence number"),
+    };
+    let proof = proof.map_err(|why| format!("The volume {}: {why}", volume.name))?;
     let number = |id: &str| {
         let (_, candidate) = pvs.iter().find(|(known, _)| known == id)?;
         machine.number(&candidate.device.name)
@@ -215,7 +222,7 @@ fn volume_of(
     let device = dm::create(volume, machine.dev, &number)?;
     let shown: Vec<&str> = pvs.iter().map(|(_, c)| c.device.name.as_str()).collect();
     protocol::log(format!(
-        "volume {} is {device}, from {}; its group has the recorded sequence number",
+        "volume {} is {device}, from {}; {proof}",
         volume.name,
         shown.join(" ")
     ));

@@ -1,15 +1,17 @@
-//! Logical volumes, built from the table that was recorded while arming.
+//! Logical and encrypted volumes, built from the table that was recorded while arming.
 //!
 //! Facts: include/uapi/linux/dm-ioctl.h (interface 4, which every kernel speaks since 2.6),
-//! Documentation/admin-guide/device-mapper/{linear,striped}.rst, Linux 5.10 to 7.2. The table is
+//! Documentation/admin-guide/device-mapper/{linear,striped,dm-crypt}.rst, Linux 5.10 to 7.2;
+//! kernel/crash_dump_dm_crypt.c, Linux 6.16 to 7.2. The table of a logical volume is
 //! loaded only if every copy of the volume group's metadata on the recorded physical volumes still
 //! has the recorded sequence number and UUIDs. LVM's own tools are not needed, and nothing is written
 //! to the physical volumes.
 
+use super::mount::mount_with;
 use crate::sys;
 use plan::lvm::{self, PhysicalVolume};
 use plan::{DeviceMapper, Segment};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
 /// Commands of device-mapper.
@@ -67,6 +69,21 @@ pub(super) fn verify(volume: &DeviceMapper, pvs: &[(String, &Path)]) -> Result<(
         return Err("none of its physical volumes holds the group's metadata".into());
     }
     Ok(())
+}
+
+/// Asks the kernel for the keys that the one that panicked handed over: it puts them into root's keyring, where
+/// dm-crypt finds them. Later calls change nothing.
+///
+/// # Errors
+/// The kernel has no such door, in one sentence.
+pub(super) fn restore_keys(sys: &Path) -> Result<(), String> {
+    let configfs = sys.join("kernel/config");
+    // The kernel makes it where it has configfs; an earlier target may have mounted that.
+    if configfs.is_dir() {
+        let _ = mount_with(&configfs, &configfs, "configfs", &[]);
+    }
+    fs::write(configfs.join("crash_dm_crypt_keys/restore"), "1")
+        .map_err(|error| format!("the kernel gives no keys back: {error}"))
 }
 
 /// Makes the device; its name below /dev. `number` gives the `major:minor` of a physical volume.

@@ -136,7 +136,7 @@ fn part_of(candidate: &Candidate) -> Option<String> {
     let what = match &candidate.found.member {
         Some(Member::Md(md)) => format!("it is a member of the md array {}", md.uuid),
         Some(Member::Lvm(uuid)) => format!("it is the LVM physical volume {uuid}"),
-        Some(Member::Luks) => "it is encrypted".to_owned(),
+        Some(Member::Luks(_)) => "it is encrypted".to_owned(),
         Some(Member::Bcache) => "it belongs to bcache".to_owned(),
         None if candidate.device.held => "another device is made of it".to_owned(),
         None => return None,

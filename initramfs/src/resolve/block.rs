@@ -7,7 +7,7 @@ use plan::Layer;
 use super::error::ResolveError;
 use super::sysfs::{Machine, name_of, slaves, wwid};
 use super::transport::{self, is_numbered};
-use super::{lvm, md, multipath};
+use super::{luks, lvm, md, multipath};
 use crate::closure::Wanted;
 
 /// Devices stacked deeper than this are a circle.
@@ -72,11 +72,20 @@ fn descend(
                 depth,
             );
         }
+        let below = slaves(machine, sys);
+        if uuid.starts_with("CRYPT-") {
+            let volume = luks::volume(machine, sys, &uuid, &below)?;
+            let why = format!("{what}: {name} is a LUKS volume");
+            let modules = luks::modules(machine, &volume, &why);
+            stack.layers.push(Layer::Dm(volume));
+            return below_first(machine, &below, what, stack, depth, |wanted| {
+                wanted.extend(modules);
+            });
+        }
         if !uuid.starts_with("LVM-") {
             let map = root.text(sys.join("dm/name")).unwrap_or_default();
             return Err(refuse(&kind_of_dm(&uuid, &map)));
         }
-        let below = slaves(machine, sys);
         stack
             .layers
             .push(Layer::Dm(lvm::volume(machine, sys, &uuid, &below)?));
@@ -197,7 +206,6 @@ pub(super) fn by_link(machine: &Machine, device: &str, dir: &str) -> Option<Stri
 
 fn kind_of_dm(uuid: &str, map: &str) -> String {
     match uuid.split('-').next().unwrap_or_default() {
-        "CRYPT" => format!("the encrypted device {map}"),
         kind if kind.starts_with("part") => {
             format!("the partition {map} of a device-mapper device")
         }

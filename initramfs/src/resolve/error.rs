@@ -83,6 +83,18 @@ pub enum ResolveError {
         /// What speaks against it, as "is …" or "holds …".
         found: String,
     },
+    /// An encrypted device whose key does not get into the capture kernel.
+    #[error(
+        "{device} is the encrypted device {map}, and nobody can type its passphrase after the panic: {what}. Choose a target on another disk"
+    )]
+    Encrypted {
+        /// The device.
+        device: String,
+        /// Its name.
+        map: String,
+        /// Why the key does not get there.
+        what: String,
+    },
     /// A layer that the capture kernel cannot put together.
     #[error(
         "{device} is {what}. The capture kernel cannot assemble it. Choose a target on another disk"

@@ -340,7 +340,8 @@ fn what_no_capture_kernel_can_reach_is_refused_with_its_name() {
     fixture.mounts(&[("253:0", "/", "/", "ext4", "/dev/mapper/x")]);
     fixture.file("/sys/devices/virtual/block/dm-0/dm/name", "x");
     for (uuid, part) in [
-        ("CRYPT-LUKS2-abc-x", "dm-0 is the encrypted device x."),
+        ("CRYPT-LUKS1-abc-x", "dm-0 is the encrypted device x, and"),
+        ("CRYPT-LUKS2-abc-x", "this kernel hands no key over"),
         ("mpath-3600", "dm-0 is the multipath map x, and none of"),
         ("part1-mpath-3600", "the partition x of the multipath map "),
     ] {
@@ -465,6 +466,7 @@ fn running_watchdogs_come_first_and_others_not_at_all() {
     assert_eq!(modules(&fixture, &off, RUNNING), ["virtio_blk"]);
 }
 
+mod luks;
 mod lvm;
 mod multipath;
 mod raw;

@@ -321,6 +321,9 @@ impl Kernel for Freeing<'_> {
     fn reboot(&self, how: crate::kernel::Reboot) -> Result<(), Errno> {
         self.calls.reboot(how)
     }
+    fn reach_user_keyring(&self) -> Result<(), Errno> {
+        self.calls.reach_user_keyring()
+    }
     fn sync(&self) {
         self.calls.sync();
     }

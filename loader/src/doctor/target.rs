@@ -28,14 +28,15 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
                 Level::NotMade
             };
             let text = chain(why);
-            let encrypted = encrypted(on.root);
             let fix = match why {
                 BuildError::Resolve(ResolveError::Mounts { .. }) => "mount -t proc proc /proc",
                 BuildError::Resolve(ResolveError::NotInSys { .. }) => "mount -t sysfs sysfs /sys",
                 BuildError::Resolve(ResolveError::Superblock { .. }) => {
                     "check that the device is there and readable: sudo lsblk -f"
                 }
-                _ if text.contains("the encrypted device") => &encrypted,
+                BuildError::Resolve(ResolveError::Encrypted { .. }) => {
+                    "make the key available as the text says, or name a [[target]] in /etc/afterpanic.toml on a plain partition, with a filesystem or raw, and seal the core there with recipients in [dump]"
+                }
                 _ if text.contains("multipath map") => {
                     "let the kernel show its paths' WWID and partitions (sudo partprobe), name a [[target]] in /etc/afterpanic.toml on a disk without multipath, or keep that disk out of it (blacklist in /etc/multipath.conf)"
                 }
@@ -90,10 +91,11 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
         let here = target.and_then(|target| stores::store(target, on.root));
         let shown = here.clone().unwrap_or_else(|| fs.path.clone().into());
         let name = format!(
-            "{}: {}{}",
+            "{}: {}{}{}",
             shown.display(),
             fs.fstype.name(),
-            paths(&fs.stack)
+            paths(&fs.stack),
+            luks(&fs.stack)
         );
         let Some(path) = here else {
             out.push(finding(
@@ -119,19 +121,13 @@ pub(super) fn check(on: &Examined<'_>) -> Vec<Finding> {
     out
 }
 
-/// What to do about an encrypted target. A kernel of 6.16 and later may hand dm-crypt's keys over
-/// (kernel/crash_dump_dm_crypt.c); where it does, each load must take them again from the one before (`reuse`), as the
-/// keyring's keys expire.
-fn encrypted(root: &Path) -> String {
-    let why = match root::under(root, "/sys/kernel/config/crash_dm_crypt_keys").exists() {
-        true => {
-            "this kernel could hand the key over (crash_dm_crypt_keys), but this version does not ask it to"
-        }
-        false => "this kernel does not hand the key over (no crash_dm_crypt_keys)",
-    };
-    format!(
-        "nobody can type a passphrase after the panic, and {why}: name a [[target]] in /etc/afterpanic.toml on a disk that is not encrypted, with a filesystem or raw, and seal the core there with recipients in [dump]"
-    )
+/// That a target is encrypted, and its key is handed over.
+fn luks(stack: &[Layer]) -> &'static str {
+    let encrypted = |layer: &Layer| matches!(layer, Layer::Dm(volume) if volume.is_encrypted());
+    match stack.iter().any(encrypted) {
+        true => " on a LUKS volume, whose key the capture kernel gets",
+        false => "",
+    }
 }
 
 /// The paths to a disk with several, each of which will do.

@@ -129,7 +129,8 @@ fn other_members_are_recognised() {
     ]);
     let want = Member::Lvm("abcdefghijklmnopqrstuvwxyz012345".into());
     assert_eq!(lvm.member, Some(want));
-    assert_eq!(device(&[(0, b"LUKS\xba\xbe")]).member, Some(Member::Luks));
+    let luks = device(&[(0, b"LUKS\xba\xbe\0\x02"), (168, b"7d26b7b4-e342-4d2d")]);
+    assert_eq!(luks.member, Some(Member::Luks("7d26b7b4-e342-4d2d".into())));
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn follow() -> Result<(), GuestError> {
     for (fs, at) in [
         ("pstore", "/sys/fs/pstore"),
         ("securityfs", "/sys/kernel/security"),
+        ("configfs", "/sys/kernel/config"),
     ] {
         if Path::new(at).is_dir() {
             mount_fs(fs, fs, Path::new(at), false)?;

@@ -153,6 +153,21 @@ impl Apt {
         Ok(names)
     }
 
+    /// The package with the source of the suite's kernel: `linux-source-7.2`.
+    ///
+    /// # Errors
+    /// The meta package names none.
+    pub fn kernel_source(&self) -> Result<String> {
+        let text =
+            run(self
+                .command("apt-cache")
+                .args(["show", "--no-all-versions", "linux-source"]))?;
+        let depends = text.lines().find_map(|line| line.strip_prefix("Depends:"));
+        let name = depends.and_then(|line| line.split_whitespace().next());
+        let name = name.filter(|name| name.starts_with("linux-source-"));
+        Ok(name.context("linux-source names no source")?.to_owned())
+    }
+
     /// The kernel package before this one, of the same flavour: a mirror may list a package that it does not
     /// have. `None` where there is none, or the kernel is in several packages.
     ///

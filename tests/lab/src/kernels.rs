@@ -47,8 +47,8 @@ pub fn get(name: &str, modules: Option<&Path>, say: &mut dyn FnMut(&str)) -> Res
     if let Some(base) = name.strip_suffix("-zst") {
         return packed(&get(base, None, say)?, name);
     }
-    if let Some(series) = compiled::series(name) {
-        return compiled::get(series, name, say);
+    if let Some(suite) = compiled::suite(name) {
+        return compiled::get(name, suite, say);
     }
     let (series, meta) = flavour(name);
     let Some((_, suite)) = SERIES.iter().find(|(s, _)| *s == series) else {

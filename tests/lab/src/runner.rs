@@ -285,8 +285,10 @@ impl Lab {
     /// # Errors
     /// A word of the scenario is not known.
     pub fn session(&self, s: &Scenario, kernel: KernelFiles, accel: Accel) -> Result<Session> {
+        let encrypted = |step: &Vec<String>| step.iter().any(|word| word == "cryptsetup");
         let mut programs = match s.make.is_empty() {
             true => Vec::new(),
+            false if s.make.iter().any(encrypted) => tools::encryption()?,
             false => tools::storage()?,
         };
         programs.push(work(s).file()?);

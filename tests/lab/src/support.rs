@@ -186,6 +186,7 @@ fn target(s: &Scenario) -> String {
             .any(|step| step.iter().any(|word| word == tool))
     };
     match (made("lvm"), made("mdadm")) {
+        _ if made("cryptsetup") => "LUKS2".into(),
         (true, true) => "LVM on RAID 1".into(),
         (true, false) => "LVM".into(),
         (false, true) => "RAID 1".into(),

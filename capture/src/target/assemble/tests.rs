@@ -129,6 +129,25 @@ fn volume() -> Layer {
     })
 }
 
+const LUKS: &str = "7d26b7b4-e342-4d2d-b660-7426b0996720";
+
+fn encrypted() -> Layer {
+    Layer::Dm(DeviceMapper {
+        name: "crash".into(),
+        uuid: "CRYPT-LUKS2-x".into(),
+        vg_uuid: None,
+        lv_uuid: None,
+        vg_seqno: None,
+        table: vec![Segment {
+            start: 0,
+            sectors: 64,
+            target: "crypt".into(),
+            params: format!("aes-xts-plain64 :64:user:cryptsetup:{LUKS} 0 {{0}} 32768"),
+            devices: vec![LUKS.into()],
+        }],
+    })
+}
+
 fn array() -> Layer {
     Layer::Md {
         name: "md0".into(),
@@ -166,6 +185,27 @@ fn a_volume_is_built_only_from_the_disk_that_was_recorded() {
         came.contains(&format!("the physical volume {PV} of vg0-crash")),
         "{came}"
     );
+}
+
+#[test]
+fn an_encrypted_volume_is_found_by_its_own_uuid_and_needs_its_key() {
+    let luks = |id: &str| {
+        let mut disk = vec![0; 1 << 20];
+        disk[..8].copy_from_slice(b"LUKS\xba\xbe\x00\x02");
+        disk[168..168 + id.len()].copy_from_slice(id.as_bytes());
+        disk
+    };
+    let stack = || vec![encrypted(), disk("A")];
+    // Everything is as it was: it gets as far as the keys, which no panicked kernel handed over here.
+    let came = Lab::new(&[("vda", "A", luks(LUKS))]).step(stack(), None);
+    assert!(
+        came.contains("crash: the kernel gives no keys back"),
+        "{came}"
+    );
+    let came = Lab::new(&[("vda", "A", luks("other"))]).step(stack(), None);
+    assert!(came.contains(LUKS), "{came}");
+    let came = Lab::new(&[("vda", "B", luks(LUKS))]).step(stack(), None);
+    assert!(came.contains("serial number is B, not A"), "{came}");
 }
 
 #[test]

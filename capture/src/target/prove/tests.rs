@@ -108,7 +108,7 @@ fn members_are_never_mounted() {
     for member in [
         Member::Md(MdMember::default()),
         Member::Lvm("x".into()),
-        Member::Luks,
+        Member::Luks("x".into()),
     ] {
         let mut one = candidate("vda", "A");
         one.found.member = Some(member);
@@ -202,7 +202,7 @@ fn a_stream_goes_over_no_filesystem_and_no_member() {
     assert!(ext4.contains("a filesystem on it (ext4)"), "{ext4}");
     assert!(on(Found::default()).contains("neither zeros"));
     let luks = on(Found {
-        member: Some(Member::Luks),
+        member: Some(Member::Luks("x".into())),
         ..Found::default()
     });
     assert!(luks.contains("encrypted"), "{luks}");

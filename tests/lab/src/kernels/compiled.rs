@@ -16,8 +16,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The suites whose source is known.
-const SOURCES: [(&str, &str); 1] = [("6.12", "trixie")];
+/// The kernels: series, kind, and the suite whose source it is.
+const KERNELS: [(&str, &str, &str); 5] = [
+    ("6.12", "lab", "trixie"),
+    ("6.12", "debug", "trixie"),
+    ("6.12", "bare", "trixie"),
+    ("6.12", "arm64-64k", "trixie"),
+    ("7", "luks", "sid"),
+];
 
 /// What the build needs beside a compiler and make, and the packages.
 const TOOLS: [(&str, &str); 5] = [
@@ -27,9 +33,6 @@ const TOOLS: [(&str, &str); 5] = [
     ("pahole", "dwarves"),
     ("zstd", "zstd"),
 ];
-
-/// Names of the kernels, behind their series.
-const KINDS: [&str; 4] = ["lab", "debug", "bare", "arm64-64k"];
 
 /// What kbuild is told for an architecture.
 #[derive(Debug)]
@@ -61,30 +64,23 @@ fn machine(name: &str) -> &'static Machine {
     }
 }
 
-/// Whether a kernel is compiled here; its series.
-pub(super) fn series(name: &str) -> Option<&str> {
+/// Whether a kernel is compiled here; the suite whose source it is.
+pub(super) fn suite(name: &str) -> Option<&'static str> {
     let (series, kind) = name.split_once('-')?;
-    KINDS.contains(&kind).then_some(series)
+    let found = KERNELS.iter().find(|(s, k, _)| (*s, *k) == (series, kind));
+    found.map(|(_, _, suite)| *suite)
 }
 
-/// The names that [`get`] takes, as far as their series' source is known.
+/// The names that [`suite`] knows.
 pub(super) fn names() -> impl Iterator<Item = String> {
-    SOURCES
+    KERNELS
         .iter()
-        .flat_map(|(series, _)| KINDS.map(|kind| format!("{series}-{kind}")))
+        .map(|(series, kind, _)| format!("{series}-{kind}"))
 }
 
 /// The kernel, compiled once for each configuration.
-pub(super) fn get(series: &str, name: &str, say: &mut dyn FnMut(&str)) -> Result<KernelFiles> {
+pub(super) fn get(name: &str, suite: &str, say: &mut dyn FnMut(&str)) -> Result<KernelFiles> {
     let config = crate::root().join(format!("tests/lab/kernel/{name}.config"));
-    let suite = SOURCES.iter().find(|(known, _)| *known == series);
-    let Some((_, suite)) = suite.filter(|_| config.exists()) else {
-        let known: Vec<_> = names().collect();
-        bail!(
-            "No kernel is called {name}; those compiled here: {}",
-            known.join(", ")
-        );
-    };
     let asked =
         fs::read_to_string(&config).with_context(|| format!("Cannot read {}", config.display()))?;
     cached(name, &asked, &mut |dir| {
@@ -92,7 +88,7 @@ pub(super) fn get(series: &str, name: &str, say: &mut dyn FnMut(&str)) -> Result
         say(&format!(
             "compiling Linux {name} from Debian's source of {suite}; this takes a while"
         ));
-        let source = source(series, suite)?;
+        let source = source(suite)?;
         let objects = crate::cache().join("objects").join(name);
         let machine = machine(name);
         compile(machine, &source, &objects, &config, dir)
@@ -146,9 +142,9 @@ fn compile(
     finish(&root, &release, dir)
 }
 
-/// The source tree of a series, unpacked once.
-fn source(series: &str, suite: &str) -> Result<PathBuf> {
-    let package = format!("linux-source-{series}");
+/// The source tree of a suite's kernel, unpacked once for each of its series.
+fn source(suite: &str) -> Result<PathBuf> {
+    let package = Apt::new(suite)?.kernel_source()?;
     let root = crate::cache().join("source");
     let tree = root.join(&package);
     let whole = root.join(format!("{package}.unpacked"));

@@ -91,6 +91,10 @@ impl Kernel for Damaging {
         Linux.reboot(how)
     }
 
+    fn reach_user_keyring(&self) -> Result<(), Errno> {
+        Linux.reach_user_keyring()
+    }
+
     fn sync(&self) {
         Linux.sync();
     }
