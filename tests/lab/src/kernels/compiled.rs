@@ -214,11 +214,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_the_series_and_the_machine() {
-        assert_eq!(series("6.12-arm64-64k"), Some("6.12"));
-        assert_eq!(series("6.12-lab"), Some("6.12"));
-        assert_eq!(series("6.12-arm64-16k"), None);
-        assert_eq!(series("6.12-ppc64el-64k"), None);
+    fn a_name_tells_the_suite_and_the_machine() {
+        assert_eq!(suite("6.12-arm64-64k"), Some("trixie"));
+        assert_eq!(suite("7-luks"), Some("sid"));
+        assert_eq!(suite("6.12-arm64-16k"), None);
+        assert_eq!(suite("6.12-ppc64el-64k"), None);
         assert_eq!(machine("6.12-arm64-64k").kbuild, "arm64");
         assert_eq!(machine("6.12-bare").kbuild, "x86");
         for name in names() {
