@@ -15,6 +15,7 @@ pub use crate::error::BuildError;
 use crate::explicit;
 use crate::files::{self, Taken, TakenKind};
 use crate::fill;
+use crate::firmware;
 use crate::kernel;
 use crate::modules::{Index, ModuleError};
 use crate::resolve::{self, LeftOut, Secret};
@@ -140,7 +141,10 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
     let extra = config.image.extra_files.iter();
     let extra = extra.map(|path| (path.clone(), "extra_files".to_owned()));
     let programs = programs(config);
-    let asked: Vec<(PathBuf, String)> = programs.iter().cloned().chain(extra).collect();
+    let (firmware, missing) = firmware::of(&root, &index, &closure)?;
+    resolved.notes.extend(missing);
+    let asked = programs.iter().cloned().chain(extra).chain(firmware);
+    let asked: Vec<(PathBuf, String)> = asked.collect();
     let files = files::closure(&root, &asked)?;
     files::executable(&root, &programs, &files)?;
     let compression = request.compression.unwrap_or_else(|| {

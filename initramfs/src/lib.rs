@@ -22,6 +22,7 @@ mod error;
 mod explicit;
 pub mod files;
 mod fill;
+mod firmware;
 pub mod host_keys;
 pub mod kernel;
 pub mod machine;

@@ -50,6 +50,7 @@ pub struct Index {
     soft: BTreeMap<String, Soft>,
     aliases: Vec<(String, String)>,
     builtin_aliases: Vec<(String, String)>,
+    builtin_firmware: BTreeMap<String, Vec<String>>,
 }
 
 impl Index {
@@ -105,6 +106,13 @@ impl Index {
     #[must_use]
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains(&name_of(name))
+    }
+
+    /// The firmware files that a driver in the kernel image may ask for.
+    #[must_use]
+    pub fn builtin_firmware(&self, name: &str) -> &[String] {
+        let files = self.builtin_firmware.get(&name_of(name));
+        files.map_or(&[], Vec::as_slice)
     }
 
     /// What a module wants around itself; built-in ones too.
@@ -251,6 +259,10 @@ impl Index {
                     let soft = self.soft.entry(name).or_default();
                     soft.pre.extend(pre);
                     soft.post.extend(post);
+                }
+                "firmware" => {
+                    let files = self.builtin_firmware.entry(name).or_default();
+                    files.push(value.to_owned());
                 }
                 "weakdep" => {
                     let weak = value.split_ascii_whitespace().map(str::to_owned);
