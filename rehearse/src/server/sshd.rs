@@ -76,7 +76,8 @@ impl Keys {
     /// A file fails.
     pub fn known_hosts(&self, right: bool, host: &str) -> Result<PathBuf, ServerError> {
         let public = self.read(if right { "host.pub" } else { "other.pub" })?;
-        let path = self.dir.join("known_hosts");
+        // Machines may know it by different names.
+        let path = self.dir.join(format!("known_hosts {host}"));
         fs::write(&path, format!("{host} {public}")).map_err(io_error("write", &path))?;
         Ok(path)
     }
