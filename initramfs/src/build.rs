@@ -141,9 +141,9 @@ pub fn prepare(request: &Request) -> Result<Prepared, BuildError> {
     let extra = config.image.extra_files.iter();
     let extra = extra.map(|path| (path.clone(), "extra_files".to_owned()));
     let programs = programs(config);
-    let (firmware, missing) = firmware::of(&root, &index, &closure)?;
-    resolved.notes.extend(missing);
-    let asked = programs.iter().cloned().chain(extra).chain(firmware);
+    let firmware = firmware::of(&root, &index, &closure)?;
+    resolved.notes.extend(firmware.notes);
+    let asked = programs.iter().cloned().chain(extra).chain(firmware.files);
     let asked: Vec<(PathBuf, String)> = asked.collect();
     let files = files::closure(&root, &asked)?;
     files::executable(&root, &programs, &files)?;

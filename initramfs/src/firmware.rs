@@ -18,23 +18,28 @@ const DIR: &str = "/lib/firmware";
 /// Endings of packed files, which the kernel unpacks.
 const PACKED: [&str; 3] = ["", ".zst", ".xz"];
 
-/// The files to take in, each with who asks, and a note for each driver that asks and gets nothing.
+/// The firmware of an image's drivers.
+#[derive(Debug, Default)]
+pub(crate) struct Firmware {
+    /// The files to take in, each with who asks.
+    pub files: Vec<(PathBuf, String)>,
+    /// A note for each driver that asks and gets nothing.
+    pub notes: Vec<String>,
+}
+
+/// Finds it.
 ///
 /// # Errors
 /// A module cannot be read.
-pub(crate) fn of(
-    root: &Root,
-    index: &Index,
-    closure: &Closure,
-) -> Result<(Vec<(PathBuf, String)>, Vec<String>), ModuleError> {
-    let (mut files, mut notes) = (Vec::new(), Vec::new());
+pub(crate) fn of(root: &Root, index: &Index, closure: &Closure) -> Result<Firmware, ModuleError> {
+    let mut found = Firmware::default();
     let mut take = |driver: &str, names: &[String]| {
-        let before = files.len();
+        let before = found.files.len();
         for path in names.iter().filter_map(|name| find(root, index, name)) {
-            files.push((path, format!("firmware of {driver}")));
+            found.files.push((path, format!("firmware of {driver}")));
         }
-        if let (Some(first), true) = (names.first(), files.len() == before) {
-            notes.push(format!(
+        if let (Some(first), true) = (names.first(), found.files.len() == before) {
+            found.notes.push(format!(
                 "{driver} may ask for firmware ({first}), and there is none in {DIR}"
             ));
         }
@@ -51,9 +56,9 @@ pub(crate) fn of(
     for (name, _) in &closure.builtin {
         take(name, index.builtin_firmware(name));
     }
-    files.sort();
-    files.dedup_by(|one, other| one.0 == other.0);
-    Ok((files, notes))
+    found.files.sort();
+    found.files.dedup_by(|one, other| one.0 == other.0);
+    Ok(found)
 }
 
 /// The names in the information of a module; none where it has none.

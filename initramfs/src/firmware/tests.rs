@@ -64,7 +64,8 @@ fn files_are_found_where_the_kernel_looks() {
     fixture.file("/lib/firmware/real.fw", "here");
     fixture.link("/lib/firmware/c.fw", "real.fw");
     let index = fixture.index(RUNNING);
-    let (files, notes) = of(&fixture.root(), &index, &closure(&["card", "some"])).unwrap();
+    let Firmware { files, notes } =
+        of(&fixture.root(), &index, &closure(&["card", "some"])).unwrap();
     let paths: Vec<_> = files
         .iter()
         .map(|(path, _)| path.to_str().unwrap())
@@ -90,7 +91,8 @@ fn a_driver_that_gets_nothing_is_named() {
     fixture.file(&format!("{dir}/card.ko"), module(info));
     fixture.file("/etc/shadow", "x");
     let index = fixture.index(RUNNING);
-    let (files, notes) = of(&fixture.root(), &index, &closure(&["card", "plain"])).unwrap();
+    let Firmware { files, notes } =
+        of(&fixture.root(), &index, &closure(&["card", "plain"])).unwrap();
     assert!(files.is_empty(), "{files:?}");
     assert_eq!(notes.len(), 1);
     assert!(
@@ -113,6 +115,6 @@ fn a_driver_in_the_kernel_image_gets_its_firmware() {
         builtin: vec![("big_card".into(), "it is a network card".into())],
         ..Closure::default()
     };
-    let (files, _) = of(&fixture.root(), &index, &closure).unwrap();
+    let Firmware { files, .. } = of(&fixture.root(), &index, &closure).unwrap();
     assert_eq!(files.len(), 1, "{files:?}");
 }

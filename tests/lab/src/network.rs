@@ -4,7 +4,7 @@
 use crate::runner::Lab;
 use crate::table::Check;
 use crate::{artefacts, guest, nas, nfs, ssh, tools};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use initramfs::files::{Taken, TakenKind};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +16,7 @@ use rehearse::session::Session;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -55,10 +56,16 @@ pub struct Network {
     /// A target on the local disk follows, and takes the dump.
     #[serde(default)]
     pub falls_back: bool,
+    /// The dump is saved on the local disk, and sent to the server after the reboot.
+    #[serde(default)]
+    pub at_boot: bool,
     /// The server is a second guest at the other end of this.
     #[serde(default)]
     pub guest: Option<nas::Wires>,
 }
+
+/// A target on the guest's own disk.
+const LOCAL: &str = "[[target]]\npath = \"/var/crash\"\n";
 
 /// The kinds of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -115,6 +122,7 @@ impl Network {
             resumes_after: None,
             deadline: None,
             falls_back: false,
+            at_boot: false,
             guest: Some(nas::Wires::default()),
         }
     }
@@ -135,6 +143,9 @@ impl Network {
             small: None,
         };
         self.tools(lab, 0, session)?;
+        if self.at_boot {
+            session.config.push_str(LOCAL);
+        }
         if let Some(wires) = &self.guest {
             let second = self.second(lab, wires, dir, session)?;
             server.program = Some(Program::Guest(second, dir.join("dumps")));
@@ -207,6 +218,8 @@ impl Network {
     /// Puts into the guest what it needs for the network and the kind of server.
     fn tools(&self, lab: &Lab, machine: usize, session: &mut Session) -> Result<()> {
         match self.server {
+            // Nothing in the guest loads what a mount asks for.
+            Kind::Nfs if self.at_boot => session.storage.modules.push("nfsv4".into()),
             Kind::Nfs => session.present.extend(["nfsv4", "nfsv3"].map(String::from)),
             Kind::Ssh => {
                 let capture = artefacts::with_ssh(std::env::consts::ARCH, &lab.options.profile)?;
@@ -275,6 +288,9 @@ impl Network {
         let device = device(self.driver());
         session.qemu.extend(nas.cards(started, machine, device));
         session.arm.splice(0..0, nas.up(machine));
+        for boot in &mut session.later {
+            boot.run.splice(0..0, nas.up(machine));
+        }
         Ok(())
     }
 
@@ -284,10 +300,11 @@ impl Network {
             let line = format!("deadline = \"{deadline}\"\n");
             session.config.push_str(&line);
         }
+        if self.at_boot {
+            session.config.push_str("at_boot = true\n");
+        }
         if self.falls_back {
-            session
-                .config
-                .push_str("[[target]]\npath = \"/var/crash\"\n");
+            session.config.push_str(LOCAL);
         }
     }
 
@@ -335,7 +352,7 @@ impl Server {
     /// It has no directory of a machine, or more than one.
     #[must_use]
     pub fn saved(&mut self) -> Option<Result<PathBuf>> {
-        match (self.of.falls_back, &mut self.program) {
+        match (self.of.falls_back || self.of.at_boot, &mut self.program) {
             (false, Some(Program::Nfs(server))) => Some(server.saved()),
             (false, Some(Program::Ssh(server))) => Some(server.saved()),
             (false, Some(Program::Guest(server, to))) => {
@@ -347,13 +364,22 @@ impl Server {
         }
     }
 
-    /// What must hold of the server itself in the end.
+    /// What must hold of the server itself in the end. `afterpanic` reads what was sent to it.
     #[must_use]
-    pub fn checks(&self) -> Vec<Check> {
-        match (&self.program, self.of.wrong_host_key) {
-            (Some(Program::Ssh(server)), true) => {
-                let untouched = server.untouched().map_err(|why| format!("{why:#}"));
-                vec![Check::new("the server got nothing", untouched)]
+    pub fn checks(&mut self, afterpanic: &Path) -> Vec<Check> {
+        let one = |what: &str, held: Result<()>| {
+            vec![Check::new(what, held.map_err(|why| format!("{why:#}")))]
+        };
+        match &mut self.program {
+            Some(Program::Ssh(server)) if self.of.wrong_host_key => {
+                one("the server got nothing", server.untouched())
+            }
+            Some(Program::Guest(server, to)) if self.of.at_boot => {
+                let sent = server.store(to).map_err(Into::into).and_then(|()| {
+                    let crash = only_machine(&only_machine(&to.join("var/crash"))?)?;
+                    verify(afterpanic, &crash)
+                });
+                one("it arrived on the server", sent)
             }
             _ => Vec::new(),
         }
@@ -397,6 +423,17 @@ impl Drop for Server {
             let _ = umount2(small, MntFlags::MNT_DETACH);
         }
     }
+}
+
+/// Whether a crash directory is whole.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn verify(afterpanic: &Path, dir: &Path) -> Result<()> {
+    let output = Command::new(afterpanic).arg("verify").arg(dir).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "verify: {}: {said}", output.status);
+    Ok(())
 }
 
 /// The laboratory's program for guests, which a session has.

@@ -217,7 +217,12 @@ impl Lab {
             ..Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries)
         };
         let mut checks = checks::all(&scenario, &found, &kernel);
-        checks.extend(server.iter().flat_map(network::Server::checks));
+        let afterpanic = &self.binaries.afterpanic;
+        checks.extend(
+            server
+                .iter_mut()
+                .flat_map(|server| server.checks(afterpanic)),
+        );
         // A small disk of its own cannot be removed while it is mounted.
         drop(server);
         if let Err(error) = &fetched {

@@ -3,7 +3,7 @@
 
 use super::Check;
 use crate::kernels;
-use crate::network::{Kind, Network, Together};
+use crate::network::{Kind, Network, Together, verify};
 use crate::runner::Lab;
 use crate::scenario::Scenario;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -11,7 +11,6 @@ use rehearse::session::{Crash, Session};
 use rehearse::vm::{Accel, End};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 
 /// How many.
@@ -84,11 +83,7 @@ fn whole(afterpanic: &Path, store: &Path, host: &str) -> Result<()> {
         "{} crash directories begin with {host}",
         found.len()
     );
-    let dir = found.pop().context("none")?;
-    let output = Command::new(afterpanic).arg("verify").arg(&dir).output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "verify: {}: {said}", output.status);
-    Ok(())
+    verify(afterpanic, &found.pop().context("none")?)
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
