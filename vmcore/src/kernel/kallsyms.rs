@@ -263,9 +263,15 @@ impl Symbols {
         answer
     }
 
+    /// Modules lie above the image on x86_64 and ppc64le, below it on aarch64, riscv64 and s390x.
     fn resolve_afresh(&self, va: VirtAddr) -> Option<Resolved> {
+        let own = self.resolve_in_image(va);
+        own.or_else(|| self.modules.get()?.resolve(va))
+    }
+
+    fn resolve_in_image(&self, va: VirtAddr) -> Option<Resolved> {
         if va.0 >= self.end {
-            return self.modules.get()?.resolve(va);
+            return None;
         }
         let (index, start, next) = self.addresses.find(va.0)?;
         // Below the image the table has only per-CPU offsets, which are no addresses.

@@ -66,9 +66,9 @@ pub struct Module {
     pub areas: Vec<Area>,
     /// Its per-CPU variables: what `__percpu` pointers to them begin at, and how many bytes they take.
     pub per_cpu: Option<(VirtAddr, u64)>,
-    symtab: VirtAddr,
-    num_symtab: u64,
-    strtab: VirtAddr,
+    pub(super) symtab: VirtAddr,
+    pub(super) num_symtab: u64,
+    pub(super) strtab: VirtAddr,
 }
 
 impl Module {
@@ -308,7 +308,7 @@ pub(super) struct ModuleSymbols {
 }
 
 impl ModuleSymbols {
-    fn new(memory: &Arc<Memory>, modules: &Arc<Vec<Module>>) -> Self {
+    pub(super) fn new(memory: &Arc<Memory>, modules: &Arc<Vec<Module>>) -> Self {
         Self {
             memory: Arc::clone(memory),
             modules: Arc::clone(modules),

@@ -1,7 +1,9 @@
 //! Toy symbol tables in every encoding, found with and without VMCOREINFO.
 
 use crate::addr::VirtAddr;
-use crate::kernel::{Kernel, KernelError, toy};
+use crate::kernel::modules::ModuleSymbols;
+use crate::kernel::{Area, AreaKind, Kernel, KernelError, Module, toy};
+use std::sync::Arc;
 use synth::kallsyms::{Encoding, TEXT, put};
 use synth::ram::Ram;
 
@@ -157,5 +159,45 @@ fn damage_is_an_error_and_never_a_panic() {
             let _ = table.lookup_many(&["sys_task_77", "nothing"]);
             let _ = table.resolve(VirtAddr(TEXT + 0x500));
         }
+    }
+}
+
+#[test]
+fn a_module_is_named_on_either_side_of_the_image() {
+    for base in [TEXT - 0x10_0000, TEXT + 0x4000_0000] {
+        let mut ram = Ram::new(4, 0x200_0000);
+        ram.line(&format!("SYMBOL(_stext)={TEXT:x}"));
+        for page in (0..0x80_0000).step_by(4096) {
+            ram.put_image(TEXT + page, &[0]);
+        }
+        let encoding = Encoding::AbsolutePerCpu;
+        put(&mut ram, &symbols(true, false), encoding, true);
+        // The first symbol of a table is empty; then a global function of section 1.
+        let (symtab, strtab) = (TEXT + 0x7f_0000, TEXT + 0x7f_1000);
+        ram.put_image(symtab + 24, &[1, 0, 0, 0, 0x12, 0, 1, 0]);
+        ram.put_image64(symtab + 32, base + 0x40);
+        ram.put_image(strtab, b"\0acme_poll\0");
+        let kernel = toy::kernel(&ram);
+        let area = Area {
+            kind: AreaKind::Text,
+            base: VirtAddr(base),
+            size: 0x1000,
+        };
+        let module = Module {
+            address: VirtAddr(base),
+            name: "acme".to_owned(),
+            areas: vec![area],
+            per_cpu: None,
+            symtab: VirtAddr(symtab),
+            num_symtab: 2,
+            strtab: VirtAddr(strtab),
+        };
+        let table = kernel.symbols().unwrap();
+        table.add_modules(ModuleSymbols::new(kernel.memory(), &Arc::new(vec![module])));
+        let found = table.resolve(VirtAddr(base + 0x52)).unwrap();
+        assert_eq!((found.name.as_str(), found.offset), ("acme_poll", 0x12));
+        assert_eq!(found.module.as_deref(), Some("acme"));
+        let own = table.resolve(VirtAddr(TEXT + 0x6004)).unwrap();
+        assert_eq!((own.name.as_str(), own.module), ("twice", None));
     }
 }
