@@ -6,7 +6,6 @@
 
 use super::{Kernel, KernelError};
 use crate::addr::VirtAddr;
-use std::sync::OnceLock;
 
 /// A set of CPU numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,9 +20,9 @@ impl CpuMask {
         Self { words }
     }
 
-    fn insert(&mut self, cpu: u32) {
-        if let Some(word) = self.words.get_mut(cpu as usize / 64) {
-            *word |= 1 << (cpu % 64);
+    fn add(&mut self, other: &Self) {
+        for (word, more) in self.words.iter_mut().zip(&other.words) {
+            *word |= more;
         }
     }
 
@@ -57,10 +56,9 @@ impl CpuMask {
 /// What is read once: the masks and the offsets of the possible CPUs.
 pub(super) struct PerCpu {
     possible: CpuMask,
+    /// Those that the panic stopped among them.
     online: CpuMask,
     offsets: Vec<u64>,
-    /// `online`, and those that the panic stopped.
-    stopped_too: OnceLock<CpuMask>,
 }
 
 /// NR_CPUS of the largest kernels built.
@@ -78,7 +76,10 @@ impl PerCpu {
             Ok(CpuMask::from_words(words))
         };
         let possible = mask("__cpu_possible_mask")?;
-        let online = mask("__cpu_online_mask")?;
+        let mut online = mask("__cpu_online_mask")?;
+        if let Ok(active) = mask("__cpu_active_mask") {
+            online.add(&active);
+        }
         let table = kernel.symbol("__per_cpu_offset")?;
         let last = possible.iter().last().map_or(0, |cpu| cpu + 1);
         let offsets = (0..u64::from(last))
@@ -89,7 +90,6 @@ impl PerCpu {
             possible,
             online,
             offsets,
-            stopped_too: OnceLock::new(),
         })
     }
 }
@@ -124,22 +124,15 @@ impl Kernel {
             .map_err(|why| KernelError::unavailable("The per-CPU table", why))
     }
 
-    /// The CPUs that were online when the kernel died. On arm64 each CPU that the panic stops takes itself out of
-    /// the kernel's mask (arch/arm64/kernel/smp.c, 5.10 to 7.2); the registers that it saved show that it was in.
+    /// The CPUs that were online when the kernel died. Where no capture kernel is armed, and on arm64 always, each CPU
+    /// that the panic stops takes itself out of the mask of those online (`set_cpu_online(cpu, false)` in
+    /// arch/{x86,arm64,powerpc,riscv}/kernel, 5.10 to 7.2), but not out of those that are active. A CPU that is taken
+    /// offline by hand leaves the active ones first (kernel/sched/core.c, `sched_cpu_deactivate`).
     ///
     /// # Errors
     /// When the masks or `__per_cpu_offset` cannot be found or read.
     pub fn online_cpus(&self) -> Result<&CpuMask, KernelError> {
-        let percpu = self.percpu()?;
-        Ok(percpu.stopped_too.get_or_init(|| {
-            let mut mask = percpu.online.clone();
-            for cpu in percpu.possible.iter() {
-                if !mask.contains(cpu) && matches!(self.crash_note(cpu), Ok(Some(_))) {
-                    mask.insert(cpu);
-                }
-            }
-            mask
-        }))
+        Ok(&self.percpu()?.online)
     }
 
     /// The CPUs that have per-CPU areas.
@@ -218,24 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_saved_its_registers_was_online() {
+    fn a_cpu_that_the_panic_stopped_was_online() {
         let mut ram = hundred();
         ram.line(&format!("SYMBOL(nr_cpu_ids)={:x}", MASKS + 0x200));
         ram.put_image(MASKS + 0x200, &100_u32.to_le_bytes());
-        ram.line(&format!("SYMBOL(crash_notes)={:x}", MASKS + 0x208));
-        ram.put_image64(MASKS + 0x208, MASKS + 0x2000);
-        // All but CPUs 98 and 99 are online; of these the last has a note.
+        // All but CPUs 98 and 99 are online; of these the last is active.
         ram.put_image64(MASKS + 0x108, (1 << 34) - 1);
-        for cpu in 0..100 {
-            ram.put_image64(MASKS + 0x1000 + cpu * 8, cpu * 0x200);
-        }
-        let note = MASKS + 0x2000 + 99 * 0x200;
-        for (at, word) in (0..).zip([5_u32, 336, 1]) {
-            ram.put_image(note + at * 4, &word.to_le_bytes());
-        }
-        ram.put_image(note + 12, b"CORE\0\0\0\0");
-        // rip, in pr_reg at 112.
-        ram.put_image64(note + 20 + 112 + 16 * 8, 0xffff_ffff_8100_0000);
+        assert_eq!(toy::kernel(&ram).online_cpus().unwrap().len(), 98);
+        ram.line(&format!("SYMBOL(__cpu_active_mask)={:x}", MASKS + 0x300));
+        ram.put_image64(MASKS + 0x300, u64::MAX);
+        ram.put_image64(MASKS + 0x308, ((1 << 34) - 1) | 1 << 35);
         let kernel = toy::kernel(&ram);
         let online = kernel.online_cpus().unwrap();
         assert!(online.contains(97) && !online.contains(98) && online.contains(99));
