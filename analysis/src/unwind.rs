@@ -63,6 +63,7 @@ pub fn read_all() {
         &s390x::MACHINE,
     ];
     vmcore::arch::read_all();
+    vmcore::dump::read_all();
     crate::reason::read_all_syndromes();
     KNOWN.get_or_init(|| ALL);
 }

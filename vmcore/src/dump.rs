@@ -19,13 +19,14 @@ mod open;
 mod registers;
 mod runs;
 pub mod source;
+mod stand_alone;
 pub mod verify;
 
 pub use crate::layout::FormatError;
 pub use crate::layout::elf::{Note, Segment, machine_name};
 pub use crate::layout::kdump::Utsname;
 pub use file::open_regular;
-pub use open::{open, open_set, open_source};
+pub use open::{open, open_set, open_source, read_all};
 pub use runs::{PresentRuns, RamRuns, Runs};
 
 use crate::addr::{PAGE_BYTES, PAGE_SHIFT, PAGE_SIZE, Pfn, PfnRange, PhysAddr, VirtAddr};
@@ -264,6 +265,8 @@ pub enum Format {
     Flattened,
     /// /proc/kcore of the running kernel.
     Kcore,
+    /// A stand-alone dump of s390x, as zipl's dump programs write it.
+    StandAlone,
 }
 
 impl Format {
@@ -277,6 +280,7 @@ impl Format {
             Self::Kdump => "kdump",
             Self::Flattened => "flattened",
             Self::Kcore => "kcore",
+            Self::StandAlone => "s390",
         }
     }
 }
