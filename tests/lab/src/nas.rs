@@ -139,7 +139,7 @@ impl Nas<'_> {
             kernel: &kernel,
             binaries,
             load: wires.modules(),
-            tools: tools::network(&["ip", "tc"])?,
+            tools: Vec::new(),
             files: vec![(guest::PROGRAM.into(), program.to_owned())],
             folders: Vec::new(),
             run: vec![step("/sbin/ip link set lo up")],
@@ -156,13 +156,16 @@ impl Nas<'_> {
         order.run.extend(wires.shape());
         match (self.kind, keys) {
             (Kind::Nfs, _) => {
+                order.tools.extend(tools::network(&["ip", "tc"])?);
                 order.tools.extend(tools::nfs_server()?);
                 order.tools.extend(exports());
                 order.load.push("nfsd".into());
                 order.run.extend(NFS.map(step));
             }
             (Kind::Ssh, keys) => {
-                let root = tools::openssh(wires.openssh.as_deref().unwrap_or("trixie"))?;
+                let suite = wires.openssh.as_deref().unwrap_or("trixie");
+                let (root, network) = tools::openssh(suite)?;
+                order.tools.extend(network);
                 let keys = keys.context("An SSH server needs keys")?;
                 order.tools.extend(sshd::files(&root, "root", keys)?);
                 order.folders.push(sshd::folder());

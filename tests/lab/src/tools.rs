@@ -136,14 +136,19 @@ pub fn nfs_server() -> Result<Vec<Taken>> {
     taken(&root, paths.chain(more.map(String::from)))
 }
 
-/// A tree with the OpenSSH server of a suite.
+/// A tree with the OpenSSH server of a suite, and `ip` and `tc` that go with its libraries, as [`network`] has them.
 ///
 /// # Errors
 /// It cannot be fetched.
-pub fn openssh(suite: &str) -> Result<PathBuf> {
-    unpacked(&format!("{suite}-sshd"), suite, |apt| {
-        apt.closure(&["openssh-server"])
-    })
+pub fn openssh(suite: &str) -> Result<(PathBuf, Vec<Taken>)> {
+    let root = unpacked(&format!("{suite}-server"), suite, |apt| {
+        apt.closure(&["openssh-server", "iproute2"])
+    })?;
+    let network = taken(
+        &root,
+        ["/sbin/ip", "/sbin/tc"].map(String::from).into_iter(),
+    )?;
+    Ok((root, network))
 }
 
 /// Files of a tree with everything they need.
