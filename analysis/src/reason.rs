@@ -197,12 +197,11 @@ impl Reason {
         let skip = skip(found.shape, named.as_ref());
         let before = found.before.iter().map(|line| line.text.as_str());
         let mut explanation = explain::sentences(before, found.headline(), &own);
-        explanation.extend(
-            message
-                .as_deref()
-                .filter(|_| class == Class::InitKilled)
-                .and_then(explain::exit_code),
-        );
+        explanation.extend(match (class, message.as_deref()) {
+            (Class::InitKilled, Some(message)) => explain::exit_code(message),
+            (Class::Oom, _) => explain::largest(&own),
+            _ => None,
+        });
         let mut reason = Self {
             headline: found.message.is_none().then(|| headline.trim().to_string()),
             address,

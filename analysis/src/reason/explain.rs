@@ -177,6 +177,35 @@ pub(super) fn exit_code(message: &str) -> Option<String> {
     Some(format!("signal {signal}{name} ended init"))
 }
 
+/// The process with the most memory in the table of an OOM report (mm/oom_kill.c, `dump_tasks`). Behind `[pid]`
+/// stand uid, tgid, total_vm and rss, in pages, others by version, and the name, which may have spaces.
+pub(super) fn largest(own: &[&str]) -> Option<String> {
+    let at = own.iter().position(|line| line.contains(" total_vm "))?;
+    // The brackets of its pid are words, too.
+    let columns = own.get(at)?.split_whitespace().count();
+    let (mut most, mut found) = (0, None);
+    for line in own.get(at..)? {
+        let Some((pid, mut rest)) = line.split_once(']') else {
+            continue;
+        };
+        let mut pages = 0_u64;
+        for column in 4..columns {
+            let (word, behind) = rest.trim_start().split_once(' ').unwrap_or_default();
+            if column == 7 {
+                pages = word.parse().unwrap_or(0);
+            }
+            rest = behind;
+        }
+        if pages > most {
+            most = pages;
+            found = Some((rest, pid));
+        }
+    }
+    let (name, pid) = found?;
+    let pid = pid.trim_start_matches(['[', ' ']);
+    Some(format!("{name} ({pid}) held the most memory: {most} pages"))
+}
+
 /// The task that a hung task's lock belongs to, by the kernel (6.16 and newer, `debug_show_blocker`).
 pub(super) fn blocker(own: &[&str]) -> Option<String> {
     let line = own

@@ -315,3 +315,29 @@ fn wrappers_of_a_helper_are_helpers_and_what_only_sounds_like_one_is_none() {
         assert_eq!(culprit, own);
     }
 }
+
+#[test]
+fn who_held_the_most_memory_is_read_from_the_table() {
+    let asked = "ext invoked oom-killer: gfp_mask=0x100cc0(GFP_USER), order=0, oom_score_adj=0\n";
+    let end = "Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled\n";
+    let explained = |table: &str| reason(&format!("{asked}{table}{end}")).explanation;
+    // Since 6.9, and with a name that has a space.
+    let new = "[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes swapents oom_score_adj name
+[    148]     0   148      560       32        0       32         0    40960        0             0 ext
+[    154]     0   154   216337   215860   215852        8         0  1773568        0             0 acme hog
+[    160]  1000   160   999999       48        0       48         0    40960        0          -500 sleep
+";
+    assert_eq!(
+        explained(new),
+        ["acme hog (154) held the most memory: 215860 pages"]
+    );
+    let old = "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name
+[    301]     0   301     1121      560    45056        0             0 ext
+[     77]     0    77      900      500    45056        0             0 acmed
+";
+    assert_eq!(
+        explained(old),
+        ["ext (301) held the most memory: 560 pages"]
+    );
+    assert!(explained("").is_empty());
+}

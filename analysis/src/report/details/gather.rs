@@ -36,7 +36,7 @@ pub fn full(kernel: &Kernel) -> Full {
     let mut soft = Soft::default();
     let details = Details {
         code: code::read(kernel, trace.as_ref(), &report.reason),
-        registers: registers::read(kernel, &report.reason),
+        registers: registers::read(kernel, trace.as_ref(), &report.reason),
         cpu_states: soft.keep("where the CPUs stood", cpus::read(kernel, &unwinder)),
         task_list: task_list(kernel),
         sysctls: Some(sysctls::read(kernel)).filter(|rows| !rows.is_empty()),
