@@ -31,6 +31,24 @@ __asm__(".pushsection .plt, \"ax\"\n.byte 0\n.popsection\n"
         ".pushsection .text.ftrace_trampoline, \"ax\"\n.byte 0\n.popsection\n"
         ".pushsection .init.text.ftrace_trampoline, \"ax\"\n.byte 0\n.popsection\n");
 
+#elif defined(__riscv)
+
+// The kernel puts its veneers there (arch/riscv/include/asm/module.lds.h) and refuses a module without them.
+__asm__(".pushsection .plt, \"ax\"\n.byte 0\n.popsection\n"
+        ".pushsection .got, \"aw\"\n.byte 0\n.popsection\n"
+        ".pushsection .got.plt, \"aw\"\n.byte 0\n.popsection\n");
+
+#elif defined(__powerpc64__)
+
+// The same (arch/powerpc/include/asm/module.h).
+__asm__(".pushsection .stubs, \"ax\", @nobits\n.align 3\n.popsection\n"
+        ".pushsection .ftrace.tramp, \"ax\", @nobits\n.align 3\n.popsection\n");
+
+#elif defined(__s390x__)
+
+// The first page is the lowcore, which can be read; only writes to it fail (low-address protection).
+#define NULL_IS_READABLE 1
+
 #else
 #error "nothing is known of this machine"
 #endif

@@ -10,7 +10,7 @@ mod kpageflags;
 pub use bitmap::Bitmap;
 pub use kpageflags::{KpageFlags, PageCounts, Seen};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use vmcore::dump::map::MapReader;
 use vmcore::mm::Kind;
@@ -78,15 +78,38 @@ pub type Kinds = BTreeMap<(Kind, Seen), Difference>;
 pub fn with_kpageflags(map: &MapReader, theirs: &KpageFlags) -> Result<Kinds> {
     let mut differences = Kinds::new();
     map.for_each(&mut |run| {
-        for pfn in run.pages.start.0..run.pages.end.0 {
-            let seen = theirs.seen(pfn);
-            if !seen.agrees(run.kind) {
-                differences.entry((run.kind, seen)).or_default().add(pfn);
-            }
-        }
+        theirs.judge(&run, &mut differences);
         Ok(())
     })?;
     Ok(differences)
+}
+
+/// The pages that differ, of which `bound` may have changed in between. Those of kinds that do not come and go may not.
+///
+/// # Errors
+/// Such a page differs, or there are more.
+pub fn changed(differences: &Kinds, bound: u64) -> Result<u64> {
+    let mut changed = 0;
+    for ((ours, theirs), difference) in differences {
+        let words = format!(
+            "{} pages are {} here and were {theirs:?}, the first {:#x}",
+            difference.pages,
+            ours.name(),
+            difference.first.unwrap_or(0)
+        );
+        eprintln!("lab: {words}");
+        let stays = matches!(ours, Kind::HwPoison | Kind::Offline | Kind::Hugetlb);
+        ensure!(
+            !theirs.stays() && !stays,
+            "{words}: such pages do not change by themselves"
+        );
+        changed += difference.pages;
+    }
+    ensure!(
+        changed <= bound,
+        "{changed} pages differ; {bound} may have changed since"
+    );
+    Ok(changed)
 }
 
 /// Pages that processes had mapped, and those among them that no process can have mapped by our

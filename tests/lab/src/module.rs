@@ -88,6 +88,38 @@ const AARCH64: [&str; 4] = [
     "-mbranch-protection=pac-ret",
 ];
 
+/// What those of riscv64 need besides (arch/riscv/Makefile).
+const RISCV64: [&str; 6] = [
+    "-mabi=lp64",
+    "-march=rv64imac_zicsr_zifencei",
+    "-mcmodel=medany",
+    "-mno-relax",
+    "-mno-save-restore",
+    "-fno-omit-frame-pointer",
+];
+
+/// What those of ppc64le need besides (arch/powerpc/Makefile).
+const PPC64LE: [&str; 8] = [
+    "-mabi=elfv2",
+    "-mcmodel=large",
+    "-mcpu=power8",
+    "-mno-altivec",
+    "-mno-vsx",
+    "-msoft-float",
+    "-mtraceback=no",
+    "-mno-pointers-to-nested-functions",
+];
+
+/// What those of s390x need besides (arch/s390/Makefile).
+const S390X: [&str; 6] = [
+    "-m64",
+    "-march=z10",
+    "-mpacked-stack",
+    "-mbackchain",
+    "-msoft-float",
+    "-fPIC",
+];
+
 /// The compiler for an architecture, and what it is told besides [`COMMON`].
 ///
 /// # Errors
@@ -96,6 +128,9 @@ fn compiler(arch: &str) -> Result<(String, &'static [&'static str])> {
     let flags: &[&str] = match arch {
         "x86_64" => &X86_64,
         "aarch64" => &AARCH64,
+        "riscv64" => &RISCV64,
+        "ppc64le" => &PPC64LE,
+        "s390x" => &S390X,
         _ => bail!("No modules are built for {arch}"),
     };
     Ok((cross::cc(arch)?, flags))
@@ -172,7 +207,7 @@ struct Layout {
 /// Read out of virtio_blk, which every kernel here has as a module.
 fn layout(kernel: &KernelFiles) -> Result<Layout> {
     let index = initramfs_index(kernel)?;
-    let elf = Elf { bytes: &index };
+    let elf = Elf::new(&index)?;
     let this = elf.section(".gnu.linkonce.this_module")?;
     let name = b"virtio_blk\0";
     let name = this
@@ -185,7 +220,7 @@ fn layout(kernel: &KernelFiles) -> Result<Layout> {
         .section(".rela.gnu.linkonce.this_module")?
         .chunks_exact(24)
     {
-        at.push(number(rela, 0, 8)?);
+        at.push(elf.number(rela, 0, 8)?);
     }
     at.sort_unstable();
     let [init, exit] = at.as_slice() else {
@@ -220,24 +255,47 @@ fn initramfs_index(kernel: &KernelFiles) -> Result<Vec<u8>> {
 
 struct Elf<'a> {
     bytes: &'a [u8],
+    /// Whether the first byte of a number is its highest (EI_DATA).
+    big: bool,
 }
 
-impl Elf<'_> {
+impl<'a> Elf<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self> {
+        let order = slice(bytes, 5, 1)?;
+        Ok(Self {
+            bytes,
+            big: order == [2],
+        })
+    }
+
     fn section(&self, wanted: &str) -> Result<&[u8]> {
-        let (table, count) = (number(self.bytes, 40, 8)?, number(self.bytes, 60, 2)?);
+        let of_file = |at, size| self.number(self.bytes, at, size);
+        let (table, count) = (of_file(40, 8)?, of_file(60, 2)?);
         let header = |n: u64| slice(self.bytes, table + n * 64, 64);
-        let names = header(number(self.bytes, 62, 2)?)?;
-        let names = slice(self.bytes, number(names, 24, 8)?, number(names, 32, 8)?)?;
+        let part = |header: &[u8]| {
+            let (at, size) = (self.number(header, 24, 8)?, self.number(header, 32, 8)?);
+            slice(self.bytes, at, size)
+        };
+        let names = part(header(of_file(62, 2)?)?)?;
         for n in 0..count {
             let header = header(n)?;
             let name = names
-                .get(usize::try_from(number(header, 0, 4)?)?..)
+                .get(usize::try_from(self.number(header, 0, 4)?)?..)
                 .unwrap_or_default();
             if name.split(|b| *b == 0).next() == Some(wanted.as_bytes()) {
-                return slice(self.bytes, number(header, 24, 8)?, number(header, 32, 8)?);
+                return part(header);
             }
         }
         bail!("The sample module has no section {wanted}")
+    }
+
+    fn number(&self, bytes: &[u8], at: u64, size: u64) -> Result<u64> {
+        let bytes = slice(bytes, at, size)?.iter();
+        let join = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
+        Ok(match self.big {
+            true => bytes.fold(0, join),
+            false => bytes.rev().fold(0, join),
+        })
     }
 }
 
@@ -246,11 +304,4 @@ fn slice(bytes: &[u8], at: u64, size: u64) -> Result<&[u8]> {
     bytes
         .get(at..at + usize::try_from(size)?)
         .context("The sample module is cut off")
-}
-
-fn number(bytes: &[u8], at: u64, size: u64) -> Result<u64> {
-    Ok(slice(bytes, at, size)?
-        .iter()
-        .rev()
-        .fold(0, |value, byte| (value << 8) | u64::from(*byte)))
 }

@@ -38,27 +38,8 @@ pub(super) fn kpageflags(found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
     let map = map(dir)?;
     let known = expected::kinds(&kernel.release)?;
     let differences = compare::with_kpageflags(&map, &flags)?;
-    let mut changed = 0;
-    for ((ours, theirs), difference) in &differences {
-        eprintln!(
-            "lab: {} pages are {} here and were {theirs:?}, the first {:#x}",
-            difference.pages,
-            ours.name(),
-            difference.first.unwrap_or(0)
-        );
-        ensure!(
-            !theirs.stays() && !stays(*ours),
-            "{} pages are {} here and were {theirs:?}: such pages do not change by themselves",
-            difference.pages,
-            ours.name()
-        );
-        changed += difference.pages;
-    }
     let bound = known.changed;
-    ensure!(
-        changed <= bound,
-        "{changed} pages differ; {bound} may have changed since"
-    );
+    let changed = compare::changed(&differences, bound)?;
     // What a process had mapped is neither free nor one of the kernel's own.
     let (mapped, wrong) = compare::with_counts(&map, &counts)?;
     eprintln!("lab: {changed} pages differ; {mapped} were mapped, {wrong} of them by nobody here");
@@ -99,11 +80,6 @@ pub(super) fn free_kept(dir: &Path, core: &Core) -> Result<()> {
     let out = of(Kind::Cache, false) + of(Kind::Anon, false);
     ensure!(out > 1000, "only {out} pages were left out");
     Ok(())
-}
-
-/// Kinds that do not come and go in the moment before a panic.
-fn stays(kind: Kind) -> bool {
-    matches!(kind, Kind::HwPoison | Kind::Offline | Kind::Hugetlb)
 }
 
 /// An unfiltered core: at each level makedumpfile keeps the pages that our kinds say.

@@ -3,9 +3,10 @@
 //! Facts: include/uapi/linux/kernel-page-flags.h, fs/proc/page.c (stable_page_flags), 5.10 to 7.2.
 //! A tail of a compound page shows its own raw flags, so it is judged by its head.
 
+use super::Kinds;
 use anyhow::{Context, Result};
 use std::path::Path;
-use vmcore::mm::Kind;
+use vmcore::mm::{Kind, KindRun};
 
 const DIRTY: u32 = 4;
 const LRU: u32 = 5;
@@ -85,6 +86,15 @@ impl Seen {
         )
     }
 
+    /// Whether level 31 of makedumpfile leaves such pages out.
+    #[must_use]
+    pub fn may_go(self) -> bool {
+        matches!(
+            self,
+            Self::HwPoison | Self::Free | Self::Hugetlb | Self::Offline | Self::Anon | Self::Cache
+        )
+    }
+
     /// Whether our kind says the same.
     #[must_use]
     pub fn agrees(self, kind: Kind) -> bool {
@@ -109,6 +119,8 @@ impl Seen {
 #[derive(Clone, Debug)]
 pub struct KpageFlags {
     words: Vec<u64>,
+    /// Page frames of 4 KiB in a page of the kernel.
+    frames: u64,
 }
 
 impl KpageFlags {
@@ -124,7 +136,12 @@ impl KpageFlags {
 
     fn parse(bytes: &[u8]) -> Self {
         let words = bytes.as_chunks::<8>().0.iter();
-        let mut words: Vec<u64> = words.copied().map(u64::from_le_bytes).collect();
+        Self::of(words.copied().map(u64::from_le_bytes).collect())
+    }
+
+    /// The words of a copy.
+    #[must_use]
+    pub fn of(mut words: Vec<u64>) -> Self {
         // Tails take their head's word; poison stays where it is.
         let mut head = 0;
         for word in &mut words {
@@ -134,7 +151,23 @@ impl KpageFlags {
                 *word = head;
             }
         }
-        Self { words }
+        Self { words, frames: 1 }
+    }
+
+    /// The same of a kernel whose pages are of several page frames.
+    #[must_use]
+    pub fn of_frames(self, frames: u64) -> Self {
+        Self { frames, ..self }
+    }
+
+    /// Adds the pages of a run of which the kernel said something else.
+    pub fn judge(&self, run: &KindRun, differences: &mut Kinds) {
+        for pfn in run.pages.start.0..run.pages.end.0 {
+            let seen = self.seen(pfn);
+            if !seen.agrees(run.kind) {
+                differences.entry((run.kind, seen)).or_default().add(pfn);
+            }
+        }
     }
 
     /// The sorts of memory of which there is too little for a test.
@@ -148,10 +181,11 @@ impl KpageFlags {
         PRESENT.iter().filter(few).map(|(name, ..)| *name).collect()
     }
 
-    /// What the kernel said of a page.
+    /// What the kernel said of the page that a page frame is in.
     #[must_use]
     pub fn seen(&self, pfn: u64) -> Seen {
-        let word = usize::try_from(pfn).ok().and_then(|n| self.words.get(n));
+        let page = pfn / self.frames;
+        let word = usize::try_from(page).ok().and_then(|n| self.words.get(n));
         word.map_or(Seen::NoPage, |flags| Seen::of(*flags))
     }
 }

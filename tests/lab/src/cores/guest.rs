@@ -1,6 +1,6 @@
 //! A kernel that panics or runs, and its memory as QEMU writes it.
 
-use super::{Board, Core, Fate, Machine};
+use super::{Core, Fate, Machine};
 use crate::apt::{Apt, unpack};
 use crate::cache;
 use anyhow::{Context, Result, bail, ensure};
@@ -24,11 +24,16 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 /// What one prints that runs on.
 const READY: &str = "guest: it runs";
 /// Modules that need no others.
-pub(super) const MODULES: [(&str, &str); 2] = [("loop", "a module"), ("dummy", "a module")];
+pub(super) const MODULES: [(&str, &str); 3] = [
+    ("loop", "a module"),
+    ("dummy", "a module"),
+    ("virtio_blk", "the disk"),
+];
 /// Tasks that sleep, one that runs, pages of a file, two that talk through a pipe.
 const INIT: &str = "#!/bin/busybox sh
-busybox mkdir -p /proc /sys /tmp
+busybox mkdir -p /proc /sys /tmp /dev
 busybox mount -t proc proc /proc
+busybox mount -t devtmpfs dev /dev
 busybox mount -t sysfs sys /sys
 busybox mount -t tmpfs tmp /tmp
 for module in /*.ko; do busybox insmod $module; done
@@ -38,19 +43,31 @@ busybox sh -c 'while :; do :; done' &
 busybox cat /dev/zero | busybox md5sum > /dev/null &
 busybox sleep 2
 ";
+/// What the kernel says of itself goes to the disk, without the page cache: see [`super::witness`]. While the disk is
+/// written its module is in use.
+const RECORD: &str = "busybox cat /proc/modules > /tmp/modules
+busybox dd if=/tmp/modules of=/dev/vda bs=64k iflag=fullblock oflag=direct conv=sync
+busybox dd if=/proc/kpageflags of=/dev/vda seek=1 bs=64k iflag=fullblock oflag=direct conv=sync
+";
+/// Bytes of the disk.
+const DISK: u64 = 64 << 20;
 /// The end of it.
 const PANIC: &str = "echo 1 > /proc/sys/kernel/sysrq
 # Every task's stack, as the kernel unwinds it, into the log only.
 echo 0 > /proc/sys/kernel/printk
 echo t > /proc/sysrq-trigger
 echo 7 > /proc/sys/kernel/printk
-echo c > /proc/sysrq-trigger
+";
+const CRASH: &str = "echo c > /proc/sysrq-trigger
 ";
 /// Another end: a task with a line that has none.
 const HOG: &str = "echo 2 > /proc/sys/vm/panic_on_oom
 busybox tail /dev/zero
 ";
-/// The third.
+/// A third.
+const FAULT: &str = "busybox insmod /last/acme.ko
+";
+/// The last.
 const RUN_ON: &str = "echo guest: it runs
 busybox sleep 1000
 ";
@@ -62,17 +79,16 @@ pub(super) fn dumped(
     dir: &Path,
     core: &Core,
 ) -> Result<()> {
-    let (end, words) = match machine.fate {
-        Fate::Sysrq => (PANIC, machine.board.last_words),
-        Fate::OutOfMemory => (HOG, machine.board.last_words),
-        Fate::RunsOn => (RUN_ON, READY),
-    };
     let initrd = dir.join("initrd");
-    fs::write(&initrd, initramfs(kernel, machine.board, end)?)?;
+    fs::write(&initrd, initramfs(kernel, machine, dir)?)?;
+    File::create(&core.disk)?.set_len(DISK)?;
+    let words = match machine.fate {
+        Fate::RunsOn => READY,
+        _ => machine.board.last_words,
+    };
     let socket = dir.join("qmp");
-    let mut qemu = start(kernel, machine, &initrd, &socket)?;
-    let written =
-        wait(&mut qemu, words, &dir.join("console.txt")).and_then(|()| dump(&socket, core));
+    let mut qemu = start(kernel, machine, (&initrd, &core.disk), &socket)?;
+    let written = wait(&mut qemu, words, &core.console).and_then(|()| dump(&socket, core));
     spawn::kill(&mut qemu);
     written
 }
@@ -80,12 +96,24 @@ pub(super) fn dumped(
 /// A number that changes with what the guest is and does.
 pub(super) fn fingerprint(machine: &Machine) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (INIT, PANIC, machine.kernel, machine.cpu, machine.cmdline).hash(&mut hasher);
+    (INIT, script(machine.fate)).hash(&mut hasher);
+    (machine.kernel, machine.cpu, machine.cmdline).hash(&mut hasher);
     (machine.board.words, MODULES).hash(&mut hasher);
     hasher.finish()
 }
 
-fn initramfs(kernel: &KernelFiles, board: &Board, end: &str) -> Result<Vec<u8>> {
+/// What a guest does after it is up.
+fn script(fate: Fate) -> String {
+    match fate {
+        Fate::Sysrq => [PANIC, RECORD, CRASH].concat(),
+        Fate::OutOfMemory => [RECORD, HOG].concat(),
+        Fate::Fault => [RECORD, FAULT].concat(),
+        Fate::RunsOn => RUN_ON.to_owned(),
+    }
+}
+
+fn initramfs(kernel: &KernelFiles, machine: &Machine, dir: &Path) -> Result<Vec<u8>> {
+    let board = machine.board;
     let mut archive = Archive::new();
     archive.nodes()?;
     archive.file(
@@ -104,7 +132,11 @@ fn initramfs(kernel: &KernelFiles, board: &Board, end: &str) -> Result<Vec<u8>> 
         let module = initramfs::modules::read(&index, module)?;
         archive.file(&format!("{name}.ko"), 0o644, module, why)?;
     }
-    let init = format!("{INIT}{end}").into_bytes();
+    if machine.fate == Fate::Fault {
+        let module = crate::module::build(kernel, board.arch, "null-deref", dir)?;
+        archive.file("last/acme.ko", 0o644, fs::read(module)?, "what dies")?;
+    }
+    let init = format!("{INIT}{}", script(machine.fate)).into_bytes();
     archive.file("init", 0o755, init, "what the guest does")?;
     Ok(archive.pack(Compression::None)?)
 }
@@ -122,7 +154,12 @@ fn busybox(architecture: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn start(kernel: &KernelFiles, machine: &Machine, initrd: &Path, socket: &Path) -> Result<Child> {
+fn start(
+    kernel: &KernelFiles,
+    machine: &Machine,
+    (initrd, disk): (&Path, &Path),
+    socket: &Path,
+) -> Result<Child> {
     let _ = fs::remove_file(socket);
     let board = machine.board;
     let mut command = Command::new(board.qemu);
@@ -143,6 +180,11 @@ fn start(kernel: &KernelFiles, machine: &Machine, initrd: &Path, socket: &Path) 
         .arg(format!(
             "console={} rdinit=/init panic=0 oops=panic log_buf_len=4M {}",
             board.console, machine.cmdline
+        ))
+        .args(["-device", "virtio-blk,drive=disk", "-drive"])
+        .arg(format!(
+            "if=none,id=disk,format=raw,file={}",
+            disk.display()
         ))
         .arg("-qmp")
         .arg(format!("unix:{},server,nowait", socket.display()))

@@ -1,6 +1,6 @@
 //! Whether what is read of a core is right: against drgn, and against the kernel's own counters.
 
-use super::{Core, Fate, Machine, debuggers, guest, traces};
+use super::{Core, Fate, Machine, console, debuggers, guest, traces, witness};
 use crate::tools;
 use analysis::reason::Class;
 use analysis::report;
@@ -49,7 +49,7 @@ pub(super) struct Task {
 /// A task by us.
 #[derive(PartialEq, Eq)]
 pub(super) struct Ours {
-    pid: i32,
+    pub(super) pid: i32,
     comm: String,
     functions: Vec<String>,
     /// Why its stack ends early.
@@ -84,6 +84,9 @@ pub(super) fn all(
     if machine.fate == Fate::Sysrq {
         checks.push(("frames against the kernel's own", traces::same(&kernel)?));
     }
+    checks.push(("CPUs online", cpus(&kernel)));
+    checks.extend(console::check(&kernel, machine, &core.console)?);
+    checks.extend(witness::check(&kernel, machine.fate, core)?);
     if let Some(vmlinux) = vmlinux {
         let theirs = ask(&kernel, &core.elf, machine, vmlinux, dir)?;
         checks.push(("tasks against drgn", same_tasks(&ours, &theirs.tasks)));
@@ -119,6 +122,15 @@ pub(super) fn essential(core: &Path, machine: &Machine) -> Result<Vec<Check>> {
             },
         ),
     ])
+}
+
+/// Both CPUs were online, whatever the panic did to one.
+fn cpus(kernel: &Kernel) -> Result<String, String> {
+    let system = analysis::system::System::read(kernel, &mut Vec::new());
+    match (system.cpus_online, system.cpus_possible) {
+        (Some(2), Some(2)) => Ok("2 of 2".into()),
+        (online, possible) => Err(format!("{online:?} of {possible:?}")),
+    }
 }
 
 /// Whether the report says why it died, and of one that runs that it has not.
