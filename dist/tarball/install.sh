@@ -46,6 +46,12 @@ runs_systemd() {
     [ -z "$root" ] && [ -d /run/systemd/system ]
 }
 
+# Whether OpenRC starts the services of the system below the root.
+has_openrc() {
+    [ -d "$root/etc/init.d" ] && [ -x "$root/sbin/openrc-run" ]
+}
+service=etc/init.d/afterpanic
+
 # Removes the files of a record, then the folders that this made and that are empty now.
 remove() {
     while read -r kind path; do
@@ -77,6 +83,9 @@ if [ "$undo" = yes ]; then
         echo "kept, because it was changed: /$config"
         grep -vx "file $config" "$copy" >"$copy.less" || true
         mv "$copy.less" "$copy"
+    fi
+    if grep -qx "file $service" "$copy"; then
+        rm -f "$root"/etc/runlevels/*/afterpanic
     fi
     remove "$copy"
     rm -f "$copy"
@@ -123,6 +132,12 @@ while read -r path; do
     cp -p "$here/files/$path" "$root/$path"
 done <"$new.list"
 rm -f "$new.list"
+if has_openrc; then
+    [ ! -e "$root/$service" ] || die "$root/$service is there already"
+    echo "file $service" >>"$new"
+    cp "$here/openrc" "$root/$service"
+    chmod 755 "$root/$service"
+fi
 folder usr/lib/afterpanic
 for extra in uninstall installed "$(basename "$config").shipped"; do
     echo "file usr/lib/afterpanic/$extra" >>"$new"
@@ -138,9 +153,9 @@ if runs_systemd; then
     systemctl --system daemon-reload || true
     udevadm control --reload || true
     next="systemctl enable --now afterpanic.service"
-elif [ -d "$root/etc/init.d" ] && [ -x "$root/sbin/openrc-run" ]; then
-    next="\`afterpanic load\` at each boot: write it into /etc/local.d/afterpanic.start, make that
-  executable, and run: rc-update add local default. After a crash: afterpanic collect"
+elif has_openrc; then
+    next="rc-update add afterpanic default
+  rc-service afterpanic start"
 else
     next="\`afterpanic load\` at each boot, after the filesystems are mounted. After a crash: afterpanic collect"
 fi

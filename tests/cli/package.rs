@@ -159,8 +159,10 @@ impl Tarball {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/tarball/install.sh");
-        fs::copy(script, tarball.path("tar/install.sh")).unwrap();
+        for name in ["install.sh", "openrc"] {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/tarball");
+            fs::copy(from.join(name), tarball.path("tar").join(name)).unwrap();
+        }
         tarball
     }
 
@@ -224,21 +226,26 @@ fn the_installer_undoes_itself() {
 fn with_openrc_the_installer_names_what_to_run_at_boot() {
     use std::os::unix::fs::PermissionsExt;
     let tarball = Tarball::new();
-    for folder in ["root/etc/init.d", "root/sbin"] {
+    for folder in ["root/etc/init.d", "root/etc/runlevels/default", "root/sbin"] {
         fs::create_dir_all(tarball.path(folder)).unwrap();
     }
     let openrc = tarball.path("root/sbin/openrc-run");
     fs::write(&openrc, "#!/bin/sh\n").unwrap();
     fs::set_permissions(&openrc, fs::Permissions::from_mode(0o755)).unwrap();
+    let before = tarball.root();
     let (done, said) = tarball.run("tar/install.sh", &[]);
     assert!(
-        done && said.contains("rc-update add local default"),
+        done && said.contains("rc-update add afterpanic default"),
         "{said}"
     );
-    assert!(
-        said.contains("/etc/local.d/afterpanic.start") && !said.contains("systemctl"),
-        "{said}"
-    );
+    assert!(!said.contains("systemctl"), "{said}");
+    // Enabled since then.
+    let service = tarball.path("root/etc/init.d/afterpanic");
+    assert!(service.metadata().unwrap().permissions().mode() & 0o100 != 0);
+    let enabled = tarball.path("root/etc/runlevels/default/afterpanic");
+    std::os::unix::fs::symlink("/etc/init.d/afterpanic", enabled).unwrap();
+    assert!(tarball.run("root/usr/lib/afterpanic/uninstall", &[]).0);
+    assert_eq!(tarball.root(), before);
 }
 
 #[test]

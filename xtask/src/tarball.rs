@@ -28,8 +28,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
             file.mode,
         )?;
     }
-    let installer = root().join("dist/tarball/install.sh");
-    place(&installer, &dir.join("install.sh"), 0o755)?;
+    let beside = root().join("dist/tarball");
+    place(&beside.join("install.sh"), &dir.join("install.sh"), 0o755)?;
+    place(&beside.join("openrc"), &dir.join("openrc"), 0o644)?;
     println!("{}", pack(&to, &name)?.display());
     Ok(true)
 }
@@ -58,3 +59,6 @@ fn pack(dir: &Path, name: &str) -> Result<PathBuf> {
     }
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests;
