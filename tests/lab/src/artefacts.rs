@@ -8,15 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The profile of what runs in guests beside the programs.
-const GUESTS: &str = "dev";
+/// The profile of what runs in guests beside the programs, if those are built by another one.
+pub const GUESTS: &str = "dev";
+/// The profile of Cargo.toml by which both are built for one panic alone.
+pub const QUICK: &str = "guest";
 
 /// The packages that a build selects. Cargo unites the features of those: with another selection most crates would
 /// be built once more.
 fn packages(profile: &str) -> &'static [&'static str] {
-    match profile == GUESTS {
-        true => &["-p", "afterpanic", "-p", "capture", "-p", "lab"],
-        false => &["-p", "afterpanic", "-p", "capture"],
+    match profile {
+        GUESTS | QUICK => &["-p", "afterpanic", "-p", "capture", "-p", "lab"],
+        _ => &["-p", "afterpanic", "-p", "capture"],
     }
 }
 
@@ -63,13 +65,13 @@ pub fn kinds(arch: &str) -> Result<PathBuf> {
     find(&made, "kinds")
 }
 
-/// Builds the program that works and panics in the guests, with the profile whose parts are there
-/// already. Its symbols are left out: six sevenths of it, and the guest holds it in memory.
+/// Builds the program that works and panics in the guests, by [`GUESTS`] or [`QUICK`]. Its symbols are left out: six
+/// sevenths of it, and the guest holds it in memory.
 ///
 /// # Errors
 /// As [`build`], or `strip` is missing: it is in binutils, which gcc needs.
-pub fn guest(arch: &str) -> Result<PathBuf> {
-    let whole = cargo_build(arch, GUESTS, packages(GUESTS), &["--bin", "guest"])?;
+pub fn guest(arch: &str, profile: &str) -> Result<PathBuf> {
+    let whole = cargo_build(arch, profile, packages(profile), &["--bin", "guest"])?;
     let whole = find(&whole, "guest")?;
     let stripped = match arch == ARCH {
         true => crate::cache().join("guest"),

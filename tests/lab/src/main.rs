@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
+use lab::artefacts::QUICK;
 use lab::faults;
 use lab::results::{self, Entry, Results, Stamp};
 use lab::runner::{Lab, Options};
@@ -479,10 +480,6 @@ fn chosen(args: &Crash) -> Result<Vec<Scenario>> {
     names.iter().map(find).collect()
 }
 
-/// The profile of what `cargo xtask test` builds for other architectures: the one whose parts the guest's program
-/// needs anyway.
-const CI_CROSS_PROFILE: &str = "dev";
-
 fn crash(args: Crash) -> Result<bool> {
     if args.list {
         let ci = scenario::lists()?.scenarios;
@@ -519,7 +516,7 @@ fn crash(args: Crash) -> Result<bool> {
         crashes: args.crashes,
         console: args.console,
         profile: args.profile,
-        cross_profile: args.ci.then(|| CI_CROSS_PROFILE.to_owned()),
+        cross_profile: args.ci.then(|| QUICK.to_owned()),
     };
     let lab = Lab::for_machines(options, &archs)?;
     let queue: Vec<&Scenario> = scenarios.iter().cycle().take(runs).collect();

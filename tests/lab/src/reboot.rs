@@ -144,7 +144,7 @@ fn machine(
     let _ = fs::remove_dir_all(dir);
     let files = dir.join("files");
     fs::create_dir_all(&files)?;
-    let program = artefacts::guest(ARCH)?;
+    let program = artefacts::guest(ARCH, artefacts::GUESTS)?;
     let mut images = Vec::new();
     for (n, kernel) in pair.iter().enumerate() {
         let image = files.join(format!("initramfs-{n}"));

@@ -64,9 +64,13 @@ pub struct Programs {
 
 impl Programs {
     fn build(arch: &str, profile: &str) -> Result<Self> {
+        let guests = match profile {
+            artefacts::QUICK => profile,
+            _ => artefacts::GUESTS,
+        };
         Ok(Self {
             binaries: artefacts::build(arch, profile)?,
-            guest: artefacts::guest(arch)?,
+            guest: artefacts::guest(arch, guests)?,
         })
     }
 }
