@@ -63,6 +63,7 @@ fn whole(data: &[u8]) {
 
 /// ELF headers, program headers and notes; whatever else [`open_source`] knows.
 pub(crate) fn elf(data: &[u8]) {
+    vmcore::dump::read_all();
     whole(data);
 }
 

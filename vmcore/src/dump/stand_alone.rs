@@ -26,6 +26,8 @@ const ARCH_64: u32 = 2;
 const MOST_CPUS: usize = 512;
 /// The least that a segment of the extended form takes: a mebibyte of memory.
 const LEAST_SEGMENT: u64 = 1 << 20;
+/// Memory that a byte of the extended form may stand for: a machine of which so little is not zero is idle indeed.
+const MOST_ZEROS: u64 = 1024;
 /// Where in a prefix page the general registers are stored, and behind them the PSW.
 const REGISTERS: u64 = 0x1280;
 const GENERAL_BYTES: usize = 128;
@@ -86,6 +88,11 @@ pub(super) fn open(
     if header != PAGE_SIZE || end == 0 || !end.is_multiple_of(PAGE_SIZE) || end >> 52 != 0 {
         return Err(FormatError::damaged(
             "the header of the stand-alone dump contradicts itself",
+        ));
+    }
+    if end / MOST_ZEROS > source.len() {
+        return Err(FormatError::damaged(
+            "the header of the stand-alone dump says more memory than such a file can hold",
         ));
     }
     let pieces = match magic {

@@ -112,6 +112,7 @@ fn what_is_not_read_says_so() {
     assert!(with(0x5c, 1).contains("zgetdump"));
     assert!(with(0x28, 0xff).contains("contradicts itself"));
     assert!(with(0xe, 0).contains("contradicts itself"));
+    assert!(with(0x2b, 2).contains("more memory"));
     let segment_says = |at: usize, value: u8| {
         let mut bytes = extended();
         bytes[4096 + at] = value;
