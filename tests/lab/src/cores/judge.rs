@@ -239,7 +239,11 @@ pub(super) fn ask(
         .context("Cannot run drgn")?;
     let words = String::from_utf8_lossy(&said.stderr);
     ensure!(said.status.success(), "drgn: {words}");
-    Ok(serde_json::from_slice(&fs::read(&out)?)?)
+    let mut theirs: Theirs = serde_json::from_slice(&fs::read(&out)?)?;
+    for task in theirs.tasks.values_mut() {
+        task.functions.iter_mut().for_each(of_the_kernel);
+    }
+    Ok(theirs)
 }
 
 fn same_tasks(
@@ -299,16 +303,14 @@ fn same_layouts(kernel: &Kernel, theirs: &Theirs) -> Result<Result<String, Strin
 }
 
 /// drgn's frames as far as they are the kernel's: on x86-64 it walks on into the task's own stack.
-fn of_the_kernel(functions: &[String]) -> &[String] {
+fn of_the_kernel(functions: &mut Vec<String>) {
     let is_user = |name: &String| {
         let address = name.strip_prefix("0x");
         let address = address.and_then(|hex| u64::from_str_radix(hex, 16).ok());
         address.is_some_and(|address| address >> 48 != 0xffff)
     };
     let end = functions.iter().position(is_user);
-    functions
-        .get(..end.unwrap_or(functions.len()))
-        .unwrap_or_default()
+    functions.truncate(end.unwrap_or(functions.len()));
 }
 
 /// kallsyms names the label in the entry of a system call, DWARF the whole of it.
@@ -324,7 +326,7 @@ fn same_frames(
     let mut first = None;
     let followed = theirs.iter().filter_map(|(at, their)| {
         let functions = their.functions.as_ref()?;
-        Some((at, their, of_the_kernel(functions)))
+        Some((at, their, functions))
     });
     for (at, their, functions) in followed {
         let own = ours.get(at).map_or(&[][..], |own| &own.functions);
