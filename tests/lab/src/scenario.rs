@@ -52,7 +52,7 @@ pub struct Scenario {
     /// Modules that the crashed kernel loads, too, with what its command line says for them.
     pub modules: Vec<String>,
     /// Commands that make what is mounted out of empty disks. lvm, dmsetup, mdadm and mkfs.ext4 are there, or
-    /// cryptsetup, keyctl and mkfs.ext4 where the first of them is named.
+    /// cryptsetup, keyctl, lvm and mkfs.ext4 where the first of them is named.
     pub make: Vec<Vec<String>>,
     /// Commands that put it together again.
     pub again: Vec<Vec<String>>,

@@ -186,6 +186,7 @@ fn target(s: &Scenario) -> String {
             .any(|step| step.iter().any(|word| word == tool))
     };
     match (made("lvm"), made("mdadm")) {
+        (true, _) if made("cryptsetup") => "LVM on LUKS2".into(),
         _ if made("cryptsetup") => "LUKS2".into(),
         (true, true) => "LVM on RAID 1".into(),
         (true, false) => "LVM".into(),

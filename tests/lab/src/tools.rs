@@ -273,15 +273,20 @@ pub fn storage() -> Result<Vec<Taken>> {
     )
 }
 
-/// cryptsetup, keyctl and what makes filesystems, to be put into the crashed kernel's guest.
+/// cryptsetup, keyctl, lvm and what makes filesystems, to be put into the crashed kernel's guest.
 ///
 /// # Errors
 /// It cannot be fetched.
 pub fn encryption() -> Result<Vec<Taken>> {
-    let packages = ["cryptsetup-bin", "keyutils", "e2fsprogs"];
-    let root = unpacked("encryption", STORAGE_SUITE, |apt| apt.closure(&packages))?;
-    let asked = ["sbin/cryptsetup", "bin/keyctl", "sbin/mkfs.ext4"]
-        .map(|name| (format!("/usr/{name}").into(), "the guest".to_owned()));
+    let packages = ["cryptsetup-bin", "keyutils", "lvm2", "e2fsprogs"];
+    let root = unpacked("luks", STORAGE_SUITE, |apt| apt.closure(&packages))?;
+    let asked = [
+        "sbin/cryptsetup",
+        "bin/keyctl",
+        "sbin/lvm",
+        "sbin/mkfs.ext4",
+    ]
+    .map(|name| (format!("/usr/{name}").into(), "the guest".to_owned()));
     Ok(files::closure(&Root::new(&root), &asked)?)
 }
 
