@@ -311,11 +311,18 @@ fn of_the_kernel(functions: &mut Vec<String>) {
     };
     let end = functions.iter().position(is_user);
     functions.truncate(end.unwrap_or(functions.len()));
+    for name in functions {
+        if let Some(whole) = name.strip_suffix(LABEL) {
+            *name = whole.to_owned();
+        }
+    }
 }
 
-/// kallsyms names the label in the entry of a system call, DWARF the whole of it.
+/// Behind the name of the entry of a system call: kallsyms names the label in it, DWARF the whole of it.
+const LABEL: &str = "_after_hwframe";
+
 fn is_same(own: &str, their: &str) -> bool {
-    own == their || own.strip_prefix(their) == Some("_after_hwframe")
+    own == their || own.strip_suffix(LABEL) == Some(their)
 }
 
 fn same_frames(
