@@ -107,6 +107,8 @@ pub struct Order<'a> {
     pub exported_to: Vec<String>,
     /// How many cards it has: `eth0` and so on.
     pub cables: usize,
+    /// How long it keeps its power when the dump is there, see [`sshd::SETTLES`].
+    pub settles: Duration,
     /// When it is killed.
     pub deadline: Duration,
 }
@@ -116,6 +118,7 @@ pub struct Order<'a> {
 pub struct Server {
     sockets: TempDir,
     disk: PathBuf,
+    settles: Duration,
     pid: u32,
     thread: Option<JoinHandle<()>>,
 }
@@ -151,6 +154,7 @@ impl Server {
         let mut server = Self {
             sockets,
             disk,
+            settles: order.settles,
             pid: 0,
             thread: None,
         };
@@ -193,6 +197,7 @@ impl Server {
     /// # Errors
     /// The disk cannot be read.
     pub fn store(&mut self, to: &Path) -> Result<(), ServerError> {
+        thread::sleep(self.settles);
         self.stop();
         disk::read_ext4(&self.disk, "/", to)?;
         let _ = fs::remove_file(&self.disk);

@@ -8,6 +8,7 @@ use initramfs::root::Root;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// The server's program.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -24,6 +25,8 @@ const OTHER: [&str; 4] = [
     "/usr/libexec/ssh/sshd-auth",
 ];
 const CONFIG: &str = "/etc/sshd_config";
+/// SFTP cannot sync a directory: the last rename is safe with the next commit of the server's filesystem (ext4: 5 s).
+pub const SETTLES: Duration = Duration::from_secs(6);
 
 /// The keys of a server and of the account on it.
 #[derive(Debug)]

@@ -180,6 +180,7 @@ impl Remote {
             run: self.up("eth0", SERVER).to_vec(),
             exported_to: Vec::new(),
             cables: 1,
+            settles: Duration::ZERO,
             deadline: session.deadline.saturating_add(Duration::from_secs(300)),
         };
         let mut owner = 0;
@@ -191,6 +192,7 @@ impl Remote {
                 .extend(sshd::files(&self.root, &ssh.user, &keys)?);
             order.folders.push(sshd::folder());
             order.run.push(sshd::start());
+            order.settles = sshd::SETTLES;
             if ssh.user != ROOT {
                 owner = USER;
             }

@@ -145,6 +145,7 @@ impl Nas<'_> {
             run: vec![step("/sbin/ip link set lo up")],
             exported_to: Vec::new(),
             cables: self.machines * wires.link.cards(),
+            settles: Duration::ZERO,
             deadline: DEADLINE,
         };
         for machine in 0..self.machines {
@@ -170,6 +171,7 @@ impl Nas<'_> {
                 order.tools.extend(sshd::files(&root, "root", keys)?);
                 order.folders.push(sshd::folder());
                 order.run.push(sshd::start());
+                order.settles = sshd::SETTLES;
             }
         }
         Ok(Server::start(dir, &order)?)
