@@ -184,6 +184,12 @@ impl Server {
         self.pid
     }
 
+    /// The image of its disk.
+    #[must_use]
+    pub fn disk(&self) -> &Path {
+        &self.disk
+    }
+
     /// Takes the power from it.
     pub fn stop(&mut self) {
         if let Some(thread) = self.thread.take() {
@@ -199,9 +205,7 @@ impl Server {
     pub fn store(&mut self, to: &Path) -> Result<(), ServerError> {
         thread::sleep(self.settles);
         self.stop();
-        disk::read_ext4(&self.disk, "/", to)?;
-        let _ = fs::remove_file(&self.disk);
-        Ok(())
+        Ok(disk::read_ext4(&self.disk, "/", to)?)
     }
 }
 

@@ -219,6 +219,7 @@ impl Remote {
     pub(super) fn fetch(&self, server: &mut Server, dir: &Path) -> anyhow::Result<PathBuf> {
         let _ = std::fs::remove_dir_all(dir);
         server.store(dir)?;
+        let _ = std::fs::remove_file(server.disk());
         Ok(server::only_machine(&dir.join(self.inside()))?)
     }
 }

@@ -76,15 +76,17 @@ pub(super) fn check(found: &Found<'_>, all: bool) -> Result<()> {
             "{verb}: {got:?}: {text}"
         );
     }
-    let images = dir
-        .parent()
-        .and_then(Path::parent)
-        .context("The run has no folder")?;
+    // The disks of the run's machines lie some folders up; there is more than one where a server took the dump.
     let mut looked = 0;
-    for entry in fs::read_dir(images)?.flatten() {
-        if entry.path().extension().is_some_and(|end| end == "img") {
-            looked += 1;
-            nothing_said(&entry.path())?;
+    for folder in dir.ancestors().skip(2).take(4) {
+        for entry in fs::read_dir(folder)?.flatten() {
+            if entry.path().extension().is_some_and(|end| end == "img") {
+                looked += 1;
+                nothing_said(&entry.path())?;
+            }
+        }
+        if looked > 0 {
+            break;
         }
     }
     ensure!(looked > 0, "there is no disk to look into");
