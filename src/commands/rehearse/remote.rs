@@ -1,7 +1,6 @@
 //! A target on a server, rehearsed: a second guest stands in for the server, and a key made for this run for the
 //! account's.
 
-use super::scratch::network_options;
 use crate::output::Context;
 use anyhow::Context as _;
 use config::{Account, Config, Copy, Export, Target};
@@ -23,7 +22,7 @@ const MACHINE: &str = "10.7.0.15";
 const CARD: &str = "virtio_net";
 /// The machine's id in a rehearsal.
 const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
-/// The programs of a machine that brings its network up, one of which is there.
+/// Where ip(8) may be.
 const IP: [&str; 2] = ["/usr/sbin/ip", "/sbin/ip"];
 /// User ids of root, and of any other account.
 const ROOT: &str = "root";
@@ -103,7 +102,7 @@ impl Remote {
                 server: SERVER.to_owned(),
                 directory: export.directory.clone(),
             };
-            target.options = target.options.as_deref().and_then(network_options);
+            target.options = target.options.as_deref().and_then(options);
         }
         target
     }
@@ -222,6 +221,16 @@ impl Remote {
         let _ = std::fs::remove_file(server.disk());
         Ok(server::only_machine(&dir.join(self.inside()))?)
     }
+}
+
+/// The options of an export that hold for another server, too.
+fn options(options: &str) -> Option<String> {
+    let own = ["port=", "mountport=", "mountaddr=", "sec="];
+    let words = options.split(',').map(str::trim);
+    let kept: Vec<&str> = words
+        .filter(|word| !word.is_empty() && own.iter().all(|own| !word.starts_with(own)))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(","))
 }
 
 #[cfg(test)]

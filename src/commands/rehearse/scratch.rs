@@ -65,16 +65,6 @@ pub(super) fn targets(planned: &[plan::Target]) -> Vec<Scratch> {
     found
 }
 
-/// The options of an export that hold for another server, too.
-pub(super) fn network_options(options: &str) -> Option<String> {
-    let own = ["port=", "mountport=", "mountaddr=", "sec="];
-    let words = options.split(',').map(str::trim);
-    let kept: Vec<&str> = words
-        .filter(|word| !word.is_empty() && own.iter().all(|own| !word.starts_with(own)))
-        .collect();
-    (!kept.is_empty()).then(|| kept.join(","))
-}
-
 /// The config with a scratch disk in place of each target, after `remote` where that is given; the first disk is
 /// mounted in the guest, so that it is found by its path.
 ///
