@@ -18,6 +18,15 @@ const DIR: &str = "/lib/firmware";
 /// Endings of packed files, which the kernel unpacks.
 const PACKED: [&str; 3] = ["", ".zst", ".xz"];
 
+/// Modules here ask for no firmware. They are the largest of an image, and need not be unpacked for it.
+const NO_DRIVERS: [&str; 5] = [
+    "kernel/arch/",
+    "kernel/crypto/",
+    "kernel/fs/",
+    "kernel/lib/",
+    "kernel/net/",
+];
+
 /// The firmware of an image's drivers.
 #[derive(Debug, Default)]
 pub(crate) struct Firmware {
@@ -40,7 +49,7 @@ pub(crate) fn of(root: &Root, index: &Index, closure: &Closure) -> Result<Firmwa
         }
         if let (Some(first), true) = (names.first(), found.files.len() == before) {
             found.notes.push(format!(
-                "{driver} may ask for firmware ({first}), and there is none in {DIR}"
+                "{driver} can load firmware such as {first}; none of its files is in {DIR}"
             ));
         }
     };
@@ -48,8 +57,8 @@ pub(crate) fn of(root: &Root, index: &Index, closure: &Closure) -> Result<Firmwa
         let Some(module) = index.module(&picked.name) else {
             continue;
         };
-        // Filesystems and protocols have none, and they are the large ones.
-        if module.path.contains("/drivers/") && index.path(module).is_file() {
+        let plain = NO_DRIVERS.iter().any(|dir| module.path.starts_with(dir));
+        if !plain && index.path(module).is_file() {
             take(&picked.name, &asked(&read(index, module)?));
         }
     }

@@ -158,7 +158,15 @@ fn once(
     let saved = dir.join("saved");
     let fetched = match (crash.times.panic, &mut served) {
         (None, _) => None,
-        (Some(_), Some((remote, server))) => remote.fetch(server, &saved).ok(),
+        (Some(_), Some((remote, server))) => {
+            let fetched = remote.fetch(server, &saved);
+            let unread = |why: &anyhow::Error| {
+                context.warn(&format!(
+                    "nothing could be read from the server's disk: {why:#}"
+                ));
+            };
+            fetched.inspect_err(unread).ok()
+        }
         (Some(_), None) => session.fetch(&crash, &saved).is_ok().then_some(saved),
     };
     Ok(verdict::judge(session, &crash, fetched.as_deref()))
@@ -167,7 +175,7 @@ fn once(
 /// What is rehearsed.
 struct Prepared {
     session: Session,
-    /// What stands in for the server of the first target.
+    /// The server of the rehearsal, if the first target is on a server.
     remote: Option<Remote>,
     /// In words what it cannot prove.
     not_proved: String,

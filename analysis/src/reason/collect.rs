@@ -86,8 +86,9 @@ impl Found {
             .collect()
     }
 
-    /// Whether no line behind the next report's first can be its own: there is none, or it is a hard lockup's panic,
-    /// whose stack is of the CPU that noticed. That of the one that is stuck comes before (kernel/watchdog.c).
+    /// Whether this report's own lines end before the next report. They do if there is no next report. They also do
+    /// if the next one is the panic of a hard lockup: its stack is that of the CPU that noticed. The stack of the
+    /// stuck CPU comes before it (kernel/watchdog.c).
     fn ends_at_panic(&self) -> bool {
         let Some(next) = self.next else {
             return true;

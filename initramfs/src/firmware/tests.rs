@@ -96,9 +96,23 @@ fn a_driver_that_gets_nothing_is_named() {
     assert!(files.is_empty(), "{files:?}");
     assert_eq!(notes.len(), 1);
     assert!(
-        notes[0].starts_with("card may ask for firmware"),
+        notes[0].starts_with("card can load firmware such as "),
         "{notes:?}"
     );
+}
+
+#[test]
+fn a_driver_from_outside_the_kernel_tree_gets_its_firmware() {
+    let fixture = Fixture::new();
+    let dir = fixture.host(&format!("/lib/modules/{RUNNING}"));
+    let dep = dir.join("modules.dep");
+    let text = std::fs::read_to_string(&dep).unwrap();
+    std::fs::write(&dep, format!("{text}updates/dkms/own.ko:\n")).unwrap();
+    let path = format!("/lib/modules/{RUNNING}/updates/dkms/own.ko");
+    fixture.file(&path, module("firmware=own.bin\0"));
+    fixture.file("/lib/firmware/own.bin", "x");
+    let found = of(&fixture.root(), &fixture.index(RUNNING), &closure(&["own"])).unwrap();
+    assert_eq!(found.files.len(), 1, "{found:?}");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! A target on a server, rehearsed: a second guest stands in for the server, and a key made for this run for the
-//! account's.
+//! Rehearses a target on a server. A second VM takes the server's place, with keys that are made for this run.
 
 use crate::output::Context;
 use anyhow::Context as _;
@@ -28,7 +27,7 @@ const IP: [&str; 2] = ["/usr/sbin/ip", "/sbin/ip"];
 const ROOT: &str = "root";
 const USER: u32 = 1000;
 
-/// The server that stands in for a target's.
+/// The server of the rehearsal, in place of a target's own.
 #[derive(Debug)]
 pub(super) struct Remote {
     /// The target, as the config names it.
@@ -46,7 +45,7 @@ pub(super) fn first(config: &Config) -> Option<&Target> {
 }
 
 impl Remote {
-    /// The server for a target, or in words why none can stand in for it.
+    /// The server for a target, or in words why it cannot be rehearsed.
     ///
     /// # Errors
     /// The modules cannot be read.
@@ -68,7 +67,7 @@ impl Remote {
         if target.nfs.is_some() {
             if missing("nfsd") {
                 return Ok(Err(
-                    "this kernel has no nfsd to stand in for the server".to_owned()
+                    "this kernel has no nfsd, so the rehearsal has no NFS server".to_owned(),
                 ));
             }
             let options = target.options.as_deref().unwrap_or_default();
