@@ -19,10 +19,13 @@ pub enum Pace {
     Follow,
 }
 
-/// What is judged: so many batches at least, and so long. A device takes what is written in windows, so
-/// that less than a few of them tell nothing.
+/// What is judged: so many batches at least.
 const BATCHES: u32 = 32;
+/// And so long before more effort: a device takes what is written in windows, so that less than a few of them
+/// tell nothing.
 const SPAN: Duration = Duration::from_millis(100);
+/// Before less effort: that processors are waited for is seen sooner, and a second is long for a core.
+const SOON: Duration = Duration::from_millis(40);
 /// The writer's share of waiting above which the effort goes down, and below which it goes up, in percent.
 const WAITS: u128 = 30;
 const BUSY: u128 = 5;
@@ -49,7 +52,8 @@ impl Guide {
         let step = match pace {
             Pace::Own => 0,
             Pace::Fixed(effort) => effort.step(),
-            Pace::Follow => Effort::Usual.step(),
+            // In the middle: either end is a step or two away.
+            Pace::Follow => Effort::Fast.step(),
         };
         Self {
             follows: pace == Pace::Follow,
@@ -73,13 +77,16 @@ impl Guide {
         seen.batches += 1;
         seen.lagged += u32::from(lags);
         let all = seen.waited + seen.wrote;
-        if seen.batches < BATCHES || all < SPAN {
+        if seen.batches < BATCHES || all < SOON {
             return;
         }
         let share = match seen.lagged * 2 > seen.batches {
             true => 0,
             false => seen.waited.as_micros() * 100 / all.as_micros().max(1),
         };
+        if share < WAITS && all < SPAN {
+            return;
+        }
         *seen = Seen::default();
         let Some(effort) = self.effort() else { return };
         let next = match share {
@@ -101,14 +108,21 @@ mod tests {
     fn the_effort_follows_who_waits() {
         let guide = Guide::new(Pace::Follow);
         let mut seen = Seen::default();
-        assert_eq!(guide.effort(), Some(Effort::Usual));
-        // Too few batches, too little time.
+        assert_eq!(guide.effort(), Some(Effort::Fast));
+        // Too few batches.
         for _ in 0..BATCHES - 1 {
             guide.saw(&mut seen, 10 * MS, MS, false);
         }
-        assert_eq!(guide.effort(), Some(Effort::Usual));
+        assert_eq!(guide.effort(), Some(Effort::Fast));
         guide.saw(&mut seen, MS, MS, false);
-        assert_eq!(guide.effort(), Some(Effort::Usual.less()));
+        assert_eq!(guide.effort(), Some(Effort::Fastest));
+        // Enough of them, in too little time.
+        for _ in 0..BATCHES + 1 {
+            guide.saw(&mut seen, Duration::ZERO, 2 * MS, false);
+        }
+        assert_eq!(guide.effort(), Some(Effort::Fastest));
+        guide.saw(&mut seen, Duration::ZERO, SPAN, false);
+        assert_eq!(guide.effort(), Some(Effort::Fast));
         for _ in 0..1000 {
             guide.saw(&mut seen, 10 * MS, MS, false);
         }
