@@ -233,16 +233,19 @@ impl Place for Remote {
             .map_or(0, |path| self.lengths(&path, MAX_DEPTH))
     }
 
-    /// Only a look: SFTP cannot sync a directory.
     fn sync(&self, directory: &str) -> io::Result<()> {
-        self.ours(directory).map(|_| ())
+        let path = self.ours(directory)?;
+        Ok(self.sftp()?.sync_directory(&path)?)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.path(from)?, self.path(to)?);
         let mut sftp = self.sftp()?;
         match sftp.look_up(&to) {
-            Err(error) if error.is_not_found() => Ok(sftp.rename(&from, &to)?),
+            Err(error) if error.is_not_found() => {
+                sftp.rename(&from, &to)?;
+                Ok(sftp.sync_directory(&self.base)?)
+            }
             Err(error) => Err(error.into()),
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,

@@ -119,6 +119,33 @@ fn a_crash_directory_is_written_settled_listed_and_removed() {
 }
 
 #[test]
+fn a_new_name_is_on_the_server_s_disk_before_anybody_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("sftp.log");
+    let program = "/usr/lib/openssh/sftp-server";
+    let force = format!("ForceCommand {program} -e -l VERBOSE 2>>{}", log.display());
+    let Some(sshd) = Sshd::start(dir.path(), "ed25519", "ed25519", &force) else {
+        return;
+    };
+    let base = dir.path().join("dumps");
+    let remote = Remote::open(connect(&sshd), base.to_str().unwrap()).unwrap();
+    remote.create("node.partial").unwrap();
+    let said = || fs::read_to_string(&log).unwrap();
+    let synced = |path: &Path| format!("fsync \"{}\"", path.display());
+    remote.sync("node.partial").unwrap();
+    assert!(
+        said().contains(&synced(&base.join("node.partial"))),
+        "{}",
+        said()
+    );
+    assert!(!said().contains(&synced(&base)), "{}", said());
+    remote.rename("node.partial", "node").unwrap();
+    let said = said();
+    let (_, after) = said.split_once("rename old").unwrap();
+    assert!(after.contains(&synced(&base)), "{said}");
+}
+
+#[test]
 fn keys_of_every_kind_open_the_account() {
     for key in ["rsa", "ecdsa"] {
         let dir = tempfile::tempdir().unwrap();

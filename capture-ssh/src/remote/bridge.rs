@@ -368,9 +368,8 @@ impl Filesystem for Bridge {
         reply.ok();
     }
 
-    /// SFTP cannot sync a directory: the server's filesystem decides when a name is on its disk.
-    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply.ok();
+    fn fsyncdir(&self, _: &Request, number: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        done(self.with(|state| state.sync_directory(number.0)), reply);
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {

@@ -209,6 +209,11 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn sync_directory(&mut self, number: u64) -> Answer<()> {
+        let path = self.path(number)?;
+        self.ask(|sftp| sftp.sync_directory(&path))
+    }
+
     pub(super) fn rename(&mut self, from: (u64, &str), to: (u64, &str)) -> Answer<()> {
         let (from, to) = (self.below(from.0, from.1)?, self.below(to.0, to.1)?);
         self.ask(|sftp| sftp.rename(&from, &to))?;

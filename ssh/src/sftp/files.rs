@@ -132,6 +132,23 @@ impl Sftp {
         Ok(())
     }
 
+    /// Has the server bring the names in a directory to its disk, where it can. OpenSSH opens and syncs a directory
+    /// like a file (`process_open` and `process_extended_fsync` of sftp-server.c); where a server refuses that,
+    /// its filesystem decides when they are there.
+    ///
+    /// # Errors
+    /// The connection cannot be made again.
+    pub fn sync_directory(&mut self, path: &str) -> Result<(), SshError> {
+        let synced = match self.open(path, How::Read) {
+            Ok(directory) => self.sync(directory).and(self.close(directory)),
+            Err(error) => Err(error),
+        };
+        match synced {
+            Err(SshError::Status { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
     /// At most `count` bytes at an offset; none at the end.
     ///
     /// # Errors
