@@ -5,6 +5,7 @@
 
 mod assemble;
 mod block;
+mod dhcp;
 mod dm;
 mod md;
 pub(crate) mod mount;
@@ -91,7 +92,7 @@ fn reach(target: &Target, mount_point: &Path, nodename: &str) -> Result<Event, S
         TargetKind::Ssh(ssh) => {
             let wait = Duration::from_secs(target.device_wait_s);
             remote::mount(ssh, mount_point, &|way| {
-                network::bring_up(way, Instant::now() + wait)
+                network::bring_up(way, Instant::now() + wait).map(drop)
             })?;
             mounted(mount_point, "/")
         }

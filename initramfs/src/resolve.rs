@@ -57,7 +57,7 @@ pub fn ways(
         return ssh::ways(&machine, &network, target, account, wanted);
     }
     let (_, server) = target.server().unwrap_or_default();
-    network::ways(&machine, &network, &server, &server, wanted)
+    network::ways(&machine, &network, target, &server, wanted)
 }
 
 /// The descriptions of the `logon` keys that the kernel under a root prefix could hand to a capture kernel.

@@ -133,6 +133,8 @@ fn difference(name: &str, before: &[Way], now: &[Way]) -> Option<String> {
         )
     } else if was.link != is.link {
         format!("the interface {} changed", is.link.name)
+    } else if was.dhcp != is.dhcp {
+        format!("dhcp of the target on {name} changed")
     } else if was.gateway != is.gateway {
         format!(
             "the router on the way to {name} is now {} (was {})",
@@ -160,6 +162,7 @@ mod tests {
             source: "10.0.2.15".parse().unwrap(),
             prefix: 24,
             gateway: Some("10.0.2.2".parse().unwrap()),
+            dhcp: false,
             link: Link {
                 name: "eth0".into(),
                 mtu: 1500,

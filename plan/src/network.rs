@@ -1,6 +1,7 @@
 //! How the capture kernel reaches a server: interfaces, addresses and gateways as they were while arming.
 //!
-//! Everything is resolved while arming. The capture kernel asks no name server and no DHCP server.
+//! Everything is resolved while arming. The capture kernel asks no name server, and a DHCP server only where a
+//! target says so.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -93,6 +94,9 @@ pub struct Way {
     /// The first router, if the server is not on the same link.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
+    /// A DHCP server is asked for an address in place of the recorded one, which is used if none answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dhcp: bool,
     /// The interface that has the source address.
     pub link: Link,
 }

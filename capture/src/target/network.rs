@@ -1,9 +1,10 @@
 //! The network of the capture kernel: only what leads to the target's server.
 //!
 //! The plan has everything: cards by hardware address, our address, the router. Nothing is asked for:
-//! no DHCP, no names. Facts: Documentation/ABI/testing/sysfs-class-net,
+//! no names, and an address only where the target says so. Facts: Documentation/ABI/testing/sysfs-class-net,
 //! Documentation/networking/bonding.rst, Linux 5.10 to 7.2.
 
+use super::dhcp;
 use super::netlink::Netlink;
 use crate::protocol;
 use plan::{Link, LinkKind, Way};
@@ -19,21 +20,22 @@ const CLASS: &str = "/sys/class/net";
 /// How often a card or a link is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Brings up the way to a server.
+/// Brings up the way to a server. Answers it as it is: with DHCP the address may be another one.
 ///
 /// # Errors
 /// What is missing or what the kernel refused, in one sentence.
-pub(super) fn bring_up(way: &Way, until: Instant) -> Result<(), String> {
+pub(super) fn bring_up(way: &Way, until: Instant) -> Result<Way, String> {
     let netlink =
         Netlink::open().map_err(|error| format!("Cannot configure a network: {error}"))?;
     let name = link(&netlink, &way.link, until)?;
     wait_for_carrier(&name, until)?;
     let index = index(&name)?;
     let failed = |what: &str, error: io::Error| format!("Cannot set {what} on {name}: {error}");
+    let way = with_lease(way, &name, until);
     netlink
         .address(index, way.source, way.prefix)
         .map_err(|error| failed("the address", error))?;
-    if way.gateway.is_some() || !same_network(way) {
+    if way.gateway.is_some() || !same_network(&way) {
         netlink
             .route(index, way.server, way.gateway)
             .map_err(|error| failed("the route", error))?;
@@ -45,7 +47,42 @@ pub(super) fn bring_up(way: &Way, until: Instant) -> Result<(), String> {
         "{name} is up: {} to {}{by}",
         way.source, way.server
     ));
-    Ok(())
+    Ok(way)
+}
+
+/// The way with the address that a DHCP server gives, where the target says so and one does.
+fn with_lease(way: &Way, name: &str, until: Instant) -> Way {
+    let mut way = way.clone();
+    let IpAddr::V4(before) = way.source else {
+        return way;
+    };
+    if !way.dhcp {
+        return way;
+    }
+    match dhcp::ask(
+        name,
+        &text(&Path::new(CLASS).join(name).join("address")),
+        before,
+        until,
+    ) {
+        Ok(lease) => {
+            protocol::log(format!(
+                "{name} got {} by DHCP from {}",
+                lease.address, lease.server
+            ));
+            way.source = lease.address.into();
+            way.prefix = lease.prefix.unwrap_or(way.prefix);
+            // The recorded router is one of the recorded network.
+            way.gateway = lease.router.map(IpAddr::from).or(way.gateway);
+        }
+        Err(why) => protocol::log(format!(
+            "{why}; it takes {before}, its address while arming"
+        )),
+    }
+    if same_network(&way) {
+        way.gateway = None;
+    }
+    way
 }
 
 /// Whether the server is in the network of our address.
@@ -240,6 +277,7 @@ mod tests {
             source: source.parse().unwrap(),
             prefix,
             gateway: None,
+            dhcp: false,
             link: Link {
                 name: String::new(),
                 mtu: 1500,

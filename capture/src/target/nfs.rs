@@ -26,7 +26,7 @@ pub(super) fn mount(nfs: &Nfs, nodename: &str, point: &Path, wait: Duration) -> 
     for way in &nfs.ways {
         // Each way has its own time: the first one's dead link is no reason to give up on the next.
         let until = Instant::now() + wait;
-        match network::bring_up(way, until).and_then(|()| versions(nfs, way, point)) {
+        match network::bring_up(way, until).and_then(|way| versions(nfs, &way, point)) {
             Ok(()) => return Ok(()),
             Err(error) => {
                 protocol::log(error.clone());

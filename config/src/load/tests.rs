@@ -143,6 +143,8 @@ fn what_is_sent_after_the_reboot_is_saved_on_a_disk_until_then() {
             format!("{local}[[target]]\nnfs = \"nas:/srv\"\nremove_local = true\n"),
             "without at_boot",
         ),
+        (format!("{local}dhcp = true\n"), "dhcp"),
+        (format!("{local}{later}dhcp = true\n"), "dhcp"),
         (
             format!("{local}copy = \"report\"\n"),
             "one must take the core",

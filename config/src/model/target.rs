@@ -84,6 +84,13 @@ pub struct Target {
     /// Example: `copy = "report"`
     #[serde(skip_serializing_if = "Copy::is_dump")]
     pub copy: Copy,
+    /// Ask a DHCP server for an address in the capture kernel, for at most 15 seconds. If none answers, the
+    /// address from arming is used, as without this. For switches that let no other address through (DHCP
+    /// snooping). IPv4 only. Needs `nfs` or `ssh`.
+    ///
+    /// Example: `dhcp = true`
+    #[serde(skip_serializing_if = "is_false")]
+    pub dhcp: bool,
     /// Not a target of the capture kernel: after the reboot, when the network is up, the crash directories of
     /// this machine's other targets are sent here, each once. Needs `nfs` or `ssh`, and a target without it on
     /// a disk of this machine.
@@ -144,6 +151,7 @@ impl Default for Target {
             deadline: Time(30 * 60),
             keep: None,
             copy: Copy::Dump,
+            dhcp: false,
             at_boot: false,
             remove_local: false,
         }
@@ -202,6 +210,11 @@ impl Target {
         }
         if self.at_boot && self.nfs.is_none() && self.ssh.is_none() {
             return Some("a target has at_boot, which needs nfs or ssh");
+        }
+        if self.dhcp && (self.at_boot || self.server().is_none()) {
+            return Some(
+                "a target has dhcp, which needs nfs or ssh and not at_boot: only the capture kernel asks",
+            );
         }
         if self.at_boot && self.copy == Copy::Report {
             return Some(

@@ -177,6 +177,7 @@ fn a_server_that_cannot_be_reached_now_stays_in_the_kept_image_when_asked() {
             versions: vec!["4.2".into()],
             options: Vec::new(),
             ways: vec![plan::Way {
+                dhcp: false,
                 server: "192.0.2.7".parse().unwrap(),
                 source: "192.0.2.1".parse().unwrap(),
                 prefix: 24,

@@ -134,16 +134,20 @@ fn ones(mask: IpAddr) -> u8 {
 pub(super) fn ways(
     machine: &Machine,
     network: &dyn Network,
-    server: &str,
+    target: &config::Target,
     what: &str,
     wanted: &mut Vec<Wanted>,
 ) -> Result<Vec<Way>, ResolveError> {
-    let addresses = addresses(network, server)?;
+    let (_, server) = target.server().unwrap_or_default();
+    let addresses = addresses(network, &server)?;
     let mut ways: Vec<Way> = Vec::new();
     let mut refused = None;
     for address in addresses.into_iter().take(MAX_ADDRESSES) {
         match way(machine, network, address, what, wanted) {
-            Ok(way) => ways.push(way),
+            Ok(way) => ways.push(Way {
+                dhcp: target.dhcp && way.source.is_ipv4(),
+                ..way
+            }),
             Err(error) => refused = refused.or(Some(error)),
         }
     }
@@ -203,6 +207,7 @@ fn way(
         source,
         prefix: own.prefix,
         gateway,
+        dhcp: false,
         link,
     })
 }

@@ -29,7 +29,7 @@ pub(super) fn resolve(
     let what = export.to_string();
     let own = machine::store_name(machine.root).ok_or(ResolveError::NoMachineId)?;
     let (versions, options) = options(target)?;
-    let ways = network::ways(machine, network, &export.server, &what, &mut out.wanted)?;
+    let ways = network::ways(machine, network, target, &what, &mut out.wanted)?;
     let why = format!("{what}: it is an NFS export");
     if versions.iter().any(|version| version.starts_with('4')) {
         out.wanted.push(Wanted::required("nfsv4", why.clone()));

@@ -73,7 +73,7 @@ pub(super) fn ways(
     known(machine, account)?;
     private_key(machine, account, target)?;
     let what = account.to_string();
-    network::ways(machine, network, &account.server, &what, wanted)
+    network::ways(machine, network, target, &what, wanted)
 }
 
 /// The host keys of the server that are on record.

@@ -172,6 +172,7 @@ mod tests {
             versions: vec!["4.2".into()],
             options: Vec::new(),
             ways: vec![Way {
+                dhcp: false,
                 server: "192.0.2.7".parse().unwrap(),
                 source: "192.0.2.1".parse().unwrap(),
                 prefix: 24,

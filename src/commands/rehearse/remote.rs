@@ -88,6 +88,8 @@ impl Remote {
     /// The target as the guest's config has it.
     pub(super) fn target(&self) -> Target {
         let mut target = self.target.clone();
+        // Nobody gives addresses there.
+        target.dhcp = false;
         if let Some(account) = &mut target.ssh {
             *account = Account {
                 user: account.user.clone(),

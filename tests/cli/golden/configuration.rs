@@ -109,6 +109,7 @@ fn sections() -> Vec<(Field, String, Vec<Field>)> {
 /// What a key needs beside it, or its section has to have, with some value.
 fn needs(head: &str, key: &str) -> &'static str {
     match (head, key) {
+        ("[[target]]", "dhcp") => "nfs = \"nas:/srv\"\n",
         ("[[target]]", "at_boot" | "remove_local") => {
             "path = \"/x\"\n[[target]]\nssh = \"a@b\"\nat_boot = true\n"
         }

@@ -41,6 +41,9 @@ pub struct Network {
     /// The way there is IPv6.
     #[serde(default)]
     pub ipv6: bool,
+    /// The capture kernel asks QEMU's DHCP server for an address. The way there of the armed guest differs from it.
+    #[serde(default)]
+    pub dhcp: bool,
     /// The server's disk has only so many MiB.
     #[serde(default)]
     pub mib: Option<u64>,
@@ -117,6 +120,7 @@ impl Network {
             wrong_host_key: false,
             card: None,
             ipv6: false,
+            dhcp: false,
             mib: None,
             stops_when: None,
             resumes_after: None,
@@ -303,6 +307,9 @@ impl Network {
         if self.at_boot {
             session.config.push_str("at_boot = true\n");
         }
+        if self.dhcp {
+            session.config.push_str("dhcp = true\n");
+        }
         if self.falls_back {
             session.config.push_str(LOCAL);
         }
@@ -317,7 +324,11 @@ impl Network {
             ],
             false => &[
                 "/sbin/ip link set eth0 up",
-                "/sbin/ip address add 10.0.2.15/24 dev eth0",
+                match self.dhcp {
+                    // QEMU's DHCP server gives none above 10.0.2.30.
+                    true => "/sbin/ip address add 10.0.2.77/24 dev eth0",
+                    false => "/sbin/ip address add 10.0.2.15/24 dev eth0",
+                },
                 "/sbin/ip route add default via 10.0.2.2",
             ],
         };
