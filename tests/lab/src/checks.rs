@@ -14,12 +14,14 @@ mod found;
 mod hosts;
 mod interop;
 mod kinds;
+mod memory;
 mod sealed;
 mod truth;
 mod vmlinux;
 
 pub use self::found::Found;
 use self::found::verdict;
+pub use self::memory::cue as same_memory;
 pub use self::vmlinux::compare_all as debuggers;
 
 fn has(what: &str, text: &str, needle: &str) -> Check {

@@ -191,6 +191,9 @@ impl Lab {
         if scenario.kinds {
             self.every_kind(&scenario, &mut session)?;
         }
+        // The first: the machine's memory is as it died.
+        let cues = &mut session.storage.cues;
+        cues.splice(0..0, checks::same_memory(&scenario.expect.truth, dir));
         if let Some(how) = scenario.vmlinuz {
             let path = how.make(&kernel.image, dir)?;
             session.files.push((VMLINUZ.into(), path));

@@ -1,7 +1,7 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
 use super::found::Found;
-use super::{bare, hosts, interop, kinds, sealed, vmlinux};
+use super::{bare, hosts, interop, kinds, memory, sealed, vmlinux};
 use crate::elf::{Core, kdump_frames};
 use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use vmcore::kernel::{Kernel, recorded};
 
 /// The comparisons by name.
-pub(super) const WORDS: [&str; 22] = [
+pub(super) const WORDS: [&str; 23] = [
     "verify",
     "formats",
     "plain",
@@ -36,6 +36,7 @@ pub(super) const WORDS: [&str; 22] = [
     "recorded",
     "without-btf",
     "hosts",
+    memory::WORD,
     "sealed",
     "sealed-core",
 ];
@@ -64,6 +65,7 @@ pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Resu
         "five-levels" => return five_levels(core),
         "no-vmemmap" => return no_vmemmap(core),
         "hosts" => return hosts::check(found, core),
+        memory::WORD => return memory::check(found, core),
         "without-btf" => return bare::check(&found.binaries.afterpanic, core),
         _ => {}
     }
