@@ -88,9 +88,12 @@ fn socket(name: &str) -> io::Result<UdpSocket> {
 
 /// `52:54:00:12:34:56` as bytes.
 fn hardware(mac: &str) -> Option<[u8; 6]> {
-    let byte = |text| u8::from_str_radix(text, 16).ok();
-    let bytes: Option<Vec<u8>> = mac.split(':').map(byte).collect();
-    bytes?.try_into().ok()
+    let mut bytes = [0; 6];
+    let mut parts = mac.split(':');
+    for byte in &mut bytes {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Sends a packet and waits for its answer of a kind; none: no server gave one in time.
@@ -114,26 +117,35 @@ fn exchange(socket: &UdpSocket, packet: &[u8], kind: u8) -> io::Result<Option<Le
 }
 
 /// A packet that asks. Without a client identifier: the server knows us by the hardware address.
-fn packet(kind: u8, mac: [u8; 6], address: Ipv4Addr, server: Option<Ipv4Addr>) -> Vec<u8> {
-    // A request on Ethernet, whose addresses have 6 bytes.
-    let mut bytes = vec![1, 1, 6, 0];
-    // The number of the exchange: the end of the hardware address is ours alone on this link.
-    bytes.extend(mac.iter().skip(2));
-    // No seconds yet; the answer is to be broadcast.
-    bytes.extend([0, 0, 0x80, 0]);
-    // Four addresses that nobody has yet.
-    bytes.extend([0; 16]);
-    bytes.extend(mac);
-    bytes.resize(FIXED, 0);
-    bytes.extend(COOKIE);
-    bytes.extend([KIND, 1, kind, ADDRESS, 4]);
-    bytes.extend(address.octets());
-    if let Some(server) = server {
-        bytes.extend([FROM, 4]);
-        bytes.extend(server.octets());
+fn packet(kind: u8, mac: [u8; 6], address: Ipv4Addr, server: Option<Ipv4Addr>) -> [u8; LEAST] {
+    let [_, _, number @ ..] = mac;
+    let parts: [(usize, &[u8]); 9] = [
+        // Zeros between options are padding. This is a request on Ethernet, whose addresses have 6 bytes.
+        (0, &[1, 1, 6]),
+        // The number of the exchange: the end of the hardware address is ours alone on this link.
+        (4, &number),
+        // The answer is to be broadcast.
+        (10, &[0x80]),
+        (28, &mac),
+        (FIXED, &COOKIE),
+        (240, &[KIND, 1, kind, ADDRESS, 4]),
+        (245, &address.octets()),
+        (249, &[WANTED, 2, MASK, ROUTER]),
+        (259, &[END]),
+    ];
+    let mut bytes = [0; LEAST];
+    let mut put = |at: usize, part: &[u8]| {
+        for (to, from) in bytes.iter_mut().skip(at).zip(part) {
+            *to = *from;
+        }
+    };
+    for (at, part) in parts {
+        put(at, part);
     }
-    bytes.extend([WANTED, 2, MASK, ROUTER, END]);
-    bytes.resize(LEAST.max(bytes.len()), 0);
+    if let Some(server) = server {
+        put(253, &[FROM, 4]);
+        put(255, &server.octets());
+    }
     bytes
 }
 
@@ -218,11 +230,14 @@ mod tests {
         );
         assert_eq!(bytes[28..34], MAC);
         let options = [
-            53, 1, 3, 50, 4, 10, 0, 2, 15, 54, 4, 10, 0, 2, 2, 55, 2, 1, 3, 255,
+            53, 1, 3, 50, 4, 10, 0, 2, 15, 55, 2, 1, 3, 54, 4, 10, 0, 2, 2, 255,
         ];
         assert_eq!(bytes[236..240], [99, 130, 83, 99]);
         assert_eq!(bytes[240..240 + options.len()], options);
-        assert!(packet(DISCOVER, MAC, US, None)[240..].starts_with(&[53, 1, 1, 50, 4]));
+        let options = [
+            53, 1, 1, 50, 4, 10, 0, 2, 15, 55, 2, 1, 3, 0, 0, 0, 0, 0, 0, 255,
+        ];
+        assert!(packet(DISCOVER, MAC, US, None)[240..].starts_with(&options));
     }
 
     #[test]

@@ -20,80 +20,65 @@ const CLASS: &str = "/sys/class/net";
 /// How often a card or a link is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Brings up the way to a server. Answers it as it is: with DHCP the address may be another one.
+/// Brings up the way to a server. Answers our own address on it.
 ///
 /// # Errors
 /// What is missing or what the kernel refused, in one sentence.
-pub(super) fn bring_up(way: &Way, until: Instant) -> Result<Way, String> {
+pub(super) fn bring_up(way: &Way, until: Instant) -> Result<IpAddr, String> {
     let netlink =
         Netlink::open().map_err(|error| format!("Cannot configure a network: {error}"))?;
     let name = link(&netlink, &way.link, until)?;
     wait_for_carrier(&name, until)?;
     let index = index(&name)?;
     let failed = |what: &str, error: io::Error| format!("Cannot set {what} on {name}: {error}");
-    let way = with_lease(way, &name, until);
+    let (source, prefix, router) = address(way, &name, until);
     netlink
-        .address(index, way.source, way.prefix)
+        .address(index, source, prefix)
         .map_err(|error| failed("the address", error))?;
-    if way.gateway.is_some() || !same_network(&way) {
+    let near = same_network(way.server, source, prefix);
+    let gateway = match way.dhcp && near {
+        // The recorded network may have been another one.
+        true => None,
+        false => router,
+    };
+    if gateway.is_some() || !near {
         netlink
-            .route(index, way.server, way.gateway)
+            .route(index, way.server, gateway)
             .map_err(|error| failed("the route", error))?;
     }
-    let by = way
-        .gateway
-        .map_or(String::new(), |router| format!(" by {router}"));
-    protocol::log(format!(
-        "{name} is up: {} to {}{by}",
-        way.source, way.server
-    ));
-    Ok(way)
+    let by = gateway.map_or(String::new(), |router| format!(" by {router}"));
+    protocol::log(format!("{name} is up: {source} to {}{by}", way.server));
+    Ok(source)
 }
 
-/// The way with the address that a DHCP server gives, where the target says so and one does.
-fn with_lease(way: &Way, name: &str, until: Instant) -> Way {
-    let mut way = way.clone();
-    let IpAddr::V4(before) = way.source else {
-        return way;
-    };
-    if !way.dhcp {
-        return way;
-    }
-    match dhcp::ask(
-        name,
-        &text(&Path::new(CLASS).join(name).join("address")),
-        before,
-        until,
-    ) {
-        Ok(lease) => {
-            protocol::log(format!(
-                "{name} got {} by DHCP from {}",
-                lease.address, lease.server
-            ));
-            way.source = lease.address.into();
-            way.prefix = lease.prefix.unwrap_or(way.prefix);
-            // The recorded router is one of the recorded network.
-            way.gateway = lease.router.map(IpAddr::from).or(way.gateway);
+/// Our address, the length of its prefix and the first router: recorded, or from a DHCP server where the target
+/// says so and one answers.
+fn address(way: &Way, name: &str, until: Instant) -> (IpAddr, u8, Option<IpAddr>) {
+    if let (true, IpAddr::V4(before)) = (way.dhcp, way.source) {
+        let mac = text(&Path::new(CLASS).join(name).join("address"));
+        match dhcp::ask(name, &mac, before, until) {
+            Ok(lease) => {
+                let (address, server) = (lease.address, lease.server);
+                protocol::log(format!("{name} got {address} by DHCP from {server}"));
+                let router = lease.router.map(IpAddr::V4);
+                let prefix = lease.prefix.unwrap_or(way.prefix);
+                return (address.into(), prefix, router.or(way.gateway));
+            }
+            Err(why) => protocol::log(format!("{why}; it takes {before}, as while arming")),
         }
-        Err(why) => protocol::log(format!(
-            "{why}; it takes {before}, its address while arming"
-        )),
     }
-    if same_network(&way) {
-        way.gateway = None;
-    }
-    way
+    (way.source, way.prefix, way.gateway)
 }
 
 /// Whether the server is in the network of our address.
-fn same_network(way: &Way) -> bool {
+fn same_network(server: IpAddr, source: IpAddr, prefix: u8) -> bool {
     let bits = |address: IpAddr| match address {
         IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
         IpAddr::V6(address) => u128::from(address),
     };
-    let rest = 128_u32.saturating_sub(u32::from(way.prefix));
+    let rest = 128_u32.saturating_sub(u32::from(prefix));
     let network = |address| bits(address).checked_shr(rest).unwrap_or(0);
-    network(way.server) == network(way.source)
+    network(server) == network(source)
 }
 
 /// Puts an interface together and brings it up. Answers its name.
@@ -272,25 +257,13 @@ mod tests {
 
     #[test]
     fn networks_are_told_apart() {
-        let way = |server: &str, source: &str, prefix| Way {
-            server: server.parse().unwrap(),
-            source: source.parse().unwrap(),
-            prefix,
-            gateway: None,
-            dhcp: false,
-            link: Link {
-                name: String::new(),
-                mtu: 1500,
-                kind: LinkKind::Card {
-                    mac: String::new(),
-                    device: String::new(),
-                },
-            },
+        let same = |server: &str, source: &str, prefix| {
+            same_network(server.parse().unwrap(), source.parse().unwrap(), prefix)
         };
-        assert!(same_network(&way("10.0.2.9", "10.0.2.15", 24)));
-        assert!(!same_network(&way("10.0.3.9", "10.0.2.15", 24)));
-        assert!(!same_network(&way("10.0.2.9", "10.0.2.15", 32)));
-        assert!(same_network(&way("fd00::7", "fd00::1", 64)));
-        assert!(same_network(&way("192.0.2.1", "10.0.2.15", 0)));
+        assert!(same("10.0.2.9", "10.0.2.15", 24));
+        assert!(!same("10.0.3.9", "10.0.2.15", 24));
+        assert!(!same("10.0.2.9", "10.0.2.15", 32));
+        assert!(same("fd00::7", "fd00::1", 64));
+        assert!(same("192.0.2.1", "10.0.2.15", 0));
     }
 }

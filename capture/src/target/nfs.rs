@@ -10,6 +10,7 @@ use crate::protocol;
 use nix::errno::Errno;
 use plan::mount::{nfs_options, nfs_source};
 use plan::{Nfs, Way};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ pub(super) fn mount(nfs: &Nfs, nodename: &str, point: &Path, wait: Duration) -> 
     for way in &nfs.ways {
         // Each way has its own time: the first one's dead link is no reason to give up on the next.
         let until = Instant::now() + wait;
-        match network::bring_up(way, until).and_then(|way| versions(nfs, &way, point)) {
+        match network::bring_up(way, until).and_then(|own| versions(nfs, way, own, point)) {
             Ok(()) => return Ok(()),
             Err(error) => {
                 protocol::log(error.clone());
@@ -37,11 +38,11 @@ pub(super) fn mount(nfs: &Nfs, nodename: &str, point: &Path, wait: Duration) -> 
     Err(why)
 }
 
-fn versions(nfs: &Nfs, way: &Way, point: &Path) -> Result<(), String> {
+fn versions(nfs: &Nfs, way: &Way, own: IpAddr, point: &Path) -> Result<(), String> {
     let source = nfs_source(way.server, &nfs.export);
     let mut why = String::new();
     for version in &nfs.versions {
-        let options = nfs_options(version, way.server, way.source, &nfs.options);
+        let options = nfs_options(version, way.server, own, &nfs.options);
         let begun = Instant::now();
         match mount_with(Path::new(&source), point, "nfs", &options) {
             Ok(()) => {
