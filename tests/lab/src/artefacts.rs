@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The profile of what ships.
+pub const SHIPS: &str = "release";
 /// The profile of what runs in guests beside the programs, if those are built by another one.
 pub const GUESTS: &str = "dev";
 /// The profile of Cargo.toml by which both are built for one panic alone.

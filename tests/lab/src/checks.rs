@@ -14,6 +14,7 @@ mod found;
 mod hosts;
 mod interop;
 mod kinds;
+mod limits;
 mod memory;
 mod sealed;
 mod truth;
@@ -139,6 +140,19 @@ pub fn all(s: &Scenario, found: &Found<'_>, kernel: &KernelFiles) -> Vec<Check> 
         checks.push(Check::new(
             format!("the core knows of {least} MiB of RAM"),
             ram(found, least).map_err(|e| format!("{e:#}")),
+        ));
+    }
+    if let Some(most) = expect.image_at_most.filter(|_| found.as_shipped) {
+        let lines: Vec<&str> = crash.lines(false).collect();
+        checks.push(Check::new(
+            format!("the image has {most} bytes at most"),
+            limits::image(&lines, most).map_err(|e| format!("{e:#}")),
+        ));
+    }
+    if let Some(mib) = expect.worker_mib {
+        checks.push(Check::new(
+            format!("no worker needs more than {mib} MiB"),
+            limits::workers(found, mib).map_err(|e| format!("{e:#}")),
         ));
     }
     checks.extend(expect.truth.iter().map(|word| {

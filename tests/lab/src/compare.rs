@@ -6,9 +6,11 @@
 
 mod bitmap;
 mod kpageflags;
+mod lists;
 
 pub use bitmap::Bitmap;
 pub use kpageflags::{KpageFlags, PageCounts, Seen};
+pub use lists::OnLists;
 
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
@@ -70,29 +72,46 @@ fn dropped(kind: Kind, level: u32) -> bool {
 /// Pages of which the kernel said something else shortly before, by our kind and its word.
 pub type Kinds = BTreeMap<(Kind, Seen), Difference>;
 
+/// What came of a comparison with the kernel's own word, by our kind and that word.
+#[derive(Clone, Default, Debug)]
+pub struct Changes {
+    /// Pages that a CPU held for itself in the end, free to it alone: whatever they were before, they went or came
+    /// in batches of the allocator's.
+    pub listed: Kinds,
+    /// All others.
+    pub others: Kinds,
+}
+
 /// Compares our kinds with what the crashed kernel showed in /proc/kpageflags. Pages that changed in
 /// between differ too: the caller bounds them.
 ///
 /// # Errors
 /// When the map cannot be read.
-pub fn with_kpageflags(map: &MapReader, theirs: &KpageFlags) -> Result<Kinds> {
-    let mut differences = Kinds::new();
+pub fn with_kpageflags(
+    map: &MapReader,
+    theirs: &KpageFlags,
+    listed: &dyn Fn(u64) -> bool,
+) -> Result<Changes> {
+    let mut changes = Changes::default();
     map.for_each(&mut |run| {
-        theirs.judge(&run, &mut differences);
+        theirs.judge(&run, listed, &mut changes);
         Ok(())
     })?;
-    Ok(differences)
+    Ok(changes)
 }
 
-/// The pages that differ, of which `bound` may have changed in between. Those of kinds that do not come and go may not.
+/// The pages that differ and that no list of a CPU explains; `bound` of them may have changed in between. Those of
+/// kinds that do not come and go may not, on a list or not.
 ///
 /// # Errors
 /// Such a page differs, or there are more.
-pub fn changed(differences: &Kinds, bound: u64) -> Result<u64> {
+pub fn changed(changes: &Changes, bound: u64) -> Result<u64> {
     let mut changed = 0;
-    for ((ours, theirs), difference) in differences {
+    let listed = changes.listed.iter().map(|row| (row, ", on lists of CPUs"));
+    let others = changes.others.iter().map(|row| (row, ""));
+    for (((ours, theirs), difference), place) in listed.chain(others) {
         let words = format!(
-            "{} pages are {} here and were {theirs:?}, the first {:#x}",
+            "{} pages are {} here{place} and were {theirs:?}, the first {:#x}",
             difference.pages,
             ours.name(),
             difference.first.unwrap_or(0)
@@ -103,7 +122,9 @@ pub fn changed(differences: &Kinds, bound: u64) -> Result<u64> {
             !theirs.stays() && !stays,
             "{words}: such pages do not change by themselves"
         );
-        changed += difference.pages;
+        if place.is_empty() {
+            changed += difference.pages;
+        }
     }
     ensure!(
         changed <= bound,
@@ -131,4 +152,43 @@ pub fn with_counts(map: &MapReader, theirs: &PageCounts) -> Result<(u64, u64)> {
         Ok(())
     })?;
     Ok((mapped, wrong))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmcore::addr::{Pfn, PfnRange};
+    use vmcore::mm::KindRun;
+
+    /// By kpageflags: three free pages, and one of hugetlb.
+    fn judged(listed: &dyn Fn(u64) -> bool) -> Changes {
+        let free = 1 << 10;
+        let flags = KpageFlags::of(vec![free, free, free, 1 << 17]);
+        let mut changes = Changes::default();
+        let pages = PfnRange::new(Pfn(0), Pfn(4));
+        let kind = Kind::Kernel;
+        flags.judge(&KindRun { pages, kind }, listed, &mut changes);
+        changes
+    }
+
+    #[test]
+    fn pages_on_lists_of_cpus_are_not_among_those_that_changed() {
+        let mut changes = judged(&|pfn| pfn == 1);
+        let free = (Kind::Kernel, Seen::Free);
+        assert_eq!(changes.listed[&free].first, Some(1));
+        assert_eq!(changes.others[&free].pages, 2);
+        changes.others.remove(&(Kind::Kernel, Seen::Hugetlb));
+        assert_eq!(changed(&changes, 2).unwrap(), 2);
+        assert!(changed(&changes, 1).is_err());
+    }
+
+    #[test]
+    fn what_stays_may_not_be_on_a_list() {
+        let mut changes = judged(&|_| true);
+        assert!(changes.others.is_empty());
+        let said = changed(&changes, 9).unwrap_err().to_string();
+        assert!(said.contains("on lists of CPUs and were Hugetlb"), "{said}");
+        changes.listed.remove(&(Kind::Kernel, Seen::Hugetlb));
+        assert_eq!(changed(&changes, 0).unwrap(), 0);
+    }
 }

@@ -53,6 +53,14 @@ pub struct Options {
     pub cross_profile: Option<String>,
 }
 
+impl Options {
+    /// The cargo profile of the binaries for an architecture.
+    fn profile_for(&self, arch: &str) -> &str {
+        let other = self.cross_profile.as_ref().filter(|_| arch != ARCH);
+        other.unwrap_or(&self.profile)
+    }
+}
+
 /// The programs for machines of one architecture.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -103,8 +111,7 @@ impl Lab {
         let mut programs = BTreeMap::new();
         for arch in archs {
             if !programs.contains_key(*arch) {
-                let other = options.cross_profile.as_ref().filter(|_| *arch != ARCH);
-                let profile = other.unwrap_or(&options.profile);
+                let profile = options.profile_for(arch);
                 programs.insert((*arch).into(), Programs::build(arch, profile)?);
             }
         }
@@ -221,6 +228,7 @@ impl Lab {
             others.map(|(arch, programs)| (arch.clone(), programs.binaries.afterpanic.clone()));
         let found = Found {
             others: others.collect(),
+            as_shipped: self.options.profile_for(&scenario.arch) == artefacts::SHIPS,
             ..Found::new(&scenario, &crash, fetched.as_deref().ok(), &self.binaries)
         };
         let mut checks = checks::all(&scenario, &found, &kernel);
@@ -390,6 +398,10 @@ fn script(s: &Scenario) -> Vec<Step> {
             let commands = [&[ours, "pages", "live"][..], &[ours, "status"], &[KINDS]];
             let commands = commands.map(|words| words.iter().map(|w| (*w).to_owned()).collect());
             script.extend(steps(&commands));
+        }
+        if s.expect.image_at_most.is_some() {
+            let status = ["/usr/bin/afterpanic", "status", "--json"].map(String::from);
+            script.extend(steps(&[status.to_vec()]));
         }
     }
     // Once more: a watchdog that was started by a setting is fed before the panic.

@@ -171,6 +171,10 @@ pub struct Expect {
     pub segments: u64,
     /// So many MiB of RAM, at least, stand in the core's list of memory.
     pub ram_mib: Option<u64>,
+    /// The capture image has so many bytes at most. Judged of programs as they ship: others are larger.
+    pub image_at_most: Option<u64>,
+    /// No worker of the capture has more MiB resident at once.
+    pub worker_mib: Option<u64>,
     /// Comparisons with other tools: see `checks`.
     pub truth: Vec<String>,
 }
@@ -245,6 +249,8 @@ impl Default for Expect {
             modules: Vec::new(),
             segments: 0,
             ram_mib: None,
+            image_at_most: None,
+            worker_mib: None,
             truth: Vec::new(),
         }
     }

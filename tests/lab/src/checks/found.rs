@@ -23,6 +23,8 @@ pub struct Found<'a> {
     pub binaries: &'a Binaries,
     /// The main program for other architectures, as far as it was built.
     pub others: Vec<(String, PathBuf)>,
+    /// The machine ran the programs as they ship.
+    pub as_shipped: bool,
 }
 
 impl<'a> Found<'a> {
@@ -66,6 +68,7 @@ impl<'a> Found<'a> {
             saved,
             binaries,
             others: Vec::new(),
+            as_shipped: false,
         }
     }
 

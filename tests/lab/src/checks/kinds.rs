@@ -3,7 +3,7 @@
 
 use super::found::Found;
 use super::truth;
-use crate::compare::{self, Bitmap, KpageFlags, PageCounts};
+use crate::compare::{self, Bitmap, KpageFlags, OnLists, PageCounts};
 use crate::elf::Core;
 use crate::{expected, tools};
 use anyhow::{Context, Result, ensure};
@@ -13,6 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use vmcore::dump::map::MapReader;
+use vmcore::kernel::Kernel;
 use vmcore::mm::Kind;
 
 /// Levels at which makedumpfile's bitmap is compared: each bit alone, and all.
@@ -37,12 +38,18 @@ pub(super) fn kpageflags(found: &Found<'_>, kernel: &KernelFiles) -> Result<()> 
     );
     let map = map(dir)?;
     let known = expected::kinds(&kernel.release)?;
-    let differences = compare::with_kpageflags(&map, &flags)?;
+    let core = found.core.as_ref().context("There is no core")?;
+    let crashed = Kernel::new(vmcore::dump::open(core)?)?;
+    let lists = OnLists::read(&crashed)?;
+    let changes = compare::with_kpageflags(&map, &flags, &|pfn| lists.has(pfn))?;
     let bound = known.changed;
-    let changed = compare::changed(&differences, bound)?;
+    let changed = compare::changed(&changes, bound)?;
     // What a process had mapped is neither free nor one of the kernel's own.
     let (mapped, wrong) = compare::with_counts(&map, &counts)?;
-    eprintln!("lab: {changed} pages differ; {mapped} were mapped, {wrong} of them by nobody here");
+    eprintln!(
+        "lab: {changed} pages differ; {} are on lists of CPUs; {mapped} were mapped, {wrong} of them by nobody here",
+        lists.pages()
+    );
     ensure!(
         mapped > 1000,
         "only {mapped} pages were mapped by processes"

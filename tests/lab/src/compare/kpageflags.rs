@@ -3,7 +3,7 @@
 //! Facts: include/uapi/linux/kernel-page-flags.h, fs/proc/page.c (stable_page_flags), 5.10 to 7.2.
 //! A tail of a compound page shows its own raw flags, so it is judged by its head.
 
-use super::Kinds;
+use super::Changes;
 use anyhow::{Context, Result};
 use std::path::Path;
 use vmcore::mm::{Kind, KindRun};
@@ -160,13 +160,19 @@ impl KpageFlags {
         Self { frames, ..self }
     }
 
-    /// Adds the pages of a run of which the kernel said something else.
-    pub fn judge(&self, run: &KindRun, differences: &mut Kinds) {
+    /// Adds the pages of a run of which the kernel said something else; `listed`: whether one was on a list of a CPU in
+    /// the end.
+    pub fn judge(&self, run: &KindRun, listed: &dyn Fn(u64) -> bool, changes: &mut Changes) {
         for pfn in run.pages.start.0..run.pages.end.0 {
             let seen = self.seen(pfn);
-            if !seen.agrees(run.kind) {
-                differences.entry((run.kind, seen)).or_default().add(pfn);
+            if seen.agrees(run.kind) {
+                continue;
             }
+            let differences = match run.kind == Kind::Kernel && listed(pfn) {
+                true => &mut changes.listed,
+                false => &mut changes.others,
+            };
+            differences.entry((run.kind, seen)).or_default().add(pfn);
         }
     }
 

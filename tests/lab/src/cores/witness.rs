@@ -4,13 +4,13 @@
 use super::Core;
 use super::judge::Check;
 use super::machines::Fate;
-use crate::compare::{self, KpageFlags, Seen};
+use crate::compare::{self, Changes, KpageFlags, OnLists, Seen};
 use crate::expected;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use vmcore::addr::{PAGE_SIZE, Pfn, PhysAddr, VirtAddr};
+use vmcore::addr::{PAGE_SIZE, Pfn, PhysAddr};
 use vmcore::dump::{MemoryDump, open};
 use vmcore::kernel::Kernel;
 use vmcore::mm::{self, Rules};
@@ -87,10 +87,11 @@ fn modules(kernel: &Kernel, text: &str) -> Result<Result<String, String>> {
 
 /// Every page of RAM by our kind and by the kernel's word.
 fn kinds(kernel: &Kernel, flags: &KpageFlags) -> Result<Result<String, String>> {
-    let mut differences = compare::Kinds::new();
+    let mut changes = Changes::default();
+    let lists = OnLists::read(kernel)?;
     let mut seen: BTreeMap<Seen, u64> = BTreeMap::new();
     mm::walk(kernel, &Rules::of(kernel), &mut |run| {
-        flags.judge(&run, &mut differences);
+        flags.judge(&run, &|pfn| lists.has(pfn), &mut changes);
         for pfn in run.pages.start.0..run.pages.end.0 {
             *seen.entry(flags.seen(pfn)).or_default() += 1;
         }
@@ -100,32 +101,16 @@ fn kinds(kernel: &Kernel, flags: &KpageFlags) -> Result<Result<String, String>> 
         return Ok(Err(format!("the guest had no pages of {absent:?}")));
     }
     let release = kernel.vmcoreinfo().osrelease().unwrap_or_default();
-    let listed = on_lists(kernel)?;
-    let bound = kernel.frames(expected::kinds(release)?.changed + listed);
-    let changed = compare::changed(&differences, bound);
+    let bound = kernel.frames(expected::kinds(release)?.changed);
+    let changed = compare::changed(&changes, bound);
     let all: u64 = seen.values().sum();
     Ok(match changed {
         Ok(changed) => Ok(format!(
             "{changed} of {all} page frames changed since, {} are on lists of CPUs",
-            kernel.frames(listed)
+            kernel.frames(lists.pages())
         )),
         Err(why) => Err(format!("{why:#}")),
     })
-}
-
-/// Pages that a CPU has taken from the free ones for itself, and that nobody uses yet (`struct per_cpu_pages`,
-/// include/linux/mmzone.h, since 5.14): a CPU takes up to some thousand at once.
-fn on_lists(kernel: &Kernel) -> Result<u64> {
-    let mut pages = 0;
-    for zone in analysis::memory::read(kernel).zones {
-        let zone = VirtAddr(zone.address.0);
-        let set = kernel.read_field(zone, "zone", "per_cpu_pageset")?;
-        for cpu in kernel.online_cpus()?.iter() {
-            let list = kernel.per_cpu(VirtAddr(set), cpu)?;
-            pages += kernel.read_field(list, "per_cpu_pages", "count")?;
-        }
-    }
-    Ok(pages)
 }
 
 /// Each page that level 31 leaves out is one that the kernel said may go, or holds zeros alone.
