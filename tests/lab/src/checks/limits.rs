@@ -27,7 +27,7 @@ fn image_bytes(console: &[&str]) -> Option<u64> {
     objects.next()?.get("image")?.get("bytes")?.as_u64()
 }
 
-/// No worker had more resident at once: by its own words in capture.log, and of the core by the manifest.
+/// No worker had more resident at once: by its own words on the console, and of the core by the manifest.
 pub(super) fn workers(found: &Found<'_>, mib: u64) -> Result<()> {
     let manifest: Value = serde_json::from_str(&found.text("manifest.json"))?;
     let core = manifest
@@ -35,11 +35,10 @@ pub(super) fn workers(found: &Found<'_>, mib: u64) -> Result<()> {
         .and_then(|core| core.get("peak_rss_kib"));
     let core = core.and_then(Value::as_u64).filter(|kib| *kib > 0);
     let core = core.context("The manifest does not say how much the core's worker needed")?;
-    let log = found.text("capture.log");
-    let others: Vec<u64> = log.lines().filter_map(peak).collect();
+    let others: Vec<u64> = found.crash.lines(true).filter_map(peak).collect();
     ensure!(
         !others.is_empty(),
-        "capture.log says of no worker how much it needed"
+        "the console says of no worker how much it needed"
     );
     let most = others.iter().copied().max().unwrap_or_default();
     eprintln!("lab: the core's worker had {core} KiB, others up to {most} KiB");
