@@ -41,9 +41,11 @@ cargo xtask rpm [--target ARCH] [--profile PROFILE]
     an RPM package of the same files, in target/rpm
 cargo xtask tarball [--target ARCH] [--profile PROFILE]
     a tar file of the same files with an installer that undoes itself, in target/tarball
-cargo xtask bench [--pairs N] [--core FILE] [--machines N] [--only-machines] [--update]
+cargo xtask bench [--pairs N] [--core FILE] [--machines N] [--only-machines] [--network N] [--update]
     capture beside makedumpfile, on a core of 7 GiB made for it; a table, and whether the bars hold;
     then whole machines, from the panic to the reboot, beside makedumpfile in a busybox image;
+    --network: instead N rounds of machines with a target on an NFS and on an SSH server, beside
+    makedumpfile in an image of dracut, as kdump-utils makes it (as root);
     --update: write the tables of docs/measurements and the rows of README.md that it measures
 Each installs the Debian packages it needs when it runs as root, else it says which.";
 
@@ -65,6 +67,9 @@ fn dispatch(verb: &str, rest: &[String]) -> Result<bool> {
     match verb {
         "demo" | "bench" => {
             install::ensure(&[install::MACHINES])?;
+            if rest.iter().any(|a| a.starts_with("--network")) {
+                install::ensure(&[install::SERVER, install::TRUTH])?;
+            }
             run::lab(verb, rest)
         }
         "crash" => {

@@ -13,6 +13,7 @@ pub mod checks;
 pub mod compare;
 pub mod cores;
 pub mod cross;
+mod debootstrap;
 pub mod demo;
 pub mod elf;
 pub mod expected;

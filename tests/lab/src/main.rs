@@ -68,6 +68,7 @@ fn main() -> ExitCode {
             formats,
             core,
             devices,
+            network,
             machines,
             only_machines,
             update,
@@ -78,6 +79,9 @@ fn main() -> ExitCode {
                 profile,
                 ..Options::default()
             };
+            if network > 0 {
+                return answer(lab::peer::network::compare(options, network, update));
+            }
             let request = lab::bench::Request {
                 core,
                 pairs,
@@ -121,6 +125,10 @@ fn main() -> ExitCode {
         } => debuggers(&core, &kernel, &afterpanic),
         Verb::Kernels { names, debug } => fetch(&names, debug),
     };
+    answer(result)
+}
+
+fn answer(result: Result<bool>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

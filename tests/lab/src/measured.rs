@@ -3,6 +3,8 @@
 //! In a page a table of the benchmark is between `<!-- bench NAME -->` and `<!-- /bench -->`, with what it was measured
 //! on above it. A row of a summary that repeats a figure is known by its first cell.
 
+pub mod network;
+
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write;
 use std::fs;
@@ -125,10 +127,15 @@ impl Machines {
     /// Seconds of the median round.
     #[must_use]
     pub fn median(&self) -> f64 {
-        let mut sorted = self.rounds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+        median(&self.rounds)
     }
+}
+
+/// The median round; of two the longer one.
+fn median(rounds: &[f64]) -> f64 {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 /// Writes the results of the contests into the pages.

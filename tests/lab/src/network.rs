@@ -1,10 +1,13 @@
 //! A scenario's server and the guest's way there. The server is on the host, by QEMU's user network, in which
 //! the host is 10.0.2.2 and fec0::2; or it is a second guest, see [`crate::nas`].
 
+pub(crate) mod host;
+
 use crate::runner::Lab;
 use crate::table::Check;
-use crate::{artefacts, guest, nas, nfs, ssh, tools};
+use crate::{artefacts, guest, nas, ssh, tools};
 use anyhow::{Context, Result, ensure};
+use host::Host;
 use initramfs::files::{Taken, TakenKind};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
@@ -80,10 +83,29 @@ pub enum Kind {
     Ssh,
 }
 
+impl Kind {
+    /// Its name, as in a scenario.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Nfs => "nfs",
+            Kind::Ssh => "ssh",
+        }
+    }
+
+    /// Its name, as in a table.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Nfs => "NFS",
+            Kind::Ssh => "SSH",
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Program {
-    Nfs(nfs::Server),
-    Ssh(ssh::Server),
+    Host(Host),
     /// In a second guest, with the place of its files here.
     Guest(rehearse::server::Server, PathBuf),
 }
@@ -132,7 +154,7 @@ impl Network {
     }
 
     /// The server as the guest names it.
-    fn host(&self) -> &'static str {
+    pub(crate) fn host(&self) -> &'static str {
         if self.ipv6 { "fec0::2" } else { "10.0.2.2" }
     }
 
@@ -165,26 +187,37 @@ impl Network {
                 .context("Cannot make a small disk for the server (root)")?;
             server.small = Some(store.clone());
         }
-        let (program, target) = match self.server {
-            Kind::Nfs => {
-                let started = nfs::Server::start(dir, &store, self.ipv6, self.squash)?;
-                let target = started.target(self.host(), &self.options);
-                (Program::Nfs(started), target)
-            }
-            Kind::Ssh => {
-                let started = ssh::Server::start(dir, &store, self.ipv6)?;
-                let target = started.target(self.host());
-                let right = !self.wrong_host_key;
-                session.files.extend(started.files(right, self.host())?);
-                (Program::Ssh(started), target)
-            }
-        };
-        server.program = Some(program);
-        session.config.push_str(&target);
-        session.qemu.extend(card(self.driver()));
-        session.arm.splice(0..0, self.up());
+        let host = Host::start(self.server, dir, &store, self.ipv6, self.squash)?;
+        self.attach(&host, session)?;
+        server.program = Some(Program::Host(host));
         self.last(session);
         Ok(server)
+    }
+
+    /// Gives the machine of a number what it needs to use a server on this host, which runs already.
+    ///
+    /// # Errors
+    /// A program of it cannot be had.
+    pub(crate) fn join_host(
+        &self,
+        lab: &Lab,
+        host: &Host,
+        machine: usize,
+        session: &mut Session,
+    ) -> Result<()> {
+        self.tools(lab, machine, session)?;
+        self.attach(host, session)
+    }
+
+    /// Puts a machine into QEMU's user network, with a server there as its target.
+    fn attach(&self, host: &Host, session: &mut Session) -> Result<()> {
+        let files = host.files(!self.wrong_host_key, self.host())?;
+        session.files.extend(files);
+        let target = host.target(self.host(), &self.options);
+        session.config.push_str(&target);
+        session.qemu.extend(host::card(device(self.driver())));
+        session.arm.splice(0..0, self.up());
+        Ok(())
     }
 
     /// Starts the server for several machines, each made by `session`; its files go into `dir`.
@@ -364,8 +397,7 @@ impl Server {
     #[must_use]
     pub fn saved(&mut self) -> Option<Result<PathBuf>> {
         match (self.of.falls_back || self.of.at_boot, &mut self.program) {
-            (false, Some(Program::Nfs(server))) => Some(server.saved()),
-            (false, Some(Program::Ssh(server))) => Some(server.saved()),
+            (false, Some(Program::Host(server))) => Some(server.saved()),
             (false, Some(Program::Guest(server, to))) => {
                 let read = server.store(to);
                 let found = read.and_then(|()| only_machine(&to.join("var/crash")));
@@ -382,7 +414,7 @@ impl Server {
             vec![Check::new(what, held.map_err(|why| format!("{why:#}")))]
         };
         match &mut self.program {
-            Some(Program::Ssh(server)) if self.of.wrong_host_key => {
+            Some(Program::Host(Host::Ssh(server))) if self.of.wrong_host_key => {
                 one("the server got nothing", server.untouched())
             }
             Some(Program::Guest(server, to)) if self.of.at_boot => {
@@ -399,8 +431,7 @@ impl Server {
     /// The server's process and all that it started.
     fn processes(&self) -> Vec<u32> {
         let parent = match &self.program {
-            Some(Program::Nfs(server)) => server.pid(),
-            Some(Program::Ssh(server)) => server.pid(),
+            Some(Program::Host(server)) => server.pid(),
             Some(Program::Guest(server, _)) => server.pid(),
             None => return Vec::new(),
         };
@@ -457,7 +488,7 @@ fn program(session: &Session) -> Result<PathBuf> {
 
 /// The /etc/machine-id of a guest.
 fn machine_id(machine: usize) -> Taken {
-    let id = format!("{machine:x}123456789abcdef0123456789abcdef\n");
+    let id = format!("{machine:02x}23456789abcdef0123456789abcdef\n");
     Taken {
         path: "/etc/machine-id".into(),
         kind: TakenKind::File(0o444, id.into_bytes()),
@@ -471,15 +502,4 @@ fn device(driver: &str) -> &str {
         "virtio_net" => "virtio-net-pci",
         other => other,
     }
-}
-
-/// QEMU's arguments for a card in the user network.
-fn card(driver: &str) -> Vec<String> {
-    let device = format!(
-        "{},netdev=net0,mac=52:54:00:12:34:56,romfile=",
-        device(driver)
-    );
-    ["-netdev", "user,id=net0", "-device", &device]
-        .map(String::from)
-        .to_vec()
 }

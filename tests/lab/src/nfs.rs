@@ -12,7 +12,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The name of the export.
-const EXPORT: &str = "/dumps";
+pub(crate) const EXPORT: &str = "/dumps";
 
 /// A running server.
 #[derive(Debug)]
@@ -99,10 +99,22 @@ impl Server {
         format!("[[target]]\nnfs = \"{host}:{EXPORT}\"\noptions = \"port={port},{options}\"\n")
     }
 
+    /// Its TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.at.port()
+    }
+
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where machines make their directories.
+    #[must_use]
+    pub fn machines(&self) -> PathBuf {
+        self.export.join("var/crash")
     }
 
     /// The one machine's directory that a guest made on the export.
@@ -110,7 +122,7 @@ impl Server {
     /// # Errors
     /// The store holds no directory, or more than one.
     pub fn saved(&self) -> Result<PathBuf> {
-        Ok(only_machine(&self.export.join("var/crash"))?)
+        Ok(only_machine(&self.machines())?)
     }
 }
 

@@ -6,6 +6,9 @@
 //! runs in the capture kernel differs. In a round the panic is on the same processor on every side: where it
 //! is not on the first, the capture kernel cannot start that one and has one processor less.
 
+mod dracut;
+pub mod network;
+
 use crate::apt::{Apt, unpack};
 use crate::measured::{self, Machines, Where};
 use crate::runner::{Lab, Options};
@@ -100,7 +103,7 @@ pub fn compare(options: Options, pairs: usize, vcpus: u32, update: bool) -> Resu
         println!("{pair}  panic on processor {cpu}");
         for (side, (who, scenario, image)) in sides.iter_mut().enumerate() {
             scenario.panic = format!("sysrq:{cpu}");
-            let taken = one(&lab, scenario, who, image.as_deref())?;
+            let taken = again(|| attempt(&lab, scenario, who, image.as_deref()))?;
             print(&taken);
             let machines = all.entry((cpu, side)).or_insert_with(|| Machines {
                 who: who.clone(),
@@ -148,10 +151,10 @@ fn print(taken: &Taken) {
 }
 
 /// One capture; what an old translator loses is run again, up to twice.
-fn one(lab: &Lab, scenario: &Scenario, who: &str, image: Option<&Path>) -> Result<Taken> {
+fn again<T>(attempt: impl Fn() -> Result<T>) -> Result<T> {
     let mut lost = 0;
     loop {
-        match attempt(lab, scenario, who, image) {
+        match attempt() {
             Err(error) if lost < 2 => println!("   run again: {error:#}"),
             other => return other,
         }
@@ -159,13 +162,17 @@ fn one(lab: &Lab, scenario: &Scenario, who: &str, image: Option<&Path>) -> Resul
     }
 }
 
-fn attempt(lab: &Lab, scenario: &Scenario, who: &str, image: Option<&Path>) -> Result<Taken> {
-    let kernel = lab.kernel(scenario)?;
-    // Both processors at work on both sides.
-    let accel = match Accel::choose(&kernel.image, &crate::cache())? {
+/// Both processors at work on both sides.
+fn threaded(kernel: &Path) -> Result<Accel> {
+    Ok(match Accel::choose(kernel, &crate::cache())? {
         Accel::TcgOneThread => Accel::Tcg,
         other => other,
-    };
+    })
+}
+
+fn attempt(lab: &Lab, scenario: &Scenario, who: &str, image: Option<&Path>) -> Result<Taken> {
+    let kernel = lab.kernel(scenario)?;
+    let accel = threaded(&kernel.image)?;
     let dir = crate::cache().join("runs/peer");
     let _ = fs::remove_dir_all(&dir);
     let mut session = lab.session(scenario, kernel, accel)?;

@@ -15,14 +15,14 @@ mod tutorial;
 use crate::guest::more_memory;
 use crate::page;
 use crate::results::Entry;
-use crate::{artefacts, cache, mirror, root, tools};
+use crate::{artefacts, cache, debootstrap, root, tools};
 use anyhow::{Context, Result, bail};
 use rehearse::disk;
 use rehearse::vm::{Accel, Bus, Control, DiskImage, End, Event, Firmware, Flow, Vm};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const SUITE: &str = "bookworm";
@@ -210,42 +210,13 @@ fn base() -> Result<PathBuf> {
     if base.join("lab").exists() && PROGRAMS.iter().all(|program| base.join(program).exists()) {
         return Ok(base);
     }
-    eprintln!("lab: debootstrap {SUITE} (once, some minutes)");
-    // One that was broken off cannot be continued.
-    let _ = fs::remove_dir_all(&base);
-    fs::create_dir_all(&dir)?;
-    let mirror = mirror::find(Path::new("/etc/apt"))?;
-    let log = File::create(dir.join("debootstrap.log"))?;
-    let status = Command::new("debootstrap")
-        .args(["--variant=minbase", &format!("--include={PACKAGES}")])
-        .args([Path::new(SUITE), &base, Path::new(&mirror.uri)])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .status()
-        .context("Cannot run debootstrap; install it with: apt-get install debootstrap")?;
-    if !status.success() {
-        bail!(
-            "debootstrap failed ({status}; it needs root and a mirror); see {}",
-            dir.join("debootstrap.log").display()
-        );
-    }
+    debootstrap::make(SUITE, PACKAGES, &base)?;
     prepare(&base)?;
     Ok(base)
 }
 
 /// What every life has in common.
 fn prepare(base: &Path) -> Result<()> {
-    for archive in fs::read_dir(base.join("var/cache/apt/archives"))?.flatten() {
-        if archive.path().is_file() {
-            fs::remove_file(archive.path())?;
-        }
-    }
     fs::write(base.join("etc/hostname"), "server\n")?;
     // sudo looks the name up.
     fs::write(

@@ -108,6 +108,12 @@ impl Server {
         target(&host, self.at.port(), &store)
     }
 
+    /// Its TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.at.port()
+    }
+
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -120,6 +126,12 @@ impl Server {
     /// A file fails.
     pub fn files(&self, right: bool, host: &str) -> Result<Vec<(String, PathBuf)>> {
         files(&self.keys, right, &format!("[{host}]:{}", self.at.port()))
+    }
+
+    /// Where machines make their directories.
+    #[must_use]
+    pub fn machines(&self) -> PathBuf {
+        self.store.clone()
     }
 
     /// The one machine's directory that a guest made on the server.

@@ -82,6 +82,9 @@ pub(crate) enum Verb {
         /// Instead: so many rounds on throttled devices, each effort beside makedumpfile (root)
         #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["pairs", "update"])]
         devices: usize,
+        /// Instead: so many rounds of machines with targets on servers, ours and kdump-utils' way (root)
+        #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["pairs", "formats", "core", "devices"])]
+        network: usize,
         /// Then so many rounds of whole machines, ours and makedumpfile's in a busybox image [with --update: 8]
         #[arg(
             long,
