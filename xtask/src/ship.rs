@@ -6,6 +6,7 @@ use crate::run::{cargo, root};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -66,21 +67,54 @@ impl<'a> Wanted<'a> {
 /// Something does not build, or a program of the capture image is larger than its budget.
 pub(crate) fn build(wanted: &Wanted<'_>) -> Result<PathBuf> {
     if let Some(arch) = wanted.target {
-        return cross(arch, wanted.profile);
+        let program = cross(arch, wanted.profile)?;
+        is_of(&program, arch)?;
+        return Ok(program);
     }
     let profile = wanted.profile;
     let mut command = cargo(&["build", "--locked", "--package", "afterpanic"]);
     command.args(["--package", "capture", "--package", "capture-ssh"]);
     command.args(["--profile", profile]);
     let program = built(&mut command, "afterpanic")?;
+    measured(&program, profile)?;
+    generate(&program)?;
+    Ok(program)
+}
+
+/// The numbers of machines in ELF headers (e_machine) that packages are built for.
+const MACHINES: [(&str, u16); 2] = [("x86_64", 62), ("aarch64", 183)];
+
+/// Whether the main program and those beside it are of an architecture: a package that says another than it holds does
+/// not start.
+fn is_of(program: &Path, arch: &str) -> Result<()> {
+    let known = MACHINES.iter().find(|(name, _)| *name == arch);
+    let (_, wanted) = known.with_context(|| format!("No package is made for {arch}"))?;
+    for name in ["afterpanic", "afterpanic-capture", "afterpanic-capture-ssh"] {
+        let path = program.with_file_name(name);
+        let mut header = [0; 20];
+        let mut file =
+            fs::File::open(&path).with_context(|| format!("Cannot read {}", path.display()))?;
+        file.read_exact(&mut header)?;
+        let [0x7f, b'E', b'L', b'F', .., low, high] = header else {
+            bail!("{} is no ELF file", path.display());
+        };
+        let machine = u16::from_le_bytes([low, high]);
+        if machine != *wanted {
+            bail!("{} is of machine {machine}, not of {arch}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Compares the programs beside the main one with their budgets, if they are what ships.
+fn measured(program: &Path, profile: &str) -> Result<()> {
     if profile == "release" {
         let folder = program.parent().unwrap_or(Path::new("."));
         for line in crate::budget::check(folder)? {
             eprintln!("xtask: {line}");
         }
     }
-    generate(&program)?;
-    Ok(program)
+    Ok(())
 }
 
 /// The same for another architecture. Man pages and completions say the same everywhere: a program that runs here
@@ -96,10 +130,13 @@ fn cross(arch: &str, profile: &str) -> Result<PathBuf> {
         bail!("The binaries could not be built for {arch}");
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines()
+    let program = text
+        .lines()
         .map(PathBuf::from)
         .find(|path| path.file_name().is_some_and(|name| name == "afterpanic"))
-        .context("cargo built no program")
+        .context("cargo built no program")?;
+    measured(&program, profile)?;
+    Ok(program)
 }
 
 /// Runs a `cargo build`; where a program is that it built.
@@ -299,6 +336,27 @@ mod tests {
         assert_eq!((wanted.profile, wanted.target), ("release", None));
         assert!(Wanted::of("deb", &words("--target")).is_err());
         assert!(Wanted::of("deb", &words("--fleet x")).is_err());
+    }
+
+    #[test]
+    fn a_program_of_another_machine_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("afterpanic");
+        let made = |name: &str, machine: u16| {
+            let mut header = b"\x7fELF\x02\x01\x01".to_vec();
+            header.resize(18, 0);
+            header.extend(machine.to_le_bytes());
+            fs::write(main.with_file_name(name), header).unwrap();
+        };
+        made("afterpanic", 183);
+        made("afterpanic-capture", 183);
+        assert!(is_of(&main, "aarch64").is_err(), "one is missing");
+        made("afterpanic-capture-ssh", 62);
+        let said = is_of(&main, "aarch64").unwrap_err().to_string();
+        assert!(said.ends_with("afterpanic-capture-ssh is of machine 62, not of aarch64"));
+        made("afterpanic-capture-ssh", 183);
+        assert!(is_of(&main, "aarch64").is_ok() && is_of(&main, "x86_64").is_err());
+        assert!(is_of(&main, "vax").is_err());
     }
 
     #[test]
