@@ -5,7 +5,7 @@ use crate::run::root;
 use crate::ship::{self, Placed, Wanted};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The version that is installed where the program is missing.
@@ -29,8 +29,11 @@ fn build(wanted: &Wanted<'_>) -> Result<PathBuf> {
     let assets = "target/dist/rpm.toml";
     fs::write(root().join(assets), metadata(&files)?)?;
     let to = root().join("target/rpm");
-    let _ = fs::remove_dir_all(&to);
     fs::create_dir_all(&to)?;
+    // Those of other architectures stay.
+    for old in packages(&to, wanted.arch())? {
+        fs::remove_file(old)?;
+    }
     let mut pack = Command::new(ship::tool("cargo-generate-rpm", VERSION)?);
     pack.current_dir(root())
         .args(["--auto-req", "no", "--payload-compress", "gzip"])
@@ -39,9 +42,16 @@ fn build(wanted: &Wanted<'_>) -> Result<PathBuf> {
         .arg(&to)
         .env_remove("RUSTFLAGS");
     ship::succeed(&mut pack)?;
-    let mut found = fs::read_dir(&to)?.flatten().map(|entry| entry.path());
-    let package = found.find(|path| path.extension().is_some_and(|end| end == "rpm"));
-    package.context("cargo-generate-rpm made no package")
+    let made = packages(&to, wanted.arch())?.pop();
+    made.context("cargo-generate-rpm made no package")
+}
+
+/// The packages of an architecture in a folder.
+fn packages(folder: &Path, arch: &str) -> Result<Vec<PathBuf>> {
+    let ours = format!(".{arch}.rpm");
+    let all = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let is_ours = |path: &PathBuf| path.to_string_lossy().ends_with(&ours);
+    Ok(all.filter(is_ours).collect())
 }
 
 /// The files as cargo-generate-rpm wants them.

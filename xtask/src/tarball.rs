@@ -20,7 +20,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     let name = format!("afterpanic-{}-{}", ship::version()?, wanted.arch());
     let to = root().join("target/tarball");
     let dir = to.join(&name);
-    let _ = fs::remove_dir_all(&to);
+    // Files of other architectures stay.
+    let _ = fs::remove_dir_all(&dir);
     for file in &files {
         place(
             &file.from,

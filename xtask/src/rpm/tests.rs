@@ -29,6 +29,16 @@ fn configs_are_kept_and_documents_are_marked() {
     );
 }
 
+#[test]
+fn a_package_of_another_architecture_is_none_of_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a-1.aarch64.rpm", "a-1.x86_64.rpm", "a-1.aarch64.txt"] {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    let found = packages(dir.path(), "aarch64").unwrap();
+    assert_eq!(found, [dir.path().join("a-1.aarch64.rpm")]);
+}
+
 /// What a command prints.
 fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap();
