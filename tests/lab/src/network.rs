@@ -12,7 +12,6 @@ use initramfs::files::{Taken, TakenKind};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rehearse::guest::Step;
 use rehearse::server::only_machine;
 use rehearse::server::sshd::Keys;
 use rehearse::session::Session;
@@ -216,7 +215,7 @@ impl Network {
         let target = host.target(self.host(), &self.options);
         session.config.push_str(&target);
         session.qemu.extend(host::card(device(self.driver())));
-        session.arm.splice(0..0, self.up());
+        session.arm.splice(0..0, host::up(self.ipv6, self.dhcp));
         Ok(())
     }
 
@@ -346,30 +345,6 @@ impl Network {
         if self.falls_back {
             session.config.push_str(LOCAL);
         }
-    }
-
-    /// What the guest runs to be on the network.
-    fn up(&self) -> Vec<Step> {
-        let lines: &[&str] = match self.ipv6 {
-            true => &[
-                "/sbin/ip link set eth0 up",
-                "/sbin/ip address add fec0::15/64 dev eth0 nodad",
-            ],
-            false => &[
-                "/sbin/ip link set eth0 up",
-                match self.dhcp {
-                    // QEMU's DHCP server gives none above 10.0.2.30.
-                    true => "/sbin/ip address add 10.0.2.77/24 dev eth0",
-                    false => "/sbin/ip address add 10.0.2.15/24 dev eth0",
-                },
-                "/sbin/ip route add default via 10.0.2.2",
-            ],
-        };
-        let step = |line: &&str| Step {
-            command: line.split(' ').map(str::to_owned).collect(),
-            ok: vec![0],
-        };
-        lines.iter().map(step).collect()
     }
 }
 

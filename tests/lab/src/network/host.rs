@@ -3,6 +3,7 @@
 use super::Kind;
 use crate::{nfs, ssh};
 use anyhow::Result;
+use rehearse::guest::Step;
 use std::path::{Path, PathBuf};
 
 /// The address of the guest, the only one in QEMU's user network.
@@ -97,4 +98,23 @@ pub(super) fn card(device: &str) -> Vec<String> {
     ["-netdev", "user,id=net0", "-device", &device]
         .map(String::from)
         .to_vec()
+}
+
+/// What the guest runs to be in the user network. With `dhcp` its address is another than the one that QEMU's DHCP server
+/// gives, which are up to 10.0.2.30.
+pub(super) fn up(ipv6: bool, dhcp: bool) -> Vec<Step> {
+    let v4 = if dhcp { "10.0.2.77" } else { ADDRESS };
+    let mut lines = vec!["/sbin/ip link set eth0 up".to_owned()];
+    match ipv6 {
+        true => lines.push("/sbin/ip address add fec0::15/64 dev eth0 nodad".into()),
+        false => lines.extend([
+            format!("/sbin/ip address add {v4}/24 dev eth0"),
+            "/sbin/ip route add default via 10.0.2.2".into(),
+        ]),
+    }
+    let step = |line: &String| Step {
+        command: line.split(' ').map(str::to_owned).collect(),
+        ok: vec![0],
+    };
+    lines.iter().map(step).collect()
 }

@@ -5,11 +5,11 @@
 //! what takes its place. Where they differ, the peer is better off:
 //!
 //! - systemd-networkd with a static address, not NetworkManager with its D-Bus;
-//! - kdump.sh's second of sleep before the first look at the network, its copy of the capture kernel's journal and
-//!   makedumpfile's progress on the console are left out;
+//! - kdump.sh's second of sleep before the first look at the network, and its copy of the capture kernel's journal, are left
+//!   out;
+//! - /sys is empty while dracut runs, so it takes no drivers of this machine. Those of the guest's card and export are named
+//!   to it;
 //! - makedumpfile is the newest one: Debian 13's keeps free pages of Linux 6.12.
-//!
-//! The machine that dracut runs on is not the one that dies, so the card's driver and the export are named to it.
 
 use crate::apt::{Apt, unpack};
 use crate::network::Kind;
