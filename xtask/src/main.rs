@@ -22,7 +22,7 @@ cargo xtask demo [--kernel-image FILE --modules DIR]
     a real kernel panics in a VM, its core is captured and read; narrated
 cargo xtask test [--full[=SHARD]]
     format, lints, documents, tests, and real panics; --full: every scenario there is, and the
-    tests that take minutes, in shards of less than an hour each: code, panics, storage, faults,
+    tests that take minutes, in shards of less than an hour each: code, panics, storage, network, faults,
     kernels, memory, checkers, readers, architectures, server. Results go to docs/support/results.json
 cargo xtask support
     write docs/support.md from the scenarios and docs/support/results.json
