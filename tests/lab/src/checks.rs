@@ -17,6 +17,7 @@ mod kinds;
 mod limits;
 mod memory;
 mod sealed;
+mod secret;
 mod truth;
 mod vmlinux;
 

@@ -1,9 +1,8 @@
 //! Agreement with tools that are not ours. A tool that is missing is a failure that names it.
 
 use super::found::Found;
-use super::{bare, hosts, interop, kinds, memory, sealed, vmlinux};
+use super::{bare, hosts, interop, kinds, memory, sealed, secret, vmlinux};
 use crate::elf::{Core, kdump_frames};
-use crate::runner::SECRET;
 use crate::{elf, expected, holes, tools, truth};
 use anyhow::{Context, Result, bail, ensure};
 use rehearse::guest::image::KernelFiles;
@@ -85,7 +84,7 @@ pub(super) fn check(word: &str, found: &Found<'_>, kernel: &KernelFiles) -> Resu
         "makedumpfile-pages" => pages(found, core, &plain, kernel),
         "makedumpfile-levels" => kinds::levels(dir, &plain, kernel),
         "free-kept" => kinds::free_kept(dir, &Core::open(&plain)?),
-        "no-secret" => no_secret(&plain),
+        "no-secret" => secret::check(core, &plain),
         "cut" => cut(found, core, dir),
         "analysis" => analysis(&plain, kernel, dir),
         "holes" => holes::check(core, Some(&crate::kernels::vmlinux(kernel)?)),
@@ -411,40 +410,6 @@ fn compare(ours: &Core, theirs: &BTreeSet<u64>, all: &Core, release: &str) -> Re
         known.more
     );
     Ok(())
-}
-
-/// What a process held in its memory is user data: excluded means not a trace of it.
-fn no_secret(plain: &Path) -> Result<()> {
-    // Twice in a row: once alone may be the script in a kernel buffer.
-    let needle = SECRET.repeat(2);
-    let found = count(plain, needle.as_bytes())?;
-    ensure!(
-        found == 0,
-        "the secret of a process stands {found} times in the core"
-    );
-    Ok(())
-}
-
-fn count(path: &Path, needle: &[u8]) -> Result<usize> {
-    let mut file = File::open(path)?;
-    let (mut buffer, mut kept, mut found) = (vec![0u8; 4 << 20], Vec::new(), 0);
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(found);
-        }
-        kept.extend_from_slice(buffer.get(..n).unwrap_or_default());
-        // memmem by the first byte is enough: cores are mostly zero or noise.
-        let starts = kept
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| Some(*b) == needle.first());
-        found += starts
-            .filter(|(at, _)| kept.get(*at..at + needle.len()) == Some(needle))
-            .count();
-        let keep_from = kept.len().saturating_sub(needle.len() - 1);
-        kept.drain(..keep_from);
-    }
 }
 
 /// A core cut off in the middle still answers, and says that it is cut.
