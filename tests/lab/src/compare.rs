@@ -78,9 +78,18 @@ pub struct Changes {
     /// Pages that a CPU held for itself in the end, free to it alone: whatever they were before, they went or came
     /// in batches of the allocator's.
     pub listed: Kinds,
+    /// Pages that are free now and of which no flag said anything then: a CPU may have held them for itself and given
+    /// them back since.
+    pub given_back: Difference,
     /// All others.
     pub others: Kinds,
+    /// All page frames that were compared.
+    pub all: u64,
 }
+
+/// CPUs hold at most this part of a zone for themselves (mm/page_alloc.c, `MIN_PERCPU_PAGELIST_HIGH_FRACTION`, Linux 6.7 to
+/// 7.2; before that less).
+const HELD: u64 = 8;
 
 /// Compares our kinds with what the crashed kernel showed in /proc/kpageflags. Pages that changed in
 /// between differ too: the caller bounds them.
@@ -129,6 +138,13 @@ pub fn changed(changes: &Changes, bound: u64) -> Result<u64> {
     ensure!(
         changed <= bound,
         "{changed} pages differ; {bound} may have changed since"
+    );
+    let (back, most) = (changes.given_back, bound.max(changes.all / HELD));
+    ensure!(
+        back.pages <= most,
+        "{} pages are free here and were not, the first {:#x}; CPUs hold at most {most} for themselves",
+        back.pages,
+        back.first.unwrap_or(0)
     );
     Ok(changed)
 }
@@ -180,6 +196,24 @@ mod tests {
         changes.others.remove(&(Kind::Kernel, Seen::Hugetlb));
         assert_eq!(changed(&changes, 2).unwrap(), 2);
         assert!(changed(&changes, 1).is_err());
+    }
+
+    #[test]
+    fn what_cpus_gave_back_is_bounded_by_what_they_hold() {
+        let flags = KpageFlags::of(vec![0, 0, 1 << 10, 1 << 10]);
+        let mut changes = Changes::default();
+        let run = |pages| KindRun {
+            pages,
+            kind: Kind::Free,
+        };
+        let four = run(PfnRange::new(Pfn(0), Pfn(4)));
+        flags.judge(&four, &|_| false, &mut changes);
+        assert_eq!((changes.given_back.pages, changes.all), (2, 4));
+        assert!(changes.others.is_empty());
+        assert!(changed(&changes, 1).is_err());
+        assert_eq!(changed(&changes, 2).unwrap(), 0);
+        changes.all = 16;
+        assert_eq!(changed(&changes, 0).unwrap(), 0);
     }
 
     #[test]

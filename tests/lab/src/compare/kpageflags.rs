@@ -163,9 +163,14 @@ impl KpageFlags {
     /// Adds the pages of a run of which the kernel said something else; `listed`: whether one was on a list of a CPU in
     /// the end.
     pub fn judge(&self, run: &KindRun, listed: &dyn Fn(u64) -> bool, changes: &mut Changes) {
+        changes.all += run.pages.len();
         for pfn in run.pages.start.0..run.pages.end.0 {
             let seen = self.seen(pfn);
             if seen.agrees(run.kind) {
+                continue;
+            }
+            if run.kind == Kind::Free && seen == Seen::Other {
+                changes.given_back.add(pfn);
                 continue;
             }
             let differences = match run.kind == Kind::Kernel && listed(pfn) {
