@@ -187,18 +187,42 @@ pub fn makedumpfile_of(machine: &str) -> Result<Command> {
     if machine == std::env::consts::ARCH {
         return makedumpfile();
     }
-    if machine != "aarch64" {
-        bail!("makedumpfile is not known for dumps of {machine}");
+    emulated("makedumpfile", machine, "", |_| Ok(owned(&PACKAGES)))
+}
+
+/// crash for the dumps of a machine (uname(1)'s name), to be given arguments: as makedumpfile it reads those of its own
+/// architecture only.
+///
+/// # Errors
+/// It cannot be fetched, or is not known for the machine.
+pub fn crash_of(machine: &str) -> Result<Command> {
+    if machine == std::env::consts::ARCH {
+        return reader("crash");
     }
-    let name = format!("{SUITE}-arm64");
-    let root = unpacked_of(&name, SUITE, Some("arm64"), |_| Ok(owned(&PACKAGES)))?;
+    let mut command = emulated("crash", machine, "-crash", |apt| apt.closure(&["crash"]))?;
+    command.env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8");
+    Ok(command)
+}
+
+/// A program for another machine, of a tree whose name ends so, run by QEMU.
+fn emulated(
+    program: &str,
+    machine: &str,
+    end: &str,
+    packages: impl FnOnce(&Apt) -> Result<Vec<String>>,
+) -> Result<Command> {
+    if machine != "aarch64" {
+        bail!("{program} is not known for dumps of {machine}");
+    }
+    let name = format!("{SUITE}-arm64{end}");
+    let root = unpacked_of(&name, SUITE, Some("arm64"), packages)?;
     let libraries = root.join("usr/lib/aarch64-linux-gnu");
     let mut command = Command::new("qemu-aarch64-static");
     command
         .arg(libraries.join("ld-linux-aarch64.so.1"))
         .arg("--library-path")
         .arg(&libraries)
-        .arg(root.join("usr/bin/makedumpfile"));
+        .arg(root.join("usr/bin").join(program));
     Ok(command)
 }
 

@@ -9,7 +9,7 @@ pub(super) mod mounted;
 
 use self::mounted::Mounted;
 use super::found::Found;
-use super::truth::{last, output, unpack};
+use super::truth::{last, machine, output, unpack};
 use crate::elf::{Core, kdump_frames};
 use crate::{kernels, tools};
 use anyhow::{Context, Result, bail, ensure};
@@ -125,8 +125,9 @@ impl<'a> Outputs<'a> {
     fn crash(&self) -> Result<()> {
         let script = self.dir.join("crash.cmd");
         fs::write(&script, "bt -a\nps\nmod\nlog\nexit\n")?;
+        let machine = machine(self.plain)?;
         let text = self.same(|core| {
-            let mut crash = tools::reader("crash")?;
+            let mut crash = tools::crash_of(machine)?;
             crash.args(["--no_scroll", "-s", "-i"]);
             crash.arg(&script).arg(&self.vmlinux).arg(core);
             output(crash.current_dir(self.dir), "crash")
