@@ -133,11 +133,20 @@ pub struct CoreMeta {
     pub utsname: Utsname,
     /// CRASHTIME in seconds since 1970, for the kdump header.
     pub crash_time: Option<u64>,
-    /// phys_base, modulo 2^64, for the kdump header.
+    /// phys_base or what stands for it, modulo 2^64, for the kdump header.
     pub phys_base: u64,
     /// CPUs, for the kdump header; never 0 there.
     pub nr_cpus: u32,
 }
+
+/// What VMCOREINFO calls it on x86_64, aarch64 and riscv64: where the image begins on the first, and RAM as the direct
+/// map counts it on the others. crash reads memory by it (makedumpfile 1.7.8, arch/{x86_64,arm64,riscv64}.c,
+/// `get_phys_base`).
+const PHYS_BASE: [&str; 3] = [
+    "NUMBER(phys_base)=",
+    "NUMBER(PHYS_OFFSET)=",
+    "NUMBER(phys_ram_base)=",
+];
 
 impl CoreMeta {
     /// What a dump says of itself, to be written again; `own` stays empty.
@@ -148,7 +157,11 @@ impl CoreMeta {
             let line = text
                 .split(|b| *b == b'\n')
                 .find_map(|line| line.strip_prefix(key.as_bytes()))?;
-            std::str::from_utf8(line).ok()?.trim().parse().ok()
+            let text = std::str::from_utf8(line).ok()?.trim();
+            match text.strip_prefix("0x") {
+                Some(hex) => u64::from_str_radix(hex, 16).ok().map(u64::cast_signed),
+                None => text.parse().ok(),
+            }
         };
         let is_cpu = |note: &&Note| note.n_type == NT_PRSTATUS && note.name == b"CORE";
         let cpus = info.notes.iter().filter(is_cpu).count();
@@ -166,7 +179,11 @@ impl CoreMeta {
             dump_level: info.dump_level.unwrap_or(0),
             utsname: utsname(info),
             crash_time: number("CRASHTIME=").and_then(|t| u64::try_from(t).ok()),
-            phys_base: number("NUMBER(phys_base)=").unwrap_or(0).cast_unsigned(),
+            phys_base: PHYS_BASE
+                .into_iter()
+                .find_map(number)
+                .unwrap_or(0)
+                .cast_unsigned(),
             nr_cpus: u32::try_from(cpus).unwrap_or(1).max(1),
         }
     }

@@ -296,3 +296,22 @@ fn runs_out_of_order_and_pages_too_few_are_refused() {
         assert!(second.finish(&mut out).is_err());
     }
 }
+
+#[test]
+fn what_a_kdump_header_calls_phys_base_is_known_of_every_architecture() {
+    let dir = tempfile::tempdir().unwrap();
+    for (line, base) in [
+        ("NUMBER(phys_base)=-4096", -4096),
+        // arm64 may place its direct map below where RAM begins.
+        ("NUMBER(PHYS_OFFSET)=0xffffa5a640000000", -0x5a59_c000_0000),
+        ("NUMBER(phys_ram_base)=0x80000000", 0x8000_0000),
+        ("NUMBER(other)=1", 0),
+    ] {
+        let text = format!("OSRELEASE=toy\n{line}\n");
+        let path = dir.path().join("core");
+        let core = synth::elf::Elf::new().note("VMCOREINFO", 0, text.as_bytes());
+        std::fs::write(&path, core.load(0, 0, &page(3)).build()).unwrap();
+        let meta = CoreMeta::of(open(&path).unwrap().info());
+        assert_eq!(meta.phys_base.cast_signed(), base, "{line}");
+    }
+}
