@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// A server that runs, with a directory for its keys.
@@ -13,6 +14,19 @@ pub(crate) struct Sshd {
     /// Where it listens.
     pub(crate) at: SocketAddr,
     child: Option<Child>,
+}
+
+/// An address that nobody has. Below the ports that the kernel gives to others (32768 and more), so that nobody gets it
+/// before the server; each process has twenty of its own.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 500).unwrap() * 20 + 20_000;
+    loop {
+        let port = own + NEXT.fetch_add(1, Ordering::Relaxed) % 20;
+        if let Ok(free) = TcpListener::bind(("127.0.0.1", port)) {
+            return free.local_addr().unwrap();
+        }
+    }
 }
 
 impl Sshd {
@@ -32,9 +46,7 @@ impl Sshd {
         if nix::unistd::geteuid().is_root() {
             let _ = fs::create_dir_all("/run/sshd");
         }
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = free.local_addr().unwrap();
-        drop(free);
+        let at = free_address();
         let text = format!(
             "ListenAddress {at}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
              StrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nPidFile none\n\
