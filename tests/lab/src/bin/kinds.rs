@@ -21,6 +21,8 @@ const MIB: usize = 1 << 20;
 /// Where the target is mounted.
 const TARGET: &str = "/var/crash";
 const HUGE: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+/// Sizes that aarch64 has besides, with pages of 4 KiB: sixteen neighbours each, of pages and of huge pages.
+const OTHERS: [(&str, &str); 2] = [("64kB", "4"), ("32768kB", "1")];
 const GIGANTIC: &str = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages";
 const HVO: &str = "/proc/sys/vm/hugetlb_optimize_vmemmap";
 
@@ -182,6 +184,14 @@ fn hugetlb() -> Result<File> {
         fs::write(HVO, "1")?;
     }
     fs::write(HUGE, "12")?;
+    for (size, count) in OTHERS {
+        let at = format!("/sys/kernel/mm/hugepages/hugepages-{size}/nr_hugepages");
+        if Path::new(&at).exists() {
+            fs::write(&at, count)?;
+            let got = fs::read_to_string(&at)?;
+            say(&format!("{} huge pages of {size}", got.trim()));
+        }
+    }
     // Those of 1 GiB are the kernel's command line's.
     let gigantic = fs::read_to_string(GIGANTIC).unwrap_or_default();
     say(&format!("{} gigantic pages", gigantic.trim()));
