@@ -195,7 +195,8 @@ mod tests {
         let same = compared(Some(way(|_| ())), &Ok(way(|_| ())));
         assert_eq!(same, Compared::default());
         type Change = fn(&mut Way);
-        let changes: [(Change, &str); 5] = [
+        let changes: [(Change, &str); 6] = [
+            (|way| way.dhcp = true, "dhcp of the target on nas changed"),
             (
                 |way| way.server = "192.0.2.8".parse().unwrap(),
                 "the address of nas is now 192.0.2.8 (was 192.0.2.7)",

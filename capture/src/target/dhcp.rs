@@ -22,7 +22,7 @@ const SERVER: u16 = 67;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 /// Bytes before the cookie.
 const FIXED: usize = 236;
-/// Some relays drop shorter packets (RFC 1542, section 2.1).
+/// Bytes of a message of BOOTP (RFC 951, section 3), which relays may insist on.
 const LEAST: usize = 300;
 
 const MASK: u8 = 1;
@@ -55,14 +55,9 @@ pub(super) struct Lease {
 ///
 /// # Errors
 /// No server answered in time, or the kernel refused a socket, in one sentence.
-pub(super) fn ask(
-    name: &str,
-    mac: &str,
-    before: Ipv4Addr,
-    until: Instant,
-) -> Result<Lease, String> {
+pub(super) fn ask(name: &str, mac: &str, before: Ipv4Addr) -> Result<Lease, String> {
     let failed = |error: io::Error| format!("Cannot ask for an address on {name}: {error}");
-    let until = until.min(Instant::now() + ASKS);
+    let until = Instant::now() + ASKS;
     let socket = socket(name).map_err(failed)?;
     let mac = hardware(mac).ok_or_else(|| format!("{name} has no Ethernet address"))?;
     while Instant::now() < until {
@@ -93,7 +88,8 @@ fn hardware(mac: &str) -> Option<[u8; 6]> {
     for byte in &mut bytes {
         *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
     }
-    Some(bytes)
+    // Other networks have longer ones.
+    parts.next().is_none().then_some(bytes)
 }
 
 /// Sends a packet and waits for its answer of a kind; none: no server gave one in time.
@@ -278,6 +274,7 @@ mod tests {
     fn hardware_addresses_are_read() {
         assert_eq!(hardware("52:54:00:12:34:56"), Some(MAC));
         assert_eq!(hardware("52:54:00:12:34"), None);
+        assert_eq!(hardware("52:54:00:12:34:56:78"), None);
         assert_eq!(hardware(""), None);
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn bring_up(way: &Way, until: Instant) -> Result<IpAddr, String> {
     wait_for_carrier(&name, until)?;
     let index = index(&name)?;
     let failed = |what: &str, error: io::Error| format!("Cannot set {what} on {name}: {error}");
-    let (source, prefix, router) = address(way, &name, until);
+    let (source, prefix, router) = address(way, &name);
     netlink
         .address(index, source, prefix)
         .map_err(|error| failed("the address", error))?;
@@ -53,10 +53,10 @@ pub(super) fn bring_up(way: &Way, until: Instant) -> Result<IpAddr, String> {
 
 /// Our address, the length of its prefix and the first router: recorded, or from a DHCP server where the target
 /// says so and one answers.
-fn address(way: &Way, name: &str, until: Instant) -> (IpAddr, u8, Option<IpAddr>) {
+fn address(way: &Way, name: &str) -> (IpAddr, u8, Option<IpAddr>) {
     if let (true, IpAddr::V4(before)) = (way.dhcp, way.source) {
         let mac = text(&Path::new(CLASS).join(name).join("address"));
-        match dhcp::ask(name, &mac, before, until) {
+        match dhcp::ask(name, &mac, before) {
             Ok(lease) => {
                 let (address, server) = (lease.address, lease.server);
                 protocol::log(format!("{name} got {address} by DHCP from {server}"));

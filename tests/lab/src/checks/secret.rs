@@ -39,12 +39,12 @@ pub(super) fn check(core: &Path, plain: &Path) -> Result<()> {
     let used: Vec<_> = all.iter().filter(used).collect();
     ensure!(
         used.is_empty(),
-        "the secret of a process stands in {} of the core's page frames, the first {:x?}",
+        "{} page frames of the core hold the secret of a process, the first {:x?}",
         used.len(),
         used.first()
     );
     eprintln!(
-        "lab: the secret stands in {} page frames of freed pages that CPUs held for themselves",
+        "lab: {} page frames hold the secret; all are free ones that CPUs kept on their lists",
         all.len()
     );
     Ok(())
